@@ -1,0 +1,22 @@
+"""banger: microVMs as easily as containers.
+
+Public names are loaded on first use, so that importing a leaf of the package costs no more
+than that leaf.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+__all__ = ["AsyncClient", "Client", "Error", "__version__"]
+
+_LAZY = {"Client": "banger.client.sync", "AsyncClient": "banger.client.aio", "Error": "banger.errors"}
+
+
+def __getattr__(name: str) -> object:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(module), name)

@@ -1,0 +1,1 @@
+"""What touches the host: processes, files, kernel interfaces, places on disk."""

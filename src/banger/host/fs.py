@@ -1,0 +1,98 @@
+"""Files that are either whole or not there: written under another name, synced, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from banger.errors import Error
+from banger.model.sizes import format_size
+
+PARTIAL = ".partial-"
+
+
+@contextmanager
+def open_partial(final: Path) -> Iterator[Path]:
+    """A path beside `final` to fill (file or directory). On success it is synced and renamed to
+    `final`; on failure it is removed."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = final.parent / f"{PARTIAL}{final.name}-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        yield partial
+        sync_path(partial)
+        publish(partial, final)
+    finally:
+        remove_tree(partial)
+
+
+def publish(partial: Path, final: Path) -> None:
+    """Give a finished file or directory its name. A directory of that name, made meanwhile by somebody
+    else, wins: names are by content."""
+    try:
+        os.rename(partial, final)
+    except OSError:
+        if not (partial.is_dir() and final.is_dir()):
+            raise
+        remove_tree(partial)
+    sync_path(final.parent)
+
+
+def sync_path(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    with open_partial(path) as partial:
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file or directory; gone already is fine."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sweep_partials(directory: Path) -> int:
+    """Remove what a killed writer left; how many there were. Only for a directory nobody writes to now."""
+    leftovers = [p for p in directory.glob(PARTIAL + "*")] if directory.is_dir() else []
+    for path in leftovers:
+        remove_tree(path)
+    return len(leftovers)
+
+
+def disk_usage_bytes(path: Path) -> int:
+    """What a file, or everything below a directory, takes on disk (sparse files count what they hold)."""
+    if not path.is_dir():
+        return path.stat().st_blocks * 512
+    total = 0
+    for root, _, files in os.walk(path):
+        for name in files:
+            total += os.lstat(os.path.join(root, name)).st_blocks * 512
+    return total
+
+
+def require_free(directory: Path, needed_bytes: int, purpose: str) -> None:
+    """Raise `insufficient_disk` unless that much is free where `directory` is (or will be)."""
+    place = directory
+    while not place.exists():
+        place = place.parent
+    info = os.statvfs(place)
+    free = info.f_bavail * info.f_frsize
+    if free < needed_bytes:
+        raise Error(
+            "insufficient_disk",
+            f"{purpose} needs {format_size(needed_bytes)}, {place} has {format_size(free)} free",
+            "make room there, or move banger's directories (BANGER_HOME, XDG_CACHE_HOME)",
+            {"needed_bytes": needed_bytes, "free_bytes": free},
+        )

@@ -1,0 +1,98 @@
+"""Places on disk. User mode follows the XDG directories; system mode the FHS.
+
+    <state>/banger.db            the store
+    <state>/daemon.log           bangerd's log (user mode)
+    <state>/machines/<id>/       root.qcow2 console.log exec.log
+    <cache>/images/<hex>.ext4    root disks, named by content
+    <cache>/kernels/<hex>/       vmlinux modules.ext4 order modules/
+    <cache>/initramfs/<hex>.cpio agent and modules for one kernel
+    <cache>/apt/                 a private apt tree
+    <run>/banger.sock            the API; mode 0600 in a directory of mode 0700
+    <run>/daemon.pid
+    <run>/vm/<id>/               agent.sock qmp.sock (short: a socket path has 107 bytes)
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from banger.places import SYSTEM_RUN, run_directory
+
+
+class Paths:
+    """Where one banger instance keeps things. Nothing is created by making this object."""
+
+    def __init__(self, state: Path, cache: Path, run: Path, config: Path) -> None:
+        self.state = state
+        self.cache = cache
+        self.run = run
+        self.config = config
+
+    @property
+    def database(self) -> Path:
+        return self.state / "banger.db"
+
+    @property
+    def daemon_log(self) -> Path:
+        return self.state / "daemon.log"
+
+    @property
+    def machines(self) -> Path:
+        return self.state / "machines"
+
+    @property
+    def images(self) -> Path:
+        return self.cache / "images"
+
+    @property
+    def kernels(self) -> Path:
+        return self.cache / "kernels"
+
+    @property
+    def initramfs(self) -> Path:
+        return self.cache / "initramfs"
+
+    @property
+    def apt(self) -> Path:
+        return self.cache / "apt"
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "banger.sock"
+
+    @property
+    def daemon_pid(self) -> Path:
+        return self.run / "daemon.pid"
+
+    @property
+    def vm_run(self) -> Path:
+        return self.run / "vm"
+
+    @classmethod
+    def system(cls) -> Paths:
+        return cls(
+            Path("/var/lib/banger"), Path("/var/cache/banger"), Path(SYSTEM_RUN), Path("/etc/banger")
+        )
+
+    @classmethod
+    def user(cls) -> Paths:
+        """XDG directories; BANGER_HOME puts all four under one directory (tests, trials)."""
+        run = Path(run_directory())
+        own = os.environ.get("BANGER_HOME")
+        if own:
+            base = Path(own).absolute()
+            return cls(base / "state", base / "cache", run, base / "config")
+        home = Path.home()
+        return cls(
+            _xdg("XDG_STATE_HOME", home / ".local/state"),
+            _xdg("XDG_CACHE_HOME", home / ".cache"),
+            run,
+            _xdg("XDG_CONFIG_HOME", home / ".config"),
+        )
+
+
+def _xdg(variable: str, default: Path) -> Path:
+    """The specification says: a relative path is invalid and to be ignored."""
+    value = os.environ.get(variable, "")
+    return (Path(value) if value.startswith("/") else default) / "banger"

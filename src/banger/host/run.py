@@ -1,0 +1,173 @@
+"""The one door for programs we run to completion.
+
+Every such program starts here: with a clean environment (C.UTF-8, no proxies lost), stdin closed unless given,
+its command logged in a form that can be pasted into a shell, its output bounded. VMM
+processes, which outlive us, start in `host.spawn`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shlex
+import shutil
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from banger.errors import Error
+
+log = logging.getLogger("banger.run")
+
+_KEEP_OUTPUT = 256 * 1024
+# The package that has a tool, for the hint when it is missing.
+_PACKAGE_OF = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "mke2fs": "e2fsprogs",
+    "mmdebstrap": "mmdebstrap",
+    "depmod": "kmod",
+    "apt-get": "apt",
+    "dpkg-deb": "dpkg",
+    "unshare": "util-linux",
+    "newuidmap": "uidmap",
+}
+_SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+
+@dataclass(frozen=True)
+class Result:
+    """`stdout` and `stderr` hold at most the last 256 KiB of each."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+def find_tool(name: str) -> str:
+    """The path of a program, in PATH or the sbin directories. Raises `tool_missing`."""
+    path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":" + _SBIN)
+    if path is None:
+        package = _PACKAGE_OF.get(name, name)
+        raise Error("tool_missing", f"{name} is not installed", f"apt-get install {package}")
+    return path
+
+
+def have_tool(name: str) -> bool:
+    try:
+        find_tool(name)
+    except Error:
+        return False
+    return True
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Ours without what changes a tool's output or behaviour: locale fixed, Python's own settings gone."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "PYTHON", "LANGUAGE"))}
+    kept["LANG"] = kept["LC_ALL"] = "C.UTF-8"
+    kept["PATH"] = os.environ.get("PATH", os.defpath) + ":" + _SBIN
+    kept["DEBIAN_FRONTEND"] = "noninteractive"
+    kept.update(extra or {})
+    return kept
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    cwd: str | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    timeout_s: float = 60,
+    check: bool = True,
+    on_line: Callable[[str], None] | None = None,
+) -> Result:
+    """Run a program to its end.
+
+    `on_line` sees each line of stderr as it comes (progress). Cancelling kills the program's process group and
+    reaps it before the cancellation goes on. Raises `tool_missing`, `timeout`, and with `check`
+    `tool_failed` that carries the last lines of stderr.
+    """
+    tool = find_tool(argv[0]) if "/" not in argv[0] else argv[0]
+    log.debug("run: %s", shlex.join([tool, *argv[1:]]))
+    process = await asyncio.create_subprocess_exec(
+        tool,
+        *argv[1:],
+        cwd=cwd,
+        env=clean_environment(env),
+        stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        limit=1024 * 1024,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    out, err = bytearray(), bytearray()
+    try:
+        async with asyncio.timeout(timeout_s):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_drain(process.stdout, out, None))
+                group.create_task(_drain(process.stderr, err, on_line))
+                if stdin is not None:
+                    group.create_task(_feed(process, stdin))
+            code = await process.wait()
+    except TimeoutError as exc:
+        raise Error(
+            "timeout", f"{argv[0]} did not finish within {timeout_s:g} s", "see the daemon's log"
+        ) from exc
+    finally:
+        await _end(process)
+    if check and code != 0:
+        raise Error(
+            "tool_failed",
+            f"{argv[0]} failed with {_describe(code)}: {_last_line(err) or _last_line(out)}",
+            "run it by hand: " + shlex.join([*argv])[:500],
+            {"stderr": bytes(err[-4000:]).decode("utf-8", "replace")},
+        )
+    return Result(code, bytes(out), bytes(err))
+
+
+async def _drain(
+    stream: asyncio.StreamReader, kept: bytearray, on_line: Callable[[str], None] | None
+) -> None:
+    partial = b""
+    while chunk := await stream.read(65536):
+        kept += chunk
+        if len(kept) > _KEEP_OUTPUT:
+            del kept[: len(kept) - _KEEP_OUTPUT]
+        if on_line is not None:
+            *lines, partial = (partial + chunk).split(b"\n")
+            partial = partial[-4096:]
+            for line in lines:
+                on_line(line.decode("utf-8", "replace").rstrip())
+
+
+async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
+    assert process.stdin is not None
+    try:
+        process.stdin.write(data)
+        await process.stdin.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the program's exit code tells the story
+    finally:
+        process.stdin.close()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """A program never outlives the call that started it."""
+    if process.returncode is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        await asyncio.shield(process.wait())
+
+
+def _describe(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _last_line(output: bytearray) -> str:
+    lines = bytes(output[-2000:]).decode("utf-8", "replace").strip().splitlines()
+    return lines[-1][:400] if lines else "it printed nothing"

@@ -1,0 +1,1 @@
+"""The nouns: typed structs that the store, the API, the client and the CLI share. No I/O."""

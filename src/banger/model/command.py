@@ -1,0 +1,50 @@
+"""A command to run in a guest, and how it ended."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+Rows = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class Command(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What to run: `docker exec`'s terms. An empty `argv` is the user's login shell."""
+
+    argv: Annotated[list[str], Meta(max_length=4096)] = []
+    env: dict[str, str] = {}
+    cwd: str = ""
+    user: str = ""
+    tty: bool = False
+    stdin: bool = False
+    rows: Rows = 24
+    cols: Rows = 80
+    timeout_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 0
+
+
+class Exit(Struct, kw_only=True):
+    """How a command ended. `code` is what a shell would report: 128+N for signal N, 124 for
+    a time-out."""
+
+    code: int
+    signal: int = 0
+    timed_out: bool = False
+
+
+class Exec(Struct, kw_only=True):
+    """One command in a machine, running or ended."""
+
+    id: int
+    argv: list[str] = []
+    pid: int = 0
+    running: bool = True
+    exit: Exit | None = None
+    started: str = ""
+    detached: bool = False
+
+
+class ExecRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """First message on an exec stream, and the body of a detached exec."""
+
+    command: Command = field(default_factory=Command)

@@ -1,0 +1,79 @@
+"""A machine: what was asked for, what it is now."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from banger.model.command import Command, Exit
+from banger.model.sizes import GIB
+
+Accel = Literal["auto", "kvm", "tcg"]
+Init = Literal["agent", "image"]
+
+
+class MachineState(str, Enum):
+    """Where a machine is in its life; the edges are in `banger.machines.states`."""
+
+    CREATED = "created"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    DELETING = "deleting"
+
+
+class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a user asks for. Units are in the names; `name` empty: one is made up."""
+
+    image: Annotated[str, Meta(min_length=1, max_length=1024)]
+    name: Annotated[str, Meta(max_length=64)] = ""
+    kernel: Annotated[str, Meta(max_length=1024)] = "debian-cloud"
+    cpus: Annotated[int, Meta(ge=1, le=64)] = 1
+    memory_mib: Annotated[int, Meta(ge=64, le=1024 * 1024)] = 512
+    disk_bytes: Annotated[int, Meta(ge=0)] = 4 * GIB
+    init: Init = "agent"
+    accel: Accel = "auto"
+    remove: bool = False
+    cold: bool = False
+    boot_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
+    command: Command | None = None
+
+
+class Machine(Struct, kw_only=True):
+    """What a machine is. Times are RFC 3339 in UTC; `accel` is what it really runs on, empty
+    before its first start; `pid` is the VMM process's."""
+
+    id: str
+    name: str
+    state: MachineState
+    spec: MachineSpec
+    created: str
+    image_digest: str = ""
+    kernel: str = ""
+    driver: str = ""
+    accel: str = ""
+    address: str = ""
+    pid: int = 0
+    started: str = ""
+    stopped: str = ""
+    reason: str = ""
+    exit: Exit | None = None
+    timings_ms: dict[str, float] = {}
+
+
+class StopRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Body of stop and restart: how long each polite step may take, in seconds."""
+
+    grace_s: Annotated[float, Meta(ge=0, le=3600)] = 10
+
+
+class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """First message on a run stream: make a machine, start it, run its command, attach."""
+
+    spec: MachineSpec
+    detach: bool = False

@@ -1,0 +1,58 @@
+"""Long work as an operation: begun, watched, cancelled."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class OperationState(str, Enum):
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Progress(Struct, kw_only=True):
+    """One event of an operation. `done` and `total` are in `unit` ("bytes", "packages", ""); a total of
+    0 means it is not known."""
+
+    seq: int
+    phase: str
+    message: str = ""
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+
+
+class ErrorBody(Struct, kw_only=True):
+    """`banger.errors.Error` as the API writes it."""
+
+    code: str
+    message: str
+    hint: str = ""
+    details: dict[str, object] = {}
+
+
+class Operation(Struct, kw_only=True):
+    """`target` is what it works on, such as "machine/dev"; `result` names what it made."""
+
+    id: str
+    kind: str
+    target: str
+    state: OperationState
+    begun: str
+    ended: str = ""
+    progress: Progress | None = None
+    result: str = ""
+    error: ErrorBody | None = None
+
+
+class Report(Protocol):
+    """What long work calls to say how far it is. Cheap, never raises, never blocks."""
+
+    def __call__(
+        self, phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = ""
+    ) -> None: ...
