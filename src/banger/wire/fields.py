@@ -1,0 +1,90 @@
+"""Fields of a frame's payload (docs/protocol.md, "Fields"): tag u16, length u32, value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from struct import Struct
+
+_HEAD = Struct("<HI")
+_MAX_FIELDS = 65536
+
+Value = int | str | bytes
+
+
+class Malformed(ValueError):
+    """The bytes are no list of fields, or a field is not of its type."""
+
+
+def encode_fields(fields: Iterable[tuple[int, Value]]) -> bytes:
+    parts: list[bytes] = []
+    for tag, value in fields:
+        raw = _encode_value(value)
+        parts += (_HEAD.pack(tag, len(raw)), raw)
+    return b"".join(parts)
+
+
+def _encode_value(value: Value) -> bytes:
+    if isinstance(value, int):
+        return value.to_bytes(8, "little", signed=value < 0)
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    return value
+
+
+class Fields:
+    """A decoded payload. Accessors give a default when the tag is absent and raise `Malformed` when
+    it is there and is not of its type; text is decoded with `surrogateescape`, nothing is lost."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._items = list(_iterate(payload))
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        return iter(self._items)
+
+    def all_bytes(self, tag: int) -> list[bytes]:
+        return [value for key, value in self._items if key == tag]
+
+    def bytes_(self, tag: int, default: bytes = b"") -> bytes:
+        return next((value for key, value in self._items if key == tag), default)
+
+    def int_(self, tag: int, default: int = 0) -> int:
+        raw = next((value for key, value in self._items if key == tag), None)
+        return default if raw is None else decode_int(raw)
+
+    def ints(self, tag: int) -> list[int]:
+        return [decode_int(value) for value in self.all_bytes(tag)]
+
+    def str_(self, tag: int, default: str = "") -> str:
+        raw = next((value for key, value in self._items if key == tag), None)
+        return default if raw is None else decode_str(raw)
+
+    def strs(self, tag: int) -> list[str]:
+        return [decode_str(value) for value in self.all_bytes(tag)]
+
+
+def decode_int(raw: bytes) -> int:
+    if len(raw) != 8:
+        raise Malformed(f"an integer of {len(raw)} bytes")
+    return int.from_bytes(raw, "little", signed=True)
+
+
+def decode_str(raw: bytes) -> str:
+    if b"\0" in raw:
+        raise Malformed("a string with a NUL")
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _iterate(payload: bytes) -> Iterator[tuple[int, bytes]]:
+    position, count, end = 0, 0, len(payload)
+    while position < end:
+        if position + _HEAD.size > end:
+            raise Malformed("a field's head is cut off")
+        tag, length = _HEAD.unpack_from(payload, position)
+        position += _HEAD.size
+        if length > end - position:
+            raise Malformed("a field is longer than its payload")
+        count += 1
+        if count > _MAX_FIELDS:
+            raise Malformed("too many fields")
+        yield tag, payload[position : position + length]
+        position += length
