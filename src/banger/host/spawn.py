@@ -1,0 +1,52 @@
+"""Start a process that outlives us: a VMM.
+
+It leads a session of its own, gets /dev/null as stdin, a log file as output, and carries a marker in its
+environment by which a later process finds it even if we died before its pid was written down.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from banger.errors import Error
+from banger.host.proc import ProcessRef, ref_of
+from banger.host.run import clean_environment
+
+log = logging.getLogger("banger.spawn")
+
+MARKER = "BANGER_RESOURCE"
+
+
+def spawn_detached(
+    argv: Sequence[str], *, marker: str, output: Path, cwd: Path, pass_fds: Sequence[int] = ()
+) -> ProcessRef:
+    """Start it and return who it is. Raises `tool_missing` when the program is not there."""
+    log.debug("spawn: %s", shlex.join(argv))
+    with open(output, "ab") as sink:
+        try:
+            process = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=clean_environment({MARKER: marker}),
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
+        except FileNotFoundError as exc:
+            raise Error("tool_missing", f"{argv[0]} is not installed", "run make setup") from exc
+    # Reaped by host.proc, not by Popen: it must not warn, or wait, when collected.
+    process.returncode = 0
+    # A child stays a zombie until we reap it, so its start time can be read even when it died at once.
+    ref = ref_of(process.pid)
+    return ref or ProcessRef(process.pid, 0)
+
+
+def can_execute(path: str) -> bool:
+    return os.access(path, os.X_OK)

@@ -1,0 +1,1 @@
+"""SQLite behind typed tables. One process writes: the daemon."""

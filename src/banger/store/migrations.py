@@ -1,0 +1,28 @@
+"""The schema, one step a version. Steps are never edited once released; new ones are appended."""
+
+from __future__ import annotations
+
+STEPS: tuple[str, ...] = (
+    """
+    CREATE TABLE machines (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        record BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE images (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT;
+    CREATE TABLE kernels (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT;
+    CREATE TABLE operations (
+        id TEXT PRIMARY KEY,
+        begun TEXT NOT NULL,
+        ended TEXT NOT NULL,
+        record BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE resources (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        machine TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        identity BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX resources_of_machine ON resources (machine, id);
+    """,
+)

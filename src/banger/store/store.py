@@ -1,0 +1,25 @@
+"""The store as the rest sees it: its tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from banger.model.image import Image, Kernel
+from banger.store.database import Database
+from banger.store.resources import ResourceTable
+from banger.store.tables import MachineTable, NamedTable, OperationTable
+
+
+class Store:
+    """Open from `Store(path)` to `close()`; owned by the daemon."""
+
+    def __init__(self, path: Path) -> None:
+        self.database = Database(path)
+        self.machines = MachineTable(self.database)
+        self.images = NamedTable(self.database, "images", Image)
+        self.kernels = NamedTable(self.database, "kernels", Kernel)
+        self.operations = OperationTable(self.database)
+        self.resources = ResourceTable(self.database)
+
+    def close(self) -> None:
+        self.database.close()
