@@ -1,0 +1,45 @@
+# `make` prints what there is. Each target sets up what it needs first; what is current is left alone.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+RUN_IMAGE ?= debian-bookworm
+N ?= 200
+export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test run test lint format bench bench-boots clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what is missing (Debian packages, .venv) and build the guest agent
+	@PYTHON=$(PYTHON) packaging/setup run
+
+setup-test:
+	@PYTHON=$(PYTHON) packaging/setup test
+
+run: setup ## boot the default image and run a command in it
+	@$(BIN)/banger vm run --rm --timings $(RUN_IMAGE) -- uname -a
+
+test: lint ## lint, then every test
+	@$(BIN)/pytest -n 2 --dist loadgroup
+
+lint: setup-test ## ruff, mypy, shellcheck; the C compiler's warnings are errors of the setup
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "lint: make format would change files"; exit 1; }
+	@$(BIN)/mypy
+	@shellcheck packaging/setup .ci/run
+
+format: setup-test ## let ruff rewrite imports and layout
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+bench: setup ## measure what SPECIFICATION.md promises; also into build/bench.json
+	@$(BIN)/python -m bench
+
+bench-boots: setup ## N cold boots in a row (N=200), all of which must come up
+	@$(BIN)/python -m bench boots --count $(N)
+
+clean: ## remove what was built; .venv and banger's own directories stay
+	rm -rf build src/banger/agent/bin .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
