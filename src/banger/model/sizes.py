@@ -12,8 +12,10 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 TIB = 1024 * GIB
 
-_UNITS = {"": MIB, "b": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
-_NAMES = ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB"))
+_NAMES = ((1, "B"), (KIB, "KiB"), (MIB, "MiB"), (GIB, "GiB"), (TIB, "TiB"))
+_UNITS = {"": MIB, "b": 1} | {
+    name[0].lower() + tail: factor for factor, name in _NAMES[1:] for tail in ("", "b", "ib")
+}
 _LIMIT = 1 << 63
 
 
@@ -27,23 +29,20 @@ def parse_size(text: str) -> int:
         raise _refuse(text, "it is empty")
     if body[0] == "-":
         raise _refuse(text, "a size cannot be negative")
-    digits = 0
-    while digits < len(body) and (body[digits] in "0123456789."):
-        digits += 1
-    number, unit = body[:digits], body[digits:].strip().lower()
+    rest = body.lstrip("0123456789.")
+    number, unit = body[: len(body) - len(rest)], rest.strip()
     if not number or number == ".":
         raise _refuse(text, "it does not start with a number")
-    whole, point, fraction = number.partition(".")
+    whole, _, fraction = number.partition(".")
     if "." in fraction:
         raise _refuse(text, "the number has two decimal points")
-    if unit not in ("", "b"):
-        unit = unit.removesuffix("ib") if len(unit) == 3 else unit.removesuffix("b")
-    if unit not in _UNITS:
-        raise _refuse(text, f"unknown unit {body[digits:].strip()!r}")
+    factor = _UNITS.get(unit.lower())
+    if factor is None:
+        raise _refuse(text, f"unknown unit {unit!r}")
     if len(number) > 40:
         raise _refuse(text, "the number is too long")
     scale = 10 ** len(fraction)
-    scaled = int((whole or "0") + fraction) * _UNITS[unit]
+    scaled = int((whole or "0") + fraction) * factor
     if scaled % scale:
         raise _refuse(text, "it is not a whole number of bytes")
     size = scaled // scale
@@ -53,19 +52,15 @@ def parse_size(text: str) -> int:
 
 
 def format_size(size_bytes: int) -> str:
-    """The shortest exact-looking form: "4GiB", "1.5GiB", "0B"; at most one decimal."""
+    """At most one decimal, in the smallest unit that stays below 1024: "4GiB", "1.5GiB", "0B"."""
+    tenths = 0
     for factor, name in _NAMES:
-        if size_bytes >= factor:
-            tenths = (size_bytes * 10 + factor // 2) // factor
-            if tenths >= 10240 and name != "TiB":
-                continue_up = _NAMES[[n for _, n in _NAMES].index(name) - 1]
-                return f"1{continue_up[1]}"
-            whole, tenth = divmod(tenths, 10)
-            return f"{whole}.{tenth}{name}" if tenth else f"{whole}{name}"
-    return f"{size_bytes}B"
+        tenths = (size_bytes * 10 + factor // 2) // factor
+        if tenths < 10240:
+            break
+    whole, tenth = divmod(tenths, 10)
+    return f"{whole}.{tenth}{name}" if tenth else f"{whole}{name}"
 
 
 def _refuse(text: str, reason: str) -> Error:
-    return Error(
-        "bad_size", f"bad size {text!r}: {reason}", 'write it like "512MiB", "4GiB" or "4G"'
-    )
+    return Error("bad_size", f"bad size {text!r}: {reason}", 'write it like "512MiB", "4GiB" or "4G"')

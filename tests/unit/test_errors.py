@@ -1,0 +1,63 @@
+"""The codes, their statuses and exit codes, and the page that explains them, are one table."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from banger.errors import CODES, Error
+
+ROOT = Path(__file__).parents[2]
+ROW = re.compile(r"^\| `(\w+)` \| (\d+) \| (\d+) \| (.+) \| (.+) \|$", re.MULTILINE)
+
+
+def documented() -> dict[str, tuple[int, int]]:
+    text = (ROOT / "docs/errors.md").read_text()
+    return {code: (int(status), int(exit_code)) for code, status, exit_code, _, _ in ROW.findall(text)}
+
+
+def test_the_page_has_every_code_with_its_status_and_exit_code() -> None:
+    assert documented() == CODES
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_statuses_are_errors_and_exit_codes_are_not_success(code: str) -> None:
+    error = Error(code, "m")
+    assert HTTPStatus(error.http_status).is_client_error or HTTPStatus(error.http_status).is_server_error
+    assert 0 < error.exit_code < 256
+
+
+def test_every_code_that_the_source_raises_is_in_the_table() -> None:
+    raised = re.compile(r"""\bError\(\s*["'](\w+)["']""")
+    found = {
+        code for path in (ROOT / "src").rglob("*.py") for code in raised.findall(path.read_text())
+    }  # fmt: skip
+    assert found - CODES.keys() == set()
+
+
+def test_an_unknown_code_cannot_be_raised() -> None:
+    with pytest.raises(ValueError, match="unknown error code 'oops'"):
+        Error("oops", "m")
+
+
+def test_an_error_survives_the_way_through_the_api() -> None:
+    sent = Error("in_use", "image x is in use", "remove machine y first", {"machines": ["y"]})
+    received = Error.from_dict(sent.as_dict())
+    assert received.as_dict() == sent.as_dict()
+    assert (received.http_status, received.exit_code, str(received)) == (409, 125, "image x is in use")
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [({"code": "from_the_future"}, "internal"), ({}, "internal"), ({"code": 7}, "internal")],
+)
+def test_what_a_newer_daemon_says_is_still_an_error(data: dict[str, object], code: str) -> None:
+    assert Error.from_dict({**data, "message": "m", "details": "not a table"}).as_dict() == {
+        "code": code,
+        "message": "m",
+        "hint": "",
+        "details": {},
+    }

@@ -1,0 +1,138 @@
+"""The house of docs/architecture.md, held by reading the imports: floors, no cycles, one door out."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FLOORS = [
+    {"errors"},
+    {"places", "model", "wire"},
+    {"host", "client"},
+    {"store"},
+    {"vmm", "agent", "images", "kernels", "network"},
+    {"templates"},
+    {"machines", "doctor"},
+    {"server"},
+    {"cli"},
+]
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+CLI_MAY_IMPORT = FLOORS[0] | FLOORS[1] | {"client", "cli"}
+STARTERS = {"subprocess", "multiprocessing", "pty"}
+STARTER_CALLS = {"system", "popen", "fork", "forkpty", "create_subprocess_exec", "create_subprocess_shell"}
+VAGUE = {"utils", "util", "misc", "common", "helpers"}
+# The client starts the daemon, and ships without the engine's host room.
+MAY_START = ("banger.host.", "banger.client.start")
+CLI_STARTS_WITHOUT = {"msgspec", "rich", "asyncio", "typing_extensions", "http.client", "websockets", "ssl"}
+
+
+def modules_in(source: Path) -> dict[str, ast.Module]:
+    found = {}
+    for path in sorted(source.rglob("*.py")):
+        parts = path.relative_to(source).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_bytes(), str(path))
+    return found
+
+
+def imports_of(tree: ast.Module, modules: dict[str, ast.Module]) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in modules else node.module
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def wrong_arrow(importer: str, imported: str) -> bool:
+    here, there = room_of(importer), room_of(imported)
+    if here == there or not there:
+        return False
+    if here == "cli":
+        return there not in CLI_MAY_IMPORT
+    return not here or FLOOR[here] <= FLOOR.get(there, 99)
+
+
+def starts_programs(tree: ast.Module, imported: set[str]) -> bool:
+    calls = (n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name))
+    return bool(STARTERS & {name.split(".")[0] for name in imported}) or any(
+        ast.unparse(n.value) in ("os", "asyncio")
+        and (n.attr in STARTER_CALLS or n.attr.startswith(("exec", "spawn", "posix_spawn")))
+        for n in calls
+    )
+
+
+def violations(source: Path) -> list[str]:
+    """What is wrong with the package below `source`, a line each."""
+    modules = modules_in(source)
+    found, graph = [], {}
+    for name, tree in modules.items():
+        if name.rpartition(".")[2] in VAGUE:
+            found.append(f"{name}: a name that says nothing")
+        if room_of(name) and room_of(name) not in FLOOR:
+            found.append(f"{name}: a room without a floor")
+            continue
+        imported = set(imports_of(tree, modules))
+        graph[name] = {other for other in imported if other.partition(".")[0] == "banger" and other != name}
+        found += [f"{name} imports {other}" for other in sorted(graph[name]) if wrong_arrow(name, other)]
+        if starts_programs(tree, imported) and not name.startswith(MAY_START):
+            found.append(f"{name} starts programs")
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as exc:
+        found.append("cycle: " + " -> ".join(exc.args[1]))
+    return found
+
+
+def test_the_house_stands() -> None:
+    assert violations(ROOT / "src") == []
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"store/db.py": "from banger.server import app"}, "banger.store.db imports banger.server"),
+        ({"store/db.py": "def f():\n import banger.vmm.base"}, "banger.store.db imports banger.vmm.base"),
+        ({"vmm/q.py": "import banger.agent.link"}, "banger.vmm.q imports banger.agent.link"),
+        ({"client/c.py": "from banger.host import run"}, "banger.client.c imports banger.host"),
+        ({"cli/main.py": "import banger.store.db"}, "banger.cli.main imports banger.store.db"),
+        ({"__init__.py": "import banger.model.machine"}, "banger imports banger.model.machine"),
+        ({"cellar/wine.py": ""}, "banger.cellar.wine: a room without a floor"),
+        ({"host/utils.py": ""}, "banger.host.utils: a name that says nothing"),
+        ({"vmm/q.py": "from subprocess import run"}, "banger.vmm.q starts programs"),
+        ({"vmm/q.py": "import os\nos.execvp('a', [])"}, "banger.vmm.q starts programs"),
+        ({"vmm/q.py": "import asyncio\nasyncio.create_subprocess_exec"}, "banger.vmm.q starts programs"),
+        ({"wire/a.py": "import banger.wire.b", "wire/b.py": "import banger.wire.a"}, "cycle: "),
+        ({"host/run.py": "import subprocess\nfrom banger.errors import Error"}, ""),
+    ],
+)
+def test_a_breach_is_seen(tmp_path: Path, files: dict[str, str], expected: str) -> None:
+    for name, text in files.items():
+        path = tmp_path / "banger" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    found = violations(tmp_path)
+    assert len(found) == 1 and found[0].startswith(expected) if expected else found == []
+
+
+def test_no_test_bench_or_guest_file_has_a_vague_name() -> None:
+    rooms = ("tests", "bench", "guest")
+    assert [p for room in rooms for p in (ROOT / room).rglob("*") if p.stem in VAGUE] == []
+
+
+def test_the_command_line_starts_without_what_it_may_not_need() -> None:
+    code = "import sys, banger.cli.main; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert CLI_STARTS_WITHOUT & set(loaded.stdout.split()) == set()
