@@ -1,0 +1,106 @@
+"""Processes are known by pid and start time, and die through a pidfd."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from banger.errors import Error
+from banger.host import proc
+from banger.host.proc import ProcessRef
+from banger.host.spawn import spawn_detached
+
+
+@pytest.fixture
+def sleeper() -> Iterator[ProcessRef]:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        ref = proc.ref_of(process.pid)
+        assert ref is not None
+        yield ref
+        process.kill()
+
+
+def test_a_process_is_itself_and_not_a_namesake(sleeper: ProcessRef) -> None:
+    assert proc.is_alive(sleeper)
+    assert not proc.is_alive(ProcessRef(sleeper.pid, sleeper.start + 1))
+    assert not proc.send_signal(ProcessRef(sleeper.pid, sleeper.start + 1), 9)
+    assert proc.is_alive(sleeper)
+
+
+def test_a_name_with_blanks_and_brackets_does_not_confuse(tmp_path: Path) -> None:
+    odd = tmp_path / "a) S 1 (b"
+    odd.symlink_to("/bin/sleep")
+    with subprocess.Popen([odd, "60"]) as process:
+        ref = proc.ref_of(process.pid)
+        process.kill()
+    assert ref is not None and ref.start > 1000
+
+
+def test_killing_waits_until_it_is_gone_and_collects_it(sleeper: ProcessRef) -> None:
+    assert asyncio.run(proc.kill_and_wait(sleeper))
+    assert not proc.is_alive(sleeper)
+    assert proc.open_pidfd(sleeper) is None
+
+
+def test_waiting_has_an_end(sleeper: ProcessRef) -> None:
+    assert not asyncio.run(proc.wait_gone(sleeper, timeout_s=0.05))
+
+
+def test_a_zombie_is_not_alive_and_can_be_collected() -> None:
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert proc.ref_of(pid) is None
+    assert proc.reap(pid) == 0
+    assert proc.reap(pid) is None
+
+
+def test_use_is_that_of_the_process_and_none_when_gone(sleeper: ProcessRef) -> None:
+    usage = proc.usage(sleeper)
+    assert usage is not None
+    assert usage.pss_bytes > 0 and usage.threads == 1 and usage.cpu_s < 1
+    assert proc.usage(ProcessRef(sleeper.pid, 1)) is None
+
+
+def test_a_detached_process_is_marked_logged_and_found(tmp_path: Path) -> None:
+    mark = f"test-{os.urandom(6).hex()}"
+    ref = spawn_detached(
+        ["/bin/sh", "-c", "pwd; read x || echo no input; exec sleep 60"],
+        marker=mark,
+        output=tmp_path / "log",
+        cwd=tmp_path,
+    )
+    try:
+        assert os.getsid(ref.pid) == ref.pid
+        deadline = time.monotonic() + 5
+        while "no input" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert (tmp_path / "log").read_text() == f"{tmp_path}\nno input\n"
+        assert proc.find_marked("BANGER_RESOURCE", mark) == [ref]
+        assert proc.find_marked("BANGER_RESOURCE", mark[:-1]) == []
+    finally:
+        assert asyncio.run(proc.kill_and_wait(ref))
+
+
+def test_a_detached_process_outlives_its_starter(tmp_path: Path) -> None:
+    code = """if 1:
+        import sys; from pathlib import Path; from banger.host.spawn import spawn_detached
+        place = Path(sys.argv[1])
+        print(*spawn_detached(["/bin/sleep", "60"], marker="m", output=place / "log", cwd=place))
+    """
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, check=True, text=True)
+    ref = ProcessRef(*map(int, done.stdout.split()))
+    assert proc.is_alive(ref)
+    assert proc.send_signal(ref, 9)
+
+
+def test_a_detached_program_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(Error) as caught:
+        spawn_detached(["/not/there"], marker="m", output=tmp_path / "log", cwd=tmp_path)
+    assert caught.value.code == "tool_missing"
