@@ -100,7 +100,7 @@ class AptTree:
         return parse_stanza(result.stdout.decode())
 
     async def find_dependency(self, package: str, prefix: str) -> Package:
-        """The package a meta package stands for: the first of its dependencies named `prefix`..., or itself."""
+        """What a meta package stands for: its first dependency named `prefix`..., or itself."""
         found = await self.find(package)
         for dependency in found.depends.split(","):
             name = dependency.split()[0].split(":")[0] if dependency.strip() else ""
@@ -172,7 +172,7 @@ class AptTree:
 
     @asynccontextmanager
     async def _lock(self) -> AsyncIterator[None]:
-        """apt itself fails at once when its lists are locked; we wait. Polled, so that it can be cancelled."""
+        """apt fails at once when its lists are locked; we wait. Polled, so that it can be cancelled."""
         self.directory.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -198,7 +198,7 @@ async def find_mirrors() -> Mirrors:
         raise Error(
             "download_failed",
             "this host's apt sources name no Debian archive",
-            f'set {MIRROR_VARIABLE}="MAIN SECURITY": the base URIs of a Debian mirror and of its security archive',
+            f'set {MIRROR_VARIABLE}="MAIN SECURITY", the base URIs of a Debian mirror and its security archive',
         )
     return found
 

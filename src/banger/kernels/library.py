@@ -1,0 +1,149 @@
+"""The kernels on this host: pulled, found, removed.
+
+Records live in the store, files in `paths.kernels/<digest>/` (see kernels.debian). A directory is complete
+as soon as it has its name. A newer version of a kernel gets a directory of its own; the old one stays until
+`prune`, because machines may run from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from banger.errors import Error
+from banger.host.apt import AptTree, Package
+from banger.host.fs import PARTIAL, open_partial, remove_tree, require_free, sync_path
+from banger.host.paths import Paths
+from banger.kernels.catalog import KERNELS, DebianKernel, canonical_name, find_recipe
+from banger.kernels.debian import unpack_kernel
+from banger.model.image import Kernel
+from banger.model.operation import Report
+from banger.model.sizes import MIB
+
+_NEEDED_BYTES = 400 * MIB
+Kernels = list[Kernel]  # `list` is a method's name below
+
+
+class KernelRecords(Protocol):
+    """The store's table of kernels, by name."""
+
+    def put(self, record: Kernel) -> None: ...
+    def get(self, name: str) -> Kernel | None: ...
+    def all(self) -> list[Kernel]: ...
+    def delete(self, name: str) -> bool: ...
+
+
+class KernelLibrary:
+    """Lives as long as the daemon; used from its event loop."""
+
+    def __init__(self, paths: Paths, records: KernelRecords) -> None:
+        self._paths = paths
+        self._records = records
+        self._pulling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def pull(self, ref: str, report: Report, force: bool = False) -> Kernel:
+        """The newest version in the archive; nothing is built when it is here already, unless `force`.
+
+        Raises `kernel_not_found`, `download_failed`, `kernel_invalid`, `insufficient_disk`,
+        `tool_missing`."""
+        recipe = find_recipe(ref)
+        async with self._pulling[recipe.name]:
+            tree = AptTree(self._paths.apt / recipe.suite, recipe.suite, recipe.debian_architecture)
+            await tree.update(report, force)
+            package = await tree.find_dependency(recipe.meta, recipe.prefix)
+            present = self._present(recipe.name)
+            if present is not None and present.version == package.version and not force:
+                return present
+            require_free(self._paths.kernels, _NEEDED_BYTES, f"kernel {recipe.name}")
+            kernel = await self._build(tree, recipe, package, report)
+            self._records.put(kernel)
+            return kernel
+
+    async def ensure(self, ref: str, report: Report) -> Kernel:
+        """The one that is here, whatever its version; pulled when there is none. Raises as `pull`."""
+        return self._present(canonical_name(ref)) or await self.pull(ref, report)
+
+    def get(self, name: str) -> Kernel:
+        """Raises `kernel_not_found`."""
+        kernel = self._present(canonical_name(name))
+        if kernel is None:
+            raise Error("kernel_not_found", f"there is no kernel {name!r} here", self._hint(name))
+        return kernel
+
+    def list(self) -> Kernels:
+        return self._records.all()
+
+    def delete(self, name: str, in_use: Callable[[str], Sequence[str]]) -> None:
+        """`in_use` names the machines that need a kernel. Raises `kernel_not_found`, `in_use`."""
+        record = self._records.get(canonical_name(name))
+        if record is None:
+            raise Error("kernel_not_found", f"there is no kernel {name!r} here", self._hint(name))
+        users = in_use(record.name)
+        if users:
+            raise Error(
+                "in_use",
+                f"kernel {record.name} is used by {', '.join(users)}",
+                "delete those machines first",
+                {"machines": list(users)},
+            )
+        self._records.delete(record.name)
+        if all(other.digest != record.digest for other in self._records.all()):
+            remove_tree(self.directory(record))
+
+    def prune(self, keep: frozenset[str]) -> int:
+        """Remove the directories whose digest neither a record nor `keep` names; how many. Blocking."""
+        known = keep | {kernel.digest for kernel in self._records.all()}
+        root = self._paths.kernels
+        found = root.iterdir() if root.is_dir() else ()
+        stale = [p for p in found if p.name not in known and not p.name.startswith(PARTIAL)]
+        for path in stale:
+            remove_tree(path)
+        return len(stale)
+
+    def directory(self, kernel: Kernel) -> Path:
+        return self._paths.kernels / kernel.digest
+
+    def vmlinux(self, kernel: Kernel) -> Path:
+        return self.directory(kernel) / "vmlinux"
+
+    def modules_disk(self, kernel: Kernel) -> Path:
+        return self.directory(kernel) / "modules.ext4"
+
+    def _present(self, name: str) -> Kernel | None:
+        """A record whose files are gone (somebody cleared the cache) does not count."""
+        record = self._records.get(name)
+        return record if record is not None and self.vmlinux(record).exists() else None
+
+    async def _build(
+        self, tree: AptTree, recipe: DebianKernel, package: Package, report: Report
+    ) -> Kernel:
+        self._paths.kernels.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}work-", dir=self._paths.kernels))
+        try:
+            deb = await tree.download(package, work, report)
+            kernel = await unpack_kernel(recipe, package, deb, work, work / "out", report)
+            await asyncio.to_thread(self._publish, work / "out", self.directory(kernel))
+            return kernel
+        finally:
+            await asyncio.shield(asyncio.to_thread(remove_tree, work))
+
+    def _publish(self, filled: Path, final: Path) -> None:
+        for root, _, files in os.walk(filled):
+            for name in [*files, "."]:
+                sync_path(Path(root, name))
+        with open_partial(final) as partial:
+            if final.exists():  # built again with force: the new one is the good one
+                os.rename(final, filled.parent / "replaced")
+            os.rename(filled, partial)
+
+    def _hint(self, name: str) -> str:
+        known = [recipe.name for recipe in KERNELS]
+        if canonical_name(name) in known:
+            return f"banger kernel pull {canonical_name(name)}"
+        here = sorted({kernel.name for kernel in self._records.all()} | set(known))
+        return f"known kernels: {', '.join(here)}"
