@@ -1,0 +1,199 @@
+"""What is said on a stream (docs/api.md), as events and as the book-keeping of credits. Pure.
+
+Binary messages are a channel byte and data, text messages are JSON. A `Conversation` reads what the
+daemon says, and knows how much stdin may be sent.
+"""
+
+from __future__ import annotations
+
+import json
+
+from banger.client.frames import BINARY
+from banger.client.http1 import refuse
+from banger.errors import Error
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+STDIN_WINDOW = 1024 * 1024
+PIECE_LIMIT = 64 * 1024
+
+Json = dict[str, object]
+
+
+class Event:
+    """Something the daemon said. `last` ones end the conversation."""
+
+    __slots__ = ()
+    last = False
+
+
+class Output(Event):
+    """Bytes of the command; `channel` is STDOUT or STDERR."""
+
+    __slots__ = ("channel", "data")
+
+    def __init__(self, channel: int, data: memoryview) -> None:
+        self.channel = channel
+        self.data = data
+
+
+class Progress(Event):
+    """How far the work before the command is. A `total` of 0 is not known."""
+
+    __slots__ = ("done", "message", "phase", "total", "unit")
+
+    def __init__(self, said: Json) -> None:
+        self.phase = _text(said, "phase")
+        self.message = _text(said, "message")
+        self.done = _number(said, "done")
+        self.total = _number(said, "total")
+        self.unit = _text(said, "unit")
+
+
+class MachineMade(Event):
+    """The machine of a run exists; `machine` is it, as the API writes it."""
+
+    __slots__ = ("machine",)
+
+    def __init__(self, said: Json) -> None:
+        machine = said.get("machine")
+        if not isinstance(machine, dict):
+            raise refuse("a machine that is none")
+        self.machine: Json = machine
+
+    @property
+    def name(self) -> str:
+        return _text(self.machine, "name")
+
+
+class Started(Event):
+    """The command runs."""
+
+    __slots__ = ("exec_id", "pid")
+
+    def __init__(self, said: Json) -> None:
+        self.exec_id = _number(said, "exec")
+        self.pid = _number(said, "pid")
+
+
+class Exited(Event):
+    """The command ended; `code` is what a shell would report."""
+
+    __slots__ = ("code", "signal", "timed_out", "timings_ms")
+    last = True
+
+    def __init__(self, said: Json) -> None:
+        self.code = _number(said, "code") & 0xFF
+        self.signal = _number(said, "signal")
+        self.timed_out = said.get("timed_out") is True
+        timings = said.get("timings_ms")
+        self.timings_ms = _numbers(timings) if isinstance(timings, dict) else {}
+
+
+class Detached(Event):
+    """The command goes on without us, in `machine`."""
+
+    __slots__ = ("machine",)
+    last = True
+
+    def __init__(self, said: Json) -> None:
+        self.machine = _text(said, "machine")
+
+
+_EVENTS = {
+    "progress": Progress,
+    "machine": MachineMade,
+    "started": Started,
+    "exit": Exited,
+    "detached": Detached,
+}
+
+
+class Conversation:
+    """State of one stream: has the command started, how much stdin may go out, is all said."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self.finished = False
+        self._sent = 0
+        self._consumed = 0
+
+    @property
+    def room(self) -> int:
+        """Bytes of stdin that may be sent now."""
+        return STDIN_WINDOW - (self._sent - self._consumed) if self.started and not self.finished else 0
+
+    def hear(self, opcode: int, payload: bytes) -> Event | None:
+        """The event in a message of the daemon. Raises the Error it carries."""
+        event = _output(payload) if opcode == BINARY else self._hear_text(payload)
+        if isinstance(event, Started):
+            self.started = True
+        self.finished = self.finished or (event is not None and event.last)
+        return event
+
+    def encode_stdin(self, data: bytes | memoryview) -> bytes:
+        """The message for a piece of stdin of at most `room` and PIECE_LIMIT bytes."""
+        if len(data) > min(self.room, PIECE_LIMIT):
+            raise ValueError("more stdin than there is room for")
+        self._sent += len(data)
+        return b"\0" + data
+
+    def _hear_text(self, payload: bytes) -> Event | None:
+        said = _parse(payload)
+        kind = said.get("type")
+        if kind == "credit":
+            self._credit(_number(said, "consumed"))
+            return None
+        if kind == "error":
+            self.finished = True
+            error = said.get("error")
+            raise Error.from_dict(error) if isinstance(error, dict) else refuse("an error without a reason")
+        event = _EVENTS.get(kind) if isinstance(kind, str) else None
+        return event(said) if event else None
+
+    def _credit(self, consumed: int) -> None:
+        if not self._consumed <= consumed <= self._sent:
+            raise refuse("credit for bytes that were never sent")
+        self._consumed = consumed
+
+
+def encode_message(kind: str, **fields: object) -> bytes:
+    """A control message of the client."""
+    return json.dumps({"type": kind, **fields}).encode()
+
+
+def _parse(payload: bytes) -> Json:
+    try:
+        said = json.loads(payload)
+    except (ValueError, RecursionError) as exc:
+        raise refuse("a message that is not JSON") from exc
+    if not isinstance(said, dict):
+        raise refuse("a message that is no JSON object")
+    return said
+
+
+def _output(payload: bytes) -> Output:
+    channel = payload[0] if payload else -1
+    if channel not in (STDOUT, STDERR):
+        raise refuse("data on a channel that is not there")
+    return Output(channel, memoryview(payload)[1:])
+
+
+def _text(said: Json, name: str) -> str:
+    value = said.get(name, "")
+    if not isinstance(value, str):
+        raise refuse(f"a message whose {name} is no text")
+    return value
+
+
+def _number(said: Json, name: str) -> int:
+    """Booleans and floats that are whole pass too: JSON has one kind of number."""
+    value = said.get(name, 0)
+    if value is None:
+        return 0
+    if not isinstance(value, int):
+        raise refuse(f"a message whose {name} is no whole number")
+    return value
+
+
+def _numbers(said: Json) -> dict[str, float]:
+    return {name: float(value) for name, value in said.items() if isinstance(value, int | float)}

@@ -1,0 +1,200 @@
+"""A WebSocket to the daemon: frames on a connection. Nothing here waits unless it says so.
+
+What is sent is queued and goes out as the socket takes it, so that a peer that does not read can't
+block one who has to read too. Pings are answered on the way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+from collections import deque
+
+from banger.client.frames import (
+    BINARY,
+    CLOSE,
+    NORMAL,
+    PING,
+    TEXT,
+    BadFrame,
+    FrameReader,
+    Message,
+    encode_close,
+    encode_frame,
+    parse_close,
+)
+from banger.client.frames import PONG as _PONG
+from banger.client.handshake import check_handshake, encode_handshake, make_key
+from banger.client.http1 import AnswerReader, refuse
+from banger.client.transport import READ_SIZE, Answer, receive
+
+CLOSE_WAIT_S = 1.0
+
+
+class WebSocket:
+    """Owns its connection. `closed` is True once the daemon said goodbye or the connection ended."""
+
+    def __init__(self, connection: socket.socket, rest: bytes = b"") -> None:
+        connection.setblocking(False)
+        self._connection = connection
+        self._reader = FrameReader()
+        self._early = self._reader.feed(rest) if rest else []
+        self._outgoing: deque[memoryview] = deque()
+        self._said_goodbye = False
+        self.queued_bytes = 0
+        self.closed = False
+        self.headers: dict[str, str] = {}
+
+    def __enter__(self) -> WebSocket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    @property
+    def has_early(self) -> bool:
+        """Whether messages came along with the handshake: `receive` gives them without any wait."""
+        return bool(self._early)
+
+    def send(self, opcode: int, payload: bytes) -> None:
+        """Queue one message and send what the socket takes at once."""
+        self._queue(encode_frame(opcode, payload, os.urandom(4)))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is queued, as far as the socket takes it now."""
+        try:
+            while self._outgoing:
+                sent = self._connection.send(self._outgoing[0])
+                self.queued_bytes -= sent
+                self._drop(sent)
+        except BlockingIOError:
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            self._forget_outgoing()
+
+    def receive(self) -> list[Message]:
+        """Text and binary messages that are here now; none is no reason to think it ended."""
+        messages, self._early = self._early, []
+        try:
+            data = self._connection.recv(READ_SIZE)
+        except BlockingIOError:
+            return self._without_control(messages)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self.closed = True
+        return self._without_control(messages + self._parse(data))
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until there is something to receive; what is queued goes out meanwhile."""
+        if self._early or self.closed:
+            return True
+        poll = select.poll()
+        while True:
+            poll.register(self._connection, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
+            events = poll.poll(None if timeout_s is None else timeout_s * 1000)
+            if not events:
+                return False
+            if events[0][1] & select.POLLOUT:
+                self.flush()
+            if events[0][1] & ~select.POLLOUT:
+                return True
+
+    def close(self, code: int = NORMAL) -> None:
+        """Say goodbye, wait a moment for the answer, and let go of the connection."""
+        try:
+            if not self.closed and not self._said_goodbye:
+                self._goodbye(code)
+                self._await_close()
+        except (OSError, BadFrame):
+            pass
+        finally:
+            self.closed = True
+            self._connection.close()
+
+    def abandon(self) -> None:
+        """Let go without a goodbye."""
+        self.closed = True
+        self._connection.close()
+
+    def _await_close(self) -> None:
+        """Whoever closes first may lose what the other still reads; so wait, but not for long."""
+        for _ in range(16):
+            if self.closed or not self.wait(CLOSE_WAIT_S):
+                return
+            self.receive()
+
+    def _parse(self, data: bytes) -> list[Message]:
+        try:
+            return self._reader.feed(data)
+        except BadFrame as exc:
+            self._goodbye(exc.close_code, exc.reason)
+            self.abandon()
+            raise refuse(exc.reason) from exc
+
+    def _without_control(self, messages: list[Message]) -> list[Message]:
+        """Act on control frames, hand on the rest."""
+        plain = []
+        for opcode, payload in messages:
+            if opcode in (TEXT, BINARY):
+                plain.append((opcode, payload))
+            elif opcode == PING:
+                self.send(_PONG, payload)
+            elif opcode == CLOSE:
+                self._answer_goodbye(payload)
+                break
+        return plain
+
+    def _answer_goodbye(self, payload: bytes) -> None:
+        self.closed = True
+        try:
+            code, _ = parse_close(payload)
+        except BadFrame as exc:
+            code = exc.close_code
+        self._goodbye(NORMAL if code == 1005 else code)
+
+    def _goodbye(self, code: int, reason: str = "") -> None:
+        if not self._said_goodbye:
+            self._said_goodbye = True
+            self.send(CLOSE, encode_close(code, reason))
+
+    def _queue(self, frame: bytes) -> None:
+        self._outgoing.append(memoryview(frame))
+        self.queued_bytes += len(frame)
+
+    def _drop(self, sent: int) -> None:
+        first = self._outgoing.popleft()
+        if sent < len(first):
+            self._outgoing.appendleft(first[sent:])
+
+    def _forget_outgoing(self) -> None:
+        """Nobody reads any more; what the peer said before may still be waiting for us."""
+        self._outgoing.clear()
+        self.queued_bytes = 0
+
+
+def open_websocket(connection: socket.socket, target: str) -> WebSocket:
+    """Ask for a WebSocket at `target` and wait for it. Owns `connection` from here on."""
+    try:
+        key = make_key(os.urandom(16))
+        reader = AnswerReader()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(encode_handshake(target, key))
+        while reader.head is None:
+            reader.feed(receive(connection))
+        if reader.head.status != 101:
+            Answer(connection, reader).checked()
+            raise refuse("it does not speak WebSocket")
+        check_handshake(reader.head, key)
+        websocket = WebSocket(connection, reader.rest)
+        websocket.headers = reader.head.headers
+        return websocket
+    except BaseException:
+        connection.close()
+        raise
