@@ -1,0 +1,1 @@
+"""Measurements of what SPECIFICATION.md promises. `python -m bench` prints one table."""

@@ -1,0 +1,114 @@
+"""The floor under a cold boot: the same QEMU, machine, memory and kernel, and an init that writes one byte.
+
+The machine's flags and the kernel's command line are banger's own functions, so both sides stay alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from banger.agent.binary import agent_binary
+from banger.host.cpu import architecture
+from banger.host.paths import Paths
+from banger.host.run import find_tool
+from banger.kernels.initramfs import Entry, write_cpio
+from banger.model.machine import MachineSpec
+from banger.vmm.base import VmConfig
+from banger.vmm.qemu import argv
+from banger.vmm.qemu.driver import measure_tsc_khz
+from bench.place import BUILD, IMAGE, ROOT, call
+
+MODULES = ("virtio_ring", "virtio", "virtio_mmio", "virtio_console")
+ANSWER_S = 60
+
+
+class Floor:
+    """`boot_ms` measures one boot. Files stay below build/bench."""
+
+    def __init__(self) -> None:
+        self.binary = find_tool("qemu-system-x86_64")
+        self.kernel = next(Paths.user().kernels.glob("*/vmlinux")).parent
+        self.initramfs = BUILD / "floor.cpio"
+        self.initramfs.write_bytes(write_cpio(self._entries()))
+        self.tsc_khz = asyncio.run(measure_tsc_khz(agent_binary(architecture())))
+
+    def boot_ms(self) -> float:
+        """From the start of QEMU to the byte and the end of the killed process."""
+        place = Path(tempfile.mkdtemp(prefix="floor-", dir="/tmp"))
+        config = self._config(place)
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as port:
+            listener.bind(str(config.agent_socket))
+            listener.listen(1)
+            port.settimeout(ANSWER_S)
+            begun = time.perf_counter()
+            with subprocess.Popen(
+                self._argv(config, listener.fileno()),
+                stdin=subprocess.DEVNULL,
+                pass_fds=(listener.fileno(),),
+            ) as process:
+                try:
+                    port.connect(str(config.agent_socket))
+                    heard = port.recv(1)
+                finally:
+                    process.kill()
+                    process.wait()
+            taken = (time.perf_counter() - begun) * 1000
+        if heard != b"!":
+            raise SystemExit(f"bench: the floor's guest said nothing, see {config.console_log}")
+        shutil.rmtree(place)
+        return taken
+
+    def _argv(self, config: VmConfig, listener: int) -> list[str]:
+        return [
+            self.binary,
+            *argv.plan_machine(config),
+            *argv.plan_kernel(config, self.tsc_khz),
+            *argv.plan_console(config),
+            *argv.plan_agent_port(listener),
+        ]
+
+    def _config(self, place: Path) -> VmConfig:
+        spec = MachineSpec(image=IMAGE)
+        return VmConfig(
+            id="floor",
+            name="floor",
+            directory=place,
+            run_directory=place,
+            marker="",
+            vmlinux=self.kernel / "vmlinux",
+            initramfs=self.initramfs,
+            modules_disk=Path(),
+            image_disk=Path(),
+            disk_bytes=0,
+            cpus=spec.cpus,
+            memory_mib=spec.memory_mib,
+            accel="tcg",
+            mac="",
+        )
+
+    def _entries(self) -> list[Entry]:
+        init = BUILD / "floor-init"
+        source = str(ROOT / "bench" / "floor_init.c")
+        flags = ("-target", "x86_64-linux-musl", "-static", "-Os", "-Wall", "-Wextra", "-Werror")
+        call(sys.executable, "-m", "ziglang", "cc", *flags, source, "-o", str(init))
+        present = (self.kernel / "order").read_text().split()
+        names = [name for name in present if name.removesuffix(".ko").replace("-", "_") in MODULES]
+        return [
+            Entry("dev", stat.S_IFDIR | 0o755),
+            Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)),
+            Entry("init", stat.S_IFREG | 0o755, init.read_bytes()),
+            Entry("modules", stat.S_IFDIR | 0o755),
+            Entry("modules/order", stat.S_IFREG | 0o644, "\n".join([*names, ""]).encode()),
+            *(
+                Entry(f"modules/{name}", stat.S_IFREG | 0o644, (self.kernel / "modules" / name).read_bytes())
+                for name in names
+            ),
+        ]
