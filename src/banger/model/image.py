@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 Ref = Annotated[str, Meta(min_length=1, max_length=1024)]
 
@@ -32,7 +32,7 @@ class Image(Struct, kw_only=True):
     used_bytes: int
     source: str
     created: str
-    config: ImageConfig = ImageConfig()
+    config: ImageConfig = field(default_factory=ImageConfig)
 
 
 class Kernel(Struct, kw_only=True):

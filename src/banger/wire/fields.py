@@ -38,6 +38,13 @@ class Fields:
     def __init__(self, payload: bytes) -> None:
         self._items = list(_iterate(payload))
 
+    @classmethod
+    def of(cls, items: list[tuple[int, bytes]]) -> Fields:
+        """Some fields of another payload, as one."""
+        fields = cls(b"")
+        fields._items = items
+        return fields
+
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         return iter(self._items)
 

@@ -1,0 +1,286 @@
+"""The framed connection to a guest agent: HELLO, requests and their answers, frames of execs.
+
+Everything that comes in is hostile: limits are the codec's, an answer nobody asked for is dropped, and a guest
+that breaks the protocol loses its connection, nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from banger.errors import Error
+from banger.wire.constants import RESYNC_PAD, VERSION, Tag, Type
+from banger.wire.fields import Fields, Malformed, Value, encode_fields
+from banger.wire.frames import Frame, FrameReader, encode_frame
+
+log = logging.getLogger("banger.agent")
+
+_WRITE_HIGH = 1024 * 1024
+_HELLO_RETRY_S = 0.2
+
+FieldList = Iterable[tuple[int, Value]]
+
+
+class Welcome(NamedTuple):
+    """What the agent said of itself. `boot` changes with each boot of the guest."""
+
+    version: int
+    agent: str
+    boot: bytes
+    state: str
+    kernel: str
+    uptime_ms: int
+
+
+# FAIL codes of the agent that mean something to a user, as our codes.
+_FAILURES = {
+    "not_found": "command_not_found",
+    "not_executable": "command_not_executable",
+    "no_such_user": "user_not_found",
+    "bad_cwd": "bad_working_directory",
+    "bad_request": "bad_request",
+}
+
+
+class AgentConnection(asyncio.Protocol):
+    """One host side of the protocol, from `open_connection` until `close` or the peer's end.
+
+    `on_lost` is called once, with the reason.
+    """
+
+    def __init__(self, machine: str, on_lost: Callable[[Error], None]) -> None:
+        self.machine = machine
+        self.welcome: Welcome | None = None
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._reader = FrameReader()
+        self._nonce = os.urandom(16)
+        self._welcomed: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
+        self._answers: dict[int, asyncio.Future[Fields]] = {}
+        self._channels: dict[int, Callable[[Frame], None]] = {}
+        self._next_channel = 1
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._lost: Error | None = None
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=_WRITE_HIGH)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for frame in self._reader.feed(data):
+                self._dispatch(frame)
+        except Malformed as exc:
+            self._fail(Error("agent_error", f"the agent of {self.machine} sent nonsense: {exc}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(Error("agent_lost", f"the agent connection of {self.machine} ended"))
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # session
+
+    async def hello(self, timeout_s: float, *, resync: bool) -> Welcome:
+        """Begin the session.
+
+        With `resync`, for a guest that is already up, HELLO is sent again, padded, when no WELCOME comes (see
+        the protocol). A guest that boots gets just one: it waits in the port until the agent opens it.
+        """
+        hello = encode_frame(
+            Type.HELLO,
+            0,
+            encode_fields([(Tag.VERSION_MIN, VERSION), (Tag.VERSION_MAX, VERSION), (Tag.NONCE, self._nonce)]),
+        )
+        self._write(hello)
+        try:
+            async with asyncio.timeout(timeout_s):
+                wait_s = _HELLO_RETRY_S if resync else timeout_s
+                while True:
+                    done, _ = await asyncio.wait([self._welcomed], timeout=wait_s)
+                    if done:
+                        return self._welcomed.result()
+                    wait_s *= 4
+                    self._write(bytes(RESYNC_PAD) + hello)
+        except TimeoutError as exc:
+            raise Error(
+                "agent_lost", f"the agent of {self.machine} did not answer within {timeout_s:g} s"
+            ) from exc
+
+    async def request(self, verb: Type, fields: FieldList = (), timeout_s: float = 10) -> Fields:
+        """One request, one answer. Raises the error the agent named, `agent_lost` or `timeout`."""
+        return await self.request_on(self.new_channel(), verb, fields, timeout_s)
+
+    async def request_on(
+        self, channel: int, verb: Type, fields: FieldList = (), timeout_s: float = 10
+    ) -> Fields:
+        if self._lost:
+            raise self._lost
+        answer: asyncio.Future[Fields] = asyncio.get_running_loop().create_future()
+        self._answers[channel] = answer
+        self._write(encode_frame(verb, channel, encode_fields(fields)))
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError as exc:
+            raise Error(
+                "timeout",
+                f"the agent of {self.machine} did not answer {verb.name} within {timeout_s:g} s",
+                f"banger vm health {self.machine}",
+            ) from exc
+        finally:
+            self._answers.pop(channel, None)
+
+    def new_channel(self) -> int:
+        """A channel number that no request and no exec of ours has."""
+        while True:
+            channel = self._next_channel
+            self._next_channel = channel % 0xFFFFFFFF + 1
+            if channel not in self._answers and channel not in self._channels:
+                return channel
+
+    def reserve_channels(self, highest: int) -> None:
+        """Numbers up to `highest` are taken by execs of an earlier session."""
+        self._next_channel = max(self._next_channel, highest % 0xFFFFFFFF + 1)
+
+    def open_channel(self, channel: int, on_frame: Callable[[Frame], None]) -> None:
+        self._channels[channel] = on_frame
+
+    def close_channel(self, channel: int) -> None:
+        self._channels.pop(channel, None)
+
+    def send(self, type_: Type, channel: int, payload: bytes, flags: int = 0) -> None:
+        self._write(encode_frame(type_, channel, payload, flags))
+
+    async def writable(self) -> None:
+        """Wait until the socket takes more; raises when the connection is lost."""
+        await self._writable.wait()
+        if self._lost:
+            raise self._lost
+
+    def close(self) -> None:
+        """End it on purpose: `on_lost` is not called."""
+        self._on_lost = lambda _: None
+        self._fail(Error("agent_lost", f"the agent connection of {self.machine} was closed"))
+
+    @property
+    def lost(self) -> Error | None:
+        return self._lost
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and self._lost is None:
+            self._transport.write(data)
+
+    def _dispatch(self, frame: Frame) -> None:
+        if self._lost is not None:
+            return
+        if self.welcome is None:
+            self._dispatch_before_welcome(frame)
+        elif frame.type == Type.OK:
+            self._answer(frame.channel, Fields(frame.payload))
+        elif frame.type == Type.FAIL:
+            self._refuse(frame.channel, _read_failure(frame.payload))
+        elif frame.type == Type.EVENT:
+            fields = Fields(frame.payload)
+            log.info(
+                "machine=%s event=%s %s",
+                self.machine,
+                fields.str_(Tag.CODE)[:64],
+                fields.str_(Tag.MESSAGE)[:200],
+            )
+        elif frame.channel in self._channels:
+            self._channels[frame.channel](frame)
+
+    def _dispatch_before_welcome(self, frame: Frame) -> None:
+        """Until our own WELCOME comes, everything is what an earlier session left."""
+        if frame.type == Type.FAIL and frame.channel == 0:
+            self._fail(_read_failure(frame.payload))
+            return
+        if frame.type != Type.WELCOME:
+            return
+        try:
+            fields = Fields(frame.payload)
+            if fields.bytes_(Tag.NONCE) != self._nonce:
+                return
+        except Malformed:
+            return
+        self.welcome = Welcome(
+            fields.int_(Tag.VERSION),
+            fields.str_(Tag.AGENT)[:64],
+            fields.bytes_(Tag.BOOT)[:16],
+            fields.str_(Tag.STATE)[:16],
+            fields.str_(Tag.KERNEL)[:128],
+            fields.int_(Tag.UPTIME_MS),
+        )
+        if not self._welcomed.done():
+            self._welcomed.set_result(self.welcome)
+
+    def _answer(self, channel: int, fields: Fields) -> None:
+        answer = self._answers.get(channel)
+        if answer is not None and not answer.done():
+            answer.set_result(fields)
+
+    def _refuse(self, channel: int, error: Error) -> None:
+        answer = self._answers.get(channel)
+        if answer is not None and not answer.done():
+            answer.set_exception(error)
+
+    def _fail(self, error: Error) -> None:
+        if self._lost is not None:
+            return
+        self._lost = error
+        if self._transport is not None:
+            self._transport.abort()
+        self._writable.set()
+        _set_error(self._welcomed, error)
+        for answer in self._answers.values():
+            _set_error(answer, error)
+        for on_frame in list(self._channels.values()):
+            on_frame(LOST_FRAME)
+        self._channels.clear()
+        self._on_lost(error)
+
+
+# What channel owners get when the connection is lost: no real frame has type 0.
+LOST_FRAME = Frame(0, 0, 0, b"")
+
+
+def _set_error(future: asyncio.Future[Any], error: Error) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # nobody may be waiting: that is no warning
+
+
+def _read_failure(payload: bytes) -> Error:
+    fields = Fields(payload)
+    code = fields.str_(Tag.CODE)[:64]
+    message = fields.str_(Tag.MESSAGE).replace("\n", " ")[:400] or code
+    return Error(_FAILURES.get(code, "agent_error"), message, details={"agent_code": code})
+
+
+async def open_connection(
+    path: str, machine: str, on_lost: Callable[[Error], None], timeout_s: float, *, resync: bool
+) -> AgentConnection:
+    """Connect to the agent port's socket and greet. Raises `agent_lost`."""
+    loop = asyncio.get_running_loop()
+    try:
+        _, connection = await loop.create_unix_connection(lambda: AgentConnection(machine, on_lost), path)
+    except OSError as exc:
+        raise Error("agent_lost", f"the agent port of {machine} does not answer: {exc.strerror}") from exc
+    try:
+        await connection.hello(timeout_s, resync=resync)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,261 @@
+"""One command in a guest, seen from the host: its streams with their windows, its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from struct import Struct
+from typing import NamedTuple
+
+from banger.agent.connection import LOST_FRAME, AgentConnection, FieldList
+from banger.errors import Error
+from banger.model.command import Command, Exit
+from banger.wire.constants import MAX_DATA, STDERR, STDIN, STDOUT, WINDOW, Tag, Type
+from banger.wire.fields import Fields, Malformed
+from banger.wire.frames import Frame
+
+_OFFSET = Struct("<Q")
+
+
+class Output(NamedTuple):
+    stream: int
+    data: bytes
+
+
+class GuestProcess:
+    """From `start_process` (or `adopt_process` after a new session) to its exit.
+
+    Read `outputs()` to its end; the guest may send 256 KiB a stream ahead of that reading. The exit is
+    then in `exit`. stdin is written with `write` and `close_stdin`.
+    """
+
+    def __init__(self, connection: AgentConnection, channel: int) -> None:
+        self.channel = channel
+        self.pid = 0
+        self.exit: Exit | None = None
+        self._connection = connection
+        self._pending: deque[Output] = deque()
+        self._held = 0
+        self._arrived = asyncio.Event()
+        self._received = {STDOUT: 0, STDERR: 0}
+        self._consumed = {STDOUT: 0, STDERR: 0}
+        self._credited = {STDOUT: 0, STDERR: 0}
+        self._stdin_sent = 0
+        self._stdin_consumed = 0
+        self._stdin_room = asyncio.Event()
+        self._stdin_closed = False
+        self._error: Error | None = None
+        connection.open_channel(channel, self._on_frame)
+
+    async def outputs(self) -> AsyncIterator[Output]:
+        """What the command writes, until it has ended. Raises `agent_lost`."""
+        while True:
+            while self._pending:
+                output = self._pending.popleft()
+                yield output
+                self._credit(output)
+            if self.exit is not None:
+                return
+            if self._error is not None:
+                raise self._error
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    @property
+    def stdin_consumed(self) -> int:
+        return self._stdin_consumed
+
+    async def write(self, data: bytes) -> None:
+        """Send to stdin, waiting for room. After the command's end it is silently dropped."""
+        view = memoryview(data)
+        while view and not self._stdin_closed and self.exit is None:
+            room = WINDOW - (self._stdin_sent - self._stdin_consumed)
+            if room <= 0:
+                self._stdin_room.clear()
+                await self._stdin_room.wait()
+                self._raise_if_lost()
+                continue
+            piece = bytes(view[: min(room, MAX_DATA)])
+            view = view[len(piece) :]
+            self._connection.send(Type.DATA, self.channel, _OFFSET.pack(self._stdin_sent) + piece, STDIN)
+            self._stdin_sent += len(piece)
+            await self._connection.writable()
+
+    def close_stdin(self) -> None:
+        if not self._stdin_closed and self._error is None:
+            self._stdin_closed = True
+            self._connection.send(Type.EOF, self.channel, _OFFSET.pack(self._stdin_sent), STDIN)
+
+    async def signal(self, signo: int) -> None:
+        await self._connection.request(Type.SIGNAL, [(Tag.EXEC, self.channel), (Tag.SIGNAL, signo)])
+
+    async def resize(self, rows: int, cols: int) -> None:
+        await self._connection.request(
+            Type.RESIZE, [(Tag.EXEC, self.channel), (Tag.ROWS, rows), (Tag.COLS, cols)]
+        )
+
+    async def forget(self) -> None:
+        """Let the agent drop its record. Only after the exit has been noted on this side."""
+        self._connection.close_channel(self.channel)
+        await self._connection.request(Type.FORGET, [(Tag.EXEC, self.channel)])
+
+    def _on_frame(self, frame: Frame) -> None:
+        if frame is LOST_FRAME:
+            self._end_with(self._connection.lost)
+        elif frame.type == Type.DATA:
+            self._on_data(frame)
+        elif frame.type == Type.CREDIT and frame.flags == STDIN:
+            self._on_stdin_credit(frame.payload)
+        elif frame.type == Type.EXIT:
+            fields = Fields(frame.payload)
+            self.exit = read_exit(fields)
+            self._arrived.set()
+            self._stdin_room.set()
+
+    def _on_data(self, frame: Frame) -> None:
+        if frame.flags not in self._received or len(frame.payload) < _OFFSET.size:
+            raise Malformed("data for a stream that is none")
+        (offset,) = _OFFSET.unpack_from(frame.payload)
+        data = frame.payload[_OFFSET.size :]
+        skip = self._received[frame.flags] - offset
+        if skip < 0:
+            raise Malformed("a gap in a stream")
+        data = data[skip:]
+        if not data:
+            return
+        self._received[frame.flags] += len(data)
+        if self._received[frame.flags] - self._consumed[frame.flags] > WINDOW + MAX_DATA:
+            raise Malformed("more data than the window allows")
+        self._pending.append(Output(frame.flags, data))
+        self._arrived.set()
+
+    def _on_stdin_credit(self, payload: bytes) -> None:
+        if len(payload) != _OFFSET.size:
+            raise Malformed("a credit of a wrong size")
+        (consumed,) = _OFFSET.unpack(payload)
+        if self._stdin_consumed <= consumed <= self._stdin_sent:
+            self._stdin_consumed = consumed
+            self._stdin_room.set()
+
+    def _credit(self, output: Output) -> None:
+        """Tell the agent, in steps of a quarter window, that it may send on."""
+        stream = output.stream
+        self._consumed[stream] += len(output.data)
+        if self._consumed[stream] - self._credited[stream] >= WINDOW // 4:
+            self._credited[stream] = self._consumed[stream]
+            self._connection.send(Type.CREDIT, self.channel, _OFFSET.pack(self._consumed[stream]), stream)
+
+    def _end_with(self, error: Error | None) -> None:
+        self._error = error or Error("agent_lost", "the agent connection ended")
+        self._arrived.set()
+        self._stdin_room.set()
+
+    def _raise_if_lost(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def resume_at(self, offsets: list[int]) -> None:
+        """After ATTACH: the streams go on from where the agent says."""
+        stdin, stdout, stderr = (*offsets, 0, 0, 0)[:3]
+        self._stdin_sent = self._stdin_consumed = stdin
+        for stream, offset in ((STDOUT, stdout), (STDERR, stderr)):
+            self._received[stream] = self._consumed[stream] = self._credited[stream] = offset
+
+
+async def start_process(
+    connection: AgentConnection,
+    command: Command,
+    *,
+    label: str = "",
+    applet: str = "",
+    timeout_s: float = 30,
+) -> GuestProcess:
+    """Start a command (or a built-in of the agent). Raises `command_not_found` and the like."""
+    channel = connection.new_channel()
+    process = GuestProcess(connection, channel)
+    try:
+        answer = await connection.request_on(
+            channel, Type.EXEC, _exec_fields(command, label, applet), timeout_s
+        )
+    except BaseException:
+        connection.close_channel(channel)
+        raise
+    process.pid = answer.int_(Tag.PID)
+    return process
+
+
+async def adopt_process(connection: AgentConnection, channel: int, pid: int) -> GuestProcess:
+    """Take over an exec of an earlier session, from its first byte that was not consumed."""
+    process = GuestProcess(connection, channel)
+    process.pid = pid
+    # Its data may come right behind the answer, so the offsets are learnt from EXECS before.
+    answer = await connection.request(Type.EXECS)
+    for known in read_execs(answer):
+        if known.channel == channel:
+            process.resume_at(known.offsets)
+    await connection.request(Type.ATTACH, [(Tag.EXEC, channel)])
+    return process
+
+
+class KnownExec(NamedTuple):
+    """An exec in the agent's table."""
+
+    channel: int
+    pid: int
+    running: bool
+    exit: Exit | None
+    offsets: list[int]
+    label: str
+
+
+def read_execs(answer: Fields) -> list[KnownExec]:
+    """The agent's answer to EXECS: each EXEC field starts the next entry."""
+    entries: list[list[tuple[int, bytes]]] = []
+    for tag, value in answer:
+        if tag == Tag.EXEC:
+            entries.append([])
+        if entries:
+            entries[-1].append((tag, value))
+    return [_read_known(Fields.of(entry)) for entry in entries]
+
+
+def _read_known(fields: Fields) -> KnownExec:
+    running = bool(fields.int_(Tag.RUNNING))
+    return KnownExec(
+        fields.int_(Tag.EXEC),
+        fields.int_(Tag.PID),
+        running,
+        None if running else read_exit(fields),
+        fields.ints(Tag.OFFSET),
+        fields.str_(Tag.LABEL)[:256],
+    )
+
+
+def read_exit(fields: Fields) -> Exit:
+    """What a shell would report: 128+N for a signal, 124 for a time-out."""
+    signal = fields.int_(Tag.EXIT_SIGNAL) & 0x7F
+    timed_out = bool(fields.int_(Tag.TIMED_OUT))
+    code = 124 if timed_out else 128 + signal if signal else fields.int_(Tag.EXIT_CODE) & 0xFF
+    return Exit(code=code, signal=signal, timed_out=timed_out)
+
+
+def _exec_fields(command: Command, label: str, applet: str) -> FieldList:
+    if applet:
+        yield Tag.APPLET, applet
+    for argument in command.argv:
+        yield Tag.ARGV, argument
+    for key, value in command.env.items():
+        yield Tag.ENV, f"{key}={value}"
+    if command.cwd:
+        yield Tag.CWD, command.cwd
+    if command.user:
+        yield Tag.USER, command.user
+    yield Tag.TTY, int(command.tty)
+    yield Tag.STDIN, int(command.stdin)
+    yield Tag.ROWS, command.rows
+    yield Tag.COLS, command.cols
+    if command.timeout_s:
+        yield Tag.TIMEOUT_MS, max(1, int(command.timeout_s * 1000))
+    if label:
+        yield Tag.LABEL, label

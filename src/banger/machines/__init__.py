@@ -1,0 +1,1 @@
+"""Machines: their life, what runs in them, how they are torn down and found again."""

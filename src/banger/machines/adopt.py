@@ -1,0 +1,100 @@
+"""After a start of the daemon: take over the machines that still run, be truthful about the others.
+
+VMMs outlive the daemon. Each machine is taken over in a task of its own, so that a sick one delays nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from banger.agent.connection import open_connection
+from banger.agent.process import KnownExec, adopt_process, read_execs
+from banger.errors import Error
+from banger.host.proc import is_alive
+from banger.machines import teardown
+from banger.machines.execs import ExecLog, RunningExec
+from banger.machines.launch import plan_places
+from banger.machines.lifecycle import remove_ended, watch_main, watch_vmm
+from banger.machines.live import MAIN_LABEL, LiveMachine
+from banger.machines.parts import Parts
+from banger.machines.states import LIVE
+from banger.model.command import Exec
+from banger.model.machine import Machine, MachineState
+from banger.wire.constants import Type
+
+log = logging.getLogger("banger.adopt")
+
+_ANSWER_S = 10.0
+
+
+async def adopt_all(parts: Parts) -> None:
+    """Settle every machine that was live, or being deleted, when the last daemon ended."""
+    unsettled = [m for m in parts.registry.all() if m.state in LIVE or m.state is MachineState.DELETING]
+    for machine in unsettled:
+        if machine.state in (MachineState.RUNNING, MachineState.PAUSED):
+            _reattach(parts, machine)
+    await asyncio.gather(*(_settle(parts, machine) for machine in unsettled))
+
+
+def _reattach(parts: Parts, machine: Machine) -> None:
+    """Make it live again at once, if its VMM is: the agent may take its time."""
+    for resource in parts.store.resources.of_machine(machine.id):
+        process = teardown.process_of(resource.identity) if resource.kind == teardown.VMM else None
+        if process is None or not is_alive(process):
+            continue
+        driver = parts.drivers.named(machine.driver)
+        places = plan_places(parts, machine)
+        live = LiveMachine(machine, places, driver, driver.reattach(places, process))
+        parts.live[machine.id] = live
+        watch_vmm(parts, live)
+
+
+async def _settle(parts: Parts, machine: Machine) -> None:
+    try:
+        live = parts.live.get(machine.id)
+        if live is not None:
+            await _resync(parts, live)
+        else:
+            await _record_end(parts, machine)
+    except Error as exc:
+        log.warning("machine=%s %s", machine.name, exc.message)
+
+
+async def _record_end(parts: Parts, machine: Machine) -> None:
+    reason = "the VMM had ended while no daemon ran"
+    if machine.state is MachineState.STARTING:
+        reason = "the daemon ended while it started"
+    async with parts.locks[machine.id]:
+        await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+        if machine.state in LIVE:
+            parts.registry.move(machine, "exited", reason)
+        if machine.spec.remove or machine.state is MachineState.DELETING:
+            await remove_ended(parts, machine)
+
+
+async def _resync(parts: Parts, live: LiveMachine) -> None:
+    """Control connection and agent session again, then the execs that outlived the last daemon."""
+    try:
+        await live.vm.connect_control(_ANSWER_S)
+    except Error as exc:
+        log.warning("machine=%s %s", live.machine.name, exc.message)
+    live.connection = await open_connection(
+        str(live.places.agent_socket), live.machine.name, live.on_agent_lost, _ANSWER_S, resync=True
+    )
+    known = read_execs(await live.connection.request(Type.EXECS))
+    live.connection.reserve_channels(max((entry.channel for entry in known), default=0))
+    for entry in known:
+        running = await _adopt_exec(live, entry)
+        if entry.label == MAIN_LABEL:
+            live.main = running
+            watch_main(parts, live, running)
+    log.info("machine=%s taken over, %d execs", live.machine.name, len(known))
+
+
+async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:
+    process = await adopt_process(live.agent(), entry.channel, entry.pid)
+    is_main = entry.label == MAIN_LABEL
+    info = Exec(id=entry.channel, argv=[entry.label], pid=entry.pid, detached=True)
+    sink = ExecLog(live.places.directory / "exec.log") if is_main else None
+    return live.track(RunningExec(process, info, log_to=sink))

@@ -1,0 +1,26 @@
+"""A guest's console log, as it can be shown: the guest may have written anything into it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_TAIL_BYTES = 16 * 1024
+
+
+def read_console_tail(path: Path, lines: int = 8) -> list[str]:
+    """The last non-empty lines, control characters removed, each at most 300 characters."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+            data = file.read(_TAIL_BYTES)
+    except OSError:
+        return []
+    text = data.decode("utf-8", "replace")
+    cleaned = (printable(line)[:300] for line in text.splitlines())
+    return [line for line in cleaned if line.strip()][-lines:]
+
+
+def printable(text: str) -> str:
+    """Without control characters (escape sequences lose their first byte and are harmless then)."""
+    return "".join(c if c.isprintable() or c == "\t" else "" for c in text)

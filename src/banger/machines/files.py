@@ -1,0 +1,95 @@
+"""Files into and out of a guest, as tar streams made and unpacked by built-ins of the agent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from banger.agent.process import GuestProcess, start_process
+from banger.errors import Error
+from banger.machines.live import LiveMachine
+from banger.model.command import Command
+from banger.model.report import FileStat
+from banger.wire.constants import STDOUT
+
+_MAX_MESSAGE = 4096
+_TYPES = {"file", "directory", "symlink"}
+
+
+async def stat_file(live: LiveMachine, path: str) -> FileStat:
+    """Raises `file_not_found`."""
+    process = await start_process(live.agent(), Command(argv=[path]), applet="stat")
+    output = bytearray()
+    async for piece in _checked_output(process, path):
+        output += piece[: _MAX_MESSAGE - len(output)]
+    words = output.decode("utf-8", "replace").split()
+    if len(words) != 6 or not all(_is_number(word) for word in words[2:]):
+        raise Error("agent_error", f"the agent said nothing sensible about {path}")
+    return FileStat(
+        type=words[0] if words[0] in _TYPES else "other",
+        mode=int(words[1], 8) & 0o7777,
+        uid=int(words[2]),
+        gid=int(words[3]),
+        size_bytes=int(words[4]),
+        mtime=int(words[5]),
+    )
+
+
+def _is_number(word: str) -> bool:
+    return word.lstrip("-").isdigit() and len(word) < 21
+
+
+async def read_tar(live: LiveMachine, path: str) -> AsyncIterator[bytes]:
+    """A file or tree as tar. The error of a missing path comes before the first byte."""
+    process = await start_process(live.agent(), Command(argv=[path]), applet="tar-out")
+    async for piece in _checked_output(process, path):
+        yield piece
+
+
+async def _checked_output(process: GuestProcess, path: str) -> AsyncIterator[bytes]:
+    complaint = bytearray()
+    try:
+        async for output in process.outputs():
+            if output.stream == STDOUT:
+                yield output.data
+            else:
+                complaint += output.data[: _MAX_MESSAGE - len(complaint)]
+        _raise_failure(process, complaint, path)
+    finally:
+        await _finish(process)
+
+
+async def write_tar(live: LiveMachine, directory: str, chunks: AsyncIterator[bytes]) -> None:
+    """Unpack a tar stream below `directory`."""
+    process = await start_process(live.agent(), Command(argv=[directory], stdin=True), applet="tar-in")
+    complaint = bytearray()
+    try:
+        async for chunk in chunks:
+            await process.write(chunk)
+        process.close_stdin()
+        async for output in process.outputs():
+            complaint += output.data[: _MAX_MESSAGE - len(complaint)]
+        _raise_failure(process, complaint, directory)
+    finally:
+        await _finish(process)
+
+
+def _raise_failure(process: GuestProcess, complaint: bytearray, path: str) -> None:
+    assert process.exit is not None
+    if process.exit.code == 0:
+        return
+    text = complaint.decode("utf-8", "replace").strip() or f"exit code {process.exit.code}"
+    line = "".join(c for c in text.splitlines()[-1] if c.isprintable())[:300]
+    missing = "No such file" in line or "Not a directory" in line
+    raise Error("file_not_found" if missing else "agent_error", f"{path}: {line}")
+
+
+async def _finish(process: GuestProcess) -> None:
+    """End the built-in if it still runs, and let the agent forget it."""
+    try:
+        if process.exit is None:
+            await process.signal(9)
+            async for _ in process.outputs():
+                pass
+        await process.forget()
+    except Error:
+        pass  # the agent is gone, and its table with it

@@ -1,0 +1,338 @@
+"""The verbs that change a machine's state: create, start, stop, kill, pause, resume, delete."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+
+from banger.errors import Error
+from banger.host.proc import send_signal, wait_gone
+from banger.machines import teardown
+from banger.machines.clock import Stopwatch, now
+from banger.machines.execs import RunningExec, Viewer
+from banger.machines.launch import launch
+from banger.machines.live import LiveMachine
+from banger.machines.parts import Parts
+from banger.machines.states import LIVE, advance, wrong_state
+from banger.model.command import Command, Exit
+from banger.model.image import ImageConfig
+from banger.model.machine import Machine, MachineSpec, MachineState
+from banger.model.names import check_name, invent_name
+from banger.model.operation import Report
+from banger.wire.constants import Tag, Type
+
+log = logging.getLogger("banger.machines")
+
+_TERM_S = 5.0
+_AGENT_MARGIN_S = 3.0
+
+
+def create(parts: Parts, spec: MachineSpec) -> Machine:
+    """A new machine in state `created`; nothing on the host yet. Raises `bad_name`, `name_taken`."""
+    name = check_name(spec.name) if spec.name else invent_name()
+    machine = Machine(
+        id=secrets.token_hex(6), name=name, state=MachineState.CREATED, spec=spec, created=now()
+    )
+    parts.registry.add(machine)
+    return machine
+
+
+async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer | None = None) -> None:
+    """Boot it and start its main command, if it has one. On failure it is `failed` and holds no
+    host resource but its files."""
+    async with parts.locks[machine.id]:
+        parts.registry.move(machine, "start")
+        task = asyncio.current_task()
+        assert task is not None
+        parts.starting[machine.id] = task
+        watch = Stopwatch()
+        try:
+            live = await launch(parts, machine, report, watch)
+            parts.registry.move(machine, "booted")
+            await _start_main(parts, live, report, viewer, watch)
+        except BaseException as exc:
+            await _give_up(parts, machine, exc)
+            raise
+        finally:
+            del parts.starting[machine.id]
+        machine.timings_ms = {**watch.phases_ms, "start": watch.total_ms()}
+        parts.registry.save(machine)
+        watch_vmm(parts, live)
+        if live.gone.is_set():
+            return
+        report("ready", f"{machine.name} is running")
+
+
+async def _start_main(
+    parts: Parts, live: LiveMachine, report: Report, viewer: Viewer | None, watch: Stopwatch
+) -> None:
+    image = parts.images.get(live.machine.spec.image)
+    command = plan_command(live.machine.spec.command, image.config)
+    if command is None:
+        return
+    if live.machine.spec.init == "image":
+        report("init", "waiting for the image's init")
+        await wait_for_init(live)
+        watch.lap("init")
+    main = await live.start_main(command, viewer)
+    watch.lap("exec")
+    watch_main(parts, live, main)
+
+
+def watch_main(parts: Parts, live: LiveMachine, main: RunningExec) -> None:
+    """When the main command ends, so does the machine."""
+    main.done.add_done_callback(lambda _: _spawn(_after_main(parts, live, main)))
+
+
+def watch_vmm(parts: Parts, live: LiveMachine) -> None:
+    """When the VMM ends, whyever, the machine is settled."""
+    live.watch_task.add_done_callback(lambda _: _spawn(_after_exit(parts, live)))
+
+
+async def wait_for_init(live: LiveMachine) -> None:
+    """With systemd: until it says running or degraded, within the boot limit; others need no waiting."""
+    command = Command(argv=["systemctl", "is-system-running", "--wait"])
+    try:
+        waiting = await live.start_exec(command, None)
+        async with asyncio.timeout(live.machine.spec.boot_timeout_s):
+            await waiting.done
+    except Error as exc:
+        if exc.code not in ("command_not_found", "command_not_executable"):
+            raise
+    except TimeoutError:
+        log.warning("machine=%s its init is not ready yet; going on", live.machine.name)
+
+
+def plan_command(asked: Command | None, config: ImageConfig) -> Command | None:
+    """The main command as `docker run` composes it from the request and the image; None: no command."""
+    if asked is None and not config.entrypoint and not config.cmd:
+        return None
+    command = asked or Command()
+    arguments = command.argv or config.cmd
+    env = dict(pair.partition("=")[::2] for pair in config.env)
+    return Command(
+        argv=[*config.entrypoint, *arguments],
+        env={**env, **command.env},
+        cwd=command.cwd or config.cwd,
+        user=command.user or config.user,
+        tty=command.tty,
+        stdin=command.stdin,
+        rows=command.rows,
+        cols=command.cols,
+        timeout_s=command.timeout_s,
+    )
+
+
+async def _give_up(parts: Parts, machine: Machine, cause: BaseException) -> None:
+    """Undo a start that failed or was cancelled."""
+    live = parts.live.pop(machine.id, None)
+    reason = cause.message if isinstance(cause, Error) else "the start was cancelled"
+    await asyncio.shield(_release_runtime(parts, machine, live))
+    if live is not None:
+        live.ended.set()
+    if machine.state is MachineState.STARTING:
+        parts.registry.move(machine, "fail", reason)
+    elif machine.state in LIVE:
+        parts.registry.move(machine, "exited", reason)
+
+
+async def _release_runtime(parts: Parts, machine: Machine, live: LiveMachine | None) -> None:
+    await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+    if live is not None:
+        await live.watch_task
+
+
+async def _after_main(parts: Parts, live: LiveMachine, main: RunningExec) -> None:
+    """The main command has ended: so does the machine. What is to be removed need not be
+    shut down politely."""
+    if main.done.exception() is not None:
+        return  # the agent went away; the VMM's end, or a new session, tells more
+    live.machine.exit = main.done.result()
+    parts.registry.save(live.machine)
+    with contextlib.suppress(Error):  # somebody else stops it already
+        if live.machine.spec.remove:
+            await kill(parts, live.machine)
+        else:
+            await stop(parts, live.machine, 10)
+
+
+async def _after_exit(parts: Parts, live: LiveMachine) -> None:
+    """The VMM has ended, asked or not: record it, release what it held, remove it if so wished."""
+    machine = live.machine
+    if parts.live.get(machine.id) is not live:
+        return
+    reason = describe_end(live)
+    if machine.exit is None and live.main is not None and live.main.done.done():
+        machine.exit = _exit_of(live.main)
+    async with parts.locks[machine.id]:
+        await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+        del parts.live[machine.id]
+        if machine.state in LIVE:
+            parts.registry.move(machine, "exited", reason)
+        log.info("machine=%s stopped: %s", machine.name, reason)
+        if machine.spec.remove and parts.registry.has(machine):
+            await remove_ended(parts, machine)
+            parts.locks.pop(machine.id, None)
+    live.ended.set()
+
+
+def describe_end(live: LiveMachine) -> str:
+    if live.machine.state is MachineState.STOPPING:
+        return "stopped as asked"
+    if live.main is not None and live.machine.exit is not None:
+        return f"its command ended with {live.machine.exit.code}"
+    said = live.vm.stop_reason()
+    if said:
+        return {"guest-shutdown": "the guest powered off", "guest-reset": "the guest rebooted"}.get(
+            said, f"the VMM said {said}"
+        )
+    return "the VMM ended unexpectedly"
+
+
+def _exit_of(main: RunningExec) -> Exit | None:
+    return None if main.done.exception() is not None else main.done.result()
+
+
+async def stop(parts: Parts, machine: Machine, grace_s: float) -> None:
+    """Agent shutdown, then SIGTERM to the VMM, then SIGKILL, each with its time. Returns when it is `stopped`."""
+    live = parts.live.get(machine.id)
+    if live is None:
+        await _stop_before_vmm(parts, machine)
+        return
+    was_paused = machine.state is MachineState.PAUSED
+    parts.registry.move(machine, "stop")
+    if was_paused:
+        with contextlib.suppress(Error):
+            await live.vm.resume()
+    if await _shut_down_by_agent(live, grace_s) or await _terminate(live):
+        await live.ended.wait()
+        return
+    await _kill(live)
+
+
+async def _stop_before_vmm(parts: Parts, machine: Machine) -> None:
+    """A machine that starts but has no VMM yet (its image is being pulled): the start is cancelled."""
+    starting = parts.starting.get(machine.id)
+    advance(machine, "stop")
+    if starting is None:
+        raise wrong_state(machine, "stop")
+    starting.cancel()
+    await asyncio.wait([starting])
+
+
+async def _shut_down_by_agent(live: LiveMachine, grace_s: float) -> bool:
+    try:
+        await live.agent().request(
+            Type.SHUTDOWN, [(Tag.MODE, "poweroff"), (Tag.GRACE_MS, int(grace_s * 1000))], timeout_s=3
+        )
+    except Error as exc:
+        log.info("machine=%s agent shutdown: %s", live.machine.name, exc.message)
+        return live.gone.is_set()
+    return await _gone_within(live, grace_s + _AGENT_MARGIN_S)
+
+
+async def _terminate(live: LiveMachine) -> bool:
+    """QEMU takes SIGTERM as "quit now, with the disks flushed"."""
+    send_signal(live.process, signal.SIGTERM)
+    return await _gone_within(live, _TERM_S)
+
+
+async def _gone_within(live: LiveMachine, timeout_s: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await live.gone.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def kill(parts: Parts, machine: Machine) -> None:
+    """The VMM gets SIGKILL now. Returns when the machine is `stopped` (and gone, with `remove`)."""
+    if machine.id in parts.starting and machine.id not in parts.live:
+        await _stop_before_vmm(parts, machine)
+        return
+    live = parts.live_of(machine)
+    if machine.state is not MachineState.STOPPING:
+        parts.registry.move(machine, "stop")
+    await _kill(live)
+
+
+async def _kill(live: LiveMachine) -> None:
+    send_signal(live.process, signal.SIGKILL)
+    if not await wait_gone(live.process, 10):
+        raise Error(
+            "vmm_failed",
+            f"the VMM of {live.machine.name} (pid {live.process.pid}) does not end, even with SIGKILL",
+            "it waits for the kernel, most likely for a disk",
+        )
+    await live.ended.wait()
+
+
+async def pause(parts: Parts, machine: Machine) -> None:
+    live = parts.live_of(machine)
+    advance(machine, "pause")
+    await live.vm.pause()
+    parts.registry.move(machine, "pause")
+
+
+async def resume(parts: Parts, machine: Machine) -> None:
+    live = parts.live_of(machine)
+    advance(machine, "resume")
+    await live.vm.resume()
+    parts.registry.move(machine, "resume")
+
+
+async def delete(parts: Parts, machine: Machine, *, force: bool) -> None:
+    """Remove the machine and all that is its own. With `force` a running one is killed first."""
+    if force:
+        await _end_by_force(parts, machine)
+    async with parts.locks[machine.id]:
+        if not parts.registry.has(machine):
+            return
+        if machine.state in LIVE:
+            raise _still_running(machine)
+        await remove_ended(parts, machine)
+    parts.locks.pop(machine.id, None)
+
+
+async def _end_by_force(parts: Parts, machine: Machine) -> None:
+    starting = parts.starting.get(machine.id)
+    if starting is not None:
+        starting.cancel()
+        await asyncio.wait([starting], timeout=15)
+    if machine.id in parts.live:
+        with contextlib.suppress(Error):
+            await kill(parts, machine)
+
+
+async def remove_ended(parts: Parts, machine: Machine) -> None:
+    """Remove a machine that does not run, from its resource records."""
+    if machine.state is not MachineState.DELETING:
+        parts.registry.move(machine, "delete")
+    errors = await teardown.release(parts.store.resources, machine.id)
+    if errors:
+        raise errors[0]
+    parts.registry.remove(machine)
+
+
+def _still_running(machine: Machine) -> Error:
+    return Error(
+        "bad_state",
+        f"machine {machine.name!r} is {machine.state.value}",
+        f"banger vm stop {machine.name}, or delete it with --force",
+        {"state": machine.state.value},
+    )
+
+
+_background: set[asyncio.Task[None]] = set()
+
+
+def _spawn(work: object) -> None:
+    """Run a follow-up in a task that is not collected before it ends."""
+    assert asyncio.iscoroutine(work)
+    task: asyncio.Task[None] = asyncio.create_task(work)
+    _background.add(task)
+    task.add_done_callback(_background.discard)

@@ -1,0 +1,94 @@
+"""A machine whose VMM runs: the VM, the agent connection, what runs in it.
+
+One `LiveMachine` from the moment its VMM process exists until that process is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from banger.agent.connection import AgentConnection
+from banger.agent.process import start_process
+from banger.errors import Error
+from banger.host.proc import ProcessRef, wait_gone
+from banger.machines.clock import now
+from banger.machines.execs import ExecLog, RunningExec, Viewer
+from banger.model.command import Command, Exec
+from banger.model.machine import Machine
+from banger.vmm.base import Driver, Vm, VmPlaces
+
+MAIN_LABEL = "main"
+_ENDED_EXECS_KEPT = 64
+
+
+class LiveMachine:
+    def __init__(self, machine: Machine, places: VmPlaces, driver: Driver, vm: Vm) -> None:
+        self.machine = machine
+        self.places = places
+        self.driver = driver
+        self.vm = vm
+        self.connection: AgentConnection | None = None
+        self.main: RunningExec | None = None
+        self.execs: dict[int, RunningExec] = {}
+        self.gone = asyncio.Event()  # the VMM process has ended
+        self.ended = asyncio.Event()  # and all that follows from it is done
+        self.lost: Error | None = None
+        self.watch_task = asyncio.create_task(self._watch(), name=f"watch {machine.name}")
+
+    @property
+    def process(self) -> ProcessRef:
+        return self.vm.process
+
+    async def _watch(self) -> None:
+        """Ends when the VMM process has ended, whoever ended it."""
+        await wait_gone(self.process)
+        self.gone.set()
+        self.close_connection()
+        await self.vm.close()
+
+    def on_agent_lost(self, error: Error) -> None:
+        self.lost = error
+        self.connection = None
+
+    def close_connection(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def agent(self) -> AgentConnection:
+        """The connection, or the error that says why there is none."""
+        if self.connection is None:
+            raise self.lost or Error(
+                "agent_lost",
+                f"the agent of {self.machine.name} is not connected",
+                f"banger vm health {self.machine.name}",
+            )
+        return self.connection
+
+    async def start_main(self, command: Command, viewer: Viewer | None) -> RunningExec:
+        """Start the machine's own command; its output also goes to `exec.log`."""
+        process = await start_process(self.agent(), command, label=MAIN_LABEL)
+        log = ExecLog(self.places.directory / "exec.log")
+        self.main = self.track(
+            RunningExec(process, _info(process.channel, process.pid, command), viewer=viewer, log_to=log)
+        )
+        return self.main
+
+    async def start_exec(self, command: Command, viewer: Viewer | None) -> RunningExec:
+        label = (command.argv[0] if command.argv else "")[:64]
+        process = await start_process(self.agent(), command, label=label)
+        info = _info(process.channel, process.pid, command)
+        info.detached = viewer is None
+        return self.track(RunningExec(process, info, viewer=viewer))
+
+    def track(self, running: RunningExec) -> RunningExec:
+        """Keep it listed, and the list bounded."""
+        self.execs[running.info.id] = running
+        ended = [i for i, e in self.execs.items() if not e.info.running and e is not self.main]
+        for exec_id in ended[: max(0, len(ended) - _ENDED_EXECS_KEPT)]:
+            del self.execs[exec_id]
+        return running
+
+
+def _info(channel: int, pid: int, command: Command) -> Exec:
+    return Exec(id=channel, argv=list(command.argv), pid=pid, started=now())

@@ -1,0 +1,68 @@
+"""A machine's logs: the console, and what its main command wrote."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from banger.errors import Error
+
+_CHUNK = 65536
+_FOLLOW_S = 0.2
+_TAIL_LIMIT = 1024 * 1024
+_FILES = {"console": "console.log", "exec": "exec.log"}
+
+
+def log_path(directory: Path, source: str) -> Path:
+    """Raises `bad_request` for a source there is not."""
+    name = _FILES.get(source)
+    if name is None:
+        raise Error("bad_request", f"no log {source!r}", f"one of: {', '.join(_FILES)}")
+    return directory / name
+
+
+async def read_log(
+    path: Path, tail: int | None, follow: bool, still_writes: Callable[[], bool]
+) -> AsyncIterator[bytes]:
+    """The log (or its last `tail` lines); with `follow` what is added, until nobody writes it any more."""
+    offset = 0 if tail is None else find_tail(path, tail)
+    while True:
+        writing = still_writes()
+        while chunk := _read_at(path, offset):
+            offset += len(chunk)
+            yield chunk
+        if not (follow and writing):
+            return
+        await asyncio.sleep(_FOLLOW_S)
+        if _size(path) < offset:
+            offset = 0  # the log was rotated
+
+
+def find_tail(path: Path, lines: int) -> int:
+    """Where the last `lines` lines begin; a guest that writes no newlines is cut at 1 MiB."""
+    size = _size(path)
+    begin = max(0, size - _TAIL_LIMIT)
+    data = _read_at(path, begin, _TAIL_LIMIT)
+    position = len(data) - 1 if data.endswith(b"\n") else len(data)
+    for _ in range(lines):
+        position = data.rfind(b"\n", 0, position)
+        if position < 0:
+            return begin
+    return begin + position + 1 if lines else size
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _read_at(path: Path, offset: int, limit: int = _CHUNK) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            return file.read(limit)
+    except FileNotFoundError:
+        return b""

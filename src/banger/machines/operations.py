@@ -1,0 +1,183 @@
+"""Long work as operations: begun, watched by any number of clients, cancelled, kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from banger.errors import Error
+from banger.machines.clock import now
+from banger.model.operation import ErrorBody, Operation, OperationState, Progress, Report
+from banger.store.tables import OperationTable
+
+log = logging.getLogger("banger.operations")
+
+KEEP_S = 3600.0
+KEEP_COUNT = 200
+_EVENTS_KEPT = 256
+
+Work = Callable[[Report], Awaitable[str]]
+
+
+class RunningOperation:
+    """One operation while it runs, and its events. Watchers that are slow miss old events, never the end."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.task: asyncio.Task[None] | None = None
+        self.error: Error | None = None
+        self._events: deque[Progress] = deque(maxlen=_EVENTS_KEPT)
+        self._changed = asyncio.Event()
+
+    def report(self, phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+        last = self.operation.progress
+        progress = Progress(
+            seq=last.seq + 1 if last else 1,
+            phase=phase,
+            message=message,
+            done=done,
+            total=total,
+            unit=unit,
+        )
+        self.operation.progress = progress
+        self._events.append(progress)
+        self.wake()
+
+    def wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    @property
+    def ended(self) -> bool:
+        return self.operation.state is not OperationState.RUNNING
+
+    async def events(self) -> AsyncIterator[Progress]:
+        """All kept events, then new ones until it has ended."""
+        seen = 0
+        while True:
+            for progress in [p for p in self._events if p.seq > seen]:
+                seen = progress.seq
+                yield progress
+            if self.ended:
+                return
+            await self._changed.wait()
+
+    async def result(self) -> str:
+        """Wait for the end; what it made. Raises its error."""
+        while not self.ended:
+            await self._changed.wait()
+        if self.error is not None:
+            raise self.error
+        return self.operation.result
+
+
+class Operations:
+    """All operations of the daemon; ended ones are pruned by a timer that exists only while there are any."""
+
+    def __init__(self, table: OperationTable) -> None:
+        self._table = table
+        self._known: dict[str, RunningOperation] = {}
+        self._prune_timer: asyncio.TimerHandle | None = None
+        self._end_interrupted()
+
+    def begin(self, kind: str, target: str, work: Work) -> RunningOperation:
+        """Start `work` in a task of its own; its return value becomes the result."""
+        operation = Operation(
+            id=secrets.token_hex(6),
+            kind=kind,
+            target=target,
+            state=OperationState.RUNNING,
+            begun=now(),
+        )
+        running = RunningOperation(operation)
+        self._known[operation.id] = running
+        self._table.put(operation)
+        running.task = asyncio.create_task(self._run(running, work), name=f"{kind} {target}")
+        return running
+
+    def get(self, operation_id: str) -> RunningOperation:
+        found = self._known.get(operation_id)
+        if found is None:
+            raise Error("operation_not_found", f"no operation {operation_id!r}", "banger operation list")
+        return found
+
+    def list(self) -> list[Operation]:
+        return [running.operation for running in self._known.values()]
+
+    async def cancel(self, operation_id: str) -> Operation:
+        """Cancel and wait until its work has cleaned up."""
+        running = self.get(operation_id)
+        if running.task is not None and not running.ended:
+            running.task.cancel()
+            await asyncio.wait([running.task])
+        return running.operation
+
+    async def close(self) -> None:
+        """Cancel what runs: the daemon ends."""
+        if self._prune_timer is not None:
+            self._prune_timer.cancel()
+        tasks = [r.task for r in self._known.values() if r.task is not None and not r.ended]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=10)
+
+    async def _run(self, running: RunningOperation, work: Work) -> None:
+        operation = running.operation
+        try:
+            operation.result = await work(running.report)
+            operation.state = OperationState.SUCCEEDED
+        except asyncio.CancelledError:
+            operation.state = OperationState.CANCELLED
+            running.error = Error("cancelled", f"{operation.kind} of {operation.target} was cancelled")
+        except Error as exc:
+            operation.state = OperationState.FAILED
+            running.error = exc
+        except Exception as exc:
+            log.exception("operation %s (%s) failed", operation.id, operation.kind)
+            operation.state = OperationState.FAILED
+            running.error = Error("internal", f"{type(exc).__name__}: {exc}", "see the daemon's log")
+        if running.error is not None:
+            operation.error = error_body(running.error)
+        operation.ended = now()
+        self._table.put(operation)
+        running.wake()
+        self._schedule_prune()
+
+    def _end_interrupted(self) -> None:
+        """Operations that an earlier daemon did not end did end with it."""
+        for operation in self._table.all():
+            if operation.state is OperationState.RUNNING:
+                operation.state = OperationState.FAILED
+                operation.ended = now()
+                operation.error = ErrorBody(
+                    code="cancelled", message="the daemon ended during this operation"
+                )
+                self._table.put(operation)
+            running = RunningOperation(operation)
+            self._known[operation.id] = running
+
+    def _schedule_prune(self) -> None:
+        if self._prune_timer is None:
+            loop = asyncio.get_running_loop()
+            self._prune_timer = loop.call_later(KEEP_S + 1, self.prune)
+
+    def prune(self) -> None:
+        """Forget what ended long ago, and all beyond a number."""
+        self._prune_timer = None
+        cutoff = datetime.now(UTC) - timedelta(seconds=KEEP_S)
+        before = cutoff.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._table.prune(before, KEEP_COUNT)
+        kept = {operation.id for operation in self._table.all()}
+        for operation_id in [i for i in self._known if i not in kept]:
+            del self._known[operation_id]
+        if any(running.ended for running in self._known.values()):
+            self._schedule_prune()
+
+
+def error_body(error: Error) -> ErrorBody:
+    return ErrorBody(code=error.code, message=error.message, hint=error.hint, details=error.details)

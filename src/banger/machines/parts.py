@@ -1,0 +1,52 @@
+"""What the verbs of this room work with: one of each, made when the daemon starts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from banger.errors import Error
+from banger.host.paths import Paths
+from banger.images.library import ImageLibrary
+from banger.kernels.library import KernelLibrary
+from banger.machines.live import LiveMachine
+from banger.machines.operations import Operations
+from banger.machines.registry import Registry
+from banger.model.machine import Machine
+from banger.store.store import Store
+from banger.vmm.drivers import Drivers
+
+
+@dataclass
+class Parts:
+    paths: Paths
+    mode: str
+    store: Store
+    images: ImageLibrary
+    kernels: KernelLibrary
+    drivers: Drivers
+    operations: Operations
+    registry: Registry
+    live: dict[str, LiveMachine] = field(default_factory=dict)
+    starting: dict[str, asyncio.Task[object]] = field(default_factory=dict)
+    locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    shutdown: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def machines_with_image(self, name: str) -> list[str]:
+        return [m.name for m in self.registry.all() if m.spec.image == name]
+
+    def machines_with_kernel(self, name: str) -> list[str]:
+        return [m.name for m in self.registry.all() if name in (m.kernel, m.spec.kernel)]
+
+    def live_of(self, machine: Machine) -> LiveMachine:
+        """The running machine; raises `bad_state` for one that does not run."""
+        live = self.live.get(machine.id)
+        if live is None:
+            raise Error(
+                "bad_state",
+                f"machine {machine.name!r} is {machine.state.value}, not running",
+                f"banger vm start {machine.name}",
+                {"state": machine.state.value},
+            )
+        return live

@@ -1,0 +1,53 @@
+"""The machines there are: kept in memory, written through to the store, found by name or id."""
+
+from __future__ import annotations
+
+from banger.errors import Error
+from banger.machines.clock import now
+from banger.machines.states import Verb, advance
+from banger.model.machine import Machine, MachineState
+from banger.store.tables import MachineTable
+
+
+class Registry:
+    def __init__(self, table: MachineTable) -> None:
+        self._table = table
+        self._by_id = {machine.id: machine for machine in table.all()}
+        self._id_of_name = {machine.name: machine.id for machine in self._by_id.values()}
+
+    def add(self, machine: Machine) -> None:
+        """Raises `name_taken`."""
+        self._table.add(machine)
+        self._by_id[machine.id] = machine
+        self._id_of_name[machine.name] = machine.id
+
+    def find(self, name_or_id: str) -> Machine:
+        machine = self._by_id.get(self._id_of_name.get(name_or_id, name_or_id))
+        if machine is None:
+            raise Error("machine_not_found", f"no machine named {name_or_id!r}", "banger vm list")
+        return machine
+
+    def all(self) -> list[Machine]:
+        return list(self._by_id.values())
+
+    def has(self, machine: Machine) -> bool:
+        return machine.id in self._by_id
+
+    def save(self, machine: Machine) -> None:
+        self._table.put(machine)
+
+    def move(self, machine: Machine, verb: Verb, reason: str = "") -> None:
+        """Take an edge of the state table and write it down. Raises `bad_state`."""
+        machine.state = advance(machine, verb)
+        machine.reason = reason
+        if machine.state is MachineState.STARTING:
+            machine.started, machine.stopped, machine.exit = now(), "", None
+        elif machine.state in (MachineState.STOPPED, MachineState.FAILED):
+            machine.stopped, machine.pid = now(), 0
+        self.save(machine)
+
+    def remove(self, machine: Machine) -> None:
+        self._table.delete(machine.id)
+        self._by_id.pop(machine.id, None)
+        if self._id_of_name.get(machine.name) == machine.id:
+            del self._id_of_name[machine.name]

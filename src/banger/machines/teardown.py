@@ -1,0 +1,80 @@
+"""Undo host resources from their records alone; go on past a step that fails.
+
+| kind | identity | how |
+|---|---|---|
+| vmm | pid, start, marker | SIGKILL by pidfd; without a pid, whatever carries the marker |
+| sockets | path | remove the directory |
+| files | path | remove the directory |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from banger.errors import Error
+from banger.host.fs import remove_tree
+from banger.host.proc import ProcessRef, find_marked, kill_and_wait
+from banger.host.spawn import MARKER
+from banger.store.resources import Identity, Resource, ResourceTable
+
+log = logging.getLogger("banger.teardown")
+
+VMM, SOCKETS, FILES = "vmm", "sockets", "files"
+RUNTIME = frozenset({VMM, SOCKETS})
+
+
+def process_of(identity: Identity) -> ProcessRef | None:
+    """The process a `vmm` record names, if its pid was written down."""
+    pid, start = identity.get("pid"), identity.get("start")
+    return ProcessRef(pid, start) if isinstance(pid, int) and isinstance(start, int) else None
+
+
+async def release(resources: ResourceTable, machine: str, kinds: frozenset[str] | None = None) -> list[Error]:
+    """Tear down a machine's resources (of some kinds only, if given), the newest first. What could not
+    be released keeps its record; the errors are returned."""
+    errors = []
+    for resource in resources.of_machine(machine):
+        if kinds is not None and resource.kind not in kinds:
+            continue
+        error = await _release_one(resource)
+        if error is None:
+            resources.clear(resource.id)
+        else:
+            log.warning("machine=%s %s: %s", machine, resource.kind, error.message)
+            errors.append(error)
+    return errors
+
+
+async def _release_one(resource: Resource) -> Error | None:
+    releaser = _RELEASERS.get(resource.kind)
+    if releaser is None:
+        return Error("internal", f"a resource of unknown kind {resource.kind!r}")
+    try:
+        await releaser(resource.identity)
+    except Error as exc:
+        return exc
+    except OSError as exc:
+        return Error("internal", f"{resource.kind}: {exc}")
+    return None
+
+
+async def _release_vmm(identity: Identity) -> None:
+    known = process_of(identity)
+    found = [known] if known else find_marked(MARKER, str(identity.get("marker", "")))
+    for process in found:
+        if not await kill_and_wait(process):
+            raise Error("vmm_failed", f"process {process.pid} does not end, even with SIGKILL")
+
+
+async def _release_directory(identity: Identity) -> None:
+    await asyncio.to_thread(remove_tree, Path(str(identity["path"])))
+
+
+_RELEASERS: dict[str, Callable[[Identity], Awaitable[None]]] = {
+    VMM: _release_vmm,
+    SOCKETS: _release_directory,
+    FILES: _release_directory,
+}

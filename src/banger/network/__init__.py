@@ -1,0 +1,1 @@
+"""How machines reach the world, and it them."""

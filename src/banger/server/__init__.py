@@ -1,0 +1,1 @@
+"""The HTTP API. Routes translate; they decide nothing."""

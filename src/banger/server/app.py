@@ -1,0 +1,75 @@
+"""The ASGI application, as a value: `create_app(parts)`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from banger.errors import Error
+from banger.machines.parts import Parts
+from banger.server.calls import Call, respond
+from banger.server.openapi import describe_api
+from banger.server.routes import CALLS, STREAMS
+
+log = logging.getLogger("banger.api")
+
+
+def create_app(parts: Parts) -> Starlette:
+    routes: list[BaseRoute] = [Route("/openapi.json", _show_openapi, methods=["GET"])]
+    routes += [_route(call, parts) for call in CALLS]
+    routes += [WebSocketRoute(path, _stream(handler, parts)) for path, (handler, _) in STREAMS.items()]
+    return Starlette(
+        routes=routes,
+        exception_handlers={Error: _on_error, HTTPException: _on_http, Exception: _on_bug},
+    )
+
+
+def _route(call: Call, parts: Parts) -> Route:
+    async def endpoint(request: Request) -> Response:
+        return await respond(call, parts, request)
+
+    return Route(call.path, endpoint, methods=[call.method], name=call.handler.__name__)
+
+
+def _stream(
+    handler: Callable[[Parts, WebSocket], Awaitable[None]], parts: Parts
+) -> Callable[[WebSocket], Awaitable[None]]:
+    async def endpoint(socket: WebSocket) -> None:
+        await handler(parts, socket)
+
+    return endpoint
+
+
+async def _show_openapi(request: Request) -> Response:
+    return Response(msgspec.json.encode(describe_api()), media_type="application/json")
+
+
+async def _on_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Error)
+    return error_response(exc)
+
+
+async def _on_http(request: Request, exc: Exception) -> Response:
+    """What the router refuses, as our errors."""
+    assert isinstance(exc, HTTPException)
+    if exc.status_code == 405:
+        return error_response(Error("method_not_allowed", f"{request.method} is not for this path"))
+    return error_response(Error("not_found", f"there is no {request.url.path}", "see /openapi.json"))
+
+
+async def _on_bug(request: Request, exc: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+    return error_response(Error("internal", f"{type(exc).__name__}: {exc}", "see the daemon's log"))
+
+
+def error_response(error: Error) -> Response:
+    body = msgspec.json.encode({"error": error.as_dict()})
+    return Response(body, error.http_status, media_type="application/json")

@@ -1,0 +1,106 @@
+"""What a route is: data that both the application and the OpenAPI document are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from banger.errors import Error
+from banger.machines.parts import Parts
+
+BODY_LIMIT_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query parameter; `kind` is its JSON type."""
+
+    name: str
+    kind: str
+    summary: str
+
+
+Handler = Callable[[Parts, Request, Any], Awaitable[object]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One method on one path. `answer` None: no body; `media` other than JSON: a stream."""
+
+    method: str
+    path: str
+    summary: str
+    handler: Handler
+    body: type | None = None
+    body_optional: bool = False
+    answer: Any = None
+    status: int = 200
+    media: str = "application/json"
+    query: tuple[Query, ...] = ()
+
+
+async def respond(call: Call, parts: Parts, request: Request) -> Response:
+    """Read the body as the call says, run its handler, write what it gives."""
+    body = await _read_body(call, request)
+    result = await call.handler(parts, request, body)
+    if isinstance(result, Response):
+        return result
+    if call.answer is None:
+        return Response(status_code=204 if call.status == 200 else call.status)
+    return Response(msgspec.json.encode(result), call.status, media_type="application/json")
+
+
+async def _read_body(call: Call, request: Request) -> object:
+    if call.body is None:
+        return None
+    raw = await read_limited(request, BODY_LIMIT_BYTES)
+    if not raw and call.body_optional:
+        return call.body()
+    return decode(raw, call.body)
+
+
+def decode(raw: bytes | str, kind: Any) -> Any:
+    """JSON to a struct. Raises `bad_request` for what is no JSON, `bad_spec` for what does not fit."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as exc:
+        raise Error("bad_spec", str(exc), "see /openapi.json for what is expected") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise Error("bad_request", f"the body is no JSON: {exc}") from exc
+
+
+async def read_limited(request: Request, limit_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise Error("payload_too_large", f"a body has at most {limit_bytes} bytes")
+    return bytes(body)
+
+
+def query_int(request: Request, name: str, default: int | None, low: int, high: int) -> int | None:
+    raw = request.query_params.get(name)
+    if raw is None:
+        return default
+    if not raw.isascii() or not raw.isdigit() or len(raw) > 12 or not low <= int(raw) <= high:
+        raise Error("bad_request", f"{name}={raw!r}: a number from {low} to {high} is expected")
+    return int(raw)
+
+
+def query_bool(request: Request, name: str) -> bool:
+    raw = request.query_params.get(name, "false")
+    if raw not in ("true", "false"):
+        raise Error("bad_request", f"{name}={raw!r}: true or false is expected")
+    return raw == "true"
+
+
+def query_text(request: Request, name: str) -> str:
+    raw = request.query_params.get(name, "")
+    if not raw or "\0" in raw:
+        raise Error("bad_request", f"the parameter {name} is missing")
+    return raw

@@ -1,0 +1,200 @@
+"""bangerd: one process that serves the API and owns the store.
+
+Started by the CLI when absent (user mode) or by systemd (`bangerd --system`). Machines outlive it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+
+from banger import __version__
+from banger.agent.binary import agent_binary
+from banger.errors import Error
+from banger.host import cpu
+from banger.host.paths import Paths
+from banger.images.library import ImageLibrary
+from banger.kernels.library import KernelLibrary
+from banger.machines.adopt import adopt_all
+from banger.machines.operations import Operations
+from banger.machines.parts import Parts
+from banger.machines.registry import Registry
+from banger.places import ensure_private_directory
+from banger.server.app import create_app
+from banger.store.store import Store
+from banger.vmm.drivers import Drivers
+
+log = logging.getLogger("banger.daemon")
+
+
+class ApiServer(uvicorn.Server):
+    """uvicorn without its ten wake-ups a second: it sleeps until told to stop."""
+
+    def __init__(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    async def main_loop(self) -> None:
+        await self._stop.wait()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # the daemon has handlers of its own
+
+
+def main() -> None:
+    arguments = _parse()
+    logging.basicConfig(
+        level=os.environ.get("BANGER_LOG", "INFO").upper(),
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    paths = Paths.system() if arguments.system else Paths.user()
+    mode = "system" if arguments.system else "user"
+    try:
+        asyncio.run(serve(paths, mode))
+    except Error as exc:
+        print(f"bangerd: {exc.message}\nhint: {exc.hint}", file=sys.stderr)
+        raise SystemExit(exc.exit_code) from exc
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bangerd", description="The banger daemon.", epilog="example: bangerd --system"
+    )
+    parser.add_argument("--system", action="store_true", help="serve this host, not just this user")
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser.parse_args()
+
+
+async def serve(paths: Paths, mode: str) -> None:
+    """Run until told to stop. Raises `daemon_start_failed` when another daemon serves here."""
+    os.umask(0o077)
+    ensure_private_directory(str(paths.run))
+    paths.state.mkdir(parents=True, exist_ok=True)
+    with _only_one(paths), _listening(paths) as listener, _pid_file(paths.daemon_pid):
+        parts = _open_parts(paths, mode)
+        try:
+            await _serve_until_stopped(parts, listener)
+        finally:
+            await parts.operations.close()
+            parts.store.close()
+
+
+async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    for signo in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signo, parts.shutdown.set)
+    config = uvicorn.Config(
+        create_app(parts),
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        headers=[("Banger-Version", __version__)],
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_max_size=256 * 1024,
+        ws_ping_interval=None,
+        timeout_graceful_shutdown=2,
+    )
+    adopting = asyncio.create_task(adopt_all(parts), name="adopt")
+    _tell_ready()
+    log.info("serving on %s", parts.paths.socket)
+    try:
+        await ApiServer(config, parts.shutdown).serve(sockets=[listener])
+    finally:
+        adopting.cancel()
+        await asyncio.wait([adopting])
+    log.info("stopped; %d machines go on", len(parts.live))
+
+
+def _open_parts(paths: Paths, mode: str) -> Parts:
+    store = Store(paths.database)
+    return Parts(
+        paths=paths,
+        mode=mode,
+        store=store,
+        images=ImageLibrary(paths, store.images),
+        kernels=KernelLibrary(paths, store.kernels),
+        drivers=Drivers(agent_binary(cpu.architecture())),
+        operations=Operations(store.operations),
+        registry=Registry(store.machines),
+    )
+
+
+@contextlib.contextmanager
+def _only_one(paths: Paths) -> Iterator[None]:
+    """The store has one writer: a lock beside it that ends with the process."""
+    fd = os.open(paths.state / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(fd)
+        raise Error(
+            "daemon_start_failed", f"another bangerd uses {paths.state}", "banger system info"
+        ) from exc
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _listening(paths: Paths) -> Iterator[socket.socket]:
+    """The API socket, mode 0600 (by the umask). We hold the lock, so an old one is nobody's."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    path = str(paths.socket)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        listener.bind(path)
+        listener.listen(512)
+        listener.setblocking(False)
+        yield listener
+    except OSError as exc:
+        raise Error("daemon_start_failed", f"cannot listen on {path}: {exc.strerror}") from exc
+    finally:
+        listener.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+@contextlib.contextmanager
+def _pid_file(path: Path) -> Iterator[None]:
+    path.write_text(f"{os.getpid()}\n", encoding="ascii")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _tell_ready() -> None:
+    """Who started us may wait on a pipe (BANGER_READY_FD) or be systemd (NOTIFY_SOCKET)."""
+    fd = os.environ.pop("BANGER_READY_FD", "")
+    if fd.isdigit():
+        with contextlib.suppress(OSError):
+            os.write(int(fd), b"ready\n")
+            os.close(int(fd))
+    address = os.environ.pop("NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.connect("\0" + address[1:] if address.startswith("@") else address)
+            notify.send(b"READY=1")
+
+
+if __name__ == "__main__":
+    main()

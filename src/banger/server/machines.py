@@ -1,0 +1,171 @@
+"""Handlers of /v1/machines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from banger.errors import Error
+from banger.machines import files, inspect, lifecycle, logs
+from banger.machines.live import LiveMachine
+from banger.machines.parts import Parts
+from banger.machines.states import LIVE
+from banger.model.command import Exec, ExecRequest
+from banger.model.machine import Machine, MachineSpec, StopRequest
+from banger.model.operation import Operation, Report
+from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
+from banger.server.calls import query_bool, query_int, query_text
+
+
+def machine_of(parts: Parts, request: Request) -> Machine:
+    return parts.registry.find(request.path_params["name"])
+
+
+def live_of(parts: Parts, request: Request) -> LiveMachine:
+    return parts.live_of(machine_of(parts, request))
+
+
+async def list_machines(parts: Parts, request: Request, body: None) -> list[Machine]:
+    return parts.registry.all()
+
+
+async def create_machine(parts: Parts, request: Request, body: MachineSpec) -> Machine:
+    return lifecycle.create(parts, body)
+
+
+async def show_machine(parts: Parts, request: Request, body: None) -> Machine:
+    return machine_of(parts, request)
+
+
+async def delete_machine(parts: Parts, request: Request, body: None) -> None:
+    await lifecycle.delete(parts, machine_of(parts, request), force=query_bool(request, "force"))
+
+
+async def start_machine(parts: Parts, request: Request, body: None) -> Operation:
+    machine = machine_of(parts, request)
+
+    async def work(report: Report) -> str:
+        await lifecycle.start(parts, machine, report)
+        return machine.name
+
+    return parts.operations.begin("start", f"machine/{machine.name}", work).operation
+
+
+async def stop_machine(parts: Parts, request: Request, body: StopRequest) -> Operation:
+    machine = machine_of(parts, request)
+
+    async def work(report: Report) -> str:
+        report("stop", f"stopping {machine.name}")
+        await lifecycle.stop(parts, machine, body.grace_s)
+        return machine.name
+
+    return parts.operations.begin("stop", f"machine/{machine.name}", work).operation
+
+
+async def restart_machine(parts: Parts, request: Request, body: StopRequest) -> Operation:
+    machine = machine_of(parts, request)
+
+    async def work(report: Report) -> str:
+        if machine.state in LIVE:
+            report("stop", f"stopping {machine.name}")
+            await lifecycle.stop(parts, machine, body.grace_s)
+        await lifecycle.start(parts, machine, report)
+        return machine.name
+
+    return parts.operations.begin("restart", f"machine/{machine.name}", work).operation
+
+
+async def kill_machine(parts: Parts, request: Request, body: None) -> None:
+    machine = machine_of(parts, request)
+    signal = query_int(request, "signal", None, 1, 64)
+    if signal is None:
+        await lifecycle.kill(parts, machine)
+        return
+    main = parts.live_of(machine).main
+    if main is None:
+        raise Error("bad_state", f"machine {machine.name!r} has no main command to signal")
+    await main.process.signal(signal)
+
+
+async def pause_machine(parts: Parts, request: Request, body: None) -> Machine:
+    machine = machine_of(parts, request)
+    await lifecycle.pause(parts, machine)
+    return machine
+
+
+async def resume_machine(parts: Parts, request: Request, body: None) -> Machine:
+    machine = machine_of(parts, request)
+    await lifecycle.resume(parts, machine)
+    return machine
+
+
+async def wait_machine(parts: Parts, request: Request, body: None) -> Machine:
+    machine = machine_of(parts, request)
+    while machine.state in LIVE:
+        live = parts.live.get(machine.id)
+        starting = parts.starting.get(machine.id)
+        if live is not None:
+            await live.ended.wait()
+        elif starting is not None:
+            await asyncio.wait([starting])
+        await asyncio.sleep(0)
+    return machine
+
+
+async def machine_health(parts: Parts, request: Request, body: None) -> Health:
+    return await inspect.health(live_of(parts, request))
+
+
+async def machine_ping(parts: Parts, request: Request, body: None) -> Ping:
+    count = query_int(request, "count", 1, 1, 10_000)
+    return await inspect.ping(live_of(parts, request), count or 1)
+
+
+async def machine_stats(parts: Parts, request: Request, body: None) -> Stats:
+    return await inspect.stats(live_of(parts, request))
+
+
+async def machine_ports(parts: Parts, request: Request, body: None) -> list[GuestPort]:
+    return await inspect.ports(live_of(parts, request))
+
+
+async def machine_logs(parts: Parts, request: Request, body: None) -> StreamingResponse:
+    machine = machine_of(parts, request)
+    source = request.query_params.get("source", "console")
+    path = logs.log_path(parts.paths.machines / machine.id, source)
+    tail = query_int(request, "tail", None, 0, 1_000_000)
+    stream = logs.read_log(path, tail, query_bool(request, "follow"), lambda: machine.state in LIVE)
+    return StreamingResponse(stream, media_type="application/octet-stream")
+
+
+async def list_execs(parts: Parts, request: Request, body: None) -> list[Exec]:
+    return [running.info for running in live_of(parts, request).execs.values()]
+
+
+async def start_exec(parts: Parts, request: Request, body: ExecRequest) -> Exec:
+    body.command.stdin = False
+    return (await live_of(parts, request).start_exec(body.command, None)).info
+
+
+async def read_files(parts: Parts, request: Request, body: None) -> StreamingResponse:
+    live, path = live_of(parts, request), query_text(request, "path")
+    stream = files.read_tar(live, path)
+    first = await anext(stream, b"")  # an error still becomes a status here
+    return StreamingResponse(_rejoin(first, stream), media_type="application/x-tar")
+
+
+async def _rejoin(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
+
+
+async def write_files(parts: Parts, request: Request, body: None) -> None:
+    await files.write_tar(live_of(parts, request), query_text(request, "path"), request.stream())
+
+
+async def stat_file(parts: Parts, request: Request, body: None) -> FileStat:
+    return await files.stat_file(live_of(parts, request), query_text(request, "path"))

@@ -1,0 +1,1 @@
+"""Virtual machine monitors behind one contract. Nothing above this room names a driver."""

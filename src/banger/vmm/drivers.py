@@ -1,0 +1,43 @@
+"""Which drivers there are, and which accelerator a machine gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from banger.errors import Error
+from banger.host import cpu
+from banger.vmm.base import Driver, DriverInfo
+
+
+class Drivers:
+    """The drivers of this host, the preferred one first."""
+
+    def __init__(self, agent_binary: Path) -> None:
+        from banger.vmm.qemu.driver import QemuDriver  # a driver's library is loaded with it
+
+        self._drivers: list[Driver] = [QemuDriver(agent_binary)]
+
+    async def infos(self) -> list[DriverInfo]:
+        return [await driver.info() for driver in self._drivers]
+
+    def named(self, name: str) -> Driver:
+        for driver in self._drivers:
+            if driver.name == name:
+                return driver
+        raise Error("unsupported", f"there is no driver {name!r}")
+
+    async def choose(self, accel: str) -> tuple[Driver, str]:
+        """A driver and the accelerator it really uses. Raises `vmm_not_found`,
+        `accelerator_unavailable`; with "auto" KVM where usable, else TCG."""
+        infos = await self.infos()
+        usable = [info for info in infos if not info.problem]
+        if not usable:
+            raise Error("vmm_not_found", f"no VMM can run here: {infos[0].problem}", "run make setup")
+        for wanted in ("kvm", "tcg") if accel == "auto" else (accel,):
+            for info in usable:
+                if wanted in info.accels:
+                    return self.named(info.name), wanted
+        reason = cpu.check_kvm().reason if accel == "kvm" else "no driver offers it"
+        raise Error(
+            "accelerator_unavailable", f"{accel} cannot be used here: {reason}", "use --accel auto or tcg"
+        )

@@ -1,0 +1,106 @@
+"""QEMU's command line for a VM. Pure: each function returns a fragment, `plan_argv` joins them."""
+
+from __future__ import annotations
+
+from banger.vmm.base import VmConfig
+from banger.wire.constants import PORT_NAME
+
+# Nothing QEMU needs after its start: no new programs, no other users, no obsolete system calls.
+_SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+
+def plan_argv(binary: str, config: VmConfig, tsc_khz: int, agent_fd: int, control_fd: int) -> list[str]:
+    """The whole command line. Both sockets are listening descriptors that QEMU inherits, so that there is
+    no moment at which they cannot be connected to."""
+    return [
+        binary,
+        *plan_machine(config),
+        *plan_kernel(config, tsc_khz),
+        *plan_console(config),
+        *plan_disk("root", str(config.places.overlay), "qcow2", read_only=False),
+        *plan_disk("modules", str(config.modules_disk), "raw", read_only=True),
+        *plan_agent_port(agent_fd),
+        *plan_network(config),
+        *plan_control(control_fd),
+        *("-sandbox", _SANDBOX),
+    ]
+
+
+def plan_machine(config: VmConfig) -> list[str]:
+    """Debian's kernel takes virtio-mmio devices from ACPI only; PIT and PIC cost boot time and help nobody.
+
+    `-no-reboot` turns a guest's reset (also after a panic, with `panic=-1`) into QEMU's end.
+    """
+    cpu = "host" if config.accel == "kvm" else "max"
+    return [
+        "-name", f"guest=banger-{config.places.name},process=banger-{config.places.name}",
+        "-M", "microvm,acpi=on,pit=off,pic=off,rtc=off,usb=off,auto-kernel-cmdline=off",
+        "-accel", "kvm" if config.accel == "kvm" else "tcg,thread=multi",
+        "-cpu", cpu,
+        "-smp", str(config.cpus),
+        "-m", str(config.memory_mib),
+        "-nodefaults", "-no-user-config", "-no-reboot",
+        "-display", "none",
+    ]  # fmt: skip
+
+
+def plan_kernel(config: VmConfig, tsc_khz: int) -> list[str]:
+    return [
+        "-kernel", str(config.vmlinux),
+        "-initrd", str(config.initramfs),
+        "-append", plan_command_line(tsc_khz),
+    ]  # fmt: skip
+
+
+def plan_command_line(tsc_khz: int) -> str:
+    """The kernel's. Without PIT, HPET and PM timer the TSC cannot be calibrated (one boot in six hangs with
+    them), so its frequency is told: under TCG it is the host's."""
+    words = ["console=ttyS0", "quiet", "loglevel=4", "panic=-1", "reboot=t", "tsc=reliable"]
+    if tsc_khz:
+        words.append(f"tsc_early_khz={tsc_khz}")
+    return " ".join(words)
+
+
+def plan_console(config: VmConfig) -> list[str]:
+    return [
+        "-chardev", f"file,id=console,path={escape(str(config.places.console_log))},append=on",
+        "-serial", "chardev:console",
+    ]  # fmt: skip
+
+
+def plan_disk(name: str, path: str, format_: str, *, read_only: bool) -> list[str]:
+    drive = f"if=none,id={name},file={escape(path)},format={format_},discard=unmap,cache=writeback"
+    if read_only:
+        drive += ",read-only=on"
+    return [
+        "-drive", drive,
+        "-device", f"virtio-blk-device,drive={name},serial=banger-{name}",
+    ]  # fmt: skip
+
+
+def plan_agent_port(fd: int) -> list[str]:
+    return [
+        "-device", "virtio-serial-device,max_ports=2",
+        "-chardev", f"socket,id=agent,fd={fd},server=on,wait=off",
+        "-device", f"virtserialport,chardev=agent,name={PORT_NAME}",
+    ]  # fmt: skip
+
+
+def plan_network(config: VmConfig) -> list[str]:
+    return [
+        "-netdev", "user,id=net0",
+        "-device", f"virtio-net-device,netdev=net0,mac={config.mac}",
+        "-device", "virtio-rng-device",
+    ]  # fmt: skip
+
+
+def plan_control(fd: int) -> list[str]:
+    return [
+        "-chardev", f"socket,id=control,fd={fd},server=on,wait=off",
+        "-mon", "chardev=control,mode=control",
+    ]  # fmt: skip
+
+
+def escape(value: str) -> str:
+    """QEMU's options are separated by commas; a comma in a value is doubled."""
+    return value.replace(",", ",,")

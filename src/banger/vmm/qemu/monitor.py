@@ -1,0 +1,72 @@
+"""QMP, through `qemu.qmp`: one connection a VM, its errors mapped, the reason of a shutdown kept."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError
+
+from banger.errors import Error
+
+_ANSWER_S = 10.0
+
+
+class Monitor:
+    """From `connect` to `close`. A VMM that is stuck costs its callers a time-out, nobody else."""
+
+    def __init__(self, machine: str) -> None:
+        self.machine = machine
+        self.shutdown_reason = ""
+        self._client = QMPClient(f"banger-{machine}")
+        self._client.logger.setLevel("CRITICAL")  # what matters comes as an exception
+        self._events = EventListener(names={"SHUTDOWN", "GUEST_PANICKED"}, event_filter=self._note)
+        self._client.register_listener(self._events)
+        self._connected = False
+
+    async def connect(self, path: str, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._client.connect(path)
+        except (QMPError, TimeoutError, OSError) as exc:
+            raise Error(
+                "vmm_failed", f"QEMU of {self.machine} does not answer on its control socket"
+            ) from exc
+        self._connected = True
+
+    async def execute(self, command: str, arguments: dict[str, object] | None = None) -> Any:
+        """One QMP command. Raises `vmm_failed`, `timeout`."""
+        if not self._connected:
+            raise Error("vmm_failed", f"QEMU of {self.machine} has no control connection")
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                return await self._client.execute(command, arguments)
+        except TimeoutError as exc:
+            raise Error(
+                "timeout",
+                f"QEMU of {self.machine} did not answer {command} within {_ANSWER_S:g} s",
+                f"banger vm kill {self.machine}",
+            ) from exc
+        except ExecuteError as exc:
+            raise Error("vmm_failed", f"QEMU refused {command}: {exc}") from exc
+        except QMPError as exc:
+            raise Error("vmm_failed", f"QEMU of {self.machine} ended during {command}") from exc
+
+    async def close(self) -> None:
+        if self._connected:
+            self._connected = False
+            try:
+                async with asyncio.timeout(2):
+                    await self._client.disconnect()
+            except (QMPError, TimeoutError, OSError, EOFError):
+                pass  # the other end is gone: closed is what we wanted
+
+    def _note(self, message: Message) -> bool:
+        """Called for each event; nothing is queued."""
+        if message.get("event") == "SHUTDOWN":
+            data = message.get("data")
+            reason = data.get("reason") if isinstance(data, dict) else ""
+            self.shutdown_reason = str(reason)
+        elif not self.shutdown_reason:
+            self.shutdown_reason = "guest-panic"
+        return False
