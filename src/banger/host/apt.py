@@ -123,7 +123,7 @@ class AptTree:
             timeout_s=_DOWNLOAD_TIMEOUT_S,
             on_line=lambda line: _report_percent(line, report, "download", package.size_bytes, "bytes"),
         )
-        found = sorted(into.glob(f"{package.name}_*.deb"))
+        found = await asyncio.to_thread(lambda: sorted(into.glob(f"{package.name}_*.deb")))
         if not found:
             raise Error("download_failed", f"apt fetched no file for {package.name}")
         return found[0]
@@ -198,7 +198,7 @@ async def find_mirrors() -> Mirrors:
         raise Error(
             "download_failed",
             "this host's apt sources name no Debian archive",
-            f'set {MIRROR_VARIABLE}="MAIN SECURITY", the base URIs of a Debian mirror and its security archive',
+            f'set {MIRROR_VARIABLE}="MAIN SECURITY", the URIs of a Debian mirror and its security archive',
         )
     return found
 

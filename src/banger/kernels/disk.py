@@ -20,7 +20,7 @@ async def make_modules_disk(tree: Path, out: Path, uuid: str) -> None:
     await run(plan_mke2fs(tree, out, uuid, blocks, inodes), env={"E2FSPROGS_FAKE_TIME": "1"}, timeout_s=300)
     # With this flag no kernel mounts it for writing, so every VM can share the one file.
     await run(["tune2fs", "-O", "read-only", str(out)])
-    out.chmod(0o444)
+    await asyncio.to_thread(out.chmod, 0o444)
 
 
 def measure(tree: Path) -> tuple[int, int]:

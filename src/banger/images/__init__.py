@@ -1,0 +1,1 @@
+"""Images: a reference becomes a root disk, an ext4 file system in a sparse file."""

@@ -1,0 +1,89 @@
+"""Doing as root what needs root's ids and nothing else of root's.
+
+A tree of files with many owners is built, read and removed as root of a user namespace, in which the caller is
+root and the caller's subordinate ids are the others. Root itself needs no namespace for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+from collections.abc import Sequence
+from pathlib import Path
+
+from banger.errors import Error
+from banger.host.fs import remove_tree
+from banger.host.run import find_tool, have_tool, run
+
+_IDS_NEEDED = 65535
+
+
+def plan_as_root(argv: Sequence[str], ranges: bool = True) -> list[str]:
+    """`ranges` asks for the subordinate ids too; without them every other owner is nobody."""
+    if os.geteuid() == 0:
+        return list(argv)
+    mapping = ["--map-root-user", "--map-auto"] if ranges else ["--map-root-user"]
+    return ["unshare", "--user", *mapping, *argv]
+
+
+def plan_contained(argv: Sequence[str]) -> list[str]:
+    """As root, with mounts and processes that end with the program, however it ends."""
+    mapping = [] if os.geteuid() == 0 else ["--user", "--map-root-user", "--map-auto"]
+    return ["unshare", *mapping, "--mount", "--pid", "--fork", "--kill-child", *argv]
+
+
+def have_ranges() -> bool:
+    """Whether the caller may map 65535 further ids; always so for root."""
+    if os.geteuid() == 0:
+        return True
+    if not (have_tool("newuidmap") and have_tool("newgidmap")):
+        return False
+    return all(_has_range(Path(table)) for table in ("/etc/subuid", "/etc/subgid"))
+
+
+def require_ranges() -> None:
+    """Raises `tool_missing` with what to do."""
+    find_tool("unshare")
+    if not have_ranges():
+        find_tool("newuidmap")
+        raise Error(
+            "tool_missing",
+            f"user {_user_name()} has no range of {_IDS_NEEDED} subordinate ids",
+            "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + _user_name(),
+        )
+
+
+async def remove_owned_tree(path: Path) -> None:
+    """Remove a tree whatever owners it has. Processes of a build that was just killed may still be writing for a
+    moment, so it tries more than once."""
+    for _ in range(20):
+        if await asyncio.to_thread(_try_remove, path):
+            return
+        argv = plan_as_root(["rm", "-rf", "--one-file-system", str(path)], have_ranges())
+        if (await run(argv, check=False, timeout_s=120)).code == 0:
+            return
+        await asyncio.sleep(0.1)
+
+
+def _try_remove(path: Path) -> bool:
+    remove_tree(path)
+    return not path.exists()
+
+
+def _has_range(table: Path) -> bool:
+    """`name or uid:first:count`, one range a line."""
+    try:
+        rows = [line.split(":") for line in table.read_text().splitlines()]
+    except OSError:
+        return False
+    names = {_user_name(), str(os.geteuid())}
+    counts = [int(row[2]) for row in rows if len(row) == 3 and row[0] in names and row[2].isdigit()]
+    return sum(counts) >= _IDS_NEEDED
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
