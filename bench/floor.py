@@ -21,7 +21,7 @@ from banger.host.paths import Paths
 from banger.host.run import find_tool
 from banger.kernels.initramfs import Entry, write_cpio
 from banger.model.machine import MachineSpec
-from banger.vmm.base import VmConfig
+from banger.vmm.base import VmConfig, VmPlaces
 from banger.vmm.qemu import argv
 from banger.vmm.qemu.driver import measure_tsc_khz
 from bench.place import BUILD, IMAGE, ROOT, call
@@ -45,7 +45,7 @@ class Floor:
         place = Path(tempfile.mkdtemp(prefix="floor-", dir="/tmp"))
         config = self._config(place)
         with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as port:
-            listener.bind(str(config.agent_socket))
+            listener.bind(str(config.places.agent_socket))
             listener.listen(1)
             port.settimeout(ANSWER_S)
             begun = time.perf_counter()
@@ -55,14 +55,14 @@ class Floor:
                 pass_fds=(listener.fileno(),),
             ) as process:
                 try:
-                    port.connect(str(config.agent_socket))
+                    port.connect(str(config.places.agent_socket))
                     heard = port.recv(1)
                 finally:
                     process.kill()
                     process.wait()
             taken = (time.perf_counter() - begun) * 1000
         if heard != b"!":
-            raise SystemExit(f"bench: the floor's guest said nothing, see {config.console_log}")
+            raise SystemExit(f"bench: the floor's guest said nothing, see {config.places.console_log}")
         shutil.rmtree(place)
         return taken
 
@@ -78,10 +78,7 @@ class Floor:
     def _config(self, place: Path) -> VmConfig:
         spec = MachineSpec(image=IMAGE)
         return VmConfig(
-            id="floor",
-            name="floor",
-            directory=place,
-            run_directory=place,
+            places=VmPlaces(name="floor", directory=place, run_directory=place),
             marker="",
             vmlinux=self.kernel / "vmlinux",
             initramfs=self.initramfs,
