@@ -1,0 +1,79 @@
+"""QEMU's command line and the overlay we write ourselves; `qemu-img` is the judge of the latter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from banger.errors import Error
+from banger.host.run import find_tool
+from banger.vmm.base import VmConfig, VmPlaces
+from banger.vmm.qemu.argv import plan_argv, plan_command_line
+from banger.vmm.qemu.overlay import encode_overlay, write_overlay
+
+
+def config(tmp_path: Path, accel: str = "tcg") -> VmConfig:
+    return VmConfig(
+        places=VmPlaces(name="dev", directory=tmp_path / "a,b", run_directory=tmp_path),
+        marker="m",
+        vmlinux=Path("/k/vmlinux"),
+        initramfs=Path("/k/i.cpio"),
+        modules_disk=Path("/k/modules.ext4"),
+        image_disk=Path("/i/x.ext4"),
+        disk_bytes=1 << 30,
+        cpus=2,
+        memory_mib=512,
+        accel=accel,
+        mac="52:54:00:00:00:01",
+    )
+
+
+def test_the_command_line_has_a_sandbox_and_no_default_device(tmp_path: Path) -> None:
+    argv = plan_argv("qemu", config(tmp_path), 2000000, 5, 6)
+    assert "-nodefaults" in argv and "-no-user-config" in argv and "-no-reboot" in argv
+    assert argv[argv.index("-sandbox") + 1].startswith("on,")
+    assert argv[argv.index("-accel") + 1] == "tcg,thread=multi"
+    assert argv[argv.index("-smp") + 1] == "2"
+
+
+def test_a_comma_in_a_path_is_doubled(tmp_path: Path) -> None:
+    argv = plan_argv("qemu", config(tmp_path), 0, 5, 6)
+    assert any(f"file={tmp_path}/a,,b/root.qcow2" in word for word in argv)
+
+
+def test_kvm_takes_the_hosts_processor(tmp_path: Path) -> None:
+    argv = plan_argv("qemu", config(tmp_path, "kvm"), 0, 5, 6)
+    assert argv[argv.index("-cpu") + 1] == "host"
+
+
+def test_the_kernel_is_told_the_tsc_only_when_it_is_known() -> None:
+    assert "tsc_early_khz=2000000" in plan_command_line(2000000)
+    assert "tsc_early" not in plan_command_line(0)
+
+
+@pytest.mark.parametrize("size", [512, 1000, 1 << 20, 4 << 30, (5 << 40) + 512, 16 << 40])
+def test_qemu_img_finds_nothing_wrong_with_an_overlay(tmp_path: Path, size: int) -> None:
+    base, overlay = tmp_path / "base.raw", tmp_path / "o.qcow2"
+    base.write_bytes(b"x" * 4096)
+    write_overlay(overlay, base, size)
+    qemu_img = find_tool("qemu-img")
+    subprocess.run([qemu_img, "check", overlay], check=True, capture_output=True)
+    info = json.loads(subprocess.check_output([qemu_img, "info", "--output=json", overlay]))
+    assert info["virtual-size"] == -(-size // 512) * 512
+    assert info["backing-filename"] == str(base)
+    assert info["backing-filename-format"] == "raw"
+
+
+@pytest.mark.parametrize("size", [0, -1, (16 << 40) + 1])
+def test_a_disk_of_an_impossible_size_is_refused(size: int) -> None:
+    with pytest.raises(Error) as caught:
+        encode_overlay("/x", "raw", size)
+    assert caught.value.code == "bad_size"
+
+
+def test_a_backing_path_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(Error):
+        encode_overlay("/" + "x" * 1023, "raw", 512)
