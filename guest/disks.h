@@ -1,0 +1,16 @@
+/* Which block device is which. */
+#ifndef BANGER_DISKS_H
+#define BANGER_DISKS_H
+
+#include <stdbool.h>
+
+#include "err.h"
+
+enum { DEVICE_NAME_MAX = 64 };
+
+/* Waits (bounded) for the disk with the root file system. */
+int disks_find_root(char device[DEVICE_NAME_MAX], struct err *err);
+/* The disk with the kernel's modules; false if there is none. */
+bool disks_find_modules(char device[DEVICE_NAME_MAX]);
+
+#endif

@@ -1,0 +1,20 @@
+/* Whole small files. */
+#ifndef BANGER_FILES_H
+#define BANGER_FILES_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Reads at most size - 1 bytes and ends them with a NUL. Returns the length, or -1 with errno. */
+ssize_t file_read(const char *path, char *text, size_t size);
+/* As file_read, without a trailing newline. */
+ssize_t file_read_line(const char *path, char *text, size_t size);
+/* Reads a whole regular file of at most `most` bytes into fresh memory. NULL with errno. */
+char *file_load(const char *path, size_t most, size_t *length);
+/* Puts a new file in the place of whatever is at the path, all or nothing. -1 with errno. */
+int file_replace(const char *path, const char *text, size_t length, mode_t mode);
+int write_all(int fd, const void *bytes, size_t length);
+/* Makes the directory and what is missing above it. -1 with errno. */
+int make_directories(const char *path);
+
+#endif

@@ -1,0 +1,15 @@
+/* Who this guest is: what a clone must get before any of its processes runs. */
+#ifndef BANGER_IDENTITY_H
+#define BANGER_IDENTITY_H
+
+#include "err.h"
+#include "err.h"
+#include "fields.h"
+
+/* Clock, random numbers and host name: in the kernel only. */
+int identity_set_kernel(const struct fields *fields, struct err *err);
+/* The files below /etc of the root. What cannot be written is told on the console: a read-only or
+ * odd image still runs. */
+void identity_write_files(const struct fields *fields);
+
+#endif

@@ -1,0 +1,61 @@
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "boot.h"
+#include "console.h"
+#include "files.h"
+#include "init.h"
+#include "loop.h"
+#include "phases.h"
+#include "port.h"
+#include "session.h"
+#include "shutdown.h"
+#include "signals.h"
+#include "tsc.h"
+
+struct agent agent;
+
+const char *state_name(enum state state)
+{
+	switch (state) {
+	case STATE_WAITING: return "waiting";
+	case STATE_RUNNING: return "running";
+	case STATE_STOPPING: break;
+	}
+	return "stopping";
+}
+
+/* The host runs the same program for two questions. */
+static int host_main(int argc, char **argv)
+{
+	static const char usage[] = "usage: banger-agent --version | --tsc-khz\n";
+	char line[64];
+
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		snprintf(line, sizeof line, "%s\n", AGENT_VERSION);
+	else if (argc == 2 && strcmp(argv[1], "--tsc-khz") == 0)
+		snprintf(line, sizeof line, "%llu\n", tsc_khz());
+	else
+		return write_all(2, usage, sizeof usage - 1) < 0 ? 1 : 2;
+	return write_all(1, line, strlen(line)) < 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (getpid() != 1)
+		return host_main(argc, argv);
+	init_own_name = argv[0];
+	phase_mark("agent");
+	boot();
+	if (loop_open() < 0 || signals_open() < 0 || port_watch() < 0) {
+		console("fatal: no event loop");
+		shutdown_power_off();
+	}
+	for (;;) {
+		loop_round();
+		session_round();
+		shutdown_round();
+	}
+}

@@ -1,0 +1,13 @@
+/* The network interface, by rtnetlink. */
+#ifndef BANGER_NET_H
+#define BANGER_NET_H
+
+#include "err.h"
+#include "err.h"
+#include "fields.h"
+
+/* Brings lo up, and the first ethernet interface with MAC, MTU, addresses and routes of the
+ * request. May be called again with another identity. */
+int net_configure(const struct fields *fields, struct err *err);
+
+#endif

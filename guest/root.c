@@ -1,0 +1,165 @@
+#include "root.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+
+#include "cmdline.h"
+#include "console.h"
+#include "disks.h"
+#include "fd.h"
+#include "files.h"
+#include "mounts.h"
+
+#define ROOT_POINT "/root"
+#define MODULES_POINT "/modules-disk"
+#define EXT4_RESIZE _IOW('f', 16, uint64_t)
+
+static char root_device[DEVICE_NAME_MAX];
+static bool modules_mounted;
+static int modules_tree = -1; /* a mount that has no place yet */
+
+int root_mount(struct err *err)
+{
+	char type[32], word[8];
+	const char *options = NULL;
+	unsigned long flags = cmdline_get("ro", word, sizeof word) ? MS_RDONLY : 0;
+
+	if (disks_find_root(root_device, err) < 0)
+		return -1;
+	if (!cmdline_get("banger.rootfstype", type, sizeof type) || !type[0])
+		strcpy(type, "ext4");
+	/* Zeroing inode tables in the background would wake every idle guest for minutes. */
+	if (strcmp(type, "ext4") == 0)
+		options = "noinit_itable";
+	mkdir(ROOT_POINT, 0755);
+	if (mount(root_device, ROOT_POINT, type, flags, options) == 0)
+		return 0;
+	if ((errno == EACCES || errno == EROFS) &&
+	    mount(root_device, ROOT_POINT, type, MS_RDONLY, options) == 0)
+		return 0;
+	return err_set(err, ERR_IO, errno, "cannot mount %s (%s)", root_device, type);
+}
+
+/* By its magic, for each wrong try would put an error on the console. */
+static const char *type_of(const char *device)
+{
+	uint8_t head[2048];
+	AUTO_FD fd = open(device, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || pread(fd, head, sizeof head, 0) != (ssize_t)sizeof head)
+		return NULL;
+	if (memcmp(head, "hsqs", 4) == 0)
+		return "squashfs";
+	if (memcmp(head + 1024, "\xe2\xe1\xf5\xe0", 4) == 0)
+		return "erofs";
+	if (memcmp(head + 1024 + 56, "\x53\xef", 2) == 0)
+		return "ext4";
+	return NULL;
+}
+
+void root_mount_modules(void)
+{
+	char device[DEVICE_NAME_MAX];
+	const char *type;
+
+	if (!disks_find_modules(device))
+		return;
+	type = type_of(device);
+	if (!type) {
+		console("modules disk %s: no known file system", device);
+		return;
+	}
+	mkdir(MODULES_POINT, 0755);
+	/* noload: a journal, should there be one, is none of a read-only disk's business. */
+	if (mount(device, MODULES_POINT, type, MS_RDONLY | MS_NOSUID | MS_NODEV,
+		  strcmp(type, "ext4") == 0 ? "noload" : NULL) < 0)
+		console("modules disk %s: %s", device, strerror(errno));
+	else
+		modules_mounted = true;
+}
+
+/* The place for the modules can only be found from inside the root, where /lib may be a link; the
+ * disk can only be reached from outside. A mount held by descriptor spans both. */
+static void modules_take(const char *release)
+{
+	char path[256];
+
+	if (!modules_mounted)
+		return;
+	snprintf(path, sizeof path, MODULES_POINT "/%s", release);
+	modules_tree = (int)syscall(SYS_open_tree, AT_FDCWD, path,
+				    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (modules_tree < 0)
+		console("modules disk has no %s: %s", release, strerror(errno));
+	umount2(MODULES_POINT, MNT_DETACH);
+}
+
+static void modules_give(const char *release)
+{
+	char path[256];
+
+	if (modules_tree < 0)
+		return;
+	snprintf(path, sizeof path, "/lib/modules/%s", release);
+	if (make_directories(path) < 0 ||
+	    syscall(SYS_move_mount, modules_tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		console("cannot mount %s: %s", path, strerror(errno));
+	fd_close(&modules_tree);
+}
+
+static void leave_initramfs(void)
+{
+	static const char *const mounted[] = { "/dev", "/sys", "/proc" };
+
+	for (size_t i = 0; i < sizeof mounted / sizeof mounted[0]; i++)
+		umount2(mounted[i], MNT_DETACH);
+	/* The program lives on without its name; everything else gives its memory back. The modules
+	 * went when they were loaded. */
+	unlink("/init");
+	unlink("/dev/console");
+}
+
+int root_switch(struct err *err)
+{
+	struct utsname system;
+
+	uname(&system);
+	modules_take(system.release);
+	leave_initramfs();
+	if (chdir(ROOT_POINT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
+	    chdir("/") < 0)
+		return err_set(err, ERR_IO, errno, "cannot switch to the root disk");
+	mounts_late();
+	modules_give(system.release);
+	return 0;
+}
+
+int root_grow(struct err *err)
+{
+	AUTO_FD root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_FD disk = open(root_device, O_RDONLY | O_CLOEXEC);
+	struct statfs stat;
+	uint64_t bytes, blocks;
+
+	if (root < 0 || disk < 0 || fstatfs(root, &stat) < 0 || ioctl(disk, BLKGETSIZE64, &bytes) < 0)
+		return err_set(err, ERR_IO, errno, "cannot measure %s", root_device);
+	if (stat.f_type != EXT4_SUPER_MAGIC)
+		return err_set(err, ERR_IO, EOPNOTSUPP, "the root is not ext4");
+	blocks = bytes / (uint64_t)stat.f_bsize;
+	if (ioctl(root, EXT4_RESIZE, &blocks) < 0)
+		return err_set(err, ERR_IO, errno, "cannot grow the root file system");
+	return 0;
+}
