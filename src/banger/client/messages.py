@@ -125,7 +125,7 @@ class Conversation:
     def hear(self, opcode: int, payload: bytes) -> Event | None:
         """The event in a message of the daemon. Raises the Error it carries."""
         event = _output(payload) if opcode == BINARY else self._hear_text(payload)
-        if isinstance(event, Started):
+        if isinstance(event, Started | Output):
             self.started = True
         self.finished = self.finished or (event is not None and event.last)
         return event

@@ -30,8 +30,6 @@ from banger.client.handshake import check_handshake, encode_handshake, make_key
 from banger.client.http1 import AnswerReader, refuse
 from banger.client.transport import READ_SIZE, Answer, receive
 
-CLOSE_WAIT_S = 1.0
-
 
 class WebSocket:
     """Owns its connection. `closed` is True once the daemon said goodbye or the connection ended."""
@@ -107,28 +105,16 @@ class WebSocket:
                 return True
 
     def close(self, code: int = NORMAL) -> None:
-        """Say goodbye, wait a moment for the answer, and let go of the connection."""
-        try:
-            if not self.closed and not self._said_goodbye:
+        """Say goodbye and let go; nobody is waited for. What the socket took already still arrives."""
+        if not self.closed:
+            with contextlib.suppress(OSError):
                 self._goodbye(code)
-                self._await_close()
-        except (OSError, BadFrame):
-            pass
-        finally:
-            self.closed = True
-            self._connection.close()
+        self.abandon()
 
     def abandon(self) -> None:
         """Let go without a goodbye."""
         self.closed = True
         self._connection.close()
-
-    def _await_close(self) -> None:
-        """Whoever closes first may lose what the other still reads; so wait, but not for long."""
-        for _ in range(16):
-            if self.closed or not self.wait(CLOSE_WAIT_S):
-                return
-            self.receive()
 
     def _parse(self, data: bytes) -> list[Message]:
         try:

@@ -1,0 +1,238 @@
+"""A stream connected to this process: stdin, stdout, stderr, terminal and signals, in one poll loop.
+
+No threads. Output that our reader does not take stops the reading of the stream, so a slow reader
+slows the guest down and nothing piles up here; signals and keys go on being forwarded meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import signal
+import time
+
+from banger.cli.pipes import Sink, Source
+from banger.cli.signals import FORWARDED, Patience, Signals
+from banger.client.messages import (
+    STDERR,
+    STDOUT,
+    Detached,
+    Event,
+    Exited,
+    MachineMade,
+    Output,
+    Progress,
+    Started,
+)
+from banger.client.stream import Stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.cli.progress import Progress as ProgressView
+    from banger.cli.terminal import Terminal
+
+DETACH_KEY = b"\x1d"
+DETACH_WAIT_S = 2.0
+
+
+class Interrupted(Exception):
+    """A signal ended our interest in the command; `number` is its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Ending:
+    """How it ended: the exit code for our own process, and the daemon's last word, if there was one."""
+
+    __slots__ = ("code", "exited", "machine", "machine_goes_on")
+
+    def __init__(self, code: int, machine: str, exited: Exited | None, machine_goes_on: bool) -> None:
+        self.code = code
+        self.machine = machine
+        self.exited = exited
+        self.machine_goes_on = machine_goes_on
+
+
+class Attachment:
+    """One command's connection. `stdin` says whether ours is read; with `terminal` every key goes to the
+    guest; `keep` says that giving up leaves the command running. Used once."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        machine: str = "",
+        stdin: bool = False,
+        terminal: Terminal | None = None,
+        keep: bool = False,
+        quiet: bool = False,
+    ) -> None:
+        self._stream = stream
+        self._machine = machine
+        self._source = Source(0) if stdin else None
+        self._terminal = terminal
+        self._keep = keep
+        self._quiet = quiet
+        self._progress: ProgressView | None = None
+        self._patience = Patience()
+        self._last: Event | None = None
+        self._sinks: dict[int, Sink] = {}
+        self._size = terminal.size() if terminal else (0, 0)
+
+    def run(self) -> Ending:
+        """Pump until the command ends, is detached from, or we are told to stop."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._stream)
+            signals = stack.enter_context(Signals(self._caught()))
+            self._sinks = {STDOUT: stack.enter_context(Sink(1)), STDERR: stack.enter_context(Sink(2))}
+            if self._terminal:
+                stack.enter_context(self._terminal)
+            stack.callback(self._close_progress)
+            try:
+                self._pump(signals)
+            except Interrupted as exc:
+                return self._give_up(exc.number)
+        return self._ending()
+
+    def _caught(self) -> tuple[signal.Signals, ...]:
+        return (*FORWARDED, signal.SIGWINCH, signal.SIGCONT) if self._terminal else FORWARDED
+
+    def _pump(self, signals: Signals) -> None:
+        while self._last is None or any(sink.pending for sink in self._sinks.values()):
+            ready = self._poll(signals)
+            if signals.fileno() in ready:
+                self._take_signals(signals)
+            for channel, sink in self._sinks.items():
+                if sink.fileno() in ready:
+                    self._write(channel, memoryview(b""))
+            if ready.get(self._stream.fileno(), 0) & select.POLLOUT:
+                self._stream.flush()
+            if self._stream.has_early or ready.get(self._stream.fileno(), 0) & ~select.POLLOUT:
+                self._hear()
+            if self._source and self._source.fileno() in ready:
+                self._read_stdin(self._source)
+            if self._progress:
+                self._progress.tick()
+
+    def _poll(self, signals: Signals) -> dict[int, int]:
+        """What is ready of what we want now, by fd."""
+        poll = select.poll()
+        poll.register(signals, select.POLLIN)
+        blocked = False
+        for sink in self._sinks.values():
+            if sink.pending:
+                blocked = True
+                poll.register(sink, select.POLLOUT)
+        if self._last is None:
+            wanted = (0 if blocked else select.POLLIN) | (select.POLLOUT if self._stream.wants_write else 0)
+            if wanted:
+                poll.register(self._stream, wanted)
+            if self._source and not self._source.ended and self._stream.stdin_room:
+                poll.register(self._source, select.POLLIN)
+        return dict(poll.poll(self._timeout_ms(blocked)))
+
+    def _timeout_ms(self, blocked: bool) -> float | None:
+        if self._stream.has_early and not blocked:
+            return 0
+        wait_s = self._progress.wait_s if self._progress else None
+        return None if wait_s is None else wait_s * 1000
+
+    def _hear(self) -> None:
+        for event in self._stream.receive():
+            if isinstance(event, Output):
+                self._write(event.channel, event.data)
+            elif isinstance(event, Started):
+                self._begin()
+            elif isinstance(event, Progress):
+                self._show(event)
+            elif isinstance(event, MachineMade):
+                self._machine = event.name
+            if event.last:
+                self._last = event
+
+    def _write(self, channel: int, data: memoryview) -> None:
+        """A reader of stdout that is gone ends all; one of stderr only its own channel."""
+        sink = self._sinks[channel]
+        try:
+            sink.write(data) if len(data) else sink.flush()
+        except BrokenPipeError:
+            if channel == STDOUT:
+                raise
+            sink.drop()
+
+    def _begin(self) -> None:
+        self._close_progress()
+        if self._terminal:
+            self._terminal.raw()
+            self._resize()
+
+    def _read_stdin(self, source: Source) -> None:
+        data = source.read(self._stream.stdin_room)
+        if self._terminal and self._terminal.is_raw and DETACH_KEY in data:
+            data = data[: data.index(DETACH_KEY)]
+            self._source = None
+            self._stream.detach()
+        if data:
+            self._stream.send_stdin(data)
+        elif source.ended:
+            self._stream.close_stdin()
+
+    def _take_signals(self, signals: Signals) -> None:
+        for number in signals.take():
+            if number in (signal.SIGWINCH, signal.SIGCONT):
+                self._refresh_terminal(number)
+            elif self._is_for_us(number):
+                raise Interrupted(number)
+            else:
+                self._stream.signal(number)
+
+    def _is_for_us(self, number: int) -> bool:
+        """Nothing runs yet, or Ctrl-C would have been a byte, or the user insists."""
+        if not self._stream.started or self._terminal:
+            return True
+        return number == signal.SIGINT and self._patience.press(time.monotonic())
+
+    def _refresh_terminal(self, number: int) -> None:
+        """A new size; or we were stopped and continued, and a shell has set its own modes."""
+        if self._terminal and self._stream.started:
+            if number == signal.SIGCONT:
+                self._terminal.raw()
+            self._resize()
+
+    def _resize(self) -> None:
+        if self._terminal and (size := self._terminal.size()) != self._size:
+            self._size = size
+            self._stream.resize(*size)
+
+    def _show(self, said: Progress) -> None:
+        from banger.cli.progress import Progress as ProgressView
+        from banger.cli.progress import Step
+
+        if self._progress is None:
+            self._progress = ProgressView(self._quiet)
+        self._progress.show(Step(said.phase, said.message, said.done, said.total, said.unit))
+
+    def _close_progress(self) -> None:
+        if self._progress:
+            self._progress.close()
+            self._progress = None
+
+    def _give_up(self, number: int) -> Ending:
+        """Leave; the connection's end stops what is not to be kept."""
+        if self._keep and self._stream.started:
+            self._detach_now()
+        return Ending(128 + number, self._machine, None, self._keep and bool(self._machine))
+
+    def _detach_now(self) -> None:
+        """Ask for it, and wait a moment for the answer; output that still comes is lost."""
+        deadline = time.monotonic() + DETACH_WAIT_S
+        self._stream.detach()
+        while not self._stream.finished and (left := deadline - time.monotonic()) > 0:
+            self._stream.wait(left)
+
+    def _ending(self) -> Ending:
+        if isinstance(self._last, Exited):
+            return Ending(self._last.code, self._machine, self._last, False)
+        assert isinstance(self._last, Detached)
+        return Ending(0, self._last.machine or self._machine, None, True)

@@ -1,0 +1,57 @@
+"""The options that describe a guest's command, shared by run, create and exec, and what becomes of them."""
+
+from __future__ import annotations
+
+import os
+
+from banger.cli.environment import collect_environment
+from banger.cli.parser import Arguments, Parser, seconds
+from banger.cli.terminal import Terminal, is_terminal, terminal_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
+
+def command_options(parser: Parser) -> None:
+    """-e, --env-file, -w, -u, -i, -t, --timeout."""
+    parser.flag("-e", "--env", action="append", default=[], metavar="K[=V]", help="set or pass on a variable")
+    parser.flag("--env-file", action="append", default=[], metavar="FILE", help="set the variables in FILE")
+    parser.flag("-w", "--workdir", default="", metavar="DIR", help="working directory")
+    parser.flag("-u", "--user", default="", metavar="USER[:GROUP]", help="run as this user")
+    parser.flag("-i", "--interactive", action="store_true", help="pass our stdin on")
+    parser.flag("-t", "--tty", action="store_true", help="run on a terminal of its own")
+    parser.flag(
+        "--timeout", type=seconds, default=0.0, metavar="TIME", help="kill it after so long (exit code 124)"
+    )
+
+
+def imply_terminal(arguments: Arguments) -> None:
+    """Without a command, at a terminal: -i -t, as for a shell."""
+    if not arguments.command and is_terminal(0) and is_terminal(1):
+        arguments.interactive = arguments.tty = True
+
+
+def plan_command(arguments: Arguments) -> Json:
+    """The API's Command."""
+    rows, cols = terminal_size(_window(arguments.tty))
+    return {
+        "argv": arguments.command,
+        "env": collect_environment(arguments.env_file, arguments.env, os.environ),
+        "cwd": arguments.workdir,
+        "user": arguments.user,
+        "tty": arguments.tty,
+        "stdin": arguments.interactive,
+        "rows": rows,
+        "cols": cols,
+        "timeout_s": arguments.timeout,
+    }
+
+
+def own_terminal(arguments: Arguments) -> Terminal | None:
+    """Our terminal, when its keys are to go to the guest's."""
+    return Terminal(0) if arguments.tty and arguments.interactive and is_terminal(0) else None
+
+
+def _window(tty: bool) -> int:
+    return next((fd for fd in (0, 1, 2) if is_terminal(fd)), 0) if tty else -1

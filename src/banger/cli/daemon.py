@@ -1,0 +1,71 @@
+"""The command line's way to the daemon: calls with JSON in and out, and a word about versions."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from banger import __version__, places
+from banger.client.transport import VERSION_HEADER, dial
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.calls import Call
+    from banger.client.messages import Json
+    from banger.client.stream import Stream
+    from banger.client.transport import Answer
+
+
+class Daemon:
+    """Where the daemon is. Holds no connection; `start` says whether to start it when it isn't there."""
+
+    def __init__(self, start: bool = True) -> None:
+        self.path = places.socket_path()
+        self._start = start
+        self._warned = False
+
+    def dial(self) -> socket.socket:
+        if not self._start or os.environ.get("BANGER_SOCKET"):
+            return dial(self.path)
+        from banger.client.start import dial_or_start
+
+        return dial_or_start(self.path)
+
+    def call(self, call: Call[object]) -> object:
+        """The call's answer as JSON data, None for an empty one."""
+        from banger.client.exchange import decode_json
+
+        return decode_json(self.open(call).read())
+
+    def record(self, call: Call[object]) -> Json:
+        """As `call`, for an answer that is an object."""
+        data = self.call(call)
+        return data if isinstance(data, dict) else {}
+
+    def records(self, call: Call[object]) -> list[Json]:
+        """As `call`, for an answer that is a list of objects."""
+        data = self.call(call)
+        return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
+
+    def open(self, call: Call[object]) -> Answer:
+        """The call's answer, its body still to be read."""
+        from banger.client.exchange import encode_json, open_answer
+
+        answer = open_answer(self.dial, call, encode_json)
+        self._compare_version(answer.headers)
+        return answer
+
+    def stream(self, target: str, request: Json) -> Stream:
+        from banger.client.stream import open_stream
+
+        stream = open_stream(self.dial, target, request)
+        self._compare_version(stream.headers)
+        return stream
+
+    def _compare_version(self, headers: dict[str, str]) -> None:
+        theirs = headers.get(VERSION_HEADER, __version__)
+        if theirs != __version__ and not self._warned:
+            from banger.cli.failure import warn
+
+            warn(f"daemon is {theirs}, this is {__version__}: `banger system restart`")
+            self._warned = True

@@ -1,0 +1,97 @@
+"""From words to a verb: find it, parse the rest, run it, turn what goes wrong into an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+from banger.cli.table import NOUNS, SHORT_FORMS, find_noun, find_verb
+
+
+def dispatch(words: list[str]) -> int:
+    """Run `banger WORDS`; its exit code."""
+    from banger.cli.pipes import ensure_standard_files
+
+    ensure_standard_files()
+    debug = "--debug" in words[:1]
+    words = words[1:] if debug else words
+    try:
+        return _run(words, debug)
+    except BrokenPipeError:
+        return _ended_pipe()
+    except KeyboardInterrupt:
+        from banger.cli.failure import INTERRUPTED
+
+        return INTERRUPTED
+
+
+def _run(words: list[str], debug: bool) -> int:
+    found = _find(words)
+    if found is None:
+        return _overview(words)
+    from banger.cli.parser import UsageError, load_verb
+
+    noun, name, rest = found
+    verb = load_verb(noun, name)
+    parser = verb.parser(f"banger {noun} {name}", NOUNS[noun][name][2])
+    try:
+        arguments = verb.parse(parser, rest)
+    except UsageError as exc:
+        from banger.cli.failure import report_usage
+
+        return report_usage(str(exc), exc.usage)
+    except SystemExit as exc:
+        return int(exc.code or 0)
+    return _act(verb.action, arguments, debug or arguments.debug)
+
+
+def _act(action: object, arguments: object, debug: bool) -> int:
+    from banger.errors import Error
+
+    assert callable(action)
+    as_json = bool(getattr(arguments, "json", False))
+    try:
+        return int(action(arguments))
+    except BrokenPipeError:
+        raise
+    except Exception as exc:
+        from banger.cli.failure import report, report_unexpected
+
+        if debug:
+            _print_traceback()
+        return report(exc, as_json) if isinstance(exc, Error) else report_unexpected(exc, as_json)
+
+
+def _print_traceback() -> None:
+    from traceback import print_exc
+
+    print_exc()
+
+
+def _find(words: list[str]) -> tuple[str, str, list[str]] | None:
+    """Noun, verb and the other words; nothing where an overview is due."""
+    if not words:
+        return None
+    if words[0] in SHORT_FORMS:
+        return *SHORT_FORMS[words[0]], words[1:]
+    noun = find_noun(words[0])
+    verb = find_verb(noun, words[1]) if noun and len(words) > 1 else None
+    return (noun, verb, words[2:]) if noun and verb else None
+
+
+def _overview(words: list[str]) -> int:
+    from banger.cli.overview import show_overview
+
+    return show_overview(words)
+
+
+def _ended_pipe() -> int:
+    """Whoever read our output is gone: end as quietly as a program that SIGPIPE ends."""
+    import os
+
+    from banger.cli.failure import BROKEN_PIPE
+
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass
+    return BROKEN_PIPE

@@ -1,0 +1,42 @@
+"""Durations as people write them. The one place that reads them."""
+
+from __future__ import annotations
+
+from banger.errors import Error
+
+_UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_LIMIT_S = 31_536_000.0
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in "500ms", "30s", "5m", "1h", "1.5h"; a bare number is seconds. Raises `bad_request`."""
+    body = text.strip().lower()
+    unit = body.lstrip("0123456789.")
+    number = body[: len(body) - len(unit)]
+    if unit.strip() not in _UNITS_S or not _is_number(number):
+        raise _refuse(text)
+    seconds = float(number) * _UNITS_S[unit.strip()]
+    if seconds > _LIMIT_S:
+        raise _refuse(text, "it is longer than a year")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """About how long, in one unit: "850ms", "12s", "3m", "5h", "2d"."""
+    if seconds < 1:
+        return f"{max(0, round(seconds * 1000))}ms"
+    for unit, length_s in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length_s or (seconds >= length_s and unit != "m"):
+            return f"{int(seconds // length_s)}{unit}"
+    return f"{int(seconds)}s"
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.count(".") <= 1 and text.replace(".", "").isdigit() and len(text) < 20
+
+
+def _refuse(text: str, reason: str = "") -> Error:
+    detail = f": {reason}" if reason else ""
+    return Error(
+        "bad_request", f"bad duration {text!r}{detail}", 'write it like "500ms", "30s", "5m" or "1h"'
+    )

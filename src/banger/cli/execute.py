@@ -1,0 +1,91 @@
+"""`vm exec` and `vm attach`."""
+
+from __future__ import annotations
+
+from banger.cli.command import command_options, imply_terminal, own_terminal, plan_command
+from banger.cli.daemon import Daemon
+from banger.cli.parser import Arguments, Parser, Verb
+from banger.client.calls import attach_target, exec_target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
+
+def _exec_arguments(parser: Parser) -> None:
+    command_options(parser)
+    parser.flag("-d", "--detach", action="store_true", help="print the command's number and leave it running")
+    parser.add_argument("name", metavar="NAME", help="name or id of the machine")
+    parser.add_argument(
+        "command", metavar="[--] CMD", nargs="*", default=[], help="command (default: the login shell)"
+    )
+
+
+def _attach_arguments(parser: Parser) -> None:
+    parser.flag("--no-stdin", action="store_true", help="only watch: pass no input on")
+    parser.add_argument("name", metavar="NAME", help="name or id of the machine")
+
+
+def _exec(arguments: Arguments) -> int:
+    if arguments.detach:
+        return _exec_detached(arguments)
+    imply_terminal(arguments)
+    from banger.cli.attachment import Attachment
+
+    stream = Daemon().stream(exec_target(arguments.name), {"command": plan_command(arguments)})
+    ending = Attachment(
+        stream, arguments.name, stdin=arguments.interactive, terminal=own_terminal(arguments)
+    ).run()
+    if ending.machine_goes_on:
+        from banger.cli.failure import warn
+
+        warn(
+            f"the command goes on in {arguments.name}; `banger vm logs --exec {arguments.name}` has its output"
+        )
+    return ending.code
+
+
+def _exec_detached(arguments: Arguments) -> int:
+    from banger.client.calls import exec_detached_of
+
+    command = plan_command(arguments)
+    made = Daemon().record(exec_detached_of(arguments.name, {"command": command}))
+    print(made.get("id", ""))
+    return 0
+
+
+def _attach(arguments: Arguments) -> int:
+    from banger.cli.attachment import Attachment
+    from banger.client.calls import get_machine
+
+    daemon = Daemon()
+    command = _main_command(daemon.record(get_machine(arguments.name)))
+    arguments.tty = bool(command.get("tty"))
+    arguments.interactive = bool(command.get("stdin")) and not arguments.no_stdin
+    ending = Attachment(
+        daemon.stream(attach_target(arguments.name), {}),
+        arguments.name,
+        stdin=arguments.interactive,
+        terminal=own_terminal(arguments),
+        keep=True,
+    ).run()
+    if ending.machine_goes_on:
+        from banger.cli.failure import warn
+
+        warn(f"{ending.machine} goes on; come back with `banger vm attach {ending.machine}`")
+    return ending.code
+
+
+def _main_command(machine: Json) -> Json:
+    spec = machine.get("spec")
+    command = spec.get("command") if isinstance(spec, dict) else None
+    return command if isinstance(command, dict) else {}
+
+
+EXEC = Verb(
+    _exec_arguments,
+    _exec,
+    "banger vm exec dev -- ls -l /\ntar c . | banger exec -i dev -- tar x -C /srv",
+    command_after=1,
+)
+ATTACH = Verb(_attach_arguments, _attach, "banger vm attach dev")

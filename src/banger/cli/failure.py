@@ -1,0 +1,48 @@
+"""How the command line says that something went wrong: one line, a hint, an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+from banger.cli.output import printable
+from banger.errors import Error
+
+USAGE = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def report(error: Error, as_json: bool = False) -> int:
+    """Write the error to stderr; its exit code."""
+    if as_json:
+        import json
+
+        _say(json.dumps({"error": error.as_dict()}))
+    else:
+        _say(f"banger: {printable(error.message)}")
+        if error.hint:
+            _say(f"hint: {printable(error.hint)}")
+    return error.exit_code
+
+
+def report_unexpected(exc: Exception, as_json: bool = False) -> int:
+    """An exception that should not have come this far is `internal`."""
+    message = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+    return report(Error("internal", message, "--debug shows where it happened"), as_json)
+
+
+def report_usage(message: str, usage: str) -> int:
+    _say(f"banger: {printable(message)}")
+    _say(f"hint: {usage} --help")
+    return USAGE
+
+
+def warn(message: str) -> None:
+    _say(f"banger: {printable(message)}")
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        return

@@ -1,0 +1,158 @@
+"""Verbs that move machines through their life."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+from banger.cli.daemon import Daemon
+from banger.cli.each import for_each
+from banger.cli.parser import Arguments, Parser, Verb, seconds
+from banger.client import calls
+from banger.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.calls import Call
+    from banger.client.messages import Json
+
+
+def _names(parser: Parser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="+", help="names or ids of machines")
+
+
+def _quiet(parser: Parser) -> None:
+    parser.flag("-q", "--quiet", action="store_true", help="show no progress, print nothing")
+    _names(parser)
+
+
+def _grace(parser: Parser) -> None:
+    parser.flag(
+        "--grace", type=seconds, metavar="TIME", help="how long each polite step may take (default: 10s)"
+    )
+    _quiet(parser)
+
+
+def _kill_options(parser: Parser) -> None:
+    parser.flag(
+        "-s", "--signal", type=signal_number, metavar="SIGNAL", help="signal the main command, rather"
+    )
+    _names(parser)
+
+
+def _delete_options(parser: Parser) -> None:
+    parser.flag(
+        "-f", "--force", action="store_true", help="running ones too; a name that is not there is fine"
+    )
+    parser.flag("--all", action="store_true", help="all machines (only with --force)")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="names or ids of machines")
+
+
+def signal_number(text: str) -> int:
+    """ "15", "TERM", "SIGTERM" or "term" as a number. Raises ValueError, which argparse reports."""
+    if text.isascii() and text.isdigit() and 0 < int(text) <= 64:
+        return int(text)
+    name = text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"
+    if name not in signal.Signals.__members__:
+        raise ValueError(f"unknown signal {text!r}")
+    return int(signal.Signals[name])
+
+
+def _operate(arguments: Arguments, begin: Callable[[str], Call[object]]) -> int:
+    """Begin an operation a machine and see it through."""
+    from banger.cli.watching import finish_operation
+
+    daemon = Daemon()
+
+    def one(name: str) -> None:
+        finish_operation(daemon, daemon.record(begin(name)), arguments.quiet)
+        if not arguments.quiet:
+            print(name, flush=True)
+
+    return for_each(arguments.names, one)
+
+
+def _simply(arguments: Arguments, call: Callable[[str], Call[object]]) -> int:
+    daemon = Daemon()
+
+    def one(name: str) -> None:
+        daemon.call(call(name))
+        print(name, flush=True)
+
+    return for_each(arguments.names, one)
+
+
+def _start(arguments: Arguments) -> int:
+    return _operate(arguments, calls.start_machine)
+
+
+def _stop(arguments: Arguments) -> int:
+    return _operate(arguments, lambda name: calls.stop_machine(name, arguments.grace))
+
+
+def _restart(arguments: Arguments) -> int:
+    return _operate(arguments, lambda name: calls.restart_machine(name, arguments.grace))
+
+
+def _kill(arguments: Arguments) -> int:
+    return _simply(arguments, lambda name: calls.kill_machine(name, arguments.signal))
+
+
+def _pause(arguments: Arguments) -> int:
+    return _simply(arguments, calls.pause_machine)
+
+
+def _resume(arguments: Arguments) -> int:
+    return _simply(arguments, calls.resume_machine)
+
+
+def _delete(arguments: Arguments) -> int:
+    daemon = Daemon()
+
+    def one(name: str) -> None:
+        try:
+            daemon.call(calls.delete_machine(name, arguments.force))
+        except Error as exc:
+            if not (arguments.force and exc.code == "machine_not_found"):
+                raise
+            return
+        print(name, flush=True)
+
+    return for_each(_chosen(daemon, arguments), one)
+
+
+def _chosen(daemon: Daemon, arguments: Arguments) -> list[str]:
+    """The machines to delete."""
+    if arguments.all == bool(arguments.names):
+        raise Error("bad_request", "give either names or --all")
+    if not arguments.all:
+        names: list[str] = arguments.names
+        return names
+    if not arguments.force:
+        raise Error("bad_request", "--all deletes every machine", "say --force too if you mean it")
+    return [str(machine.get("name")) for machine in daemon.records(calls.list_machines())]
+
+
+def _wait(arguments: Arguments) -> int:
+    daemon = Daemon()
+
+    def one(name: str) -> None:
+        print(_exit_code(daemon.record(calls.wait_machine(name))), flush=True)
+
+    return for_each(arguments.names, one)
+
+
+def _exit_code(machine: Json) -> str:
+    """A machine that was stopped before its command ended has none."""
+    ended = machine.get("exit")
+    return str(ended.get("code", "-")) if isinstance(ended, dict) else "-"
+
+
+START = Verb(_quiet, _start, "banger vm start dev")
+STOP = Verb(_grace, _stop, "banger vm stop --grace 30s dev web")
+RESTART = Verb(_grace, _restart, "banger vm restart dev")
+KILL = Verb(_kill_options, _kill, "banger vm kill dev\nbanger vm kill --signal HUP web")
+PAUSE = Verb(_names, _pause, "banger vm pause dev")
+RESUME = Verb(_names, _resume, "banger vm resume dev")
+DELETE = Verb(_delete_options, _delete, "banger vm delete dev web\nbanger rm -f --all")
+WAIT = Verb(_names, _wait, "banger vm wait dev")

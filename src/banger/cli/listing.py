@@ -1,0 +1,86 @@
+"""`vm list` and `vm show`."""
+
+from __future__ import annotations
+
+from banger.cli.daemon import Daemon
+from banger.cli.output import age, print_fields, print_json, print_table
+from banger.cli.parser import Arguments, Parser, Verb, json_flag
+from banger.client.calls import get_machine, list_machines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
+_HEADINGS = ("name", "state", "image", "accel", "cpus", "memory", "address", "age", "exit")
+
+
+def _list_arguments(parser: Parser) -> None:
+    parser.flag("-q", "--quiet", action="store_true", help="print names only")
+    json_flag(parser)
+
+
+def _show_arguments(parser: Parser) -> None:
+    json_flag(parser)
+    parser.add_argument("name", metavar="NAME", help="name or id of the machine")
+
+
+def _list(arguments: Arguments) -> int:
+    machines = Daemon().records(list_machines())
+    if arguments.json:
+        print_json(machines)
+    elif arguments.quiet:
+        print_names(machines)
+    else:
+        print_table(_HEADINGS, [_row(machine) for machine in machines])
+    return 0
+
+
+def print_names(records: list[Json]) -> None:
+    """One a line, for scripts."""
+    for record in records:
+        print(record.get("name", ""))
+
+
+def _row(machine: Json) -> tuple[str, ...]:
+    spec = _part(machine, "spec")
+    return (
+        _text(machine, "name"),
+        _text(machine, "state"),
+        _text(spec, "image"),
+        _text(machine, "accel"),
+        _text(spec, "cpus"),
+        _memory(spec),
+        _text(machine, "address"),
+        age(_text(machine, "created")),
+        _text(_part(machine, "exit"), "code"),
+    )
+
+
+def _part(record: Json, name: str) -> Json:
+    part = record.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _text(record: Json, name: str) -> str:
+    value = record.get(name)
+    return "" if value is None else str(value)
+
+
+def _memory(spec: Json) -> str:
+    from banger.model.sizes import MIB, format_size
+
+    mebibytes = spec.get("memory_mib")
+    return format_size(mebibytes * MIB) if isinstance(mebibytes, int) else ""
+
+
+def _show(arguments: Arguments) -> int:
+    machine = Daemon().record(get_machine(arguments.name))
+    if arguments.json:
+        print_json(machine)
+    else:
+        print_fields(machine)
+    return 0
+
+
+LIST = Verb(_list_arguments, _list, "banger vm list\nbanger vm list --json")
+SHOW = Verb(_show_arguments, _show, "banger vm show dev")

@@ -1,0 +1,85 @@
+"""What verbs print: tables, JSON, times. Names from a guest are made harmless first."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+
+def printable(text: str) -> str:
+    """One line without control characters: a guest's names must not command the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
+
+
+def _escape(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
+
+
+def print_json(data: object) -> None:
+    import json
+
+    print(json.dumps(data, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode())
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell, two spaces apart, headings in capitals."""
+    lines = [tuple(heading.upper() for heading in headings)]
+    lines += [tuple(printable(cell) or "-" for cell in row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = (
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+    print("\n".join(text))
+
+
+def print_fields(data: object, indent: str = "") -> None:
+    """Nested data as `name: value` lines, empty values left out."""
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for name, value in pairs:
+        if value in ("", None, [], {}):
+            continue
+        if isinstance(value, dict) or (
+            isinstance(value, list) and any(isinstance(v, dict | list) for v in value)
+        ):
+            print(f"{indent}{printable(str(name))}:")
+            print_fields(value, indent + "  ")
+        else:
+            print(f"{indent}{printable(str(name))}: {_plain(value)}")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(printable(str(item)) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return printable(str(value))
+
+
+def age(moment: str) -> str:
+    """How long ago an RFC 3339 time in UTC was."""
+    from banger.cli.durations import format_duration
+
+    since = _timestamp(moment)
+    if since is None:
+        return ""
+    from time import time
+
+    return format_duration(max(0.0, time() - since))
+
+
+def _timestamp(moment: str) -> float | None:
+    from calendar import timegm
+    from time import strptime
+
+    try:
+        return float(timegm(strptime(moment[:19], "%Y-%m-%dT%H:%M:%S")))
+    except ValueError:
+        return None
+
+
+def write_bytes(data: bytes) -> None:
+    """Straight to stdout."""
+    sys.stdout.buffer.write(data)

@@ -1,0 +1,169 @@
+"""Parsers of single verbs, on argparse, and the guest's command kept out of them.
+
+After `command_after` positionals everything belongs to the guest, options too; argparse never
+sees it, so it cannot misread it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from banger.cli.table import NOUNS
+from banger.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+Arguments = argparse.Namespace
+
+
+class UsageError(Exception):
+    """Arguments that make no sense; `usage` names the verb whose --help explains them."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class Parser(argparse.ArgumentParser):
+    """One verb's parser. Never exits but for --help."""
+
+    def __init__(self, name: str, summary: str, example: str) -> None:
+        super().__init__(
+            prog=name,
+            description=summary[:1].upper() + summary[1:] + ".",
+            epilog="example:\n" + "\n".join(f"  {line}" for line in example.splitlines()),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            add_help=False,
+        )
+        self.options: list[argparse.Action] = []
+        self.flag("-h", "--help", action="help", help="show this and exit")
+        self.flag("--debug", action="store_true", help="show the traceback of an error")
+
+    def flag(self, *names: str, **settings: object) -> None:
+        """An option, remembered for `split_command`, completion and the reference."""
+        self.options.append(self.add_argument(*names, **settings))  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, self.prog)
+
+
+class Verb:
+    """A verb of the command line: what it takes, what it does, an example of its use."""
+
+    def __init__(
+        self,
+        arguments: Callable[[Parser], None],
+        action: Callable[[Arguments], int],
+        example: str,
+        command_after: int = -1,
+    ) -> None:
+        self.arguments = arguments
+        self.action = action
+        self.example = example
+        self.command_after = command_after
+
+    def parser(self, name: str, summary: str) -> Parser:
+        parser = Parser(name, summary, self.example)
+        self.arguments(parser)
+        return parser
+
+    def parse(self, parser: Parser, words: list[str]) -> Arguments:
+        """The arguments; `command` holds the guest's command where the verb takes one."""
+        if self.command_after < 0:
+            return parser.parse_args(words)
+        own, command = split_command(words, parser.options, self.command_after)
+        arguments = parser.parse_args(own)
+        arguments.command = command
+        return arguments
+
+
+def load_verb(noun: str, name: str) -> Verb:
+    """Import the verb's module, and only that."""
+    module, attribute, _ = NOUNS[noun][name]
+    full = f"banger.cli.{module}"
+    __import__(full)
+    verb: Verb = getattr(sys.modules[full], attribute)
+    return verb
+
+
+def split_command(
+    words: list[str], options: list[argparse.Action], positionals: int
+) -> tuple[list[str], list[str]]:
+    """Our words, and the guest's: those after so many positionals, without the `--` before them."""
+    takes_value = {name for option in options if option.nargs != 0 for name in option.option_strings}
+    at = 0
+    while at < len(words) and positionals:
+        word = words[at]
+        if word == "--":
+            at += 1 + positionals
+            positionals = 0
+        elif word.startswith("-") and word != "-":
+            at += 1 + _value_follows(word, takes_value)
+        else:
+            at += 1
+            positionals -= 1
+    own, command = words[:at], words[at:]
+    return own, command[1:] if command[:1] == ["--"] else command
+
+
+def _value_follows(word: str, takes_value: set[str]) -> bool:
+    """Whether the word after this option is its value: `--name x`, `-e x`, `-ite x`."""
+    if word.startswith("--"):
+        return word in takes_value
+    letters = word[1:]
+    for index, letter in enumerate(letters):
+        if f"-{letter}" in takes_value:
+            return index == len(letters) - 1
+    return False
+
+
+def json_flag(parser: Parser) -> None:
+    parser.flag("--json", action="store_true", help="print JSON, errors too")
+
+
+def seconds(text: str) -> float:
+    """argparse's `type` of a duration."""
+    from banger.cli.durations import parse_duration
+
+    try:
+        return parse_duration(text)
+    except Error as exc:
+        raise _unusable(exc) from exc
+
+
+def size(text: str) -> int:
+    """argparse's `type` of a size in bytes."""
+    from banger.model.sizes import parse_size
+
+    try:
+        return parse_size(text)
+    except Error as exc:
+        raise _unusable(exc) from exc
+
+
+def mebibytes(text: str) -> int:
+    """argparse's `type` of a size in whole MiB."""
+    size_bytes = size(text)
+    if size_bytes % (1024 * 1024):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of MiB")
+    return size_bytes // (1024 * 1024)
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """argparse's `type` of a whole number from `lowest` on."""
+
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit()) or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} on")
+        return int(text)
+
+    return number
+
+
+def _unusable(error: Error) -> argparse.ArgumentTypeError:
+    return argparse.ArgumentTypeError(f"{error.message}; {error.hint}")

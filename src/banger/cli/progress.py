@@ -1,0 +1,148 @@
+"""How far long work is, on stderr: a bar on a terminal, plain lines elsewhere.
+
+Nothing is shown for work of less than 0.3 s, and `rich` is loaded only to draw.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from banger.cli.output import printable
+from banger.cli.terminal import is_terminal
+from banger.model.sizes import format_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+PATIENCE_S = 0.3
+_LINE_EVERY_S = 2.0
+_REDRAW_EVERY_S = 0.1
+
+
+class Step:
+    """How far one phase is. A `total` of 0 is not known."""
+
+    __slots__ = ("done", "message", "phase", "total", "unit")
+
+    def __init__(self, phase: str, message: str, done: int, total: int, unit: str) -> None:
+        self.phase = phase
+        self.message = message
+        self.done = done
+        self.total = total
+        self.unit = unit
+
+    def amount(self) -> str:
+        """ "12MiB of 40MiB", "3 of 12 packages", or nothing."""
+        if not self.done and not self.total:
+            return ""
+        known = f" of {self._count(self.total)}" if self.total else ""
+        unit = f" {self.unit}" if self.unit not in ("", "bytes") else ""
+        return self._count(self.done) + known + unit
+
+    def line(self) -> str:
+        text = f"{self.phase}: {self.message}" if self.message else self.phase
+        amount = self.amount()
+        return printable(f"{text} ({amount})" if amount else text)
+
+    def _count(self, number: int) -> str:
+        return format_size(number) if self.unit == "bytes" else str(number)
+
+
+class Progress:
+    """Shows steps while its work lasts; `close` removes the bar. The caller calls `tick` every
+    `wait_s` seconds or so. Never raises for want of a terminal."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._begun = time.monotonic()
+        self._step: Step | None = None
+        self._view: _Lines | _Bar | None = None
+
+    @property
+    def wait_s(self) -> float | None:
+        """When to call `tick` next; None while there is nothing to show."""
+        if self._quiet or self._step is None:
+            return None
+        return _REDRAW_EVERY_S
+
+    def show(self, step: Step) -> None:
+        self._step = step
+        self.tick()
+
+    def tick(self) -> None:
+        if self._quiet or self._step is None or time.monotonic() - self._begun < PATIENCE_S:
+            return
+        if self._view is None:
+            self._view = _Bar() if is_terminal(2) else _Lines()
+        self._view.draw(self._step)
+
+    def close(self) -> None:
+        self._step = None
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+
+
+class _Lines:
+    """A line a phase, and in a phase one every two seconds at most."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._last = ""
+        self._written = 0.0
+
+    def draw(self, step: Step) -> None:
+        now = time.monotonic()
+        line = step.line()
+        same = step.phase == self._phase
+        if line == self._last or (same and now - self._written < _LINE_EVERY_S):
+            return
+        self._phase, self._last, self._written = step.phase, line, now
+        print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        return
+
+
+class _Bar:
+    """A bar of `rich`, drawn when told to: no thread of its own."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        self._bars: Bars = Bars(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[amount]}", markup=False),
+            console=Console(stderr=True),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._bars.start()
+        self._task = self._bars.add_task("", total=None, amount="")
+        self._drawn = 0.0
+
+    def draw(self, step: Step) -> None:
+        now = time.monotonic()
+        if now - self._drawn < _REDRAW_EVERY_S / 2:
+            return
+        self._drawn = now
+        text = f"{step.phase}: {step.message}" if step.message else step.phase
+        self._bars.update(
+            self._task,
+            description=printable(text),
+            completed=step.done,
+            total=step.total or None,
+            amount=step.amount(),
+            refresh=True,
+        )
+
+    def close(self) -> None:
+        self._bars.stop()

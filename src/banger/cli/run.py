@@ -1,0 +1,137 @@
+"""`vm run` and `vm create`."""
+
+from __future__ import annotations
+
+from banger.cli.command import command_options, imply_terminal, own_terminal, plan_command
+from banger.cli.daemon import Daemon
+from banger.cli.parser import Arguments, Parser, Verb, at_least, json_flag, mebibytes, seconds, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.cli.attachment import Ending
+    from banger.cli.timings import Stopwatch
+    from banger.client.messages import Json
+
+# option: field of MachineSpec
+_SPEC_FIELDS = {
+    "name": "name",
+    "kernel": "kernel",
+    "cpus": "cpus",
+    "memory": "memory_mib",
+    "disk": "disk_bytes",
+    "init": "init",
+    "accel": "accel",
+    "boot_timeout": "boot_timeout_s",
+    "cold": "cold",
+    "rm": "remove",
+}
+
+
+def _spec_options(parser: Parser) -> None:
+    """What is not given is left to the daemon."""
+    parser.flag("--name", metavar="NAME", help="name of the machine (default: one is made up)")
+    parser.flag("--cpus", type=at_least(1), metavar="N", help="number of processors")
+    parser.flag("--memory", type=mebibytes, metavar="SIZE", help='memory, such as "512MiB"')
+    parser.flag("--disk", type=size, metavar="SIZE", help='size of the root disk, such as "4GiB"')
+    parser.flag("--init", choices=("agent", "image"), help="what is process 1: our agent or the image's init")
+    parser.flag(
+        "--accel", choices=("auto", "kvm", "tcg"), help="how to run: hardware (kvm) or emulation (tcg)"
+    )
+    parser.flag("--kernel", metavar="REF", help="kernel to boot")
+    parser.flag("--cold", action="store_true", help="boot, rather than clone a machine that booted before")
+    parser.flag("--boot-timeout", type=seconds, metavar="TIME", help="give up when it takes longer to boot")
+    command_options(parser)
+
+
+def _target(parser: Parser) -> None:
+    parser.add_argument("image", metavar="IMAGE", help="image to run, such as debian")
+    parser.add_argument(
+        "command", metavar="[--] CMD", nargs="*", default=[], help="command (default: the image's)"
+    )
+
+
+def _run_arguments(parser: Parser) -> None:
+    _spec_options(parser)
+    parser.flag("--rm", action="store_true", help="delete the machine when the command ends")
+    parser.flag("-d", "--detach", action="store_true", help="print the machine's name and leave it running")
+    parser.flag("--timings", action="store_true", help="print where the time went, to stderr")
+    parser.flag("-q", "--quiet", action="store_true", help="show no progress")
+    _target(parser)
+
+
+def _create_arguments(parser: Parser) -> None:
+    _spec_options(parser)
+    json_flag(parser)
+    _target(parser)
+
+
+def plan_spec(arguments: Arguments, command: Json | None) -> Json:
+    """The API's MachineSpec, without the fields that nobody set."""
+    values = {field: getattr(arguments, option, None) for option, field in _SPEC_FIELDS.items()}
+    spec: Json = {field: value for field, value in values.items() if value not in (None, False)}
+    return {"image": arguments.image, **spec} | ({"command": command} if command else {})
+
+
+def _run(arguments: Arguments) -> int:
+    if not arguments.detach:
+        imply_terminal(arguments)
+    from banger.cli.attachment import Attachment
+    from banger.client.calls import RUN_TARGET
+
+    request: Json = {"spec": plan_spec(arguments, plan_command(arguments)), "detach": arguments.detach}
+    watch = _stopwatch(arguments)
+    ending = Attachment(
+        Daemon().stream(RUN_TARGET, request),
+        stdin=arguments.interactive and not arguments.detach,
+        terminal=None if arguments.detach else own_terminal(arguments),
+        keep=not arguments.rm,
+        quiet=arguments.quiet,
+    ).run()
+    _say_what_goes_on(ending, arguments.detach)
+    if watch and ending.exited:
+        watch.report(ending.exited.timings_ms)
+    return ending.code
+
+
+def _stopwatch(arguments: Arguments) -> Stopwatch | None:
+    if not arguments.timings:
+        return None
+    from banger.cli.timings import Stopwatch
+
+    return Stopwatch()
+
+
+def _say_what_goes_on(ending: Ending, detached: bool) -> None:
+    if detached and ending.machine_goes_on:
+        print(ending.machine, flush=True)
+    elif ending.machine_goes_on:
+        from banger.cli.failure import warn
+
+        warn(f"{ending.machine} goes on; come back with `banger vm attach {ending.machine}`")
+
+
+def _create(arguments: Arguments) -> int:
+    from banger.cli.output import print_json
+    from banger.client.calls import create_machine_of
+
+    command = plan_command(arguments) if _describes_command(arguments) else None
+    machine = Daemon().record(create_machine_of(plan_spec(arguments, command)))
+    if arguments.json:
+        print_json(machine)
+    else:
+        print(machine.get("name", ""))
+    return 0
+
+
+def _describes_command(arguments: Arguments) -> bool:
+    names = ("command", "env", "env_file", "workdir", "user", "interactive", "tty", "timeout")
+    return any(getattr(arguments, name) for name in names)
+
+
+RUN = Verb(
+    _run_arguments,
+    _run,
+    "banger vm run --rm debian -- uname -a\nbanger run -it --cpus 2 --memory 1GiB alpine sh",
+    command_after=1,
+)
+CREATE = Verb(_create_arguments, _create, "banger vm create --name dev --disk 8GiB debian", command_after=1)

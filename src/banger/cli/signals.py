@@ -1,0 +1,70 @@
+"""Signals as something to poll, and how often Ctrl-C has to be pressed until we give up."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable
+
+FORWARDED = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+_IMPATIENT_S = 1.0
+
+
+class Signals:
+    """Catches signals inside its `with` block; `fileno` is readable when some came, `take` says which."""
+
+    def __init__(self, numbers: Iterable[signal.Signals]) -> None:
+        self._numbers = tuple(numbers)
+        self._before: dict[signal.Signals, object] = {}
+        self._reader = -1
+        self._writer = -1
+        self._wakeup_before = -1
+
+    def __enter__(self) -> Signals:
+        self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        for number in self._numbers:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, _note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def take(self) -> list[int]:
+        """The numbers of the signals that came, in order."""
+        try:
+            return list(os.read(self._reader, 4096))
+        except BlockingIOError:
+            return []
+
+
+def _note(number: int, frame: object) -> None:
+    """The wake-up pipe has the number already."""
+
+
+class Patience:
+    """Ctrl-C is the guest's, but a user who presses it twice within a second, or a third time, means us."""
+
+    def __init__(self) -> None:
+        self._presses: list[float] = []
+
+    def press(self, now_s: float) -> bool:
+        """Note a Ctrl-C; True when it is time to give up."""
+        self._presses.append(now_s)
+        impatient = len(self._presses) > 1 and now_s - self._presses[-2] <= _IMPATIENT_S
+        return impatient or len(self._presses) >= 3

@@ -1,0 +1,65 @@
+"""The daemon itself: about it, started, stopped."""
+
+from __future__ import annotations
+
+import time
+
+from banger import places
+from banger.cli.daemon import Daemon
+from banger.cli.output import print_fields, print_json
+from banger.cli.parser import Arguments, Parser, Verb, json_flag
+from banger.client import start
+from banger.client.calls import shutdown, system_info
+from banger.errors import Error
+
+_STOP_WAIT_S = 30.0
+
+
+def _nothing(parser: Parser) -> None:
+    """No options but the usual ones."""
+
+
+def _info(arguments: Arguments) -> int:
+    facts = Daemon().record(system_info())
+    if arguments.json:
+        print_json(facts)
+    else:
+        print_fields(facts)
+    return 0
+
+
+def _start(arguments: Arguments) -> int:
+    path = places.socket_path()
+    begun = start.ensure_daemon(path)
+    print(f"daemon {'started' if begun else 'runs already'} on {path}")
+    return 0
+
+
+def _stop(arguments: Arguments) -> int:
+    print("daemon stopped" if _shut_down() else "no daemon runs")
+    return 0
+
+
+def _restart(arguments: Arguments) -> int:
+    _shut_down()
+    return _start(arguments)
+
+
+def _shut_down() -> bool:
+    """Ask the daemon to stop and see it gone; False if none ran."""
+    path = places.socket_path()
+    if not start.listens(path):
+        return False
+    Daemon(start=False).call(shutdown())
+    deadline = time.monotonic() + _STOP_WAIT_S
+    while start.listens(path):
+        if time.monotonic() > deadline:
+            raise Error("timeout", f"the daemon on {path} still answers after {_STOP_WAIT_S:.0f} s")
+        time.sleep(0.02)
+    return True
+
+
+INFO = Verb(json_flag, _info, "banger system info --json")
+START = Verb(_nothing, _start, "banger system start")
+STOP = Verb(_nothing, _stop, "banger system stop")
+RESTART = Verb(_nothing, _restart, "banger system restart")

@@ -1,0 +1,99 @@
+"""The nouns and verbs of the command line, as data. Nothing is imported for a verb that isn't used.
+
+A verb's entry is the module that has it, the name of its `Verb` there, and a line for overviews.
+"""
+
+from __future__ import annotations
+
+Entry = tuple[str, str, str]
+
+_CLI = "banger.cli."
+
+NOUNS: dict[str, dict[str, Entry]] = {
+    "vm": {
+        "run": ("run", "RUN", "run a command in a new machine"),
+        "create": ("run", "CREATE", "make a machine without starting it"),
+        "exec": ("execute", "EXEC", "run a command in a running machine"),
+        "attach": ("execute", "ATTACH", "connect to a machine's main command"),
+        "list": ("listing", "LIST", "list machines"),
+        "show": ("listing", "SHOW", "show all about a machine"),
+        "start": ("lifecycle", "START", "start machines"),
+        "stop": ("lifecycle", "STOP", "stop machines politely"),
+        "restart": ("lifecycle", "RESTART", "stop machines and start them again"),
+        "kill": ("lifecycle", "KILL", "kill machines, or signal their main command"),
+        "pause": ("lifecycle", "PAUSE", "halt a machine's processors"),
+        "resume": ("lifecycle", "RESUME", "let a paused machine go on"),
+        "delete": ("lifecycle", "DELETE", "delete machines and their disks"),
+        "wait": ("lifecycle", "WAIT", "wait until a machine stops, print its exit code"),
+        "logs": ("logs", "LOGS", "print a machine's console or its command's output"),
+        "cp": ("copy", "COPY", "copy files into a machine or out of it"),
+        "health": ("observe", "HEALTH", "ask agent, init and VMM whether all is well"),
+        "ping": ("observe", "PING", "time the way to the agent and back"),
+        "stats": ("observe", "STATS", "print what a machine uses"),
+        "ports": ("observe", "PORTS", "list what listens in a machine"),
+    },
+    "image": {
+        "list": ("artifacts", "IMAGE_LIST", "list images"),
+        "show": ("artifacts", "IMAGE_SHOW", "show all about an image"),
+        "pull": ("artifacts", "IMAGE_PULL", "get an image and make a disk of it"),
+        "delete": ("artifacts", "IMAGE_DELETE", "delete images"),
+    },
+    "kernel": {
+        "list": ("artifacts", "KERNEL_LIST", "list kernels"),
+        "show": ("artifacts", "KERNEL_SHOW", "show all about a kernel"),
+        "pull": ("artifacts", "KERNEL_PULL", "get a kernel"),
+        "delete": ("artifacts", "KERNEL_DELETE", "delete kernels"),
+    },
+    "operation": {
+        "list": ("operations", "LIST", "list long work, running and ended"),
+        "show": ("operations", "SHOW", "show all about an operation"),
+        "wait": ("operations", "WAIT", "watch an operation to its end"),
+        "cancel": ("operations", "CANCEL", "cancel an operation"),
+    },
+    "system": {
+        "info": ("system", "INFO", "show the daemon, its places and what it can run"),
+        "start": ("system", "START", "start the daemon"),
+        "stop": ("system", "STOP", "stop the daemon; machines go on"),
+        "restart": ("system", "RESTART", "stop the daemon and start it again"),
+    },
+    "completion": {
+        "bash": ("completion", "BASH", "print the completion script for bash"),
+        "zsh": ("completion", "ZSH", "print the completion script for zsh"),
+    },
+}
+
+NOUN_SUMMARIES = {
+    "vm": "machines",
+    "image": "root disks that machines start from",
+    "kernel": "kernels that machines boot with",
+    "operation": "long work of the daemon",
+    "system": "the daemon itself",
+    "completion": "completion for shells",
+}
+
+VERB_ALIASES = {"rm": "delete", "ls": "list", "ps": "list", "copy": "cp"}
+NOUN_ALIASES = {"machine": "vm", "images": "image", "kernels": "kernel", "op": "operation"}
+
+SHORT_FORMS = {
+    "run": ("vm", "run"),
+    "ps": ("vm", "list"),
+    "exec": ("vm", "exec"),
+    "logs": ("vm", "logs"),
+    "stop": ("vm", "stop"),
+    "start": ("vm", "start"),
+    "rm": ("vm", "delete"),
+    "cp": ("vm", "cp"),
+}
+
+
+def find_noun(word: str) -> str | None:
+    noun = NOUN_ALIASES.get(word, word)
+    return noun if noun in NOUNS else None
+
+
+def find_verb(noun: str, word: str) -> str | None:
+    """The verb of `noun` that `word` or its long form names."""
+    if word in NOUNS[noun]:
+        return word
+    verb = VERB_ALIASES.get(word, "")
+    return verb if verb in NOUNS[noun] else None

@@ -1,0 +1,68 @@
+"""Watching an operation to its end, with progress; Ctrl-C cancels what we began ourselves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+from banger.cli.daemon import Daemon
+from banger.cli.progress import Progress, Step
+from banger.client.calls import cancel_operation, operation_events
+from banger.client.http1 import lost, refuse
+from banger.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
+
+def finish_operation(daemon: Daemon, operation: Json, quiet: bool = False) -> Json:
+    """Watch what we began; the ended operation. Raises the error it failed with."""
+    identifier = str(operation.get("id", ""))
+    try:
+        return watch_operation(daemon, identifier, quiet)
+    except KeyboardInterrupt:
+        with contextlib.suppress(Error):
+            daemon.call(cancel_operation(identifier))
+        raise
+
+
+def watch_operation(daemon: Daemon, identifier: str, quiet: bool = False) -> Json:
+    """Show its progress until it ends; the ended operation. Raises the error it failed with."""
+    ended = _follow(daemon, identifier, Progress(quiet))
+    error = ended.get("error")
+    if isinstance(error, dict):
+        raise Error.from_dict(error)
+    if ended.get("state") == "cancelled":
+        raise Error("cancelled", f"operation {identifier} was cancelled")
+    return ended
+
+
+def _follow(daemon: Daemon, identifier: str, progress: Progress) -> Json:
+    with daemon.open(operation_events(identifier)) as answer, contextlib.closing(progress):
+        for line in answer.lines():
+            event = _parse(line)
+            operation = event.get("operation")
+            if isinstance(operation, dict):
+                return operation
+            progress.show(_step(event))
+    raise lost("before the operation did")
+
+
+def _parse(line: bytes) -> Json:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        raise refuse("an event that is not JSON") from exc
+    return event if isinstance(event, dict) else {}
+
+
+def _step(event: Json) -> Step:
+    done, total = event.get("done"), event.get("total")
+    return Step(
+        str(event.get("phase", "")),
+        str(event.get("message", "")),
+        done if isinstance(done, int) else 0,
+        total if isinstance(total, int) else 0,
+        str(event.get("unit", "")),
+    )

@@ -1,0 +1,260 @@
+"""Every call of the API, once, as data: what to send and what comes back.
+
+A function here makes a `Call[T]`; `sync`, `aio` and the command line each know how to carry one out. Costs
+nothing to import: the types of the answers are named, and loaded by `answers` when one is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from banger.client.http1 import encode_query, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
+
+    from banger.model.command import Command, Exec
+    from banger.model.image import Image, Kernel
+    from banger.model.machine import Accel, Init, Machine
+    from banger.model.operation import Operation
+
+    T = TypeVar("T", covariant=True)
+
+    class _Answered(Generic[T]):
+        """The type of a call's answer, for the type checker only: `typing` costs 2 ms."""
+
+    class SpecOptions(TypedDict, total=False):
+        """The fields of MachineSpec that have defaults; a test compares the two."""
+
+        name: str
+        kernel: str
+        cpus: int
+        memory_mib: int
+        disk_bytes: int
+        init: Init
+        accel: Accel
+        remove: bool
+        cold: bool
+        boot_timeout_s: float
+
+    Source = Literal["console", "exec"]
+    Facts = dict[str, Any]
+else:
+
+    class _Answered:
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
+
+
+class Call(_Answered["T"]):
+    """One request. `body` is JSON-ready data or structs, or a tar stream's pieces; `answer` names a
+    type of `answers.TYPES`, "bytes" for a body that is passed on as it comes."""
+
+    __slots__ = ("answer", "body", "method", "target")
+
+    def __init__(self, method: str, target: str, answer: str, body: object = None) -> None:
+        self.method = method
+        self.target = target
+        self.answer = answer
+        self.body = body
+
+
+class Pieces:
+    """A body that is not JSON: bytes, sent in chunks as they come."""
+
+    __slots__ = ("pieces",)
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self.pieces = pieces
+
+
+def system_info() -> Call[Facts]:
+    return Call("GET", "/v1/system", "Facts")
+
+
+def shutdown() -> Call[None]:
+    """Stop the daemon; machines go on."""
+    return Call("POST", "/v1/system/shutdown", "None")
+
+
+def list_operations() -> Call[list[Operation]]:
+    return Call("GET", "/v1/operations", "list[Operation]")
+
+
+def get_operation(operation_id: str) -> Call[Operation]:
+    return Call("GET", f"/v1/operations/{quote(operation_id)}", "Operation")
+
+
+def cancel_operation(operation_id: str) -> Call[Operation]:
+    return Call("POST", f"/v1/operations/{quote(operation_id)}/cancel", "Operation")
+
+
+def operation_events(operation_id: str) -> Call[bytes]:
+    """NDJSON: one Progress a line, at last the ended Operation."""
+    return Call("GET", f"/v1/operations/{quote(operation_id)}/events", "bytes")
+
+
+def list_images() -> Call[list[Image]]:
+    return Call("GET", "/v1/images", "list[Image]")
+
+
+def get_image(name: str) -> Call[Image]:
+    return Call("GET", f"/v1/images/{quote(name)}", "Image")
+
+
+def delete_image(name: str) -> Call[None]:
+    return Call("DELETE", f"/v1/images/{quote(name)}", "None")
+
+
+def pull_image(ref: str, force: bool = False) -> Call[Operation]:
+    return Call("POST", "/v1/images/pull", "Operation", {"ref": ref, "force": force})
+
+
+def list_kernels() -> Call[list[Kernel]]:
+    return Call("GET", "/v1/kernels", "list[Kernel]")
+
+
+def get_kernel(name: str) -> Call[Kernel]:
+    return Call("GET", f"/v1/kernels/{quote(name)}", "Kernel")
+
+
+def delete_kernel(name: str) -> Call[None]:
+    return Call("DELETE", f"/v1/kernels/{quote(name)}", "None")
+
+
+def pull_kernel(ref: str, force: bool = False) -> Call[Operation]:
+    return Call("POST", "/v1/kernels/pull", "Operation", {"ref": ref, "force": force})
+
+
+def list_machines() -> Call[list[Machine]]:
+    return Call("GET", "/v1/machines", "list[Machine]")
+
+
+def create_machine(
+    image: str, command: Command | None = None, **options: Unpack[SpecOptions]
+) -> Call[Machine]:
+    """Make a machine without starting it."""
+    return create_machine_of({"image": image, "command": command, **options})
+
+
+def create_machine_of(spec: Facts) -> Call[Machine]:
+    """As `create_machine`, of a MachineSpec that is JSON-ready already."""
+    return Call("POST", "/v1/machines", "Machine", spec)
+
+
+def get_machine(name: str) -> Call[Machine]:
+    return Call("GET", _machine(name), "Machine")
+
+
+def delete_machine(name: str, force: bool = False) -> Call[None]:
+    """Without `force` a running one is `bad_state`."""
+    return Call("DELETE", _machine(name) + ("?force=true" if force else ""), "None")
+
+
+def start_machine(name: str) -> Call[Operation]:
+    return Call("POST", _machine(name, "start"), "Operation")
+
+
+def stop_machine(name: str, grace_s: float | None = None) -> Call[Operation]:
+    return Call("POST", _machine(name, "stop"), "Operation", _stop_body(grace_s))
+
+
+def restart_machine(name: str, grace_s: float | None = None) -> Call[Operation]:
+    return Call("POST", _machine(name, "restart"), "Operation", _stop_body(grace_s))
+
+
+def kill_machine(name: str, signal: int | None = None) -> Call[None]:
+    """With `signal` the main command gets it; without, the VMM is killed."""
+    query = {} if signal is None else {"signal": str(signal)}
+    return Call("POST", _machine(name, "kill", query), "None")
+
+
+def pause_machine(name: str) -> Call[Machine]:
+    return Call("POST", _machine(name, "pause"), "Machine")
+
+
+def resume_machine(name: str) -> Call[Machine]:
+    return Call("POST", _machine(name, "resume"), "Machine")
+
+
+def wait_machine(name: str) -> Call[Machine]:
+    """Answered when the machine has stopped."""
+    return Call("GET", _machine(name, "wait"), "Machine")
+
+
+def machine_health(name: str) -> Call[Facts]:
+    return Call("GET", _machine(name, "health"), "Facts")
+
+
+def ping_machine(name: str, count: int = 1) -> Call[Facts]:
+    return Call("GET", _machine(name, "ping", {"count": str(count)}), "Facts")
+
+
+def machine_stats(name: str) -> Call[Facts]:
+    return Call("GET", _machine(name, "stats"), "Facts")
+
+
+def machine_ports(name: str) -> Call[list[Facts]]:
+    return Call("GET", _machine(name, "ports"), "list[Facts]")
+
+
+def machine_logs(
+    name: str, source: Source = "console", tail: int | None = None, follow: bool = False
+) -> Call[bytes]:
+    """`tail` is in lines; `follow` goes on until the machine stops."""
+    query: dict[str, str] = {"source": source}
+    if tail is not None:
+        query["tail"] = str(tail)
+    if follow:
+        query["follow"] = "true"
+    return Call("GET", _machine(name, "logs", query), "bytes")
+
+
+def list_execs(name: str) -> Call[list[Exec]]:
+    return Call("GET", _machine(name, "execs"), "list[Exec]")
+
+
+def exec_detached(name: str, command: Command) -> Call[Exec]:
+    return exec_detached_of(name, {"command": command})
+
+
+def exec_detached_of(name: str, request: Facts) -> Call[Exec]:
+    """As `exec_detached`, of an ExecRequest that is JSON-ready already."""
+    return Call("POST", _machine(name, "execs"), "Exec", request)
+
+
+def get_files(name: str, path: str) -> Call[bytes]:
+    """A tar stream of the file or tree at `path`."""
+    return Call("GET", _machine(name, "files", {"path": path}), "bytes")
+
+
+def put_files(name: str, path: str, tar: Iterable[bytes]) -> Call[None]:
+    """Extract a tar stream below the directory `path`."""
+    return Call("PUT", _machine(name, "files", {"path": path}), "None", Pieces(tar))
+
+
+def stat_file(name: str, path: str) -> Call[Facts]:
+    return Call("GET", _machine(name, "files/stat", {"path": path}), "Facts")
+
+
+def exec_target(name: str) -> str:
+    """The path of an exec's stream."""
+    return _machine(name, "exec")
+
+
+def attach_target(name: str) -> str:
+    """The path of the main command's stream."""
+    return _machine(name, "attach")
+
+
+RUN_TARGET = "/v1/run"
+
+
+def _machine(name: str, verb: str = "", query: dict[str, str] | None = None) -> str:
+    path = f"/v1/machines/{quote(name)}"
+    return (f"{path}/{verb}" if verb else path) + encode_query(query or {})
+
+
+def _stop_body(grace_s: float | None) -> Facts | None:
+    return None if grace_s is None else {"grace_s": grace_s}
