@@ -41,7 +41,7 @@ def parse_size(text: str) -> int:
         raise _refuse(text, f"unknown unit {unit!r}")
     if len(number) > 40:
         raise _refuse(text, "the number is too long")
-    scale = 10 ** len(fraction)
+    scale: int = 10 ** len(fraction)
     scaled = int((whole or "0") + fraction) * factor
     if scaled % scale:
         raise _refuse(text, "it is not a whole number of bytes")
@@ -53,13 +53,13 @@ def parse_size(text: str) -> int:
 
 def format_size(size_bytes: int) -> str:
     """At most one decimal, in the smallest unit that stays below 1024: "4GiB", "1.5GiB", "0B"."""
-    tenths = 0
+    text = ""
     for factor, name in _NAMES:
         tenths = (size_bytes * 10 + factor // 2) // factor
+        text = f"{tenths // 10}.{tenths % 10}".removesuffix(".0") + name
         if tenths < 10240:
             break
-    whole, tenth = divmod(tenths, 10)
-    return f"{whole}.{tenth}{name}" if tenth else f"{whole}{name}"
+    return text
 
 
 def _refuse(text: str, reason: str) -> Error:
