@@ -4,7 +4,7 @@
     <directory>/etc/sources.list.d/          the suite, its updates and its security updates
     <directory>/state/  <directory>/cache/   lists, binary caches
     <directory>/updated                      digest of the configuration the lists were fetched with
-    <directory>/lock                         held (flock) while apt works on the tree
+    <directory>/lock                         flock: shared to read the lists, exclusive to replace them
 
 Where the archive is comes from the host's own apt sources, so a mirror or proxy the user has chosen is
 respected, or from BANGER_DEBIAN_MIRROR ("MAIN [SECURITY]", takes precedence). apt verifies signatures and
@@ -82,7 +82,9 @@ class AptTree:
         sources = plan_sources(await find_mirrors(), self.suite, require_keyring())
         config = plan_config(self.directory, self.architecture, await acquire_options())
         key = hashlib.sha256((sources + config).encode()).hexdigest()
-        async with self._lock():
+        if not force and self._is_fresh(key):
+            return
+        async with self._lock(fcntl.LOCK_EX):
             if not force and self._is_fresh(key):
                 return
             await asyncio.to_thread(self._write, sources, config)
@@ -96,7 +98,7 @@ class AptTree:
 
     async def find(self, package: str) -> Package:
         """The candidate version of a package. Raises `download_failed` when the suite has none."""
-        result = await self._apt(["apt-cache", "show", "--no-all-versions", package])
+        result = await self._read(["apt-cache", "show", "--no-all-versions", package])
         return parse_stanza(result.stdout.decode())
 
     async def find_dependency(self, package: str, prefix: str) -> Package:
@@ -110,14 +112,14 @@ class AptTree:
 
     async def plan_install(self, packages: Sequence[str]) -> list[Package]:
         """What installing `packages` (names or apt patterns) into an empty system would bring, sorted."""
-        result = await self._apt(["apt-get", "install", "--yes", "--print-uris", *packages])
+        result = await self._read(["apt-get", "install", "--yes", "--print-uris", *packages])
         return sorted(parse_uris(result.stdout.decode()), key=lambda package: package.name)
 
     async def download(self, package: Package, into: Path, report: Report) -> Path:
         """Fetch one verified package; the path of the .deb in `into`."""
         await asyncio.to_thread(into.mkdir, parents=True, exist_ok=True)
         report("download", package.name, 0, package.size_bytes, "bytes")
-        await self._apt(
+        await self._read(
             ["apt-get", "-o", "APT::Status-Fd=2", "download", f"{package.name}={package.version}"],
             cwd=into,
             timeout_s=_DOWNLOAD_TIMEOUT_S,
@@ -127,6 +129,17 @@ class AptTree:
         if not found:
             raise Error("download_failed", f"apt fetched no file for {package.name}")
         return found[0]
+
+    async def _read(
+        self,
+        argv: list[str],
+        cwd: Path | None = None,
+        timeout_s: float = 120,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Result:
+        """While nobody replaces the lists."""
+        async with self._lock(fcntl.LOCK_SH):
+            return await self._apt(argv, cwd, timeout_s, on_line)
 
     async def _apt(
         self,
@@ -171,14 +184,14 @@ class AptTree:
         write_file(self.directory / "apt.conf", config.encode())
 
     @asynccontextmanager
-    async def _lock(self) -> AsyncIterator[None]:
+    async def _lock(self, kind: int) -> AsyncIterator[None]:
         """apt fails at once when its lists are locked; we wait. Polled, so that it can be cancelled."""
         self.directory.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             while True:
                 try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(fd, kind | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
                     await asyncio.sleep(0.05)
@@ -273,9 +286,7 @@ def parse_stanza(text: str) -> Package:
         if colon and not key.startswith(" "):
             fields.setdefault(key, value.strip())
     try:
-        return Package(
-            fields["Package"], fields["Version"], int(fields["Size"]), fields.get("Depends", "")
-        )
+        return Package(fields["Package"], fields["Version"], int(fields["Size"]), fields.get("Depends", ""))
     except (KeyError, ValueError) as exc:
         raise Error("download_failed", "apt described a package in a form that is not understood") from exc
 

@@ -52,7 +52,10 @@ async def survey_tree(tree: Path, ranges: bool) -> Survey:
         if exc.code != "tool_failed":
             raise
         raise Error(
-            "image_build_failed", f"cannot read {tree}: {exc.message}", "every file must be readable", exc.details
+            "image_build_failed",
+            f"cannot read {tree}: {exc.message}",
+            "every file must be readable",
+            exc.details,
         ) from exc
     return msgspec.json.decode(result.stdout, type=Survey)
 

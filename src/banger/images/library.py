@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from banger.host.run import find_tool
 from banger.images.catalog import DebianImage, canonical_name, find_recipe, not_found
 from banger.images.debian import build_tree, plan_image
 from banger.images.disk import Survey, make_disk, survey_tree
-from banger.images.namespace import have_ranges, remove_owned_tree, require_ranges
+from banger.images.namespace import have_ranges, open_work_directory, remove_owned_tree, require_ranges
 from banger.images.rootfs import PREFIX, RootfsRef, parse_rootfs_ref
 from banger.model.image import Image, ImageConfig
 from banger.model.operation import Report
@@ -140,16 +139,12 @@ class ImageLibrary:
         find_tool("mmdebstrap")
         require_ranges()
         require_free(self._paths.images, _BUILD_NEEDS_BYTES, f"image {recipe.name}")
-        await asyncio.to_thread(self._paths.images.mkdir, parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}work-", dir=self._paths.images))
-        try:
+        async with open_work_directory(self._paths.images) as work:
             tree = await build_tree(plan, await apt.mirrors(), work, report)
             report("root disk", recipe.name)
             survey = await survey_tree(tree, ranges=True)
             record = _record(recipe.name, recipe.architecture, survey, plan.source, _DEBIAN_CONFIG)
             await make_disk(tree, survey, self.disk(record), ranges=True, epoch=recipe.epoch)
-        finally:
-            await asyncio.shield(remove_owned_tree(work))
         return self._keep(record)
 
     async def _pull_rootfs(self, ref: RootfsRef, report: Report, force: bool) -> Image:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-from collections.abc import Sequence
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from banger.errors import Error
-from banger.host.fs import remove_tree
+from banger.host.fs import PARTIAL, remove_tree
 from banger.host.run import find_tool, have_tool, run
 
 _IDS_NEEDED = 65535
@@ -54,8 +56,25 @@ def require_ranges() -> None:
         )
 
 
+@asynccontextmanager
+async def open_work_directory(parent: Path) -> AsyncIterator[Path]:
+    """A directory for a build, gone when the block has ended in whatever way. On the same file system as `parent`,
+    and named so that a sweep finds it should we be killed."""
+    await asyncio.to_thread(parent.mkdir, parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}work-", dir=parent))
+    try:
+        yield work
+    finally:
+        removal = asyncio.ensure_future(remove_owned_tree(work))
+        try:
+            await asyncio.shield(removal)
+        except asyncio.CancelledError:
+            await removal
+            raise
+
+
 async def remove_owned_tree(path: Path) -> None:
-    """Remove a tree whatever owners it has. Processes of a build that was just killed may still be writing for a
+    """Remove a tree whatever owners it has. What a build that was just killed had running may still write for a
     moment, so it tries more than once."""
     for _ in range(20):
         if await asyncio.to_thread(_try_remove, path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Protocol
 
 from banger.errors import Error
 from banger.host.apt import AptTree, Package
-from banger.host.fs import PARTIAL, open_partial, remove_tree, require_free, sync_path
+from banger.host.fs import PARTIAL, open_partial, remove_tree, require_free, sweep_partials, sync_path
 from banger.host.paths import Paths
 from banger.kernels.catalog import KERNELS, DebianKernel, canonical_name, find_recipe
 from banger.kernels.debian import unpack_kernel
@@ -105,6 +106,10 @@ class KernelLibrary:
             remove_tree(path)
         return len(stale)
 
+    def sweep(self) -> int:
+        """Remove what builds of a killed daemon left; how many. Blocking; only while nothing is being built."""
+        return sweep_partials(self._paths.kernels) + sweep_partials(self._paths.initramfs)
+
     def directory(self, kernel: Kernel) -> Path:
         return self._paths.kernels / kernel.digest
 
@@ -119,9 +124,7 @@ class KernelLibrary:
         record = self._records.get(name)
         return record if record is not None and self.vmlinux(record).exists() else None
 
-    async def _build(
-        self, tree: AptTree, recipe: DebianKernel, package: Package, report: Report
-    ) -> Kernel:
+    async def _build(self, tree: AptTree, recipe: DebianKernel, package: Package, report: Report) -> Kernel:
         self._paths.kernels.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}work-", dir=self._paths.kernels))
         try:
@@ -130,7 +133,7 @@ class KernelLibrary:
             await asyncio.to_thread(self._publish, work / "out", self.directory(kernel))
             return kernel
         finally:
-            await asyncio.shield(asyncio.to_thread(remove_tree, work))
+            await asyncio.shield(asyncio.to_thread(_remove_work, work))
 
     def _publish(self, filled: Path, final: Path) -> None:
         for root, _, files in os.walk(filled):
@@ -147,3 +150,12 @@ class KernelLibrary:
             return f"banger kernel pull {canonical_name(name)}"
         here = sorted({kernel.name for kernel in self._records.all()} | set(known))
         return f"known kernels: {', '.join(here)}"
+
+
+def _remove_work(work: Path) -> None:
+    """A cancelled step's thread may still write for a moment."""
+    for _ in range(20):
+        remove_tree(work)
+        if not work.exists():
+            return
+        time.sleep(0.1)
