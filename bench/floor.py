@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from banger.agent.binary import agent_binary
-from banger.host.cpu import architecture
+from banger.host.cpu import architecture, check_kvm
 from banger.host.paths import Paths
 from banger.host.run import find_tool
 from banger.kernels.initramfs import Entry, write_cpio
@@ -87,7 +87,7 @@ class Floor:
             disk_bytes=0,
             cpus=spec.cpus,
             memory_mib=spec.memory_mib,
-            accel="tcg",
+            accel="kvm" if check_kvm().usable else "tcg",
             mac="",
         )
 

@@ -31,7 +31,7 @@ def wake_ups(pid: int) -> int:
 
 
 def measure() -> list[Row]:
-    pid = int(ask("/v1/system")["pid"])
+    pid = int(ask("/v1/system")["daemon_pid"])
     time.sleep(1)
     cpu, wakes = cpu_ms(pid), wake_ups(pid)
     time.sleep(WATCHED_S)
