@@ -16,7 +16,6 @@ class DebianImage:
     suite: str
     packages: tuple[str, ...]
     epoch: int
-    debian_architecture: str
     architecture: str
     description: str
 
@@ -31,8 +30,7 @@ IMAGES = (
             *("procps", "kmod", "less"),
         ),
         epoch=1686355200,
-        debian_architecture="amd64",
-        architecture="x86_64",
+        architecture="amd64",
         description="Debian 12, minimal, with systemd",
     ),
 )

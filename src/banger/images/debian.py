@@ -99,7 +99,7 @@ def plan_mmdebstrap(recipe: DebianImage, root: Path, sources: Path, acquire: Pat
     hooks = [f"--hook-dir={_MERGED_USR}"] if _MERGED_USR.is_dir() else []
     return [
         *("mmdebstrap", "--verbose", "--mode=root", "--variant=minbase", "--format=directory"),
-        *(f"--architectures={recipe.debian_architecture}", f"--include={','.join(recipe.packages)}"),
+        *(f"--architectures={recipe.architecture}", f"--include={','.join(recipe.packages)}"),
         *hooks,
         "--skip=output/dev,chroot/mount/sys",
         f"--keyring={KEYRING}",

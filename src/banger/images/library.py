@@ -8,7 +8,6 @@ because machines may run from it.
 from __future__ import annotations
 
 import asyncio
-import platform
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from typing import Protocol
 
 from banger.errors import Error
 from banger.host.apt import AptTree
+from banger.host import cpu
 from banger.host.fs import PARTIAL, disk_usage_bytes, require_free
 from banger.host.paths import Paths
 from banger.host.run import find_tool
@@ -31,7 +31,6 @@ from banger.model.sizes import GIB
 
 _BUILD_NEEDS_BYTES = GIB
 _DEBIAN_CONFIG = ImageConfig(
-    cmd=["/bin/bash"],
     env=["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
 )
 Images = list[Image]  # `list` is a method's name below
@@ -130,7 +129,7 @@ class ImageLibrary:
         return record if record is not None and self.disk(record).exists() else None
 
     async def _pull_debian(self, recipe: DebianImage, report: Report, force: bool) -> Image:
-        apt = AptTree(self._paths.apt / recipe.suite, recipe.suite, recipe.debian_architecture)
+        apt = AptTree(self._paths.apt / recipe.suite, recipe.suite, recipe.architecture)
         await apt.update(report, force)
         plan = await plan_image(recipe, apt)
         present = self._present(recipe.name)
@@ -152,7 +151,7 @@ class ImageLibrary:
         ranges = have_ranges()
         survey = await survey_tree(ref.directory, ranges)
         source = f"{PREFIX}{ref.directory}"
-        record = _record(ref.name, platform.machine(), survey, source, ImageConfig())
+        record = _record(ref.name, cpu.architecture(), survey, source, ImageConfig())
         if force or not self.disk(record).exists():
             await make_disk(ref.directory, survey, self.disk(record), ranges, epoch=0)
         return self._keep(record)

@@ -15,7 +15,6 @@ class DebianKernel:
     suite: str
     meta: str
     prefix: str
-    debian_architecture: str
     architecture: str
     description: str
 
@@ -26,8 +25,7 @@ KERNELS = (
         suite="bookworm",
         meta="linux-image-cloud-amd64",
         prefix="linux-image-",
-        debian_architecture="amd64",
-        architecture="x86_64",
+        architecture="amd64",
         description="Debian 12's kernel for virtual machines",
     ),
 )

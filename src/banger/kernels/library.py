@@ -54,7 +54,7 @@ class KernelLibrary:
         `tool_missing`."""
         recipe = find_recipe(ref)
         async with self._pulling[recipe.name]:
-            tree = AptTree(self._paths.apt / recipe.suite, recipe.suite, recipe.debian_architecture)
+            tree = AptTree(self._paths.apt / recipe.suite, recipe.suite, recipe.architecture)
             await tree.update(report, force)
             package = await tree.find_dependency(recipe.meta, recipe.prefix)
             present = self._present(recipe.name)

@@ -107,10 +107,13 @@ async def wait_for_init(live: LiveMachine) -> None:
 
 
 def plan_command(asked: Command | None, config: ImageConfig) -> Command | None:
-    """The main command as `docker run` composes it from the request and the image; None: no command."""
-    if asked is None and not config.entrypoint and not config.cmd:
-        return None
+    """The main command as `docker run` composes it from the request and the image.
+
+    None: there is nothing to run and nobody to type into a shell; the machine just stays up.
+    """
     command = asked or Command()
+    if not (command.argv or config.entrypoint or config.cmd or command.tty or command.stdin):
+        return None
     arguments = command.argv or config.cmd
     env = dict(pair.partition("=")[::2] for pair in config.env)
     return Command(

@@ -18,7 +18,7 @@ from banger.machines.clock import Stopwatch
 from banger.machines.execs import RunningExec
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
-from banger.model.command import Command, ExecRequest
+from banger.model.command import ExecRequest
 from banger.model.machine import Machine, RunRequest
 from banger.model.operation import Report
 from banger.server.calls import decode
@@ -202,8 +202,6 @@ async def handle_run(parts: Parts, socket: WebSocket) -> None:
     async with _reporting(stream):
         watch = Stopwatch()
         request: RunRequest = await stream.receive_request(RunRequest)
-        if request.spec.command is None and not request.detach:
-            request.spec.command = Command()
         machine = lifecycle.create(parts, request.spec)
         watch.lap("create")
         try:
@@ -246,7 +244,13 @@ async def _start(parts: Parts, stream: Stream, machine: Machine, *, detach: bool
 async def _see_through(parts: Parts, stream: Stream, machine: Machine, watch: Stopwatch) -> None:
     live = parts.live_of(machine)
     main = live.main
-    assert main is not None
+    if main is None:
+        await _discard(parts, machine)
+        raise Error(
+            "bad_spec",
+            f"the image {machine.spec.image!r} names no command, and none was given",
+            "give one after --, or -it for a shell, or -d for a machine that stays up",
+        )
     try:
         watch.lap("start")
         await stream.send("started", exec=main.info.id, pid=main.info.pid)
