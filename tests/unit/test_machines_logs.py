@@ -49,17 +49,16 @@ def test_a_missing_log_is_empty_and_an_unknown_one_refused(tmp_path: Path) -> No
 def test_follow_shows_what_is_added_until_the_writer_ends(tmp_path: Path) -> None:
     path = tmp_path / "l"
     path.write_bytes(b"one\n")
-    writing = True
+    writers = ["the guest"]
 
     async def scenario() -> bytes:
-        nonlocal writing
         seen = b""
-        async for chunk in read_log(path, None, True, lambda: writing):
+        async for chunk in read_log(path, None, True, lambda: bool(writers)):
             seen += chunk
             if seen == b"one\n":
                 path.write_bytes(b"one\ntwo\n")
             else:
-                writing = False
+                writers.clear()
         return seen
 
     assert asyncio.run(scenario()) == b"one\ntwo\n"

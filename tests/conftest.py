@@ -1,0 +1,32 @@
+"""Fixtures that more than one kind of test uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.home import Home, open_home
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """One banger for the tests of a worker that only use it; each names its own machines."""
+    with open_home(tmp_path_factory.mktemp("home") / "h") as opened:
+        yield opened
+
+
+@pytest.fixture
+def own_home(tmp_path: Path) -> Iterator[Home]:
+    """A banger of the test's own, for those that hurt it."""
+    with open_home(tmp_path / "h") as opened:
+        yield opened
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A machine name that no other test has."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    return f"t{worker[2:]}-{abs(hash(request.node.nodeid)) % 16**10:x}"

@@ -1,0 +1,176 @@
+"""A banger of the test's own: directories, daemon and command line, as a user has them.
+
+The kernel and the default image are pulled once, into a golden home below BANGER_TEST_CACHE; other homes share
+its cache directory and begin with a copy of its store.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[2]
+CACHE = Path(os.environ.get("BANGER_TEST_CACHE", REPOSITORY / "build/test-cache"))
+IMAGE = "debian-bookworm"
+KERNEL = "debian-cloud"
+
+
+class Home:
+    """From `open_home` until its block ends; then its daemon and machines are gone, and checked to be."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.env = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("BANGER_", "XDG_"))},
+            "BANGER_HOME": str(directory),
+            "PYTHONWARNINGS": "error",
+            "COLUMNS": "100",
+        }
+
+    def argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "banger.cli.main", *words]
+
+    def run(
+        self,
+        *words: str,
+        check: bool = False,
+        stdin: bytes | None = None,
+        timeout_s: float = 90,
+        env: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """`banger WORDS...`, output captured; with `check` a failure shows what it said."""
+        done = subprocess.run(
+            self.argv(*words),
+            env={**self.env, **(env or {})},
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=timeout_s,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(
+                f"banger {' '.join(words)}: exit {done.returncode}\n"
+                f"{done.stdout.decode(errors='replace')}\n{done.stderr.decode(errors='replace')}\n{self.daemon_log()}"
+            )
+        return done
+
+    def text(self, *words: str, **options: Any) -> str:
+        """What it printed, after success."""
+        return self.run(*words, check=True, **options).stdout.decode()
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.text(*words, "--json"))
+
+    def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.argv(*words), env=self.env, **options)
+
+    @property
+    def state(self) -> Path:
+        return self.directory / "state"
+
+    @property
+    def run_directory(self) -> Path:
+        return Path(self.json("system", "info")["places"]["run"])
+
+    def daemon_pid(self) -> int:
+        return int(self.json("system", "info")["daemon_pid"])
+
+    def daemon_log(self) -> str:
+        log = self.state / "daemon.log"
+        return log.read_text(errors="replace")[-6000:] if log.exists() else "(no daemon log)"
+
+    def machine_processes(self) -> list[int]:
+        """Processes of VMMs that were started from this home, by their command lines."""
+        needle = str(self.state / "machines").encode()
+        return [pid for pid, command in command_lines() if needle in command and b"qemu-system" in command]
+
+    def leftovers(self) -> list[str]:
+        """What must not be there once no machine is: files, sockets, processes."""
+        found = [f"process {pid}" for pid in self.machine_processes()]
+        found += [str(path) for path in (self.state / "machines").glob("*")]
+        run = self.run_directory
+        found += [str(path) for path in (run / "vm").glob("*")]
+        return found
+
+    def close(self) -> None:
+        """Machines deleted, daemon ended; raises when anything is left."""
+        machines = [m["name"] for m in self.json("vm", "list")]
+        if machines:
+            self.run("vm", "delete", "-f", *machines, check=True)
+        left = self.leftovers()
+        pid = self.daemon_pid()
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not alive(pid), 15, "the daemon ends")
+        log = self.daemon_log()
+        assert not left, f"left behind: {left}\n{log}"
+        assert "Traceback" not in log, log
+
+
+@contextmanager
+def open_home(directory: Path) -> Iterator[Home]:
+    """A home that has the kernel and the image."""
+    golden = golden_home()
+    (directory / "state").mkdir(parents=True)
+    (directory / "cache").symlink_to(golden.directory / "cache")
+    with sqlite3.connect(golden.state / "banger.db") as source:
+        copy = sqlite3.connect(directory / "state/banger.db")
+        source.backup(copy)
+        copy.close()
+    source.close()
+    home = Home(directory)
+    try:
+        yield home
+    finally:
+        home.close()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def golden_home() -> Home:
+    """Pull kernel and image once, whichever test process comes first."""
+    home = Home(CACHE / "home")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (CACHE / "ready").exists():
+            home.run("kernel", "pull", KERNEL, check=True, timeout_s=300)
+            home.run("image", "pull", IMAGE, check=True, timeout_s=300)
+            home.close()
+            (CACHE / "ready").touch()
+    return home
+
+
+def command_lines() -> list[tuple[int, bytes]]:
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                found.append((int(entry), Path(f"/proc/{entry}/cmdline").read_bytes()))
+            except OSError:
+                continue
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def wait_until(condition: Any, limit_s: float, what: str) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, f"within {limit_s:g} s: {what}"
+        time.sleep(0.02)
