@@ -65,11 +65,9 @@ void boot(void)
 	modules_load();
 	phase_mark("modules");
 	make_boot_id();
-	if (root_mount(&agent.boot_error) < 0)
+	if (root_mount(&agent.boot_error) < 0 || root_switch(&agent.boot_error) < 0)
 		console("fatal: %s", agent.boot_error.message);
-	else
-		root_mount_modules();
-	phase_mark("disks");
+	phase_mark("root");
 	if (open_port(&err) < 0) {
 		console("fatal: %s", err.message);
 		shutdown_power_off();

@@ -9,7 +9,7 @@
 #include "phases.h"
 #include "root.h"
 
-/* Checked before anything is done: half a switch of the root cannot be taken back. */
+/* Checked before anything is done. */
 static int check(const struct fields *fields, bool *image, struct err *err)
 {
 	struct span init = { "agent", 5 };
@@ -33,23 +33,20 @@ static int configure_all(const struct fields *fields, struct err *err)
 
 	if (check(fields, &image, err) < 0)
 		return -1;
+	if (first)
+		phase_mark("configure");
 	if (identity_set_kernel(fields, err) < 0 || net_configure(fields, err) < 0)
 		return -1;
-	phase_mark("identity");
-	if (first) {
-		if (root_switch(err) < 0) {
-			agent.boot_error = *err;
-			return -1;
-		}
-		phase_mark("switched");
-	}
-	agent.state = STATE_RUNNING;
+	if (first)
+		phase_mark("network");
 	identity_write_files(fields);
 	if (fields_int(fields, TAG_GROW, 0) && root_grow(err) < 0)
 		console("%s", err->message); /* a smaller disk than asked for is still a disk */
-	phase_mark("configured");
+	agent.state = STATE_RUNNING;
 	if (first && image && init_hand_over(fields, err) < 0)
 		return -1;
+	if (first)
+		phase_mark("configured");
 	return 0;
 }
 
@@ -57,7 +54,6 @@ void configure(const struct request *request)
 {
 	struct err err;
 
-	phase_mark("configure");
 	if (configure_all(&request->fields, &err) < 0) {
 		console("configure: %s", err.message);
 		out_fail(request->channel, &err);

@@ -70,7 +70,7 @@ static const char *type_of(const char *device)
 	return NULL;
 }
 
-void root_mount_modules(void)
+static void mount_modules(void)
 {
 	char device[DEVICE_NAME_MAX];
 	const char *type;
@@ -137,6 +137,7 @@ int root_switch(struct err *err)
 	struct utsname system;
 
 	uname(&system);
+	mount_modules();
 	modules_take(system.release);
 	leave_initramfs();
 	if (chdir(ROOT_POINT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||

@@ -1,0 +1,323 @@
+/* tar-out: writes a tree as a tar archive. Links are stored, never followed, below the path. */
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+
+#include <linux/magic.h>
+
+#include "applet.h"
+#include "fd.h"
+#include "files.h"
+#include "tar.h"
+
+enum {
+	PATH_SIZE = 65536,
+	DEPTH_MAX = 1000,
+	LINK_BUCKETS = 1024,
+	LINK_TARGET_MAX = 65536,
+	CHUNK = 65536,
+};
+
+/* A file with several names: the first is stored, the others refer to it. */
+struct known {
+	struct known *next;
+	dev_t device;
+	ino_t inode;
+	char name[];
+};
+
+static struct known *known[LINK_BUCKETS];
+static char path[PATH_SIZE]; /* the name in the archive of what is being written */
+static char pax[2 * PATH_SIZE];
+static uint8_t chunk[CHUNK];
+static bool failed;
+
+static void complain(const char *name, int number)
+{
+	char line[512];
+	int length = snprintf(line, sizeof line, "tar-out: %.400s: %s\n", name, strerror(number));
+
+	failed = true;
+	if (write_all(2, line, (size_t)length) < 0)
+		return;
+}
+
+/* Nothing can be put right once the reader is gone. */
+static void emit(const void *bytes, size_t length)
+{
+	if (write_all(1, bytes, length) < 0)
+		_exit(1);
+}
+
+static void pad(uint64_t size)
+{
+	static const uint8_t zeros[TAR_BLOCK];
+
+	if (size % TAR_BLOCK)
+		emit(zeros, TAR_BLOCK - size % TAR_BLOCK);
+}
+
+static void emit_pax(const char *records, size_t length)
+{
+	struct tar_header header = { .type = 'x' };
+
+	snprintf(header.name, sizeof header.name, "@PaxHeader");
+	tar_put_number(header.mode, sizeof header.mode, 0600);
+	tar_put_number(header.uid, sizeof header.uid, 0);
+	tar_put_number(header.gid, sizeof header.gid, 0);
+	tar_put_number(header.size, sizeof header.size, (int64_t)length);
+	tar_put_number(header.mtime, sizeof header.mtime, 0);
+	tar_seal(&header);
+	emit(&header, sizeof header);
+	emit(records, length);
+	pad(length);
+}
+
+static void set_text(char *field, size_t size, const char *key, const char *text, size_t *used)
+{
+	size_t length = strlen(text);
+
+	memcpy(field, text, length < size ? length : size);
+	if (length > size)
+		tar_put_record(pax, sizeof pax, used, key, text, length);
+}
+
+static void set_number(char *field, size_t size, const char *key, int64_t value, size_t *used)
+{
+	char text[24];
+
+	if (tar_put_number(field, size, value))
+		return;
+	tar_put_number(field, size, 0);
+	snprintf(text, sizeof text, "%lld", (long long)value);
+	tar_put_record(pax, sizeof pax, used, key, text, strlen(text));
+}
+
+static void emit_header(char type, const struct stat *stat, const char *link, int64_t size)
+{
+	struct tar_header header = { .type = type };
+	size_t used = 0;
+
+	set_text(header.name, sizeof header.name, "path", path, &used);
+	set_text(header.link, sizeof header.link, "linkpath", link, &used);
+	tar_put_number(header.mode, sizeof header.mode, stat->st_mode & 07777);
+	set_number(header.uid, sizeof header.uid, "uid", (int64_t)stat->st_uid, &used);
+	set_number(header.gid, sizeof header.gid, "gid", (int64_t)stat->st_gid, &used);
+	set_number(header.size, sizeof header.size, "size", size, &used);
+	set_number(header.mtime, sizeof header.mtime, "mtime", (int64_t)stat->st_mtime, &used);
+	if (type == '3' || type == '4') {
+		tar_put_number(header.major, sizeof header.major, (int64_t)major(stat->st_rdev));
+		tar_put_number(header.minor, sizeof header.minor, (int64_t)minor(stat->st_rdev));
+	}
+	if (used)
+		emit_pax(pax, used);
+	tar_seal(&header);
+	emit(&header, sizeof header);
+}
+
+/* The name under which the file was stored before; remembers it if it was not. */
+static const char *earlier_name(const struct stat *stat)
+{
+	struct known **bucket = &known[stat->st_ino % LINK_BUCKETS], *entry;
+	size_t size = strlen(path) + 1;
+
+	if (stat->st_nlink < 2)
+		return NULL;
+	for (entry = *bucket; entry; entry = entry->next)
+		if (entry->inode == stat->st_ino && entry->device == stat->st_dev)
+			return entry->name;
+	entry = malloc(sizeof *entry + size);
+	if (!entry)
+		return NULL; /* then it is stored once more */
+	entry->inode = stat->st_ino;
+	entry->device = stat->st_dev;
+	memcpy(entry->name, path, size);
+	entry->next = *bucket;
+	*bucket = entry;
+	return NULL;
+}
+
+/* Exactly as many bytes as the header said, whatever happens to the file meanwhile. */
+static void emit_contents(int fd, int64_t size)
+{
+	int64_t left = size;
+
+	while (left > 0) {
+		size_t want = left < CHUNK ? (size_t)left : CHUNK;
+		ssize_t got = read(fd, chunk, want);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			complain(path, got ? errno : EIO);
+			memset(chunk, 0, want);
+			got = (ssize_t)want;
+		}
+		emit(chunk, (size_t)got);
+		left -= got;
+	}
+	pad((uint64_t)size);
+}
+
+static void emit_file(int directory, const char *leaf)
+{
+	/* O_NONBLOCK: should a fifo have taken the file's place, opening it must not wait. */
+	AUTO_FD fd = openat(directory, leaf,
+			    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat stat;
+	const char *earlier;
+
+	if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
+		complain(path, fd < 0 ? errno : EINVAL);
+		return;
+	}
+	earlier = earlier_name(&stat);
+	if (earlier) {
+		emit_header('1', &stat, earlier, 0);
+		return;
+	}
+	emit_header('0', &stat, "", stat.st_size);
+	emit_contents(fd, stat.st_size);
+}
+
+static void emit_link(int directory, const char *leaf, const struct stat *stat)
+{
+	static char target[LINK_TARGET_MAX];
+	ssize_t length = readlinkat(directory, leaf, target, sizeof target - 1);
+
+	if (length < 0) {
+		complain(path, errno);
+		return;
+	}
+	target[length] = 0;
+	emit_header('2', stat, target, 0);
+}
+
+/* Kernel interfaces mounted below the tree are no files of it, and some never end. */
+static bool is_kernel_tree(int fd)
+{
+	struct statfs stat;
+
+	if (fstatfs(fd, &stat) < 0)
+		return false;
+	switch ((unsigned long)stat.f_type) {
+	case PROC_SUPER_MAGIC:
+	case SYSFS_MAGIC:
+	case CGROUP2_SUPER_MAGIC:
+	case DEVPTS_SUPER_MAGIC:
+		return true;
+	}
+	return false;
+}
+
+static void emit_entry(int directory, const char *leaf, size_t length, int depth);
+
+static void emit_directory(int parent, const char *leaf, const struct stat *stat, size_t length,
+			   int depth)
+{
+	int fd = openat(parent, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!directory || depth == DEPTH_MAX || length + 2 > sizeof path) {
+		complain(path, directory ? ENAMETOOLONG : errno);
+		if (directory)
+			closedir(directory);
+		else
+			fd_close(&fd);
+		return;
+	}
+	path[length++] = '/';
+	path[length] = 0;
+	emit_header('5', stat, "", 0);
+	while (!(depth && is_kernel_tree(fd)) && (errno = 0, entry = readdir(directory))) {
+		size_t name = strlen(entry->d_name);
+
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (length + name + 1 > sizeof path) {
+			complain(path, ENAMETOOLONG);
+			continue;
+		}
+		memcpy(path + length, entry->d_name, name + 1);
+		emit_entry(fd, entry->d_name, length + name, depth + 1);
+		path[length] = 0;
+	}
+	if (errno)
+		complain(path, errno);
+	closedir(directory);
+}
+
+static void emit_entry(int directory, const char *leaf, size_t length, int depth)
+{
+	struct stat stat;
+
+	if (fstatat(directory, leaf, &stat, AT_SYMLINK_NOFOLLOW) < 0) {
+		complain(path, errno);
+		return;
+	}
+	switch (stat.st_mode & S_IFMT) {
+	case S_IFREG: emit_file(directory, leaf); break;
+	case S_IFDIR: emit_directory(directory, leaf, &stat, length, depth); break;
+	case S_IFLNK: emit_link(directory, leaf, &stat); break;
+	case S_IFCHR: emit_header('3', &stat, "", 0); break;
+	case S_IFBLK: emit_header('4', &stat, "", 0); break;
+	case S_IFIFO: emit_header('6', &stat, "", 0); break;
+	default: break; /* a socket means nothing without its process */
+	}
+}
+
+/* Splits an argument into the directory to start from and the name in it. */
+static void emit_argument(char *argument)
+{
+	size_t length = strlen(argument);
+	bool follow = length > 1 && argument[length - 1] == '/';
+	const char *leaf;
+	AUTO_FD directory = -1;
+	char *slash;
+
+	while (length > 1 && argument[length - 1] == '/')
+		argument[--length] = 0;
+	slash = strrchr(argument, '/');
+	leaf = slash ? slash + 1 : argument;
+	if (follow || !*leaf || strcmp(leaf, "..") == 0) {
+		/* "link/" means what the link points to; "/" and ".." have no name to be stored by. */
+		directory = open(argument, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		leaf = follow && *leaf && strcmp(leaf, "..") != 0 ? leaf : ".";
+	} else if (slash) {
+		*slash = 0;
+		directory = open(slash == argument ? "/" : argument, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		*slash = '/';
+		follow = false;
+	} else {
+		directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (directory < 0 || strlen(leaf) >= sizeof path) {
+		complain(argument, directory < 0 ? errno : ENAMETOOLONG);
+		return;
+	}
+	strcpy(path, leaf);
+	emit_entry(directory, follow ? "." : leaf, strlen(leaf), 0);
+}
+
+int tar_out(int argc, char **argv)
+{
+	static const uint8_t end[2 * TAR_BLOCK];
+	int first = argc > 0 && strcmp(argv[0], "--") == 0;
+
+	if (argc - first < 1) {
+		complain("usage: tar-out [--] PATH...", EINVAL);
+		return 2;
+	}
+	for (int i = first; i < argc; i++)
+		emit_argument(argv[i]);
+	emit(end, sizeof end);
+	return failed;
+}
