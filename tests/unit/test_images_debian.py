@@ -1,0 +1,111 @@
+"""Building Debian: the plan, mmdebstrap's arguments, its output as progress."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from banger.host.apt import Package
+from banger.images import namespace
+from banger.images.catalog import IMAGES, find_recipe, not_found
+from banger.images.debian import BuildProgress, Plan, plan_mmdebstrap
+from banger.images.namespace import plan_as_root, plan_contained
+
+BOOKWORM = IMAGES[0]
+PACKAGES = [Package("apt", "2.6", 1), Package("bash", "5.2", 2)]
+
+
+def test_names_and_aliases_are_found() -> None:
+    assert find_recipe("debian-bookworm") is find_recipe("debian") is BOOKWORM
+    assert find_recipe("nope") is None
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    error = not_found("nope", ["mine"])
+    assert error.code == "image_not_found"
+    assert "debian-bookworm" in error.hint and "mine" in error.hint
+
+
+def test_the_plan_changes_with_versions_and_with_the_recipe() -> None:
+    plan = Plan(BOOKWORM, PACKAGES)
+    assert plan.digest == Plan(BOOKWORM, list(PACKAGES)).digest
+    assert plan.digest != Plan(BOOKWORM, [replace(PACKAGES[0], version="2.7"), PACKAGES[1]]).digest
+    assert plan.digest != Plan(replace(BOOKWORM, packages=("less",)), PACKAGES).digest
+    assert "2 packages" in plan.source
+
+
+def test_mmdebstrap_is_told_everything() -> None:
+    argv = plan_mmdebstrap(BOOKWORM, Path("/w/root"), Path("/w/debian.sources"), Path("/w/acquire.conf"))
+    assert argv[-3:] == ["bookworm", "/w/root", "/w/debian.sources"]
+    assert "--variant=minbase" in argv and "--aptopt=/w/acquire.conf" in argv
+    included = next(arg for arg in argv if arg.startswith("--include=")).split("=")[1].split(",")
+    assert "systemd" in included and not any("ssh" in name for name in included)
+
+
+def test_root_needs_no_user_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert plan_as_root(["x"]) == ["x"]
+    assert plan_contained(["x", "y"])[-2:] == ["x", "y"]
+    assert "--user" not in plan_contained(["x"])
+
+
+def test_a_user_becomes_root_of_a_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert plan_as_root(["x"]) == ["unshare", "--user", "--map-root-user", "--map-auto", "x"]
+    assert plan_as_root(["x"], ranges=False) == ["unshare", "--user", "--map-root-user", "x"]
+    assert {"--user", "--map-auto", "--kill-child"} < set(plan_contained(["x"]))
+
+
+@pytest.mark.parametrize(
+    ("table", "enough"),
+    [
+        ("me:100000:65536\n", True),
+        ("1000:100000:65536\n", True),
+        ("me:100000:1000\nme:200000:64536\n", True),
+        ("me:100000:1000\n", False),
+        ("other:100000:65536\n", False),
+        ("me:100000\nme:x:y\n\n", False),
+    ],
+)
+def test_ranges_of_subordinate_ids_are_counted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, table: str, enough: bool
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr(namespace, "_user_name", lambda: "me")
+    (tmp_path / "subuid").write_text(table)
+    assert namespace._has_range(tmp_path / "subuid") is enough
+    assert namespace._has_range(tmp_path / "none") is False
+
+
+def test_lines_become_progress() -> None:
+    seen: list[tuple[object, ...]] = []
+
+    def note(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+        seen.append((phase, message, done, total, unit))
+
+    progress = BuildProgress(note, 2)
+    for line in (
+        "I: running apt-get update...",
+        "Get:1 http://m/debian bookworm InRelease [151 kB]",
+        "Get:1 http://m/debian bookworm/main amd64 libc6 amd64 2.36-9 [2759 kB]",
+        "Unpacking libc6:amd64 (2.36-9) ...",
+        "Setting up libc6:amd64 (2.36-9) ...",
+        "Setting up libc6:amd64 (2.36-9) ...",
+        "Setting up a (1) ...",
+        "Setting up b (1) ...",
+        "E: something broke",
+        "",
+    ):
+        progress.read_line(line)
+    assert seen == [
+        ("build", "running apt-get update", 0, 0, ""),
+        ("download", "libc6", 1, 2, "packages"),
+        ("unpack", "libc6", 1, 2, "packages"),
+        ("install", "libc6", 1, 2, "packages"),
+        ("install", "libc6", 1, 2, "packages"),
+        ("install", "a", 2, 2, "packages"),
+        ("install", "b", 3, 3, "packages"),
+    ]
+    assert progress.last_error == "something broke"

@@ -1,0 +1,247 @@
+"""The image library: built once, found, refused while in use, cleared away; directories as images."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from banger.errors import Error
+from banger.host.apt import AptTree, Mirrors, Package
+from banger.host.paths import Paths
+from banger.images import library as library_module
+from banger.images.debian import Plan
+from banger.images.disk import Survey
+from banger.images.library import ImageLibrary
+from banger.images.rootfs import parse_rootfs_ref
+from banger.model.image import Image
+from banger.model.operation import Report
+
+
+class Records:
+    def __init__(self) -> None:
+        self.kept: dict[str, Image] = {}
+
+    def put(self, record: Image) -> None:
+        self.kept[record.name] = record
+
+    def get(self, name: str) -> Image | None:
+        return self.kept.get(name)
+
+    def all(self) -> list[Image]:
+        return list(self.kept.values())
+
+    def delete(self, name: str) -> bool:
+        return self.kept.pop(name, None) is not None
+
+
+class Builder:
+    """Stands for apt, mmdebstrap and mke2fs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.version = "1"
+        self.digest = "d1"
+        self.builds = 0
+        self.disks = 0
+        self.fail = False
+        monkeypatch.setattr(AptTree, "update", self.update)
+        monkeypatch.setattr(AptTree, "plan_install", self.plan)
+        monkeypatch.setattr(AptTree, "mirrors", self.mirrors)
+        for name, stand_in in (
+            ("find_tool", lambda name: name),
+            ("require_ranges", lambda: None),
+            ("have_ranges", lambda: True),
+            ("build_tree", self.build),
+            ("survey_tree", self.survey),
+            ("make_disk", self.make_disk),
+        ):
+            monkeypatch.setattr(library_module, name, stand_in)
+
+    async def update(self, report: Report, force: bool = False) -> None:
+        await asyncio.sleep(0)
+
+    async def plan(self, packages: list[str]) -> list[Package]:
+        return [Package("apt", self.version, 1)]
+
+    async def mirrors(self) -> Mirrors:
+        return Mirrors("file:/m", None)
+
+    async def build(self, plan: Plan, mirrors: Mirrors, work: Path, report: Report) -> Path:
+        self.builds += 1
+        (work / "root").mkdir()
+        await asyncio.sleep(0.01)
+        if self.fail:
+            raise Error("image_build_failed", "no")
+        return work / "root"
+
+    async def survey(self, tree: Path, ranges: bool) -> Survey:
+        return Survey(self.digest, 1, 1)
+
+    async def make_disk(self, tree: Path, survey: Survey, final: Path, ranges: bool, epoch: int) -> None:
+        self.disks += 1
+        final.parent.mkdir(parents=True, exist_ok=True)
+        final.write_bytes(bytes(4096))
+
+
+@pytest.fixture
+def builder(monkeypatch: pytest.MonkeyPatch) -> Builder:
+    return Builder(monkeypatch)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> ImageLibrary:
+    return ImageLibrary(Paths(*(tmp_path / n for n in ("state", "cache", "run", "config"))), Records())
+
+
+def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+    pass
+
+
+def pull(library: ImageLibrary, ref: str = "debian-bookworm", force: bool = False) -> Image:
+    return asyncio.run(library.pull(ref, silent, force))
+
+
+def nobody(name: str) -> list[str]:
+    return []
+
+
+def test_a_pulled_image_is_found_by_name_and_by_alias(library: ImageLibrary, builder: Builder) -> None:
+    image = pull(library, "debian")
+    assert library.get("debian-bookworm") == library.get("debian") == image
+    assert image.name == "debian-bookworm" and image.size_bytes == 4096
+    assert library.disk(image).name == "d1.ext4"
+
+
+def test_what_is_here_and_current_is_not_built_again(library: ImageLibrary, builder: Builder) -> None:
+    assert pull(library) == pull(library) and builder.builds == 1
+    builder.version, builder.digest = "2", "d2"
+    assert pull(library).digest == "d2" and builder.builds == 2
+    pull(library, force=True)
+    assert builder.builds == 3
+
+
+def test_two_pulls_at_once_build_once(library: ImageLibrary, builder: Builder) -> None:
+    async def main() -> list[Image]:
+        refs = ("debian", "debian-bookworm", "debian")
+        return await asyncio.gather(*(library.pull(ref, silent) for ref in refs))
+
+    assert len({image.digest for image in asyncio.run(main())}) == 1
+    assert builder.builds == 1
+
+
+def test_when_the_first_of_two_pulls_is_cancelled_the_second_builds(
+    library: ImageLibrary, builder: Builder
+) -> None:
+    async def main() -> Image:
+        first = asyncio.create_task(library.pull("debian", silent))
+        second = asyncio.create_task(library.pull("debian", silent))
+        while not builder.builds:
+            await asyncio.sleep(0)
+        first.cancel()
+        return await second
+
+    assert asyncio.run(main()).digest == "d1"
+    assert builder.builds == 2
+
+
+def test_a_failed_or_cancelled_build_leaves_nothing(library: ImageLibrary, builder: Builder) -> None:
+    async def cancelled() -> None:
+        task = asyncio.create_task(library.pull("debian", silent))
+        while not builder.builds:
+            await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    builder.fail = True
+    with pytest.raises(Error):
+        pull(library)
+    assert library.list() == [] and list(library._paths.images.iterdir()) == []
+
+
+def test_ensure_takes_an_old_one(library: ImageLibrary, builder: Builder) -> None:
+    image = pull(library)
+    builder.version = "2"
+    assert asyncio.run(library.ensure("debian", silent)) == image
+    library.disk(image).unlink()
+    assert asyncio.run(library.ensure("debian", silent)).source != image.source
+
+
+@pytest.mark.parametrize("verb", ["get", "pull", "delete"])
+def test_an_unknown_name_is_an_error_that_lists_the_known(library: ImageLibrary, verb: str) -> None:
+    with pytest.raises(Error) as caught:
+        if verb == "get":
+            library.get("nope")
+        elif verb == "pull":
+            pull(library, "nope")
+        else:
+            library.delete("nope", nobody)
+    assert caught.value.code == "image_not_found"
+    assert "debian-bookworm" in caught.value.hint
+
+
+def test_a_used_image_is_not_deleted(library: ImageLibrary, builder: Builder) -> None:
+    image = pull(library)
+    with pytest.raises(Error) as caught:
+        library.delete("debian", lambda name: ["dev"])
+    assert caught.value.code == "in_use"
+    library.delete("debian", nobody)
+    assert library.list() == [] and not library.disk(image).exists()
+
+
+def test_a_disk_that_two_names_share_outlives_one(
+    library: ImageLibrary, builder: Builder, tmp_path: Path
+) -> None:
+    one, two = pull(library, f"rootfs:one={tmp_path}"), pull(library, f"rootfs:two={tmp_path}")
+    library.delete("one", nobody)
+    assert one.digest == two.digest and library.disk(two).exists() and builder.disks == 1
+    library.delete("two", nobody)
+    assert not library.disk(two).exists()
+
+
+def test_prune_keeps_what_is_named(library: ImageLibrary, builder: Builder) -> None:
+    for version in ("1", "2", "3"):
+        builder.version, builder.digest = version, f"d{version}"
+        pull(library)
+    assert library.prune(frozenset({"d1"})) == 1
+    assert sorted(path.name for path in library._paths.images.iterdir()) == ["d1.ext4", "d3.ext4"]
+
+
+def test_sweep_removes_what_a_killed_build_left(library: ImageLibrary) -> None:
+    (library._paths.images / ".partial-work-x/root").mkdir(parents=True)
+    assert asyncio.run(library.sweep()) == 1
+    assert list(library._paths.images.iterdir()) == []
+
+
+def test_a_directory_is_named_after_itself_or_as_told(tmp_path: Path) -> None:
+    (tmp_path / "my-root").mkdir()
+    assert parse_rootfs_ref(f"rootfs:{tmp_path}/my-root/").name == "my-root"
+    assert parse_rootfs_ref(f"rootfs:tiny={tmp_path}").name == "tiny"
+    (tmp_path / "a=b").mkdir()
+    assert parse_rootfs_ref(f"rootfs:x={tmp_path}/a=b").directory == tmp_path / "a=b"
+
+
+@pytest.mark.parametrize(
+    ("ref", "code"),
+    [
+        ("rootfs:", "file_not_found"),
+        ("rootfs:relative", "file_not_found"),
+        ("rootfs:/nowhere/at/all", "file_not_found"),
+        ("rootfs:/", "bad_name"),
+        ("rootfs:Bad_Name=/tmp", "bad_name"),
+        ("rootfs:/etc/hosts", "file_not_found"),
+    ],
+)
+def test_bad_directory_refs_are_refused(ref: str, code: str) -> None:
+    with pytest.raises(Error) as caught:
+        parse_rootfs_ref(ref)
+    assert caught.value.code == code
+
+
+def test_a_directory_cannot_take_the_name_of_a_known_image(library: ImageLibrary, tmp_path: Path) -> None:
+    for name in ("debian-bookworm", "debian"):
+        with pytest.raises(Error) as caught:
+            pull(library, f"rootfs:{name}={tmp_path}")
+        assert caught.value.code == "name_taken"
