@@ -14,7 +14,6 @@
 #include "console.h"
 #include "exec.h"
 #include "fd.h"
-#include "files.h"
 #include "loop.h"
 #include "out.h"
 #include "session.h"
@@ -72,11 +71,10 @@ static bool on_our_own(void)
 
 static void tell_init(void)
 {
-	char name[32];
 	const char *program = mode == SHUTDOWN_REBOOT ? "/sbin/reboot" : "/sbin/poweroff";
 
-	if (file_read_line("/proc/1/comm", name, sizeof name) > 0 && strcmp(name, "systemd") == 0) {
-		kill(1, SIGRTMIN + (mode == SHUTDOWN_REBOOT ? 5 : 4));
+	if (access("/run/systemd/system", F_OK) == 0) {
+		kill(1, mode == SHUTDOWN_REBOOT ? SIGNAL_REBOOT : SIGNAL_POWEROFF);
 		return;
 	}
 	if (fork() == 0) {

@@ -7,7 +7,12 @@
 
 enum shutdown_mode { SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT, SHUTDOWN_NOW };
 
-enum { SHUTDOWN_GRACE_MS = 10000 };
+enum {
+	SHUTDOWN_GRACE_MS = 10000,
+	/* What systemd calls SIGRTMIN+4 and +5, in glibc's count; this libc starts one higher. */
+	SIGNAL_POWEROFF = 34 + 4,
+	SIGNAL_REBOOT = 34 + 5,
+};
 
 void shutdown_begin(enum shutdown_mode mode, uint64_t grace_ms);
 /* Children were reaped; `none_left` once there are no more. */

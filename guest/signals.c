@@ -38,7 +38,7 @@ static void asked_to_go(int number)
 {
 	if (!agent.is_init)
 		return;
-	if (number == SIGUSR2 || number == SIGUSR1 || number == SIGRTMIN + 4)
+	if (number == SIGUSR2 || number == SIGUSR1 || number == SIGNAL_POWEROFF)
 		shutdown_begin(SHUTDOWN_POWEROFF, SHUTDOWN_GRACE_MS);
 	else
 		shutdown_begin(SHUTDOWN_REBOOT, SHUTDOWN_GRACE_MS);
@@ -68,8 +68,8 @@ int signals_open(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGUSR2);
-	sigaddset(&set, SIGRTMIN + 4);
-	sigaddset(&set, SIGRTMIN + 5);
+	sigaddset(&set, SIGNAL_POWEROFF);
+	sigaddset(&set, SIGNAL_REBOOT);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
 	sigaction(SIGHUP, &ignore, NULL);

@@ -37,7 +37,9 @@ def test_the_hosts_own_mirrors_are_picked() -> None:
         "http://mirror.example/debian/",
         "http://mirror.example/debian-security/",
     ]
-    assert pick_mirrors(uris) == Mirrors("http://mirror.example/debian", "http://mirror.example/debian-security")
+    assert pick_mirrors(uris) == Mirrors(
+        "http://mirror.example/debian", "http://mirror.example/debian-security"
+    )
     assert pick_mirrors(uris[:3]) == Mirrors("http://mirror.example/debian", None)
     assert pick_mirrors(uris[:2]) is None
 
@@ -94,7 +96,9 @@ def test_only_how_to_reach_mirrors_is_taken_over(line: str, taken: bool) -> None
 
 
 def test_the_description_of_a_package_is_read() -> None:
-    found = parse_stanza("Package: a\nVersion: 1-2\nDepends: b (= 1), c\nSize: 42\nDescription: x\n y: z\n\nPackage: q\n")
+    found = parse_stanza(
+        "Package: a\nVersion: 1-2\nDepends: b (= 1), c\nSize: 42\nDescription: x\n y: z\n\nPackage: q\n"
+    )
     assert (found.name, found.version, found.size_bytes, found.depends) == ("a", "1-2", 42, "b (= 1), c")
     with pytest.raises(Error):
         parse_stanza("Package: a\n")

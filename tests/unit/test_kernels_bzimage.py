@@ -146,6 +146,9 @@ def test_damage_anywhere_gives_the_kernel_or_our_error(codec: str, at: int, data
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=600), st.sampled_from([b"\x02\x21\x4c\x18", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"]))
+@given(
+    st.binary(max_size=600),
+    st.sampled_from([b"\x02\x21\x4c\x18", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"]),
+)
 def test_any_payload_gives_our_error(junk: bytes, magic: bytes) -> None:
     assert refusal(bzimage(magic + junk + struct.pack("<I", zlib.crc32(junk) % 5000)), 1 << 20)

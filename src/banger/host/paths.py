@@ -1,15 +1,15 @@
 """Places on disk. User mode follows the XDG directories; system mode the FHS.
 
-    <state>/banger.db            the store
-    <state>/daemon.log           bangerd's log (user mode)
-    <state>/machines/<id>/       root.qcow2 console.log exec.log
-    <cache>/images/<hex>.ext4    root disks, named by content
-    <cache>/kernels/<hex>/       vmlinux modules.ext4 order modules/
-    <cache>/initramfs/<hex>.cpio agent and modules for one kernel
-    <cache>/apt/                 a private apt tree
-    <run>/banger.sock            the API; mode 0600 in a directory of mode 0700
-    <run>/daemon.pid
-    <run>/vm/<id>/               agent.sock qmp.sock (short: a socket path has 107 bytes)
+<state>/banger.db            the store
+<state>/daemon.log           bangerd's log (user mode)
+<state>/machines/<id>/       root.qcow2 console.log exec.log
+<cache>/images/<hex>.ext4    root disks, named by content
+<cache>/kernels/<hex>/       vmlinux modules.ext4 order modules/
+<cache>/initramfs/<hex>.cpio agent and modules for one kernel
+<cache>/apt/                 a private apt tree
+<run>/banger.sock            the API; mode 0600 in a directory of mode 0700
+<run>/daemon.pid
+<run>/vm/<id>/               agent.sock qmp.sock (short: a socket path has 107 bytes)
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ class Paths:
 
     @classmethod
     def system(cls) -> Paths:
-        return cls(
-            Path("/var/lib/banger"), Path("/var/cache/banger"), Path(SYSTEM_RUN), Path("/etc/banger")
-        )
+        return cls(Path("/var/lib/banger"), Path("/var/cache/banger"), Path(SYSTEM_RUN), Path("/etc/banger"))
 
     @classmethod
     def user(cls) -> Paths:

@@ -36,7 +36,6 @@ _PACKAGE_OF = {
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
-
 @dataclass(frozen=True)
 class Result:
     """`stdout` and `stderr` hold at most the last 256 KiB of each."""

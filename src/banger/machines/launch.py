@@ -36,10 +36,11 @@ _DISK_HEADROOM_BYTES = 256 * MIB
 _CONTROL_TIMEOUT_S = 30.0
 
 
-async def launch(parts: Parts, machine: Machine, report: Report, watch: Stopwatch) -> LiveMachine:
+async def launch(
+    parts: Parts, machine: Machine, image: Image, report: Report, watch: Stopwatch
+) -> LiveMachine:
     """Start the machine's VMM and wait until its agent is configured. Raises what went wrong."""
     driver, accel = await parts.drivers.choose(machine.spec.accel)
-    image = await parts.images.ensure(machine.spec.image, report)
     kernel = await parts.kernels.ensure(machine.spec.kernel, report)
     check_memory(machine.spec.memory_mib)
     require_free(parts.paths.machines, _DISK_HEADROOM_BYTES, f"machine {machine.name}")

@@ -50,9 +50,14 @@ async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer |
         parts.starting[machine.id] = task
         watch = Stopwatch()
         try:
-            live = await launch(parts, machine, report, watch)
+            image = await parts.images.ensure(machine.spec.image, report)
+            command = plan_command(machine.spec.command, image.config)
+            if command is None and viewer is not None:
+                raise _nothing_to_run(machine)
+            live = await launch(parts, machine, image, report, watch)
             parts.registry.move(machine, "booted")
-            await _start_main(parts, live, report, viewer, watch)
+            if command is not None:
+                await _start_main(parts, live, command, report, viewer, watch)
         except BaseException as exc:
             await _give_up(parts, machine, exc)
             raise
@@ -66,13 +71,22 @@ async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer |
         report("ready", f"{machine.name} is running")
 
 
+def _nothing_to_run(machine: Machine) -> Error:
+    return Error(
+        "bad_spec",
+        f"the image {machine.spec.image!r} names no command, and none was given",
+        "give one after --, or -it for a shell, or -d for a machine that stays up",
+    )
+
+
 async def _start_main(
-    parts: Parts, live: LiveMachine, report: Report, viewer: Viewer | None, watch: Stopwatch
+    parts: Parts,
+    live: LiveMachine,
+    command: Command,
+    report: Report,
+    viewer: Viewer | None,
+    watch: Stopwatch,
 ) -> None:
-    image = parts.images.get(live.machine.spec.image)
-    command = plan_command(live.machine.spec.command, image.config)
-    if command is None:
-        return
     if live.machine.spec.init == "image":
         report("init", "waiting for the image's init")
         await wait_for_init(live)

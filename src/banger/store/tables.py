@@ -36,9 +36,7 @@ class NamedTable(Generic[R]):
         )
 
     def get(self, name: str) -> R | None:
-        row = self._db.execute(
-            f"SELECT record FROM {self._table} WHERE name = ?", (name,)
-        ).fetchone()
+        row = self._db.execute(f"SELECT record FROM {self._table} WHERE name = ?", (name,)).fetchone()
         return None if row is None else self._decoder.decode(row[0])
 
     def all(self) -> list[R]:
