@@ -26,9 +26,16 @@ enum {
 	WRITE_MAX = 32768,
 	WRITE_SMALL = 2048,
 	RETRY_MS = 20,
+	ABSENCE_MS = 100,
 };
 
+/* What is known of the host's end of a serial port. The driver learns that a host came by a message
+ * that it handles later than the data that follows it: at first data comes from a host who is, to
+ * all that read and poll say, not there. */
+enum host { HOST_ABSENT, HOST_ASSUMED, HOST_PRESENT };
+
 struct port_status port;
+static enum host host;
 
 /* Edge-triggered: a virtio-serial port without a host is at POLLHUP all the time and a
  * level-triggered watch would spin. The driver wakes its wait queue when the host comes, goes,
@@ -38,10 +45,12 @@ enum { EDGES = EPOLLIN | EPOLLOUT | EPOLLRDHUP };
 static void stream_ready(struct watch *watch, uint32_t events);
 static void listener_ready(struct watch *watch, uint32_t events);
 static void retry_fired(struct timer *timer);
+static void absence_fired(struct timer *timer);
 
 static struct watch stream = { .fd = -1, .ready = stream_ready };
 static struct watch listener = { .fd = -1, .ready = listener_ready };
 static struct timer retry = { .fired = retry_fired };
+static struct timer absence = { .fired = absence_fired };
 
 static void stream_ready(struct watch *watch, uint32_t events)
 {
@@ -50,12 +59,23 @@ static void stream_ready(struct watch *watch, uint32_t events)
 		port.readable = true;
 	if (events & EPOLLOUT)
 		port.writable = true;
+	if (!(events & EPOLLHUP))
+		host = HOST_PRESENT;
 }
 
 static void retry_fired(struct timer *timer)
 {
 	(void)timer;
 	port.writable = true;
+}
+
+/* An assumed host had time enough to be announced: look once more. */
+static void absence_fired(struct timer *timer)
+{
+	(void)timer;
+	if (host == HOST_ASSUMED)
+		host = HOST_PRESENT;
+	port.readable = true;
 }
 
 static bool find_serial(char *device, size_t size)
@@ -126,6 +146,7 @@ void port_close(void)
 static void hang_up(void)
 {
 	port.readable = port.writable = false;
+	host = HOST_ABSENT;
 	if (listener.fd >= 0)
 		watch_close(&stream);
 }
@@ -154,11 +175,18 @@ ssize_t port_read(void *bytes, size_t length)
 		return -1;
 	}
 	got = read(stream.fd, bytes, length);
-	if (got > 0)
+	if (got > 0) {
+		if (host == HOST_ABSENT)
+			host = HOST_ASSUMED;
 		return got;
+	}
 	port.readable = false;
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
+	if (host == HOST_ASSUMED && listener.fd < 0) {
+		timer_arm(&absence, ABSENCE_MS);
+		return 0;
+	}
 	hang_up();
 	return -1;
 }
