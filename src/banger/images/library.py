@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 from banger.errors import Error
-from banger.host.apt import AptTree
 from banger.host import cpu
+from banger.host.apt import AptTree
 from banger.host.fs import PARTIAL, disk_usage_bytes, require_free
 from banger.host.paths import Paths
 from banger.host.run import find_tool
