@@ -23,7 +23,7 @@ from banger.host.run import find_tool
 from banger.images.catalog import DebianImage, canonical_name, find_recipe, not_found
 from banger.images.debian import build_tree, plan_image
 from banger.images.disk import Survey, make_disk, survey_tree
-from banger.images.namespace import have_ranges, open_work_directory, remove_owned_tree, require_ranges
+from banger.images.namespace import have_ranges, open_work_directory, remove_owned_tree, require_namespace
 from banger.images.rootfs import PREFIX, RootfsRef, parse_rootfs_ref
 from banger.model.image import Image, ImageConfig
 from banger.model.operation import Report
@@ -136,7 +136,7 @@ class ImageLibrary:
         if present is not None and present.source == plan.source and not force:
             return present
         find_tool("mmdebstrap")
-        require_ranges()
+        await require_namespace()
         require_free(self._paths.images, _BUILD_NEEDS_BYTES, f"image {recipe.name}")
         async with open_work_directory(self._paths.images) as work:
             tree = await build_tree(plan, await apt.mirrors(), work, report)

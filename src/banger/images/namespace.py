@@ -44,8 +44,9 @@ def have_ranges() -> bool:
     return all(_has_range(Path(table)) for table in ("/etc/subuid", "/etc/subgid"))
 
 
-def require_ranges() -> None:
-    """Raises `tool_missing` with what to do."""
+async def require_namespace() -> None:
+    """That building a tree of many owners can work here. Raises `tool_missing`, `image_build_failed`, with what
+    to do about it."""
     find_tool("unshare")
     if not have_ranges():
         find_tool("newuidmap")
@@ -54,6 +55,18 @@ def require_ranges() -> None:
             f"user {_user_name()} has no range of {_IDS_NEEDED} subordinate ids",
             "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + _user_name(),
         )
+    try:
+        await run(plan_contained(["true"]))
+    except Error as exc:
+        if exc.code != "tool_failed":
+            raise
+        raise Error(
+            "image_build_failed",
+            f"this host does not let {_user_name()} make namespaces: {exc.message}",
+            "see sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone and "
+            "kernel.apparmor_restrict_unprivileged_userns",
+            exc.details,
+        ) from exc
 
 
 @asynccontextmanager
