@@ -94,7 +94,7 @@ class AptTree:
                 timeout_s=_UPDATE_TIMEOUT_S,
                 on_line=lambda line: _report_percent(line, report, "package lists", 100, ""),
             )
-            write_file(self.directory / "updated", key.encode())
+            await asyncio.to_thread(write_file, self.directory / "updated", key.encode())
 
     async def find(self, package: str) -> Package:
         """The candidate version of a package. Raises `download_failed` when the suite has none."""

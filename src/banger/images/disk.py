@@ -8,6 +8,7 @@ of the contents.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import uuid
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from pathlib import Path
 import msgspec
 
 from banger.errors import Error
-from banger.host.fs import open_partial, require_free, sync_path
+from banger.host.fs import open_partial, require_free
 from banger.host.run import run
 from banger.images import survey as survey_program
-from banger.images.namespace import plan_as_root
+from banger.images.namespace import open_work_directory, plan_as_root
 from banger.model.sizes import MIB, TIB
 
 BLOCK = 4096
@@ -65,11 +66,11 @@ async def make_disk(tree: Path, survey: Survey, final: Path, ranges: bool, epoch
 
     Raises `insufficient_disk`, `image_build_failed`."""
     require_free(final.parent, survey.blocks * BLOCK + _HEADROOM_BYTES, "the root disk")
-    with open_partial(final) as partial:
-        argv = plan_mke2fs(tree, partial, survey)
+    async with open_work_directory(final.parent) as work:
+        made = work / "disk"
         try:
             await run(
-                plan_as_root(argv, ranges),
+                plan_as_root(plan_mke2fs(tree, made, survey), ranges),
                 env={"E2FSPROGS_FAKE_TIME": str(epoch), "MKE2FS_CONFIG": "/dev/null"},
                 timeout_s=1800,
             )
@@ -77,8 +78,13 @@ async def make_disk(tree: Path, survey: Survey, final: Path, ranges: bool, epoch
             if exc.code != "tool_failed":
                 raise
             raise Error("image_build_failed", exc.message, exc.hint, exc.details) from exc
-        partial.chmod(0o444)
-        await asyncio.to_thread(sync_path, partial)
+        await asyncio.to_thread(_publish, made, final)
+
+
+def _publish(made: Path, final: Path) -> None:
+    made.chmod(0o444)
+    with open_partial(final) as partial:
+        os.rename(made, partial)
 
 
 def plan_size(survey: Survey) -> int:
