@@ -28,6 +28,13 @@ class UsageError(Exception):
         self.usage = usage
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Of one width, so that the reference comes out the same everywhere (and `shutil` is not loaded)."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=96)
+
+
 class Parser(argparse.ArgumentParser):
     """One verb's parser. Never exits but for --help."""
 
@@ -36,7 +43,7 @@ class Parser(argparse.ArgumentParser):
             prog=name,
             description=summary[:1].upper() + summary[1:] + ".",
             epilog="example:\n" + "\n".join(f"  {line}" for line in example.splitlines()),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
             allow_abbrev=False,
             add_help=False,
         )

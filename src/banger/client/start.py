@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import select
 import signal
@@ -163,14 +164,17 @@ def _environment() -> dict[str, str]:
 
 
 def _await_ready(ready: int, process: int) -> str:
-    """Nothing once the daemon listens, else why it will not."""
+    """Nothing once the daemon listens, else why it will not. Raises the error that the daemon names itself."""
     poll = select.poll()
     poll.register(ready, select.POLLIN)
     if not poll.poll(READY_TIMEOUT_S * 1000):
         return f"the daemon did not get ready within {READY_TIMEOUT_S:.0f} s"
-    if os.read(ready, 64).startswith(b"ready"):
+    said = os.read(ready, 4096)
+    if said.startswith(b"ready"):
         return ""
     os.waitpid(process, os.WNOHANG)
+    if said.startswith(b"error "):
+        raise Error.from_dict(json.loads(said.removeprefix(b"error ")))
     return "the daemon ended before it was ready"
 
 

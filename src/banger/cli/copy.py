@@ -1,0 +1,169 @@
+"""`vm cp`: files between here and a machine, with the rules of `docker cp`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+from collections.abc import Iterator
+
+from banger.cli.daemon import Daemon
+from banger.cli.failure import warn
+from banger.cli.parser import Arguments, Parser, Verb
+from banger.client import calls
+from banger.errors import Error
+from banger.model.names import check_name
+
+_NAMED_AT_MOST = 5
+
+
+def _copy_arguments(parser: Parser) -> None:
+    parser.flag(
+        "-a", "--archive", action="store_true", help="keep owners (into a machine; else all is root's)"
+    )
+    parser.flag("-L", "--follow-link", action="store_true", help="copy what SRC links to, not the link")
+    parser.add_argument("source", metavar="SRC", help="PATH, NAME:PATH, or - for a tar stream on stdin")
+    parser.add_argument("target", metavar="DST", help="PATH, NAME:PATH, or - for a tar stream on stdout")
+
+
+def split_place(text: str) -> tuple[str, str]:
+    """Machine and path of "dev:/etc", or "" and the local path. `./a:b` is always local."""
+    name, colon, path = text.partition(":")
+    if not colon:
+        return "", text
+    try:
+        check_name(name)
+    except Error:
+        return "", text
+    return name, posixpath.join("/", path)
+
+
+def plan_copy(
+    source_name: str, is_directory: bool, contents_only: bool, target: str, target_kind: str
+) -> tuple[str, str]:
+    """The directory to write to and the name the copy gets there; "" merges contents into the directory.
+
+    `target_kind` is "directory", "file" or "" for nothing there yet.
+    """
+    above, below = posixpath.split(target.rstrip("/"))
+    if target_kind == "directory":
+        return target, "" if is_directory and contents_only else source_name
+    if is_directory and target_kind:
+        raise Error("bad_request", f"cannot copy a directory over the file {target}")
+    if target.endswith("/") and not is_directory:
+        raise Error("bad_request", f"there is no directory {target}")
+    return above or ("/" if target.startswith("/") else "."), below
+
+
+def _copy(arguments: Arguments) -> int:
+    try:
+        return _copy_one_way(arguments)
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        code = "file_not_found" if exc.errno in (errno.ENOENT, errno.ENOTDIR) else "bad_request"
+        what = f"{exc.filename}: " if exc.filename else ""
+        raise Error(code, f"cannot copy: {what}{exc.strerror}") from exc
+
+
+def _copy_one_way(arguments: Arguments) -> int:
+    source_machine, source = split_place(arguments.source)
+    target_machine, target = split_place(arguments.target)
+    if bool(source_machine) == bool(target_machine):
+        raise Error(
+            "bad_request",
+            "one of SRC and DST must be in a machine, the other here",
+            "write the machine's one like NAME:/path",
+        )
+    if source_machine:
+        return _copy_out(Daemon(), source_machine, source, target)
+    return _copy_in(Daemon(), arguments, source, target_machine, target)
+
+
+def _copy_in(daemon: Daemon, arguments: Arguments, source: str, machine: str, target: str) -> int:
+    if source == "-":
+        daemon.call(calls.put_files(machine, target, _read_stdin()))
+        return 0
+    real = os.path.realpath(source) if arguments.follow_link else source
+    if not os.path.lexists(real):
+        raise Error("file_not_found", f"there is no {source} here")
+    is_directory = os.path.isdir(real) and (not os.path.islink(real) or source.endswith("/"))
+    directory, name = plan_copy(
+        _own_name(source),
+        is_directory,
+        source.endswith("/."),
+        target,
+        _kind_in_machine(daemon, machine, target),
+    )
+    from banger.client.trees import pack_tree
+
+    tree = pack_tree(os.path.realpath(real) if is_directory else real, name or ".", arguments.archive)
+    daemon.call(calls.put_files(machine, directory, tree))
+    return 0
+
+
+def _own_name(path: str) -> str:
+    """The last component, also of "." and "a/.."."""
+    name = os.path.basename(path.rstrip("/"))
+    return name if name not in ("", ".", "..") else os.path.basename(os.path.abspath(path)) or "root"
+
+
+def _read_stdin() -> Iterator[bytes]:
+    while piece := os.read(0, 64 * 1024):
+        yield piece
+
+
+def _kind_in_machine(daemon: Daemon, machine: str, path: str) -> str:
+    """ "directory", "file" or "" for nothing; a link counts as what it leads to."""
+    try:
+        kind = str(daemon.record(calls.stat_file(machine, path)).get("type", ""))
+    except Error as exc:
+        if exc.code != "file_not_found":
+            raise
+        return ""
+    if kind in ("symlink", "link") and not path.endswith("/."):
+        return _kind_in_machine(daemon, machine, path + "/.") or "file"
+    return "directory" if kind in ("directory", "dir") else "file"
+
+
+def _copy_out(daemon: Daemon, machine: str, source: str, target: str) -> int:
+    with daemon.open(calls.get_files(machine, source)) as answer:
+        if target == "-":
+            for piece in answer.chunks():
+                _write_all(piece)
+            return 0
+        from banger.client.trees import unpack_tree
+
+        _name_left_out(unpack_tree(answer.chunks(), lambda is_dir: _plan_here(source, is_dir, target)))
+    return 0
+
+
+def _plan_here(source: str, is_directory: bool, target: str) -> tuple[str, str]:
+    name = posixpath.basename(posixpath.normpath(source)) or "root"
+    return plan_copy(name, is_directory, source.endswith("/."), target, _kind_here(target))
+
+
+def _name_left_out(names: list[str]) -> None:
+    for name in names[:_NAMED_AT_MOST]:
+        warn(f"left out {name}: it is no plain file, or a link out of the tree")
+    if len(names) > _NAMED_AT_MOST:
+        warn(f"left out {len(names) - _NAMED_AT_MOST} more")
+
+
+def _write_all(data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(1, rest) :]
+
+
+def _kind_here(path: str) -> str:
+    if os.path.isdir(path):
+        return "directory"
+    return "file" if os.path.lexists(path) else ""
+
+
+COPY = Verb(
+    _copy_arguments,
+    _copy,
+    "banger vm cp ./app dev:/srv/\nbanger vm cp dev:/var/log/. ./logs\ntar c . | banger vm cp - dev:/srv",
+)

@@ -1,0 +1,94 @@
+"""Verbs that look at a running machine: health, ping, stats, ports."""
+
+from __future__ import annotations
+
+from banger.cli.daemon import Daemon
+from banger.cli.output import print_json, print_table, printable
+from banger.cli.parser import Arguments, Parser, Verb, at_least, json_flag
+from banger.client import calls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
+_PARTS = (("agent", "agent"), ("init", "init"), ("vmm", "VMM"))
+
+
+def _name(parser: Parser) -> None:
+    parser.add_argument("name", metavar="NAME", help="name or id of the machine")
+
+
+def _json_name(parser: Parser) -> None:
+    json_flag(parser)
+    _name(parser)
+
+
+def _ping_arguments(parser: Parser) -> None:
+    parser.flag("-c", "--count", type=at_least(1), default=3, metavar="N", help="how often (default: 3)")
+    _json_name(parser)
+
+
+def _health(arguments: Arguments) -> int:
+    health = Daemon().record(calls.machine_health(arguments.name))
+    if arguments.json:
+        print_json(health)
+    else:
+        for key, title in _PARTS:
+            print(_health_line(title, health.get(key)))
+    return 0 if all(_is_ok(health.get(key)) for key, _ in _PARTS) else 1
+
+
+def _is_ok(part: object) -> bool:
+    return isinstance(part, dict) and part.get("ok") is True
+
+
+def _health_line(title: str, part: object) -> str:
+    message = str(part.get("message", "")) if isinstance(part, dict) else "not reported"
+    verdict = "ok" if _is_ok(part) else "not ok"
+    return f"{title:<6} {verdict}" + (f": {printable(message)}" if message else "")
+
+
+def _ping(arguments: Arguments) -> int:
+    answer = Daemon().record(calls.ping_machine(arguments.name, arguments.count))
+    if arguments.json:
+        print_json(answer)
+        return 0
+    trips = _trips(answer)
+    for number, trip_ms in enumerate(trips, 1):
+        print(f"{arguments.name}: seq={number} time={trip_ms:.2f} ms")
+    print(_summary(trips, arguments.count))
+    return 0 if trips else 1
+
+
+def _trips(answer: Json) -> list[float]:
+    trips = answer.get("round_trips_ms")
+    return [float(trip) for trip in trips if isinstance(trip, int | float)] if isinstance(trips, list) else []
+
+
+def _summary(trips_ms: list[float], asked: int) -> str:
+    if not trips_ms:
+        return f"{asked} asked, 0 answered"
+    mean = sum(trips_ms) / len(trips_ms)
+    ends = f"{min(trips_ms):.2f}/{mean:.2f}/{max(trips_ms):.2f}"
+    return f"{asked} asked, {len(trips_ms)} answered, min/avg/max {ends} ms"
+
+
+def _stats(arguments: Arguments) -> int:
+    print_json(Daemon().record(calls.machine_stats(arguments.name)))
+    return 0
+
+
+def _ports(arguments: Arguments) -> int:
+    ports = Daemon().records(calls.machine_ports(arguments.name))
+    if arguments.json:
+        print_json(ports)
+    else:
+        names = ("protocol", "address", "port", "pid", "process")
+        print_table(names, [[str(port.get(name) or "") for name in names] for port in ports])
+    return 0
+
+
+HEALTH = Verb(_json_name, _health, "banger vm health dev")
+PING = Verb(_ping_arguments, _ping, "banger vm ping -c 10 dev")
+STATS = Verb(_json_name, _stats, "banger vm stats dev")
+PORTS = Verb(_json_name, _ports, "banger vm ports dev")

@@ -1,0 +1,203 @@
+"""The SDK for asyncio: the same calls, results and errors as `sync`, and the same codecs.
+
+async with asyncio.TaskGroup() as group:
+    for word in words:
+        group.create_task(client.machines.run("debian-bookworm", ["echo", word]))
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from banger import places
+from banger.client import calls, results
+from banger.client.aio_transport import AsyncAnswer, Connection, open_stream, request
+from banger.client.answers import decode, encode
+from banger.client.calls import Call
+from banger.client.exchange import plan_body
+from banger.client.http1 import lost
+from banger.client.results import CompletedRun
+from banger.client.start import dial_or_start
+from banger.client.transport import dial
+from banger.model.operation import Operation, Progress
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from banger.client.calls import SpecOptions
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Method(Generic[P, T]):
+    """A call of the API as a method of a room."""
+
+    def __init__(self, describe: Callable[P, Call[T]]) -> None:
+        self._describe = describe
+
+    def __get__(self, room: Room, owner: type[Room]) -> Callable[P, Coroutine[Any, Any, T]]:
+        describe = self._describe
+
+        @wraps(describe)
+        async def method(*args: P.args, **kwargs: P.kwargs) -> T:
+            return await room.client.perform(describe(*args, **kwargs))
+
+        return method
+
+
+class Bytes(Generic[P]):
+    """As `Method`, for an answer that is bytes without end."""
+
+    def __init__(self, describe: Callable[P, Call[bytes]]) -> None:
+        self._describe = describe
+
+    def __get__(self, room: Room, owner: type[Room]) -> Callable[P, AsyncIterator[bytes]]:
+        describe = self._describe
+
+        @wraps(describe)
+        async def method(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[bytes]:
+            answer = await room.client.open(describe(*args, **kwargs))
+            async for piece in answer.chunks():
+                yield piece
+
+        return method
+
+
+class Room:
+    """One noun of the API."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self.client = client
+
+
+class Machines(Room):
+    create = Method(calls.create_machine)
+    list = Method(calls.list_machines)
+    get = Method(calls.get_machine)
+    delete = Method(calls.delete_machine)
+    start = Method(calls.start_machine)
+    stop = Method(calls.stop_machine)
+    restart = Method(calls.restart_machine)
+    kill = Method(calls.kill_machine)
+    pause = Method(calls.pause_machine)
+    resume = Method(calls.resume_machine)
+    wait = Method(calls.wait_machine)
+    health = Method(calls.machine_health)
+    ping = Method(calls.ping_machine)
+    stats = Method(calls.machine_stats)
+    ports = Method(calls.machine_ports)
+    logs = Bytes(calls.machine_logs)
+    execs = Method(calls.list_execs)
+    exec_detached = Method(calls.exec_detached)
+    get_files = Bytes(calls.get_files)
+    put_files = Method(calls.put_files)
+    stat_file = Method(calls.stat_file)
+
+    async def run(
+        self,
+        image: str,
+        argv: Sequence[str] = (),
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+        user: str = "",
+        timeout_s: float = 0,
+        **options: Unpack[SpecOptions],
+    ) -> CompletedRun:
+        """Run a command in a new machine, which is removed afterwards unless `remove=False`."""
+        command = results.plan_command(argv, stdin, env, cwd, user, timeout_s)
+        first = results.encode_run(image, command, options)
+        return await self._finish(calls.RUN_TARGET, first, stdin)
+
+    async def exec(
+        self,
+        name: str,
+        argv: Sequence[str] = (),
+        *,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+        user: str = "",
+        timeout_s: float = 0,
+    ) -> CompletedRun:
+        """Run a command in a running machine."""
+        command = results.plan_command(argv, stdin, env, cwd, user, timeout_s)
+        return await self._finish(calls.exec_target(name), results.encode_exec(command), stdin)
+
+    async def _finish(self, target: str, first: bytes, stdin: bytes) -> CompletedRun:
+        stream = await open_stream(await self.client.connect(), target, first)
+        return CompletedRun(await stream.collect(stdin))
+
+
+class Images(Room):
+    list = Method(calls.list_images)
+    get = Method(calls.get_image)
+    delete = Method(calls.delete_image)
+    pull = Method(calls.pull_image)
+
+
+class Kernels(Room):
+    list = Method(calls.list_kernels)
+    get = Method(calls.get_kernel)
+    delete = Method(calls.delete_kernel)
+    pull = Method(calls.pull_kernel)
+
+
+class Operations(Room):
+    list = Method(calls.list_operations)
+    get = Method(calls.get_operation)
+    cancel = Method(calls.cancel_operation)
+
+    async def events(self, operation_id: str) -> AsyncIterator[Progress | Operation]:
+        """How far it is, again and again; at last the ended operation."""
+        answer = await self.client.open(calls.operation_events(operation_id))
+        async for line in answer.lines():
+            yield results.read_event(line)
+
+    async def wait(self, operation_id: str) -> Operation:
+        """The operation when it has succeeded; raises what it failed with."""
+        async for event in self.events(operation_id):
+            if isinstance(event, Operation):
+                return results.check_ended(event)
+        raise lost("before the operation did")
+
+
+class System(Room):
+    info = Method(calls.system_info)
+    shutdown = Method(calls.shutdown)
+
+
+class AsyncClient:
+    """The daemon's API for asyncio. Holds no connection: each call has its own.
+
+    `start` says whether a daemon is started where none runs; one at a path of your own never is.
+    """
+
+    def __init__(self, socket_path: str = "", start: bool = True) -> None:
+        self.socket_path = socket_path or places.socket_path()
+        self._start = start
+        self.machines = Machines(self)
+        self.images = Images(self)
+        self.kernels = Kernels(self)
+        self.operations = Operations(self)
+        self.system = System(self)
+
+    async def connect(self) -> Connection:
+        """A new connection to the daemon; starting one happens in a thread."""
+        found = await asyncio.to_thread(dial_or_start if self._start else dial, self.socket_path)
+        return await asyncio.open_unix_connection(sock=found)
+
+    async def open(self, call: Call[object]) -> AsyncAnswer:
+        """The call's answer, checked for the error it may carry, with the body still to read."""
+        body, content_type = plan_body(call, encode)
+        answer = await request(await self.connect(), call.method, call.target, body, content_type)
+        return await answer.checked()
+
+    async def perform(self, call: Call[T]) -> T:
+        """Carry out a call of `banger.client.calls`."""
+        return decode(call, await (await self.open(call)).read())

@@ -1,0 +1,199 @@
+"""Requests and streams on asyncio: what `transport`, `websocket` and `stream` do blocking."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from banger.client.frames import (
+    BINARY,
+    CLOSE,
+    NORMAL,
+    PING,
+    PONG,
+    TEXT,
+    BadFrame,
+    FrameReader,
+    Message,
+    encode_close,
+    encode_frame,
+)
+from banger.client.handshake import check_handshake, encode_handshake, make_key
+from banger.client.http1 import AnswerReader, encode_chunk, lost, refuse
+from banger.client.messages import PIECE_LIMIT, Conversation, encode_message
+from banger.client.stream import Collector
+from banger.client.transport import ANSWER_LIMIT, LINE_LIMIT, READ_SIZE, Body, error_of, plan_head
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connect = Callable[[], Awaitable[Connection]]
+
+
+class AsyncAnswer:
+    """An answer whose head has come. Owns its connection; the end of `chunks` closes it."""
+
+    def __init__(self, connection: Connection, parser: AnswerReader) -> None:
+        if parser.head is None:
+            raise ValueError("an answer needs its head")
+        self.status = parser.head.status
+        self.headers = parser.head.headers
+        self._reader, self._writer = connection
+        self._parser = parser
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body, as it comes."""
+        try:
+            while True:
+                piece = self._parser.take()
+                if piece:
+                    yield piece
+                if self._parser.done:
+                    return
+                self._parser.feed(await _receive(self._reader))
+        finally:
+            self._writer.close()
+
+    async def read(self, limit: int = ANSWER_LIMIT) -> bytes:
+        """The whole body."""
+        body = bytearray()
+        async for piece in self.chunks():
+            body += piece
+            if len(body) > limit:
+                self._writer.close()
+                raise refuse(f"an answer of more than {limit} bytes")
+        return bytes(body)
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """The body's lines, as they come (NDJSON)."""
+        rest = b""
+        async for chunk in self.chunks():
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in filter(None, whole):
+                yield line
+            if len(rest) > LINE_LIMIT:
+                raise refuse("an endless line")
+        if rest:
+            yield rest
+
+    async def checked(self) -> AsyncAnswer:
+        """Itself, or the error that it carries."""
+        if self.status >= 400:
+            raise error_of(self.status, await self.read(LINE_LIMIT))
+        return self
+
+
+async def request(
+    connection: Connection, method: str, target: str, body: Body, content_type: str
+) -> AsyncAnswer:
+    """Send one request and wait for the head of its answer. Owns `connection` from here on."""
+    reader, writer = connection
+    parser = AnswerReader()
+    sending = asyncio.create_task(_send(writer, plan_head(method, target, body, content_type), body))
+    try:
+        while parser.head is None:
+            parser.feed(await _receive(reader))
+        return AsyncAnswer(connection, parser)
+    except BaseException:
+        writer.close()
+        raise
+    finally:
+        sending.cancel()
+
+
+async def _send(writer: asyncio.StreamWriter, head: bytes, body: Body) -> None:
+    """Beside the receiving, so that an early answer ends it."""
+    try:
+        writer.write(head)
+        if isinstance(body, bytes):
+            writer.write(body)
+        elif body is not None:
+            for piece in body:
+                if piece:
+                    writer.write(encode_chunk(piece))
+                    await writer.drain()
+            writer.write(encode_chunk(b""))
+        await writer.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        return
+
+
+async def _receive(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read(READ_SIZE)
+    except ConnectionResetError:
+        return b""
+
+
+class AsyncStream:
+    """A run or an exec in progress. Owns its connection."""
+
+    def __init__(self, connection: Connection, rest: bytes) -> None:
+        self._reader, self._writer = connection
+        self._frames = FrameReader()
+        self._rest = rest
+        self._conversation = Conversation()
+
+    async def collect(self, stdin: bytes) -> Collector:
+        """Feed it `stdin`, drive it to its end, keep its output."""
+        collector = Collector(stdin)
+        fed = False
+        try:
+            while not self._conversation.finished:
+                await self._feed(collector)
+                if self._conversation.started and collector.all_fed and not fed:
+                    fed = True
+                    self.send(TEXT, encode_message("stdin_eof"))
+                for message in await self._receive():
+                    self._hear(message, collector)
+            self.send(CLOSE, encode_close(NORMAL))
+        finally:
+            self._writer.close()
+        return collector
+
+    def send(self, opcode: int, payload: bytes) -> None:
+        """Queue one message."""
+        self._writer.write(encode_frame(opcode, payload, os.urandom(4)))
+
+    async def _feed(self, collector: Collector) -> None:
+        while (room := min(self._conversation.room, PIECE_LIMIT)) and not collector.all_fed:
+            self.send(BINARY, self._conversation.encode_stdin(collector.next_piece(room)))
+
+    async def _receive(self) -> list[Message]:
+        data, self._rest = self._rest or await _receive(self._reader), b""
+        if not data:
+            raise lost("before the command did")
+        try:
+            return self._frames.feed(data)
+        except BadFrame as exc:
+            self.send(CLOSE, encode_close(exc.close_code, exc.reason))
+            raise refuse(exc.reason) from exc
+
+    def _hear(self, message: Message, collector: Collector) -> None:
+        opcode, payload = message
+        if opcode == PING:
+            self.send(PONG, payload)
+        elif opcode == CLOSE and not self._conversation.finished:
+            raise lost("before the command did")
+        elif opcode in (TEXT, BINARY) and (event := self._conversation.hear(opcode, payload)):
+            collector.hear(event)
+
+
+async def open_stream(connection: Connection, target: str, first: bytes) -> AsyncStream:
+    """Ask for a WebSocket at `target`, wait for it, and say what is wanted."""
+    reader, writer = connection
+    try:
+        key = make_key(os.urandom(16))
+        parser = AnswerReader()
+        writer.write(encode_handshake(target, key))
+        while parser.head is None:
+            parser.feed(await _receive(reader))
+        if parser.head.status != 101:
+            await AsyncAnswer(connection, parser).checked()
+            raise refuse("it does not speak WebSocket")
+        check_handshake(parser.head, key)
+        stream = AsyncStream(connection, parser.rest)
+        stream.send(TEXT, first)
+        return stream
+    except BaseException:
+        writer.close()
+        raise

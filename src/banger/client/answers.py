@@ -1,0 +1,59 @@
+"""The types that calls name as their answers, and JSON to and from them. Loads msgspec."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from banger.client.calls import Call
+from banger.client.http1 import refuse
+from banger.model.command import Exec
+from banger.model.image import Image, Kernel
+from banger.model.machine import Machine
+from banger.model.operation import Operation
+
+T = TypeVar("T")
+
+TYPES: dict[str, Any] = {
+    "Facts": dict[str, Any],
+    "list[Facts]": list[dict[str, Any]],
+    "Exec": Exec,
+    "list[Exec]": list[Exec],
+    "Image": Image,
+    "list[Image]": list[Image],
+    "Kernel": Kernel,
+    "list[Kernel]": list[Kernel],
+    "Machine": Machine,
+    "list[Machine]": list[Machine],
+    "Operation": Operation,
+    "list[Operation]": list[Operation],
+}
+
+_decoders: dict[str, msgspec.json.Decoder[Any]] = {}
+
+
+def encode(body: object) -> bytes:
+    """Structs, and plain data with structs in it, as JSON."""
+    return msgspec.json.encode(body)
+
+
+def decode(call: Call[T], body: bytes) -> T:
+    """The body of `call`'s answer. Raises `daemon_unreachable` for one of the wrong shape."""
+    if call.answer == "None":
+        return cast("T", None)
+    decoder = _decoders.get(call.answer)
+    if decoder is None:
+        decoder = _decoders[call.answer] = msgspec.json.Decoder(TYPES[call.answer])
+    try:
+        return cast("T", decoder.decode(body))
+    except msgspec.MsgspecError as exc:
+        raise refuse(f"an answer of the wrong shape ({exc})") from exc
+
+
+def convert(data: object, wanted: type[T]) -> T:
+    """JSON data that was decoded already, as a struct."""
+    try:
+        return msgspec.convert(data, wanted, strict=False)
+    except msgspec.MsgspecError as exc:
+        raise refuse(f"data of the wrong shape ({exc})") from exc

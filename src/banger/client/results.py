@@ -1,0 +1,98 @@
+"""What the SDK gives back that is no struct of the API, and the requests that it makes up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from banger.client.answers import convert, encode
+from banger.client.http1 import lost, refuse
+from banger.client.stream import Collector
+from banger.errors import Error
+from banger.model.command import Command, ExecRequest
+from banger.model.machine import MachineSpec, RunRequest
+from banger.model.operation import Operation, OperationState, Progress
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from banger.client.calls import SpecOptions
+
+
+class CompletedRun:
+    """A command that ended: all it wrote, and its exit code (128+N for signal N, 124 for a time-out)."""
+
+    def __init__(self, collector: Collector) -> None:
+        exited = collector.exited
+        if exited is None:
+            raise lost("before the command did")
+        self.stdout = collector.stdout
+        self.stderr = collector.stderr
+        self.exit_code = exited.code
+        self.signal = exited.signal
+        self.timed_out = exited.timed_out
+        self.timings_ms = exited.timings_ms
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.stdout)} bytes of stdout, {len(self.stderr)} of stderr"
+        return f"<CompletedRun exit code {self.exit_code}, {sizes}>"
+
+    def check(self) -> CompletedRun:
+        """Itself, if the exit code is 0; else raises `tool_failed`."""
+        if self.exit_code:
+            text = self.stderr.decode("utf-8", "replace").strip()
+            raise Error("tool_failed", f"exit code {self.exit_code}: {text[-500:]}")
+        return self
+
+
+def plan_command(
+    argv: Sequence[str],
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    cwd: str = "",
+    user: str = "",
+    timeout_s: float = 0,
+) -> Command:
+    """A command without a terminal; stdin is open only when there is some."""
+    return Command(
+        argv=list(argv), env=dict(env or {}), cwd=cwd, user=user, stdin=bool(stdin), timeout_s=timeout_s
+    )
+
+
+def encode_exec(command: Command) -> bytes:
+    """An exec stream's first message."""
+    return encode(ExecRequest(command=command))
+
+
+def encode_run(image: str, command: Command, options: SpecOptions) -> bytes:
+    """A run stream's first message. The machine is removed unless `remove=False` says otherwise."""
+    chosen: SpecOptions = {"remove": True, **options}
+    return encode(RunRequest(spec=plan_spec(image, command, **chosen)))
+
+
+def plan_spec(image: str, command: Command | None, **options: Unpack[SpecOptions]) -> MachineSpec:
+    return MachineSpec(image=image, command=command, **options)
+
+
+def read_event(line: bytes) -> Progress | Operation:
+    """A line of an operation's events: how far it is, or at last how it ended."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        raise refuse("an event that is not JSON") from exc
+    if isinstance(event, dict) and "operation" in event:
+        return convert(event["operation"], Operation)
+    return convert(event, Progress)
+
+
+def check_ended(operation: Operation) -> Operation:
+    """Itself, if it succeeded; else raises what it failed with."""
+    if operation.error is not None:
+        error = operation.error
+        raise Error.from_dict(
+            {"code": error.code, "message": error.message, "hint": error.hint, "details": error.details}
+        )
+    if operation.state is OperationState.CANCELLED:
+        raise Error("cancelled", f"operation {operation.id} was cancelled")
+    return operation

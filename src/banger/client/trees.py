@@ -1,0 +1,313 @@
+"""File trees as tar streams: packing ours, and unpacking what a guest sends.
+
+A guest is hostile. Nothing is written outside the destination, whatever a member's name or an earlier
+member's link says: every directory is opened from its parent with O_NOFOLLOW, never by a path. Device nodes,
+FIFOs and links that lead out of the tree are left out and named; setuid bits are dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+
+from banger.errors import Error
+
+PIECE = 64 * 1024
+_HEADER_LIMIT = 1024 * 1024
+_LONG_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_END = bytes(1024)
+_PIECES_AT_ONCE = 64
+
+
+def pack_tree(source: str, name: str, keep_owner: bool = False) -> Iterator[bytes]:
+    """A tar stream of `source`, whose root is called `name` in it ("." for the contents alone).
+
+    Without `keep_owner` all is root's. Sockets and device nodes are left out.
+    """
+    packer = _Packer(keep_owner)
+    waiting: list[bytes] = []
+    for path, member in _walk(source, name):
+        for piece in packer.pack(path, member):
+            waiting.append(piece)
+            if len(piece) == PIECE or len(waiting) == _PIECES_AT_ONCE:
+                yield b"".join(waiting)
+                waiting.clear()
+    yield b"".join([*waiting, _END])
+
+
+def _walk(path: str, name: str) -> Iterator[tuple[str, str]]:
+    """The paths of a tree and their names, directories before what is in them."""
+    yield path, name
+    if os.path.isdir(path) and not os.path.islink(path):
+        for entry in sorted(os.listdir(path)):
+            yield from _walk(os.path.join(path, entry), f"{name}/{entry}")
+
+
+class _Packer:
+    """Writes members; remembers files of several names."""
+
+    def __init__(self, keep_owner: bool) -> None:
+        self._keep_owner = keep_owner
+        self._seen: dict[tuple[int, int], str] = {}
+
+    def pack(self, path: str, name: str) -> Iterator[bytes]:
+        info = os.lstat(path)
+        member = tarfile.TarInfo(name)
+        member.mode = stat.S_IMODE(info.st_mode)
+        member.mtime = int(info.st_mtime)
+        if self._keep_owner:
+            member.uid, member.gid = info.st_uid, info.st_gid
+        if not self._set_type(member, path, info):
+            return
+        yield member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        if member.size:
+            yield from _contents(path, member.size)
+
+    def _set_type(self, member: tarfile.TarInfo, path: str, info: os.stat_result) -> bool:
+        """False for what no tar stream should carry."""
+        first = self._seen.setdefault((info.st_dev, info.st_ino), member.name)
+        if stat.S_ISDIR(info.st_mode):
+            member.type = tarfile.DIRTYPE
+        elif stat.S_ISLNK(info.st_mode):
+            member.type, member.linkname = tarfile.SYMTYPE, os.readlink(path)
+        elif stat.S_ISFIFO(info.st_mode):
+            member.type = tarfile.FIFOTYPE
+        elif stat.S_ISREG(info.st_mode) and first != member.name:
+            member.type, member.linkname = tarfile.LNKTYPE, first
+        else:
+            member.size = info.st_size
+            return stat.S_ISREG(info.st_mode)
+        return True
+
+
+def _contents(path: str, size: int) -> Iterator[bytes]:
+    """Exactly `size` bytes of the file, whatever happens to it meanwhile, and the padding."""
+    left = size
+    with open(path, "rb", buffering=0) as file:
+        while left and (piece := file.read(min(PIECE, left))):
+            left -= len(piece)
+            yield piece
+    while left:
+        gap = min(PIECE, left)
+        left -= gap
+        yield bytes(gap)
+    yield bytes(-size % 512)
+
+
+class _Member(tarfile.TarInfo):
+    """A header whose extension has a sensible size: `tarfile` would read any into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        member = super().frombuf(buf, encoding, errors)
+        if member.size < 0 or (member.type in _LONG_HEADERS and member.size > _HEADER_LIMIT):
+            raise _broken("a header of a senseless size")
+        return member
+
+
+class _Reader:
+    """The file object that `tarfile` wants, from pieces."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        while len(self._rest) < size and (piece := next(self._pieces, None)) is not None:
+            self._rest += piece
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    def drain(self) -> None:
+        """Padding after the end is read too, so that a broken connection shows."""
+        for _ in self._pieces:
+            pass
+
+
+def read_members(pieces: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, Iterator[bytes]]]:
+    """The members of a tar stream, each with its contents. Raises `agent_error`."""
+    reader = _Reader(pieces)
+    try:
+        with tarfile.open(  # type: ignore[call-overload]
+            fileobj=reader,
+            mode="r|",
+            bufsize=4 * PIECE,
+            tarinfo=_Member,
+            encoding="utf-8",
+            errors="surrogateescape",
+        ) as tar:
+            while (member := tar.next()) is not None:
+                yield member, _member_contents(tar, member)
+                tar.members.clear()
+        reader.drain()
+    except (tarfile.TarError, UnicodeError, ValueError) as exc:
+        raise _broken(str(exc)) from exc
+
+
+def _member_contents(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
+    file = tar.extractfile(member)
+    while file is not None and (piece := file.read(PIECE)):
+        yield piece
+
+
+def safe_parts(name: str) -> tuple[str, ...]:
+    """A member's name as components, none of them able to lead anywhere else. Raises `agent_error`."""
+    parts = tuple(part for part in name.split("/") if part not in ("", "."))
+    if name.startswith("/") or ".." in parts or "\0" in name:
+        raise _broken(f"the name {name!r} leads out of the tree")
+    return parts
+
+
+def unpack_tree(pieces: Iterable[bytes], place: Callable[[bool], tuple[str, str]]) -> list[str]:
+    """Write a tar stream's tree; the names of what was left out.
+
+    The first member is the tree's root. `place` is told whether that is a directory, and says which
+    directory to write to and what to call the root there ("": it is that directory itself).
+    """
+    unpacker: Unpacker | None = None
+    try:
+        for member, contents in read_members(pieces):
+            if unpacker is None:
+                directory, name = place(member.isdir())
+                unpacker = Unpacker(directory, name, safe_parts(member.name))
+            unpacker.take(member, contents)
+        return unpacker.left_out if unpacker else []
+    finally:
+        if unpacker:
+            unpacker.close()
+
+
+class Unpacker:
+    """Writes members below a directory, which it holds open until `close`. `left_out` names what it
+    refused to write."""
+
+    def __init__(self, directory: str, name: str, root: tuple[str, ...]) -> None:
+        self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._own = (name,) if name else ()
+        self._root = root
+        self._files: set[tuple[str, ...]] = set()
+        self.left_out: list[str] = []
+
+    def close(self) -> None:
+        os.close(self._directory)
+
+    def take(self, member: tarfile.TarInfo, contents: Iterable[bytes]) -> None:
+        """Write one member, or note that it is left out."""
+        parts = self._place(member.name)
+        if parts is not None and member.isdir():
+            os.close(self._open_directory(parts))
+        elif not parts or not self._take_file(member, parts, contents):
+            self.left_out.append(member.name)
+
+    def _place(self, name: str) -> tuple[str, ...] | None:
+        """Where a member goes; None for one that is not in the tree."""
+        parts = safe_parts(name)
+        inside = parts[: len(self._root)] == self._root
+        return self._own + parts[len(self._root) :] if inside else None
+
+    def _take_file(self, member: tarfile.TarInfo, parts: tuple[str, ...], contents: Iterable[bytes]) -> bool:
+        depth = max(0, len(parts) - len(self._own) - 1)
+        if member.isreg():
+            self._write_file(member, parts, contents)
+        elif member.issym() and stays_inside(member.linkname, depth):
+            self._link(parts, lambda fd: os.symlink(member.linkname, parts[-1], dir_fd=fd))
+        elif member.islnk():
+            return self._hard_link(parts, self._place(member.linkname))
+        else:
+            return False
+        return True
+
+    def _hard_link(self, parts: tuple[str, ...], first: tuple[str, ...] | None) -> bool:
+        """Another name for a file that was written before; nothing else is linked to."""
+        if first is None or first not in self._files or first == parts:
+            return False
+        source = self._open_directory(first[:-1])
+        try:
+            self._link(parts, lambda fd: _link_at(source, first[-1], fd, parts[-1]))
+        finally:
+            os.close(source)
+        self._files.add(parts)
+        return True
+
+    def _write_file(self, member: tarfile.TarInfo, parts: tuple[str, ...], contents: Iterable[bytes]) -> None:
+        parent = self._open_directory(parts[:-1])
+        try:
+            _clear(parent, parts[-1])
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(parts[-1], flags, 0o600, dir_fd=parent), "wb") as file:
+                for piece in contents:
+                    file.write(piece)
+                file.flush()
+                os.fchmod(file.fileno(), member.mode & 0o755 | 0o600)
+                with suppress(OSError, ValueError, OverflowError):
+                    os.utime(file.fileno(), (member.mtime, member.mtime))
+        finally:
+            os.close(parent)
+        self._files.add(parts)
+
+    def _link(self, parts: tuple[str, ...], make: Callable[[int], None]) -> None:
+        parent = self._open_directory(parts[:-1])
+        try:
+            _clear(parent, parts[-1])
+            make(parent)
+        finally:
+            os.close(parent)
+
+    def _open_directory(self, parts: tuple[str, ...]) -> int:
+        """Walk down, making what is missing, following no link."""
+        current = os.dup(self._directory)
+        for part in parts:
+            try:
+                below = _enter(current, part)
+            finally:
+                os.close(current)
+            current = below
+        return current
+
+
+def _enter(parent: int, name: str) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o755, dir_fd=parent)
+    try:
+        return os.open(name, flags, dir_fd=parent)
+    except OSError as exc:
+        raise Error("bad_request", f"{name!r} is in the way and is no directory") from exc
+
+
+def _clear(parent: int, name: str) -> None:
+    """Make room for a file; a directory stays, and is in the way."""
+    try:
+        os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError) as exc:
+        raise Error("bad_request", f"cannot replace {name!r}: {exc.strerror}") from exc
+
+
+def _link_at(source: int, first: str, parent: int, name: str) -> None:
+    os.link(first, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+
+
+def stays_inside(target: str, depth: int) -> bool:
+    """Whether a link's target, read `depth` real directories below the tree's root, stays in the tree.
+
+    `..` may only come first: after a name it could be the parent of where a link leads.
+    """
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    ups = next((index for index, part in enumerate(parts) if part != ".."), len(parts))
+    relative = bool(target) and not target.startswith("/") and "\0" not in target
+    return relative and ups <= depth and ".." not in parts[ups:]
+
+
+def _broken(reason: str) -> Error:
+    return Error("agent_error", f"the machine sent a broken tar stream: {reason}")
