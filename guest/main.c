@@ -15,18 +15,6 @@
 #include "signals.h"
 #include "tsc.h"
 
-struct agent agent;
-
-const char *state_name(enum state state)
-{
-	switch (state) {
-	case STATE_WAITING: return "waiting";
-	case STATE_RUNNING: return "running";
-	case STATE_STOPPING: break;
-	}
-	return "stopping";
-}
-
 /* The host runs the same program for two questions. */
 static int host_main(int argc, char **argv)
 {

@@ -70,7 +70,8 @@ void frame_header_write(uint8_t *at, uint8_t type, uint8_t flags, uint32_t chann
 bool frame_header_parse(const uint8_t *at, struct frame *frame);
 
 void frame_reader_reset(struct frame_reader *reader);
-/* Where the next bytes go, and how many fit: at least one. Ends the life of earlier payloads. */
+/* Where the next bytes go, and how many fit: at least one, once frame_reader_next() has found no more
+ * frames. Ends the life of earlier payloads. */
 uint8_t *frame_reader_room(struct frame_reader *reader, size_t *room);
 void frame_reader_filled(struct frame_reader *reader, size_t length);
 /* The next whole frame. Its payload stays valid until frame_reader_room(). */

@@ -1,0 +1,35 @@
+/* The smallest test harness that says where a check failed. */
+#ifndef BANGER_TESTS_CHECK_H
+#define BANGER_TESTS_CHECK_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CHECK(condition)                                                                   \
+	do {                                                                               \
+		if (!(condition)) {                                                        \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+			exit(1);                                                           \
+		}                                                                          \
+	} while (0)
+
+/* Numbers that are the same in each run. */
+static inline uint32_t draw(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return (uint32_t)(*state >> 16);
+}
+
+void test_wire(void);
+void test_wire_fuzz(void);
+void test_fields(void);
+void test_stream(void);
+void test_users(void);
+void test_tar_headers(void);
+void test_tar_trees(void);
+void test_sockets(void);
+
+#endif

@@ -1,0 +1,24 @@
+#include "check.h"
+
+int main(void)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} tests[] = {
+		{ "frames", test_wire },
+		{ "frames, at random", test_wire_fuzz },
+		{ "fields", test_fields },
+		{ "streams", test_stream },
+		{ "users", test_users },
+		{ "tar headers", test_tar_headers },
+		{ "tar trees", test_tar_trees },
+		{ "socket tables", test_sockets },
+	};
+
+	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
+		tests[i].run();
+		printf("ok: %s\n", tests[i].name);
+	}
+	return 0;
+}

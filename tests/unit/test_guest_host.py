@@ -1,0 +1,25 @@
+"""The guest agent's own tests: C, run on this machine under the address and undefined-behaviour sanitizers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+GUEST = Path(__file__).parents[2] / "guest"
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None or shutil.which("make") is None, reason="needs gcc and make")
+def test_the_agents_parsers_streams_and_archives_hold_under_sanitizers(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["make", "-C", str(GUEST), "check", f"CHECK_OUT={tmp_path}"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok: frames, at random" in done.stdout
