@@ -44,18 +44,18 @@ def _list_arguments(parser: Parser) -> None:
 
 def _show_arguments(parser: Parser) -> None:
     json_flag(parser)
-    parser.add_argument("name", metavar="NAME")
+    parser.positional("name", metavar="NAME")
 
 
 def _pull_arguments(parser: Parser) -> None:
     parser.flag("--force", action="store_true", help="get it again even if it is here")
     parser.flag("-q", "--quiet", action="store_true", help="show no progress")
     json_flag(parser)
-    parser.add_argument("ref", metavar="REF", help="where to get it from")
+    parser.positional("ref", metavar="REF", help="where to get it from")
 
 
 def _delete_arguments(parser: Parser) -> None:
-    parser.add_argument("names", metavar="NAME", nargs="+")
+    parser.positional("names", metavar="NAME", nargs="+")
 
 
 def _list(call: Callable[[], Call[object]], columns: Columns) -> Callable[[Arguments], int]:

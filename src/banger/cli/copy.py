@@ -22,8 +22,8 @@ def _copy_arguments(parser: Parser) -> None:
         "-a", "--archive", action="store_true", help="keep owners (into a machine; else all is root's)"
     )
     parser.flag("-L", "--follow-link", action="store_true", help="copy what SRC links to, not the link")
-    parser.add_argument("source", metavar="SRC", help="PATH, NAME:PATH, or - for a tar stream on stdin")
-    parser.add_argument("target", metavar="DST", help="PATH, NAME:PATH, or - for a tar stream on stdout")
+    parser.positional("source", metavar="SRC", help="PATH, NAME:PATH, or - for a tar stream on stdin")
+    parser.positional("target", metavar="DST", help="PATH, NAME:PATH, or - for a tar stream on stdout")
 
 
 def split_place(text: str) -> tuple[str, str]:

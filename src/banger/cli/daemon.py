@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 class Daemon:
-    """Where the daemon is. Holds no connection; `start` says whether to start it when it isn't there."""
+    """Where the daemon is. Holds no connection; `start` says whether to start it when it isn't there
+    (never to complete a word in a shell)."""
 
     def __init__(self, start: bool = True) -> None:
         self.path = places.socket_path()
-        self._start = start
+        self._start = start and "BANGER_COMPLETING" not in os.environ
         self._warned = False
 
     def dial(self) -> socket.socket:

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 def _exec_arguments(parser: Parser) -> None:
     command_options(parser)
     parser.flag("-d", "--detach", action="store_true", help="print the command's number and leave it running")
-    parser.add_argument("name", metavar="NAME", help="name or id of the machine")
-    parser.add_argument(
+    parser.positional("name", metavar="NAME", help="name or id of the machine")
+    parser.positional(
         "command", metavar="[--] CMD", nargs="*", default=[], help="command (default: the login shell)"
     )
 
 
 def _attach_arguments(parser: Parser) -> None:
     parser.flag("--no-stdin", action="store_true", help="only watch: pass no input on")
-    parser.add_argument("name", metavar="NAME", help="name or id of the machine")
+    parser.positional("name", metavar="NAME", help="name or id of the machine")
 
 
 def _exec(arguments: Arguments) -> int:

@@ -22,7 +22,15 @@ def report(error: Error, as_json: bool = False) -> int:
         _say(f"banger: {printable(error.message)}")
         if error.hint:
             _say(f"hint: {printable(error.hint)}")
+        for line in _console(error):
+            _say(f"console: {printable(line)}")
     return error.exit_code
+
+
+def _console(error: Error) -> list[str]:
+    """The last lines of a guest that did not come up."""
+    lines = error.details.get("console")
+    return [str(line) for line in lines] if isinstance(lines, list) else []
 
 
 def report_unexpected(exc: Exception, as_json: bool = False) -> int:

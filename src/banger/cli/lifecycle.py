@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _names(parser: Parser) -> None:
-    parser.add_argument("names", metavar="NAME", nargs="+", help="names or ids of machines")
+    parser.positional("names", metavar="NAME", nargs="+", help="names or ids of machines")
 
 
 def _quiet(parser: Parser) -> None:
@@ -45,7 +45,7 @@ def _delete_options(parser: Parser) -> None:
         "-f", "--force", action="store_true", help="running ones too; a name that is not there is fine"
     )
     parser.flag("--all", action="store_true", help="all machines (only with --force)")
-    parser.add_argument("names", metavar="NAME", nargs="*", help="names or ids of machines")
+    parser.positional("names", metavar="NAME", nargs="*", help="names or ids of machines")
 
 
 def signal_number(text: str) -> int:

@@ -21,7 +21,7 @@ def _list_arguments(parser: Parser) -> None:
 
 def _show_arguments(parser: Parser) -> None:
     json_flag(parser)
-    parser.add_argument("name", metavar="NAME", help="name or id of the machine")
+    parser.positional("name", metavar="NAME", help="name or id of the machine")
 
 
 def _list(arguments: Arguments) -> int:

@@ -17,7 +17,7 @@ def _logs_arguments(parser: Parser) -> None:
     parser.flag("-f", "--follow", action="store_true", help="go on until the machine stops")
     parser.flag("--tail", type=at_least(0), metavar="N", help="only the last N lines")
     parser.flag("--exec", action="store_true", help="the output of commands, rather than the console")
-    parser.add_argument("name", metavar="NAME", help="name or id of the machine")
+    parser.positional("name", metavar="NAME", help="name or id of the machine")
 
 
 def _logs(arguments: Arguments) -> int:

@@ -15,7 +15,7 @@ _PARTS = (("agent", "agent"), ("init", "init"), ("vmm", "VMM"))
 
 
 def _name(parser: Parser) -> None:
-    parser.add_argument("name", metavar="NAME", help="name or id of the machine")
+    parser.positional("name", metavar="NAME", help="name or id of the machine")
 
 
 def _json_name(parser: Parser) -> None:

@@ -21,7 +21,7 @@ def _list_arguments(parser: Parser) -> None:
 
 def _id_arguments(parser: Parser) -> None:
     json_flag(parser)
-    parser.add_argument("id", metavar="ID", help="id of the operation")
+    parser.positional("id", metavar="ID", help="id of the operation")
 
 
 def _wait_arguments(parser: Parser) -> None:

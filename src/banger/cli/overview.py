@@ -34,7 +34,7 @@ def overview() -> str:
     shorts = " ".join(SHORT_FORMS)
     lines += ["", f"short forms (of vm): {shorts}", "", "options: --version, --debug (show tracebacks)"]
     lines += ["", "`banger NOUN` lists its verbs, `banger NOUN VERB --help` explains one.", ""]
-    return "\n".join([*lines, "example:", "  banger run --rm debian -- uname -a"])
+    return "\n".join([*lines, "example:", "  banger run --rm debian-bookworm -- uname -a"])
 
 
 def noun_overview(noun: str) -> str:

@@ -48,12 +48,17 @@ class Parser(argparse.ArgumentParser):
             add_help=False,
         )
         self.options: list[argparse.Action] = []
+        self.positionals: list[argparse.Action] = []
         self.flag("-h", "--help", action="help", help="show this and exit")
         self.flag("--debug", action="store_true", help="show the traceback of an error")
 
     def flag(self, *names: str, **settings: object) -> None:
         """An option, remembered for `split_command`, completion and the reference."""
         self.options.append(self.add_argument(*names, **settings))  # type: ignore[arg-type]
+
+    def positional(self, name: str, **settings: object) -> None:
+        """A word without a name, remembered likewise."""
+        self.positionals.append(self.add_argument(name, **settings))  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, self.prog)

@@ -44,8 +44,8 @@ def _spec_options(parser: Parser) -> None:
 
 
 def _target(parser: Parser) -> None:
-    parser.add_argument("image", metavar="IMAGE", help="image to run, such as debian")
-    parser.add_argument(
+    parser.positional("image", metavar="IMAGE", help="image to run, such as debian-bookworm")
+    parser.positional(
         "command", metavar="[--] CMD", nargs="*", default=[], help="command (default: the image's)"
     )
 
@@ -131,7 +131,9 @@ def _describes_command(arguments: Arguments) -> bool:
 RUN = Verb(
     _run_arguments,
     _run,
-    "banger vm run --rm debian -- uname -a\nbanger run -it --cpus 2 --memory 1GiB alpine sh",
+    "banger vm run --rm debian-bookworm -- uname -a\nbanger run -it --cpus 2 --memory 1GiB debian-bookworm bash",
     command_after=1,
 )
-CREATE = Verb(_create_arguments, _create, "banger vm create --name dev --disk 8GiB debian", command_after=1)
+CREATE = Verb(
+    _create_arguments, _create, "banger vm create --name dev --disk 8GiB debian-bookworm", command_after=1
+)

@@ -95,6 +95,8 @@ async def request(
         return AsyncAnswer(connection, parser)
     except BaseException:
         writer.close()
+        if sending.done() and not sending.cancelled() and (failure := sending.exception()):
+            raise failure from None
         raise
     finally:
         sending.cancel()
@@ -115,6 +117,9 @@ async def _send(writer: asyncio.StreamWriter, head: bytes, body: Body) -> None:
         await writer.drain()
     except (BrokenPipeError, ConnectionResetError):
         return
+    except Exception:
+        writer.close()
+        raise
 
 
 async def _receive(reader: asyncio.StreamReader) -> bytes:
