@@ -7,7 +7,7 @@ N ?= 200
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test lint format bench bench-boots clean
+.PHONY: help setup setup-test run test check-guest lint format bench bench-boots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,8 +21,11 @@ setup-test:
 run: setup ## boot the default image and run a command in it
 	@$(BIN)/banger vm run --rm --timings $(RUN_IMAGE) -- uname -a
 
-test: lint ## lint, then every test
+test: lint check-guest ## lint, then every test
 	@$(BIN)/pytest -n 2 --dist loadgroup
+
+check-guest: setup-test ## the agent's own tests, under sanitizers
+	@$(MAKE) -s --no-print-directory -C guest check
 
 lint: setup-test ## ruff, mypy, shellcheck; the C compiler's warnings are errors of the setup
 	@$(BIN)/ruff check --quiet .
