@@ -23,7 +23,6 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("BANGER_TEST_CACHE", REPOSITORY / "build/test-cache"))
 IMAGE = "debian-bookworm"
-KERNEL = "debian-cloud"
 
 
 class Home:
@@ -143,8 +142,7 @@ def golden_home() -> Home:
     with open(CACHE / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (CACHE / "ready").exists():
-            home.run("kernel", "pull", KERNEL, check=True, timeout_s=300)
-            home.run("image", "pull", IMAGE, check=True, timeout_s=300)
+            home.run("vm", "run", "--rm", IMAGE, "--", "true", check=True, timeout_s=600)
             home.close()
             (CACHE / "ready").touch()
     return home

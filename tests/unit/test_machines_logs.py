@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from banger.agent.process import Output
 from banger.errors import Error
 from banger.machines.console import read_console_tail
 from banger.machines.execs import ExecLog
 from banger.machines.logs import find_tail, log_path, read_log
+from banger.wire.constants import STDERR, STDOUT
 
 
 def collect(path: Path, tail: int | None, follow: bool = False) -> bytes:
@@ -71,9 +73,24 @@ def test_console_lines_lose_their_control_characters(tmp_path: Path) -> None:
 
 def test_an_exec_log_turns_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("banger.machines.execs.LOG_LIMIT_BYTES", 10)
-    log = ExecLog(tmp_path / "exec.log")
-    log.write(b"12345678")
-    log.write(b"abcdefgh")
+    log = ExecLog(tmp_path, resume=False)
+    log.write(Output(STDOUT, b"12345678"))
+    log.write(Output(STDERR, b"abcdefgh"))
     log.close()
     assert (tmp_path / "exec.log").read_bytes() == b"abcdefgh"
     assert (tmp_path / "exec.log.1").read_bytes() == b"12345678"
+
+
+def test_an_exec_log_knows_how_far_it_is(tmp_path: Path) -> None:
+    first = ExecLog(tmp_path, resume=False)
+    first.write(Output(STDOUT, b"12345"))
+    first.write(Output(STDERR, b"1"))
+    again = ExecLog(tmp_path, resume=True)  # the first was never closed: its daemon was killed
+    assert again.positions == (5, 1)
+    again.write(Output(STDERR, b"2"))
+    assert again.positions == (5, 2)
+    again.close()
+    first.close()
+    fresh = ExecLog(tmp_path, resume=False)
+    assert fresh.positions == (0, 0)
+    fresh.close()

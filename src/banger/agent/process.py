@@ -155,12 +155,13 @@ class GuestProcess:
         if self._error is not None:
             raise self._error
 
-    def resume_at(self, offsets: list[int]) -> None:
-        """After ATTACH: the streams go on from where the agent says."""
+    def resume_at(self, offsets: list[int], seen: tuple[int, int]) -> None:
+        """In a new session: the streams go on where the agent kept them from; what was seen is skipped."""
         stdin, stdout, stderr = (*offsets, 0, 0, 0)[:3]
         self._stdin_sent = self._stdin_consumed = stdin
-        for stream, offset in ((STDOUT, stdout), (STDERR, stderr)):
-            self._received[stream] = self._consumed[stream] = self._credited[stream] = offset
+        for stream, kept_from, known in ((STDOUT, stdout, seen[0]), (STDERR, stderr, seen[1])):
+            self._received[stream] = self._consumed[stream] = max(kept_from, known)
+            self._credited[stream] = kept_from
 
 
 async def start_process(
@@ -185,16 +186,12 @@ async def start_process(
     return process
 
 
-async def adopt_process(connection: AgentConnection, channel: int, pid: int) -> GuestProcess:
-    """Take over an exec of an earlier session, from its first byte that was not consumed."""
-    process = GuestProcess(connection, channel)
-    process.pid = pid
-    # Its data may come right behind the answer, so the offsets are learnt from EXECS before.
-    answer = await connection.request(Type.EXECS)
-    for known in read_execs(answer):
-        if known.channel == channel:
-            process.resume_at(known.offsets)
-    await connection.request(Type.ATTACH, [(Tag.EXEC, channel)])
+async def adopt_process(connection: AgentConnection, entry: KnownExec, seen: tuple[int, int]) -> GuestProcess:
+    """Take over an exec of an earlier session; `seen` counts the bytes of stdout and stderr known already."""
+    process = GuestProcess(connection, entry.channel)
+    process.pid = entry.pid
+    process.resume_at(entry.offsets, seen)
+    await connection.request(Type.ATTACH, [(Tag.EXEC, entry.channel)])
     return process
 
 

@@ -115,18 +115,25 @@ def _read_stdin() -> Iterator[bytes]:
 
 def _kind_in_machine(daemon: Daemon, machine: str, path: str) -> str:
     """ "directory", "file" or "" for nothing; a link counts as what it leads to."""
+    kind = _stat_type(daemon, machine, path)
+    if kind in ("", "file", "directory"):
+        return kind
+    inside = _stat_type(daemon, machine, f"{path}/.")
+    return "directory" if inside else "file"
+
+
+def _stat_type(daemon: Daemon, machine: str, path: str) -> str:
     try:
-        kind = str(daemon.record(calls.stat_file(machine, path)).get("type", ""))
+        return str(daemon.record(calls.stat_file(machine, path)).get("type", "other"))
     except Error as exc:
         if exc.code != "file_not_found":
             raise
         return ""
-    if kind in ("symlink", "link") and not path.endswith("/."):
-        return _kind_in_machine(daemon, machine, path + "/.") or "file"
-    return "directory" if kind in ("directory", "dir") else "file"
 
 
 def _copy_out(daemon: Daemon, machine: str, source: str, target: str) -> int:
+    if not _stat_type(daemon, machine, source):
+        raise Error("file_not_found", f"there is no {source} in {machine}")
     with daemon.open(calls.get_files(machine, source)) as answer:
         if target == "-":
             for piece in answer.chunks():

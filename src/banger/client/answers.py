@@ -12,12 +12,17 @@ from banger.model.command import Exec
 from banger.model.image import Image, Kernel
 from banger.model.machine import Machine
 from banger.model.operation import Operation
+from banger.model.report import FileStat, GuestPort, Health, Ping, Stats, SystemInfo
 
 T = TypeVar("T")
 
 TYPES: dict[str, Any] = {
-    "Facts": dict[str, Any],
-    "list[Facts]": list[dict[str, Any]],
+    "FileStat": FileStat,
+    "list[GuestPort]": list[GuestPort],
+    "Health": Health,
+    "Ping": Ping,
+    "Stats": Stats,
+    "SystemInfo": SystemInfo,
     "Exec": Exec,
     "list[Exec]": list[Exec],
     "Image": Image,

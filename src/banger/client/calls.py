@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from banger.model.image import Image, Kernel
     from banger.model.machine import Accel, Init, Machine
     from banger.model.operation import Operation
+    from banger.model.report import FileStat, GuestPort, Health, Ping, Stats, SystemInfo
 
     T = TypeVar("T", covariant=True)
 
@@ -69,8 +70,8 @@ class Pieces:
         self.pieces = pieces
 
 
-def system_info() -> Call[Facts]:
-    return Call("GET", "/v1/system", "Facts")
+def system_info() -> Call[SystemInfo]:
+    return Call("GET", "/v1/system", "SystemInfo")
 
 
 def shutdown() -> Call[None]:
@@ -183,20 +184,20 @@ def wait_machine(name: str) -> Call[Machine]:
     return Call("GET", _machine(name, "wait"), "Machine")
 
 
-def machine_health(name: str) -> Call[Facts]:
-    return Call("GET", _machine(name, "health"), "Facts")
+def machine_health(name: str) -> Call[Health]:
+    return Call("GET", _machine(name, "health"), "Health")
 
 
-def ping_machine(name: str, count: int = 1) -> Call[Facts]:
-    return Call("GET", _machine(name, "ping", {"count": str(count)}), "Facts")
+def ping_machine(name: str, count: int = 1) -> Call[Ping]:
+    return Call("GET", _machine(name, "ping", {"count": str(count)}), "Ping")
 
 
-def machine_stats(name: str) -> Call[Facts]:
-    return Call("GET", _machine(name, "stats"), "Facts")
+def machine_stats(name: str) -> Call[Stats]:
+    return Call("GET", _machine(name, "stats"), "Stats")
 
 
-def machine_ports(name: str) -> Call[list[Facts]]:
-    return Call("GET", _machine(name, "ports"), "list[Facts]")
+def machine_ports(name: str) -> Call[list[GuestPort]]:
+    return Call("GET", _machine(name, "ports"), "list[GuestPort]")
 
 
 def machine_logs(
@@ -234,8 +235,8 @@ def put_files(name: str, path: str, tar: Iterable[bytes]) -> Call[None]:
     return Call("PUT", _machine(name, "files", {"path": path}), "None", Pieces(tar))
 
 
-def stat_file(name: str, path: str) -> Call[Facts]:
-    return Call("GET", _machine(name, "files/stat", {"path": path}), "Facts")
+def stat_file(name: str, path: str) -> Call[FileStat]:
+    return Call("GET", _machine(name, "files/stat", {"path": path}), "FileStat")
 
 
 def exec_target(name: str) -> str:

@@ -93,8 +93,9 @@ async def _resync(parts: Parts, live: LiveMachine) -> None:
 
 
 async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:
-    process = await adopt_process(live.agent(), entry.channel, entry.pid)
-    is_main = entry.label == MAIN_LABEL
+    """The main command goes on where its log ends; of others, what nobody read is skipped to."""
+    sink = ExecLog(live.places.directory, resume=True) if entry.label == MAIN_LABEL else None
+    seen = sink.positions if sink is not None else (0, 0)
+    process = await adopt_process(live.agent(), entry, seen)
     info = Exec(id=entry.channel, argv=[entry.label], pid=entry.pid, detached=True)
-    sink = ExecLog(live.places.directory / "exec.log") if is_main else None
     return live.track(RunningExec(process, info, log_to=sink))

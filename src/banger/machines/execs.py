@@ -4,36 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import mmap
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from struct import Struct
 
 from banger.agent.process import GuestProcess, Output
 from banger.errors import Error
 from banger.model.command import Exec, Exit
+from banger.wire.constants import STDOUT
 
 log = logging.getLogger("banger.exec")
 
+_POSITIONS = Struct("<QQ")
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
 
 Viewer = Callable[[Output], Awaitable[None]]
 
 
 class ExecLog:
-    """What the main command wrote, in order. At 16 MiB the file becomes `exec.log.1` and a new one begins."""
+    """What the main command wrote, in order, and how far into each of its streams that is.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._fd = _open_append(path)
+    `exec.log` turns over at 16 MiB to `exec.log.1`. `exec.pos` holds two u64, the bytes of stdout and of stderr
+    that are in the log: a daemon that takes the command over goes on exactly there.
+    """
+
+    def __init__(self, directory: Path, *, resume: bool) -> None:
+        self._path = directory / "exec.log"
+        self._fd = _open_append(self._path)
         self._size = os.fstat(self._fd).st_size
+        self._positions = _map_positions(directory / "exec.pos", resume=resume)
 
-    def write(self, data: bytes) -> None:
+    @property
+    def positions(self) -> tuple[int, int]:
+        """Bytes logged of stdout and stderr."""
+        out, err = _POSITIONS.unpack_from(self._positions)
+        return out, err
+
+    def write(self, output: Output) -> None:
         try:
-            if self._size + len(data) > LOG_LIMIT_BYTES:
+            if self._size + len(output.data) > LOG_LIMIT_BYTES:
                 self._rotate()
-            self._size += os.write(self._fd, data)
+            self._size += os.write(self._fd, output.data)
         except OSError as exc:
             log.warning("%s: %s", self._path, exc)  # a full disk must not stop the command
+        logged = list(self.positions)
+        logged[output.stream - STDOUT] += len(output.data)
+        _POSITIONS.pack_into(self._positions, 0, *logged)
 
     def _rotate(self) -> None:
         os.close(self._fd)
@@ -43,10 +61,22 @@ class ExecLog:
 
     def close(self) -> None:
         os.close(self._fd)
+        self._positions.close()
 
 
 def _open_append(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _map_positions(path: Path, *, resume: bool) -> mmap.mmap:
+    """Shared memory: a store into it survives our death, at the price of no system call."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if resume else os.O_TRUNC)
+    fd = os.open(path, flags, 0o600)
+    try:
+        os.ftruncate(fd, _POSITIONS.size)
+        return mmap.mmap(fd, _POSITIONS.size)
+    finally:
+        os.close(fd)
 
 
 class RunningExec:
@@ -76,7 +106,7 @@ class RunningExec:
         try:
             async for output in self.process.outputs():
                 if self._log is not None:
-                    self._log.write(output.data)
+                    self._log.write(output)
                 await self._show(output)
             assert self.process.exit is not None
             self._settle(self.process.exit)

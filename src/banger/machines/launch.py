@@ -34,6 +34,9 @@ from banger.wire.constants import Tag, Type
 # A VM's own overlay begins small; this much must be free so that it can be written to at all.
 _DISK_HEADROOM_BYTES = 256 * MIB
 _CONTROL_TIMEOUT_S = 30.0
+_SETTLE_S = 1.0
+_PANIC_LINES = 80
+_SHOWN_LINES = 8
 
 
 async def launch(
@@ -46,7 +49,8 @@ async def launch(
     require_free(parts.paths.machines, _DISK_HEADROOM_BYTES, f"machine {machine.name}")
     config = await _plan(parts, machine, image, kernel, accel)
     machine.driver, machine.accel = driver.name, accel
-    machine.image_digest, machine.kernel = image.digest, kernel.name
+    machine.image_digest = machine.image_digest or image.digest  # its disk stays on what it began with
+    machine.kernel = kernel.name
     watch.lap("resolve")
     _take_places(parts, machine, config.places)
     await driver.prepare(config)
@@ -133,12 +137,13 @@ async def _boot(live: LiveMachine, mac: str, watch: Stopwatch) -> None:
     gone = asyncio.create_task(live.gone.wait())
     try:
         await asyncio.wait([boot, gone], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        if boot.done() and not (gone.done() and boot.exception()):
-            await boot
-        elif gone.done():
+        if boot.done() and boot.exception() is not None:
+            await asyncio.wait([gone], timeout=_SETTLE_S)  # a VMM's sockets close before it is gone
+        if gone.done():
             raise _boot_failure(live)
-        else:
+        if not boot.done():
             raise _boot_timeout(live, limit_s)
+        boot.result()
     finally:
         for task in (boot, gone):
             task.cancel()
@@ -192,13 +197,14 @@ def plan_identity(machine: Machine, mac: str) -> FieldList:
 
 def _boot_failure(live: LiveMachine) -> Error:
     """The VMM ended before the agent was there: say which of the two gave up."""
-    console = read_console_tail(live.places.console_log)
-    details: dict[str, object] = {"console": console}
+    console = read_console_tail(live.places.console_log, lines=_PANIC_LINES)
     panic = next((line for line in console if "Kernel panic" in line), "")
+    shown = console[max(0, console.index(panic) - 1) :][:_SHOWN_LINES] if panic else console[-_SHOWN_LINES:]
+    details: dict[str, object] = {"console": shown}
     if panic:
         return Error(
             "kernel_panic",
-            f"the kernel of {live.machine.name} panicked: {panic.partition('Kernel panic')[2].lstrip(' -')}",
+            f"the kernel of {live.machine.name} panicked: {panic.partition('not syncing: ')[2] or panic}",
             "look at the console lines below; try another --kernel or more --memory",
             details,
         )

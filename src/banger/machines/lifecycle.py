@@ -103,7 +103,12 @@ def watch_main(parts: Parts, live: LiveMachine, main: RunningExec) -> None:
 
 def watch_vmm(parts: Parts, live: LiveMachine) -> None:
     """When the VMM ends, whyever, the machine is settled."""
-    live.watch_task.add_done_callback(lambda _: _spawn(_after_exit(parts, live)))
+
+    def on_end(watching: asyncio.Task[None]) -> None:
+        if not watching.cancelled():  # that is a daemon which lets go of its machines
+            _spawn(_after_exit(parts, live))
+
+    live.watch_task.add_done_callback(on_end)
 
 
 async def wait_for_init(live: LiveMachine) -> None:

@@ -46,6 +46,12 @@ class LiveMachine:
         self.close_connection()
         await self.vm.close()
 
+    async def detach(self) -> None:
+        """Let go of it: the daemon ends, the machine goes on."""
+        self.watch_task.cancel()
+        self.close_connection()
+        await self.vm.close()
+
     def on_agent_lost(self, error: Error) -> None:
         self.lost = error
         self.connection = None
@@ -68,7 +74,7 @@ class LiveMachine:
     async def start_main(self, command: Command, viewer: Viewer | None) -> RunningExec:
         """Start the machine's own command; its output also goes to `exec.log`."""
         process = await start_process(self.agent(), command, label=MAIN_LABEL)
-        log = ExecLog(self.places.directory / "exec.log")
+        log = ExecLog(self.places.directory, resume=False)
         self.main = self.track(
             RunningExec(process, _info(process.channel, process.pid, command), viewer=viewer, log_to=log)
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from banger.errors import Error
 from banger.host.paths import Paths
+from banger.images.catalog import canonical_name
 from banger.images.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
 from banger.machines.live import LiveMachine
@@ -34,7 +35,14 @@ class Parts:
     shutdown: asyncio.Event = field(default_factory=asyncio.Event)
 
     def machines_with_image(self, name: str) -> list[str]:
-        return [m.name for m in self.registry.all() if m.spec.image == name]
+        """Those whose disk lies over this image's, or will."""
+        image = self.store.images.get(name)
+        digest = image.digest if image is not None else ""
+        return [
+            m.name
+            for m in self.registry.all()
+            if (m.image_digest == digest if m.image_digest else canonical_name(m.spec.image) == name)
+        ]
 
     def machines_with_kernel(self, name: str) -> list[str]:
         return [m.name for m in self.registry.all() if name in (m.kernel, m.spec.kernel)]

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import uvicorn
 
 from banger import __version__
@@ -60,12 +61,14 @@ def main() -> None:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     paths = Paths.system() if arguments.system else Paths.user()
     mode = "system" if arguments.system else "user"
     try:
         asyncio.run(serve(paths, mode))
     except Error as exc:
         print(f"bangerd: {exc.message}\nhint: {exc.hint}", file=sys.stderr)
+        _tell_starter(b"error " + msgspec.json.encode(exc.as_dict()))
         raise SystemExit(exc.exit_code) from exc
 
 
@@ -111,15 +114,25 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
         ws_ping_interval=None,
         timeout_graceful_shutdown=2,
     )
+    await _sweep(parts)
     adopting = asyncio.create_task(adopt_all(parts), name="adopt")
-    _tell_ready()
+    _tell_starter(b"ready\n")
+    _tell_systemd()
     log.info("serving on %s", parts.paths.socket)
     try:
         await ApiServer(config, parts.shutdown).serve(sockets=[listener])
     finally:
         adopting.cancel()
         await asyncio.wait([adopting])
+        await asyncio.gather(*(live.detach() for live in parts.live.values()))
     log.info("stopped; %d machines go on", len(parts.live))
+
+
+async def _sweep(parts: Parts) -> None:
+    """Remove the halves that a killed daemon left, before anybody can begin a new build."""
+    swept = await parts.images.sweep() + parts.kernels.sweep()
+    if swept:
+        log.info("removed %d unfinished builds", swept)
 
 
 def _open_parts(paths: Paths, mode: str) -> Parts:
@@ -155,13 +168,14 @@ def _only_one(paths: Paths) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _listening(paths: Paths) -> Iterator[socket.socket]:
-    """The API socket, mode 0600 (by the umask). We hold the lock, so an old one is nobody's."""
+    """The API socket, mode 0600 in a directory of 0700. We hold the lock, so an old one is nobody's."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     path = str(paths.socket)
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         listener.bind(path)
+        os.chmod(path, 0o600)
         listener.listen(512)
         listener.setblocking(False)
         yield listener
@@ -182,13 +196,16 @@ def _pid_file(path: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _tell_ready() -> None:
-    """Who started us may wait on a pipe (BANGER_READY_FD) or be systemd (NOTIFY_SOCKET)."""
+def _tell_starter(word: bytes) -> None:
+    """Who started us may wait on a pipe (BANGER_READY_FD) for `ready`, or for the error."""
     fd = os.environ.pop("BANGER_READY_FD", "")
     if fd.isdigit():
         with contextlib.suppress(OSError):
-            os.write(int(fd), b"ready\n")
+            os.write(int(fd), word)
             os.close(int(fd))
+
+
+def _tell_systemd() -> None:
     address = os.environ.pop("NOTIFY_SOCKET", "")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:

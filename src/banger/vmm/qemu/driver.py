@@ -76,11 +76,12 @@ class QemuDriver:
         return self._info
 
     async def prepare(self, config: VmConfig) -> None:
-        """Measure the TSC once, and write the overlay."""
+        """Measure the TSC once, and write the overlay of a machine that has none yet."""
         if self._tsc_khz is None:
             self._tsc_khz = await measure_tsc_khz(self._agent_binary)
-        image_bytes = config.image_disk.stat().st_size
-        write_overlay(config.places.overlay, config.image_disk, max(config.disk_bytes, image_bytes))
+        if not config.places.overlay.exists():  # a machine keeps its disk from start to start
+            image_bytes = config.image_disk.stat().st_size
+            write_overlay(config.places.overlay, config.image_disk, max(config.disk_bytes, image_bytes))
 
     def start(self, config: VmConfig) -> Vm:
         binary = find_tool(_binary())

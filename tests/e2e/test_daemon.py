@@ -1,0 +1,112 @@
+"""The daemon comes and goes; machines stay."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.support.home import IMAGE, Home, alive, wait_until
+
+pytestmark = pytest.mark.e2e
+
+
+def test_ten_clients_at_once_start_one_daemon(own_home: Home) -> None:
+    running = [own_home.popen("system", "info", "--json", stdout=subprocess.PIPE) for _ in range(10)]
+    pids = {
+        process.communicate(timeout=60)[0].split(b'"daemon_pid":')[1].split(b",")[0] for process in running
+    }
+    assert len(pids) == 1
+    assert [process.returncode for process in running] == [0] * 10
+
+
+def test_a_killed_daemon_loses_no_machine_and_no_output(own_home: Home) -> None:
+    script = "i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); sleep 0.02; done; exit 7"
+    own_home.text("run", "-d", "--name", "busy", IMAGE, "--", "sh", "-c", script)
+    own_home.text("run", "-d", "--name", "calm", IMAGE)
+    own_home.text("exec", "calm", "--", "touch", "/tmp/here")
+    processes = own_home.machine_processes()
+    pid = own_home.daemon_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not alive(pid), 5, "the daemon is dead")
+    assert own_home.machine_processes() == processes
+    states = {m["name"]: m["state"] for m in own_home.json("vm", "list")}
+    assert states["calm"] == "running"
+    assert own_home.daemon_pid() != pid
+    assert own_home.machine_processes() == processes
+    assert own_home.text("exec", "calm", "--", "ls", "/tmp/here") == "/tmp/here\n"
+    assert own_home.text("vm", "wait", "busy").strip() == "7"
+    assert own_home.text("logs", "--exec", "busy").splitlines() == [f"line {i}" for i in range(400)]
+
+
+def test_a_polite_end_of_the_daemon_leaves_machines_alone(own_home: Home) -> None:
+    own_home.text("run", "-d", "--name", "calm", IMAGE)
+    own_home.text("vm", "pause", "calm")
+    own_home.text("system", "restart")
+    assert own_home.json("vm", "show", "calm")["state"] == "paused"
+    own_home.text("vm", "resume", "calm")
+    wait_until(lambda: own_home.run("exec", "calm", "--", "true").returncode == 0, 20, "it answers again")
+
+
+def test_a_machine_that_died_while_no_daemon_ran_is_stopped(own_home: Home) -> None:
+    own_home.text("run", "-d", "--name", "calm", IMAGE)
+    vmm = own_home.json("vm", "show", "calm")["pid"]
+    pid = own_home.daemon_pid()
+    os.kill(pid, signal.SIGKILL)
+    os.kill(vmm, signal.SIGKILL)
+    wait_until(lambda: not alive(pid) and not alive(vmm), 5, "both are dead")
+    wait_until(lambda: own_home.json("vm", "show", "calm")["state"] == "stopped", 10, "it is seen")
+    assert "no daemon ran" in own_home.json("vm", "show", "calm")["reason"]
+
+
+def test_a_daemon_killed_while_a_machine_boots_leaves_no_process(own_home: Home) -> None:
+    for delay_s in (0.0, 0.1, 0.3, 0.8):
+        run = own_home.popen(
+            "run", "--rm", IMAGE, "--", "true", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        pid = own_home.daemon_pid()
+        time.sleep(delay_s)
+        os.kill(pid, signal.SIGKILL)
+        assert run.wait(30) != 0
+        wait_until(lambda: own_home.json("vm", "list") == [], 20, "the half-started machine is removed")
+        assert own_home.machine_processes() == []
+        assert own_home.leftovers() == []
+
+
+def test_an_interrupted_run_leaves_nothing(own_home: Home) -> None:
+    own_home.text("system", "info")
+    for signo, delay_s in ((signal.SIGINT, 0.5), (signal.SIGKILL, 0.5), (signal.SIGKILL, 4.0)):
+        run = own_home.popen(
+            "run", "--rm", IMAGE, "--", "sleep", "600", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(delay_s)
+        run.send_signal(signo)
+        run.wait(30)
+        wait_until(lambda: own_home.json("vm", "list") == [], 30, "the machine is removed")
+        assert own_home.leftovers() == []
+
+
+def test_an_idle_daemon_sleeps_and_is_small(own_home: Home) -> None:
+    own_home.text("vm", "list")
+    pid = own_home.daemon_pid()
+    time.sleep(1)
+    before = switches(pid)
+    time.sleep(3)
+    assert switches(pid) - before <= 2
+    assert resident_bytes(pid) < 60 << 20
+
+
+def switches(pid: int) -> int:
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status") as file:
+            total += sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
+    return total
+
+
+def resident_bytes(pid: int) -> int:
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmRSS"))
