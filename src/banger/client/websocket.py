@@ -38,12 +38,12 @@ class WebSocket:
         connection.setblocking(False)
         self._connection = connection
         self._reader = FrameReader()
-        self._early = self._reader.feed(rest) if rest else []
         self._outgoing: deque[memoryview] = deque()
         self._said_goodbye = False
         self.queued_bytes = 0
         self.closed = False
         self.headers: dict[str, str] = {}
+        self._early = self._parse(rest) if rest else []
 
     def __enter__(self) -> WebSocket:
         return self
