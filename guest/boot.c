@@ -5,13 +5,16 @@
 #include <sys/random.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "agent.h"
 #include "cmdline.h"
 #include "console.h"
 #include "fd.h"
+#include "identity.h"
 #include "modules.h"
 #include "mounts.h"
+#include "net.h"
 #include "phases.h"
 #include "port.h"
 #include "root.h"
@@ -60,6 +63,7 @@ void boot(void)
 	mounts_early();
 	quiet_stdio();
 	reboot(RB_DISABLE_CAD);
+	umask(0); /* files get the modes that are asked for; programs get a mask of their own */
 	setrlimit(RLIMIT_NOFILE, &files);
 	uevent_open();
 	modules_load();
@@ -67,7 +71,10 @@ void boot(void)
 	make_boot_id();
 	if (root_mount(&agent.boot_error) < 0 || root_switch(&agent.boot_error) < 0)
 		console("fatal: %s", agent.boot_error.message);
+	else
+		identity_warm_up();
 	phase_mark("root");
+	net_prepare();
 	if (open_port(&err) < 0) {
 		console("fatal: %s", err.message);
 		shutdown_power_off();

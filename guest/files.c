@@ -86,26 +86,33 @@ int write_all(int fd, const void *bytes, size_t length)
 	return 0;
 }
 
+/* In place where a plain file is, which saves the journal most of its work. */
+static int file_overwrite(const char *path, const char *text, size_t length)
+{
+	AUTO_FD fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat stat;
+
+	if (fd < 0 || fstat(fd, &stat) < 0)
+		return -1;
+	if (!S_ISREG(stat.st_mode) || stat.st_nlink != 1) {
+		errno = ELOOP;
+		return -1;
+	}
+	if (write_all(fd, text, length) < 0)
+		return -1;
+	return stat.st_size > (off_t)length ? ftruncate(fd, (off_t)length) : 0;
+}
+
 int file_replace(const char *path, const char *text, size_t length, mode_t mode)
 {
 	AUTO_FD fd = -1;
-	char temporary[256];
 
-	if (snprintf(temporary, sizeof temporary, "%s.banger", path) >= (int)sizeof temporary) {
-		errno = ENAMETOOLONG;
+	if (file_overwrite(path, text, length) == 0)
+		return 0;
+	if (errno != ENOENT && unlink(path) < 0)
 		return -1;
-	}
-	unlink(temporary);
-	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-	if (fd < 0)
-		return -1;
-	if (write_all(fd, text, length) < 0 || fchmod(fd, mode) < 0 || rename(temporary, path) < 0) {
-		int saved = errno;
-		unlink(temporary);
-		errno = saved;
-		return -1;
-	}
-	return 0;
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	return fd < 0 ? -1 : write_all(fd, text, length);
 }
 
 int make_directories(const char *path)

@@ -11,7 +11,8 @@ ssize_t file_read(const char *path, char *text, size_t size);
 ssize_t file_read_line(const char *path, char *text, size_t size);
 /* Reads a whole regular file of at most `most` bytes into fresh memory. NULL with errno. */
 char *file_load(const char *path, size_t most, size_t *length);
-/* Puts a new file in the place of whatever is at the path, all or nothing. -1 with errno. */
+/* Puts the text into the file at the path, or a new file into the place of what is no plain file
+ * there, a link for instance. -1 with errno. */
 int file_replace(const char *path, const char *text, size_t length, mode_t mode);
 int write_all(int fd, const void *bytes, size_t length);
 /* Makes the directory and what is missing above it. -1 with errno. */

@@ -84,7 +84,12 @@ int identity_set_kernel(const struct fields *fields, struct err *err)
 
 static void write_etc(const char *path, const char *text, size_t length, mode_t mode)
 {
-	if (file_replace(path, text, length, mode) < 0)
+	int result = file_replace(path, text, length, mode);
+
+	/* An image may be without /etc. */
+	if (result < 0 && errno == ENOENT && mkdir("/etc", 0755) == 0)
+		result = file_replace(path, text, length, mode);
+	if (result < 0)
 		console("cannot write %s: %s", path, strerror(errno));
 }
 
@@ -170,11 +175,20 @@ out:
 	free(old);
 }
 
+void identity_warm_up(void)
+{
+	static const char *const paths[] = { "/etc/machine-id", "/etc/resolv.conf", "/etc/hosts",
+					     "/etc/hostname" };
+	char text[512];
+
+	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+		file_read(paths[i], text, sizeof text);
+}
+
 void identity_write_files(const struct fields *fields)
 {
 	char hostname[HOSTNAME_SIZE + 1];
 
-	mkdir("/etc", 0755);
 	write_machine_id(fields);
 	write_resolv_conf(fields);
 	if (!fields_text(fields, TAG_HOSTNAME, hostname, HOSTNAME_SIZE) || !hostname[0])

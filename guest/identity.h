@@ -8,6 +8,9 @@
 
 /* Clock, random numbers and host name: in the kernel only. */
 int identity_set_kernel(const struct fields *fields, struct err *err);
+/* Reads what will be written. A frozen VM has it in memory then, and none of its clones has to wait
+ * for the disk. */
+void identity_warm_up(void);
 /* The files below /etc of the root. What cannot be written is told on the console: a read-only or
  * odd image still runs. */
 void identity_write_files(const struct fields *fields);

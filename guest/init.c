@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "agent.h"
@@ -74,6 +75,7 @@ static _Noreturn void become_init(int report)
 	int number, fd = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
 
 	child_reset_signals();
+	umask(022);
 	for (int i = 0; fd >= 0 && i < 3; i++)
 		dup2(fd, i);
 	execve(arguments[0], arguments, environment);

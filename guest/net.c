@@ -12,6 +12,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
+#include "console.h"
 #include "fd.h"
 
 enum { LOOPBACK_INDEX = 1, MAC_BYTES = 6, OLD_MAX = 64 };
@@ -358,17 +359,26 @@ static int configure_link(int fd, const struct link *link, const struct fields *
 	return apply_addresses(fd, link, fields, TAG_GATEWAY, err);
 }
 
+static struct link known_link; /* as found at boot, before anything was changed */
+
+void net_prepare(void)
+{
+	AUTO_FD fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	if (fd < 0 || set_up(fd, LOOPBACK_INDEX, true) < 0 || find_link(fd, &known_link) < 0)
+		console("rtnetlink: %s", strerror(errno));
+}
+
 int net_configure(const struct fields *fields, struct err *err)
 {
 	AUTO_FD fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	struct link link;
+	struct link link = known_link;
 	struct span wanted;
 
 	if (fd < 0)
 		return err_set(err, ERR_IO, errno, "rtnetlink");
-	if (set_up(fd, LOOPBACK_INDEX, true) < 0)
-		return err_set(err, ERR_IO, errno, "cannot bring lo up");
-	if (find_link(fd, &link) < 0)
+	known_link.index = 0;
+	if (!link.index && find_link(fd, &link) < 0)
 		return err_set(err, ERR_IO, errno, "cannot list links");
 	if (link.index)
 		return configure_link(fd, &link, fields, err);

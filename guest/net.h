@@ -6,7 +6,9 @@
 #include "err.h"
 #include "fields.h"
 
-/* Brings lo up, and the first ethernet interface with MAC, MTU, addresses and routes of the
+/* What needs no identity: brings lo up and looks for the first ethernet interface. */
+void net_prepare(void);
+/* Brings that interface up with MAC, MTU, addresses and routes of the
  * request. May be called again with another identity. */
 int net_configure(const struct fields *fields, struct err *err);
 
