@@ -8,6 +8,7 @@ import logging
 import secrets
 import signal
 
+from banger.agent.process import Output
 from banger.errors import Error
 from banger.host.proc import send_signal, wait_gone
 from banger.machines import teardown
@@ -22,12 +23,14 @@ from banger.model.image import ImageConfig
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
 from banger.model.operation import Report
-from banger.wire.constants import Tag, Type
+from banger.wire.constants import STDOUT, Tag, Type
 
 log = logging.getLogger("banger.machines")
 
 _TERM_S = 5.0
 _AGENT_MARGIN_S = 3.0
+_INIT_POLL_S = 0.2
+_SYSTEMD_NOT_THERE_YET = ("", "offline", "unknown", "initializing", "starting")
 
 
 def create(parts: Parts, spec: MachineSpec) -> Machine:
@@ -112,17 +115,31 @@ def watch_vmm(parts: Parts, live: LiveMachine) -> None:
 
 
 async def wait_for_init(live: LiveMachine) -> None:
-    """With systemd: until it says running or degraded, within the boot limit; others need no waiting."""
-    command = Command(argv=["systemctl", "is-system-running", "--wait"])
+    """With systemd: until it says that it is up (or degraded), within the boot limit. Others need no waiting."""
     try:
-        waiting = await live.start_exec(command, None)
         async with asyncio.timeout(live.machine.spec.boot_timeout_s):
-            await waiting.done
+            while await _ask_systemd(live) in _SYSTEMD_NOT_THERE_YET:  # noqa: ASYNC110 (a guest has no event)
+                await asyncio.sleep(_INIT_POLL_S)
     except Error as exc:
         if exc.code not in ("command_not_found", "command_not_executable"):
             raise
     except TimeoutError:
         log.warning("machine=%s its init is not ready yet; going on", live.machine.name)
+
+
+async def _ask_systemd(live: LiveMachine) -> str:
+    """What `systemctl is-system-running` says; it waits by itself once systemd answers at all."""
+    said = bytearray()
+
+    async def listen(output: Output) -> None:
+        if output.stream == STDOUT:
+            said.extend(output.data[:100])
+
+    command = Command(argv=["systemctl", "is-system-running", "--wait"])
+    asking = await live.start_exec(command, listen)
+    await asking.done
+    lines = said.decode("utf-8", "replace").splitlines()
+    return lines[0] if lines else ""
 
 
 def plan_command(asked: Command | None, config: ImageConfig) -> Command | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -33,7 +33,7 @@ class ErrorBody(Struct, kw_only=True):
     code: str
     message: str
     hint: str = ""
-    details: dict[str, object] = {}
+    details: dict[str, Any] = {}
 
 
 class Operation(Struct, kw_only=True):

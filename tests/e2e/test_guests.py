@@ -1,0 +1,66 @@
+"""Guests of every kind: the image's own init, and images with nothing in them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from banger.agent.binary import agent_binary
+from banger.host import cpu
+from tests.support.home import IMAGE, Home
+
+pytestmark = pytest.mark.e2e
+
+
+def test_systemd_of_the_image_is_pid_1_and_runs(home: Home, name: str) -> None:
+    words = ("run", "-d", "--init", "image", "--name", name, "--memory", "768MiB", IMAGE)
+    home.text(*words, "--", "sleep", "600")
+    script = "cat /proc/1/comm; systemctl is-system-running; systemctl --failed --no-legend; hostname"
+    comm, state, *failed, hostname = home.text("exec", name, "--", "sh", "-c", script).splitlines()
+    assert (comm, state, failed, hostname) == ("systemd", "running", [], name)
+    health = home.json("vm", "health", name)
+    assert health["init"]["ok"] and "systemd" in health["init"]["message"]
+    home.text("stop", name)
+    shown = home.json("vm", "show", name)
+    assert (shown["state"], shown["reason"]) == ("stopped", "stopped as asked")
+    assert "Power down" in home.text("logs", name) or "reboot: Power" in home.text("logs", name)
+    home.text("rm", name)
+
+
+def test_an_image_with_one_static_binary_and_nothing_else(home: Home, tmp_path: Path) -> None:
+    """No shell, no libc, no directories: a static program that prints its version."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    shutil.copy(agent_binary(cpu.architecture()), tree / "program")
+    home.text("image", "pull", f"rootfs:single={tree}")
+    done = home.run("run", "--rm", "single", "--", "/program", "--version", check=True)
+    assert done.stdout.strip()
+    missing = home.run("run", "--rm", "single", "--", "/bin/sh")
+    assert missing.returncode == 127
+    home.text("image", "delete", "single")
+    assert "single" not in home.text("image", "list")
+
+
+def test_an_image_in_use_is_not_deleted(home: Home, dev: str) -> None:
+    done = home.run("image", "delete", IMAGE)
+    assert done.returncode == 125
+    assert dev in done.stderr.decode()
+    assert home.run("exec", dev, "--", "true").returncode == 0
+
+
+def test_a_guest_has_its_modules_and_can_load_more(home: Home, dev: str) -> None:
+    script = (
+        "modprobe overlay && grep -w overlay /proc/filesystems && test -d /lib/modules/$(uname -r)/kernel"
+    )
+    assert "overlay" in home.text("exec", dev, "--", "sh", "-c", script)
+
+
+def test_a_guest_reaches_the_package_archive_by_the_hosts_network(home: Home, dev: str) -> None:
+    """The default route, the resolver and the source list that came with the image are there."""
+    script = "ip route | grep default; cat /etc/resolv.conf; grep -h Suites: /etc/apt/sources.list.d/*"
+    text = home.text("exec", dev, "--", "sh", "-c", script)
+    assert "via 10.0.2.2" in text
+    assert "nameserver 10.0.2.3" in text
+    assert "bookworm-security" in text

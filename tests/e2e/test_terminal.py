@@ -1,0 +1,128 @@
+"""A person at a terminal: a shell with a pty, window sizes, keys, detaching."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import termios
+import time
+
+import pytest
+
+from tests.support.home import IMAGE, Home
+
+pytestmark = pytest.mark.e2e
+
+DETACH = b"\x1d"
+
+
+class Terminal:
+    """`banger` on a pty of ours, typed to and read from."""
+
+    def __init__(self, home: Home, *words: str, rows: int = 40, cols: int = 120) -> None:
+        self.master, slave = pty.openpty()
+        self.resize(rows, cols)
+        self.process = home.popen(*words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        self.slave = slave
+        self.seen = b""
+
+    def resize(self, rows: int, cols: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.master, keys)
+
+    def expect(self, pattern: bytes, limit_s: float = 40) -> re.Match[bytes]:
+        """Read until the pattern is there; what is before it is dropped."""
+        end = time.monotonic() + limit_s
+        os.set_blocking(self.master, False)
+        while True:
+            found = re.search(pattern, self.seen)
+            if found:
+                self.seen = self.seen[found.end() :]
+                return found
+            assert time.monotonic() < end, f"{pattern!r} is not in {self.seen[-2000:]!r}"
+            try:
+                self.seen += os.read(self.master, 65536)
+            except BlockingIOError:
+                time.sleep(0.02)
+
+    def close(self) -> int:
+        code = self.process.wait(60)
+        os.close(self.slave)
+        os.close(self.master)
+        return code
+
+
+def test_a_run_without_a_command_is_a_shell(home: Home, name: str) -> None:
+    terminal = Terminal(home, "vm", "run", "--rm", "--name", name, IMAGE)
+    terminal.expect(rb"[#$] ")
+    terminal.type(b"tty; stty size; echo $((40+2))\n")
+    terminal.expect(rb"/dev/pts/\d+\r\n40 120\r\n42\r\n")
+    terminal.resize(25, 90)
+    terminal.process.send_signal(signal.SIGWINCH)
+    time.sleep(0.5)
+    terminal.type(b"stty size\n")
+    terminal.expect(rb"25 90\r\n")
+    terminal.type(b"sleep 500\n")
+    time.sleep(0.5)
+    terminal.type(b"\x03")
+    terminal.expect(rb"[#$] ")
+    terminal.type(b"sleep 501\n")
+    time.sleep(0.5)
+    terminal.type(b"\x1a")
+    terminal.expect(rb"Stopped")
+    terminal.type(b"kill %1; exit 3\n")
+    assert terminal.close() == 3
+    assert name not in home.text("vm", "list")
+
+
+def test_ctrl_bracket_detaches_and_everything_goes_on(home: Home, name: str) -> None:
+    terminal = Terminal(home, "vm", "run", "--rm", "--name", name, IMAGE)
+    terminal.expect(rb"[#$] ")
+    terminal.type(b"echo $((1000+234)); sleep 2; echo kept > /root/file\n")
+    terminal.expect(rb"1234")
+    terminal.type(DETACH)
+    assert terminal.close() == 0
+    assert home.json("vm", "show", name)["state"] == "running"
+    time.sleep(3)
+    assert home.text("exec", name, "--", "cat", "/root/file") == "kept\n"
+    again = Terminal(home, "vm", "attach", name)
+    again.type(b"\n")
+    again.expect(rb"[#$] ")
+    again.type(b"exit 4\n")
+    assert again.close() == 4
+
+
+def test_the_terminal_is_as_it_was_afterwards(home: Home, dev: str) -> None:
+    for command, code in ((["true"], 0), (["no-such-program"], 127), (["sh", "-c", "kill -9 $$"], 137)):
+        terminal = Terminal(home, "exec", "-it", dev, "--", "true")
+        before = termios.tcgetattr(terminal.slave)
+        terminal.process.wait(60)
+        terminal.close()
+        terminal = Terminal(home, "exec", "-it", dev, "--", *command)
+        terminal.process.wait(60)
+        assert termios.tcgetattr(terminal.slave) == before
+        assert terminal.close() == code
+
+
+def test_a_hung_up_terminal_ends_the_shell(home: Home, dev: str) -> None:
+    terminal = Terminal(home, "exec", "-it", dev, "--", "bash", "--norc")
+    terminal.expect(rb"[#$] ")
+    terminal.type(b"exec -a hung-up-shell bash --norc\n")
+    terminal.expect(rb"[#$] ")
+    terminal.process.send_signal(signal.SIGKILL)
+    terminal.close()
+    end = time.monotonic() + 20
+    while home.run("exec", dev, "--", "pgrep", "-f", "hung-up-shell").returncode == 0:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_a_tty_without_a_terminal_of_ours_works_too(home: Home, dev: str) -> None:
+    done = home.run("exec", "-t", dev, "--", "tty", check=True)
+    assert done.stdout.startswith(b"/dev/pts/")
