@@ -35,6 +35,8 @@ static int configure_all(const struct fields *fields, struct err *err)
 		return -1;
 	if (first)
 		phase_mark("configure");
+	else
+		root_thaw(err); /* a clone of a frozen root: writing to it would never end */
 	if (identity_set_kernel(fields, err) < 0 || net_configure(fields, err) < 0)
 		return -1;
 	if (first)

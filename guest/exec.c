@@ -287,6 +287,14 @@ static int exec_check(const struct request *request, struct err *err)
 	return 0;
 }
 
+static bool exec_watch(struct exec *exec)
+{
+	for (int i = 0; i < 2; i++)
+		if (exec->outputs[i].watch.fd >= 0 && !watch_set(&exec->outputs[i].watch, EPOLLIN))
+			return false;
+	return watch_set(&exec->start, EPOLLIN);
+}
+
 static int exec_spawn(const struct request *request, struct plumbing *plumbing, struct err *err)
 {
 	struct exec *exec;
@@ -306,10 +314,12 @@ static int exec_spawn(const struct request *request, struct plumbing *plumbing, 
 		exec_free(exec);
 		return -1;
 	}
-	watch_set(&exec->start, EPOLLIN);
-	for (int i = 0; i < 2; i++)
-		if (exec->outputs[i].watch.fd >= 0)
-			watch_set(&exec->outputs[i].watch, EPOLLIN);
+	if (!exec_watch(exec)) {
+		err_set(err, ERR_IO, errno, "event loop");
+		kill(exec->pid, SIGKILL);
+		exec_free(exec);
+		return -1;
+	}
 	if (timeout_ms > 0)
 		timer_arm(&exec->timeout, (uint64_t)timeout_ms);
 	return 0;

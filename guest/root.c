@@ -164,3 +164,23 @@ int root_grow(struct err *err)
 		return err_set(err, ERR_IO, errno, "cannot grow the root file system");
 	return 0;
 }
+
+static int freeze_or_thaw(unsigned long operation, int done_already, struct err *err)
+{
+	AUTO_FD root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (root < 0 || (ioctl(root, (int)operation, 0) < 0 && errno != done_already))
+		return err_set(err, ERR_IO, errno, "cannot freeze or thaw the root");
+	return 0;
+}
+
+int root_freeze(struct err *err)
+{
+	sync();
+	return freeze_or_thaw(FIFREEZE, EBUSY, err);
+}
+
+int root_thaw(struct err *err)
+{
+	return freeze_or_thaw(FITHAW, EINVAL, err);
+}

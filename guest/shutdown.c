@@ -16,6 +16,7 @@
 #include "fd.h"
 #include "loop.h"
 #include "out.h"
+#include "root.h"
 #include "session.h"
 
 enum {
@@ -93,11 +94,13 @@ static void flush(void)
 void shutdown_begin(enum shutdown_mode mode_, uint64_t grace_ms)
 {
 	siginfo_t info;
+	struct err err;
 
 	if (stage != STAGE_NONE && mode_ != SHUTDOWN_NOW)
 		return;
 	mode = mode_;
 	agent.state = STATE_STOPPING;
+	root_thaw(&err); /* who waits for a frozen root can neither end nor be killed */
 	out_event("shutdown", 0, mode == SHUTDOWN_REBOOT ? "reboot" : "power off");
 	if (mode == SHUTDOWN_NOW) {
 		flush();

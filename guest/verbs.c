@@ -1,17 +1,11 @@
 #include "verbs.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <string.h>
-#include <sys/ioctl.h>
-
-#include <linux/fs.h>
 
 #include "agent.h"
 #include "configure.h"
 #include "exec.h"
-#include "fd.h"
 #include "files.h"
 #include "jobs.h"
 #include "loop.h"
@@ -178,35 +172,14 @@ static void grow(const struct request *request)
 	job_run(request, root_grow, stats_put_blocks);
 }
 
-static int freeze_root(unsigned long operation, struct err *err)
-{
-	AUTO_FD root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	/* Already in the state that was asked for is success: EBUSY frozen, EINVAL thawed. */
-	if (root < 0 || (ioctl(root, (int)operation, 0) < 0 && errno != EBUSY && errno != EINVAL))
-		return err_set(err, ERR_IO, errno, "cannot freeze or thaw the root");
-	return 0;
-}
-
-static int freeze_work(struct err *err)
-{
-	sync();
-	return freeze_root(FIFREEZE, err);
-}
-
-static int thaw_work(struct err *err)
-{
-	return freeze_root(FITHAW, err);
-}
-
 static void freeze(const struct request *request)
 {
-	job_run(request, freeze_work, NULL);
+	job_run(request, root_freeze, NULL);
 }
 
 static void thaw(const struct request *request)
 {
-	job_run(request, thaw_work, NULL);
+	job_run(request, root_thaw, NULL);
 }
 
 struct verb {
