@@ -80,7 +80,6 @@ def test_a_private_directory_is_made_or_mended(tmp_path: Path) -> None:
     assert made.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.xfail(reason="places makes parents with the umask's mode")
 def test_parents_that_are_made_are_private_too(tmp_path: Path) -> None:
     places.ensure_private_directory(str(tmp_path / "of-us" / "banger"))
     assert (tmp_path / "of-us").stat().st_mode & 0o777 == 0o700

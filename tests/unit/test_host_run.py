@@ -89,7 +89,6 @@ def test_a_program_that_takes_too_long_is_killed_with_its_children(tmp_path: Pat
     assert is_gone(int((tmp_path / "pid").read_text()))
 
 
-@pytest.mark.xfail(run=False, reason="host.run kills only while the program itself lives")
 def test_a_child_that_holds_the_output_after_its_parent_is_killed_too(tmp_path: Path) -> None:
     script = f"sleep 60 & echo $! > {tmp_path}/pid"
     assert failure(run(["sh", "-c", script], timeout_s=0.5)).code == "timeout"

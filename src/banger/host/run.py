@@ -8,6 +8,7 @@ processes, which outlive us, start in `host.spawn`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shlex
@@ -17,9 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from banger.errors import Error
+from banger.host.proc import find_marked, send_signal
 
 log = logging.getLogger("banger.run")
 
+_MARKER = "BANGER_RUN"
 _KEEP_OUTPUT = 256 * 1024
 # The package that has a tool, for the hint when it is missing.
 _PACKAGE_OF = {
@@ -90,11 +93,12 @@ async def run(
     """
     tool = find_tool(argv[0]) if "/" not in argv[0] else argv[0]
     log.debug("run: %s", shlex.join([tool, *argv[1:]]))
+    token = os.urandom(8).hex()
     process = await asyncio.create_subprocess_exec(
         tool,
         *argv[1:],
         cwd=cwd,
-        env=clean_environment(env),
+        env=clean_environment({**(env or {}), _MARKER: token}),
         stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -111,12 +115,13 @@ async def run(
                 if stdin is not None:
                     group.create_task(_feed(process, stdin))
             code = await process.wait()
-    except TimeoutError as exc:
-        raise Error(
-            "timeout", f"{argv[0]} did not finish within {timeout_s:g} s", "see the daemon's log"
-        ) from exc
-    finally:
-        await _end(process)
+    except BaseException as exc:
+        await _end(process, token)
+        if isinstance(exc, TimeoutError):
+            raise Error(
+                "timeout", f"{argv[0]} did not finish within {timeout_s:g} s", "see the daemon's log"
+            ) from exc
+        raise
     if check and code != 0:
         raise Error(
             "tool_failed",
@@ -153,14 +158,14 @@ async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
         process.stdin.close()
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """A program never outlives the call that started it."""
+async def _end(process: asyncio.subprocess.Process, token: str) -> None:
+    """A program never outlives the call that started it, nor do its children, wherever they went."""
     if process.returncode is None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        await asyncio.shield(process.wait())
+    for child in find_marked(_MARKER, token):
+        send_signal(child, signal.SIGKILL)
+    await asyncio.shield(process.wait())
 
 
 def _describe(code: int) -> str:
