@@ -14,6 +14,7 @@
 
 #include "console.h"
 #include "fd.h"
+#include "netlink.h"
 
 enum { LOOPBACK_INDEX = 1, MAC_BYTES = 6, OLD_MAX = 64 };
 
@@ -27,93 +28,6 @@ struct link {
 	unsigned flags;
 	uint8_t mac[MAC_BYTES];
 };
-
-/* One request: header, body and attributes, one after the other. */
-struct message {
-	size_t length;
-	uint8_t bytes[512] __attribute__((aligned(NLMSG_ALIGNTO)));
-};
-
-static void message_append(struct message *message, const void *bytes, size_t length)
-{
-	memcpy(message->bytes + message->length, bytes, length);
-	message->length += NLMSG_ALIGN(length);
-}
-
-static void message_begin(struct message *message, uint16_t type, uint16_t flags, const void *body,
-			  size_t length)
-{
-	struct nlmsghdr header = { .nlmsg_type = type, .nlmsg_flags = flags | NLM_F_REQUEST };
-
-	memset(message, 0, sizeof *message);
-	message_append(message, &header, sizeof header);
-	message_append(message, body, length);
-}
-
-static void message_attribute(struct message *message, uint16_t type, const void *value,
-			      size_t length)
-{
-	struct rtattr attribute = { .rta_len = (unsigned short)RTA_LENGTH(length),
-				    .rta_type = type };
-
-	message_append(message, &attribute, sizeof attribute);
-	message_append(message, value, length);
-}
-
-static int message_send(int fd, struct message *message)
-{
-	struct nlmsghdr *header = (struct nlmsghdr *)message->bytes;
-
-	header->nlmsg_len = (uint32_t)message->length;
-	return send(fd, message->bytes, message->length, 0) < 0 ? -1 : 0;
-}
-
-/* Sends and waits for the kernel's verdict, which comes at once. -1 with errno. */
-static int message_run(int fd, struct message *message)
-{
-	uint8_t answer[1024] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct nlmsghdr *header = (struct nlmsghdr *)message->bytes;
-	const struct nlmsghdr *reply = (const struct nlmsghdr *)answer;
-	ssize_t got;
-
-	header->nlmsg_flags |= NLM_F_ACK;
-	if (message_send(fd, message) < 0 || (got = recv(fd, answer, sizeof answer, 0)) < 0)
-		return -1;
-	if ((size_t)got < NLMSG_LENGTH(sizeof(struct nlmsgerr)) || reply->nlmsg_type != NLMSG_ERROR) {
-		errno = EPROTO;
-		return -1;
-	}
-	const struct nlmsgerr *verdict = NLMSG_DATA(reply);
-	errno = -verdict->error;
-	return verdict->error ? -1 : 0;
-}
-
-typedef void visit_function(const struct nlmsghdr *message, void *context);
-
-static int dump(int fd, struct message *request, visit_function *visit, void *context)
-{
-	static uint8_t answer[16384] __attribute__((aligned(NLMSG_ALIGNTO)));
-
-	if (message_send(fd, request) < 0)
-		return -1;
-	for (;;) {
-		ssize_t got = recv(fd, answer, sizeof answer, 0);
-		struct nlmsghdr *message = (struct nlmsghdr *)answer;
-		unsigned left = (unsigned)got;
-
-		if (got < 0)
-			return -1;
-		for (; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left)) {
-			if (message->nlmsg_type == NLMSG_DONE)
-				return 0;
-			if (message->nlmsg_type == NLMSG_ERROR) {
-				errno = EPROTO;
-				return -1;
-			}
-			visit(message, context);
-		}
-	}
-}
 
 static void visit_link(const struct nlmsghdr *message, void *context)
 {
@@ -134,11 +48,11 @@ static void visit_link(const struct nlmsghdr *message, void *context)
 static int find_link(int fd, struct link *link)
 {
 	struct ifinfomsg body = { .ifi_family = AF_UNSPEC };
-	struct message message;
+	struct netlink_message message;
 
 	memset(link, 0, sizeof *link);
-	message_begin(&message, RTM_GETLINK, NLM_F_DUMP, &body, sizeof body);
-	return dump(fd, &message, visit_link, link);
+	netlink_begin(&message, RTM_GETLINK, NLM_F_DUMP, &body, sizeof body);
+	return netlink_dump(fd, &message, visit_link, link);
 }
 
 static int set_up(int fd, int index, bool up)
@@ -148,20 +62,20 @@ static int set_up(int fd, int index, bool up)
 		.ifi_flags = up ? IFF_UP : 0,
 		.ifi_change = IFF_UP,
 	};
-	struct message message;
+	struct netlink_message message;
 
-	message_begin(&message, RTM_NEWLINK, 0, &body, sizeof body);
-	return message_run(fd, &message);
+	netlink_begin(&message, RTM_NEWLINK, 0, &body, sizeof body);
+	return netlink_run(fd, &message);
 }
 
 static int set_attribute(int fd, int index, uint16_t type, const void *value, size_t length)
 {
 	struct ifinfomsg body = { .ifi_index = index };
-	struct message message;
+	struct netlink_message message;
 
-	message_begin(&message, RTM_NEWLINK, 0, &body, sizeof body);
-	message_attribute(&message, type, value, length);
-	return message_run(fd, &message);
+	netlink_begin(&message, RTM_NEWLINK, 0, &body, sizeof body);
+	netlink_attribute(&message, type, value, length);
+	return netlink_run(fd, &message);
 }
 
 static bool parse_address(struct span span, bool with_prefix, struct address *address)
@@ -244,32 +158,32 @@ static int change_address(int fd, int index, const struct address *address, bool
 		/* The host gave the address: waiting a second for a duplicate is no use. */
 		.ifa_flags = add && address->family == AF_INET6 ? IFA_F_NODAD : 0,
 	};
-	struct message message;
+	struct netlink_message message;
 
-	message_begin(&message, add ? RTM_NEWADDR : RTM_DELADDR,
+	netlink_begin(&message, add ? RTM_NEWADDR : RTM_DELADDR,
 		      add ? NLM_F_CREATE | NLM_F_REPLACE : 0, &body, sizeof body);
-	message_attribute(&message, IFA_LOCAL, address->bytes, address->length);
-	message_attribute(&message, IFA_ADDRESS, address->bytes, address->length);
+	netlink_attribute(&message, IFA_LOCAL, address->bytes, address->length);
+	netlink_attribute(&message, IFA_ADDRESS, address->bytes, address->length);
 	if (add && address->family == AF_INET && address->prefix < 31) {
 		uint32_t broadcast;
 
 		memcpy(&broadcast, address->bytes, sizeof broadcast);
 		broadcast |= htonl(address->prefix ? (1U << (32 - address->prefix)) - 1 : ~0U);
-		message_attribute(&message, IFA_BROADCAST, &broadcast, sizeof broadcast);
+		netlink_attribute(&message, IFA_BROADCAST, &broadcast, sizeof broadcast);
 	}
-	return message_run(fd, &message);
+	return netlink_run(fd, &message);
 }
 
 static int drop_addresses(int fd, int index)
 {
 	static struct old_addresses old;
 	struct ifaddrmsg body = { .ifa_family = AF_UNSPEC };
-	struct message message;
+	struct netlink_message message;
 
 	memset(&old, 0, sizeof old);
 	old.index = index;
-	message_begin(&message, RTM_GETADDR, NLM_F_DUMP, &body, sizeof body);
-	if (dump(fd, &message, visit_address, &old) < 0)
+	netlink_begin(&message, RTM_GETADDR, NLM_F_DUMP, &body, sizeof body);
+	if (netlink_dump(fd, &message, visit_address, &old) < 0)
 		return -1;
 	for (size_t i = 0; i < old.count; i++)
 		change_address(fd, index, &old.list[i], false);
@@ -287,12 +201,12 @@ static int add_gateway(int fd, int index, const struct address *gateway)
 		/* The gateway may lie outside the address's prefix, as with a /32. */
 		.rtm_flags = RTNH_F_ONLINK,
 	};
-	struct message message;
+	struct netlink_message message;
 
-	message_begin(&message, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof body);
-	message_attribute(&message, RTA_GATEWAY, gateway->bytes, gateway->length);
-	message_attribute(&message, RTA_OIF, &index, sizeof index);
-	return message_run(fd, &message);
+	netlink_begin(&message, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof body);
+	netlink_attribute(&message, RTA_GATEWAY, gateway->bytes, gateway->length);
+	netlink_attribute(&message, RTA_OIF, &index, sizeof index);
+	return netlink_run(fd, &message);
 }
 
 static int set_mac(int fd, const struct link *link, const struct fields *fields, struct err *err)

@@ -1,0 +1,285 @@
+/* Every name is walked one component at a time, by descriptor, and no link is followed on the way. */
+
+#include "tar_extract.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fd.h"
+#include "files.h"
+#include "tar.h"
+
+enum { CHUNK = 65536 };
+
+/* A directory's mode and time come last: entries below still have to be made in it. */
+struct later {
+	struct later *next;
+	mode_t mode;
+	int64_t mtime;
+	char name[];
+};
+
+struct tar_target tar_target = { .root = -1 };
+static struct later *laters;
+static uint8_t chunk[CHUNK];
+
+void tar_complain(const char *name, const char *what)
+{
+	char line[512];
+	int length = snprintf(line, sizeof line, "tar-in: %.300s: %.150s\n", name, what);
+
+	tar_target.failed = true;
+	if (write_all(2, line, (size_t)length) < 0)
+		return;
+}
+
+static void complain_errno(const char *name)
+{
+	tar_complain(name, strerror(errno));
+}
+
+size_t tar_take(void *bytes, size_t length)
+{
+	size_t used = 0;
+
+	while (used < length) {
+		ssize_t got = read(0, (char *)bytes + used, length - used);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		used += (size_t)got;
+	}
+	return used;
+}
+
+bool tar_take_contents(int fd, int64_t size, const char *name)
+{
+	int64_t left = (size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+	int64_t wanted = size;
+
+	while (left > 0) {
+		size_t want = left < CHUNK ? (size_t)left : CHUNK;
+		size_t got = tar_take(chunk, want);
+		size_t useful = wanted < (int64_t)got ? (size_t)wanted : got;
+
+		if (fd >= 0 && write_all(fd, chunk, useful) < 0) {
+			complain_errno(name);
+			fd = -1;
+		}
+		wanted -= (int64_t)useful;
+		left -= (int64_t)got;
+		if (got < want)
+			return false;
+	}
+	return true;
+}
+
+/* Opens the directory that holds the last component, making missing ones. The leaf stays part of
+ * the name; "" if the name is the directory itself. -1 with errno. */
+static int open_parent(char *name, char **leaf, bool make)
+{
+	AUTO_FD directory = dup(tar_target.root);
+	char *at = name;
+
+	*leaf = name + strlen(name);
+	if (*name == '/') {
+		errno = EPERM;
+		return -1;
+	}
+	for (;;) {
+		char *slash, *after;
+		int next;
+
+		while (*at == '/' || (at[0] == '.' && (at[1] == '/' || at[1] == 0)))
+			at++;
+		slash = strchr(at, '/');
+		after = slash;
+		while (after && (*after == '/' || (after[0] == '.' && (after[1] == '/' || !after[1]))))
+			after++;
+		if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == 0)) {
+			errno = EPERM;
+			return -1;
+		}
+		if (!slash || !*after) {
+			if (slash)
+				*slash = 0;
+			*leaf = at;
+			return fd_take(&directory);
+		}
+		*slash = 0;
+		if (make)
+			mkdirat(directory, at, 0755);
+		next = openat(directory, at, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		*slash = '/';
+		if (next < 0)
+			return -1;
+		fd_close(&directory);
+		directory = next;
+		at = after;
+	}
+}
+
+/* Whatever but a directory stands where an entry goes has to give way. */
+static int clear(int directory, const char *leaf)
+{
+	if (unlinkat(directory, leaf, 0) < 0 && errno != ENOENT)
+		return -1;
+	return 0;
+}
+
+static void set_times(int directory, const char *leaf, int64_t mtime)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = mtime } };
+
+	utimensat(directory, leaf, times, AT_SYMLINK_NOFOLLOW);
+}
+
+static int set_owner(int directory, const char *leaf, const struct tar_entry *entry)
+{
+	if (!tar_target.keep_owner)
+		return 0;
+	return fchownat(directory, leaf, (uid_t)entry->uid, (gid_t)entry->gid, AT_SYMLINK_NOFOLLOW);
+}
+
+static mode_t mode_of(const struct tar_entry *entry)
+{
+	/* With another owner than the archive's, set-id bits would mean another user. */
+	return entry->mode & (tar_target.keep_owner ? 07777 : 01777);
+}
+
+static bool extract_file(int directory, const char *leaf, const struct tar_entry *entry)
+{
+	AUTO_FD fd = -1;
+	bool whole;
+
+	if (clear(directory, leaf) == 0)
+		fd = openat(directory, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		complain_errno(entry->name);
+	whole = tar_take_contents(fd, entry->size, entry->name);
+	if (fd < 0)
+		return whole;
+	if ((tar_target.keep_owner && fchown(fd, (uid_t)entry->uid, (gid_t)entry->gid) < 0) ||
+	    fchmod(fd, mode_of(entry)) < 0)
+		complain_errno(entry->name);
+	set_times(directory, leaf, entry->mtime);
+	return whole;
+}
+
+static void finish_later(const char *name, const struct tar_entry *entry)
+{
+	size_t size = strlen(name) + 1;
+	struct later *later = malloc(sizeof *later + size);
+
+	if (!later)
+		return; /* it keeps the mode of a new directory */
+	later->mode = mode_of(entry);
+	later->mtime = entry->mtime;
+	memcpy(later->name, name, size);
+	later->next = laters;
+	laters = later;
+}
+
+static void extract_directory(int directory, const char *leaf, const struct tar_entry *entry)
+{
+	struct stat stat;
+
+	/* A directory that is there already stays as it is: the archive only adds to it. */
+	if (fstatat(directory, leaf, &stat, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(stat.st_mode))
+		return;
+	if (clear(directory, leaf) < 0 || mkdirat(directory, leaf, 0700) < 0 ||
+	    set_owner(directory, leaf, entry) < 0) {
+		complain_errno(entry->name);
+		return;
+	}
+	finish_later(entry->name, entry);
+}
+
+static void extract_hard_link(int directory, const char *leaf, const struct tar_entry *entry)
+{
+	char *target_leaf;
+	AUTO_FD target = open_parent(entry->link, &target_leaf, false);
+	struct stat old, new;
+
+	if (target < 0 || !*target_leaf) {
+		complain_errno(entry->name);
+		return;
+	}
+	/* A link to itself must not be cleared away first. */
+	if (fstatat(target, target_leaf, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    fstatat(directory, leaf, &new, AT_SYMLINK_NOFOLLOW) == 0 && old.st_ino == new.st_ino &&
+	    old.st_dev == new.st_dev)
+		return;
+	if (clear(directory, leaf) < 0 || linkat(target, target_leaf, directory, leaf, 0) < 0)
+		complain_errno(entry->name);
+}
+
+static void extract_node(int directory, const char *leaf, const struct tar_entry *entry)
+{
+	static const mode_t types[] = { ['3'] = S_IFCHR, ['4'] = S_IFBLK, ['6'] = S_IFIFO };
+	int made = clear(directory, leaf);
+
+	if (made == 0 && entry->type == '2')
+		made = symlinkat(entry->link, directory, leaf);
+	else if (made == 0)
+		made = mknodat(directory, leaf, types[(int)entry->type] | 0600, entry->device);
+	if (made < 0 || set_owner(directory, leaf, entry) < 0 ||
+	    (entry->type != '2' && fchmodat(directory, leaf, mode_of(entry), 0) < 0)) {
+		complain_errno(entry->name);
+		return;
+	}
+	set_times(directory, leaf, entry->mtime);
+}
+
+bool tar_extract(const struct tar_entry *entry)
+{
+	AUTO_FD directory = -1;
+	char *leaf;
+	bool file = entry->type == '0' || entry->type == 0 || entry->type == '7';
+
+	directory = open_parent(entry->name, &leaf, true);
+	if (directory < 0)
+		complain_errno(entry->name);
+	if (file && directory >= 0 && *leaf)
+		return extract_file(directory, leaf, entry);
+	if (directory >= 0 && *leaf) {
+		switch (entry->type) {
+		case '1': extract_hard_link(directory, leaf, entry); break;
+		case '5': extract_directory(directory, leaf, entry); break;
+		case '2':
+		case '3':
+		case '4':
+		case '6': extract_node(directory, leaf, entry); break;
+		default: tar_complain(entry->name, "unknown type of entry"); break;
+		}
+	}
+	return tar_take_contents(-1, entry->size, entry->name);
+}
+
+void tar_finish_directories(void)
+{
+	while (laters) {
+		struct later *later = laters;
+		char *leaf;
+		AUTO_FD directory = open_parent(later->name, &leaf, false);
+		AUTO_FD fd = -1;
+
+		/* By descriptor: a link may have been put in the place of the directory. */
+		if (directory >= 0)
+			fd = openat(directory, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd >= 0) {
+			struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+						     { .tv_sec = later->mtime } };
+
+			futimens(fd, times);
+			fchmod(fd, later->mode);
+		}
+		laters = later->next;
+		free(later);
+	}
+}

@@ -1,0 +1,38 @@
+/* Puts the entries of an archive into a tree, and never outside of it. */
+#ifndef BANGER_TAR_EXTRACT_H
+#define BANGER_TAR_EXTRACT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* One entry, of the header and of the pax and GNU extensions before it. */
+struct tar_entry {
+	char *name, *link;
+	char type;
+	mode_t mode;
+	int64_t uid, gid, size, mtime;
+	dev_t device;
+};
+
+/* What all entries share. */
+struct tar_target {
+	int root;        /* the directory below which everything stays */
+	bool keep_owner; /* give files to the archive's owners */
+	bool failed;     /* something was complained about */
+};
+
+extern struct tar_target tar_target;
+
+/* False if the archive is at its end before the entry is. */
+bool tar_extract(const struct tar_entry *entry);
+/* To be called after the last entry. */
+void tar_finish_directories(void);
+
+/* The archive as a stream: reads exactly length bytes, or fewer at its end. */
+size_t tar_take(void *bytes, size_t length);
+/* Passes contents and padding on to fd (-1: to nowhere). False if the archive ends too early. */
+bool tar_take_contents(int fd, int64_t size, const char *name);
+void tar_complain(const char *name, const char *what);
+
+#endif
