@@ -243,6 +243,8 @@ class StandIn:
             return
         if argv[:1] == ["never-started"]:
             await guest.hear()
+        if argv[:1] == ["hang-up"]:
+            return
         await guest.say("started", exec=1, pid=100)
         try:
             code = await guest.run(argv)

@@ -234,11 +234,12 @@ def test_a_ping_is_answered_with_its_payload() -> None:
     assert heard == [(PONG, b"are you there")]
 
 
-@pytest.mark.parametrize("data", [from_hex("83 00"), from_hex("81 80 00 00 00 00"), from_hex("82 7f 7f" + "ff" * 7)])
+@pytest.mark.parametrize(
+    "data", [from_hex("83 00"), from_hex("81 80 00 00 00 00"), from_hex("82 7f 7f" + "ff" * 7)]
+)
 def test_a_peer_that_breaks_the_protocol_is_told_so_and_left(data: bytes) -> None:
-    with peer(opened(data)) as connection:
-        with pytest.raises(Error, match="not a banger daemon"):
-            drain(open_websocket(connection, "/x"))
+    with peer(opened(data)) as connection, pytest.raises(Error, match="not a banger daemon"):
+        drain(open_websocket(connection, "/x"))
 
 
 def test_a_connection_that_ends_inside_a_frame_is_closed_not_waited_for() -> None:

@@ -154,9 +154,12 @@ def read_members(pieces: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, Ite
 
 
 def _member_contents(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
-    file = tar.extractfile(member)
-    while file is not None and (piece := file.read(PIECE)):
-        yield piece
+    try:
+        file = tar.extractfile(member)
+        while file is not None and (piece := file.read(PIECE)):
+            yield piece
+    except tarfile.TarError as exc:
+        raise _broken(str(exc)) from exc
 
 
 def safe_parts(name: str) -> tuple[str, ...]:
