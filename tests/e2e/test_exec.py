@@ -82,7 +82,8 @@ def test_a_signal_reaches_the_whole_group(home: Home, dev: str) -> None:
     assert process.stdout.read() == b"caught\n"
     assert process.wait(20) == 9
     process.stdout.close()
-    assert home.run("exec", dev, "--", "pgrep", "-f", "sleep 300").returncode == 1
+    pgrep = ("exec", dev, "--", "pgrep", "-f", "sleep 300")
+    wait_until(lambda: home.run(*pgrep).returncode == 1, 20, "the group is gone")
 
 
 def test_a_detached_command_goes_on(home: Home, dev: str) -> None:

@@ -14,6 +14,8 @@ def dispatch(words: list[str]) -> int:
     ensure_standard_files()
     debug = "--debug" in words[:1]
     words = words[1:] if debug else words
+    if words[:1] == ["help"] and len(words) > 2:
+        words = [*words[1:3], "--help"]
     try:
         return _run(words, debug)
     except BrokenPipeError:

@@ -19,10 +19,6 @@ def show_overview(words: list[str]) -> int:
     if len(asked) == 1:
         print(noun_overview(noun))
         return 0
-    if words[0] in _ASKS:
-        from banger.cli.dispatch import dispatch
-
-        return dispatch([*asked[:2], "--help"])
     return _unknown(asked[1], f"banger {noun}")
 
 

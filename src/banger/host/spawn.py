@@ -43,9 +43,8 @@ def spawn_detached(
             raise Error("tool_missing", f"{argv[0]} is not installed", "run make setup") from exc
     # Reaped by host.proc, not by Popen: it must not warn, or wait, when collected.
     process.returncode = 0
-    # A child stays a zombie until we reap it, so its start time can be read even when it died at once.
-    ref = ref_of(process.pid)
-    return ref or ProcessRef(process.pid, 0)
+    # One that died at once has no identity any more; start 0 matches no process, so nobody else is ever signalled.
+    return ref_of(process.pid) or ProcessRef(process.pid, 0)
 
 
 def can_execute(path: str) -> bool:
