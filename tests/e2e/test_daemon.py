@@ -42,6 +42,17 @@ def test_a_killed_daemon_loses_no_machine_and_no_output(own_home: Home) -> None:
     assert own_home.text("logs", "--exec", "busy").splitlines() == [f"line {i}" for i in range(400)]
 
 
+def test_a_command_that_ends_while_no_daemon_runs_keeps_its_exit_and_output(own_home: Home) -> None:
+    own_home.text(
+        "run", "-d", "--name", "brief", IMAGE, "--", "sh", "-c", "echo begun; sleep 2; echo over; exit 9"
+    )
+    pid = own_home.daemon_pid()
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(4)
+    assert own_home.text("vm", "wait", "brief").strip() == "9"
+    assert own_home.text("logs", "--exec", "brief") == "begun\nover\n"
+
+
 def test_a_polite_end_of_the_daemon_leaves_machines_alone(own_home: Home) -> None:
     own_home.text("run", "-d", "--name", "calm", IMAGE)
     own_home.text("vm", "pause", "calm")

@@ -74,16 +74,16 @@ def test_a_slow_reader_holds_up_only_itself(home: Home, dev: str) -> None:
 
 
 def test_a_signal_reaches_the_whole_group(home: Home, dev: str) -> None:
-    script = "trap 'echo caught; exit 9' TERM; echo ready; sleep 300 & wait"
+    script = "trap 'echo caught; exit 9' TERM; sleep 300 & wait"
     process = home.popen("exec", dev, "--", "sh", "-c", script, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
+    sleeps = ("exec", dev, "--", "pgrep", "-x", "-f", "sleep 300")
+    wait_until(lambda: home.run(*sleeps).returncode == 0, 20, "the group is there")
     process.send_signal(signal.SIGTERM)
     assert process.stdout.read() == b"caught\n"
     assert process.wait(20) == 9
     process.stdout.close()
-    pgrep = ("exec", dev, "--", "pgrep", "-f", "sleep 300")
-    wait_until(lambda: home.run(*pgrep).returncode == 1, 20, "the group is gone")
+    wait_until(lambda: home.run(*sleeps).returncode == 1, 20, "the group is gone")
 
 
 def test_a_detached_command_goes_on(home: Home, dev: str) -> None:

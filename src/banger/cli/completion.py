@@ -25,13 +25,14 @@ _banger_kind() {
         shift
         ((place -= 1))
     done
-    if ((place == 0)) || [[ $1 == *+ ]]; then
+    if ((place == 0)) || [[ ${1-} == *+ ]]; then
+        set -- "${1-}"
         printf %s "${1%+}"
     fi
 }
 _banger() {
-    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-    local noun=${COMP_WORDS[1]} verb=${COMP_WORDS[2]} first=3
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]-}
+    local noun=${COMP_WORDS[1]-} verb=${COMP_WORDS[2]-} first=3
     local words='' flags='' valued='' kinds='' kind='' ends=99 place=0 i
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
@@ -76,7 +77,7 @@ _banger() {
     case $kind in
     vm | image | kernel | operation) words=$(_banger_names "$kind") ;;
     place)
-        compopt -o nospace 2>/dev/null
+        compopt -o nospace 2>/dev/null || :
         for i in $(_banger_names vm); do words+=" $i:"; done
         ;;
     esac
