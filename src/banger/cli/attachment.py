@@ -169,12 +169,12 @@ class Attachment:
 
     def _read_stdin(self, source: Source) -> None:
         data = source.read(self._stream.stdin_room)
-        if self._terminal and self._terminal.is_raw and DETACH_KEY in data:
-            data = data[: data.index(DETACH_KEY)]
+        key = data.find(DETACH_KEY) if self._terminal and self._terminal.is_raw else -1
+        if wanted := data if key < 0 else data[:key]:
+            self._stream.send_stdin(wanted)
+        if key >= 0:
             self._source = None
             self._stream.detach()
-        if data:
-            self._stream.send_stdin(data)
         elif source.ended:
             self._stream.close_stdin()
 

@@ -89,7 +89,7 @@ complete -o default -F _banger banger
 _ZSH = """\
 #compdef banger
 # zsh completion for banger. Load it with: source <(banger completion zsh)
-autoload -U +X compinit && compinit
+(( $+functions[compdef] )) || { autoload -U +X compinit && compinit }
 autoload -U +X bashcompinit && bashcompinit
 """
 
