@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -345,3 +348,38 @@ def test_create_sends_a_command_only_if_there_is_one(stand_in: StandIn, capsys: 
     assert capsys.readouterr().out == "dev\n"
     dispatch(["vm", "create", "debian", "sh"])
     assert json.loads(stand_in.bodies[-1])["command"]["argv"] == ["sh"]
+
+
+def in_background(*words: str) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-m", "banger.cli.main", *words]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_ctrl_c_ends_a_verb_with_130_and_no_traceback(stand_in: StandIn) -> None:
+    async def never(asked: Request) -> Response:
+        await asyncio.sleep(60)
+        return Response()
+
+    stand_in.answers["GET", "/v1/machines/dev/wait"] = never
+    process = in_background("vm", "wait", "dev")
+    wait_until(lambda: stand_in.calls)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=10) == (b"", b"") and process.returncode == 130
+
+
+def test_ctrl_c_cancels_the_operation_that_we_began(stand_in: StandIn) -> None:
+    stand_in.progress = [{"seq": n, "phase": "a"} for n in range(100)]
+    stand_in.progress_delay_s = 0.1
+    process = in_background("image", "pull", "-q", "debian")
+    wait_until(lambda: stand_in.calls)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=10) == (b"", b"") and process.returncode == 130
+    assert stand_in.calls[-1] == ("POST", "/v1/operations/op1/cancel")
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
