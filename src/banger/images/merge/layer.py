@@ -1,0 +1,225 @@
+"""One layer: its entries as extracting it alone, in the archive's order, would leave them, and its whiteouts.
+
+Whiteouts concern the lower layers only, wherever they stand in the archive (OCI image-spec layer.md, "Whiteouts").
+A later entry replaces an earlier one of that name, except that directories stay and take the later metadata.
+"""
+
+from __future__ import annotations
+
+from banger.images.merge.contents import write_contents
+from banger.images.merge.cursor import Cursor
+from banger.images.merge.entries import Entry, read_entries, skip_data
+from banger.images.merge.failure import LayerFailure, Refused, TooLarge
+from banger.images.merge.limits import Budget
+from banger.images.merge.names import normalise, parse_whiteout
+from banger.images.merge.overlay import Folder, Pending
+from banger.images.merge.sink import Sink
+from banger.images.tree import Kind, Node
+
+
+class LayerTree:
+    """Lives while one layer is read. `upper` is the merged tree of the higher layers, which does not change meanwhile;
+    `wanted` says which paths of this layer's or lower ones' their hard links need.
+
+    `links`     targets that lower layers must have, by path
+    `again`     files that were skipped as hidden and are needed for a link after all, by the entry's number
+    """
+
+    def __init__(self, number: int, upper: Folder, wanted: dict[bytes, Pending], budget: Budget) -> None:
+        self.number = number
+        self.root = Folder(over=upper)
+        self.whiteouts: set[bytes] = set()
+        self.opaques: set[bytes] = set()
+        self.links: dict[bytes, Pending] = {}
+        self.again: dict[int, Node] = {}
+        self._wanted = wanted
+        self._budget = budget
+        self._folders: dict[bytes, Folder] = {b"": self.root}
+        self._skipped: dict[Node, int] = {}
+        self._pending: dict[bytes, Pending] = {}
+
+    def read(self, cursor: Cursor, sink: Sink) -> None:
+        """Take the whole stream; contents go to `sink`. Raises `LayerFailure`."""
+        for number, entry in enumerate(read_entries(cursor, self._budget.limits)):
+            try:
+                node = self._add(entry)
+                if node is None:
+                    skip_data(cursor, entry)
+                elif node in self._skipped:
+                    self._skipped[node] = number
+                    skip_data(cursor, entry)
+                else:
+                    node.extents = write_contents(cursor, entry, sink)
+            except LayerFailure as exc:
+                exc.entry = exc.entry or entry.path
+                raise
+
+    def read_again(self, cursor: Cursor, sink: Sink) -> None:
+        """A second pass, for the files in `again` only."""
+        for number, entry in enumerate(read_entries(cursor, self._budget.limits)):
+            if number in self.again:
+                self.again[number].extents = write_contents(cursor, entry, sink)
+            else:
+                skip_data(cursor, entry)
+
+    def find(self, path: bytes) -> Node | None:
+        """What this layer says of `path` in the end; None if that is up to the lower layers. Raises `Refused` when a
+        lower layer's file of that path could not be seen through this one, whiteouts aside."""
+        folder = self.root
+        *above, name = path.split(b"/")
+        for part in above:
+            child = folder.children.get(part)
+            if child is None:
+                break
+            if not isinstance(child, Folder):
+                through = (
+                    "a symbolic link" if child.kind is Kind.SYMLINK else "something that is no directory"
+                )
+                raise Refused(f"its target goes through {through}")
+            folder = child
+        else:
+            found = folder.children.get(name)
+            if isinstance(found, Folder):
+                raise Refused("it is a hard link to a directory")
+            if found is not None:
+                return found
+        if folder.opaque:
+            raise Refused("it is a hard link to something that is not there")
+        return None
+
+    def removes(self, path: bytes) -> bool:
+        """Whether a whiteout of this layer hides lower layers' `path`."""
+        if path in self.whiteouts:
+            return True
+        while path:
+            path = path.rpartition(b"/")[0]
+            if path in self.whiteouts or path in self.opaques:
+                return True
+        return False
+
+    def _add(self, entry: Entry) -> Node | None:
+        """Put the entry in its place; the node if it is a file, whose data is then to be taken."""
+        path = normalise(entry.path)
+        self._spend(path, entry)
+        if b".wh." in path and self._take_whiteout(path):
+            return None
+        if entry.kind is Kind.DIRECTORY:
+            self._add_folder(path, entry)
+            return None
+        above, _, name = path.rpartition(b"/")
+        if not name:
+            raise Refused("the root of an image must be a directory")
+        folder = self._folders.get(above) or self._imply(above)
+        if entry.kind is None:
+            self._add_link(folder, name, path, entry)
+            return None
+        node = Node(
+            entry.kind,
+            entry.mode,
+            entry.uid,
+            entry.gid,
+            entry.mtime_ns,
+            entry.size,
+            b"",
+            entry.target,
+            entry.device,
+            entry.xattrs,
+        )
+        self._place(folder, name, path, node)
+        if entry.kind is not Kind.FILE:
+            return None
+        if not self._is_needed(folder, name, path):
+            self._skipped[node] = -1
+        return node
+
+    def _spend(self, path: bytes, entry: Entry) -> None:
+        metadata = len(path) + len(entry.target)
+        if entry.xattrs:
+            xattrs = sum(map(len, entry.xattrs)) + sum(map(len, entry.xattrs.values()))
+            if xattrs > self._budget.limits.xattr_bytes:
+                raise TooLarge(f"its extended attributes have {xattrs} bytes")
+            metadata += xattrs
+        if entry.segments:
+            metadata += 16 * len(entry.segments)
+        self._budget.spend_entry(metadata)
+
+    def _take_whiteout(self, path: bytes) -> bool:
+        whiteout = parse_whiteout(path)
+        if whiteout is None:
+            return False
+        if whiteout.path is not None:
+            (self.opaques if whiteout.opaque else self.whiteouts).add(whiteout.path)
+        return True
+
+    def _is_needed(self, folder: Folder, name: bytes, path: bytes) -> bool:
+        return folder.over is None or folder.shows(name) or path in self._wanted
+
+    def _place(self, folder: Folder, name: bytes, path: bytes, node: Node) -> None:
+        old = folder.children.get(name)
+        if isinstance(old, Folder):
+            self._drop(path, old)
+        folder.children[name] = node
+
+    def _add_folder(self, path: bytes, entry: Entry) -> None:
+        folder = self._folders.get(path)
+        if folder is None:
+            above, _, name = path.rpartition(b"/")
+            parent = self._folders.get(above) or self._imply(above)
+            folder = self._make_folder(parent, name, path)
+        folder.describe(entry.mode, entry.uid, entry.gid, entry.mtime_ns, entry.xattrs)
+
+    def _make_folder(self, parent: Folder, name: bytes, path: bytes) -> Folder:
+        folder = Folder(over=parent.over_child(name))
+        # What it replaces in this layer had replaced whatever lower layers have.
+        folder.opaque = name in parent.children
+        parent.children[name] = folder
+        self._folders[path] = folder
+        return folder
+
+    def _imply(self, path: bytes) -> Folder:
+        """The directory at `path`, made with all above it where the archive has no entries for them."""
+        folder, done = self.root, b""
+        for part in path.split(b"/"):
+            done = done + b"/" + part if done else part
+            child = folder.children.get(part)
+            if child is None:
+                self._budget.spend_entry(len(done))
+                child = self._make_folder(folder, part, done)
+            elif not isinstance(child, Folder):
+                raise Refused(f"it lies below '{part.decode(errors='replace')}', which is no directory")
+            folder = child
+        return folder
+
+    def _drop(self, path: bytes, folder: Folder) -> None:
+        """Forget a directory that something else replaces, with all below it."""
+        todo = [(path, folder)]
+        while todo:
+            path, folder = todo.pop()
+            del self._folders[path]
+            todo += [
+                (path + b"/" + name, child)
+                for name, child in folder.children.items()
+                if isinstance(child, Folder)
+            ]
+
+    def _add_link(self, folder: Folder, name: bytes, path: bytes, entry: Entry) -> None:
+        """A further name for what `entry.target` is at this point of the archive."""
+        try:
+            target = normalise(entry.target)
+        except Refused as exc:
+            raise Refused(f"it is a hard link whose target is not possible: {exc.what}") from exc
+        if target == path:
+            raise Refused("it is a hard link to itself")
+        node = self.find(target)
+        needed = self._is_needed(folder, name, path)
+        if node is None:
+            node = self._pending.get(target)
+            if node is None:
+                node = self._pending[target] = Pending(target, entry.path, self.number)
+        if isinstance(node, Pending):
+            node.places.append((folder, name))
+            if needed:
+                self.links[node.path] = node
+        elif needed and node in self._skipped:
+            self.again[self._skipped[node]] = node
+        self._place(folder, name, path, node)

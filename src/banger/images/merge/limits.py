@@ -1,0 +1,49 @@
+"""How much an image may ask for, and the account of what it has used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from banger.images.merge.failure import TooLarge
+from banger.model.sizes import GIB, MIB, TIB
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a whole image, all of its layers together, unless said otherwise."""
+
+    inflated_bytes: int = 64 * GIB
+    entries: int = 2_000_000
+    """Directories that are only implied by longer names count too."""
+    metadata_bytes: int = 256 * MIB
+    """Names, link targets, extended attributes and maps of sparse files: what is held in memory."""
+    file_bytes: int = 16 * TIB - 4096
+    """The length of one file with its holes: ext4 has no longer ones."""
+    xattr_bytes: int = 64 * 1024
+    """Extended attributes of one entry, names and values."""
+
+
+class Budget:
+    """What is left of the limits. One for each merge; used by one thread."""
+
+    __slots__ = ("bytes_left", "entries_left", "limits", "metadata_left")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.bytes_left = limits.inflated_bytes
+        self.entries_left = limits.entries
+        self.metadata_left = limits.metadata_bytes
+
+    def spend_entry(self, metadata_bytes: int) -> None:
+        self.metadata_left -= metadata_bytes
+        self.spend_entries(1)
+        if self.metadata_left < 0:
+            raise TooLarge(f"names and attributes of more than {self.limits.metadata_bytes} bytes")
+
+    def spend_entries(self, count: int) -> None:
+        self.entries_left -= count
+        if self.entries_left < 0:
+            raise TooLarge(f"more than {self.limits.entries} entries")
+
+    def spend_bytes(self, inflated_bytes: int) -> None:
+        self.bytes_left -= inflated_bytes

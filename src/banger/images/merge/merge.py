@@ -1,0 +1,113 @@
+"""All layers of an image → one tree, its files' contents written once, none of them if it is hidden.
+
+From the top down: each layer is read once, from its first byte to its last, checked against its diff-id and put under
+what is merged already. A second pass over a layer happens only when a hard link, whose own name can be seen, is to a
+file of the same layer that was skipped because a higher layer hides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Event
+
+from banger.images.merge.cursor import Cursor
+from banger.images.merge.failure import Refused, naming_layer
+from banger.images.merge.inflate import LayerInput
+from banger.images.merge.layer import LayerTree
+from banger.images.merge.limits import Budget, Limits
+from banger.images.merge.overlay import Folder, Pending, hide, hide_contents, prune, slide_under
+from banger.images.merge.pipeline import LayerStream
+from banger.images.merge.sink import Sink
+from banger.images.tree import Node
+
+Report = Callable[[int], None]
+
+
+def merge_layers(
+    layers: Sequence[LayerInput],
+    sink: Sink,
+    limits: Limits | None = None,
+    report: Report | None = None,
+    cancel: Event | None = None,
+) -> Node:
+    """The root of the tree that `layers`, lowest first, make. Blocks; two threads of its own have ended on return.
+
+    `report` hears how many compressed bytes were read since it was last called. What `sink` was given may be used
+    only if this returns: layers are verified at their ends. Raises `layer_corrupt`, `layer_refused`,
+    `layer_too_large`, `cancelled`, and what the sink raises."""
+    merge = _Merge(layers, sink, Budget(limits or Limits()), report or (lambda _: None), cancel or Event())
+    for number in range(len(layers), 0, -1):
+        with naming_layer(number, layers[number - 1].digest):
+            merge.add(number)
+    for pending in merge.wanted.values():
+        merge.refuse(pending, "it is a hard link to something that is not there")
+    prune(merge.root)
+    return merge.root
+
+
+class _Merge:
+    """The state of one merge. `wanted` are targets of hard links that the next lower layers must have."""
+
+    def __init__(
+        self, layers: Sequence[LayerInput], sink: Sink, budget: Budget, report: Report, cancel: Event
+    ) -> None:
+        self.root = Folder()
+        self.wanted: dict[bytes, Pending] = {}
+        self._layers = layers
+        self._sink = sink
+        self._budget = budget
+        self._report = report
+        self._cancel = cancel
+
+    def add(self, number: int) -> None:
+        tree = LayerTree(number, self.root, self.wanted, self._budget)
+        layer = self._layers[number - 1]
+        inflated = self._stream(layer, tree.read, self._budget.bytes_left, self._report)
+        self._budget.spend_bytes(inflated)
+        slide_under(self.root, tree.root)
+        for path in tree.opaques:
+            self._budget.spend_entries(hide_contents(self.root, path))
+        for path in tree.whiteouts:
+            self._budget.spend_entries(hide(self.root, path))
+        self.wanted = self._settle(tree)
+        if tree.again:
+            self._stream(layer, tree.read_again, inflated, lambda _: None)
+
+    def refuse(self, pending: Pending, what: str) -> None:
+        """Fail for the hard link that `pending` stands for."""
+        with naming_layer(pending.layer, self._layers[pending.layer - 1].digest):
+            raise Refused(what, pending.entry)
+
+    def _stream(
+        self, layer: LayerInput, read: Callable[[Cursor, Sink], None], bytes_left: int, report: Report
+    ) -> int:
+        """Have `read` read the layer; how many bytes it inflated to. Raises `LayerFailure`."""
+        with LayerStream(layer, bytes_left, self._cancel) as stream:
+
+            def next_chunk() -> memoryview | None:
+                before = stream.consumed_bytes
+                chunk = stream.next_chunk()
+                report(stream.consumed_bytes - before)
+                return chunk
+
+            read(Cursor(next_chunk), self._sink)
+            while next_chunk() is not None:
+                pass
+            stream.verify()
+            return stream.inflated_bytes
+
+    def _settle(self, tree: LayerTree) -> dict[bytes, Pending]:
+        """Give the higher layers' hard links the targets that this layer has; which the lower ones must have."""
+        below = tree.links
+        for path, pending in self.wanted.items():
+            try:
+                node = tree.find(path)
+            except Refused as exc:
+                self.refuse(pending, exc.what)
+            if node is None and tree.removes(path):
+                self.refuse(pending, "it is a hard link to something that is not there")
+            if node is None:
+                node = below.setdefault(path, pending)
+            if node is not pending:
+                pending.resolve(node)
+        return below

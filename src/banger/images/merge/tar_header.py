@@ -1,0 +1,79 @@
+"""One block of a tar archive that heads an entry: fields, checksum, numbers.
+
+    name 100 | mode 8 | uid 8 | gid 8 | size 12 | mtime 12 | checksum 8 | type 1 | link name 100
+    | magic and version 8 | user 32 | group 32 | major 8 | minor 8 | prefix 155 | 12
+
+Sources: POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format" (base-256 numbers).
+What is accepted beyond them is what Go's archive/tar accepts, with which images are made and read.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from isal.isal_zlib import adler32
+
+from banger.images.merge.failure import Corrupt
+
+BLOCK = 512
+ZERO_BLOCK = bytes(BLOCK)
+# Mode, uid and gid come as one field: few combinations occur, and one look-up then replaces three parsings.
+HEADER = Struct("100s24s12s12s8sc100s8s64x16s155s12x")
+USTAR = b"ustar\0"
+
+_CHECKSUM_AT = 148
+_ADLER_BASE = 65521
+_NUMBER_LIMIT = 1 << 63
+
+
+def checksum_matches(block: memoryview, field: bytes) -> bool:
+    """Whether the sum of the block's bytes, its checksum `field` taken as blanks, is what the field says.
+
+    Adler-32's lower half is one plus the sum of the bytes modulo 65521, which is 20 times faster than adding in
+    Python. That a wrong sum is off by just that much takes hundreds of wrong bytes; the diff-id finds those."""
+    try:
+        claimed = parse_number(field)
+    except Corrupt:
+        return False
+    if (claimed + sum(field) - 255) % _ADLER_BASE == adler32(block) & 0xFFFF:
+        return True
+    # Old programs added signed bytes.
+    signed = sum(block.cast("b")) - sum(memoryview(field).cast("b")) + 8 * 0x20
+    return claimed == signed
+
+
+def parse_number(field: bytes) -> int:
+    """An octal number with blanks or NULs around it, or a base-256 one. Raises `Corrupt`."""
+    if field[0] & 0x80:
+        return _parse_base256(field)
+    digits = field.partition(b"\0")[0].strip(b" ")
+    if not digits:
+        return 0
+    if not digits.isdigit():
+        raise Corrupt(f"a number of the header is {field!r}")
+    try:
+        return int(digits, 8)
+    except ValueError as exc:
+        raise Corrupt(f"a number of the header is {field!r}") from exc
+
+
+def _parse_base256(field: bytes) -> int:
+    """Two's complement, the highest bit being the mark of the form."""
+    value = int.from_bytes(field, "big")
+    bits = 8 * len(field) - 1
+    value &= (1 << bits) - 1
+    if field[0] & 0x40:
+        value -= 1 << bits
+    if not -_NUMBER_LIMIT <= value < _NUMBER_LIMIT:
+        raise Corrupt("a number of the header is beyond 64 bits")
+    return value
+
+
+def c_string(field: bytes) -> bytes:
+    """What comes before the first NUL."""
+    return field.partition(b"\0")[0]
+
+
+def parse_owner(field: bytes) -> tuple[int, int, int]:
+    """(mode, uid, gid) of the 24 bytes that hold them."""
+    return parse_number(field[:8]), parse_number(field[8:16]), parse_number(field[16:])

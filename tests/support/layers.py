@@ -1,0 +1,266 @@
+"""Layers for tests: written member by member, wrongly if wanted, and merged by the simplest program that is right."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import zstandard
+
+from banger.images.merge import LayerInput
+from banger.images.tree import Kind, Node
+
+TYPES = {
+    "file": tarfile.REGTYPE,
+    "dir": tarfile.DIRTYPE,
+    "link": tarfile.LNKTYPE,
+    "symlink": tarfile.SYMTYPE,
+    "char": tarfile.CHRTYPE,
+    "block": tarfile.BLKTYPE,
+    "fifo": tarfile.FIFOTYPE,
+}
+
+
+@dataclass(frozen=True)
+class Member:
+    """One entry of a layer. Names are bytes: `os.fsdecode` gives what tarfile wants."""
+
+    name: bytes
+    kind: str = "file"
+    data: bytes = b""
+    target: bytes = b""
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    mtime: float | int = 0
+    device: tuple[int, int] = (0, 0)
+    pax: dict[str, str] = field(default_factory=dict)
+
+    def info(self) -> tarfile.TarInfo:
+        info = tarfile.TarInfo(self.name.decode("utf-8", "surrogateescape"))
+        info.type = TYPES[self.kind]
+        info.size = len(self.data)
+        info.linkname = self.target.decode("utf-8", "surrogateescape")
+        info.mode, info.uid, info.gid, info.mtime = self.mode, self.uid, self.gid, self.mtime
+        info.devmajor, info.devminor = self.device
+        info.pax_headers = dict(self.pax)
+        return info
+
+
+def tar_of(members: Iterable[Member], form: int = tarfile.PAX_FORMAT) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form, encoding="utf-8", errors="surrogateescape") as tar:
+        for member in members:
+            tar.addfile(member.info(), io.BytesIO(member.data))
+    return out.getvalue()
+
+
+def compress(tar: bytes, how: str) -> bytes:
+    if how == "gzip":
+        return gzip.compress(tar, 1, mtime=0)
+    if how == "zstd":
+        return zstandard.compress(tar)
+    return tar
+
+
+def digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def layer_of(tar: bytes, directory: Path, how: str = "") -> LayerInput:
+    """`tar` as a file in `directory`."""
+    blob = compress(tar, how)
+    path = directory / digest(blob).partition(":")[2]
+    path.write_bytes(blob)
+    return LayerInput(digest(blob), digest(tar), path)
+
+
+class MemorySink:
+    """Keeps contents instead of writing them; extents are a number. Holes are kept as zeros."""
+
+    def __init__(self) -> None:
+        self.files: list[bytes] = []
+        self._open: io.BytesIO | None = None
+
+    def add_file(self, data: bytes | memoryview) -> bytes:
+        self.files.append(bytes(data))
+        return str(len(self.files) - 1).encode()
+
+    def begin_file(self) -> None:
+        assert self._open is None
+        self._open = io.BytesIO()
+
+    def append(self, data: bytes | memoryview) -> None:
+        assert self._open is not None
+        self._open.write(data)
+
+    def skip_hole(self, length: int) -> None:
+        self.append(bytes(length))
+
+    def end_file(self) -> tuple[int, bytes]:
+        assert self._open is not None
+        data = self._open.getvalue()
+        self._open = None
+        return len(data), self.add_file(data)
+
+    def contents(self, node: Node) -> bytes:
+        return self.files[int(node.extents)] if node.extents else b""
+
+    @property
+    def written_bytes(self) -> int:
+        return sum(map(len, self.files))
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One inode of the model: the member that made it."""
+
+    member: Member
+    number: int
+
+
+Model = dict[bytes, Thing]
+
+
+def extract(layers: Sequence[Sequence[Member]]) -> Model:
+    """What sequential extraction leaves: path → thing. Whiteouts of a layer come before its additions."""
+    tree: Model = {b"": Thing(Member(b"", "dir", mode=0o755), 0)}
+    number = 0
+    for layer in layers:
+        for member in layer:
+            _whiteout(tree, member.name)
+        for member in layer:
+            number += 1
+            if not member.name.rpartition(b"/")[2].startswith(b".wh."):
+                _put(tree, member, number)
+    return tree
+
+
+def _whiteout(tree: Model, path: bytes) -> None:
+    above, _, name = path.rpartition(b"/")
+    prefix = above + b"/" if above else b""
+    if name == b".wh..wh..opq":
+        for other in [p for p in tree if p.startswith(prefix) and p]:
+            del tree[other]
+    elif name.startswith(b".wh."):
+        _remove(tree, prefix + name[4:])
+
+
+def _remove(tree: Model, path: bytes) -> None:
+    for other in [p for p in tree if p == path or p.startswith(path + b"/")]:
+        del tree[other]
+
+
+def _put(tree: Model, member: Member, number: int) -> None:
+    path = member.name
+    parts = path.split(b"/")
+    for end in range(1, len(parts)):
+        above = b"/".join(parts[:end])
+        if above not in tree:
+            tree[above] = Thing(Member(above, "dir", mode=0o755), -number * 100 - end)
+        assert tree[above].member.kind == "dir", (path, above)
+    old = tree.get(path)
+    if member.kind == "link":
+        thing = tree[member.target]
+        assert thing.member.kind != "dir"
+    elif old is not None and old.member.kind == "dir" and member.kind == "dir":
+        thing = Thing(member, old.number)
+    else:
+        thing = Thing(member, number)
+    if member.kind != "dir" or (old is not None and old.member.kind != "dir"):
+        _remove(tree, path)
+    tree[path] = thing
+
+
+KINDS = {
+    "file": Kind.FILE,
+    "dir": Kind.DIRECTORY,
+    "symlink": Kind.SYMLINK,
+    "char": Kind.CHAR,
+    "block": Kind.BLOCK,
+    "fifo": Kind.FIFO,
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What can be compared of one name."""
+
+    kind: Kind
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    contents: bytes
+    target: bytes
+    device: tuple[int, int]
+    xattrs: tuple[tuple[bytes, bytes], ...]
+    names: frozenset[bytes] = frozenset()
+    """All names of the same inode, for what is no directory."""
+
+
+def seen_in_model(tree: Model) -> dict[bytes, Seen]:
+    found = {path: _seen_thing(thing.member) for path, thing in tree.items()}
+    return _with_names(found, {path: thing.number for path, thing in tree.items()})
+
+
+def _seen_thing(member: Member) -> Seen:
+    xattrs = tuple(
+        sorted(
+            (key.removeprefix("SCHILY.xattr.").encode(), value.encode())
+            for key, value in member.pax.items()
+            if key.startswith("SCHILY.xattr.")
+        )
+    )
+    return Seen(
+        KINDS[member.kind],
+        member.mode,
+        member.uid,
+        member.gid,
+        int(member.mtime * 1_000_000_000),
+        member.data,
+        member.target if member.kind == "symlink" else b"",
+        member.device,
+        xattrs,
+    )
+
+
+def seen_in_tree(root: Node, sink: MemorySink) -> dict[bytes, Seen]:
+    found: dict[bytes, Seen] = {}
+    numbers: dict[bytes, int] = {}
+    todo = [(b"", root)]
+    while todo:
+        path, node = todo.pop()
+        numbers[path] = id(node)
+        found[path] = Seen(
+            Kind(node.kind),
+            node.mode,
+            node.uid,
+            node.gid,
+            node.mtime_ns,
+            sink.contents(node),
+            node.target,
+            node.device,
+            tuple(sorted((node.xattrs or {}).items())),
+        )
+        if node.kind is Kind.FILE:
+            assert node.size == len(found[path].contents), path
+        if node.kind is Kind.DIRECTORY:
+            prefix = path + b"/" if path else b""
+            todo += [(prefix + name, child) for name, child in node.children.items()]
+    return _with_names(found, numbers)
+
+
+def _with_names(found: dict[bytes, Seen], numbers: dict[bytes, int]) -> dict[bytes, Seen]:
+    groups: dict[int, set[bytes]] = {}
+    for path, number in numbers.items():
+        groups.setdefault(number, set()).add(path)
+    return {
+        path: seen if seen.kind is Kind.DIRECTORY else replace(seen, names=frozenset(groups[numbers[path]]))
+        for path, seen in found.items()
+    }
