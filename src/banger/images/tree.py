@@ -77,3 +77,15 @@ class Node:
         self.ino = 0
         if kind is Kind.DIRECTORY:
             self.children = {}
+
+
+def path_of(root: Node, wanted: Node) -> str:
+    """A path of `wanted` for people to read; slow, for error messages."""
+    waiting = [(root, b"")]
+    while waiting:
+        node, path = waiting.pop()
+        if node is wanted:
+            return (path or b"/").decode("utf-8", "backslashreplace")
+        if node.kind is Kind.DIRECTORY:
+            waiting += [(child, path + b"/" + name) for name, child in node.children.items()]
+    return "?"

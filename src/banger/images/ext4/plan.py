@@ -1,0 +1,207 @@
+"""How large the disk is and where bitmaps, inode tables and journal go. Pure.
+
+They follow what was streamed, each at the first place where it fits between two heads:
+
+    ... directories | block bitmaps | inode bitmaps | inode tables | resize block | journal | free
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from banger.errors import Error
+from banger.images.ext4.journal import plan_journal
+from banger.images.ext4.layout import (
+    BLOCK,
+    BLOCKS_PER_GROUP,
+    DESCRIPTORS_PER_BLOCK,
+    INODES_PER_BLOCK,
+    INODES_PER_GROUP_MAX,
+    Heads,
+    group_has_head,
+)
+from banger.model.sizes import MIB, format_size
+
+HEADROOM_BYTES = 64 * MIB
+_STEP_BLOCKS = 4 * MIB // BLOCK
+_BYTES_PER_INODE = 16384
+_SPARE_INODES = 1024
+# A last group that is smaller, not counting its head, is left out, as mke2fs does.
+_LAST_GROUP_MIN = 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Places are block numbers. `end` is the first block after everything; the disk fits if that is in it."""
+
+    blocks: int
+    groups: int
+    inodes_per_group: int
+    block_bitmaps: list[int]
+    inode_bitmaps: list[int]
+    tables: list[int]
+    resize_block: int
+    journal: list[tuple[int, int]]
+    end: int
+    heads: Heads
+
+    @property
+    def inodes(self) -> int:
+        return self.groups * self.inodes_per_group
+
+    @property
+    def table_blocks(self) -> int:
+        """Of one group's inode table."""
+        return self.inodes_per_group // INODES_PER_BLOCK
+
+    @property
+    def descriptor_blocks(self) -> int:
+        return -(-self.groups // DESCRIPTORS_PER_BLOCK)
+
+    @property
+    def reserved_blocks(self) -> int:
+        """Kept in each head for the descriptors of groups to come."""
+        return self.heads.table_blocks - self.descriptor_blocks
+
+    @property
+    def head_groups(self) -> list[int]:
+        return [group for group in range(self.groups) if group_has_head(group)]
+
+    @property
+    def journal_blocks(self) -> int:
+        return sum(count for _, count in self.journal)
+
+    @property
+    def overhead_blocks(self) -> int:
+        """What can never be a file's: heads, bitmaps, inode tables, journal."""
+        heads = self.heads.blocks * len(self.head_groups)
+        return heads + self.groups * (2 + self.table_blocks) + self.journal_blocks
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """(start, blocks) of all that is placed here."""
+        for block in (*self.block_bitmaps, *self.inode_bitmaps, self.resize_block):
+            yield block, 1
+        for table in self.tables:
+            yield table, self.table_blocks
+        yield from self.journal
+
+    def group_blocks(self, group: int) -> int:
+        """Only the last one may be shorter than the others."""
+        return min(BLOCKS_PER_GROUP, self.blocks - group * BLOCKS_PER_GROUP)
+
+    @property
+    def fits(self) -> bool:
+        return self.end <= self.blocks
+
+
+def plan_disk(
+    streamed: int, content: int, inodes: int, heads: Heads, size_bytes: int | None, headroom_bytes: int | None
+) -> Plan:
+    """`streamed`: the first block that nothing was streamed to; `content`: the blocks in use before it; `inodes`: how
+    many are in use. With `size_bytes` the disk is as large as that, else as large as what is in use and
+    `headroom_bytes` more (by default a quarter of the content and 64 MiB). Raises `bad_size`."""
+    least = _plan_least(streamed, inodes, heads)
+    if size_bytes is None:
+        if headroom_bytes is None:
+            headroom_bytes = content * BLOCK // 4 + HEADROOM_BYTES
+        wanted = least.end - (streamed - content) + -(-headroom_bytes // BLOCK)
+        blocks = max(least.blocks, -(-wanted // _STEP_BLOCKS) * _STEP_BLOCKS)
+        return _plan_least(streamed, inodes, heads, blocks)
+    plan = _plan(streamed, inodes, heads, size_bytes // BLOCK)
+    if plan.fits and plan.groups <= heads.groups_max:
+        return plan
+    least_bytes = least.blocks * BLOCK
+    if plan.groups > heads.groups_max:
+        raise Error(
+            "bad_size", f"a disk of {format_size(size_bytes)} is larger than it was laid out to become"
+        )
+    raise Error(
+        "bad_size",
+        f"{format_size(size_bytes)} is too small for this image: it needs at least {least_bytes} bytes "
+        f"({format_size(least_bytes)})",
+        "ask for a larger disk, or leave the size out",
+        {"least_bytes": least_bytes},
+    )
+
+
+def _plan_least(streamed: int, inodes: int, heads: Heads, blocks: int = 1) -> Plan:
+    """The smallest disk of at least `blocks` that holds everything. What has to be in it grows with it, so: try."""
+    while True:
+        plan = _plan(streamed, inodes, heads, blocks)
+        if plan.groups > heads.groups_max:
+            raise Error("bad_size", "the image does not fit into the largest disk it was laid out for")
+        if plan.fits:
+            return plan
+        blocks = max(blocks + 1, plan.end, _grown(plan, blocks, heads))
+
+
+def _grown(plan: Plan, blocks: int, heads: Heads) -> int:
+    """If a last group was too small to count: the size at which it does."""
+    if plan.blocks == blocks:
+        return 0
+    return plan.blocks + _least_group(plan.groups, heads)
+
+
+def _least_group(group: int, heads: Heads) -> int:
+    return _LAST_GROUP_MIN + (heads.blocks if group_has_head(group) else 0)
+
+
+def _plan(streamed: int, inodes: int, heads: Heads, blocks: int) -> Plan:
+    groups, rest = divmod(blocks, BLOCKS_PER_GROUP)
+    if rest and (not groups or rest >= _least_group(groups, heads)):
+        groups += 1
+    else:
+        blocks -= rest
+    per_group = _inodes_per_group(inodes, blocks, groups)
+    places = _Places(streamed, heads)
+    block_bitmaps = [places.take(1) for _ in range(groups)]
+    inode_bitmaps = [places.take(1) for _ in range(groups)]
+    tables = [places.take(per_group // INODES_PER_BLOCK) for _ in range(groups)]
+    resize_block = places.take(1)
+    journal = places.take_runs(plan_journal(blocks))
+    enough = groups * min(per_group, INODES_PER_GROUP_MAX) >= inodes
+    end = places.following if enough else max(places.following, (groups + 1) * BLOCKS_PER_GROUP)
+    return Plan(
+        blocks,
+        groups,
+        per_group,
+        block_bitmaps,
+        inode_bitmaps,
+        tables,
+        resize_block,
+        journal,
+        end,
+        heads,
+    )
+
+
+def _inodes_per_group(inodes: int, blocks: int, groups: int) -> int:
+    """A quarter more than there are and a thousand, and at least one for every 16 KiB; whole blocks of them."""
+    wanted = max(inodes + inodes // 4 + _SPARE_INODES, blocks * BLOCK // _BYTES_PER_INODE)
+    whole = -(-wanted // (groups * INODES_PER_BLOCK)) * INODES_PER_BLOCK
+    return min(whole, INODES_PER_GROUP_MAX)
+
+
+class _Places:
+    """Hands out blocks from one on, leaving out the heads."""
+
+    def __init__(self, following: int, heads: Heads) -> None:
+        self.following = following
+        self._heads = heads
+
+    def take(self, count: int) -> int:
+        """Blocks in a row."""
+        start = self._heads.place(self.following, count)
+        self.following = start + count
+        return start
+
+    def take_runs(self, count: int) -> list[tuple[int, int]]:
+        """(start, count) of runs that come to `count` blocks."""
+        runs = []
+        while count:
+            start = self._heads.skip(self.following)
+            length = min(count, self._heads.next_start(start) - start)
+            runs.append((start, length))
+            self.following, count = start + length, count - length
+        return runs
