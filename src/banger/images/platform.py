@@ -38,13 +38,13 @@ class Platform:
 
 
 def parse_platform(text: str) -> Platform:
-    """ "linux/arm64/v8", "linux/amd64", "amd64". Raises `bad_request`; `unsupported` for other systems than Linux."""
+    """ "linux/arm64/v8", "linux/amd64", "amd64", "arm/v7". Raises `bad_request`, `unsupported` for other systems."""
     parts = text.split("/")
     if len(parts) > 3 or not all(_FIELD.fullmatch(part) for part in parts):
         raise Error(
             "bad_request", f"bad platform {text[:100]!r}", "write it like linux/amd64 or linux/arm64/v8"
         )
-    if len(parts) == 1:
+    if len(parts) == 1 or (len(parts) == 2 and parts[0] in _BASE_VARIANT):
         parts.insert(0, "linux")
     platform = parse_platform_fields(*parts)
     if platform.os != "linux":

@@ -1,0 +1,213 @@
+"""What is asked of a registry: documents by tag or digest, blobs for the downloads, whether a log-in is good.
+
+General layout: the event loop decides (which endpoint, which token, whether to try again), threads under lifelines do
+each exchange. Source: OCI distribution-spec, "Pull".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from banger.errors import Error
+from banger.images.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST_BYTES, digest_of
+from banger.images.reference import DEFAULT_REGISTRY, DEFAULT_REGISTRY_API, Reference
+from banger.images.registry.challenge import Challenge, parse_challenges
+from banger.images.registry.credentials import Credentials, find_credentials
+from banger.images.registry.failures import Kind, NetworkFailure, denied, for_status, late, may_pass, nonsense
+from banger.images.registry.lifeline import Cut, Lifeline, in_thread
+from banger.images.registry.retries import FOR_DOCUMENTS, with_retries
+from banger.images.registry.settings import Endpoint
+from banger.images.registry.tokens import FindCredentials, Grant, answer_challenge
+from banger.images.registry.transport import Answer, Request, Transport
+
+T = TypeVar("T")
+_ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository at an endpoint."""
+
+    endpoint: Endpoint
+    repository: str
+
+    @property
+    def host(self) -> str:
+        return self.endpoint.host
+
+    @property
+    def registry(self) -> str:
+        """As credentials are filed."""
+        return DEFAULT_REGISTRY if self.host == DEFAULT_REGISTRY_API else self.host
+
+    @property
+    def name(self) -> str:
+        return self.endpoint.prefix + self.repository
+
+    @property
+    def scope(self) -> str:
+        return f"repository:{self.name}:pull" if self.repository else ""
+
+    def url(self, kind: str, version: str) -> str:
+        return f"https://{self.host}/v2/{self.name}/{kind}/{version}"
+
+
+@dataclass(frozen=True)
+class Document:
+    """A manifest or index, and who had it."""
+
+    data: bytes
+    digest: str
+    place: Place
+
+
+class Unauthorized(Exception):
+    """A registry's 401. Never leaves this room."""
+
+    def __init__(self, challenges: list[Challenge]) -> None:
+        super().__init__("unauthorized")
+        self.challenges = challenges
+
+
+@dataclass
+class Grants:
+    """Authorization headers that worked, by host and scope. May outlive a client; used from one event loop."""
+
+    known: dict[tuple[str, str], Grant] = field(default_factory=dict)
+    locks: defaultdict[tuple[str, str], asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock)
+    )
+
+
+class RegistryClient:
+    """Lives as long as its transport, which it does not close."""
+
+    def __init__(
+        self, transport: Transport, grants: Grants | None = None, find: FindCredentials = find_credentials
+    ) -> None:
+        self.transport = transport
+        self._grants = grants or Grants()
+        self._find = find
+
+    def places(self, reference: Reference) -> list[Place]:
+        endpoints = self.transport.settings.endpoints(reference)
+        return [Place(endpoint, reference.repository) for endpoint in endpoints]
+
+    async def fetch_document(self, reference: Reference) -> Document:
+        """From the first place that has it; its digest is checked. Raises `image_not_found`, `registry_denied`,
+        `registry_busy`, `registry_error`, `download_failed`, `tls_failed`, `credentials_error`."""
+        *mirrors, last = self.places(reference)
+        for place in mirrors:
+            try:
+                return await self.fetch_from(place, reference.version)
+            except Error:
+                continue  # the registry itself is asked in the end, and its answer counts
+        return await self.fetch_from(last, reference.version)
+
+    async def fetch_from(self, place: Place, version: str, size: int | None = None) -> Document:
+        """`version`: a tag or digest; `size` in bytes where a descriptor told it."""
+
+        def work(answer: Answer) -> Document:
+            data = answer.read(MAX_MANIFEST_BYTES if size is None else size)
+            return _check_document(Document(data, digest_of(data), place), version, answer)
+
+        request = Request(place.url("manifests", version), {"Accept": _ACCEPT})
+        what = f"{place.name}{'@' if ':' in version else ':'}{version}"
+        return await with_retries(lambda: self.ask(place, request, what, work), FOR_DOCUMENTS)
+
+    async def check_login(self, registry_host: str, credentials: Credentials) -> None:
+        """Raises `registry_denied`, and whatever else may happen on the way."""
+
+        async def only_these(registry: str, repository: str) -> Credentials:
+            return credentials
+
+        asking = RegistryClient(self.transport, Grants(), only_these)
+        place = Place(Endpoint(registry_host), "")
+        request = Request(f"https://{registry_host}/v2/")
+        await with_retries(
+            lambda: asking.ask(place, request, "the registry", lambda answer: None), FOR_DOCUMENTS
+        )
+
+    async def ask(self, place: Place, request: Request, what: str, work: Callable[[Answer], T]) -> T:
+        """One exchange of bounded length, once more with a log-in if the registry wants one."""
+
+        def exchange(line: Lifeline, grant: Grant | None) -> T:
+            with self.transport.open(authorized(request, grant), line) as answer:
+                line.allow(self.transport.timeouts.small)
+                check_status(answer, what, (200,))
+                return work(answer)
+
+        return await self.run(place, what, exchange)
+
+    async def run(self, place: Place, what: str, exchange: Callable[[Lifeline, Grant | None], T]) -> T:
+        """An exchange in a thread, with the Authorization that is known or found out. Raises `NetworkFailure`."""
+        grant = self._known(place)
+        try:
+            return await self._in_thread(place, lambda line: exchange(line, grant))
+        except Unauthorized as exc:
+            challenges = exc.challenges
+        grant = await self._authorize(place, challenges, grant)
+        try:
+            return await self._in_thread(place, lambda line: exchange(line, grant))
+        except Unauthorized as exc:
+            self._grants.known.pop((place.host, place.scope), None)
+            raise denied(place.host, what) from exc
+
+    async def _authorize(self, place: Place, challenges: list[Challenge], tried: Grant | None) -> Grant:
+        """A grant other than the one that was tried; several exchanges that need one fetch it once."""
+        key = (place.host, place.scope)
+        async with self._grants.locks[key]:
+            known = self._known(place)
+            if known is not None and known != tried:
+                return known
+            credentials = await self._find(place.registry, place.name)
+            grant = await self._in_thread(
+                place,
+                lambda line: answer_challenge(
+                    self.transport, place.host, challenges, place.scope, credentials, line
+                ),
+            )
+            self._grants.known[key] = grant
+            return grant
+
+    def _known(self, place: Place) -> Grant | None:
+        grant = self._grants.known.get((place.host, place.scope))
+        return grant if grant is not None and grant.is_fresh() else None
+
+    async def _in_thread(self, place: Place, work: Callable[[Lifeline], T]) -> T:
+        try:
+            return await in_thread(work, self.transport.executor)
+        except Cut as exc:
+            raise late(place.host) from exc
+
+
+def authorized(request: Request, grant: Grant | None) -> Request:
+    if grant is None:
+        return request
+    return replace(request, headers={**request.headers, "Authorization": grant.header})
+
+
+def check_status(answer: Answer, what: str, good: tuple[int, ...]) -> None:
+    """Raises `Unauthorized`, `NetworkFailure` for what may pass, else the status' error."""
+    if answer.status in good:
+        return
+    if answer.status == 401:
+        raise Unauthorized(parse_challenges(answer.headers("WWW-Authenticate")))
+    error = for_status(answer.host, what, answer.status)
+    if not may_pass(answer.status):
+        raise error
+    after = answer.header("Retry-After")
+    raise NetworkFailure(Kind.BROKEN, error, float(after) if re.fullmatch("[0-9]{1,4}", after) else 0)
+
+
+def _check_document(document: Document, version: str, answer: Answer) -> Document:
+    """By the digest it was asked for; else by the one that the registry itself announced."""
+    claimed = version if ":" in version else answer.header("Docker-Content-Digest")
+    if claimed.startswith("sha256:") and claimed != document.digest:
+        raise nonsense(answer.host, f"it sent a manifest that is not {claimed[:80]}")
+    return document

@@ -1,0 +1,179 @@
+"""urllib3's connections, held by the lifeline of the work that uses them, and its errors in our words.
+
+A connection is bound to the current lifeline when its pool hands it out and let go when it comes back. What is
+shut when the line is cut is a duplicate of the socket's descriptor, because TLS takes the socket object apart.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import ssl
+from http.client import HTTPException
+from typing import Any
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout
+from urllib3.connection import BaseSSLError, HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from banger.images.registry.failures import NetworkFailure, broken, late, not_tls, refused, untrusted
+from banger.images.registry.lifeline import Lifeline, current
+
+# Its debug lines hold whole URLs, and those of blobs may be signed.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
+_NOT_TLS = (
+    "WRONG_VERSION",
+    "HTTP_REQUEST",
+    "UNKNOWN_PROTOCOL",
+    "RECORD_LAYER",
+    "PACKET_LENGTH",
+    "EOF_OCCURRED",
+)
+_PER_HOST = 8
+
+
+class _Socket:
+    """A second descriptor of a connection's socket."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._duplicate = connected.dup()
+
+    def shut(self) -> None:
+        try:
+            self._duplicate.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it was closed by the other side
+
+    def close(self) -> None:
+        self._duplicate.close()
+
+
+class _Connection(HTTPConnection):
+    _wire: _Socket | None = None
+    _line: Lifeline | None = None
+
+    def _new_conn(self) -> socket.socket:
+        connected = super()._new_conn()
+        self._wire = _Socket(connected)
+        try:
+            self.take()
+        except BaseException:
+            connected.close()
+            self.close()
+            raise
+        return connected
+
+    def take(self) -> None:
+        """Bind to the lifeline of this thread's work."""
+        self._line = current.get()
+        if self._line is not None and self._wire is not None:
+            self._line.hold(self._wire)
+
+    def let_go(self) -> None:
+        if self._line is not None and self._wire is not None:
+            self._line.drop(self._wire)
+        self._line = None
+
+    def close(self) -> None:
+        self.let_go()
+        super().close()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)
+        if isinstance(connection, _Connection):
+            connection.take()
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        if isinstance(conn, _Connection):
+            conn.let_go()
+        super()._put_conn(conn)
+
+
+class _TlsPool(_Pool, HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+    def _validate_conn(self, conn: Any) -> None:
+        """Connects. urllib3's own also warns of unverified hosts; here somebody asked for that."""
+        if conn.is_closed:
+            conn.connect()
+
+
+def make_pool(context: ssl.SSLContext, proxy: str | None, connect_s: float, read_s: float) -> PoolManager:
+    """Connections to one host. `proxy` is a URL."""
+    options: dict[str, Any] = {
+        "ssl_context": context,
+        "cert_reqs": context.verify_mode,
+        "maxsize": _PER_HOST,
+        "timeout": Timeout(connect=connect_s, read=read_s),
+        "retries": False,
+    }
+    pool = ProxyManager(proxy, **options) if proxy else PoolManager(**options)
+    pool.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+    return pool
+
+
+def translate(host: str, exc: Exception) -> NetworkFailure:
+    """Of `TROUBLE`, what happened to a connection to `host`."""
+    if isinstance(exc, (ConnectTimeoutError, ReadTimeoutError)) and not isinstance(exc, NewConnectionError):
+        return late(host)
+    if isinstance(exc, NameResolutionError):
+        return refused(host, "there is no such host")
+    if isinstance(exc, ProxyError):
+        return broken(host, "the proxy cannot be used")
+    cause = _innermost(exc)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return untrusted(host, cause.verify_message or "it does not verify")
+    if isinstance(exc, SSLError) or isinstance(cause, ssl.SSLError):
+        return _tls(host, cause)
+    reason = _words(cause)
+    return refused(host, reason) if getattr(cause, "errno", 0) == errno.ECONNREFUSED else broken(host, reason)
+
+
+# What urllib3 and the libraries below it raise; UnicodeError for hosts that cannot be ones.
+TROUBLE = (HTTPError, HTTPException, BaseSSLError, OSError, UnicodeError)
+
+
+def _tls(host: str, cause: BaseException) -> NetworkFailure:
+    reason = str(getattr(cause, "reason", "") or cause).upper().replace(" ", "_")
+    if any(known in reason for known in _NOT_TLS):
+        return not_tls(host)
+    return broken(host, f"TLS failed: {_words(cause)}")
+
+
+def _innermost(exc: BaseException) -> BaseException:
+    """urllib3 keeps the cause as an argument, a cause or a context."""
+    seen = {id(exc)}
+    while True:
+        inner = next((arg for arg in exc.args if isinstance(arg, BaseException)), None)
+        inner = inner or exc.__cause__ or exc.__context__
+        if inner is None or id(inner) in seen:
+            return exc
+        seen.add(id(inner))
+        exc = inner
+
+
+def _words(cause: BaseException) -> str:
+    """One short printable line."""
+    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return "".join(c if c.isprintable() else "?" for c in str(text)[:200])

@@ -1,0 +1,101 @@
+"""What goes wrong on the way to a registry, as errors that people can act on.
+
+Messages name hosts and repositories; never a URL's query, a header or a body that could hold a secret.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from banger.errors import Error
+
+
+class Kind(enum.Enum):
+    """`REFUSED`: nobody is there. `NOT_TLS`: somebody does, but not with TLS. `UNTRUSTED`: a certificate is not
+    accepted. `BROKEN`: everything else that another attempt may cure."""
+
+    REFUSED = "refused"
+    NOT_TLS = "not TLS"
+    UNTRUSTED = "untrusted"
+    BROKEN = "broken"
+
+
+class NetworkFailure(Exception):
+    """No answer, half of one, or one that asks for patience. Never leaves this room; `error` does. `wait_s` is how long
+    the registry asked us to wait, 0 if it did not."""
+
+    def __init__(self, kind: Kind, error: Error, wait_s: float = 0) -> None:
+        super().__init__(error.message)
+        self.kind = kind
+        self.error = error
+        self.wait_s = wait_s
+
+
+def broken(host: str, reason: str) -> NetworkFailure:
+    error = Error(
+        "download_failed",
+        f"{host}: {reason}",
+        "check the network and the name of the registry, then try again",
+    )
+    return NetworkFailure(Kind.BROKEN, error)
+
+
+def refused(host: str, reason: str) -> NetworkFailure:
+    return NetworkFailure(Kind.REFUSED, broken(host, reason).error)
+
+
+def not_tls(host: str) -> NetworkFailure:
+    error = Error(
+        "tls_failed",
+        f"{host} does not speak TLS",
+        "use --insecure if it is a registry of your own on a network that you trust",
+    )
+    return NetworkFailure(Kind.NOT_TLS, error)
+
+
+def untrusted(host: str, reason: str) -> NetworkFailure:
+    error = Error(
+        "tls_failed",
+        f"{host}: the certificate is not accepted: {reason}",
+        f"put the CA's certificate into certs.d/{host}/ca.crt in banger's configuration directory",
+    )
+    return NetworkFailure(Kind.UNTRUSTED, error)
+
+
+def late(host: str) -> NetworkFailure:
+    return broken(host, "the answer took too long")
+
+
+def nonsense(host: str, what: str) -> Error:
+    """An answer that the protocol does not allow."""
+    return Error(
+        "registry_error", f"{host}: {what}", "check that this is the address of a registry", {"host": host}
+    )
+
+
+def denied(host: str, what: str) -> Error:
+    return Error(
+        "registry_denied",
+        f"{host} does not allow access to {what}",
+        f"check the name, or log in: banger image login {host}",
+        {"host": host},
+    )
+
+
+def for_status(host: str, what: str, status: int) -> Error:
+    """The error of an answer that is not a success."""
+    if status in (401, 403):
+        return denied(host, what)
+    if status == 404:
+        return Error("image_not_found", f"{host} has no {what}", "check the name and the tag", {"host": host})
+    if status == 429:
+        hint = f"wait a while; logging in may raise the limit: banger image login {host}"
+        return Error("registry_busy", f"{host} answers no more requests for now", hint, {"host": host})
+    if status >= 500 or status == 408:
+        return Error("download_failed", f"{host} failed with status {status} for {what}", "try again later")
+    return nonsense(host, f"unexpected status {status} for {what}")
+
+
+def may_pass(status: int) -> bool:
+    """Whether the same request may succeed later."""
+    return status in (408, 429) or status >= 500

@@ -1,0 +1,123 @@
+"""How a thread that works for us is told to stop, also while it waits for the network.
+
+A thread cannot be cancelled. So each piece of work holds a lifeline: who waits for it cuts the line when it is
+cancelled, or when the deadline has passed that the work itself moves on as it makes progress. Cutting shuts the
+sockets that the work uses at the time, which wakes it. This one mechanism bounds slow heads, slow bodies and dripping
+bytes alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+# A thread that neither watches its line nor waits for a socket (it resolves a name, say) is left to itself then.
+_PATIENCE_S = 1.0
+
+
+class Cut(Exception):
+    """The work was told to stop. `late` says that its deadline was the reason."""
+
+    def __init__(self, late: bool) -> None:
+        super().__init__("too slow" if late else "cancelled")
+        self.late = late
+
+
+class Wire(Protocol):
+    """Something that a thread may wait for."""
+
+    def shut(self) -> None:
+        """Wake the waiting thread. From any thread; never raises."""
+
+
+class Lifeline:
+    """Lives as long as one piece of work. Its worker calls `check`, `allow`, `hold` and `drop`; others only `cut`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wires: set[Wire] = set()
+        self._cut = self._late = False
+        self.deadline = float("inf")
+
+    def allow(self, seconds: float) -> None:
+        """From now on so long until the next call of this, or the line is cut."""
+        self.check()
+        self.deadline = time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raises `Cut` once the line was cut."""
+        if self._cut:
+            raise Cut(self._late)
+
+    def hold(self, wire: Wire) -> None:
+        with self._lock:
+            self._wires.add(wire)
+        self.check()
+
+    def drop(self, wire: Wire) -> None:
+        with self._lock:
+            self._wires.discard(wire)
+
+    def cut(self, late: bool = False) -> None:
+        with self._lock:
+            if not self._cut:
+                self._cut, self._late = True, late
+            for wire in self._wires:
+                wire.shut()
+
+
+current: contextvars.ContextVar[Lifeline | None] = contextvars.ContextVar("lifeline", default=None)
+
+
+async def in_thread(work: Callable[[Lifeline], T], executor: Executor | None = None) -> T:
+    """Run `work` in a thread; cancelling ends it within about a second. Raises what `work` raises, `Cut` when it was
+    late."""
+    line = Lifeline()
+    future = asyncio.get_running_loop().run_in_executor(executor, functools.partial(_run, work, line))
+    try:
+        while not future.done():
+            await asyncio.wait([future], timeout=_wait_s(line))
+            if not future.done() and time.monotonic() >= line.deadline:
+                line.cut(late=True)
+                line.deadline = float("inf")
+    except asyncio.CancelledError:
+        line.cut()
+        future.add_done_callback(_forget)
+        await asyncio.wait([future], timeout=_PATIENCE_S)
+        raise
+    return future.result()
+
+
+def _run(work: Callable[[Lifeline], T], line: Lifeline) -> T:
+    token = current.set(line)
+    try:
+        line.check()
+        return work(line)
+    except Cut:
+        raise
+    except Exception:
+        line.check()  # what went wrong went wrong because the line was cut
+        raise
+    finally:
+        current.reset(token)
+
+
+def _wait_s(line: Lifeline) -> float:
+    """The deadline may have been set only after we looked, so look again soon."""
+    return min(1.0, max(0.0, line.deadline - time.monotonic()))
+
+
+def _forget(future: asyncio.Future[T]) -> None:
+    """Nobody waits for it any more; a result that can be closed is."""
+    if future.cancelled() or future.exception() is not None:
+        return
+    close = getattr(future.result(), "close", None)
+    if callable(close):
+        close()
