@@ -12,7 +12,7 @@ static const char *type_name(mode_t mode)
 {
 	switch (mode & S_IFMT) {
 	case S_IFREG: return "file";
-	case S_IFDIR: return "dir";
+	case S_IFDIR: return "directory";
 	case S_IFLNK: return "symlink";
 	case S_IFCHR: return "char";
 	case S_IFBLK: return "block";

@@ -37,7 +37,7 @@ static struct known *known[LINK_BUCKETS];
 static char path[PATH_SIZE]; /* the name in the archive of what is being written */
 static char pax[2 * PATH_SIZE];
 static uint8_t chunk[CHUNK];
-static bool failed;
+static bool failed, emitted;
 
 static void complain(const char *name, int number)
 {
@@ -52,6 +52,7 @@ static void complain(const char *name, int number)
 /* Nothing can be put right once the reader is gone. */
 static void emit(const void *bytes, size_t length)
 {
+	emitted = true;
 	if (write_all(1, bytes, length) < 0)
 		_exit(1);
 }
@@ -318,6 +319,8 @@ int tar_out(int argc, char **argv)
 	}
 	for (int i = first; i < argc; i++)
 		emit_argument(argv[i]);
-	emit(end, sizeof end);
+	/* No archive at all, rather than an empty one, of what is not there. */
+	if (emitted || !failed)
+		emit(end, sizeof end);
 	return failed;
 }

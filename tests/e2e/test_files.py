@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,13 @@ def test_a_hostile_guest_cannot_write_outside_the_destination(home: Home, dev: s
     (tmp_path / "dst").mkdir()
     home.run("cp", f"{dev}:/root/evil", str(tmp_path / "dst"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dst"]
+
+
+def test_the_api_answers_a_missing_path_with_a_status(home: Home, dev: str) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(home.run_directory / "banger.sock"))
+        request = f"GET /v1/machines/{dev}/files?path=/nope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        connection.sendall(request.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b'"file_not_found"' in answer

@@ -153,7 +153,7 @@ os._exit = leave
 from banger.cli.main import main
 main()
 """
-    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     loaded = set(done.stdout.split())
     slow = {
         "msgspec",

@@ -116,10 +116,7 @@ def _read_stdin() -> Iterator[bytes]:
 def _kind_in_machine(daemon: Daemon, machine: str, path: str) -> str:
     """ "directory", "file" or "" for nothing; a link counts as what it leads to."""
     kind = _stat_type(daemon, machine, path)
-    if kind in ("", "file", "directory"):
-        return kind
-    inside = _stat_type(daemon, machine, f"{path}/.")
-    return "directory" if inside else "file"
+    return kind if kind in ("", "directory") else "file"
 
 
 def _stat_type(daemon: Daemon, machine: str, path: str) -> str:

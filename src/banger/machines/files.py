@@ -22,7 +22,7 @@ async def stat_file(live: LiveMachine, path: str) -> FileStat:
     async for piece in _checked_output(process, path):
         output += piece[: _MAX_MESSAGE - len(output)]
     words = output.decode("utf-8", "replace").split()
-    if len(words) != 6 or not all(_is_number(word) for word in words[2:]):
+    if len(words) != 6 or not all(map(_is_number, words[2:])) or not _is_mode(words[1]):
         raise Error("agent_error", f"the agent said nothing sensible about {path}")
     return FileStat(
         type=words[0] if words[0] in _TYPES else "other",
@@ -36,6 +36,10 @@ async def stat_file(live: LiveMachine, path: str) -> FileStat:
 
 def _is_number(word: str) -> bool:
     return word.lstrip("-").isdigit() and len(word) < 21
+
+
+def _is_mode(word: str) -> bool:
+    return 0 < len(word) < 8 and set(word) <= set("01234567")
 
 
 async def read_tar(live: LiveMachine, path: str) -> AsyncIterator[bytes]:
