@@ -21,7 +21,7 @@ from banger.errors import Error
 from banger.images.merge.failure import Corrupt, Refused, TooLarge
 from banger.images.merge.inflate import Blob, LayerInput, fill, open_inflated
 
-CHUNK_BYTES = 2 * 1024 * 1024
+CHUNK_BYTES = 512 * 1024
 _BUFFERS = 4
 _ALGORITHMS = ("sha256", "sha512")
 
