@@ -6,11 +6,9 @@ each exchange. Source: OCI distribution-spec, "Pull".
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from banger.errors import Error
@@ -19,10 +17,11 @@ from banger.images.reference import DEFAULT_REGISTRY, DEFAULT_REGISTRY_API, Refe
 from banger.images.registry.challenge import Challenge, parse_challenges
 from banger.images.registry.credentials import Credentials, find_credentials
 from banger.images.registry.failures import Kind, NetworkFailure, denied, for_status, late, may_pass, nonsense
+from banger.images.registry.grants import Grant, Grants
 from banger.images.registry.lifeline import Cut, Lifeline, in_thread
 from banger.images.registry.retries import FOR_DOCUMENTS, with_retries
 from banger.images.registry.settings import Endpoint
-from banger.images.registry.tokens import FindCredentials, Grant, answer_challenge
+from banger.images.registry.tokens import FindCredentials, answer_challenge
 from banger.images.registry.transport import Answer, Request, Transport
 
 T = TypeVar("T")
@@ -72,16 +71,6 @@ class Unauthorized(Exception):
     def __init__(self, challenges: list[Challenge]) -> None:
         super().__init__("unauthorized")
         self.challenges = challenges
-
-
-@dataclass
-class Grants:
-    """Authorization headers that worked, by host and scope. May outlive a client; used from one event loop."""
-
-    known: dict[tuple[str, str], Grant] = field(default_factory=dict)
-    locks: defaultdict[tuple[str, str], asyncio.Lock] = field(
-        default_factory=lambda: defaultdict(asyncio.Lock)
-    )
 
 
 class RegistryClient:
@@ -146,7 +135,7 @@ class RegistryClient:
 
     async def run(self, place: Place, what: str, exchange: Callable[[Lifeline, Grant | None], T]) -> T:
         """An exchange in a thread, with the Authorization that is known or found out. Raises `NetworkFailure`."""
-        grant = self._known(place)
+        grant = self._grants.find(place.host, place.scope)
         try:
             return await self._in_thread(place, lambda line: exchange(line, grant))
         except Unauthorized as exc:
@@ -155,14 +144,13 @@ class RegistryClient:
         try:
             return await self._in_thread(place, lambda line: exchange(line, grant))
         except Unauthorized as exc:
-            self._grants.known.pop((place.host, place.scope), None)
+            self._grants.forget(place.host)
             raise denied(place.host, what) from exc
 
     async def _authorize(self, place: Place, challenges: list[Challenge], tried: Grant | None) -> Grant:
         """A grant other than the one that was tried; several exchanges that need one fetch it once."""
-        key = (place.host, place.scope)
-        async with self._grants.locks[key]:
-            known = self._known(place)
+        async with self._grants.locks[place.host, place.scope]:
+            known = self._grants.find(place.host, place.scope)
             if known is not None and known != tried:
                 return known
             credentials = await self._find(place.registry, place.name)
@@ -172,12 +160,8 @@ class RegistryClient:
                     self.transport, place.host, challenges, place.scope, credentials, line
                 ),
             )
-            self._grants.known[key] = grant
+            self._grants.put(place.host, place.scope, grant)
             return grant
-
-    def _known(self, place: Place) -> Grant | None:
-        grant = self._grants.known.get((place.host, place.scope))
-        return grant if grant is not None and grant.is_fresh() else None
 
     async def _in_thread(self, place: Place, work: Callable[[Lifeline], T]) -> T:
         try:

@@ -15,9 +15,9 @@ from banger.images.blobs import BlobStore, PartialBlob
 from banger.images.byte_range import ByteRange
 from banger.images.registry.client import Place, RegistryClient, authorized, check_status
 from banger.images.registry.failures import broken, nonsense
+from banger.images.registry.grants import Grant
 from banger.images.registry.lifeline import Lifeline, in_thread
 from banger.images.registry.retries import FOR_BLOBS, with_retries
-from banger.images.registry.tokens import Grant
 from banger.images.registry.transport import CHUNK_BYTES, Answer, Request
 from banger.images.verify import check_blob
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import msgspec
@@ -20,6 +19,7 @@ from banger.errors import Error
 from banger.images.registry.challenge import Challenge, find_challenge
 from banger.images.registry.credentials import Credentials
 from banger.images.registry.failures import denied, nonsense
+from banger.images.registry.grants import Grant
 from banger.images.registry.lifeline import Lifeline
 from banger.images.registry.transport import Request, Transport, split_url
 
@@ -38,17 +38,6 @@ class _TokenAnswer(Struct):
     token: str | None = None
     access_token: str | None = None
     expires_in: float | None = None
-
-
-@dataclass(frozen=True)
-class Grant:
-    """An Authorization header and when it ends (monotonic seconds)."""
-
-    header: str
-    expires: float
-
-    def is_fresh(self) -> bool:
-        return time.monotonic() < self.expires
 
 
 def answer_challenge(

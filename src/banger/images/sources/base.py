@@ -1,0 +1,43 @@
+"""What the places that images come from have in common."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from banger.images.blobs import BlobStore
+from banger.images.byte_range import ByteRange
+from banger.images.oci import ImagePlan, Layer
+from banger.images.platform import Platform
+from banger.images.registry.grants import Grants
+from banger.model.operation import Report
+
+
+class Source(Protocol):
+    """One image at one place, used as `async with open_source(...)`: leaving ends what was begun for it and closes
+    what it holds, except the layers that were handed out."""
+
+    async def resolve(self, platform: Platform, report: Report) -> ImagePlan:
+        """What the image is made of. Raises `image_not_found`, `platform_not_found`, `image_invalid`, and what
+        registries raise."""
+
+    async def prefetch(self, plan: ImagePlan, report: Report) -> None:
+        """Begin to fetch all of a plan's layers at once, as far as they are not here. Returns at once."""
+
+    async def open_layer(self, layer: Layer) -> ByteRange:
+        """The layer's blob, whole, of the digest and size that the plan says; the caller closes it. Its `path`,
+        `offset` and `size` say where it lies while it is open. Raises as `resolve`, and `insufficient_disk`."""
+
+
+@dataclass(frozen=True)
+class SourceContext:
+    """What sources need of their surroundings. `config` is where registries.toml is looked for. `insecure` is for the
+    registry that is named, no other. `stdin` are the bytes that "-" means. `grants` may be kept for the next pulls."""
+
+    store: BlobStore
+    config: Path
+    insecure: bool = False
+    stdin: AsyncIterable[bytes] | None = field(default=None, compare=False)
+    grants: Grants = field(default_factory=Grants, compare=False)

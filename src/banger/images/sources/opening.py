@@ -1,0 +1,103 @@
+"""Which source a source reference means, opened for as long as it is used."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from pathlib import Path
+
+from banger.errors import Error
+from banger.images.byte_range import ByteRange
+from banger.images.reference import (
+    DockerArchive,
+    OciArchive,
+    OciLayout,
+    Reference,
+    SourceRef,
+    StandardInput,
+    TarFile,
+)
+from banger.images.registry.lifeline import Lifeline, in_thread
+from banger.images.sources.archive import Archive
+from banger.images.sources.base import Source, SourceContext
+from banger.images.sources.docker_archive import MANIFEST_FILE, DockerArchiveSource
+from banger.images.sources.documents import INDEX_FILE, LAYOUT_FILE
+from banger.images.sources.files import Directory, open_file
+from banger.images.sources.layout import LayoutSource
+from banger.images.sources.spool import first_bytes, spool_inflated, spool_stream
+from banger.images.sources.tarball import TarSource
+
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh")
+
+
+def open_source(source: SourceRef, context: SourceContext) -> AbstractAsyncContextManager[Source]:
+    """Raises, when entered, `file_not_found`, `image_invalid`, `bad_request`, `insufficient_disk`."""
+    if isinstance(source, Reference):
+        from banger.images.sources.registry import open_registry  # brings the HTTP library with it
+
+        return open_registry(source, context)
+    return _open_local(source, context)
+
+
+@asynccontextmanager
+async def _open_local(
+    source: OciLayout | OciArchive | DockerArchive | TarFile | StandardInput, context: SourceContext
+) -> AsyncIterator[Source]:
+    with ExitStack() as owned:
+        match source:
+            case OciLayout(path, tag):
+                directory = await asyncio.to_thread(Directory, path)
+                owned.callback(directory.close)
+                yield LayoutSource(directory, tag, path)
+            case OciArchive(path, wanted) | DockerArchive(path, wanted):
+                archive = await _open_archive(path, context)
+                owned.callback(archive.close)
+                yield _choose_form(archive, wanted)
+            case TarFile(path):
+                yield await _open_tar(await asyncio.to_thread(open_file, path), path, context, owned)
+            case StandardInput():
+                yield await _open_tar(await _read_stdin(context), "standard input", context, owned)
+
+
+async def _open_archive(path: str, context: SourceContext) -> Archive:
+    """One that is compressed as a whole is inflated into the cache first."""
+    file = await asyncio.to_thread(open_file, path)
+    try:
+        return await in_thread(lambda line: Archive(_seekable(file, context, line), path, line))
+    except BaseException:
+        file.close()
+        raise
+
+
+def _seekable(file: ByteRange, context: SourceContext, line: Lifeline) -> ByteRange:
+    if not first_bytes(file).startswith(_COMPRESSED):
+        return file
+    with file:
+        return spool_inflated(file, context.store.make(), line)
+
+
+def _choose_form(archive: Archive, wanted: str) -> Source:
+    """An OCI layout where there is one: its blobs come with digests."""
+    if INDEX_FILE in archive and LAYOUT_FILE in archive:
+        return LayoutSource(archive, wanted, archive.name)
+    if MANIFEST_FILE in archive:
+        return DockerArchiveSource(archive, wanted)
+    raise Error(
+        "image_invalid",
+        f"{archive.name} holds neither {INDEX_FILE} nor {MANIFEST_FILE}",
+        "a tar file of a plain tree is written tar:FILE",
+    )
+
+
+async def _open_tar(file: ByteRange, name: str, context: SourceContext, owned: ExitStack) -> TarSource:
+    source = TarSource(file, name, await asyncio.to_thread(context.store.make))
+    owned.callback(source.close)
+    return source
+
+
+async def _read_stdin(context: SourceContext) -> ByteRange:
+    if context.stdin is None:
+        raise Error("bad_request", "no standard input came with the request", "use tar:FILE for a file")
+    directory: Path = await asyncio.to_thread(context.store.make)
+    return await spool_stream(context.stdin, directory)

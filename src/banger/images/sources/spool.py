@@ -1,0 +1,152 @@
+"""Bytes that come compressed, or as a stream, put into a file without a name that can be read at any place.
+
+The file is in the cache and vanishes with its last descriptor, whatever happens to us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bz2
+import errno
+import hashlib
+import lzma
+import os
+import tempfile
+from collections.abc import AsyncIterable, Iterable, Iterator
+from pathlib import Path
+
+from banger.errors import Error
+from banger.images.byte_range import ByteRange
+from banger.images.merge.failure import LayerFailure
+from banger.images.merge.inflate import Blob, LayerInput, fill, open_inflated
+from banger.images.oci import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, MAX_LAYER_BYTES, invalid
+from banger.images.registry.lifeline import Lifeline
+from banger.model.sizes import MIB
+
+_CHUNK_BYTES = MIB
+_LZMA_MEMORY_BYTES = 256 * MIB
+_GZIP, _XZ, _BZIP2 = b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+def layer_type(blob: ByteRange) -> str | None:
+    """The media type of a layer, by its first bytes; None if it is compressed as no layer may be."""
+    magic = first_bytes(blob)
+    if magic.startswith((_XZ, _BZIP2)):
+        return None
+    return LAYER_GZIP if magic.startswith(_GZIP) else LAYER_ZSTD if magic.startswith(_ZSTD) else LAYER_TAR
+
+
+def first_bytes(blob: ByteRange) -> bytes:
+    blob.seek(0)
+    found = blob.read(6) or b""
+    blob.seek(0)
+    return found
+
+
+def inflate(blob: ByteRange, line: Lifeline) -> Iterator[bytes | memoryview]:
+    """What is in a file that is compressed in any of the usual ways. A chunk is good until the next is asked for.
+    Blocking. Raises `image_invalid`, `Cut`."""
+    magic = first_bytes(blob)
+    try:
+        if magic.startswith((_XZ, _BZIP2)):
+            yield from _inflate_slowly(blob, magic.startswith(_XZ), line)
+        else:
+            yield from _inflate_fast(blob, line)
+    except (lzma.LZMAError, LayerFailure, EOFError, ValueError) as exc:
+        raise invalid(f"it cannot be inflated: {str(exc)[:200]}") from exc
+
+
+def spool_inflated(blob: ByteRange, directory: Path, line: Lifeline) -> ByteRange:
+    """Blocking. Raises `image_invalid`, `insufficient_disk`, `Cut`."""
+    return _write_all(inflate(blob, line), directory, line)
+
+
+def hash_inflated(blob: ByteRange, line: Lifeline) -> str:
+    """The digest of what is in a compressed file. Blocking. Raises `image_invalid`, `Cut`."""
+    found, total = hashlib.sha256(), 0
+    for chunk in inflate(blob, line):
+        line.check()
+        found.update(chunk)
+        total = _bounded(total + len(chunk))
+    return f"sha256:{found.hexdigest()}"
+
+
+async def spool_stream(stream: AsyncIterable[bytes], directory: Path) -> ByteRange:
+    """Raises `image_invalid` for one without an end, `insufficient_disk`."""
+    spooled, total = await asyncio.to_thread(_make, directory), 0
+    try:
+        async for chunk in stream:
+            await asyncio.to_thread(_write, spooled.fileno(), chunk)
+            total = _bounded(total + len(chunk))
+    except BaseException:
+        spooled.close()
+        raise
+    spooled.size = total
+    return spooled
+
+
+def _write_all(chunks: Iterable[bytes | memoryview], directory: Path, line: Lifeline) -> ByteRange:
+    spooled, total = _make(directory), 0
+    try:
+        for chunk in chunks:
+            line.check()
+            _write(spooled.fileno(), chunk)
+            total = _bounded(total + len(chunk))
+    except BaseException:
+        spooled.close()
+        raise
+    spooled.size = total
+    return spooled
+
+
+def _make(directory: Path) -> ByteRange:
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        return ByteRange(os.dup(file.fileno()))
+
+
+def _write(fd: int, chunk: bytes | memoryview) -> None:
+    view = memoryview(chunk)
+    try:
+        while view:
+            view = view[os.write(fd, view) :]
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        message = "no space left in the cache for the archive"
+        raise Error("insufficient_disk", message, "make room: banger image cache prune") from exc
+
+
+def _bounded(total: int) -> int:
+    if total > MAX_LAYER_BYTES:
+        raise invalid(f"it holds more than {MAX_LAYER_BYTES} bytes")
+    return total
+
+
+def _inflate_fast(blob: ByteRange, line: Lifeline) -> Iterator[memoryview]:
+    buffer = memoryview(bytearray(_CHUNK_BYTES))
+    with Blob(LayerInput("", "", blob.path, blob.offset, blob.size)) as source:
+        reader = open_inflated(source)
+        while count := fill(reader, buffer):
+            line.check()
+            yield buffer[:count]
+
+
+def _inflate_slowly(blob: ByteRange, xz: bool, line: Lifeline) -> Iterator[bytes]:
+    """xz and bzip2, of one stream or several one after the other. Padding between them may be any number of zeros."""
+    data = blob.read(_CHUNK_BYTES) or b""
+    while data:
+        inflater = _make_inflater(xz)
+        while not inflater.eof:
+            line.check()
+            if inflater.needs_input and not data:
+                raise EOFError("it ends in the middle")
+            yield inflater.decompress(data, _CHUNK_BYTES)
+            data = (blob.read(_CHUNK_BYTES) or b"") if inflater.needs_input else b""
+        data = inflater.unused_data.lstrip(b"\0") or blob.read(_CHUNK_BYTES) or b""
+
+
+def _make_inflater(xz: bool) -> lzma.LZMADecompressor | bz2.BZ2Decompressor:
+    if xz:
+        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY_BYTES)
+    return bz2.BZ2Decompressor()
