@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 
 from banger.errors import Error
@@ -33,11 +34,15 @@ _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh")
 
 def open_source(source: SourceRef, context: SourceContext) -> AbstractAsyncContextManager[Source]:
     """Raises, when entered, `file_not_found`, `image_invalid`, `bad_request`, `insufficient_disk`."""
-    if isinstance(source, Reference):
-        from banger.images.sources.registry import open_registry  # brings the HTTP library with it
+    return _open_remote(source, context) if isinstance(source, Reference) else _open_local(source, context)
 
-        return open_registry(source, context)
-    return _open_local(source, context)
+
+@asynccontextmanager
+async def _open_remote(reference: Reference, context: SourceContext) -> AsyncIterator[Source]:
+    """The HTTP library is loaded when it is first needed, which takes a while."""
+    module = await asyncio.to_thread(import_module, "banger.images.sources.registry")
+    async with module.open_registry(reference, context) as source:
+        yield source
 
 
 @asynccontextmanager
