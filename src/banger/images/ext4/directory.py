@@ -43,6 +43,8 @@ _NODE_ROOM = (BLOCK - _NODE_AT - 8) // 8
 # So full is a block of a new index, in bytes: names that are added do not split it at once.
 _FILL = _USABLE * 4 // 5
 _NAMES_PER_HASHING = 8192
+_BUCKETS = 64
+_BUCKET_SHIFT = 58
 
 
 class Directory:
@@ -93,13 +95,9 @@ class Directory:
         body = b"".join(parts).ljust(_USABLE, b"\0")
         return body + _TAIL.pack(0, _TAIL_BYTES, 0, _TAIL_KIND, stored(extend(self._seed, body)))
 
-    def _plan_leaves(self) -> tuple[list[int], list[int]]:
+    def _plan_leaves(self) -> tuple[array[int], list[int]]:
         """(`major << 32 | position of the name`, sorted; where in that each leaf starts)."""
-        keys: list[int] = []
-        for at in range(0, len(self._names), _NAMES_PER_HASHING):
-            hashes = hash_names(self._names[at : at + _NAMES_PER_HASHING], self._hash_seed)
-            keys += [value >> 32 << 32 | at + i for i, value in enumerate(hashes)]
-        keys.sort()
+        keys = self._sort()
         starts, used = [0], 0
         for i, key in enumerate(keys):
             size = (len(self._names[key & 0xFFFFFFFF]) + 11) & -4
@@ -109,12 +107,24 @@ class Directory:
             used += size
         return keys, starts
 
-    def _leaves(self, keys: list[int], starts: list[int]) -> Iterator[bytes]:
+    def _sort(self) -> array[int]:
+        """Bucket by bucket, as a million integers in one list would take 40 MB."""
+        buckets = [array("Q") for _ in range(_BUCKETS)]
+        for at in range(0, len(self._names), _NAMES_PER_HASHING):
+            hashes = hash_names(self._names[at : at + _NAMES_PER_HASHING], self._hash_seed)
+            for position, value in enumerate(hashes, at):
+                buckets[value >> _BUCKET_SHIFT].append(value >> 32 << 32 | position)
+        keys = array("Q")
+        while buckets:
+            keys.extend(sorted(buckets.pop(0)))
+        return keys
+
+    def _leaves(self, keys: array[int], starts: list[int]) -> Iterator[bytes]:
         for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
             parts = [self._pack(self._names[key & 0xFFFFFFFF]) for key in keys[start:end]]
             yield self._close(parts, sum(map(len, parts)))
 
-    def _index(self, keys: list[int], starts: list[int]) -> Iterator[bytes]:
+    def _index(self, keys: array[int], starts: list[int]) -> Iterator[bytes]:
         """The root, and below it nodes if one block cannot name all leaves."""
         hashes = [_boundary(keys, start) for start in starts]
         nodes = 0 if len(starts) <= _ROOT_ROOM else -(-len(starts) // _NODE_ROOM)
@@ -142,7 +152,7 @@ class Directory:
         return used.ljust(BLOCK - 8, b"\0") + _INDEX_TAIL.pack(0, stored(crc))
 
 
-def _boundary(keys: list[int], start: int) -> int:
+def _boundary(keys: array[int], start: int) -> int:
     """The hash a leaf starts at; odd when the leaf before ends with the same one."""
     major = keys[start] >> 32
     return major | (start > 0 and keys[start - 1] >> 32 == major)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 
 from banger.images.ext4.checksum import extend, inode_seed, stored
-from banger.images.ext4.layout import BLOCK, INODE_BYTES
+from banger.images.ext4.layout import BLOCK
 from banger.images.ext4.xattr import INLINE_BYTES
 from banger.images.tree import Kind
 

@@ -8,6 +8,7 @@ from itertools import islice
 from banger.images.ext4.contents import FAST_LINK_MAX, Contents
 from banger.images.ext4.extents import RECORD_BYTES, count_blocks, in_inode
 from banger.images.ext4.inode import FLAG_EXTENTS, FLAG_INDEX, FORMATS, device_block, pack_inode
+from banger.images.ext4.journal import journal_i_block
 from banger.images.ext4.layout import (
     BLOCK,
     BLOCK_SHIFT,
@@ -17,7 +18,6 @@ from banger.images.ext4.layout import (
     RESIZE_INO,
     ROOT_INO,
 )
-from banger.images.ext4.journal import journal_i_block
 from banger.images.ext4.numbering import Numbering, refuse
 from banger.images.ext4.plan import Plan
 from banger.images.ext4.resize import SIZE_BYTES, resize_blocks, resize_i_block
@@ -78,6 +78,8 @@ class InodeTables:
                 i_block = node.target
         else:
             i_block = self._device(node)
+        if (node.uid | node.gid) >> 32:
+            raise refuse(self._numbering.root, node, f"has impossible owners {node.uid}, {node.gid}")
         attributes, attribute_block = b"", 0
         if node.xattrs:
             attributes = split_attributes(node.xattrs).inline

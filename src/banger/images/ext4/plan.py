@@ -7,6 +7,7 @@ They follow what was streamed, each at the first place where it fits between two
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from banger.images.ext4.layout import (
     BLOCK,
     BLOCKS_PER_GROUP,
     DESCRIPTORS_PER_BLOCK,
+    GROUP_BYTES,
     INODES_PER_BLOCK,
     INODES_PER_GROUP_MAX,
     Heads,
@@ -153,14 +155,14 @@ def _plan(streamed: int, inodes: int, heads: Heads, blocks: int) -> Plan:
         groups += 1
     else:
         blocks -= rest
-    per_group = _inodes_per_group(inodes, blocks, groups)
+    per_group = _inodes_per_group(inodes, groups)
     places = _Places(streamed, heads)
     block_bitmaps = [places.take(1) for _ in range(groups)]
     inode_bitmaps = [places.take(1) for _ in range(groups)]
     tables = [places.take(per_group // INODES_PER_BLOCK) for _ in range(groups)]
     resize_block = places.take(1)
     journal = places.take_runs(plan_journal(blocks))
-    enough = groups * min(per_group, INODES_PER_GROUP_MAX) >= inodes
+    enough = groups * per_group >= inodes
     end = places.following if enough else max(places.following, (groups + 1) * BLOCKS_PER_GROUP)
     return Plan(
         blocks,
@@ -176,11 +178,13 @@ def _plan(streamed: int, inodes: int, heads: Heads, blocks: int) -> Plan:
     )
 
 
-def _inodes_per_group(inodes: int, blocks: int, groups: int) -> int:
-    """A quarter more than there are and a thousand, and at least one for every 16 KiB; whole blocks of them."""
-    wanted = max(inodes + inodes // 4 + _SPARE_INODES, blocks * BLOCK // _BYTES_PER_INODE)
-    whole = -(-wanted // (groups * INODES_PER_BLOCK)) * INODES_PER_BLOCK
-    return min(whole, INODES_PER_GROUP_MAX)
+def _inodes_per_group(inodes: int, groups: int) -> int:
+    """A quarter more than there are and a thousand, and at least one for every 16 KiB of a whole group, because groups
+    that are added later have as many. Whole blocks of them."""
+    spread = (inodes + inodes // 4 + _SPARE_INODES) / (groups * INODES_PER_BLOCK)
+    return min(
+        max(math.ceil(spread) * INODES_PER_BLOCK, GROUP_BYTES // _BYTES_PER_INODE), INODES_PER_GROUP_MAX
+    )
 
 
 class _Places:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from banger.errors import Error
 from banger.images.ext4.extents import pack_extent, pack_run
@@ -17,7 +19,8 @@ _BUFFER_BYTES = 1 << 20
 # Pieces of this size are not worth copying: the buffer is written out and they follow from where they are.
 _DIRECT_BYTES = 256 << 10
 _ZEROS = memoryview(bytes(BLOCK))
-_LOGICAL_MAX = 1 << 32
+# The last logical block has number 2³² - 2.
+_FILE_MAX_BYTES = ((1 << 32) - 1) * BLOCK
 
 
 class BlockStream:
@@ -104,8 +107,6 @@ class BlockStream:
         self._in_file = False
         if self._base % BLOCK:
             self.flush()
-        if self._logical > _LOGICAL_MAX * BLOCK:
-            raise Error("unsupported", "a file is larger than ext4 can hold (16 TiB)")
         return size, b"".join(self._extents)
 
     def flush(self) -> None:
@@ -155,6 +156,8 @@ class BlockStream:
         self._run_physical = (self._base + self._fill) >> BLOCK_SHIFT
 
     def _close_run(self) -> None:
+        if self._logical > _FILE_MAX_BYTES:
+            raise Error("image_build_failed", "a file is larger than ext4 can hold (16 TiB)")
         count = ((self._base + self._fill) >> BLOCK_SHIFT) - self._run_physical
         self._extents.append(pack_run(self._run_logical, self._run_physical, count))
 
@@ -162,11 +165,25 @@ class BlockStream:
 def write_at(fd: int, data: bytes | bytearray | memoryview, position: int) -> None:
     """All of `data`, `position` in bytes. Raises `insufficient_disk`."""
     view = memoryview(data)
-    try:
+    with _full_disks_named():
         while view:
             written = os.pwrite(fd, view, position)
             view, position = view[written:], position + written
+
+
+def set_size(fd: int, size_bytes: int) -> None:
+    """Raises `insufficient_disk` where no file may be that large."""
+    with _full_disks_named():
+        os.ftruncate(fd, size_bytes)
+
+
+@contextmanager
+def _full_disks_named() -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
         if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        raise Error("insufficient_disk", f"the root disk cannot be written: {exc.strerror}") from exc
+        raise Error(
+            "insufficient_disk", f"the root disk cannot be written: {exc.strerror}", "make room there"
+        ) from exc

@@ -25,8 +25,9 @@ from banger.images.ext4.journal import journal_backup, pack_journal_superblock
 from banger.images.ext4.layout import BLOCK, BLOCK_SHIFT, GROUP_BYTES, plan_heads
 from banger.images.ext4.numbering import Numbering
 from banger.images.ext4.plan import Plan, plan_disk
+from banger.images.ext4.punch import punch_holes
 from banger.images.ext4.resize import resize_contents
-from banger.images.ext4.stream import BlockStream, write_at
+from banger.images.ext4.stream import BlockStream, set_size, write_at
 from banger.images.ext4.superblock import FIRST_SUPERBLOCK_AT, Superblock
 from banger.images.tree import Kind, Node
 from banger.model.sizes import TIB
@@ -106,7 +107,8 @@ class Ext4Writer:
                 size_bytes,
                 headroom_bytes,
             )
-            os.ftruncate(self._fd, plan.blocks * BLOCK if size_bytes is None else size_bytes)
+            set_size(self._fd, plan.blocks * BLOCK if size_bytes is None else size_bytes)
+            punch_holes(self._fd, used.free_runs(0, self._stream.next_block))
             InodeTables(numbering, contents, plan, self._seed).write(self._fd)
             return self._write_tables(numbering, plan, used)
         finally:
