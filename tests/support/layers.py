@@ -264,3 +264,71 @@ def _with_names(found: dict[bytes, Seen], numbers: dict[bytes, int]) -> dict[byt
         path: seen if seen.kind is Kind.DIRECTORY else replace(seen, names=frozenset(groups[numbers[path]]))
         for path, seen in found.items()
     }
+
+
+def header(
+    name: bytes,
+    size: int | bytes = 0,
+    flag: bytes = b"0",
+    target: bytes = b"",
+    *,
+    mode: int | bytes = 0o644,
+    uid: int | bytes = 0,
+    gid: int | bytes = 0,
+    mtime: int | bytes = 0,
+    device: tuple[int, int] = (0, 0),
+    magic: bytes = b"ustar\x0000",
+    prefix: bytes = b"",
+    tail: bytes = b"",
+    checksum: bytes | None = None,
+) -> bytes:
+    """One header block, right or wrong. Numbers that are given as bytes stand as they are; `tail` is what comes from
+    offset 345 on."""
+    fields = [
+        name.ljust(100, b"\0"),
+        octal(mode, 8),
+        octal(uid, 8),
+        octal(gid, 8),
+        octal(size, 12),
+        octal(mtime, 12),
+        b" " * 8,
+        flag,
+        target.ljust(100, b"\0"),
+        magic,
+        bytes(64),
+        octal(device[0], 8),
+        octal(device[1], 8),
+        (tail or prefix.ljust(155, b"\0")).ljust(167, b"\0"),
+    ]
+    block = b"".join(fields)
+    assert len(block) == 512, len(block)
+    return block[:148] + (checksum or b"%06o\0 " % sum(block)) + block[156:]
+
+
+def octal(value: int | bytes, width: int) -> bytes:
+    return value if isinstance(value, bytes) else b"%0*o\0" % (width - 1, value)
+
+
+def base256(value: int, width: int) -> bytes:
+    """GNU's form of a number, negative or too large for octal digits."""
+    return ((value & ((1 << (8 * width - 1)) - 1)) | 1 << (8 * width - 1)).to_bytes(width, "big")
+
+
+def padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 512)
+
+
+def record(key: bytes, value: bytes) -> bytes:
+    """One record of an extended header."""
+    length = len(key) + len(value) + 3
+    while len(b"%d" % length) + len(key) + len(value) + 3 != length:
+        length = len(b"%d" % length) + len(key) + len(value) + 3
+    return b"%d %s=%s\n" % (length, key, value)
+
+
+def extended(*records: tuple[bytes, bytes], flag: bytes = b"x") -> bytes:
+    data = b"".join(record(*pair) for pair in records)
+    return header(b"extended", len(data), flag) + padded(data)
+
+
+END = bytes(1024)

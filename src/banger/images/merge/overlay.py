@@ -109,6 +109,9 @@ def slide_under(upper: Folder, lower: Folder) -> None:
                     _attach(up, name, child)
                 elif above.implied:
                     raise Refused("it is no directory, but a higher layer has entries below it", inner)
+                else:
+                    # The directory replaced this, and this whatever is below.
+                    above.opaque = True
 
 
 def _attach(folder: Folder, name: bytes, child: Node) -> None:

@@ -1,0 +1,328 @@
+"""The tar reader: every form of header that images have, and nothing that is not one."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from banger.errors import Error
+from banger.images.merge.cursor import Cursor
+from banger.images.merge.entries import Entry, read_entries, skip_data
+from banger.images.merge.failure import Corrupt, LayerFailure, Refused, TooLarge, printable
+from banger.images.merge.limits import Limits
+from banger.images.merge.names import normalise
+from banger.images.merge.pax import parse_time_ns
+from banger.images.merge.tar_header import parse_number
+from banger.images.tree import Kind
+from tests.support.layers import END, Member, base256, extended, header, padded, tar_of
+
+LONG = b"d" * 90 + b"/" + b"f" * 150
+
+
+def entries_of(tar: bytes, chunk: int = 700) -> list[Entry]:
+    """In chunks of an awkward size, so that headers are cut."""
+    chunks = (memoryview(tar)[at : at + chunk] for at in range(0, len(tar), chunk))
+    cursor = Cursor(lambda: next(chunks, None))
+    found = []
+    for entry in read_entries(cursor, Limits()):
+        skip_data(cursor, entry)
+        found.append(entry)
+    return found
+
+
+def only(tar: bytes) -> Entry:
+    (entry,) = entries_of(tar)
+    return entry
+
+
+def long_name(name: bytes, flag: bytes = b"L") -> bytes:
+    return header(b"././@LongLink", len(name) + 1, flag, magic=b"ustar  \0") + padded(name + b"\0")
+
+
+@pytest.mark.parametrize(
+    ("tar", "attribute", "value"),
+    [
+        (header(b"a"), "path", b"a"),
+        (header(b"n" * 100), "path", b"n" * 100),
+        (header(b"b", prefix=b"p" * 155), "path", b"p" * 155 + b"/b"),
+        (header(b"b", magic=b"ustar  \0", prefix=b"12345"), "path", b"b"),
+        (header(b"b", magic=bytes(8)), "path", b"b"),
+        (long_name(LONG) + header(b"cut"), "path", LONG),
+        (long_name(LONG, b"K") + header(b"l", flag=b"2", target=b"cut"), "target", LONG),
+        (long_name(LONG, b"K") + long_name(b"x") + header(b"cut", flag=b"1"), "target", LONG),
+        (extended((b"path", LONG)) + header(b"cut"), "path", LONG),
+        (extended((b"path", b"")) + header(b"kept"), "path", b"kept"),
+        (extended((b"linkpath", LONG)) + header(b"l", flag=b"2", target=b"t"), "target", LONG),
+        (extended((b"path", b"new\n=\xff")) + header(b"x"), "path", b"new\n=\xff"),
+        (extended((b"path", b"g"), flag=b"g") + header(b"x"), "path", b"x"),
+        (extended((b"comment", b"a=b"), (b"atime", b"x")) + header(b"x"), "path", b"x"),
+        (header(b"a", uid=0o7777777), "uid", 0o7777777),
+        (header(b"a", uid=base256(4294967294, 8)), "uid", 4294967294),
+        (extended((b"uid", b"4294967295")) + header(b"a"), "uid", 4294967295),
+        (extended((b"gid", b"70000")) + header(b"a"), "gid", 70000),
+        (header(b"a", mode=0o104755), "mode", 0o4755),
+        (header(b"a", mode=b"   644 \0"), "mode", 0o644),
+        (header(b"a", mode=bytes(8)), "mode", 0),
+        (header(b"a", mtime=base256(-2, 12)), "mtime_ns", -2_000_000_000),
+        (extended((b"mtime", b"-1.5")) + header(b"a"), "mtime_ns", -1_500_000_000),
+        (extended((b"mtime", b"1.123456789999")) + header(b"a"), "mtime_ns", 1_123_456_789),
+        (header(b"a", 3) + padded(b"abc"), "size", 3),
+        (header(b"a", base256(700, 12)) + bytes(1024), "stored", 700),
+        (extended((b"size", b"5")) + header(b"a", 0) + padded(b"12345"), "size", 5),
+        (header(b"d/", flag=b"\0"), "kind", Kind.DIRECTORY),
+        (header(b"a", flag=b"\0"), "kind", Kind.FILE),
+        (header(b"a", flag=b"7"), "kind", Kind.FILE),
+        (header(b"a", flag=b"1", target=b"b"), "kind", None),
+        (header(b"a", 99, flag=b"1", target=b"b"), "stored", 0),
+        (header(b"a", 99, flag=b"5"), "stored", 0),
+        (header(b"a", flag=b"6"), "kind", Kind.FIFO),
+        (header(b"a", flag=b"3", device=(1, 3)), "device", (1, 3)),
+        (header(b"a", flag=b"4", device=(259, 70000)), "device", (259, 70000)),
+        (
+            extended(
+                (b"SCHILY.xattr.security.capability", b"\1\0\0\2\0=\n\xff"), (b"SCHILY.xattr.user.e", b"")
+            )
+            + header(b"a"),
+            "xattrs",
+            {b"security.capability": b"\1\0\0\2\0=\n\xff", b"user.e": b""},
+        ),
+    ],
+)
+def test_a_header_is_read_as_it_is_meant(tar: bytes, attribute: str, value: object) -> None:
+    assert getattr(only(tar + END), attribute) == value
+
+
+def test_what_one_header_says_does_not_concern_the_next() -> None:
+    first = extended((b"path", b"p"), (b"uid", b"7"), (b"SCHILY.xattr.user.x", b"1")) + header(b"a")
+    one, two = entries_of(first + header(b"b", mode=0o755) + END)
+    assert (one.path, one.uid, one.xattrs) == (b"p", 7, {b"user.x": b"1"})
+    assert (two.path, two.uid, two.mode, two.xattrs) == (b"b", 0, 0o755, None)
+
+
+@pytest.mark.parametrize("end", [END, bytes(512), b"", bytes(10240), END + b"anything" * 1000])
+def test_archives_end_in_many_ways(end: bytes) -> None:
+    assert [entry.path for entry in entries_of(header(b"a") + end)] == [b"a"]
+    assert entries_of(end) == []
+
+
+def test_the_last_block_may_be_short() -> None:
+    assert only(header(b"a", 3) + b"abc").size == 3
+
+
+def test_checksums_of_signed_bytes_are_known() -> None:
+    block = header(b"\xff" * 90)
+    signed = sum(b - 256 if b > 127 else b for b in block[:148] + b" " * 8 + block[156:])
+    assert only(header(b"\xff" * 90, checksum=b"%06o\0 " % signed) + END).path == b"\xff" * 90
+
+
+def old_sparse(pairs: list[tuple[int, int]], size: int, stored: int, more: bool = False) -> bytes:
+    table = b"".join(b"%011o\0%011o\0" % pair for pair in pairs).ljust(96, b"\0")
+    tail = bytes(41) + table + bytes([more]) + b"%011o\0" % size
+    return header(b"s", stored, b"S", magic=b"ustar  \0", tail=tail)
+
+
+def sparse_forms() -> list[tuple[str, bytes]]:
+    """A file of 10,000 bytes with "ab" at 0 and "cde" at 5000, in every form."""
+    data = padded(b"abcde")
+    segments = b"2\n0\n2\n5000\n3\n"
+    name, size = (b"GNU.sparse.name", b"s"), (b"GNU.sparse.size", b"10000")
+    pairs = [(b"offset", b"0"), (b"numbytes", b"2"), (b"offset", b"5000"), (b"numbytes", b"3")]
+    one = [(b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.realsize", b"10000")]
+    chain = b"".join(b"%011o\0%011o\0" % pair for pair in [(5000, 3), (10000, 0)]).ljust(512, b"\0")
+    return [
+        ("old", old_sparse([(0, 2), (5000, 3), (10000, 0)], 10000, 5) + data),
+        ("old, in two blocks", old_sparse([(0, 1), (1, 1), (2, 0), (9, 0)], 10000, 5, True) + chain + data),
+        (
+            "0.0",
+            extended(size, (b"GNU.sparse.numblocks", b"2"), *((b"GNU.sparse." + k, v) for k, v in pairs))
+            + header(b"s", 5)
+            + data,
+        ),
+        ("0.1", extended(name, size, (b"GNU.sparse.map", b"0,2,5000,3")) + header(b"x", 5) + data),
+        ("1.0", extended(name, *one) + header(b"x", 517) + padded(segments) + data),
+    ]
+
+
+@pytest.mark.parametrize(("form", "tar"), sparse_forms())
+def test_every_form_of_sparse_file_is_read(form: str, tar: bytes) -> None:
+    entry = only(tar + END)
+    segments = entry.segments or ()
+    assert (entry.path, entry.size, entry.stored) == (b"s", 10000, 5)
+    assert [(at, n) for at, n in segments if at >= 5000] == [(5000, 3)]
+    assert sum(n for at, n in segments if at < 5000) == 2
+
+
+@pytest.mark.parametrize(
+    ("tar", "kind", "says"),
+    [
+        (header(b"a", checksum=b"000001\0 "), Corrupt, "checksum"),
+        (header(b"a", checksum=b"00z001\0 "), Corrupt, "checksum"),
+        (header(b"a")[:300], Corrupt, "ends in the middle"),
+        (header(b"a", 600) + bytes(512), Corrupt, "ends in the middle"),
+        (b"x" * 512, Corrupt, "checksum"),
+        (header(b"a", b"12z\0".ljust(12, b"\0")), Corrupt, "a number of the header"),
+        (header(b"a", b"-0000000001\0"), Corrupt, "a number of the header"),
+        (header(b"a", b"00000000009\0"), Corrupt, "a number of the header"),
+        (header(b"a", base256(-1, 12)), Corrupt, "its size is -1"),
+        (header(b"a", base256(1 << 70, 12)), Corrupt, "beyond 64 bits"),
+        (header(b"a", base256(1 << 50, 12)), TooLarge, "its length is"),
+        (header(b"a", uid=base256(1 << 32, 8)), Corrupt, "out of range"),
+        (header(b"a", gid=base256(-1, 8)), Corrupt, "out of range"),
+        (header(b"a", flag=b"3", device=(1 << 20, 0)), Corrupt, "device"),
+        (header(b"a", flag=b"V"), Refused, "type"),
+        (header(b"a", flag=b"2"), Refused, "a link to a name of 0 bytes"),
+        (header(b"a", flag=b"1"), Refused, "a link to a name of 0 bytes"),
+        (long_name(b"x" * 4096, b"K") + header(b"a", flag=b"2"), Refused, "4096"),
+        (header(b"x", (1 << 20) + 1, b"x"), TooLarge, "extended header"),
+        (header(b"x", (1 << 20) + 1, b"L"), TooLarge, "extended header"),
+        (extended((b"path", b"a")) * 17 + header(b"a"), Refused, "in a row"),
+        (extended((b"path", b"a")), Corrupt, "belongs to nothing"),
+        (header(b"x", 9, b"x") + padded(b"99 a=bcd\n") + header(b"a"), Corrupt, "wrong length"),
+        (header(b"x", 7, b"x") + padded(b"6 a=bc\n") + header(b"a"), Corrupt, "wrong length"),
+        (header(b"x", 6, b"x") + padded(b"6 abc\n") + header(b"a"), Corrupt, "wrong length"),
+        (header(b"x", 5, b"x") + padded(b"5 =a\n") + header(b"a"), Corrupt, "wrong length"),
+        (header(b"x", 5, b"x") + padded(b"a b=c") + header(b"a"), Corrupt, "without a length"),
+        (header(b"x", 5, b"x") + padded(b"0 =a\n") + header(b"a"), Corrupt, "wrong length"),
+        (header(b"x", 20, b"x") + padded(b"99999999999999999999"), Corrupt, "without a length"),
+        (extended((b"size", b"-1")) + header(b"a"), Corrupt, "has the number"),
+        (extended((b"size", b"9" * 5000)) + header(b"a"), Corrupt, "has the number"),
+        (extended((b"uid", b"4294967296")) + header(b"a"), Corrupt, "out of range"),
+        (extended((b"mtime", b"1.x")) + header(b"a"), Corrupt, "has the time"),
+        (extended((b"mtime", b"--1")) + header(b"a"), Corrupt, "has the number"),
+        (extended((b"mtime", b".")) + header(b"a"), Corrupt, "has the time"),
+        (extended((b"path", b"a\0b")) + header(b"a"), Refused, "NUL"),
+        (extended((b"linkpath", b"a\0b")) + header(b"a", flag=b"2"), Refused, "NUL"),
+        (extended((b"SCHILY.xattr.", b"1")) + header(b"a"), Refused, "extended attribute"),
+        (extended((b"SCHILY.xattr.user.\0", b"1")) + header(b"a"), Refused, "extended attribute"),
+        (header(b"a") + bytes(512) + header(b"b"), Corrupt, "goes on after"),
+        (header(b"d/", 512) + bytes(512), Corrupt, "directory with data"),
+        (old_sparse([(0, 2), (1, 3)], 10, 5) + bytes(512), Corrupt, "contradicts itself"),
+        (old_sparse([(0, 20)], 10, 20) + bytes(512), Corrupt, "contradicts itself"),
+        (old_sparse([(0, 2)], 10, 5) + bytes(512), Corrupt, "names 2 bytes"),
+        (old_sparse([(0, 5)], 1 << 33, 5, more=True), Corrupt, "ends in the middle"),
+        (
+            extended((b"GNU.sparse.map", b"0,1,2"), (b"GNU.sparse.size", b"9")) + header(b"a"),
+            Corrupt,
+            "without",
+        ),
+        (extended((b"GNU.sparse.map", b"0,x"), (b"GNU.sparse.size", b"9")) + header(b"a"), Corrupt, "number"),
+        (extended((b"GNU.sparse.map", b"0,1")) + header(b"a"), Corrupt, "number"),
+        (
+            extended((b"GNU.sparse.name", b"a\0b"), (b"GNU.sparse.map", b"")) + header(b"a"),
+            Refused,
+            "NUL",
+        ),
+        *(
+            (
+                extended(
+                    (b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.realsize", b"9")
+                )
+                + header(b"a", 512)
+                + padded(lines),
+                kind,
+                says,
+            )
+            for lines, kind, says in [
+                (b"3\n1\n", Corrupt, "does not end"),
+                (b"1\nx\n9\n", Corrupt, "has the number"),
+                (b"1" * 512, Corrupt, "does not end"),
+                (b"999999999\n", TooLarge, "stretches"),
+                (b"1\n0\n9\n", Corrupt, "names 9 bytes"),
+            ]
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(tar: bytes, kind: type[LayerFailure], says: str) -> None:
+    with pytest.raises(kind, match=re.escape(says)):
+        entries_of(tar)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        (b"a/b", b"a/b"),
+        (b"/a/b", b"a/b"),
+        (b"./a/b", b"a/b"),
+        (b".", b""),
+        (b"./", b""),
+        (b"/", b""),
+        (b"a//b/", b"a/b"),
+        (b"a/./b/.", b"a/b"),
+        (b"a/../b", b"b"),
+        (b"a/..", b""),
+        (b".a/..b/...", b".a/..b/..."),
+        (b"x" * 255, b"x" * 255),
+        (b"a\n'\"\x7f\xff\\", b"a\n'\"\x7f\xff\\"),
+    ],
+)
+def test_harmless_names_are_made_plain(name: bytes, path: bytes) -> None:
+    assert normalise(name) == path
+
+
+@pytest.mark.parametrize("name", [b"..", b"../a", b"/../a", b"a/../../b", b"./..", b"x" * 256, b"x/" * 2049])
+def test_harmful_names_are_refused(name: bytes) -> None:
+    with pytest.raises(Refused):
+        normalise(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "time_ns"),
+    [(b"0", 0), (b"1", 10**9), (b"-0.5", -(5 * 10**8)), (b".5", 5 * 10**8), (b"7.", 7 * 10**9)],
+)
+def test_times_are_exact(text: bytes, time_ns: int) -> None:
+    assert parse_time_ns(text) == time_ns
+
+
+@given(st.integers(-(1 << 63), (1 << 63) - 1))
+def test_base_256_numbers_are_read_as_they_are_written(number: int) -> None:
+    assert parse_number(base256(number, 12)) == number
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [(b"plain", "plain"), (b"\xff\n", "\\xff\\n"), ("ä".encode(), "ä"), (b"\x1b[2J", "\\x1b[2J")],
+)
+def test_names_are_shown_without_harm(name: bytes, shown: str) -> None:
+    assert printable(name) == shown
+
+
+def damaged_sources() -> list[bytes]:
+    sources = [tar + END for _, tar in sparse_forms()]
+    sources.append(
+        extended((b"path", LONG), (b"mtime", b"1.5"), (b"SCHILY.xattr.user.a", b"b")) + header(b"x") + END
+    )
+    sources.append(long_name(LONG) + long_name(LONG, b"K") + header(b"l", flag=b"2", target=b"t") + END)
+    sources.append(
+        tar_of([Member(b"a", data=b"x" * 700), Member(b"d", "dir"), Member(b"l", "link", target=b"a")])
+    )
+    return sources
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.sampled_from(damaged_sources()), st.randoms(use_true_random=False), st.integers(1, 6), st.booleans()
+)
+def test_damage_is_an_error_or_harmless(source: bytes, chance: random.Random, times: int, mend: bool) -> None:
+    tar = bytearray(source)
+    for _ in range(times):
+        tar[chance.randrange(len(tar))] = chance.choice(
+            [0, 0x20, 0x31, 0x35, 0x78, 0x80, 0xFF, chance.randrange(256)]
+        )
+    if mend:
+        for at in range(0, len(tar), 512):
+            block = tar[at : at + 512]
+            if any(block):
+                tar[at + 148 : at + 156] = b"%06o\0 " % (sum(block) - sum(block[148:156]) + 256)
+    try:
+        entries_of(bytes(tar[: chance.randint(0, len(tar))] if chance.random() < 0.3 else tar))
+    except LayerFailure:
+        pass
+
+
+def test_errors_of_layers_have_codes() -> None:
+    for kind in (Corrupt, Refused, TooLarge):
+        assert Error(kind.code, "x").http_status >= 400
