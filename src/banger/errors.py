@@ -65,6 +65,7 @@ CODES: dict[str, tuple[int, int]] = {
     "bad_name": (400, 2),
     "bad_spec": (400, 2),
     "bad_reference": (400, 2),
+    "bad_config": (422, 125),
     "not_found": (404, 125),
     "machine_not_found": (404, 125),
     "image_not_found": (404, 125),

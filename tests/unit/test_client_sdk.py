@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from banger import AsyncClient, Client
 from banger.client import aio, answers, calls, sync
 from banger.errors import Error
 from banger.model.command import Command
+from banger.model.image import PullRequest
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.operation import Operation, Progress
 from tests.unit.test_client_stand_in import OPERATION, StandIn, running
@@ -52,6 +55,11 @@ def test_a_calls_annotation_and_its_named_answer_agree(name: str) -> None:
         "ref": "x",
         "image": "x",
         "path": "/x",
+        "new": "x",
+        "rootfs": "/x",
+        "registry": "x",
+        "username": "x",
+        "password": "x",
         "tar": [],
         "spec": {},
     }
@@ -76,14 +84,16 @@ def test_every_call_of_the_table_is_in_a_room() -> None:
     assert set(DESCRIBERS) - used == {"operation_events", "create_machine_of", "exec_detached_of"}
 
 
-def test_the_options_of_a_machine_are_those_of_its_spec() -> None:
-    source = inspect.getsource(calls).partition("class SpecOptions")[2].partition("Source =")[0]
-    options = {
-        line.split(":")[0].strip()
-        for line in source.splitlines()
-        if line.startswith("        ") and ": " in line
-    }
-    assert options == set(MachineSpec.__struct_fields__) - {"image", "command"}
+@pytest.mark.parametrize(
+    ("options", "struct", "others"),
+    [("SpecOptions", MachineSpec, {"image", "command"}), ("PullOptions", PullRequest, {"ref", "force"})],
+)
+def test_the_options_of_a_call_are_those_of_its_body(
+    options: str, struct: type[msgspec.Struct], others: set[str]
+) -> None:
+    source = re.split(r"\n    (?=\w)", inspect.getsource(calls).partition(f"class {options}")[2])[0]
+    fields = {line.split(":")[0].strip() for line in source.splitlines() if re.match(r" {8}\w+: ", line)}
+    assert fields == set(struct.__struct_fields__) - others
 
 
 def test_answers_are_structs_and_unknown_fields_do_no_harm(client: Client) -> None:

@@ -117,7 +117,6 @@ def _delete(call: Callable[[str], Call[object]]) -> Callable[[Arguments], int]:
 
 IMAGE_LIST = Verb(_list_arguments, _list(calls.list_images, _IMAGE_COLUMNS), "banger image list")
 IMAGE_SHOW = Verb(_show_arguments, _show(calls.get_image), "banger image show debian-bookworm")
-IMAGE_PULL = Verb(_pull_arguments, _pull(calls.pull_image), "banger image pull debian-bookworm")
 IMAGE_DELETE = Verb(_delete_arguments, _delete(calls.delete_image), "banger image delete debian-bookworm")
 KERNEL_LIST = Verb(_list_arguments, _list(calls.list_kernels, _KERNEL_COLUMNS), "banger kernel list")
 KERNEL_SHOW = Verb(_show_arguments, _show(calls.get_kernel), "banger kernel show debian-cloud")

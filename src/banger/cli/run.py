@@ -40,6 +40,7 @@ def _spec_options(parser: Parser) -> None:
     parser.flag("--kernel", metavar="REF", help="kernel to boot")
     parser.flag("--cold", action="store_true", help="boot, rather than clone a machine that booted before")
     parser.flag("--boot-timeout", type=seconds, metavar="TIME", help="give up when it takes longer to boot")
+    parser.flag("--entrypoint", metavar="PROGRAM", help="run this in place of the image's entrypoint")
     command_options(parser)
 
 
@@ -69,7 +70,17 @@ def plan_spec(arguments: Arguments, command: Json | None) -> Json:
     """The API's MachineSpec, without the fields that nobody set."""
     values = {field: getattr(arguments, option, None) for option, field in _SPEC_FIELDS.items()}
     spec: Json = {field: value for field, value in values.items() if value not in (None, False)}
-    return {"image": arguments.image, **spec} | ({"command": command} if command else {})
+    if command is not None and arguments.entrypoint is not None:
+        command["entrypoint"] = [arguments.entrypoint] if arguments.entrypoint else []
+    return {"image": _image(arguments.image), **spec} | ({"command": command} if command else {})
+
+
+def _image(ref: str) -> str:
+    if ":" not in ref:
+        return ref
+    from banger.cli.images import absolute_ref
+
+    return absolute_ref(ref)
 
 
 def _run(arguments: Arguments) -> int:
@@ -124,7 +135,7 @@ def _create(arguments: Arguments) -> int:
 
 
 def _describes_command(arguments: Arguments) -> bool:
-    names = ("command", "env", "env_file", "workdir", "user", "interactive", "tty", "timeout")
+    names = ("command", "entrypoint", "env", "env_file", "workdir", "user", "interactive", "tty", "timeout")
     return any(getattr(arguments, name) for name in names)
 
 

@@ -35,8 +35,15 @@ NOUNS: dict[str, dict[str, Entry]] = {
     "image": {
         "list": ("artifacts", "IMAGE_LIST", "list images"),
         "show": ("artifacts", "IMAGE_SHOW", "show all about an image"),
-        "pull": ("artifacts", "IMAGE_PULL", "get an image and make a disk of it"),
+        "pull": ("images", "PULL", "get an image and make a disk of it"),
+        "tag": ("images", "TAG", "give an image another name"),
+        "register": ("images", "REGISTER", "take a ready ext4 disk as an image"),
+        "export": ("images", "EXPORT", "write an image's disk to a file"),
         "delete": ("artifacts", "IMAGE_DELETE", "delete images"),
+        "prune": ("upkeep", "PRUNE", "remove disks that nothing uses"),
+        "cache": ("upkeep", "CACHE", "remove what registries' layers take"),
+        "login": ("registries", "LOGIN", "keep a registry's password"),
+        "logout": ("registries", "LOGOUT", "forget a registry's password"),
     },
     "kernel": {
         "list": ("artifacts", "KERNEL_LIST", "list kernels"),
@@ -55,6 +62,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "start": ("system", "START", "start the daemon"),
         "stop": ("system", "STOP", "stop the daemon; machines go on"),
         "restart": ("system", "RESTART", "stop the daemon and start it again"),
+        "df": ("upkeep", "DF", "show what takes room on the disk"),
     },
     "completion": {
         "bash": ("completion", "BASH", "print the completion script for bash"),

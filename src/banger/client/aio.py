@@ -139,6 +139,14 @@ class Images(Room):
     get = Method(calls.get_image)
     delete = Method(calls.delete_image)
     pull = Method(calls.pull_image)
+    import_tar = Method(calls.import_image)
+    tag = Method(calls.tag_image)
+    register = Method(calls.register_image)
+    export = Bytes(calls.export_image)
+    prune = Method(calls.prune_images)
+    prune_blobs = Method(calls.prune_blobs)
+    log_in = Method(calls.log_in)
+    log_out = Method(calls.log_out)
 
 
 class Kernels(Room):
@@ -170,6 +178,7 @@ class Operations(Room):
 class System(Room):
     info = Method(calls.system_info)
     shutdown = Method(calls.shutdown)
+    disk_usage = Method(calls.disk_usage)
 
 
 class AsyncClient:

@@ -9,14 +9,17 @@ import msgspec
 from banger.client.calls import Call
 from banger.client.http1 import refuse
 from banger.model.command import Exec
-from banger.model.image import Image, Kernel
+from banger.model.image import Image, Kernel, Login, Pruned
 from banger.model.machine import Machine
 from banger.model.operation import Operation
-from banger.model.report import FileStat, GuestPort, Health, Ping, Stats, SystemInfo
+from banger.model.report import DiskUsage, FileStat, GuestPort, Health, Ping, Stats, SystemInfo
 
 T = TypeVar("T")
 
 TYPES: dict[str, Any] = {
+    "DiskUsage": DiskUsage,
+    "Login": Login,
+    "Pruned": Pruned,
     "FileStat": FileStat,
     "list[GuestPort]": list[GuestPort],
     "Health": Health,

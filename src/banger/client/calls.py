@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
 
     from banger.model.command import Command, Exec
-    from banger.model.image import Image, Kernel
+    from banger.model.image import Image, Kernel, Login, Pruned
     from banger.model.machine import Accel, Init, Machine
     from banger.model.operation import Operation
-    from banger.model.report import FileStat, GuestPort, Health, Ping, Stats, SystemInfo
+    from banger.model.report import DiskUsage, FileStat, GuestPort, Health, Ping, Stats, SystemInfo
 
     T = TypeVar("T", covariant=True)
 
@@ -38,6 +38,14 @@ if TYPE_CHECKING:
         remove: bool
         cold: bool
         boot_timeout_s: float
+
+    class PullOptions(TypedDict, total=False):
+        """The fields of PullRequest that have defaults, but for `force`."""
+
+        platform: str
+        insecure: bool
+        size_bytes: int
+        name: str
 
     Source = Literal["console", "exec"]
     Facts = dict[str, Any]
@@ -108,8 +116,50 @@ def delete_image(name: str) -> Call[None]:
     return Call("DELETE", f"/v1/images/{quote(name)}", "None")
 
 
-def pull_image(ref: str, force: bool = False) -> Call[Operation]:
-    return Call("POST", "/v1/images/pull", "Operation", {"ref": ref, "force": force})
+def pull_image(ref: str, force: bool = False, **options: Unpack[PullOptions]) -> Call[Operation]:
+    """`ref`: a name of the catalog, a registry reference, `oci:DIR`, `docker-archive:FILE`, `rootfs:DIR`..."""
+    return Call("POST", "/v1/images/pull", "Operation", {"ref": ref, "force": force, **options})
+
+
+def import_image(name: str, tar: Iterable[bytes], size_bytes: int = 0) -> Call[Image]:
+    """An image of one tree, sent as a tar stream."""
+    query = encode_query({"name": name, "size_bytes": str(size_bytes)})
+    return Call("PUT", "/v1/images/import" + query, "Image", Pieces(tar))
+
+
+def tag_image(name: str, new: str) -> Call[Image]:
+    return Call("POST", "/v1/images/tag", "Image", {"name": name, "new": new})
+
+
+def register_image(rootfs: str, name: str) -> Call[Image]:
+    """A ready ext4 disk: a path that the daemon can read."""
+    return Call("POST", "/v1/images/register", "Image", {"rootfs": rootfs, "name": name})
+
+
+def export_image(name: str) -> Call[bytes]:
+    """The bytes of the disk."""
+    return Call("GET", "/v1/images/export" + encode_query({"name": name}), "bytes")
+
+
+def prune_images(dry_run: bool = False) -> Call[Pruned]:
+    return Call("POST", "/v1/images/prune" + _dry_run(dry_run), "Pruned")
+
+
+def prune_blobs(dry_run: bool = False) -> Call[Pruned]:
+    return Call("POST", "/v1/images/cache/prune" + _dry_run(dry_run), "Pruned")
+
+
+def log_in(registry: str, username: str, password: str, insecure: bool = False) -> Call[Login]:
+    body = {"registry": registry, "username": username, "password": password, "insecure": insecure}
+    return Call("POST", "/v1/registries/login", "Login", body)
+
+
+def log_out(registry: str) -> Call[Login]:
+    return Call("POST", "/v1/registries/logout", "Login", {"registry": registry})
+
+
+def disk_usage() -> Call[DiskUsage]:
+    return Call("GET", "/v1/system/df", "DiskUsage")
 
 
 def list_kernels() -> Call[list[Kernel]]:
@@ -255,6 +305,10 @@ RUN_TARGET = "/v1/run"
 def _machine(name: str, verb: str = "", query: dict[str, str] | None = None) -> str:
     path = f"/v1/machines/{quote(name)}"
     return (f"{path}/{verb}" if verb else path) + encode_query(query or {})
+
+
+def _dry_run(dry_run: bool) -> str:
+    return "?dry_run=true" if dry_run else ""
 
 
 def _stop_body(grace_s: float | None) -> Facts | None:

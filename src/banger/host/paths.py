@@ -46,6 +46,10 @@ class Paths:
         return self.cache / "images"
 
     @property
+    def oci(self) -> Path:
+        return self.cache / "oci"
+
+    @property
     def kernels(self) -> Path:
         return self.cache / "kernels"
 

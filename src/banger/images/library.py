@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from banger.errors import Error
 from banger.host import cpu
@@ -20,11 +23,18 @@ from banger.host.apt import AptTree
 from banger.host.fs import PARTIAL, disk_usage_bytes, require_free
 from banger.host.paths import Paths
 from banger.host.run import find_tool
-from banger.images.catalog import DebianImage, canonical_name, find_recipe, not_found
+from banger.host.settings import read_settings
+from banger.images.blobs import BlobStore
+from banger.images.catalog import DebianImage, find_recipe, not_found
 from banger.images.debian import build_tree, plan_image
-from banger.images.disk import Survey, make_disk, survey_tree
+from banger.images.disk import make_disk, survey_tree
+from banger.images.names import local_name, name_of, own_name
 from banger.images.namespace import have_ranges, open_work_directory, remove_owned_tree, require_namespace
+from banger.images.oci import ImagePlan
+from banger.images.platform import parse_platform
+from banger.images.reference import SourceRef, format_source, parse_source
 from banger.images.rootfs import PREFIX, RootfsRef, parse_rootfs_ref
+from banger.images.sources.base import SourceContext
 from banger.model.image import Image, ImageConfig
 from banger.model.operation import Report
 from banger.model.sizes import GIB
@@ -45,6 +55,19 @@ class ImageRecords(Protocol):
     def delete(self, name: str) -> bool: ...
 
 
+@dataclass(frozen=True)
+class Wish:
+    """How an image is wanted. `platform` "": this host's; `size_bytes` 0: by its contents; `name` "": as its source
+    says; `stdin`: the bytes that the reference "-" means."""
+
+    force: bool = False
+    platform: str = ""
+    insecure: bool = False
+    size_bytes: int = 0
+    name: str = ""
+    stdin: AsyncIterable[bytes] | None = None
+
+
 class ImageLibrary:
     """Lives as long as the daemon; used from its event loop."""
 
@@ -53,34 +76,46 @@ class ImageLibrary:
         self._records = records
         self._pulling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def pull(self, ref: str, report: Report, force: bool = False) -> Image:
-        """What `ref` is now; nothing is built when that is here already, unless `force`.
+    async def pull(self, ref: str, report: Report, wish: Wish | None = None) -> Image:
+        """What `ref` is now: a name of the catalog, a directory (`rootfs:`), or a registry reference or archive
+        (see `images.reference`). Nothing is made that is here already, unless forced.
 
         Raises `image_not_found`, `image_build_failed`, `download_failed`, `insufficient_disk`, `tool_missing`,
-        `bad_name`, `file_not_found`."""
+        `bad_name`, `file_not_found`, and what sources and the merge raise."""
+        wish = wish or Wish()
         if ref.startswith(PREFIX):
             rootfs = parse_rootfs_ref(ref)
             if find_recipe(rootfs.name):
                 raise Error("name_taken", f"{rootfs.name} is an image of its own", f"use {PREFIX}NAME=/path")
             async with self._pulling[rootfs.name]:
-                return await self._pull_rootfs(rootfs, report, force)
+                return await self._pull_rootfs(rootfs, report, wish.force)
         recipe = find_recipe(ref)
-        if recipe is None:
-            raise not_found(ref, [image.name for image in self._records.all()])
-        async with self._pulling[recipe.name]:
-            return await self._pull_debian(recipe, report, force)
+        if recipe is not None:
+            async with self._pulling[recipe.name]:
+                return await self._pull_debian(recipe, report, wish.force)
+        async with self._pulling[ref]:
+            return await self._pull_oci(ref, report, wish)
 
     async def ensure(self, ref: str, report: Report) -> Image:
         """The one that is here, however old; pulled when there is none. Raises as `pull`."""
-        name = parse_rootfs_ref(ref).name if ref.startswith(PREFIX) else canonical_name(ref)
-        image = self._present(name)
-        if image is not None and (not ref.startswith(PREFIX) or image.source == _rootfs_source(ref)):
+        image = self.find(ref)
+        if image is not None:
             return image
         return await self.pull(ref, report)
 
+    def find(self, ref: str) -> Image | None:
+        """What is here under a name, an alias, a reference in any spelling, or the source it was made of. A record
+        whose disk is gone (somebody cleared the cache) does not count."""
+        record = self._records.get(local_name(ref))
+        if record is None or not self.disk(record).exists():
+            return None
+        if ref.startswith(PREFIX) and record.source != _rootfs_source(ref):
+            return None
+        return record
+
     def get(self, name: str) -> Image:
         """Raises `image_not_found`."""
-        image = self._present(canonical_name(name))
+        image = self.find(name)
         if image is None:
             raise not_found(name, [image.name for image in self._records.all()])
         return image
@@ -88,30 +123,40 @@ class ImageLibrary:
     def list(self) -> Images:
         return self._records.all()
 
-    def delete(self, name: str, in_use: Callable[[str], Sequence[str]]) -> None:
+    def tag(self, name: str, new: str) -> Image:
+        """Another name for an image; one that exists moves. Raises `image_not_found`, `name_taken`, `bad_reference`."""
+        record = self.get(name)
+        return self._add(msgspec.structs.replace(record, name=own_name(new)))
+
+    async def register(self, rootfs: Path, name: str) -> Image:
+        """Take a ready ext4 disk (a copy of it). Raises `file_not_found`, `image_invalid`, `insufficient_disk`."""
+        from banger.images.ready_disk import copy_ready_disk
+
+        record = _record(own_name(name), cpu.architecture(), "", f"disk:{rootfs}", ImageConfig())
+        record.digest = await copy_ready_disk(rootfs, self._paths.images)
+        return self._keep(record)
+
+    def delete(self, name: str, in_use: Callable[[Image], Sequence[str]]) -> None:
         """`in_use` names the machines that need an image. Raises `image_not_found`, `in_use`."""
-        record = self._records.get(canonical_name(name))
+        record = self._records.get(local_name(name))
         if record is None:
             raise not_found(name, [image.name for image in self._records.all()])
-        users = in_use(record.name)
+        users = in_use(record)
         if users:
             raise Error(
                 "in_use",
                 f"image {record.name} is used by {', '.join(users)}",
                 "delete those machines first",
-                {"machines": list(users)},
+                {"machines": [*users]},
             )
         self._records.delete(record.name)
         if all(other.digest != record.digest for other in self._records.all()):
             self.disk(record).unlink(missing_ok=True)
 
-    def prune(self, keep: frozenset[str]) -> int:
-        """Remove the disks whose digest neither a record nor `keep` names; how many. Blocking."""
+    def stale_disks(self, keep: frozenset[str]) -> Sequence[Path]:
+        """Disks whose digest neither a record nor `keep` names. Blocking."""
         known = keep | {image.digest for image in self._records.all()}
-        stale = [p for p in self._paths.images.glob("[!.]*.ext4") if p.stem not in known]
-        for path in stale:
-            path.unlink(missing_ok=True)
-        return len(stale)
+        return [path for path in self._paths.images.glob("[!.]*.ext4") if path.stem not in known]
 
     async def sweep(self) -> int:
         """Remove what builds of a killed daemon left; how many. Only while nothing is being built."""
@@ -123,10 +168,35 @@ class ImageLibrary:
     def disk(self, image: Image) -> Path:
         return self._paths.images / f"{image.digest}.ext4"
 
+    def blobs(self) -> BlobStore:
+        """The store of compressed layers; disks do not depend on it."""
+        return BlobStore(self._paths.oci)
+
+    async def _pull_oci(self, ref: str, report: Report, wish: Wish) -> Image:
+        # The codecs and the registry client cost a daemon that never pulls 20 MB and 100 ms.
+        from banger.images.importing import import_layers, plan_disk
+        from banger.images.sources.opening import open_source
+
+        settings = read_settings(self._paths.config)
+        source_ref = parse_source(ref)
+        platform = parse_platform(wish.platform or f"linux/{cpu.architecture()}")
+        context = SourceContext(self.blobs(), self._paths.config, wish.insecure, wish.stdin)
+        async with open_source(source_ref, context) as source:
+            plan = await source.resolve(platform, report)
+            record = _record_of(plan, source_ref, wish.name)
+            disk = plan_disk(plan, wish.size_bytes, settings.images)
+            record.digest = disk.digest
+            if wish.force or not self.disk(record).exists():
+                await import_layers(source, plan, disk, self.disk(record), report)
+        return self._keep(record)
+
     def _present(self, name: str) -> Image | None:
-        """A record whose disk is gone (somebody cleared the cache) does not count."""
         record = self._records.get(name)
         return record if record is not None and self.disk(record).exists() else None
+
+    def _add(self, record: Image) -> Image:
+        self._records.put(record)
+        return record
 
     async def _pull_debian(self, recipe: DebianImage, report: Report, force: bool) -> Image:
         apt = AptTree(self._paths.apt / recipe.suite, recipe.suite, recipe.architecture)
@@ -142,7 +212,7 @@ class ImageLibrary:
             tree = await build_tree(plan, await apt.mirrors(), work, report)
             report("root disk", recipe.name)
             survey = await survey_tree(tree, ranges=True)
-            record = _record(recipe.name, recipe.architecture, survey, plan.source, _DEBIAN_CONFIG)
+            record = _record(recipe.name, recipe.architecture, survey.digest, plan.source, _DEBIAN_CONFIG)
             await make_disk(tree, survey, self.disk(record), ranges=True, epoch=recipe.epoch)
         return self._keep(record)
 
@@ -151,7 +221,7 @@ class ImageLibrary:
         ranges = have_ranges()
         survey = await survey_tree(ref.directory, ranges)
         source = f"{PREFIX}{ref.directory}"
-        record = _record(ref.name, cpu.architecture(), survey, source, ImageConfig())
+        record = _record(ref.name, cpu.architecture(), survey.digest, source, ImageConfig())
         if force or not self.disk(record).exists():
             await make_disk(ref.directory, survey, self.disk(record), ranges, epoch=0)
         return self._keep(record)
@@ -160,19 +230,27 @@ class ImageLibrary:
         info = self.disk(record).stat()
         record.size_bytes = info.st_size
         record.used_bytes = disk_usage_bytes(self.disk(record))
-        self._records.put(record)
-        return record
+        return self._add(record)
 
 
 def _rootfs_source(ref: str) -> str:
     return f"{PREFIX}{parse_rootfs_ref(ref).directory}"
 
 
-def _record(name: str, architecture: str, survey: Survey, source: str, config: ImageConfig) -> Image:
+def _record_of(plan: ImagePlan, source: SourceRef, name: str) -> Image:
+    where = format_source(source)
+    record = _record(
+        own_name(name) if name else name_of(source), plan.platform.architecture, "", where, plan.config
+    )
+    record.manifest_digest, record.layers = plan.manifest_digest, len(plan.layers)
+    return record
+
+
+def _record(name: str, architecture: str, digest: str, source: str, config: ImageConfig) -> Image:
     """Sizes are filled in once the disk is there."""
     return Image(
         name=name,
-        digest=survey.digest,
+        digest=digest,
         architecture=architecture,
         size_bytes=0,
         used_bytes=0,

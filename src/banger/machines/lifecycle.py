@@ -148,12 +148,14 @@ def plan_command(asked: Command | None, config: ImageConfig) -> Command | None:
     None: there is nothing to run and nobody to type into a shell; the machine just stays up.
     """
     command = asked or Command()
-    if not (command.argv or config.entrypoint or config.cmd or command.tty or command.stdin):
+    entrypoint, arguments = config.entrypoint, command.argv or config.cmd
+    if command.entrypoint is not None:  # another program does not get the image's arguments
+        entrypoint, arguments = command.entrypoint, command.argv
+    if not (entrypoint or arguments or command.tty or command.stdin):
         return None
-    arguments = command.argv or config.cmd
     env = dict(pair.partition("=")[::2] for pair in config.env)
     return Command(
-        argv=[*config.entrypoint, *arguments],
+        argv=[*entrypoint, *arguments],
         env={**env, **command.env},
         cwd=command.cwd or config.cwd,
         user=command.user or config.user,

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from banger.errors import Error
 from banger.host.paths import Paths
-from banger.images.catalog import canonical_name
 from banger.images.library import ImageLibrary
+from banger.images.names import local_name
 from banger.kernels.library import KernelLibrary
 from banger.machines.live import LiveMachine
 from banger.machines.operations import Operations
 from banger.machines.registry import Registry
+from banger.model.image import Image
 from banger.model.machine import Machine
 from banger.store.store import Store
 from banger.vmm.drivers import Drivers
@@ -34,14 +35,12 @@ class Parts:
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     shutdown: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def machines_with_image(self, name: str) -> list[str]:
+    def machines_with_image(self, image: Image) -> list[str]:
         """Those whose disk lies over this image's, or will."""
-        image = self.store.images.get(name)
-        digest = image.digest if image is not None else ""
         return [
             m.name
             for m in self.registry.all()
-            if (m.image_digest == digest if m.image_digest else canonical_name(m.spec.image) == name)
+            if (m.image_digest == image.digest if m.image_digest else local_name(m.spec.image) == image.name)
         ]
 
     def machines_with_kernel(self, name: str) -> list[str]:

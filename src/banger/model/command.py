@@ -10,8 +10,10 @@ Rows = Annotated[int, Meta(ge=0, le=65535)]
 
 
 class Command(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to run: `docker exec`'s terms. An empty `argv` is the user's login shell."""
+    """What to run: Docker's terms. An empty `argv` is the user's login shell. `entrypoint` None: the image's; a
+    main command alone has one."""
 
+    entrypoint: Annotated[list[str], Meta(max_length=4096)] | None = None
     argv: Annotated[list[str], Meta(max_length=4096)] = []
     env: dict[str, str] = {}
     cwd: str = ""

@@ -114,3 +114,17 @@ class SystemInfo(Struct, kw_only=True):
     places: dict[str, str]
     accelerators: list[Accelerator]
     drivers: list[DriverReport]
+
+
+class Room(Struct, kw_only=True):
+    """What one kind of thing takes on disk, and how much of that a prune could free."""
+
+    kind: str
+    count: int
+    bytes: int
+    reclaimable_bytes: int
+
+
+class DiskUsage(Struct, kw_only=True):
+    rooms: list[Room]
+    free_bytes: int

@@ -43,6 +43,11 @@ class Call:
     media: str = "application/json"
     query: tuple[Query, ...] = ()
 
+    @property
+    def documented_path(self) -> str:
+        """Without the router's own notes (a name may have slashes in it)."""
+        return self.path.replace(":path}", "}")
+
 
 async def respond(call: Call, parts: Parts, request: Request) -> Response:
     """Read the body as the call says, run its handler, write what it gives."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
+import asyncio
+from pathlib import Path
 
+from starlette.requests import Request
+from starlette.responses import FileResponse
+
+from banger.images.library import Wish
+from banger.machines import upkeep
 from banger.machines.parts import Parts
-from banger.model.image import Image, Kernel, PullRequest
+from banger.model.image import Image, Kernel, Pruned, PullRequest, RegisterRequest, TagRequest
 from banger.model.operation import Operation, Report
+from banger.server.calls import query_bool, query_int, query_text
 
 
 async def list_images(parts: Parts, request: Request, body: None) -> list[Image]:
@@ -18,14 +25,60 @@ async def show_image(parts: Parts, request: Request, body: None) -> Image:
 
 
 async def pull_image(parts: Parts, request: Request, body: PullRequest) -> Operation:
+    wish = Wish(
+        force=body.force,
+        platform=body.platform,
+        insecure=body.insecure,
+        size_bytes=body.size_bytes,
+        name=body.name,
+    )
+
     async def work(report: Report) -> str:
-        return (await parts.images.pull(body.ref, report, force=body.force)).name
+        return (await parts.images.pull(body.ref, report, wish)).name
 
     return parts.operations.begin("pull", f"image/{body.ref}", work).operation
 
 
+async def import_image(parts: Parts, request: Request, body: None) -> Image:
+    """The body is a tar of one tree. An operation too, so that it can be seen and cancelled."""
+    name = query_text(request, "name")
+    size = query_int(request, "size_bytes", 0, 0, 1 << 44) or 0
+    wish = Wish(name=name, size_bytes=size, stdin=request.stream())
+
+    async def work(report: Report) -> str:
+        return (await parts.images.pull("-", report, wish)).name
+
+    running = parts.operations.begin("import", f"image/{name}", work)
+    try:
+        return parts.images.get(await running.result())
+    except BaseException:
+        await asyncio.shield(parts.operations.cancel(running.operation.id))
+        raise
+
+
 async def delete_image(parts: Parts, request: Request, body: None) -> None:
     parts.images.delete(request.path_params["name"], parts.machines_with_image)
+
+
+async def tag_image(parts: Parts, request: Request, body: TagRequest) -> Image:
+    return parts.images.tag(body.name, body.new)
+
+
+async def register_image(parts: Parts, request: Request, body: RegisterRequest) -> Image:
+    return await parts.images.register(Path(body.rootfs), body.name)
+
+
+async def export_image(parts: Parts, request: Request, body: None) -> FileResponse:
+    image = parts.images.get(query_text(request, "name"))
+    return FileResponse(parts.images.disk(image), media_type="application/octet-stream")
+
+
+async def prune_images(parts: Parts, request: Request, body: None) -> Pruned:
+    return await upkeep.prune_images(parts, dry_run=query_bool(request, "dry_run"))
+
+
+async def prune_blobs(parts: Parts, request: Request, body: None) -> Pruned:
+    return await upkeep.prune_blobs(parts, dry_run=query_bool(request, "dry_run"))
 
 
 async def list_kernels(parts: Parts, request: Request, body: None) -> list[Kernel]:

@@ -25,7 +25,7 @@ def describe_api() -> dict[str, Any]:
     for call in CALLS:
         body = next(remaining) if call.body is not None else None
         answer = next(remaining) if call.answer is not None else None
-        paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, body, answer)
+        paths.setdefault(call.documented_path, {})[call.method.lower()] = _operation(call, body, answer)
     for path, (_, summary) in STREAMS.items():
         paths.setdefault(path, {})["get"] = {
             "summary": f"{summary} (WebSocket, see docs/api.md)",
@@ -50,7 +50,7 @@ def _operation(call: Call, body: Any, answer: Any) -> dict[str, Any]:
     described: dict[str, Any] = {
         "summary": call.summary,
         "operationId": call.handler.__name__,
-        "parameters": [*_path_parameters(call.path), *_query_parameters(call)],
+        "parameters": [*_path_parameters(call.documented_path), *_query_parameters(call)],
         "responses": {str(status): success, "default": _error_response()},
     }
     if body is not None:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from banger.model.command import Exec, ExecRequest
-from banger.model.image import Image, Kernel, PullRequest
+from banger.model.image import (
+    Image,
+    Kernel,
+    Login,
+    LoginRequest,
+    LogoutRequest,
+    Pruned,
+    PullRequest,
+    RegisterRequest,
+    TagRequest,
+)
 from banger.model.machine import Machine, MachineSpec, StopRequest
 from banger.model.operation import Operation
-from banger.model.report import FileStat, GuestPort, Health, Ping, Stats, SystemInfo
-from banger.server import library, machines, operations, streams, system
+from banger.model.report import DiskUsage, FileStat, GuestPort, Health, Ping, Stats, SystemInfo
+from banger.server import library, machines, operations, registries, streams, system
 from banger.server.calls import Call, Query
 
+_DRY_RUN = Query("dry_run", "boolean", "only say what would be removed")
 _FORCE = Query("force", "boolean", "kill a running machine first")
 _PATH = Query("path", "string", "a path in the guest")
 _M = "/v1/machines/{name}"
@@ -21,6 +32,8 @@ CALLS: tuple[Call, ...] = (
          handler=system.system_info, answer=SystemInfo),
     Call(method="POST", path="/v1/system/shutdown", summary="Stop the daemon; machines go on",
          handler=system.shut_down),
+    Call(method="GET", path="/v1/system/df", summary="What takes room on the disk",
+         handler=system.disk_usage, answer=DiskUsage),
     Call(method="GET", path="/v1/operations", summary="All operations that are still known",
          handler=operations.list_operations, answer=list[Operation]),
     Call(method="GET", path="/v1/operations/{id}", summary="One operation",
@@ -32,9 +45,26 @@ CALLS: tuple[Call, ...] = (
     Call(method="GET", path="/v1/images", summary="All images", handler=library.list_images, answer=list[Image]),
     Call(method="POST", path="/v1/images/pull", summary="Build or fetch an image",
          handler=library.pull_image, body=PullRequest, answer=Operation, status=202),
-    Call(method="GET", path="/v1/images/{name}", summary="One image", handler=library.show_image, answer=Image),
-    Call(method="DELETE", path="/v1/images/{name}", summary="Delete an image that no machine uses",
+    Call(method="PUT", path="/v1/images/import", summary="Make an image of a tar stream",
+         handler=library.import_image, answer=Image,
+         query=(Query("name", "string", "what to call it"), Query("size_bytes", "integer", "of its disk"))),
+    Call(method="POST", path="/v1/images/tag", summary="Give an image another name",
+         handler=library.tag_image, body=TagRequest, answer=Image),
+    Call(method="POST", path="/v1/images/register", summary="Take a ready ext4 disk as an image",
+         handler=library.register_image, body=RegisterRequest, answer=Image, status=201),
+    Call(method="GET", path="/v1/images/export", summary="The disk of an image, as it is",
+         handler=library.export_image, media=_BYTES, query=(Query("name", "string", "which image"),)),
+    Call(method="POST", path="/v1/images/prune", summary="Remove disks that no name and no machine uses",
+         handler=library.prune_images, answer=Pruned, query=(_DRY_RUN,)),
+    Call(method="POST", path="/v1/images/cache/prune", summary="Remove the compressed layers of registries",
+         handler=library.prune_blobs, answer=Pruned, query=(_DRY_RUN,)),
+    Call(method="GET", path="/v1/images/{name:path}", summary="One image", handler=library.show_image, answer=Image),
+    Call(method="DELETE", path="/v1/images/{name:path}", summary="Delete an image that no machine uses",
          handler=library.delete_image),
+    Call(method="POST", path="/v1/registries/login", summary="Check a password and keep it for later pulls",
+         handler=registries.log_in, body=LoginRequest, answer=Login),
+    Call(method="POST", path="/v1/registries/logout", summary="Forget a registry's password",
+         handler=registries.log_out, body=LogoutRequest, answer=Login),
     Call(method="GET", path="/v1/kernels", summary="All kernels", handler=library.list_kernels, answer=list[Kernel]),
     Call(method="POST", path="/v1/kernels/pull", summary="Fetch a kernel",
          handler=library.pull_kernel, body=PullRequest, answer=Operation, status=202),

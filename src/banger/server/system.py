@@ -11,8 +11,9 @@ from banger import __version__
 from banger.agent.binary import agent_binary
 from banger.errors import Error
 from banger.host import cpu
+from banger.machines import upkeep
 from banger.machines.parts import Parts
-from banger.model.report import Accelerator, DriverReport, SystemInfo
+from banger.model.report import Accelerator, DiskUsage, DriverReport, SystemInfo
 
 
 async def system_info(parts: Parts, request: Request, body: None) -> SystemInfo:
@@ -61,3 +62,7 @@ def _agent_path() -> str:
 
 async def shut_down(parts: Parts, request: Request, body: None) -> None:
     parts.shutdown.set()
+
+
+async def disk_usage(parts: Parts, request: Request, body: None) -> DiskUsage:
+    return await upkeep.disk_usage(parts)

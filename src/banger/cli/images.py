@@ -1,0 +1,153 @@
+"""The verbs that make and give images: pull, tag, register, export."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+from banger.cli.daemon import Daemon
+from banger.cli.output import print_json
+from banger.cli.parser import Arguments, Parser, Verb, json_flag, size
+from banger.client import calls
+from banger.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
+_PATHS = ("oci:", "oci-archive:", "docker-archive:", "tar:", "rootfs:")
+_HOLE = 65536
+
+
+def absolute_ref(ref: str) -> str:
+    """The daemon has a working directory of its own, so what names a file here is spelt out."""
+    transport = next((known for known in _PATHS if ref.startswith(known)), "")
+    if not transport:
+        return ref
+    path = ref.removeprefix(transport)
+    name, equals, rest = path.partition("=") if transport == "rootfs:" else ("", "", path)
+    if equals and "/" not in name:
+        return f"{transport}{name}={os.path.abspath(rest)}"
+    return transport + (os.path.abspath(path) if path else "")
+
+
+def _pull_arguments(parser: Parser) -> None:
+    parser.flag("--name", default="", metavar="NAME", help="what to call it (default: as its source does)")
+    parser.flag(
+        "--platform", default="", metavar="OS/ARCH", help="of an image for several (default: this host's)"
+    )
+    parser.flag(
+        "--size", type=size, default=0, metavar="SIZE", help="size of the disk (default: by its contents)"
+    )
+    parser.flag(
+        "--insecure", action="store_true", help="allow plain HTTP, and certificates nobody vouches for"
+    )
+    parser.flag("--force", action="store_true", help="make it again even if it is here")
+    parser.flag("-q", "--quiet", action="store_true", help="show no progress")
+    json_flag(parser)
+    parser.positional(
+        "ref",
+        metavar="REF",
+        help="debian-bookworm, a registry reference, oci:DIR, oci-archive:FILE, docker-archive:FILE, rootfs:DIR, "
+        "tar:FILE, or - for a tar on stdin",
+    )
+
+
+def _pull(arguments: Arguments) -> int:
+    from banger.cli.watching import finish_operation
+
+    if arguments.ref == "-":
+        return _import(arguments)
+    daemon = Daemon()
+    begun = daemon.record(
+        calls.pull_image(
+            absolute_ref(arguments.ref),
+            arguments.force,
+            platform=arguments.platform,
+            insecure=arguments.insecure,
+            size_bytes=arguments.size,
+            name=arguments.name,
+        )
+    )
+    ended = finish_operation(daemon, begun, arguments.quiet)
+    print_json(ended) if arguments.json else print(ended.get("result") or arguments.ref)
+    return 0
+
+
+def _import(arguments: Arguments) -> int:
+    if not arguments.name:
+        raise Error("bad_name", "a tar on stdin has no name", "give it one: --name NAME")
+    image = Daemon().record(calls.import_image(arguments.name, _read_stdin(), arguments.size))
+    print_json(image) if arguments.json else print(image.get("name", ""))
+    return 0
+
+
+def _read_stdin() -> Iterator[bytes]:
+    while piece := os.read(0, 64 * 1024):
+        yield piece
+
+
+def _tag_arguments(parser: Parser) -> None:
+    json_flag(parser)
+    parser.positional("name", metavar="NAME")
+    parser.positional("new", metavar="NEW", help="another name for it; one that exists moves")
+
+
+def _tag(arguments: Arguments) -> int:
+    return _print_image(Daemon().record(calls.tag_image(arguments.name, arguments.new)), arguments.json)
+
+
+def _register_arguments(parser: Parser) -> None:
+    parser.flag("--rootfs", required=True, metavar="FILE", help="an ext4 file system in a file; it is copied")
+    parser.flag("--name", required=True, metavar="NAME")
+    json_flag(parser)
+
+
+def _register(arguments: Arguments) -> int:
+    path = os.path.abspath(arguments.rootfs)
+    return _print_image(Daemon().record(calls.register_image(path, arguments.name)), arguments.json)
+
+
+def _print_image(image: Json, as_json: bool) -> int:
+    print_json(image) if as_json else print(image.get("name", ""))
+    return 0
+
+
+def _export_arguments(parser: Parser) -> None:
+    parser.positional("name", metavar="NAME")
+    parser.positional("file", metavar="FILE", help="where the disk goes; - for stdout")
+
+
+def _export(arguments: Arguments) -> int:
+    with Daemon().open(calls.export_image(arguments.name)) as answer:
+        if arguments.file == "-":
+            for piece in answer.chunks():
+                sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+        else:
+            _write_sparse(arguments.file, answer.chunks())
+    return 0
+
+
+def _write_sparse(path: str, pieces: Iterator[bytes]) -> None:
+    """Zeros are left out, so that the file takes no more room than the disk did."""
+    try:
+        with open(path, "wb") as file:
+            for piece in pieces:
+                for begin in range(0, len(piece), _HOLE):
+                    part = piece[begin : begin + _HOLE]
+                    file.write(part) if part.strip(b"\0") else file.seek(len(part), os.SEEK_CUR)
+            file.truncate()
+    except OSError as exc:
+        raise Error("file_not_found", f"cannot write {path}: {exc.strerror}") from exc
+
+
+PULL = Verb(
+    _pull_arguments,
+    _pull,
+    "banger image pull debian:bookworm\nbanger image pull --name app docker-archive:app.tar",
+)
+TAG = Verb(_tag_arguments, _tag, "banger image tag debian:bookworm base")
+REGISTER = Verb(_register_arguments, _register, "banger image register --rootfs disk.ext4 --name mine")
+EXPORT = Verb(_export_arguments, _export, "banger image export debian:bookworm disk.ext4")

@@ -1,0 +1,79 @@
+"""Room on the disk: `image prune`, `image cache prune`, `system df`."""
+
+from __future__ import annotations
+
+from banger.cli.daemon import Daemon
+from banger.cli.output import print_json, print_table
+from banger.cli.parser import Arguments, Parser, Verb, json_flag
+from banger.client import calls
+from banger.model.sizes import format_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
+
+def _prune_arguments(parser: Parser) -> None:
+    parser.flag("--dry-run", action="store_true", help="only say what would be removed")
+    json_flag(parser)
+
+
+def _prune(arguments: Arguments) -> int:
+    pruned = Daemon().record(calls.prune_images(arguments.dry_run))
+    return _print_pruned(pruned, "disk(s)", arguments.json)
+
+
+def _cache_arguments(parser: Parser) -> None:
+    parser.positional("action", metavar="prune", choices=("prune",), help="remove the layers of registries")
+    _prune_arguments(parser)
+
+
+def _cache(arguments: Arguments) -> int:
+    pruned = Daemon().record(calls.prune_blobs(arguments.dry_run))
+    return _print_pruned(pruned, "blob(s)", arguments.json)
+
+
+def _print_pruned(pruned: Json, what: str, as_json: bool) -> int:
+    if as_json:
+        print_json(pruned)
+        return 0
+    verb = "would free" if pruned.get("dry_run") else "freed"
+    freed = _spaced(_size(pruned, "freed_bytes"))
+    print(f"{verb} {freed} across {pruned.get('count', 0)} {what} in {pruned.get('directory', '')}")
+    return 0
+
+
+def _spaced(text: str) -> str:
+    """ "1.2GiB" → "1.2 GiB"."""
+    digits = text.rstrip("BKMGTi")
+    return f"{digits} {text[len(digits) :]}"
+
+
+def _df_arguments(parser: Parser) -> None:
+    json_flag(parser)
+
+
+def _df(arguments: Arguments) -> int:
+    usage = Daemon().record(calls.disk_usage())
+    if arguments.json:
+        print_json(usage)
+        return 0
+    rooms = usage.get("rooms")
+    rows = [_row(room) for room in rooms if isinstance(room, dict)] if isinstance(rooms, list) else []
+    print_table(("what", "count", "size", "reclaimable"), rows)
+    print(f"{_size(usage, 'free_bytes')} free")
+    return 0
+
+
+def _row(room: Json) -> tuple[str, str, str, str]:
+    return str(room["kind"]), str(room["count"]), _size(room, "bytes"), _size(room, "reclaimable_bytes")
+
+
+def _size(record: Json, field: str) -> str:
+    value = record.get(field)
+    return format_size(value) if isinstance(value, int) else "?"
+
+
+PRUNE = Verb(_prune_arguments, _prune, "banger image prune --dry-run")
+CACHE = Verb(_cache_arguments, _cache, "banger image cache prune --dry-run")
+DF = Verb(_df_arguments, _df, "banger system df")

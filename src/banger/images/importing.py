@@ -1,0 +1,104 @@
+"""An image's layers → its root disk: every file's data streamed once from the inflated layer to its place.
+
+The disk is named by what went into it (the layers' diff-ids, the asked size, the writer's version), so an
+image that differs in its tag alone has the same disk, and nothing is written that is here already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from banger.errors import Error
+from banger.host.fs import open_partial, require_free
+from banger.host.settings import ImageSettings
+from banger.images.byte_range import ByteRange
+from banger.images.ext4 import Ext4Writer
+from banger.images.merge import LayerInput, Limits, merge_layers
+from banger.images.oci import ImagePlan
+from banger.images.sources.base import Source
+from banger.model.operation import Report
+
+# Raise it when the same layers would give another disk.
+WRITER = 1
+_LEAST_FREE_FACTOR = 2
+
+
+@dataclass(frozen=True)
+class DiskPlan:
+    """A disk to be: `digest` (64 hex digits) names it; `size_bytes` None: sized by its contents."""
+
+    digest: str
+    size_bytes: int | None
+    limits: Limits
+
+
+def plan_disk(plan: ImagePlan, size_bytes: int, settings: ImageSettings) -> DiskPlan:
+    text = "\n".join([f"banger disk {WRITER}", str(size_bytes), *(layer.diff_id for layer in plan.layers)])
+    return DiskPlan(
+        hashlib.sha256(text.encode()).hexdigest(),
+        size_bytes or None,
+        Limits(inflated_bytes=settings.max_inflated_bytes, entries=settings.max_entries),
+    )
+
+
+async def import_layers(source: Source, plan: ImagePlan, disk: DiskPlan, final: Path, report: Report) -> None:
+    """Fetch what is missing and write the disk as `final`, which appears only when every digest was right.
+
+    Cancelling ends the downloads and the writer, and leaves no file."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    require_free(final.parent, plan.size_bytes * _LEAST_FREE_FACTOR, "the root disk")
+    await source.prefetch(plan, report)
+    with contextlib.ExitStack() as stack:
+        blobs = [stack.enter_context(await source.open_layer(layer)) for layer in plan.layers]
+        await _in_thread(plan, blobs, disk, final, report)
+
+
+async def _in_thread(
+    plan: ImagePlan, blobs: Sequence[ByteRange], disk: DiskPlan, final: Path, report: Report
+) -> None:
+    """The thread reports through the loop, and has ended when this returns, also when it is cancelled."""
+    loop, cancel = asyncio.get_running_loop(), Event()
+    total, done = plan.size_bytes, 0
+
+    def count(read_bytes: int) -> None:
+        nonlocal done
+        done += read_bytes
+        loop.call_soon_threadsafe(report, "root disk", "", min(done, total), total, "bytes")
+
+    work = asyncio.ensure_future(asyncio.to_thread(write_disk, plan, blobs, disk, final, count, cancel))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        cancel.set()
+        await asyncio.wait([work])
+        work.exception()
+        raise
+
+
+def write_disk(
+    plan: ImagePlan,
+    blobs: Sequence[ByteRange],
+    disk: DiskPlan,
+    final: Path,
+    count: Callable[[int], None],
+    cancel: Event,
+) -> None:
+    """Blocking. Raises what the merge and the writer raise; then `final` is not there."""
+    layers = [
+        LayerInput(layer.digest, layer.diff_id, blob.path, blob.offset, blob.size)
+        for layer, blob in zip(plan.layers, blobs, strict=True)
+    ]
+    identity = bytes.fromhex(disk.digest)
+    with open_partial(final) as partial:
+        with Ext4Writer(partial, uuid=identity[:16], hash_seed=identity[16:]) as writer:
+            root = merge_layers(layers, writer, disk.limits, count, cancel)
+            writer.finish(root, size_bytes=disk.size_bytes)
+        if cancel.is_set():
+            raise Error("cancelled", "the import was cancelled")
+        partial.chmod(0o444)

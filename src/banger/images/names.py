@@ -1,0 +1,48 @@
+"""What images are called here. Pure but for looking whether a `rootfs:` directory is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from banger.errors import Error
+from banger.images.catalog import canonical_name, find_recipe
+from banger.images.reference import Reference, SourceRef, format_source, parse_reference, parse_source
+from banger.images.rootfs import PREFIX, parse_rootfs_ref
+
+
+def local_name(ref: str) -> str:
+    """The name under which the image of a reference is kept: the catalog's own name, a directory's, or a reference in
+    its familiar form with its tag. What is none of these is its own name, and will not be found."""
+    if ref.startswith(PREFIX):
+        return parse_rootfs_ref(ref).name
+    if find_recipe(ref) is not None:
+        return canonical_name(ref)
+    try:
+        source = parse_source(ref)
+    except Error:
+        return ref
+    return source.familiar if isinstance(source, Reference) else ref
+
+
+def own_name(name: str) -> str:
+    """A name that a user gives: a reference without a digest. Raises `bad_reference`, `name_taken`."""
+    if find_recipe(name) is not None:
+        raise Error("name_taken", f"{name} is an image of the catalog", "choose another name")
+    reference = parse_reference(name)
+    if reference.digest:
+        raise Error("bad_reference", f"{name!r} has a digest; a name has none", "use NAME or NAME:TAG")
+    return reference.familiar
+
+
+def name_of(source: SourceRef) -> str:
+    """What the image of a source is called unless the user says: the reference, the archive's own name for it, or the
+    file's name. Raises `bad_name`."""
+    if isinstance(source, Reference):
+        return source.familiar
+    stem = Path(getattr(source, "path", "")).name.partition(".")[0].lower()
+    raw = getattr(source, "image", "") or stem
+    try:
+        return own_name(raw)
+    except Error as exc:
+        place = format_source(source)
+        raise Error("bad_name", f"{place} gives its image no name", "give it one: --name NAME") from exc

@@ -1,0 +1,70 @@
+"""Room on the disk: what takes it, what nobody needs any more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from banger.host.fs import disk_usage_bytes
+from banger.machines.parts import Parts
+from banger.model.image import Pruned
+from banger.model.report import DiskUsage, Room
+
+
+async def prune_images(parts: Parts, *, dry_run: bool) -> Pruned:
+    """Remove disks that no name and no machine uses."""
+    stale = await asyncio.to_thread(_stale_disks, parts)
+    freed = await asyncio.to_thread(_total, stale)
+    if not dry_run:
+        for path in stale:
+            path.unlink(missing_ok=True)
+    return Pruned(count=len(stale), freed_bytes=freed, directory=str(parts.paths.images), dry_run=dry_run)
+
+
+async def prune_blobs(parts: Parts, *, dry_run: bool) -> Pruned:
+    """Remove the compressed layers of registries; disks do not depend on them."""
+    pruned = await asyncio.to_thread(parts.images.blobs().prune, dry_run)
+    return Pruned(
+        count=pruned.blobs,
+        freed_bytes=pruned.freed_bytes,
+        directory=pruned.directory,
+        dry_run=dry_run,
+    )
+
+
+async def disk_usage(parts: Parts) -> DiskUsage:
+    return await asyncio.to_thread(_disk_usage, parts)
+
+
+def _disk_usage(parts: Parts) -> DiskUsage:
+    stale = _stale_disks(parts)
+    disks = [*parts.paths.images.glob("[!.]*.ext4")]
+    blobs = parts.images.blobs().usage()
+    machines = [parts.paths.machines / machine.id for machine in parts.registry.all()]
+    kernels = [parts.kernels.directory(kernel) for kernel in parts.kernels.list()]
+    info = os.statvfs(parts.paths.cache)
+    return DiskUsage(
+        rooms=[
+            Room(kind="images", count=len(disks), bytes=_total(disks), reclaimable_bytes=_total(stale)),
+            Room(
+                kind="blobs",
+                count=blobs.blobs + blobs.partials,
+                bytes=blobs.blob_bytes + blobs.partial_bytes,
+                reclaimable_bytes=blobs.blob_bytes + blobs.partial_bytes,
+            ),
+            Room(kind="kernels", count=len(kernels), bytes=_total(kernels), reclaimable_bytes=0),
+            Room(kind="machines", count=len(machines), bytes=_total(machines), reclaimable_bytes=0),
+        ],
+        free_bytes=info.f_bavail * info.f_frsize,
+    )
+
+
+def _stale_disks(parts: Parts) -> list[Path]:
+    used = frozenset(machine.image_digest for machine in parts.registry.all())
+    return [*parts.images.stale_disks(used)]
+
+
+def _total(paths: Iterable[Path]) -> int:
+    return sum(disk_usage_bytes(path) for path in paths if path.exists())
