@@ -15,6 +15,7 @@ Source: kernel Documentation/filesystems/ext4/{blockgroup,group_descr,super}.rst
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 BLOCK = 4096
 BLOCK_SHIFT = 12
@@ -35,6 +36,7 @@ JOURNAL_INO = 8
 FIRST_INO = 11
 
 
+@cache
 def group_has_head(group: int) -> bool:
     """sparse_super: groups 0, 1 and the powers of 3, 5 and 7."""
     return group <= 1 or any(_is_power(group, base) for base in (3, 5, 7))

@@ -103,21 +103,25 @@ def plan_disk(
     """`streamed`: the first block that nothing was streamed to; `content`: the blocks in use before it; `inodes`: how
     many are in use. With `size_bytes` the disk is as large as that, else as large as what is in use and
     `headroom_bytes` more (by default a quarter of the content and 64 MiB). Raises `bad_size`."""
+    if size_bytes is not None:
+        return _plan_exactly(streamed, inodes, heads, size_bytes)
+    if headroom_bytes is None:
+        headroom_bytes = content * BLOCK // 4 + HEADROOM_BYTES
     least = _plan_least(streamed, inodes, heads)
-    if size_bytes is None:
-        if headroom_bytes is None:
-            headroom_bytes = content * BLOCK // 4 + HEADROOM_BYTES
-        wanted = least.end - (streamed - content) + -(-headroom_bytes // BLOCK)
-        blocks = max(least.blocks, -(-wanted // _STEP_BLOCKS) * _STEP_BLOCKS)
-        return _plan_least(streamed, inodes, heads, blocks)
+    wanted = least.end - (streamed - content) + -(-headroom_bytes // BLOCK)
+    blocks = max(least.blocks, -(-wanted // _STEP_BLOCKS) * _STEP_BLOCKS)
+    return _plan_least(streamed, inodes, heads, blocks)
+
+
+def _plan_exactly(streamed: int, inodes: int, heads: Heads, size_bytes: int) -> Plan:
     plan = _plan(streamed, inodes, heads, size_bytes // BLOCK)
-    if plan.fits and plan.groups <= heads.groups_max:
-        return plan
-    least_bytes = least.blocks * BLOCK
     if plan.groups > heads.groups_max:
         raise Error(
             "bad_size", f"a disk of {format_size(size_bytes)} is larger than it was laid out to become"
         )
+    if plan.fits:
+        return plan
+    least_bytes = _plan_least(streamed, inodes, heads).blocks * BLOCK
     raise Error(
         "bad_size",
         f"{format_size(size_bytes)} is too small for this image: it needs at least {least_bytes} bytes "
@@ -157,19 +161,19 @@ def _plan(streamed: int, inodes: int, heads: Heads, blocks: int) -> Plan:
         blocks -= rest
     per_group = _inodes_per_group(inodes, groups)
     places = _Places(streamed, heads)
-    block_bitmaps = [places.take(1) for _ in range(groups)]
-    inode_bitmaps = [places.take(1) for _ in range(groups)]
+    bitmaps = [start + i for start, count in places.take_runs(2 * groups) for i in range(count)]
     tables = [places.take(per_group // INODES_PER_BLOCK) for _ in range(groups)]
     resize_block = places.take(1)
     journal = places.take_runs(plan_journal(blocks))
     enough = groups * per_group >= inodes
-    end = places.following if enough else max(places.following, (groups + 1) * BLOCKS_PER_GROUP)
+    another = groups * BLOCKS_PER_GROUP + _least_group(groups, heads)
+    end = places.following if enough else max(places.following, another)
     return Plan(
         blocks,
         groups,
         per_group,
-        block_bitmaps,
-        inode_bitmaps,
+        bitmaps[:groups],
+        bitmaps[groups:],
         tables,
         resize_block,
         journal,
