@@ -7,13 +7,14 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import zstandard
 
 from banger.images.merge import LayerInput
 from banger.images.tree import Kind, Node
+from tests.support.oracle import Seen, Tree, seen_in_nodes, summary, with_names
 
 TYPES = {
     "file": tarfile.REGTYPE,
@@ -187,26 +188,9 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What can be compared of one name."""
-
-    kind: Kind
-    mode: int
-    uid: int
-    gid: int
-    mtime_ns: int
-    contents: bytes
-    target: bytes
-    device: tuple[int, int]
-    xattrs: tuple[tuple[bytes, bytes], ...]
-    names: frozenset[bytes] = frozenset()
-    """All names of the same inode, for what is no directory."""
-
-
-def seen_in_model(tree: Model) -> dict[bytes, Seen]:
+def seen_in_model(tree: Model) -> Tree:
     found = {path: _seen_thing(thing.member) for path, thing in tree.items()}
-    return _with_names(found, {path: thing.number for path, thing in tree.items()})
+    return with_names(found, {path: thing.number for path, thing in tree.items()})
 
 
 def _seen_thing(member: Member) -> Seen:
@@ -219,51 +203,20 @@ def _seen_thing(member: Member) -> Seen:
     )
     return Seen(
         KINDS[member.kind],
-        member.mode,
+        0o777 if member.kind == "symlink" else member.mode,
         member.uid,
         member.gid,
         int(member.mtime * 1_000_000_000),
-        member.data,
+        len(member.data),
+        summary(member.data),
         member.target if member.kind == "symlink" else b"",
         member.device,
         xattrs,
     )
 
 
-def seen_in_tree(root: Node, sink: MemorySink) -> dict[bytes, Seen]:
-    found: dict[bytes, Seen] = {}
-    numbers: dict[bytes, int] = {}
-    todo = [(b"", root)]
-    while todo:
-        path, node = todo.pop()
-        numbers[path] = id(node)
-        found[path] = Seen(
-            Kind(node.kind),
-            node.mode,
-            node.uid,
-            node.gid,
-            node.mtime_ns,
-            sink.contents(node),
-            node.target,
-            node.device,
-            tuple(sorted((node.xattrs or {}).items())),
-        )
-        if node.kind is Kind.FILE:
-            assert node.size == len(found[path].contents), path
-        if node.kind is Kind.DIRECTORY:
-            prefix = path + b"/" if path else b""
-            todo += [(prefix + name, child) for name, child in node.children.items()]
-    return _with_names(found, numbers)
-
-
-def _with_names(found: dict[bytes, Seen], numbers: dict[bytes, int]) -> dict[bytes, Seen]:
-    groups: dict[int, set[bytes]] = {}
-    for path, number in numbers.items():
-        groups.setdefault(number, set()).add(path)
-    return {
-        path: seen if seen.kind is Kind.DIRECTORY else replace(seen, names=frozenset(groups[numbers[path]]))
-        for path, seen in found.items()
-    }
+def seen_in_tree(root: Node, sink: MemorySink) -> Tree:
+    return seen_in_nodes(root, sink.contents)
 
 
 def header(

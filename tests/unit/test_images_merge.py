@@ -22,7 +22,6 @@ from tests.support.layers import (
     END,
     Member,
     MemorySink,
-    Seen,
     base256,
     compress,
     digest,
@@ -35,15 +34,14 @@ from tests.support.layers import (
     seen_in_tree,
     tar_of,
 )
+from tests.support.oracle import Tree
 
 MODEL_EXAMPLES = int(os.environ.get("BANGER_MODEL_EXAMPLES", "300"))
 NAMES = [b"a", b"b", b"c"]
 PATHS = [*NAMES, *(x + b"/" + y for x in NAMES for y in NAMES), b"a/a/a", b"a/b/a", b"b/a/a", b"a/a/a/a"]
 
 
-def merged(
-    layers: Sequence[Sequence[Member]], directory: Path, how: str = ""
-) -> tuple[dict[bytes, Seen], MemorySink]:
+def merged(layers: Sequence[Sequence[Member]], directory: Path, how: str = "") -> tuple[Tree, MemorySink]:
     sink = MemorySink()
     root = merge_layers([layer_of(tar_of(members), directory, how) for members in layers], sink)
     return seen_in_tree(root, sink), sink

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from banger.images.merge.cursor import Cursor
 from banger.images.merge.failure import Corrupt, LayerFailure, Refused, TooLarge
 from banger.images.merge.limits import Limits
-from banger.images.merge.pax import Overrides, parse_records
+from banger.images.merge.pax import Overrides, check_name, parse_records
 from banger.images.merge.sparse import Segments, read_old_map, read_pax_map
 from banger.images.merge.tar_header import (
     HEADER,
@@ -32,7 +32,8 @@ _DEVICE_LIMIT = 1 << 20
 _MEMO_LIMIT = 4096
 _SECOND_NS = 1_000_000_000
 
-_FILE_TYPES = frozenset((b"0", b"\0", b"7", b"S"))
+_PLAIN_TYPES = frozenset((b"0", b"\0", b"7"))
+_SPARSE = b"S"
 _EXTENSION_TYPES = frozenset((b"x", b"g", b"L", b"K"))
 _LINK = b"1"
 _KINDS = {
@@ -45,8 +46,14 @@ _KINDS = {
 
 
 class Entry:
-    """`kind` None is a hard link. `path` and `target` are as the archive has them. `size` is the file's, `stored` how
-    many bytes of it follow in the stream, `segments` where they go, None for a file without holes."""
+    """One entry, not yet put anywhere. `kind` None is a hard link.
+
+    `path`, `target`  as the archive has them
+    `mode`            0..0o7777; of a symbolic link 0o777, as all have on Linux
+    `size`            the file's, with its holes; 0 for everything else
+    `stored`          how many bytes of it follow in the stream
+    `segments`        where these go; None for a file without holes
+    """
 
     __slots__ = (
         "device",
@@ -81,50 +88,15 @@ def read_entries(cursor: Cursor, limits: Limits) -> Iterator[Entry]:
     """Between two entries the taker must take the `stored` bytes and the padding, or leave them to `skip_data`.
 
     Raises `Corrupt`, `Refused`, `TooLarge`."""
-    owners: dict[bytes, tuple[int, int, int]] = {}
-    overrides: Overrides | None = None
-    extensions = 0
+    headers = _Headers(cursor, limits)
     while (block := cursor.block()) is not None:
-        name, owner_field, size_field, mtime_field, checksum, flag, target, magic, device, prefix = (
-            HEADER.unpack_from(block)
-        )
-        if not name[0] and block == ZERO_BLOCK:
+        if not block[0] and block == ZERO_BLOCK:
             _check_end(cursor)
             break
-        if not checksum_matches(block, checksum):
-            raise Corrupt("a header's checksum is wrong")
-        path = c_string(name)
-        if prefix[0] and magic[:6] == USTAR:
-            path = c_string(prefix) + b"/" + path
-        try:
-            size = parse_number(size_field)
-            if size < 0:
-                raise Corrupt(f"its size is {size}")
-            if flag in _EXTENSION_TYPES:
-                extensions += 1
-                overrides = _read_extension(cursor, flag, size, overrides or Overrides(), extensions)
-                continue
-            owner = owners.get(owner_field)
-            if owner is None:
-                if len(owners) > _MEMO_LIMIT:
-                    owners.clear()
-                owner = owners[owner_field] = _check_owner(parse_owner(owner_field))
-            mtime_ns = parse_number(mtime_field) * _SECOND_NS
-            if flag in _FILE_TYPES and overrides is None and flag != b"S" and path[-1:] != b"/":
-                entry = Entry(path, Kind.FILE, owner, mtime_ns, size)
-            else:
-                entry = Entry(path, None, owner, mtime_ns, size)
-                entry.target = c_string(target)
-                _complete(entry, flag, device, block, overrides, cursor)
-                overrides = None
-            if entry.size > limits.file_bytes:
-                raise TooLarge(f"its length is {entry.size}; {limits.file_bytes} bytes are possible")
-        except LayerFailure as exc:
-            exc.entry = exc.entry or (overrides and overrides.path) or path
-            raise
-        extensions = 0
-        yield entry
-    if overrides is not None:
+        entry = headers.read(block)
+        if entry is not None:
+            yield entry
+    if headers.overrides is not None:
         raise Corrupt("ends with an extended header that belongs to nothing")
 
 
@@ -132,6 +104,76 @@ def skip_data(cursor: Cursor, entry: Entry) -> None:
     """Leave an entry's data and its padding."""
     cursor.skip(entry.stored)
     cursor.skip_padding(entry.stored)
+
+
+class _Headers:
+    """What is remembered from one header to the next. `overrides` are for the entry to come."""
+
+    __slots__ = ("_cursor", "_extensions", "_limits", "_owners", "overrides")
+
+    def __init__(self, cursor: Cursor, limits: Limits) -> None:
+        self._cursor = cursor
+        self._limits = limits
+        self._owners: dict[bytes, tuple[int, int, int]] = {}
+        self._extensions = 0
+        self.overrides: Overrides | None = None
+
+    def read(self, block: memoryview) -> Entry | None:
+        """The entry that `block` heads; None if it only says something about the one to come."""
+        name, owner, size, mtime, checksum, flag, target, magic, device, prefix = HEADER.unpack_from(block)
+        if not checksum_matches(block, checksum):
+            raise Corrupt("a header's checksum is wrong")
+        path = c_string(name)
+        if prefix[0] and magic[:6] == USTAR:
+            path = c_string(prefix) + b"/" + path
+        try:
+            length = parse_number(size)
+            if length < 0:
+                raise Corrupt(f"its size is {length}")
+            if flag in _EXTENSION_TYPES:
+                self._read_extension(flag, length)
+                return None
+            entry = Entry(path, Kind.FILE, self._owner(owner), parse_number(mtime) * _SECOND_NS, length)
+            if flag not in _PLAIN_TYPES or self.overrides is not None or path[-1:] == b"/":
+                entry.target = c_string(target)
+                _complete(entry, flag, device, block, self.overrides, self._cursor)
+                self.overrides = None
+            if entry.size > self._limits.file_bytes:
+                raise TooLarge(f"its length is {entry.size}; {self._limits.file_bytes} bytes are possible")
+        except LayerFailure as exc:
+            exc.entry = exc.entry or (self.overrides and self.overrides.path) or path
+            raise
+        self._extensions = 0
+        return entry
+
+    def _owner(self, field: bytes) -> tuple[int, int, int]:
+        """(mode, uid, gid)"""
+        owner = self._owners.get(field)
+        if owner is None:
+            if len(self._owners) > _MEMO_LIMIT:
+                self._owners.clear()
+            owner = self._owners[field] = _check_owner(parse_owner(field))
+        return owner
+
+    def _read_extension(self, flag: bytes, size: int) -> None:
+        """Take what precedes an entry to say more about it."""
+        self._extensions += 1
+        if size > _EXTENSION_BYTES:
+            raise TooLarge(f"an extended header has {size} bytes")
+        if self._extensions > _EXTENSIONS_IN_A_ROW:
+            raise Refused(f"more than {_EXTENSIONS_IN_A_ROW} extended headers in a row")
+        data = self._cursor.read(size)
+        self._cursor.skip_padding(size)
+        if flag == b"g":
+            return
+        if self.overrides is None:
+            self.overrides = Overrides()
+        if flag == b"x":
+            parse_records(data, self.overrides)
+        elif flag == b"L":
+            self.overrides.path = check_name(data.rstrip(b"\0"))
+        else:
+            self.overrides.target = check_name(data.rstrip(b"\0"))
 
 
 def _check_end(cursor: Cursor) -> None:
@@ -147,39 +189,23 @@ def _check_owner(owner: tuple[int, int, int]) -> tuple[int, int, int]:
     return mode & 0o7777, uid, gid
 
 
-def _read_extension(cursor: Cursor, flag: bytes, size: int, overrides: Overrides, count: int) -> Overrides:
-    """Take what precedes an entry to say more about it."""
-    if size > _EXTENSION_BYTES:
-        raise TooLarge(f"an extended header has {size} bytes")
-    if count > _EXTENSIONS_IN_A_ROW:
-        raise Refused(f"more than {_EXTENSIONS_IN_A_ROW} extended headers in a row")
-    data = cursor.read(size)
-    cursor.skip_padding(size)
-    if flag == b"x":
-        parse_records(data, overrides)
-    elif flag == b"L":
-        overrides.path = c_string(data)
-    elif flag == b"K":
-        overrides.target = c_string(data)
-    return overrides
-
-
 def _complete(
     entry: Entry, flag: bytes, device: bytes, block: memoryview, overrides: Overrides | None, cursor: Cursor
 ) -> None:
     """What a plain file does not need: other types, extended headers, holes."""
     if overrides is not None:
         _apply(entry, overrides)
-    if flag in _FILE_TYPES:
-        entry.kind = Kind.FILE
+    if flag in _PLAIN_TYPES or flag == _SPARSE:
         _complete_file(entry, flag, bytes(block), overrides, cursor)
     elif flag == _LINK:
+        entry.kind = None
         entry.size = entry.stored = 0
         _check_target(entry)
     elif flag in _KINDS:
         entry.kind = _KINDS[flag]
         entry.size = entry.stored = 0
         if entry.kind is Kind.SYMLINK:
+            entry.mode = 0o777
             _check_target(entry)
         elif entry.kind in (Kind.CHAR, Kind.BLOCK):
             entry.device = _parse_device(device)
@@ -205,14 +231,14 @@ def _apply(entry: Entry, overrides: Overrides) -> None:
 def _complete_file(
     entry: Entry, flag: bytes, block: bytes, overrides: Overrides | None, cursor: Cursor
 ) -> None:
-    if flag == b"S":
+    if flag == _SPARSE:
         entry.size, entry.segments = read_old_map(block, cursor, entry.stored)
     elif overrides is not None and overrides.sparse is not None:
         found = read_pax_map(overrides, cursor, entry.stored)
         if found is not None:
             entry.size, entry.stored, entry.segments = found
             entry.path = overrides.path or entry.path
-    if entry.path.endswith(b"/") and flag != b"S":
+    if entry.path.endswith(b"/") and flag != _SPARSE:
         # Before POSIX directories had no type of their own.
         entry.kind = Kind.DIRECTORY
         if entry.stored:

@@ -97,6 +97,7 @@ def _add_xattr(overrides: Overrides, name: bytes, value: bytes) -> None:
 
 
 def check_name(value: bytes) -> bytes:
+    """Raises `Refused` for a NUL, which no file's name has."""
     if b"\0" in value:
         raise Refused("its name or its target has a NUL in it", value)
     return value
