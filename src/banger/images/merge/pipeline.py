@@ -83,10 +83,10 @@ class LayerStream:
         if self._ended:
             return None
         item = self._ready.get()
+        self._ended = not isinstance(item, Chunk)
         if isinstance(item, Exception):
             raise item
         if item is None:
-            self._ended = True
             return None
         self._held = item.buffer
         self.consumed_bytes = item.consumed
