@@ -82,8 +82,10 @@ class Plan:
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """(start, blocks) of all that is placed here."""
-        for block in (*self.block_bitmaps, *self.inode_bitmaps, self.resize_block):
+        for block in (*self.block_bitmaps, *self.inode_bitmaps):
             yield block, 1
+        if self.reserved_blocks:
+            yield self.resize_block, 1
         for table in self.tables:
             yield table, self.table_blocks
         yield from self.journal

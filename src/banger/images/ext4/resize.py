@@ -31,7 +31,9 @@ def resize_blocks(plan: Plan) -> int:
 
 
 def resize_contents(plan: Plan) -> Iterator[tuple[int, bytes]]:
-    """(block, content) to write; blocks that are all zeros are left out."""
+    """(block, content) to write; blocks that are all zeros are left out. Nothing when nothing is reserved."""
+    if not plan.reserved_blocks:
+        return
     first = 1 + plan.descriptor_blocks
     reserved = range(first, first + plan.reserved_blocks)
     listed = bytearray(BLOCK)
