@@ -341,6 +341,7 @@ def mounted(disk: Path, place: Path) -> Iterator[Path]:
 
 
 def test_a_disk_looks_like_its_image(tmp_path: Path) -> None:
+    need_tool("e2fsck")
     layers = [layer_of(tar_of(members), tmp_path, "gzip") for members in (base(), upper(), top())]
     disk = tmp_path / "disk"
     with Ext4Writer(disk, uuid=bytes(16), hash_seed=bytes(16)) as writer:
