@@ -25,7 +25,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from banger.images.registry.failures import NetworkFailure, broken, late, not_tls, refused, untrusted
+from banger.images.registry.failures import NetworkFailure, broken, closed, late, not_tls, refused, untrusted
 from banger.images.registry.lifeline import Lifeline, current
 
 # Its debug lines hold whole URLs, and those of blobs may be signed.
@@ -91,8 +91,18 @@ class _Connection(HTTPConnection):
             self._wire = None
 
 
+class _HungUp(ConnectionError):
+    """The other side ended the connection during the TLS handshake."""
+
+
 class _TlsConnection(_Connection, HTTPSConnection):
-    pass
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except (ConnectionError, ssl.SSLEOFError) as exc:
+            if self._wire is None:  # there was no connection
+                raise
+            raise _HungUp from exc
 
 
 class _Pool(HTTPConnectionPool):
@@ -141,7 +151,10 @@ def translate(host: str, exc: Exception) -> NetworkFailure:
         return refused(host, "there is no such host")
     if isinstance(exc, ProxyError):
         return broken(host, "the proxy cannot be used")
-    cause = _innermost(exc)
+    causes = _causes(exc)
+    if any(isinstance(cause, _HungUp) for cause in causes):
+        return closed(host)
+    cause = causes[-1]
     if isinstance(cause, ssl.SSLCertVerificationError):
         return untrusted(host, cause.verify_message or "it does not verify")
     if isinstance(exc, SSLError) or isinstance(cause, ssl.SSLError):
@@ -161,15 +174,15 @@ def _tls(host: str, cause: BaseException) -> NetworkFailure:
     return broken(host, f"TLS failed: {_words(cause)}")
 
 
-def _innermost(exc: BaseException) -> BaseException:
-    """urllib3 keeps the cause as an argument, a cause or a context."""
-    seen = {id(exc)}
+def _causes(exc: BaseException) -> list[BaseException]:
+    """From the outside in. urllib3 keeps the cause as an argument, a cause or a context."""
+    found = [exc]
     while True:
         inner = next((arg for arg in exc.args if isinstance(arg, BaseException)), None)
         inner = inner or exc.__cause__ or exc.__context__
-        if inner is None or id(inner) in seen:
-            return exc
-        seen.add(id(inner))
+        if inner is None or inner in found:
+            return found
+        found.append(inner)
         exc = inner
 
 

@@ -88,14 +88,13 @@ async def find_credentials(registry: str, repository: str = "") -> Credentials |
 def auth_files() -> list[Path]:
     """Where credentials may be, in the order of precedence; the files need not exist."""
     environment = os.environ
-    home = Path(environment.get("HOME") or "/root")
     config = environment.get("XDG_CONFIG_HOME", "")
     runtime = environment.get("XDG_RUNTIME_DIR", "")
     places = [
         Path(environment["REGISTRY_AUTH_FILE"]) if environment.get("REGISTRY_AUTH_FILE") else None,
         docker_file() if environment.get("DOCKER_CONFIG") else None,
         Path(runtime) / "containers/auth.json" if runtime.startswith("/") else None,
-        (Path(config) if config.startswith("/") else home / ".config") / "containers/auth.json",
+        (Path(config) if config.startswith("/") else Path.home() / ".config") / "containers/auth.json",
         docker_file(),
     ]
     return list(dict.fromkeys(place for place in places if place is not None))
@@ -104,7 +103,7 @@ def auth_files() -> list[Path]:
 def docker_file() -> Path:
     """The file that `login` writes."""
     own = os.environ.get("DOCKER_CONFIG")
-    return (Path(own) if own else Path(os.environ.get("HOME") or "/root") / ".docker") / "config.json"
+    return (Path(own) if own else Path.home() / ".docker") / "config.json"
 
 
 def read_bytes(path: Path) -> bytes:

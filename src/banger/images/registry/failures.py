@@ -11,11 +11,13 @@ from banger.errors import Error
 
 
 class Kind(enum.Enum):
-    """`REFUSED`: nobody is there. `NOT_TLS`: somebody does, but not with TLS. `UNTRUSTED`: a certificate is not
-    accepted. `BROKEN`: everything else that another attempt may cure."""
+    """`REFUSED`: nobody is there. `NOT_TLS`: somebody is, but speaks something else. `CLOSED`: somebody hung up before
+    TLS was agreed on, as those do who do not know it. `UNTRUSTED`: a certificate is not accepted. `BROKEN`: everything
+    else that another attempt may cure."""
 
     REFUSED = "refused"
     NOT_TLS = "not TLS"
+    CLOSED = "closed"
     UNTRUSTED = "untrusted"
     BROKEN = "broken"
 
@@ -51,6 +53,10 @@ def not_tls(host: str) -> NetworkFailure:
         "use --insecure if it is a registry of your own on a network that you trust",
     )
     return NetworkFailure(Kind.NOT_TLS, error)
+
+
+def closed(host: str) -> NetworkFailure:
+    return NetworkFailure(Kind.CLOSED, broken(host, "it hung up before TLS was agreed on").error)
 
 
 def untrusted(host: str, reason: str) -> NetworkFailure:

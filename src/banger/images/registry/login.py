@@ -30,6 +30,7 @@ from banger.images.registry.credentials import (
     read_auth_file,
     read_bytes,
 )
+from banger.images.registry.grants import Grants
 from banger.images.registry.settings import load_settings
 from banger.images.registry.transport import Transport
 
@@ -46,9 +47,18 @@ class LoggedOut:
     elsewhere: tuple[str, ...]
 
 
-async def login(registry: str, username: str, password: str, config: Path, insecure: bool = False) -> str:
-    """Where the credentials are kept now. Raises `registry_denied` and keeps nothing if the registry does not accept
-    them; `bad_reference`, `bad_request`, `credentials_error`, and what may happen on the way to a registry."""
+async def login(
+    registry: str,
+    username: str,
+    password: str,
+    config: Path,
+    insecure: bool = False,
+    grants: Grants | None = None,
+) -> str:
+    """Where the credentials are kept now; `grants` forget what they had for that registry.
+
+    Raises `registry_denied` and keeps nothing if the registry does not accept them; `bad_reference`, `bad_request`,
+    `credentials_error`, and what may happen on the way to a registry."""
     registry = parse_registry(registry)
     credentials = _check(username, password)
     settings = await asyncio.to_thread(load_settings, config)
@@ -57,13 +67,17 @@ async def login(registry: str, username: str, password: str, config: Path, insec
         await RegistryClient(transport).check_login(api_host(registry), credentials)
     finally:
         transport.close()
+    if grants is not None:
+        grants.forget(api_host(registry))
     return await _keep(registry, credentials)
 
 
-async def logout(registry: str) -> LoggedOut:
+async def logout(registry: str, grants: Grants | None = None) -> LoggedOut:
     """Raises `bad_reference`, `credentials_error`."""
     registry = parse_registry(registry)
     path = docker_file()
+    if grants is not None:
+        grants.forget(api_host(registry))
     content = await asyncio.to_thread(read_auth_file, path) or AuthFile()
     program = content.program_for(registry)
     erased = bool(program) and await erase_with_program(program, registry)

@@ -58,4 +58,6 @@ def pause(failed: int, patience: Patience, asked_s: float = 0) -> float:
 
 
 def _worth(failure: NetworkFailure, patience: Patience) -> bool:
-    return failure.kind is Kind.BROKEN or (failure.kind is Kind.REFUSED and patience.when_refused)
+    return failure.kind in (Kind.BROKEN, Kind.CLOSED) or (
+        failure.kind is Kind.REFUSED and patience.when_refused
+    )

@@ -50,7 +50,7 @@ def answer_challenge(
 ) -> Grant:
     """Blocking. Raises `registry_denied`, `registry_error`, `NetworkFailure`."""
     if credentials is not None and credentials.registry_token:
-        return Grant(f"Bearer {_check_token(host, credentials.registry_token)}", float("inf"))
+        return _for_a_while(f"Bearer {_check_token(host, credentials.registry_token)}")
     bearer = find_challenge(challenges, "bearer")
     if bearer is not None:
         return _fetch_token(transport, host, bearer, scope, credentials, line)
@@ -58,7 +58,7 @@ def answer_challenge(
         raise nonsense(host, "it wants a log-in of a kind that is not known")
     if credentials is None or not credentials.username:
         raise denied(host, "anybody without a log-in")
-    return Grant(credentials.basic(), float("inf"))
+    return _for_a_while(credentials.basic())
 
 
 def plan_token_request(challenge: Challenge, scope: str, credentials: Credentials | None) -> Request:
@@ -121,6 +121,11 @@ def _not_accepted(host: str, credentials: Credentials | None) -> Error:
         f"log in anew: banger image login {host}",
         {"host": host},
     )
+
+
+def _for_a_while(header: str) -> Grant:
+    """It does not end, but whoever keeps the credentials may change them."""
+    return Grant(header, time.monotonic() + _DEFAULT_LIFE_S)
 
 
 def _check_token(host: str, token: str) -> str:

@@ -27,6 +27,7 @@ MAX_REDIRECTS = 5
 CHUNK_BYTES = 256 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
 _THREADS = 8
+_MAYBE_PLAIN = (Kind.NOT_TLS, Kind.CLOSED, Kind.REFUSED)
 
 
 @dataclass(frozen=True)
@@ -141,18 +142,18 @@ class Transport:
         try:
             return self._send(parts, request)
         except NetworkFailure as failure:
-            if failure.kind not in (Kind.NOT_TLS, Kind.REFUSED) or not self.settings.may_be_plain(host):
+            if failure.kind not in _MAYBE_PLAIN or not self.settings.may_be_plain(host):
                 raise
             answer = self._send_instead(parts, request, failure)
         self._plain.add(host)
         return answer
 
     def _send_instead(self, parts: SplitResult, request: Request, failure: NetworkFailure) -> Answer:
-        """Plain HTTP; if that fails too, the error is that of TLS."""
+        """Plain HTTP."""
         try:
             return self._send(parts._replace(scheme="http"), request)
         except NetworkFailure as second:
-            raise (second if failure.kind is Kind.NOT_TLS else failure) from second
+            raise (failure if failure.kind is Kind.REFUSED else second) from second
 
     def _send(self, parts: SplitResult, request: Request) -> Answer:
         host = parts.netloc
