@@ -299,6 +299,20 @@ def test_a_disk_too_large_to_be_described_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "bad_size"
 
 
+@pytest.mark.parametrize("size", [-1, 0, 1, 4095, 4096, MIB])
+def test_a_size_that_nothing_fits_into_is_refused(tmp_path: Path, size: int) -> None:
+    with pytest.raises(Error, match="is too small for this image") as caught:
+        finish(tmp_path / "disk", directory(), size_bytes=size)
+    least = caught.value.details["least_bytes"]
+    assert isinstance(least, int) and 4 * MIB < least < 8 * MIB
+    assert finish(tmp_path / "again", directory(), size_bytes=least).size_bytes == least
+
+
+def test_more_head_room_than_any_disk_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Error, match="largest disk"):
+        finish(tmp_path / "disk", directory(), headroom_bytes=1 << 60)
+
+
 @pytest.mark.parametrize(
     ("size", "journal"), [(64 * MIB, 4 * MIB), (128 * MIB, 16 * MIB), (GIB, 32 * MIB), (TIB, 256 * MIB)]
 )

@@ -24,7 +24,6 @@ from banger.images.tree import Kind
 FLAG_INDEX = 0x1000
 FLAG_EXTENTS = 0x80000
 SECTORS_PER_BLOCK = BLOCK // 512
-LINKS_MAX = 65000
 FORMATS = {
     Kind.FIFO: 0x1000,
     Kind.CHAR: 0x2000,
@@ -35,7 +34,6 @@ FORMATS = {
     Kind.SOCKET: 0xC000,
 }
 _INODE = struct.Struct("<HHIIIIIHHIII 60s IIII HHHHHH HHIIIIIII")
-_CHECKSUM_LOW = struct.Struct("<H")
 _CHECKSUM_LOW_AT, _CHECKSUM_HIGH_AT = 0x7C, 0x82
 _EXTRA_BYTES = 32
 _NO_ATTRIBUTES = bytes(INLINE_BYTES)
@@ -74,13 +72,12 @@ def pack_inode(
         *(_EXTRA_BYTES, 0, extra, extra, extra, time, extra, 0, 0),
     ) + (attributes or _NO_ATTRIBUTES)
     crc = stored(extend(inode_seed(seed, ino), raw))
-    low, high = crc & 0xFFFF, crc >> 16
-    return b"%b%b%b%b%b" % (
-        raw[:_CHECKSUM_LOW_AT],
-        _CHECKSUM_LOW.pack(low),
-        raw[_CHECKSUM_LOW_AT + 2 : _CHECKSUM_HIGH_AT],
-        _CHECKSUM_LOW.pack(high),
-        raw[_CHECKSUM_HIGH_AT + 2 :],
+    return (
+        raw[:_CHECKSUM_LOW_AT]
+        + (crc & 0xFFFF).to_bytes(2, "little")
+        + raw[_CHECKSUM_LOW_AT + 2 : _CHECKSUM_HIGH_AT]
+        + (crc >> 16).to_bytes(2, "little")
+        + raw[_CHECKSUM_HIGH_AT + 2 :]
     )
 
 

@@ -26,6 +26,7 @@ from banger.images.ext4.xattr import split_attributes
 from banger.images.tree import Kind, Node
 
 _INODES_PER_WRITE = 4096
+_SIZED = frozenset((Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK))
 _OWN_FILE_MODE = FORMATS[Kind.FILE] | 0o600
 
 
@@ -62,36 +63,21 @@ class InodeTables:
         yield from map(self._pack, self._numbering.nodes)
 
     def _pack(self, node: Node) -> bytes:
-        kind = node.kind
-        contents = self._contents
-        flags, blocks = 0, 0
-        if kind is Kind.FILE or kind is Kind.DIRECTORY:
-            flags = FLAG_EXTENTS
-            i_block, blocks = self._map(node)
-            if node in contents.indexed:
-                flags |= FLAG_INDEX
-        elif kind is Kind.SYMLINK:
-            if node.size > FAST_LINK_MAX:
-                flags = FLAG_EXTENTS
-                i_block, blocks = self._map(node)
-            else:
-                i_block = node.target
-        else:
-            i_block = self._device(node)
         if (node.uid | node.gid) >> 32:
             raise refuse(self._numbering.root, node, f"has impossible owners {node.uid}, {node.gid}")
+        flags, i_block, blocks = self._body(node)
         attributes, attribute_block = b"", 0
         if node.xattrs:
             attributes = split_attributes(node.xattrs).inline
-            attribute_block = contents.attribute_blocks.get(node, 0)
+            attribute_block = self._contents.attribute_blocks.get(node, 0)
         return pack_inode(
             node.ino,
             self._seed,
-            FORMATS[kind] | node.mode & 0o7777,
+            FORMATS[node.kind] | node.mode & 0o7777,
             self._numbering.links(node),
             node.uid,
             node.gid,
-            node.size if kind <= Kind.DIRECTORY or kind is Kind.SYMLINK else 0,
+            node.size if node.kind in _SIZED else 0,
             blocks + 1 if attribute_block else blocks,
             flags,
             i_block,
@@ -99,6 +85,16 @@ class InodeTables:
             attribute_block,
             attributes,
         )
+
+    def _body(self, node: Node) -> tuple[int, bytes, int]:
+        """(flags, `i_block`, blocks in use)."""
+        kind = node.kind
+        if kind is Kind.FILE or (kind is Kind.SYMLINK and node.size > FAST_LINK_MAX):
+            return FLAG_EXTENTS, *self._map(node)
+        if kind is Kind.DIRECTORY:
+            indexed = FLAG_INDEX if node in self._contents.indexed else 0
+            return FLAG_EXTENTS | indexed, *self._map(node)
+        return 0, node.target if kind is Kind.SYMLINK else self._device(node), 0
 
     def _map(self, node: Node) -> tuple[bytes, int]:
         """(`i_block`, blocks) of what has extents."""

@@ -116,11 +116,10 @@ def plan_disk(
 
 
 def _plan_exactly(streamed: int, inodes: int, heads: Heads, size_bytes: int) -> Plan:
-    plan = _plan(streamed, inodes, heads, size_bytes // BLOCK)
-    if plan.groups > heads.groups_max:
-        raise Error(
-            "bad_size", f"a disk of {format_size(size_bytes)} is larger than it was laid out to become"
-        )
+    if size_bytes > heads.groups_max * GROUP_BYTES:
+        text = f"a disk of {format_size(size_bytes)} is larger than it was laid out to become"
+        raise Error("bad_size", text, f"up to {format_size(heads.groups_max * GROUP_BYTES)} are possible")
+    plan = _plan(streamed, inodes, heads, max(1, size_bytes // BLOCK))
     if plan.fits:
         return plan
     least_bytes = _plan_least(streamed, inodes, heads).blocks * BLOCK
@@ -135,13 +134,12 @@ def _plan_exactly(streamed: int, inodes: int, heads: Heads, size_bytes: int) -> 
 
 def _plan_least(streamed: int, inodes: int, heads: Heads, blocks: int = 1) -> Plan:
     """The smallest disk of at least `blocks` that holds everything. What has to be in it grows with it, so: try."""
-    while True:
+    while blocks <= heads.groups_max * BLOCKS_PER_GROUP:
         plan = _plan(streamed, inodes, heads, blocks)
-        if plan.groups > heads.groups_max:
-            raise Error("bad_size", "the image does not fit into the largest disk it was laid out for")
         if plan.fits:
             return plan
         blocks = max(blocks + 1, plan.end, _grown(plan, blocks, heads))
+    raise Error("bad_size", "the image does not fit into the largest disk it was laid out for")
 
 
 def _grown(plan: Plan, blocks: int, heads: Heads) -> int:

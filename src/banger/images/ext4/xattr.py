@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from banger.images.ext4.acl import store_acl
 from banger.images.ext4.checksum import extend, stored
@@ -69,9 +70,15 @@ def can_store(name: bytes) -> bool:
 
 def split_attributes(xattrs: dict[bytes, bytes]) -> Split:
     """Raises ValueError for what cannot be stored."""
+    return _split(frozenset(xattrs.items()))
+
+
+@lru_cache(maxsize=1024)
+def _split(xattrs: frozenset[tuple[bytes, bytes]]) -> Split:
+    """Where every file has a label, there are few different ones."""
     inline, rest = [], []
     room = INLINE_BYTES - 4 - _END_BYTES
-    for attribute in sorted(_read(name, value) for name, value in xattrs.items()):
+    for attribute in sorted(_read(name, value) for name, value in xattrs):
         if attribute.space <= room:
             inline.append(attribute)
             room -= attribute.space
@@ -79,7 +86,7 @@ def split_attributes(xattrs: dict[bytes, bytes]) -> Split:
             rest.append(attribute)
     if sum(a.space for a in rest) > BLOCK - _BLOCK_HEAD.size - _END_BYTES:
         raise ValueError(
-            f"extended attributes of {sum(map(len, xattrs.values()))} bytes do not fit into a block"
+            f"extended attributes of {sum(len(value) for _, value in xattrs)} bytes do not fit into a block"
         )
     packed = (
         _MAGIC.to_bytes(4, "little") + _pack(inline, INLINE_BYTES - 4, 0, hashed=False) if inline else b""
