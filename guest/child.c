@@ -149,6 +149,20 @@ static int become(const struct user *user, struct err *err)
 	return 0;
 }
 
+/* As root: what a container engine makes for an image's working directory is root's, too. */
+static int make_working_directory(const struct fields *fields, struct err *err)
+{
+	struct span value;
+	char *path;
+
+	if (!fields_int(fields, TAG_MAKE_CWD, 0) || !fields_span(fields, TAG_CWD, &value) || !value.length)
+		return 0;
+	path = duplicate(value);
+	if (!path || make_directories(path) < 0)
+		return err_set(err, ERR_BAD_CWD, errno, "%.120s", path ? path : "");
+	return 0;
+}
+
 static int change_directory(const struct fields *fields, struct err *err)
 {
 	struct span value;
@@ -222,7 +236,7 @@ static int child_prepare(const struct child_plan *plan, struct user *user, struc
 	if (find_user(&plan->fields, user, err) < 0)
 		return -1;
 	give_stdio(user, plan->tty);
-	if (become(user, err) < 0)
+	if (make_working_directory(&plan->fields, err) < 0 || become(user, err) < 0)
 		return -1;
 	return change_directory(&plan->fields, err);
 }

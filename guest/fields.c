@@ -38,6 +38,7 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_MODE:
 		return KIND_TEXT;
 	case TAG_VERSION_MIN:
+	case TAG_MAKE_CWD:
 	case TAG_VERSION_MAX:
 	case TAG_VERSION:
 	case TAG_UPTIME_MS:

@@ -33,6 +33,7 @@ class Home:
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("BANGER_", "XDG_"))},
             "BANGER_HOME": str(directory),
+            "DOCKER_CONFIG": str(directory / "docker"),
             "PYTHONWARNINGS": "error",
             "COLUMNS": "100",
         }
@@ -117,11 +118,19 @@ class Home:
 
 
 @contextmanager
-def open_home(directory: Path) -> Iterator[Home]:
-    """A home that has the kernel and the image."""
+def open_home(directory: Path, *, own_images: bool = False) -> Iterator[Home]:
+    """A home that has the kernel and the image. With `own_images` what it pulls and prunes is its own."""
     golden = golden_home()
     (directory / "state").mkdir(parents=True)
-    (directory / "cache").symlink_to(golden.directory / "cache")
+    shared = golden.directory / "cache"
+    if own_images:
+        (directory / "cache/images").mkdir(parents=True)
+        for disk in (shared / "images").glob("*.ext4"):
+            (directory / "cache/images" / disk.name).symlink_to(disk)
+        for name in ("kernels", "initramfs", "apt"):
+            (directory / "cache" / name).symlink_to(shared / name)
+    else:
+        (directory / "cache").symlink_to(shared)
     with sqlite3.connect(golden.state / "banger.db") as source:
         copy = sqlite3.connect(directory / "state/banger.db")
         source.backup(copy)

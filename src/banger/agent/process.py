@@ -170,14 +170,16 @@ async def start_process(
     *,
     label: str = "",
     applet: str = "",
+    make_cwd: bool = False,
     timeout_s: float = 30,
 ) -> GuestProcess:
-    """Start a command (or a built-in of the agent). Raises `command_not_found` and the like."""
+    """Start a command (or a built-in of the agent), with `make_cwd` in a directory that need not be there yet.
+    Raises `command_not_found` and the like."""
     channel = connection.new_channel()
     process = GuestProcess(connection, channel)
     try:
         answer = await connection.request_on(
-            channel, Type.EXEC, _exec_fields(command, label, applet), timeout_s
+            channel, Type.EXEC, _exec_fields(command, label, applet, make_cwd), timeout_s
         )
     except BaseException:
         connection.close_channel(channel)
@@ -237,7 +239,7 @@ def read_exit(fields: Fields) -> Exit:
     return Exit(code=code, signal=signal, timed_out=timed_out)
 
 
-def _exec_fields(command: Command, label: str, applet: str) -> FieldList:
+def _exec_fields(command: Command, label: str, applet: str, make_cwd: bool) -> FieldList:
     if applet:
         yield Tag.APPLET, applet
     for argument in command.argv:
@@ -246,6 +248,7 @@ def _exec_fields(command: Command, label: str, applet: str) -> FieldList:
         yield Tag.ENV, f"{key}={value}"
     if command.cwd:
         yield Tag.CWD, command.cwd
+        yield Tag.MAKE_CWD, int(make_cwd)
     if command.user:
         yield Tag.USER, command.user
     yield Tag.TTY, int(command.tty)

@@ -187,20 +187,36 @@ class BlobStore:
     def _move(self, partial: Path, final: Path) -> None:
         """A prune may take the directory away between making and using it."""
         for _ in range(_TRIES):
-            self._make(final.parent)
             try:
+                self._make(final.parent)
                 os.rename(partial, final)
-                sync_path(final.parent)
-                return
             except FileNotFoundError:
                 if not partial.exists():
                     break
+            else:
+                return _sync(final.parent)
         raise Error("bad_state", f"{partial} was taken away while it was written", "pull again")
 
     def _make(self, directory: Path) -> None:
         """Nobody else's: images may be private."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.mkdir(parents=True, exist_ok=True)
+        for _ in range(_TRIES):
+            try:
+                self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                return directory.mkdir(parents=True, exist_ok=True)
+            except (FileNotFoundError, FileExistsError):
+                if self.directory.exists() and not self.directory.is_dir():
+                    raise
+        raise Error(
+            "bad_state", f"{directory} is taken away again and again", "stop what is pruning the cache"
+        )
+
+
+def _sync(directory: Path) -> None:
+    """One that a prune has taken away needs no syncing."""
+    try:
+        sync_path(directory)
+    except FileNotFoundError:
+        pass
 
 
 def _hex(digest: str) -> str:

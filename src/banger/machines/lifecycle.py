@@ -57,6 +57,7 @@ async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer |
             command = plan_command(machine.spec.command, image.config)
             if command is None and viewer is not None:
                 raise _nothing_to_run(machine)
+            machine.stop_signal = image.config.stop_signal
             live = await launch(parts, machine, image, report, watch)
             parts.registry.move(machine, "booted")
             if command is not None:
@@ -140,6 +141,19 @@ async def _ask_systemd(live: LiveMachine) -> str:
     await asking.done
     lines = said.decode("utf-8", "replace").splitlines()
     return lines[0] if lines else ""
+
+
+def parse_signal(name: str) -> int:
+    """A signal as images name it: "SIGTERM", "TERM", "15", "SIGRTMIN+3"; SIGTERM for what is none."""
+    text = name.strip().upper().removeprefix("SIG")
+    base, plus, offset = text.partition("+")
+    if base.isdigit() and 0 < int(base) <= signal.SIGRTMAX:
+        return int(base)
+    known = signal.Signals.__members__.get("SIG" + base)
+    if known is None or (plus and not offset.isdigit()):
+        return signal.SIGTERM
+    number = known + (int(offset) if plus else 0)
+    return number if number <= signal.SIGRTMAX else signal.SIGTERM
 
 
 def plan_command(asked: Command | None, config: ImageConfig) -> Command | None:
@@ -248,6 +262,8 @@ async def stop(parts: Parts, machine: Machine, grace_s: float) -> None:
     if was_paused:
         with contextlib.suppress(Error):
             await live.vm.resume()
+    if machine.spec.init == "agent":
+        await _end_main(live, grace_s)
     if await _shut_down_by_agent(live, grace_s) or await _terminate(live):
         await live.ended.wait()
         return
@@ -262,6 +278,18 @@ async def _stop_before_vmm(parts: Parts, machine: Machine) -> None:
         raise wrong_state(machine, "stop")
     starting.cancel()
     await asyncio.wait([starting])
+
+
+async def _end_main(live: LiveMachine, grace_s: float) -> None:
+    """Give the main command the image's stop signal, and time to end by itself."""
+    main = live.main
+    if main is None or main.done.done():
+        return
+    try:
+        await main.process.signal(parse_signal(live.machine.stop_signal))
+        await asyncio.wait([main.done], timeout=grace_s)
+    except Error as exc:
+        log.info("machine=%s stop signal: %s", live.machine.name, exc.message)
 
 
 async def _shut_down_by_agent(live: LiveMachine, grace_s: float) -> bool:

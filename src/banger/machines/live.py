@@ -73,7 +73,7 @@ class LiveMachine:
 
     async def start_main(self, command: Command, viewer: Viewer | None) -> RunningExec:
         """Start the machine's own command; its output also goes to `exec.log`."""
-        process = await start_process(self.agent(), command, label=MAIN_LABEL)
+        process = await start_process(self.agent(), command, label=MAIN_LABEL, make_cwd=True)
         log = ExecLog(self.places.directory, resume=False)
         self.main = self.track(
             RunningExec(process, _info(process.channel, process.pid, command), viewer=viewer, log_to=log)

@@ -15,7 +15,7 @@ from banger.model.report import DiskUsage, Room
 
 async def prune_images(parts: Parts, *, dry_run: bool) -> Pruned:
     """Remove disks that no name and no machine uses."""
-    stale = await asyncio.to_thread(_stale_disks, parts)
+    stale = _stale_disks(parts)
     freed = await asyncio.to_thread(_total, stale)
     if not dry_run:
         for path in stale:
@@ -35,15 +35,15 @@ async def prune_blobs(parts: Parts, *, dry_run: bool) -> Pruned:
 
 
 async def disk_usage(parts: Parts) -> DiskUsage:
-    return await asyncio.to_thread(_disk_usage, parts)
-
-
-def _disk_usage(parts: Parts) -> DiskUsage:
-    stale = _stale_disks(parts)
-    disks = [*parts.paths.images.glob("[!.]*.ext4")]
-    blobs = parts.images.blobs().usage()
+    """Records are read here, in the loop; files are looked at in a thread."""
     machines = [parts.paths.machines / machine.id for machine in parts.registry.all()]
     kernels = [parts.kernels.directory(kernel) for kernel in parts.kernels.list()]
+    return await asyncio.to_thread(_measure, parts, _stale_disks(parts), machines, kernels)
+
+
+def _measure(parts: Parts, stale: list[Path], machines: list[Path], kernels: list[Path]) -> DiskUsage:
+    disks = [*parts.paths.images.glob("[!.]*.ext4")]
+    blobs = parts.images.blobs().usage()
     info = os.statvfs(parts.paths.cache)
     return DiskUsage(
         rooms=[

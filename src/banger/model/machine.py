@@ -58,6 +58,7 @@ class Machine(Struct, kw_only=True):
     driver: str = ""
     accel: str = ""
     address: str = ""
+    stop_signal: str = ""
     pid: int = 0
     started: str = ""
     stopped: str = ""

@@ -88,6 +88,7 @@ class Tag(IntEnum):
     OFFSET = 64
     RUNNING = 65
     LABEL = 66
+    MAKE_CWD = 67
     FILE = 80
     PORT = 81
     INIT_NAME = 82

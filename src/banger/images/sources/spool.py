@@ -141,9 +141,17 @@ def _inflate_slowly(blob: ByteRange, xz: bool, line: Lifeline) -> Iterator[bytes
             line.check()
             if inflater.needs_input and not data:
                 raise EOFError("it ends in the middle")
-            yield inflater.decompress(data, _CHUNK_BYTES)
+            yield _decompress(inflater, data)
             data = (blob.read(_CHUNK_BYTES) or b"") if inflater.needs_input else b""
         data = inflater.unused_data.lstrip(b"\0") or blob.read(_CHUNK_BYTES) or b""
+
+
+def _decompress(inflater: lzma.LZMADecompressor | bz2.BZ2Decompressor, data: bytes) -> bytes:
+    """bz2 says OSError of bad data."""
+    try:
+        return inflater.decompress(data, _CHUNK_BYTES)
+    except OSError as exc:
+        raise ValueError(str(exc)) from exc
 
 
 def _make_inflater(xz: bool) -> lzma.LZMADecompressor | bz2.BZ2Decompressor:

@@ -1,0 +1,243 @@
+"""Any OCI image becomes a machine: real images, a real registry, real boots."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.home import Home, open_home
+from tests.support.registry import PASSWORD, USER, make_tls, open_registry_server
+from tests.support.shelf import Shelf
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("oci")]
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    directory = tmp_path_factory.mktemp("shelf")
+    with open_registry_server(directory / "registry") as server:
+        shelf = Shelf(directory, server.host)
+        try:
+            shelf.push_all()
+            yield shelf
+        finally:
+            shelf.close()
+
+
+@pytest.fixture(scope="module")
+def pulled(shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home whose cache of blobs and disks is its own."""
+    with open_home(tmp_path_factory.mktemp("oci") / "h", own_images=True) as home:
+        yield home
+
+
+def test_one_static_program_on_scratch(pulled: Home, shelf: Shelf) -> None:
+    ref = shelf.ref("static")
+    assert pulled.text("run", "--rm", ref).strip() == subprocess_version()
+    (image,) = [i for i in pulled.json("image", "list") if i["name"] == ref]
+    assert image["config"]["entrypoint"] == ["/program"]
+    assert image["manifest_digest"].startswith("sha256:")
+    assert image["layers"] == 1
+
+
+def test_user_working_directory_entrypoint_and_environment(pulled: Home, shelf: Shelf) -> None:
+    lines = pulled.text("run", "--rm", shelf.ref("worker")).splitlines()
+    assert lines == [
+        "uid=1234(worker) gid=1235(workers) groups=77(extra),1235(workers)",
+        "/srv/work",
+        "hello",
+    ]
+    given = pulled.text("run", "--rm", "-e", "WORD=other", shelf.ref("worker"), "--", "echo $WORD $0")
+    assert given.split() == ["other", "echo"] or given.startswith("other")
+    own = pulled.text(
+        "run", "--rm", "--entrypoint", "/echo", "-u", "root", shelf.ref("worker"), "--", "a", "b"
+    )
+    assert own == "a b\n"
+
+
+def test_the_stop_signal_is_the_images(pulled: Home, shelf: Shelf, name: str) -> None:
+    script = "trap 'echo usr1; exit 3' USR1; echo up; while :; do sleep 0.1; done"
+    pulled.text("run", "-d", "--name", name, shelf.ref("worker"), "--", script)
+    pulled.text("stop", name)
+    assert pulled.json("vm", "show", name)["exit"]["code"] == 3
+    assert pulled.text("logs", "--exec", name) == "up\nusr1\n"
+    pulled.text("rm", name)
+
+
+def test_layers_with_deletions_and_replacements(pulled: Home, shelf: Shelf) -> None:
+    ref = shelf.ref("debian")
+    assert pulled.text("run", "--rm", ref).splitlines() == ["fresh", "replaced"]
+    script = (
+        "ls /usr/share/doc; test ! -e /usr/share/man && echo gone; readlink /opt; stat -c %u:%g /etc/issue.too; "
+        "stat -c %h /etc/issue.too; ls -1 /etc | grep -c -e 'new' -e quo; getcap /usr/local/bin/capable || "
+        "od -An -tx1 /dev/null; stat -c %a /usr/bin/passwd; dpkg -l | wc -l"
+    )
+    lines = pulled.text("run", "--rm", ref, "--", "bash", "-c", script).splitlines()
+    assert lines[:5] == ["file", "gone", "usr/share", "4321:8765", "1"]
+    assert "4755" in lines
+
+
+def test_systemd_of_a_pulled_image_runs(pulled: Home, shelf: Shelf) -> None:
+    words = ("run", "--rm", "--init", "image", "--memory", "768MiB", shelf.ref("systemd"))
+    output = pulled.text(*words, "--", "sh", "-c", "cat /proc/1/comm; systemctl is-system-running")
+    assert output.split() == ["systemd", "running"]
+
+
+def test_a_second_pull_does_nothing_and_a_force_gives_the_same_bytes(pulled: Home, shelf: Shelf) -> None:
+    ref = shelf.ref("static")
+    pulled.text("image", "pull", ref)
+    (before,) = [i for i in pulled.json("image", "list") if i["name"] == ref]
+    disk = pulled.directory / "cache/images" / f"{before['digest']}.ext4"
+    content, changed = disk.read_bytes(), disk.stat().st_mtime_ns
+    pulled.text("image", "pull", ref)
+    assert disk.stat().st_mtime_ns == changed
+    pulled.text("image", "pull", "--force", ref)
+    assert disk.read_bytes() == content
+    subprocess.run(["/usr/sbin/e2fsck", "-fn", disk], check=True, capture_output=True)
+
+
+def test_a_tag_that_moved_is_pulled_anew(pulled: Home, shelf: Shelf, tmp_path: Path) -> None:
+    for word in ("one", "two"):
+        image = shelf.builder.image("moving", [{"word": word.encode()}])
+        shelf.builder.push(image, f"docker://{shelf.registry}/moving:latest")
+        pulled.text("image", "pull", f"{shelf.registry}/moving")
+    (image_record,) = [i for i in pulled.json("image", "list") if "moving" in i["name"]]
+    pulled.text("image", "export", image_record["name"], str(tmp_path / "disk"))
+    shown = subprocess.run(["debugfs", "-R", "cat /word", tmp_path / "disk"], capture_output=True, check=True)
+    assert shown.stdout == b"two"
+
+
+@pytest.mark.parametrize("transport", ["oci", "oci-archive", "docker-archive"])
+def test_layouts_and_archives_give_the_same_disk(
+    pulled: Home, shelf: Shelf, tmp_path: Path, transport: str
+) -> None:
+    ref = shelf.ref("static")
+    place = f"{transport}:{tmp_path}/place"
+    shelf.builder.copy(
+        f"docker://{ref}", place + (":x" if transport == "oci" else ""), "--src-tls-verify=false"
+    )
+    pulled.text("image", "pull", "--name", f"from-{transport}", place)
+    digests = {i["name"]: i["digest"] for i in pulled.json("image", "list")}
+    assert digests[f"from-{transport}:latest"] == digests[ref]
+
+
+def test_a_tree_on_stdin_and_a_tar_file(pulled: Home, shelf: Shelf, tmp_path: Path) -> None:
+    tree = shelf.directory / "worker"
+    tar = subprocess.run(["tar", "-C", tree, "-c", "."], capture_output=True, check=True).stdout
+    (tmp_path / "tree.tar").write_bytes(tar)
+    pulled.text("image", "pull", "--name", "piped", "-", stdin=tar)
+    pulled.text("image", "pull", f"tar:{tmp_path}/tree.tar")
+    digests = {i["name"]: i["digest"] for i in pulled.json("image", "list")}
+    assert digests["piped:latest"] == digests["tree:latest"]
+    assert pulled.text("run", "--rm", "piped", "--", "/echo", "ran") == "ran\n"
+
+
+def test_a_ready_disk_is_registered_and_exported(pulled: Home, shelf: Shelf, tmp_path: Path) -> None:
+    pulled.text("image", "export", shelf.ref("static"), str(tmp_path / "disk"))
+    assert (tmp_path / "disk").stat().st_blocks * 512 < (tmp_path / "disk").stat().st_size
+    pulled.text("image", "register", "--rootfs", str(tmp_path / "disk"), "--name", "ready")
+    assert pulled.text("run", "--rm", "ready", "--", "/program", "--version").strip() == subprocess_version()
+    (tmp_path / "junk").write_bytes(b"x" * 2_000_000)
+    done = pulled.run("image", "register", "--rootfs", str(tmp_path / "junk"), "--name", "junk")
+    assert done.returncode == 125 and b"no ext4 disk" in done.stderr
+
+
+def test_tag_delete_and_prune(pulled: Home, shelf: Shelf) -> None:
+    pulled.text("image", "tag", shelf.ref("static"), "mine")
+    assert pulled.text("run", "--rm", "mine").strip() == subprocess_version()
+    pulled.text("image", "delete", "mine")
+    assert "mine" not in pulled.text("image", "list", "-q")
+    assert pulled.run("run", "--rm", shelf.ref("static")).returncode == 0
+    moving = [n for n in pulled.text("image", "list", "-q").split() if "moving" in n]
+    pulled.text("image", "delete", *moving)
+    usage = {room["kind"]: room for room in pulled.json("system", "df")["rooms"]}
+    would = pulled.json("image", "prune", "--dry-run")
+    assert would["freed_bytes"] == usage["images"]["reclaimable_bytes"]
+    pulled.text("image", "prune")
+    assert pulled.json("image", "prune")["count"] == 0
+
+
+def test_the_cache_is_emptied_and_disks_do_not_mind(pulled: Home, shelf: Shelf) -> None:
+    pulled.text("image", "pull", shelf.ref("static"))
+    would = pulled.text("image", "cache", "prune", "--dry-run")
+    assert would.startswith("would free ") and "blob(s) in " in would and would.count("\n") == 1
+    assert pulled.text("image", "cache", "prune").startswith("freed ")
+    assert pulled.text("image", "cache", "prune").startswith("freed 0 B across 0 blob(s)")
+    assert pulled.text("run", "--rm", shelf.ref("static")).strip() == subprocess_version()
+
+
+def test_a_disk_of_a_given_size(pulled: Home, shelf: Shelf) -> None:
+    pulled.text("image", "pull", "--size", "1GiB", "--name", "large", shelf.ref("static"))
+    (image,) = [i for i in pulled.json("image", "list") if i["name"] == "large:latest"]
+    assert image["size_bytes"] == 1 << 30
+    done = pulled.run("image", "pull", "--size", "1MiB", "--name", "small", shelf.ref("static"))
+    assert done.returncode == 2 and b"least" in done.stderr
+    assert "small" not in pulled.text("image", "list", "-q")
+
+
+@pytest.mark.parametrize(
+    ("ref", "code", "exit_code"),
+    [
+        ("{registry}/nothing:1", "image_not_found", 125),
+        ("{registry}/static:none", "image_not_found", 125),
+        ("127.0.0.1:9/static:1", "download_failed", 125),
+        ("debian:no tag", "bad_reference", 2),
+        ("oci:/no/such/place", "file_not_found", 1),
+    ],
+)
+def test_what_cannot_be_pulled_is_named(
+    pulled: Home, shelf: Shelf, ref: str, code: str, exit_code: int
+) -> None:
+    done = pulled.run("image", "pull", "--json", ref.format(registry=shelf.registry), timeout_s=60)
+    error = json.loads(done.stderr.decode().splitlines()[-1])["error"]
+    assert (error["code"], done.returncode) == (code, exit_code)
+    assert error["hint"]
+
+
+def test_a_platform_that_is_not_there_is_told_with_those_that_are(pulled: Home, shelf: Shelf) -> None:
+    done = pulled.run("image", "pull", "--platform", "linux/s390x", shelf.ref("static"))
+    assert done.returncode == 125
+    assert b"linux/amd64" in done.stderr
+
+
+def test_an_image_in_use_names_the_machine(pulled: Home, shelf: Shelf, name: str) -> None:
+    pulled.text("vm", "create", "--name", name, shelf.ref("static"))
+    done = pulled.run("image", "delete", shelf.ref("static"))
+    assert done.returncode == 125 and name.encode() in done.stderr
+    pulled.text("rm", name)
+
+
+def test_passwords_certificates_and_their_absence(
+    pulled: Home, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = make_tls(tmp_path / "tls")
+    with open_registry_server(tmp_path / "registry", tls=tls, htpasswd=True) as server:
+        auth = ("--dest-tls-verify=false", f"--dest-creds={USER}:{PASSWORD}", "--src-tls-verify=false")
+        shelf.builder.copy(f"docker://{shelf.ref('static')}", f"docker://{server.host}/secret:1", *auth)
+        ref = f"{server.host}/secret:1"
+        assert pulled.run("image", "pull", ref).returncode == 125  # nobody vouches for the certificate
+        certificates = pulled.directory / "config/certs.d" / server.host
+        certificates.mkdir(parents=True)
+        (certificates / "ca.crt").write_bytes(tls.ca.read_bytes())
+        denied = pulled.run("image", "pull", ref)
+        assert denied.returncode == 125 and b"banger image login" in denied.stderr
+        login = ("image", "login", "-u", USER, "--password-stdin", server.host)
+        wrong = pulled.run(*login, stdin=b"wrong\n")
+        assert wrong.returncode == 125 and b"wrong" not in wrong.stderr
+        pulled.text(*login, stdin=PASSWORD.encode() + b"\n")
+        pulled.text("image", "pull", ref)
+        assert PASSWORD not in pulled.daemon_log()
+        pulled.text("image", "logout", server.host)
+        assert pulled.run("image", "pull", ref).returncode == 125
+
+
+def subprocess_version() -> str:
+    from banger.agent.binary import agent_binary
+    from banger.host import cpu
+
+    binary = agent_binary(cpu.architecture())
+    return subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
