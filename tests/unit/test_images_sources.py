@@ -10,6 +10,8 @@ import io
 import json
 import lzma
 import os
+import subprocess
+import sys
 import tarfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -398,3 +400,9 @@ def test_a_bomb_is_refused(tmp_path: Path, context: SourceContext, monkeypatch: 
             yield bytes(65536)
 
     assert code_of("-", SourceContext(context.store, context.config, stdin=endless())) == "image_invalid"
+
+
+def test_the_http_library_is_loaded_only_to_pull() -> None:
+    code = "import sys, banger.images.sources.opening; print('urllib3' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
