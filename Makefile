@@ -37,10 +37,10 @@ format: setup-test ## let ruff rewrite imports and layout
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
-bench: setup ## measure what SPECIFICATION.md promises; also into build/bench.json
+bench: setup-test ## measure what SPECIFICATION.md promises; also into build/bench.json
 	@$(BIN)/python -m bench
 
-bench-boots: setup ## N cold boots in a row (N=200), all of which must come up
+bench-boots: setup-test ## N cold boots in a row (N=200), all of which must come up
 	@$(BIN)/python -m bench boots --count $(N)
 
 clean: ## remove what was built; .venv and banger's own directories stay

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import boots, cold_run, exec, idle, ping, place, version
+from bench import boots, cold_run, exec, idle, importing, ping, place, pulling, version
 from bench.table import Row, format_table, write_json
 
-NAMES = ("version", "idle", "exec", "ping", "cold", "boots")
+NAMES = ("version", "importing", "idle", "exec", "ping", "cold", "pull", "boots")
 
 
 def main() -> int:
@@ -27,7 +27,8 @@ def main() -> int:
 
 def measure(names: set[str], boots_in_a_row: int) -> list[Row]:
     rows = version.measure() if "version" in names else []
-    if names == {"version"}:
+    rows += importing.measure() if "importing" in names else []
+    if names <= {"version", "importing"}:
         return rows
     with place.own_daemon():
         if "idle" in names:
@@ -38,6 +39,8 @@ def measure(names: set[str], boots_in_a_row: int) -> list[Row]:
                 rows += ping.measure(machine) if "ping" in names else []
         if "cold" in names:
             rows += cold_run.measure()
+        if "pull" in names:
+            rows += pulling.measure()
         if "boots" in names:
             rows += boots.measure(boots_in_a_row)
     return rows

@@ -62,7 +62,7 @@ def test_the_stop_signal_is_the_images(pulled: Home, shelf: Shelf, name: str) ->
     wait_until(lambda: pulled.text("logs", "--exec", name) == "up\n", 20, "it is up")
     pulled.text("stop", name)
     assert pulled.json("vm", "show", name)["exit"]["code"] == 3
-    assert pulled.text("logs", "--exec", name) == "up\nusr1\n"
+    assert {"up", "usr1"} <= set(pulled.text("logs", "--exec", name).splitlines())
     pulled.text("rm", name)
 
 

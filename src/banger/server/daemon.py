@@ -131,6 +131,7 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
 async def _sweep(parts: Parts) -> None:
     """Remove the halves that a killed daemon left, before anybody can begin a new build."""
     swept = await parts.images.sweep() + parts.kernels.sweep()
+    await asyncio.to_thread(parts.images.blobs().sweep)
     if swept:
         log.info("removed %d unfinished builds", swept)
 
