@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import os
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.home import Home, open_home, wait_until
-from tests.support.registry import PASSWORD, USER, make_tls, open_registry_server
+from tests.support.oracle import differences, seen_in_directory
+from tests.support.registry import PASSWORD, USER, call, make_tls, open_registry_server, require_tools
 from tests.support.shelf import Shelf
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("oci")]
@@ -239,3 +244,116 @@ def subprocess_version() -> str:
 
     binary = agent_binary(cpu.architecture())
     return subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("image", ["debian", "worker", "static"])
+def test_the_disk_as_the_kernel_reads_it_is_what_umoci_unpacks(
+    pulled: Home, shelf: Shelf, tmp_path: Path, image: str
+) -> None:
+    require_tools("umoci")
+    shelf.builder.copy(f"docker://{shelf.ref(image)}", f"oci:{tmp_path}/layout:x", "--src-tls-verify=false")
+    call("umoci", "unpack", "--image", f"{tmp_path}/layout:x", f"{tmp_path}/bundle")
+    pulled.text("image", "pull", shelf.ref(image))
+    pulled.text("image", "export", shelf.ref(image), f"{tmp_path}/disk")
+    (tmp_path / "mount").mkdir()
+    call("mount", "-o", "ro,loop,noload", f"{tmp_path}/disk", f"{tmp_path}/mount")
+    try:
+        ours = seen_in_directory(tmp_path / "mount", leave_out=frozenset({b"lost+found"}))
+        theirs = seen_in_directory(tmp_path / "bundle/rootfs")
+        # What has no entry of its own in a layer is nobody's: umoci makes it at the time of unpacking.
+        assert differences(ours, theirs, ignore={b"": frozenset({"mode", "mtime_ns"})}) == []
+    finally:
+        call("umount", f"{tmp_path}/mount")
+
+
+HOSTILE: dict[str, tuple[list[tuple[str, bytes, dict[str, object]]], str]] = {
+    "a name above the root": ([("../../escape", b"x", {})], "layer_refused"),
+    "a link above the root": (
+        [("up", b"", {"type": tarfile.LNKTYPE, "linkname": "../../etc/shadow"})],
+        "layer_refused",
+    ),
+    "an entry below a file": ([("file", b"x", {}), ("file/below", b"x", {})], "layer_refused"),
+    "a link to nothing": ([("l", b"", {"type": tarfile.LNKTYPE, "linkname": "nothing"})], "layer_refused"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_layer_is_refused_by_name_and_nothing_is_published(
+    pulled: Home, tmp_path: Path, what: str
+) -> None:
+    entries, code = HOSTILE[what]
+    fail_to_pull(pulled, tmp_path, pack(entries), code)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "junk"])
+def test_a_damaged_tar_is_an_error_and_nothing_else(pulled: Home, tmp_path: Path, damage: str) -> None:
+    whole = gzip.compress(pack([("file", os.urandom(200_000), {}), ("other", b"x" * 5000, {})]), mtime=0)
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0x55
+    data = {"cut": whole[: len(whole) // 2], "flipped": bytes(flipped), "empty": b"", "junk": b"junk" * 5000}
+    fail_to_pull(pulled, tmp_path, data[damage], None)
+
+
+def test_a_layer_that_inflates_without_end_hits_the_limit(pulled: Home, tmp_path: Path) -> None:
+    configuration = pulled.directory / "config/config.toml"
+    configuration.parent.mkdir(exist_ok=True)
+    configuration.write_text('[images]\nmax_inflated = "16MiB"\nmax_entries = 50\n')
+    try:
+        bomb = gzip.compress(pack([("zeros", bytes(64 << 20), {})]), mtime=0)
+        fail_to_pull(pulled, tmp_path, bomb, "layer_too_large")
+        fail_to_pull(pulled, tmp_path, pack([(f"f{n}", b"", {}) for n in range(60)]), "layer_too_large")
+        configuration.write_text("[images]\nmax_inflate = 1\n")
+        fail_to_pull(pulled, tmp_path, pack([("f", b"", {})]), "bad_config")
+    finally:
+        configuration.unlink()
+
+
+def test_names_that_other_tools_cannot_take_simply_work(pulled: Home, tmp_path: Path) -> None:
+    names = [
+        b"new\nline",
+        b"quo'te\"",
+        b"tab\t\x01\x7f",
+        b"\xff\xfe-not-utf8",
+        b"x" * 255,
+        b" lead",
+        b"-rf",
+        b"\\n",
+    ]
+    entries = [(os.fsdecode(b"odd/" + name), name, {}) for name in names]
+    (tmp_path / "odd.tar").write_bytes(pack(entries))
+    pulled.text("image", "pull", f"tar:{tmp_path}/odd.tar")
+    pulled.text("image", "export", "odd", f"{tmp_path}/disk")
+    (tmp_path / "mount").mkdir()
+    call("mount", "-o", "ro,loop,noload", f"{tmp_path}/disk", f"{tmp_path}/mount")
+    try:
+        found = os.fsencode(tmp_path / "mount/odd")
+        assert {n: Path(os.fsdecode(found + b"/" + n)).read_bytes() for n in os.listdir(found)} == {
+            n: n for n in names
+        }
+    finally:
+        call("umount", f"{tmp_path}/mount")
+
+
+def pack(entries: list[tuple[str, bytes, dict[str, object]]]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, data, settings in entries:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            for key, value in settings.items():
+                setattr(info, key, value)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def fail_to_pull(home: Home, tmp_path: Path, data: bytes, code: str | None) -> None:
+    (tmp_path / "bad.tar").write_bytes(data)
+    disks = set((home.directory / "cache/images").iterdir())
+    done = home.run("image", "pull", "--json", "--name", "bad", f"tar:{tmp_path}/bad.tar", timeout_s=60)
+    said = done.stderr.decode()
+    error = json.loads(said.splitlines()[-1])["error"]
+    assert done.returncode != 0 and "Traceback" not in said
+    assert error["code"] == code if code else error["code"] != "internal"
+    assert error["message"] and error["hint"]
+    assert set((home.directory / "cache/images").iterdir()) == disks
+    assert "bad" not in home.text("image", "list", "-q")

@@ -137,8 +137,7 @@ def _pack_system(golden: Home, mount: Path, tar: Path) -> None:
     mount.mkdir()
     call("mount", "-o", "ro,loop,noload", str(disk), str(mount))
     try:
-        call(
-            "tar", "--xattrs", "--xattrs-include=*", "--numeric-owner", "-C", str(mount), "-cf", str(tar), "."
-        )
+        everything = ("--xattrs", "--xattrs-include=*", "--numeric-owner", "--exclude=./lost+found")
+        call("tar", *everything, "-C", str(mount), "-cf", str(tar), ".")
     finally:
         call("umount", str(mount))
