@@ -1,109 +1,181 @@
-"""A tree's survey, and the size and arguments of its disk."""
+"""Layers, and trees packed as one, become a disk: what names it, what ends it, what is not kept."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-import random
-from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import pytest
 
-from banger.images.disk import BLOCK, Survey, plan_mke2fs, plan_size
-from banger.images.survey import survey
-from banger.model.sizes import GIB, MIB, TIB
+from banger.errors import Error
+from banger.host.run import Result
+from banger.host.settings import ImageSettings
+from banger.images import tree_tar
+from banger.images.importing import DiskPlan, in_thread, plan_disk, write_disk
+from banger.images.merge import LayerInput, Limits, merge_layers
+from banger.images.tree_tar import PackedTree, list_names, pack_tree, plan_tar, write_tree_disk
+from banger.model.sizes import MIB, TIB
+from tests.support.layers import Member, MemorySink, layer_of, tar_of
+
+SETTINGS = ImageSettings()
 
 
-def plant(root: Path) -> Path:
-    (root / "bin").mkdir(parents=True)
-    (root / "bin/sh").write_bytes(b"shell")
-    os.link(root / "bin/sh", root / "bin/bash")
-    (root / "etc").mkdir()
-    (root / "etc/empty").touch()
-    (root / "link").symlink_to("bin/sh")
-    for path in (root, *root.rglob("*")):
-        os.utime(path, (1, 1), follow_symlinks=False)
-    return root
+def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+    pass
 
 
-def digest(root: Path) -> object:
-    return survey(os.fsencode(root))["digest"]
+def small_layer(directory: Path) -> LayerInput:
+    return layer_of(tar_of([Member(b"a", "file", b"data")]), directory)
 
 
-def test_blocks_and_inodes_are_counted(tmp_path: Path) -> None:
-    found = survey(os.fsencode(plant(tmp_path / "a")))
-    assert found["inodes"] == 1 + 5  # root; bin, etc, empty, link, and sh, which bash is too
-    assert found["blocks"] == 1 + 2 + 1
+def write(layer: LayerInput, final: Path, size_bytes: int = 0, cancelled: bool = False) -> None:
+    cancel = Event()
+    if cancelled:
+        cancel.set()
+    disk = plan_disk([layer.diff_id], size_bytes, SETTINGS)
+    write_disk([layer], disk, final, lambda count: None, cancel)
 
 
-def test_the_same_tree_elsewhere_has_the_same_digest(tmp_path: Path) -> None:
-    assert digest(plant(tmp_path / "a")) == digest(plant(tmp_path / "b"))
+def test_a_disk_is_named_by_its_layers_in_order_and_by_its_size() -> None:
+    plans = [plan_disk(["a", "b"], 0, SETTINGS), plan_disk(["b", "a"], 0, SETTINGS)]
+    plans += [plan_disk(["a", "b"], MIB, SETTINGS), plan_disk(["ab"], 0, SETTINGS)]
+    assert len({plan.digest for plan in plans}) == len(plans)
+    assert plan_disk(["a", "b"], 0, SETTINGS) == plans[0] and plans[0].size_bytes is None
 
 
-def unlink_and_copy(root: Path) -> None:
-    (root / "bin/bash").unlink()
-    (root / "bin/bash").write_bytes(b"shell")
-    os.utime(root / "bin/bash", (1, 1))
-    os.utime(root / "bin", (1, 1))
+def test_a_disk_appears_whole_and_read_only(tmp_path: Path) -> None:
+    layer = small_layer(tmp_path)
+    for name in ("one", "two"):
+        write(layer, tmp_path / f"images/{name}")
+    one, two = ((tmp_path / "images" / name).read_bytes() for name in ("one", "two"))
+    assert one == two and (tmp_path / "images/one").stat().st_mode & 0o777 == 0o444
+    assert sorted(os.listdir(tmp_path / "images")) == ["one", "two"]
 
 
-CHANGES: dict[str, Callable[[Path], object]] = {
-    "contents": lambda root: ((root / "bin/sh").write_bytes(b"SHELL"), os.utime(root / "bin/sh", (1, 1))),
-    "mode": lambda root: (root / "bin/sh").chmod(0o4755),
-    "time": lambda root: os.utime(root / "etc/empty", (2, 2)),
-    "target": lambda root: ((root / "link").unlink(), (root / "link").symlink_to("bin/xx")),
-    "name": lambda root: (root / "etc/empty").rename(root / "etc/e"),
-    "hard link": unlink_and_copy,
-    "kind": lambda root: ((root / "etc/empty").unlink(), os.mkfifo(root / "etc/empty")),
-}
+@pytest.mark.parametrize(
+    ("size_bytes", "cancelled", "code"),
+    [(9 * TIB, False, "bad_size"), (MIB // 2, False, "bad_size"), (0, True, "cancelled")],
+)
+def test_a_disk_that_cannot_be_leaves_nothing(
+    tmp_path: Path, size_bytes: int, cancelled: bool, code: str
+) -> None:
+    layer = small_layer(tmp_path)
+    with pytest.raises(Error) as caught:
+        write(layer, tmp_path / "images/disk", size_bytes, cancelled)
+    assert caught.value.code == code
+    assert os.listdir(tmp_path / "images") == []
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_every_change_changes_the_digest(tmp_path: Path, change: str) -> None:
-    root = plant(tmp_path / "a")
-    before = digest(root)
-    CHANGES[change](root)
-    assert digest(root) != before
+def test_a_disk_may_be_larger_than_a_tebibyte(tmp_path: Path) -> None:
+    write(small_layer(tmp_path), tmp_path / "images/disk", 2 * TIB)
+    assert (tmp_path / "images/disk").stat().st_size == 2 * TIB
 
 
-def test_names_that_are_not_utf8_are_fine(tmp_path: Path) -> None:
-    root = os.fsencode(tmp_path / "a")
-    os.mkdir(root)
-    with open(root + b"/\xff\n", "wb"):
-        pass
-    assert survey(root)["inodes"] == 2
+def test_attributes_that_ext4_has_no_place_for_are_dropped(tmp_path: Path) -> None:
+    names = [
+        "user.kept",
+        "system.nfs4_acl",
+        "com.apple.provenance",
+        "btrfs.compression",
+        "user.",
+        "trusted.t",
+    ]
+    pax = {f"SCHILY.xattr.{name}": "v" for name in names}
+    members = [Member(b"f", "file", b"x", pax=pax), Member(b"d", "dir", pax=pax)]
+    layer = layer_of(tar_of(members), tmp_path)
+    root = merge_layers([layer], MemorySink())
+    for name in (b"f", b"d"):
+        assert root.children[name].xattrs == {b"user.kept": b"v", b"trusted.t": b"v"}
+    write(layer, tmp_path / "images/disk")
 
 
-def test_a_big_directory_counts_more_than_one_block(tmp_path: Path) -> None:
-    for number in range(200):
-        (tmp_path / f"{'n' * 60}{number}").touch()
-    assert int(str(survey(os.fsencode(tmp_path))["blocks"])) == 1
-    (tmp_path / "sub").mkdir()
-    for number in range(200):
-        (tmp_path / "sub" / f"{'n' * 60}{number}").touch()
-    assert int(str(survey(os.fsencode(tmp_path))["blocks"])) > 4
+def test_a_cancelled_thread_has_ended_before_the_cancellation_goes_on() -> None:
+    ended: list[bool] = []
+
+    async def main() -> None:
+        started = Event()
+
+        def work(count: object, cancel: Event) -> None:
+            started.set()
+            ended.append(cancel.wait(10))
+
+        task = asyncio.create_task(in_thread(work, 1, silent))
+        await asyncio.to_thread(started.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended == [True]
+
+    asyncio.run(main())
 
 
-@pytest.mark.parametrize("content_bytes", [0, 1, 5 * MIB, 225 * MIB, 3 * GIB])
-def test_a_disk_has_a_quarter_and_64_mib_to_spare(content_bytes: int) -> None:
-    size = plan_size(Survey("0" * 64, -(-content_bytes // BLOCK), 10))
-    assert size % (4 * MIB) == 0
-    assert content_bytes * 1.25 + 64 * MIB <= size < (content_bytes + BLOCK) * 1.25 + 68 * MIB
+def test_progress_is_in_bytes_and_ends_with_the_total() -> None:
+    seen: list[tuple[int, int, str]] = []
+
+    def note(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+        seen.append((done, total, unit))
+
+    async def main() -> str:
+        answer = await in_thread(lambda count, cancel: [count(6), count(6)] and "done", 10, note)
+        await asyncio.sleep(0)
+        return answer
+
+    assert asyncio.run(main()) == "done"
+    assert seen == [(6, 10, "bytes"), (10, 10, "bytes")]
 
 
-def test_metadata_fits_into_the_room_to_spare() -> None:
-    draw = random.Random(3)
-    for _ in range(200):
-        inodes = draw.randrange(1, 2_000_000)
-        survey = Survey("0" * 64, inodes + draw.randrange(0, 1_000_000), inodes)
-        argv = plan_mke2fs(Path("/t"), Path("/o"), survey)
-        inode_bytes = int(argv[argv.index("-N") + 1]) * 256
-        assert survey.blocks * BLOCK + inode_bytes + 40 * MIB < plan_size(survey)
+def test_tar_is_told_everything() -> None:
+    argv = plan_tar(Path("/t"), Path("/w/tree.tar"))
+    assert {"--format=posix", "--sort=name", "--numeric-owner", "--xattrs", "--xattrs-include=*"} < set(argv)
+    assert "delete=atime,delete=ctime" in argv[2] and argv[argv.index("-C") + 1] == "/t"
+    assert list_names([b"b", b"-a", b"\xff\n"]) == b"./-a\0./b\0./\xff\n\0"
 
 
-def test_mke2fs_is_told_everything() -> None:
-    argv = plan_mke2fs(Path("/t"), Path("/o"), Survey("ab" * 32, 1000, 10))
-    assert argv[argv.index("-U") + 1] == "abababab-abab-abab-abab-abababababab"
-    assert f"resize={4 * TIB // BLOCK}" in argv[argv.index("-E") + 1]
-    assert argv[argv.index("-O") + 1].startswith("none,") and "metadata_csum" in argv[argv.index("-O") + 1]
-    assert argv[argv.index("-m") + 1] == "0"
+@pytest.mark.parametrize(
+    ("code", "stderr", "expected", "says"),
+    [
+        (1, b"tar: ./a: file changed as we read it\n", "image_build_failed", "changed while"),
+        (
+            2,
+            b"tar: ./s: socket ignored\ntar: ./a: Cannot open: Permission denied\ntar: Exiting with failure\n",
+            "image_build_failed",
+            "./a: Cannot open",
+        ),
+        (
+            2,
+            b"tar: /w/t: Wrote only 2 of 10 bytes\ntar: No space left on device\n",
+            "insufficient_disk",
+            "room",
+        ),
+        (-9, b"", "image_build_failed", "-9"),
+    ],
+)
+def test_what_tar_says_becomes_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, stderr: bytes, expected: str, says: str
+) -> None:
+    async def run(*args: object, **options: object) -> Result:
+        return Result(code, b"", stderr)
+
+    monkeypatch.setattr(tree_tar, "run", run)
+    with pytest.raises(Error) as caught:
+        asyncio.run(pack_tree(tmp_path, tmp_path, True, silent))
+    assert caught.value.code == expected and says in caught.value.message
+
+
+def test_a_directory_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(Error) as caught:
+        asyncio.run(pack_tree(tmp_path / "gone", tmp_path, True, silent))
+    assert caught.value.code == "image_build_failed"
+
+
+def test_a_tree_beyond_the_limits_is_a_failed_build(tmp_path: Path) -> None:
+    layer = small_layer(tmp_path)
+    packed = PackedTree(layer.path, layer.diff_id, layer.path.stat().st_size)
+    disk = DiskPlan("0" * 64, None, Limits(entries=0))
+    (tmp_path / "images").mkdir()
+    with pytest.raises(Error) as caught:
+        asyncio.run(write_tree_disk(packed, disk, tmp_path / "images/disk", silent))
+    assert caught.value.code == "image_build_failed" and "entries" in caught.value.message
+    assert os.listdir(tmp_path / "images") == []

@@ -11,10 +11,12 @@ from banger.errors import Error
 from banger.host.apt import AptTree, Mirrors, Package
 from banger.host.paths import Paths
 from banger.images import library as library_module
+from banger.images import tree_tar
 from banger.images.debian import Plan
-from banger.images.disk import Survey
-from banger.images.library import ImageLibrary
+from banger.images.importing import DiskPlan
+from banger.images.library import ImageLibrary, Wish
 from banger.images.rootfs import parse_rootfs_ref
+from banger.images.tree_tar import PackedTree
 from banger.model.image import Image
 from banger.model.operation import Report
 
@@ -37,11 +39,11 @@ class Records:
 
 
 class Builder:
-    """Stands for apt, mmdebstrap and mke2fs."""
+    """Stands for apt, mmdebstrap, tar and the writer; `contents` are what the tree holds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.version = "1"
-        self.digest = "d1"
+        self.contents = "c1"
         self.builds = 0
         self.disks = 0
         self.fail = False
@@ -53,10 +55,10 @@ class Builder:
             ("require_namespace", self.namespace),
             ("have_ranges", lambda: True),
             ("build_tree", self.build),
-            ("survey_tree", self.survey),
-            ("make_disk", self.make_disk),
         ):
             monkeypatch.setattr(library_module, name, stand_in)
+        monkeypatch.setattr(tree_tar, "pack_tree", self.pack)
+        monkeypatch.setattr(tree_tar, "write_tree_disk", self.write)
 
     async def namespace(self) -> None:
         pass
@@ -78,10 +80,10 @@ class Builder:
             raise Error("image_build_failed", "no")
         return work / "root"
 
-    async def survey(self, tree: Path, ranges: bool) -> Survey:
-        return Survey(self.digest, 1, 1)
+    async def pack(self, tree: Path, work: Path, ranges: bool, report: Report) -> PackedTree:
+        return PackedTree(work / "tree.tar", self.contents, 1)
 
-    async def make_disk(self, tree: Path, survey: Survey, final: Path, ranges: bool, epoch: int) -> None:
+    async def write(self, packed: PackedTree, disk: DiskPlan, final: Path, report: Report) -> None:
         self.disks += 1
         final.parent.mkdir(parents=True, exist_ok=True)
         final.write_bytes(bytes(4096))
@@ -102,10 +104,10 @@ def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: s
 
 
 def pull(library: ImageLibrary, ref: str = "debian-bookworm", force: bool = False) -> Image:
-    return asyncio.run(library.pull(ref, silent, force))
+    return asyncio.run(library.pull(ref, silent, Wish(force=force)))
 
 
-def nobody(name: str) -> list[str]:
+def nobody(image: Image) -> list[str]:
     return []
 
 
@@ -113,13 +115,14 @@ def test_a_pulled_image_is_found_by_name_and_by_alias(library: ImageLibrary, bui
     image = pull(library, "debian")
     assert library.get("debian-bookworm") == library.get("debian") == image
     assert image.name == "debian-bookworm" and image.size_bytes == 4096
-    assert library.disk(image).name == "d1.ext4"
+    assert library.disk(image).name == f"{image.digest}.ext4"
 
 
 def test_what_is_here_and_current_is_not_built_again(library: ImageLibrary, builder: Builder) -> None:
-    assert pull(library) == pull(library) and builder.builds == 1
-    builder.version, builder.digest = "2", "d2"
-    assert pull(library).digest == "d2" and builder.builds == 2
+    first = pull(library)
+    assert first == pull(library) and builder.builds == 1
+    builder.version, builder.contents = "2", "c2"
+    assert pull(library).digest != first.digest and builder.builds == 2
     pull(library, force=True)
     assert builder.builds == 3
 
@@ -144,8 +147,8 @@ def test_when_the_first_of_two_pulls_is_cancelled_the_second_builds(
         first.cancel()
         return await second
 
-    assert asyncio.run(main()).digest == "d1"
-    assert builder.builds == 2
+    assert asyncio.run(main()) == library.get("debian")
+    assert builder.builds == 2 and builder.disks == 1
 
 
 def test_a_failed_or_cancelled_build_leaves_nothing(library: ImageLibrary, builder: Builder) -> None:
@@ -172,13 +175,11 @@ def test_ensure_takes_an_old_one(library: ImageLibrary, builder: Builder) -> Non
     assert asyncio.run(library.ensure("debian", silent)).source != image.source
 
 
-@pytest.mark.parametrize("verb", ["get", "pull", "delete"])
+@pytest.mark.parametrize("verb", ["get", "delete"])
 def test_an_unknown_name_is_an_error_that_lists_the_known(library: ImageLibrary, verb: str) -> None:
     with pytest.raises(Error) as caught:
         if verb == "get":
             library.get("nope")
-        elif verb == "pull":
-            pull(library, "nope")
         else:
             library.delete("nope", nobody)
     assert caught.value.code == "image_not_found"
@@ -188,7 +189,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(library: ImageLibrary,
 def test_a_used_image_is_not_deleted(library: ImageLibrary, builder: Builder) -> None:
     image = pull(library)
     with pytest.raises(Error) as caught:
-        library.delete("debian", lambda name: ["dev"])
+        library.delete("debian", lambda image: ["dev"])
     assert caught.value.code == "in_use"
     library.delete("debian", nobody)
     assert library.list() == [] and not library.disk(image).exists()
@@ -197,19 +198,21 @@ def test_a_used_image_is_not_deleted(library: ImageLibrary, builder: Builder) ->
 def test_a_disk_that_two_names_share_outlives_one(
     library: ImageLibrary, builder: Builder, tmp_path: Path
 ) -> None:
-    one, two = pull(library, f"rootfs:one={tmp_path}"), pull(library, f"rootfs:two={tmp_path}")
+    refs = [f"rootfs:{name}={tmp_path}" for name in ("one", "two")]
+    one, two = (pull(library, ref) for ref in refs)
+    assert library.find("one") == library.find(refs[0]) == one
     library.delete("one", nobody)
     assert one.digest == two.digest and library.disk(two).exists() and builder.disks == 1
-    library.delete("two", nobody)
+    library.delete(refs[1], nobody)
     assert not library.disk(two).exists()
 
 
-def test_prune_keeps_what_is_named(library: ImageLibrary, builder: Builder) -> None:
+def test_a_disk_that_nothing_names_is_stale(library: ImageLibrary, builder: Builder) -> None:
+    disks = []
     for version in ("1", "2", "3"):
-        builder.version, builder.digest = version, f"d{version}"
-        pull(library)
-    assert library.prune(frozenset({"d1"})) == 1
-    assert sorted(path.name for path in library._paths.images.iterdir()) == ["d1.ext4", "d3.ext4"]
+        builder.version, builder.contents = version, f"c{version}"
+        disks.append(library.disk(pull(library)))
+    assert list(library.stale_disks(frozenset({disks[0].stem}))) == [disks[1]]
 
 
 def test_sweep_removes_what_a_killed_build_left(library: ImageLibrary) -> None:

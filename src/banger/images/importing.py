@@ -13,20 +13,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import TypeVar
 
 from banger.errors import Error
 from banger.host.fs import open_partial, require_free
 from banger.host.settings import ImageSettings
-from banger.images.byte_range import ByteRange
 from banger.images.ext4 import Ext4Writer
 from banger.images.merge import LayerInput, Limits, merge_layers
 from banger.images.oci import ImagePlan
 from banger.images.sources.base import Source
 from banger.model.operation import Report
+from banger.model.sizes import TIB
 
 # Raise it when the same layers would give another disk.
 WRITER = 1
 _LEAST_FREE_FACTOR = 2
+
+Count = Callable[[int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,9 @@ class DiskPlan:
     limits: Limits
 
 
-def plan_disk(plan: ImagePlan, size_bytes: int, settings: ImageSettings) -> DiskPlan:
-    text = "\n".join([f"banger disk {WRITER}", str(size_bytes), *(layer.diff_id for layer in plan.layers)])
+def plan_disk(diff_ids: Sequence[str], size_bytes: int, settings: ImageSettings) -> DiskPlan:
+    """Of layers, lowest first. `size_bytes` 0: sized by its contents."""
+    text = "\n".join([f"banger disk {WRITER}", str(size_bytes), *diff_ids])
     return DiskPlan(
         hashlib.sha256(text.encode()).hexdigest(),
         size_bytes or None,
@@ -56,47 +61,46 @@ async def import_layers(source: Source, plan: ImagePlan, disk: DiskPlan, final: 
     await source.prefetch(plan, report)
     with contextlib.ExitStack() as stack:
         blobs = [stack.enter_context(await source.open_layer(layer)) for layer in plan.layers]
-        await _in_thread(plan, blobs, disk, final, report)
+        layers = [
+            LayerInput(layer.digest, layer.diff_id, blob.path, blob.offset, blob.size)
+            for layer, blob in zip(plan.layers, blobs, strict=True)
+        ]
+        await in_thread(
+            lambda count, cancel: write_disk(layers, disk, final, count, cancel), plan.size_bytes, report
+        )
 
 
-async def _in_thread(
-    plan: ImagePlan, blobs: Sequence[ByteRange], disk: DiskPlan, final: Path, report: Report
-) -> None:
-    """The thread reports through the loop, and has ended when this returns, also when it is cancelled."""
+async def in_thread(work: Callable[[Count, Event], T], total_bytes: int, report: Report) -> T:
+    """What `work` returns. It counts the bytes it has read, and looks whether it is cancelled; its progress is reported
+    through the loop. The thread has ended when this returns, also when it is cancelled."""
     loop, cancel = asyncio.get_running_loop(), Event()
-    total, done = plan.size_bytes, 0
+    done = 0
 
     def count(read_bytes: int) -> None:
         nonlocal done
         done += read_bytes
-        loop.call_soon_threadsafe(report, "root disk", "", min(done, total), total, "bytes")
+        loop.call_soon_threadsafe(report, "root disk", "", min(done, total_bytes), total_bytes, "bytes")
 
-    work = asyncio.ensure_future(asyncio.to_thread(write_disk, plan, blobs, disk, final, count, cancel))
+    thread = asyncio.ensure_future(asyncio.to_thread(work, count, cancel))
     try:
-        await asyncio.shield(work)
+        return await asyncio.shield(thread)
     except asyncio.CancelledError:
         cancel.set()
-        await asyncio.wait([work])
-        work.exception()
+        await asyncio.wait([thread])
+        thread.exception()
         raise
 
 
 def write_disk(
-    plan: ImagePlan,
-    blobs: Sequence[ByteRange],
-    disk: DiskPlan,
-    final: Path,
-    count: Callable[[int], None],
-    cancel: Event,
+    layers: Sequence[LayerInput], disk: DiskPlan, final: Path, count: Count, cancel: Event
 ) -> None:
     """Blocking. Raises what the merge and the writer raise; then `final` is not there."""
-    layers = [
-        LayerInput(layer.digest, layer.diff_id, blob.path, blob.offset, blob.size)
-        for layer, blob in zip(plan.layers, blobs, strict=True)
-    ]
     identity = bytes.fromhex(disk.digest)
+    grows_to_bytes = max(TIB, disk.size_bytes or 0)
     with open_partial(final) as partial:
-        with Ext4Writer(partial, uuid=identity[:16], hash_seed=identity[16:]) as writer:
+        with Ext4Writer(
+            partial, uuid=identity[:16], hash_seed=identity[16:], grows_to_bytes=grows_to_bytes
+        ) as writer:
             root = merge_layers(layers, writer, disk.limits, count, cancel)
             writer.finish(root, size_bytes=disk.size_bytes)
         if cancel.is_set():

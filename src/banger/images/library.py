@@ -1,6 +1,6 @@
 """The images on this host: built, found, removed.
 
-Records live in the store, disks in `paths.images/<digest>.ext4`, named by the digest of the tree they hold. Disks
+Records live in the store, disks in `paths.images/<digest>.ext4`, named by the digest of what they hold. Disks
 are never written to: machines run on overlays of them. One that a record no longer names stays until `prune`,
 because machines may run from it.
 """
@@ -27,7 +27,6 @@ from banger.host.settings import read_settings
 from banger.images.blobs import BlobStore
 from banger.images.catalog import DebianImage, find_recipe, not_found
 from banger.images.debian import build_tree, plan_image
-from banger.images.disk import make_disk, survey_tree
 from banger.images.names import local_name, name_of, own_name
 from banger.images.namespace import have_ranges, open_work_directory, remove_owned_tree, require_namespace
 from banger.images.oci import ImagePlan
@@ -106,7 +105,7 @@ class ImageLibrary:
     def find(self, ref: str) -> Image | None:
         """What is here under a name, an alias, a reference in any spelling, or the source it was made of. A record
         whose disk is gone (somebody cleared the cache) does not count."""
-        record = self._records.get(local_name(ref))
+        record = self._named(ref)
         if record is None or not self.disk(record).exists():
             return None
         if ref.startswith(PREFIX) and record.source != _rootfs_source(ref):
@@ -138,7 +137,7 @@ class ImageLibrary:
 
     def delete(self, name: str, in_use: Callable[[Image], Sequence[str]]) -> None:
         """`in_use` names the machines that need an image. Raises `image_not_found`, `in_use`."""
-        record = self._records.get(local_name(name))
+        record = self._named(name)
         if record is None:
             raise not_found(name, [image.name for image in self._records.all()])
         users = in_use(record)
@@ -184,11 +183,16 @@ class ImageLibrary:
         async with open_source(source_ref, context) as source:
             plan = await source.resolve(platform, report)
             record = _record_of(plan, source_ref, wish.name)
-            disk = plan_disk(plan, wish.size_bytes, settings.images)
+            diff_ids = [layer.diff_id for layer in plan.layers]
+            disk = plan_disk(diff_ids, wish.size_bytes, settings.images)
             record.digest = disk.digest
             if wish.force or not self.disk(record).exists():
                 await import_layers(source, plan, disk, self.disk(record), report)
         return self._keep(record)
+
+    def _named(self, ref: str) -> Image | None:
+        """By its own name first: a directory's image has no tag."""
+        return self._records.get(ref) or self._records.get(local_name(ref))
 
     def _present(self, name: str) -> Image | None:
         record = self._records.get(name)
@@ -210,21 +214,28 @@ class ImageLibrary:
         require_free(self._paths.images, _BUILD_NEEDS_BYTES, f"image {recipe.name}")
         async with open_work_directory(self._paths.images) as work:
             tree = await build_tree(plan, await apt.mirrors(), work, report)
-            report("root disk", recipe.name)
-            survey = await survey_tree(tree, ranges=True)
-            record = _record(recipe.name, recipe.architecture, survey.digest, plan.source, _DEBIAN_CONFIG)
-            await make_disk(tree, survey, self.disk(record), ranges=True, epoch=recipe.epoch)
+            record = _record(recipe.name, recipe.architecture, "", plan.source, _DEBIAN_CONFIG)
+            await self._import_tree(tree, work, record, report, force)
         return self._keep(record)
 
     async def _pull_rootfs(self, ref: RootfsRef, report: Report, force: bool) -> Image:
-        report("root disk", str(ref.directory))
-        ranges = have_ranges()
-        survey = await survey_tree(ref.directory, ranges)
-        source = f"{PREFIX}{ref.directory}"
-        record = _record(ref.name, cpu.architecture(), survey.digest, source, ImageConfig())
-        if force or not self.disk(record).exists():
-            await make_disk(ref.directory, survey, self.disk(record), ranges, epoch=0)
+        record = _record(ref.name, cpu.architecture(), "", f"{PREFIX}{ref.directory}", ImageConfig())
+        async with open_work_directory(self._paths.images) as work:
+            await self._import_tree(ref.directory, work, record, report, force)
         return self._keep(record)
+
+    async def _import_tree(self, tree: Path, work: Path, record: Image, report: Report, force: bool) -> None:
+        """The disk of `tree`, by way of an archive in `work`; gives `record` its digest."""
+        from banger.images.importing import plan_disk
+        from banger.images.tree_tar import pack_tree, write_tree_disk
+
+        report("root disk", record.name)
+        settings = read_settings(self._paths.config)
+        packed = await pack_tree(tree, work, have_ranges(), report)
+        disk = plan_disk([packed.diff_id], 0, settings.images)
+        record.digest = disk.digest
+        if force or not self.disk(record).exists():
+            await write_tree_disk(packed, disk, self.disk(record), report)
 
     def _keep(self, record: Image) -> Image:
         info = self.disk(record).stat()

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import Error
-from banger.images.disk import Survey, make_disk, survey_tree
-from banger.images.namespace import have_ranges
 from banger.model.names import check_name
 
 PREFIX = "rootfs:"
@@ -34,11 +32,3 @@ def parse_rootfs_ref(ref: str) -> RootfsRef:
         return RootfsRef(check_name(name or directory.name), directory)
     except Error as exc:
         raise Error(exc.code, exc.message, f"name the image: rootfs:NAME={directory}") from exc
-
-
-async def make_disk_from_directory(tree: Path, out: Path, epoch: int = 0) -> Survey:
-    """The root disk of `tree` as `out`. A user's own files are root's in it. Raises `image_build_failed`."""
-    ranges = have_ranges()
-    survey = await survey_tree(tree, ranges)
-    await make_disk(tree, survey, out, ranges, epoch)
-    return survey

@@ -1,13 +1,15 @@
 """Extended headers: records of `length key=value\\n` that replace or add to an entry's fields.
 
 Kept are the keys that say something about a file on a disk; times other than mtime, names of users and comments
-are not. Global extended headers are ignored, as other container engines do.
+are not. Global extended headers are ignored, as other container engines do, and so are extended attributes that the
+disk's file system has no place for.
 
 Source: POSIX.1-2017 pax, "pax Extended Header"; SCHILY.xattr of star(5).
 """
 
 from __future__ import annotations
 
+from banger.images.ext4 import can_store
 from banger.images.merge.failure import Corrupt, Refused
 
 XATTR = b"SCHILY.xattr."
@@ -91,6 +93,8 @@ def _add_xattr(overrides: Overrides, name: bytes, value: bytes) -> None:
     """An empty value is one: unlike the other keys', it does not mean "not given"."""
     if not name or len(name) > 255 or b"\0" in name:
         raise Refused(f"an extended attribute is called {name[:40]!r}")
+    if not can_store(name):
+        return
     if overrides.xattrs is None:
         overrides.xattrs = {}
     overrides.xattrs[name] = value

@@ -1,0 +1,123 @@
+"""A tree of files → a tar archive of it, which becomes a disk as an image's only layer does.
+
+Packed by GNU tar as root of the namespace, where owners, devices and attributes are as they are to be. The archive
+depends on the tree alone, so its digest names the contents. The directory itself is not in it: how a user keeps it
+says nothing of the image, whose root is root's, 0755. Sockets are left out; holes are zeros; a name that begins with
+`.wh.` is a whiteout, as in every layer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from banger.errors import Error
+from banger.host.fs import require_free
+from banger.host.run import Result, run
+from banger.images.importing import DiskPlan, in_thread, write_disk
+from banger.images.merge import LayerInput
+from banger.images.namespace import plan_as_root
+from banger.model.operation import Report
+from banger.model.sizes import MIB
+
+_TIMEOUT_S = 3600
+_READ_BYTES = MIB
+_LEAST_SPARE_BYTES = 64 * MIB
+_CHANGED = 1  # tar's exit code when a file changed or went while it was read
+
+
+@dataclass(frozen=True)
+class PackedTree:
+    """`diff_id` is the archive's digest: "sha256:..."."""
+
+    archive: Path
+    diff_id: str
+    size_bytes: int
+
+
+async def pack_tree(tree: Path, work: Path, ranges: bool, report: Report) -> PackedTree:
+    """The archive of `tree`, in the directory `work`. Raises `image_build_failed` when something in the tree cannot be
+    read or changes meanwhile, `insufficient_disk`."""
+    archive = work / "tree.tar"
+    try:
+        names = await asyncio.to_thread(os.listdir, os.fsencode(tree))
+    except OSError as exc:
+        raise _unreadable(tree, str(exc), "") from exc
+    result = await run(
+        plan_as_root(plan_tar(tree, archive), ranges),
+        env={"LC_ALL": "C", "TAR_OPTIONS": ""},
+        stdin=list_names(names),
+        timeout_s=_TIMEOUT_S,
+        check=False,
+    )
+    _check(tree, result)
+    size = archive.stat().st_size
+    digest = await in_thread(lambda count, cancel: _sha256(archive, count, cancel), size, report)
+    return PackedTree(archive, f"sha256:{digest}", size)
+
+
+async def write_tree_disk(packed: PackedTree, disk: DiskPlan, final: Path, report: Report) -> None:
+    """Raises `image_build_failed`, `insufficient_disk`; then, and when it is cancelled, there is no `final`."""
+    require_free(final.parent, packed.size_bytes + _LEAST_SPARE_BYTES, "the root disk")
+    layers = [LayerInput(packed.diff_id, packed.diff_id, packed.archive)]
+    try:
+        await in_thread(
+            lambda count, cancel: write_disk(layers, disk, final, count, cancel), packed.size_bytes, report
+        )
+    except Error as exc:
+        if not exc.code.startswith("layer_"):
+            raise
+        raise Error("image_build_failed", exc.message, exc.hint, exc.details) from exc
+
+
+def plan_tar(tree: Path, archive: Path) -> list[str]:
+    """What to pack comes by standard input, as `list_names` has it."""
+    return [
+        *("tar", "--format=posix", "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime"),
+        *("--sort=name", "--numeric-owner", "--xattrs", "--xattrs-include=*"),
+        *("-C", str(tree), "-cf", str(archive), "--null", "--verbatim-files-from", "-T", "-"),
+    ]
+
+
+def list_names(names: Sequence[bytes]) -> bytes:
+    return b"".join(b"./" + name + b"\0" for name in sorted(names))
+
+
+def _check(tree: Path, result: Result) -> None:
+    if result.code == 0:
+        return
+    stderr = result.stderr[-4000:].decode("utf-8", "replace")
+    lines = [line for line in stderr.splitlines() if not line.endswith("socket ignored")]
+    what = lines[0] if lines else f"tar ended with {result.code}"
+    if os.strerror(errno.ENOSPC) in stderr or os.strerror(errno.EDQUOT) in stderr:
+        raise Error("insufficient_disk", f"no room to pack {tree}: {what}", "make room there")
+    if result.code == _CHANGED:
+        raise Error(
+            "image_build_failed",
+            f"{tree} changed while it was read: {what}",
+            "try again when nothing writes there",
+            {"stderr": stderr},
+        )
+    raise _unreadable(tree, what, stderr)
+
+
+def _unreadable(tree: Path, what: str, stderr: str) -> Error:
+    return Error(
+        "image_build_failed", f"cannot read {tree}: {what}", "every file must be readable", {"stderr": stderr}
+    )
+
+
+def _sha256(path: Path, count: Callable[[int], None], cancel: Event) -> str:
+    """Blocking; hexadecimal."""
+    digest, buffer = hashlib.sha256(), bytearray(_READ_BYTES)
+    with open(path, "rb", buffering=0) as file:
+        while (got := file.readinto(buffer)) and not cancel.is_set():
+            digest.update(memoryview(buffer)[:got])
+            count(got)
+    return digest.hexdigest()
