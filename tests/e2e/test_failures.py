@@ -39,9 +39,8 @@ def fail(home: Home, *words: str, code: str, exit_code: int = 125, **options: ob
 
 
 def test_an_unknown_image(own_home: Home) -> None:
-    assert "no-such-image" in fail(
-        own_home, "run", "--rm", "no-such-image", "--", "true", code="image_not_found"
-    )
+    words = ("run", "--rm", "127.0.0.1:9/no-such-image", "--", "true")
+    assert "no-such-image" in fail(own_home, *words, code="download_failed")
 
 
 def test_an_unknown_kernel(own_home: Home) -> None:

@@ -23,6 +23,7 @@ from banger.host.proc import find_marked, send_signal
 log = logging.getLogger("banger.run")
 
 _MARKER = "BANGER_RUN"
+_PIPES_S = 2.0
 _KEEP_OUTPUT = 256 * 1024
 # The package that has a tool, for the hint when it is missing.
 _PACKAGE_OF = {
@@ -165,7 +166,17 @@ async def _end(process: asyncio.subprocess.Process, token: str) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     for child in find_marked(_MARKER, token):
         send_signal(child, signal.SIGKILL)
-    await asyncio.shield(process.wait())
+    await asyncio.shield(_reap(process))
+
+
+async def _reap(process: asyncio.subprocess.Process) -> None:
+    """Also to the ends of its pipes, which closes them: nobody is left who could write to them."""
+    await process.wait()
+    assert process.stdout is not None and process.stderr is not None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_PIPES_S):
+            while await process.stdout.read(65536) or await process.stderr.read(65536):
+                pass
 
 
 def _describe(code: int) -> str:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from banger.errors import Error
 from banger.host.paths import Paths
 from banger.images.library import ImageLibrary
-from banger.images.names import local_name
 from banger.kernels.library import KernelLibrary
 from banger.machines.live import LiveMachine
 from banger.machines.operations import Operations
@@ -37,11 +36,14 @@ class Parts:
 
     def machines_with_image(self, image: Image) -> list[str]:
         """Those whose disk lies over this image's, or will."""
-        return [
-            m.name
-            for m in self.registry.all()
-            if (m.image_digest == image.digest if m.image_digest else local_name(m.spec.image) == image.name)
-        ]
+
+        def needs(machine: Machine) -> bool:
+            if machine.image_digest:
+                return machine.image_digest == image.digest
+            wanted = self.images.find(machine.spec.image)
+            return wanted is not None and wanted.name == image.name
+
+        return [machine.name for machine in self.registry.all() if needs(machine)]
 
     def machines_with_kernel(self, name: str) -> list[str]:
         return [m.name for m in self.registry.all() if name in (m.kernel, m.spec.kernel)]
