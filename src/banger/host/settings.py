@@ -39,5 +39,5 @@ def read_settings(config: Path) -> Settings:
     except FileNotFoundError:
         return Settings()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError, Error) as exc:
-        raise Error("bad_config", f"{path}: {exc}", "docs/cli.md has what may be set") from exc
+        raise Error("bad_config", f"{path}: {exc}", "docs/oci-import.md has what may be set") from exc
     return settings
