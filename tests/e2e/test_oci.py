@@ -124,6 +124,7 @@ def test_layouts_and_archives_give_the_same_disk(
         f"docker://{ref}", place + (":x" if transport == "oci" else ""), "--src-tls-verify=false"
     )
     pulled.text("image", "pull", "--name", f"from-{transport}", place)
+    pulled.text("image", "pull", ref)
     digests = {i["name"]: i["digest"] for i in pulled.json("image", "list")}
     assert digests[f"from-{transport}:latest"] == digests[ref]
 
@@ -140,6 +141,7 @@ def test_a_tree_on_stdin_and_a_tar_file(pulled: Home, shelf: Shelf, tmp_path: Pa
 
 
 def test_a_ready_disk_is_registered_and_exported(pulled: Home, shelf: Shelf, tmp_path: Path) -> None:
+    pulled.text("image", "pull", shelf.ref("static"))
     pulled.text("image", "export", shelf.ref("static"), str(tmp_path / "disk"))
     assert (tmp_path / "disk").stat().st_blocks * 512 < (tmp_path / "disk").stat().st_size
     pulled.text("image", "register", "--rootfs", str(tmp_path / "disk"), "--name", "ready")
@@ -150,6 +152,7 @@ def test_a_ready_disk_is_registered_and_exported(pulled: Home, shelf: Shelf, tmp
 
 
 def test_tag_delete_and_prune(pulled: Home, shelf: Shelf) -> None:
+    pulled.text("image", "pull", shelf.ref("static"))
     pulled.text("image", "tag", shelf.ref("static"), "mine")
     assert pulled.text("run", "--rm", "mine").strip() == subprocess_version()
     pulled.text("image", "delete", "mine")

@@ -30,10 +30,10 @@ from banger.images.debian import build_tree, plan_image
 from banger.images.names import local_name, name_of, own_name
 from banger.images.namespace import have_ranges, open_work_directory, remove_owned_tree, require_namespace
 from banger.images.oci import ImagePlan
-from banger.images.platform import parse_platform
+from banger.images.platform import Platform, parse_platform
 from banger.images.reference import SourceRef, format_source, parse_source
 from banger.images.rootfs import PREFIX, RootfsRef, parse_rootfs_ref
-from banger.images.sources.base import SourceContext
+from banger.images.sources.base import Source, SourceContext
 from banger.model.image import Image, ImageConfig
 from banger.model.operation import Report
 from banger.model.sizes import GIB
@@ -181,7 +181,7 @@ class ImageLibrary:
         platform = parse_platform(wish.platform or f"linux/{cpu.architecture()}")
         context = SourceContext(self.blobs(), self._paths.config, wish.insecure, wish.stdin)
         async with open_source(source_ref, context) as source:
-            plan = await source.resolve(platform, report)
+            plan = await _resolve(source, platform, report, ref)
             record = _record_of(plan, source_ref, wish.name)
             diff_ids = [layer.diff_id for layer in plan.layers]
             disk = plan_disk(diff_ids, wish.size_bytes, settings.images)
@@ -242,6 +242,16 @@ class ImageLibrary:
         record.size_bytes = info.st_size
         record.used_bytes = disk_usage_bytes(self.disk(record))
         return self._add(record)
+
+
+async def _resolve(source: Source, platform: Platform, report: Report, ref: str) -> ImagePlan:
+    """A source speaks of hosts and files; who asked for an image wants to read its name."""
+    try:
+        return await source.resolve(platform, report)
+    except Error as exc:
+        if ref in exc.message:
+            raise
+        raise Error(exc.code, f"cannot pull {ref}: {exc.message}", exc.hint, exc.details) from exc
 
 
 def _rootfs_source(ref: str) -> str:
