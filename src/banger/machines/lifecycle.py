@@ -8,29 +8,27 @@ import logging
 import secrets
 import signal
 
-from banger.agent.process import Output
 from banger.errors import Error
 from banger.host.proc import send_signal, wait_gone
 from banger.machines import teardown
 from banger.machines.clock import Stopwatch, now
 from banger.machines.execs import RunningExec, Viewer
+from banger.machines.init import wait_for_init
 from banger.machines.launch import launch
 from banger.machines.live import LiveMachine
+from banger.machines.main_command import parse_signal, plan_command
 from banger.machines.parts import Parts
 from banger.machines.states import LIVE, advance, wrong_state
 from banger.model.command import Command, Exit
-from banger.model.image import ImageConfig
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
 from banger.model.operation import Report
-from banger.wire.constants import STDOUT, Tag, Type
+from banger.wire.constants import Tag, Type
 
 log = logging.getLogger("banger.machines")
 
 _TERM_S = 5.0
 _AGENT_MARGIN_S = 3.0
-_INIT_POLL_S = 0.2
-_SYSTEMD_NOT_THERE_YET = ("", "offline", "unknown", "initializing", "starting")
 
 
 def create(parts: Parts, spec: MachineSpec) -> Machine:
@@ -113,72 +111,6 @@ def watch_vmm(parts: Parts, live: LiveMachine) -> None:
             _spawn(_after_exit(parts, live))
 
     live.watch_task.add_done_callback(on_end)
-
-
-async def wait_for_init(live: LiveMachine) -> None:
-    """With systemd: until it says that it is up (or degraded), within the boot limit. Others need no waiting."""
-    try:
-        async with asyncio.timeout(live.machine.spec.boot_timeout_s):
-            while await _ask_systemd(live) in _SYSTEMD_NOT_THERE_YET:  # noqa: ASYNC110 (a guest has no event)
-                await asyncio.sleep(_INIT_POLL_S)
-    except Error as exc:
-        if exc.code not in ("command_not_found", "command_not_executable"):
-            raise
-    except TimeoutError:
-        log.warning("machine=%s its init is not ready yet; going on", live.machine.name)
-
-
-async def _ask_systemd(live: LiveMachine) -> str:
-    """What `systemctl is-system-running` says; it waits by itself once systemd answers at all."""
-    said = bytearray()
-
-    async def listen(output: Output) -> None:
-        if output.stream == STDOUT:
-            said.extend(output.data[:100])
-
-    command = Command(argv=["systemctl", "is-system-running", "--wait"])
-    asking = await live.start_exec(command, listen)
-    await asking.done
-    lines = said.decode("utf-8", "replace").splitlines()
-    return lines[0] if lines else ""
-
-
-def parse_signal(name: str) -> int:
-    """A signal as images name it: "SIGTERM", "TERM", "15", "SIGRTMIN+3"; SIGTERM for what is none."""
-    text = name.strip().upper().removeprefix("SIG")
-    base, plus, offset = text.partition("+")
-    if base.isdigit() and 0 < int(base) <= signal.SIGRTMAX:
-        return int(base)
-    known = signal.Signals.__members__.get("SIG" + base)
-    if known is None or (plus and not offset.isdigit()):
-        return signal.SIGTERM
-    number = known + (int(offset) if plus else 0)
-    return number if number <= signal.SIGRTMAX else signal.SIGTERM
-
-
-def plan_command(asked: Command | None, config: ImageConfig) -> Command | None:
-    """The main command as `docker run` composes it from the request and the image.
-
-    None: there is nothing to run and nobody to type into a shell; the machine just stays up.
-    """
-    command = asked or Command()
-    entrypoint, arguments = config.entrypoint, command.argv or config.cmd
-    if command.entrypoint is not None:  # another program does not get the image's arguments
-        entrypoint, arguments = command.entrypoint, command.argv
-    if not (entrypoint or arguments or command.tty or command.stdin):
-        return None
-    env = dict(pair.partition("=")[::2] for pair in config.env)
-    return Command(
-        argv=[*entrypoint, *arguments],
-        env={**env, **command.env},
-        cwd=command.cwd or config.cwd,
-        user=command.user or config.user,
-        tty=command.tty,
-        stdin=command.stdin,
-        rows=command.rows,
-        cols=command.cols,
-        timeout_s=command.timeout_s,
-    )
 
 
 async def _give_up(parts: Parts, machine: Machine, cause: BaseException) -> None:
