@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.home import Home, open_home
+
+
+# Whoever runs us in the background may have had these ignored, and ignored signals are inherited.
+for ignorable in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(ignorable, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

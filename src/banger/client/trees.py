@@ -108,10 +108,19 @@ class _Member(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
-        member = super().frombuf(buf, encoding, errors)
-        if member.size < 0 or (member.type in _LONG_HEADERS and member.size > _HEADER_LIMIT):
-            raise _broken("a header of a senseless size")
-        return member
+        return _check_size(super().frombuf(buf, encoding, errors))
+
+    @classmethod
+    def _frombuf(cls, buf: bytes, encoding: str, errors: str, *, dircheck: bool = True) -> _Member:
+        """Newer versions of the library, and Debian's, read headers by way of this, around `frombuf`."""
+        member: _Member = super()._frombuf(buf, encoding, errors, dircheck=dircheck)  # type: ignore[misc]
+        return _check_size(member)
+
+
+def _check_size(member: _Member) -> _Member:
+    if member.size < 0 or (member.type in _LONG_HEADERS and member.size > _HEADER_LIMIT):
+        raise _broken("a header of a senseless size")
+    return member
 
 
 class _Reader:

@@ -99,7 +99,7 @@ class _TlsConnection(_Connection, HTTPSConnection):
     def connect(self) -> None:
         try:
             super().connect()
-        except (ConnectionError, ssl.SSLEOFError) as exc:
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as exc:
             if self._wire is None:  # there was no connection
                 raise
             raise _HungUp from exc
