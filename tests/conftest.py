@@ -11,7 +11,6 @@ import pytest
 
 from tests.support.home import Home, open_home
 
-
 # Whoever runs us in the background may have had these ignored, and ignored signals are inherited.
 for ignorable in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(ignorable, signal.SIG_DFL)
