@@ -109,9 +109,10 @@ class Home:
         if machines:
             self.run("vm", "delete", "-f", *machines, check=True)
         left = self.leftovers()
-        pid = self.daemon_pid()
+        run, pid = self.run_directory, self.daemon_pid()
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not alive(pid), 15, "the daemon ends")
+        shutil.rmtree(run, ignore_errors=True)
         log = self.daemon_log()
         assert not left, f"left behind: {left}\n{log}"
         assert "Traceback" not in log, log

@@ -7,7 +7,6 @@ environment by which a later process finds it even if we died before its pid was
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -45,7 +44,3 @@ def spawn_detached(
     process.returncode = 0
     # One that died at once has no identity any more; start 0 matches no process, so nobody else is ever signalled.
     return ref_of(process.pid) or ProcessRef(process.pid, 0)
-
-
-def can_execute(path: str) -> bool:
-    return os.access(path, os.X_OK)

@@ -194,10 +194,6 @@ class ImageLibrary:
         """By its own name first: a directory's image has no tag."""
         return self._records.get(ref) or self._records.get(local_name(ref))
 
-    def _present(self, name: str) -> Image | None:
-        record = self._records.get(name)
-        return record if record is not None and self.disk(record).exists() else None
-
     def _add(self, record: Image) -> Image:
         self._records.put(record)
         return record
@@ -206,7 +202,7 @@ class ImageLibrary:
         apt = AptTree(self._paths.apt / recipe.suite, recipe.suite, recipe.architecture)
         await apt.update(report, force)
         plan = await plan_image(recipe, apt)
-        present = self._present(recipe.name)
+        present = self.find(recipe.name)
         if present is not None and present.source == plan.source and not force:
             return present
         find_tool("mmdebstrap")

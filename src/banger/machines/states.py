@@ -40,7 +40,6 @@ EDGES: dict[tuple[MachineState, Verb], MachineState] = {
 
 # States in which a VMM process may exist.
 LIVE = frozenset({S.STARTING, S.RUNNING, S.PAUSED, S.STOPPING})
-USABLE = frozenset({S.RUNNING})
 
 
 def advance(machine: Machine, verb: Verb) -> MachineState:
