@@ -28,7 +28,8 @@ class MachineState(str, Enum):
 
 
 class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a user asks for. Units are in the names; `name` empty: one is made up."""
+    """What a user asks for. Units are in the names; `name` empty: one is made up; `idle_pause_s` 0: it is
+    never paused for idleness."""
 
     image: Annotated[str, Meta(min_length=1, max_length=1024)]
     name: Annotated[str, Meta(max_length=64)] = ""
@@ -40,13 +41,15 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     accel: Accel = "auto"
     remove: bool = False
     cold: bool = False
+    idle_pause_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 0
     boot_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
     command: Command | None = None
 
 
 class Machine(Struct, kw_only=True):
     """What a machine is. Times are RFC 3339 in UTC; `accel` is what it really runs on, empty
-    before its first start; `pid` is the VMM process's."""
+    before its first start; `pid` is the VMM process's; `idle` while it is paused only until somebody wants
+    something of it; `origin` tells what it came from: a boot, "template ID", "snapshot NAME:TAG", "fork of NAME"."""
 
     id: str
     name: str
@@ -57,6 +60,9 @@ class Machine(Struct, kw_only=True):
     kernel: str = ""
     driver: str = ""
     accel: str = ""
+    kernel_digest: str = ""
+    idle: bool = False
+    origin: str = ""
     address: str = ""
     stop_signal: str = ""
     pid: int = 0

@@ -36,6 +36,7 @@ class Type(IntEnum):
     GROW = 0x2C
     FREEZE = 0x2D
     THAW = 0x2E
+    REFRESH = 0x2F
     DATA = 0x40
     EOF = 0x41
     CREDIT = 0x42
@@ -69,6 +70,9 @@ class Tag(IntEnum):
     GROW = 41
     MTU = 42
     PHASE = 43
+    BOOT_ID = 44
+    DISK_BYTES = 45
+    RESET_TCP = 46
     ARGV = 48
     ENV = 49
     CWD = 50
