@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from banger import AsyncClient, Client
 from banger.client import aio, answers, calls, sync
@@ -21,13 +23,15 @@ from banger.model.command import Command
 from banger.model.image import PullRequest
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.operation import Operation, Progress
-from tests.unit.test_client_stand_in import OPERATION, StandIn, running
+from tests.unit.test_client_stand_in import OPERATION, SNAPSHOT, StandIn, running
 
 DESCRIBERS = {
     name: value
     for name, value in vars(calls).items()
     if inspect.isfunction(value) and str(inspect.signature(value).return_annotation).startswith("Call[")
 }
+
+ROOMS = ("Machines", "Images", "Kernels", "Templates", "Snapshots", "Operations", "System")
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ def test_a_calls_annotation_and_its_named_answer_agree(name: str) -> None:
         "tar": [],
         "spec": {},
     }
-    samples |= {"command": {}, "request": {}}
+    samples |= {"command": {}, "request": {}, "template_id": "x", "machine": "x", "tag": "x", "file": []}
     needed = [p.name for p in inspect.signature(describe).parameters.values() if p.default is p.empty]
     call = describe(**{parameter: samples[parameter] for parameter in needed if parameter in samples})
     annotation = str(inspect.signature(describe).return_annotation)
@@ -72,15 +76,16 @@ def test_a_calls_annotation_and_its_named_answer_agree(name: str) -> None:
 
 
 def test_both_clients_have_the_same_rooms_and_methods() -> None:
-    for room in ("Machines", "Images", "Kernels", "Operations", "System"):
+    for room in ROOMS:
         ours, theirs = vars(getattr(sync, room)), vars(getattr(aio, room))
         assert {n for n in ours if n[0] != "_"} == {n for n in theirs if n[0] != "_"}
 
 
 def test_every_call_of_the_table_is_in_a_room() -> None:
     used = set()
-    for room in (sync.Machines, sync.Images, sync.Kernels, sync.Operations, sync.System):
-        used |= {m._describe.__name__ for m in vars(room).values() if isinstance(m, sync.Method | sync.Bytes)}
+    for room in ROOMS:
+        methods = vars(getattr(sync, room)).values()
+        used |= {m._describe.__name__ for m in methods if isinstance(m, sync.Method | sync.Bytes)}
     assert set(DESCRIBERS) - used == {"operation_events", "create_machine_of", "exec_detached_of"}
 
 
@@ -195,6 +200,33 @@ def test_files_go_in_as_tar_from_both(client: Client, stand_in: StandIn) -> None
 
     with pytest.raises(OSError, match="disk on fire"):
         asyncio.run(put(broken()))
+
+
+def test_frozen_machines_are_structs_too(client: Client, stand_in: StandIn) -> None:
+    assert client.templates.list()[0].shape.driver == "qemu"
+    assert client.templates.get("4be1").ready == 2
+    assert client.templates.prune(everything=True).count == 2
+    assert told(stand_in) == ("POST", "/v1/templates/prune?all=true")
+    assert client.snapshots.list("dev")[0].spec.cpus == 2
+    assert told(stand_in) == ("GET", "/v1/snapshots?machine=dev")
+    assert b"".join(client.snapshots.export("dev", "one")) == b"frozen" * 100_000
+    client.snapshots.delete("dev", "one")
+    client.machines.fork("dev", 3, children="worker")
+    assert json.loads(stand_in.bodies[-1]) == {"count": 3, "name": "worker"}
+
+
+def test_a_snapshot_goes_in_as_zstd_from_both(client: Client, stand_in: StandIn) -> None:
+    kinds = []
+
+    async def take(asked: Request) -> Response:
+        kinds.append((asked.headers["content-type"], await asked.body()))
+        return JSONResponse(SNAPSHOT)
+
+    stand_in.answers["PUT", "/v1/snapshots/import"] = take
+    assert client.snapshots.import_file([b"a", b"b"], tag="two").machine == "dev"
+    assert told(stand_in) == ("PUT", "/v1/snapshots/import?tag=two")
+    asyncio.run(AsyncClient(str(stand_in.path)).snapshots.import_file([b"c"]))
+    assert kinds == [("application/zstd", b"ab"), ("application/zstd", b"c")]
 
 
 def test_no_daemon_is_started_for_a_path_of_ones_own(tmp_path: Path) -> None:

@@ -45,6 +45,43 @@ IMAGE = {
     "created": "2020-01-01T00:00:00Z",
 }
 KERNEL = IMAGE | {"name": "debian-cloud", "release": "6.1.0-cloud", "version": "6.1.2"}
+SHAPE = {
+    "format": 1,
+    "image_digest": "sha256:ab",
+    "kernel_digest": "sha256:cd",
+    "initramfs": "ef",
+    "driver": "qemu",
+    "driver_build": "7.2",
+    "host_cpu": "EPYC",
+    "accel": "tcg",
+    "cpus": 2,
+    "memory_mib": 512,
+    "init": "agent",
+    "disk_bytes": 4 << 30,
+}
+TEMPLATE = {
+    "id": "4be1c07d5a7799aa" * 4,
+    "image": "debian:12",
+    "kernel": "debian-cloud",
+    "shape": SHAPE,
+    "created": "2020-01-01T00:00:00Z",
+    "used": "2020-01-01T00:00:00Z",
+    "boot_ms": 1800.0,
+    "size_bytes": 90 << 20,
+    "ready": 2,
+}
+SNAPSHOT = {
+    "id": "s1",
+    "machine": "dev",
+    "tag": "one",
+    "created": "2020-01-01T00:00:00Z",
+    "image": "debian:12",
+    "kernel": "debian-cloud",
+    "shape": SHAPE,
+    "spec": MACHINE["spec"],
+    "size_bytes": 120 << 20,
+    "digest": "sha256:12",
+}
 PIECE = 64 * 1024
 
 
@@ -147,6 +184,10 @@ class StandIn:
             ("POST", "/v1/machines/dev/kill"): None,
             ("POST", "/v1/machines/dev/pause"): MACHINE,
             ("POST", "/v1/machines/dev/resume"): MACHINE,
+            ("POST", "/v1/machines/dev/snapshot"): OPERATION,
+            ("POST", "/v1/machines/dev/restore"): OPERATION,
+            ("POST", "/v1/machines/dev/fork"): OPERATION,
+            ("POST", "/v1/machines/dev/commit"): OPERATION,
             ("GET", "/v1/machines/dev/wait"): MACHINE,
             ("GET", "/v1/machines/dev/health"): {
                 "agent": {"ok": True, "message": "1.0"},
@@ -172,6 +213,15 @@ class StandIn:
             ("GET", "/v1/kernels/debian-cloud"): KERNEL,
             ("DELETE", "/v1/kernels/debian-cloud"): None,
             ("POST", "/v1/kernels/pull"): OPERATION,
+            ("GET", "/v1/templates"): [TEMPLATE],
+            ("GET", "/v1/templates/4be1"): TEMPLATE,
+            ("DELETE", "/v1/templates/4be1"): None,
+            ("POST", "/v1/templates/prune"): {"count": 2, "freed_bytes": 3 << 29, "directory": "/t"},
+            ("GET", "/v1/snapshots"): [SNAPSHOT],
+            ("GET", "/v1/snapshots/dev/one"): SNAPSHOT,
+            ("DELETE", "/v1/snapshots/dev/one"): None,
+            ("GET", "/v1/snapshots/dev/one/export"): b"frozen" * 100_000,
+            ("PUT", "/v1/snapshots/import"): SNAPSHOT,
         }
         self.ended_operation: dict[str, Any] = OPERATION | {"state": "succeeded", "result": "debian:12"}
 

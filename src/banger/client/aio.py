@@ -85,6 +85,10 @@ class Machines(Room):
     kill = Method(calls.kill_machine)
     pause = Method(calls.pause_machine)
     resume = Method(calls.resume_machine)
+    snapshot = Method(calls.snapshot_machine)
+    restore = Method(calls.restore_machine)
+    fork = Method(calls.fork_machine)
+    commit = Method(calls.commit_machine)
     wait = Method(calls.wait_machine)
     health = Method(calls.machine_health)
     ping = Method(calls.ping_machine)
@@ -156,6 +160,21 @@ class Kernels(Room):
     pull = Method(calls.pull_kernel)
 
 
+class Templates(Room):
+    list = Method(calls.list_templates)
+    get = Method(calls.get_template)
+    delete = Method(calls.delete_template)
+    prune = Method(calls.prune_templates)
+
+
+class Snapshots(Room):
+    list = Method(calls.list_snapshots)
+    get = Method(calls.get_snapshot)
+    delete = Method(calls.delete_snapshot)
+    export = Bytes(calls.export_snapshot)
+    import_file = Method(calls.import_snapshot)
+
+
 class Operations(Room):
     list = Method(calls.list_operations)
     get = Method(calls.get_operation)
@@ -193,6 +212,8 @@ class AsyncClient:
         self.machines = Machines(self)
         self.images = Images(self)
         self.kernels = Kernels(self)
+        self.templates = Templates(self)
+        self.snapshots = Snapshots(self)
         self.operations = Operations(self)
         self.system = System(self)
 

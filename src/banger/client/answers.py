@@ -13,6 +13,7 @@ from banger.model.image import Image, Kernel, Login, Pruned
 from banger.model.machine import Machine
 from banger.model.operation import Operation
 from banger.model.report import DiskUsage, FileStat, GuestPort, Health, Ping, Stats, SystemInfo
+from banger.model.template import Snapshot, Template
 
 T = TypeVar("T")
 
@@ -36,6 +37,10 @@ TYPES: dict[str, Any] = {
     "list[Machine]": list[Machine],
     "Operation": Operation,
     "list[Operation]": list[Operation],
+    "Snapshot": Snapshot,
+    "list[Snapshot]": list[Snapshot],
+    "Template": Template,
+    "list[Template]": list[Template],
 }
 
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {}

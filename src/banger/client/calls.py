@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from banger.model.machine import Accel, Init, Machine
     from banger.model.operation import Operation
     from banger.model.report import DiskUsage, FileStat, GuestPort, Health, Ping, Stats, SystemInfo
+    from banger.model.template import Snapshot, Template
 
     T = TypeVar("T", covariant=True)
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         accel: Accel
         remove: bool
         cold: bool
+        idle_pause_s: float
         boot_timeout_s: float
 
     class PullOptions(TypedDict, total=False):
@@ -72,10 +74,11 @@ class Call(_Answered["T"]):
 class Pieces:
     """A body that is not JSON: bytes, sent in chunks as they come."""
 
-    __slots__ = ("pieces",)
+    __slots__ = ("media", "pieces")
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
+    def __init__(self, pieces: Iterable[bytes], media: str = "application/x-tar") -> None:
         self.pieces = pieces
+        self.media = media
 
 
 def system_info() -> Call[SystemInfo]:
@@ -142,11 +145,11 @@ def export_image(name: str) -> Call[bytes]:
 
 
 def prune_images(dry_run: bool = False) -> Call[Pruned]:
-    return Call("POST", "/v1/images/prune" + _dry_run(dry_run), "Pruned")
+    return Call("POST", "/v1/images/prune" + _flags(dry_run=dry_run), "Pruned")
 
 
 def prune_blobs(dry_run: bool = False) -> Call[Pruned]:
-    return Call("POST", "/v1/images/cache/prune" + _dry_run(dry_run), "Pruned")
+    return Call("POST", "/v1/images/cache/prune" + _flags(dry_run=dry_run), "Pruned")
 
 
 def log_in(registry: str, username: str, password: str, insecure: bool = False) -> Call[Login]:
@@ -200,7 +203,7 @@ def get_machine(name: str) -> Call[Machine]:
 
 def delete_machine(name: str, force: bool = False) -> Call[None]:
     """Without `force` a running one is `bad_state`."""
-    return Call("DELETE", _machine(name) + ("?force=true" if force else ""), "None")
+    return Call("DELETE", _machine(name) + _flags(force=force), "None")
 
 
 def start_machine(name: str) -> Call[Operation]:
@@ -227,6 +230,26 @@ def pause_machine(name: str) -> Call[Machine]:
 
 def resume_machine(name: str) -> Call[Machine]:
     return Call("POST", _machine(name, "resume"), "Machine")
+
+
+def snapshot_machine(name: str, tag: str) -> Call[Operation]:
+    """Keep it as it is now, under `tag`; it goes on."""
+    return Call("POST", _machine(name, "snapshot"), "Operation", {"tag": tag})
+
+
+def restore_machine(name: str, tag: str) -> Call[Operation]:
+    """Back to what it was; one that is gone is made anew."""
+    return Call("POST", _machine(name, "restore"), "Operation", {"tag": tag})
+
+
+def fork_machine(name: str, count: int = 1, children: str = "") -> Call[Operation]:
+    """Running copies of a running machine, called `children`-1, `children`-2..."""
+    return Call("POST", _machine(name, "fork"), "Operation", {"count": count, "name": children})
+
+
+def commit_machine(name: str, image: str) -> Call[Operation]:
+    """An image of a machine's disk."""
+    return Call("POST", _machine(name, "commit"), "Operation", {"image": image})
 
 
 def wait_machine(name: str) -> Call[Machine]:
@@ -289,6 +312,50 @@ def stat_file(name: str, path: str) -> Call[FileStat]:
     return Call("GET", _machine(name, "files/stat", {"path": path}), "FileStat")
 
 
+def list_templates() -> Call[list[Template]]:
+    return Call("GET", "/v1/templates", "list[Template]")
+
+
+def get_template(template_id: str) -> Call[Template]:
+    """Four characters of the id do, if no other begins with them."""
+    return Call("GET", f"/v1/templates/{quote(template_id)}", "Template")
+
+
+def delete_template(template_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/templates/{quote(template_id)}", "None")
+
+
+def prune_templates(everything: bool = False, dry_run: bool = False) -> Call[Pruned]:
+    """Those whose inputs changed or that nobody used for 30 days, or all."""
+    return Call("POST", "/v1/templates/prune" + _flags(all=everything, dry_run=dry_run), "Pruned")
+
+
+def list_snapshots(machine: str = "") -> Call[list[Snapshot]]:
+    """Of all machines, or of one."""
+    query = encode_query({"machine": machine} if machine else {})
+    return Call("GET", "/v1/snapshots" + query, "list[Snapshot]")
+
+
+def get_snapshot(machine: str, tag: str) -> Call[Snapshot]:
+    return Call("GET", _snapshot(machine, tag), "Snapshot")
+
+
+def delete_snapshot(machine: str, tag: str) -> Call[None]:
+    return Call("DELETE", _snapshot(machine, tag), "None")
+
+
+def export_snapshot(machine: str, tag: str) -> Call[bytes]:
+    """One file that another host of the same kind can import."""
+    return Call("GET", _snapshot(machine, tag) + "/export", "bytes")
+
+
+def import_snapshot(file: Iterable[bytes], machine: str = "", tag: str = "") -> Call[Snapshot]:
+    """What an export wrote. `machine` and `tag`: other names than those it has."""
+    names = {"machine": machine, "tag": tag}
+    query = encode_query({field: name for field, name in names.items() if name})
+    return Call("PUT", "/v1/snapshots/import" + query, "Snapshot", Pieces(file, "application/zstd"))
+
+
 def exec_target(name: str) -> str:
     """The path of an exec's stream."""
     return _machine(name, "exec")
@@ -307,8 +374,13 @@ def _machine(name: str, verb: str = "", query: dict[str, str] | None = None) -> 
     return (f"{path}/{verb}" if verb else path) + encode_query(query or {})
 
 
-def _dry_run(dry_run: bool) -> str:
-    return "?dry_run=true" if dry_run else ""
+def _snapshot(machine: str, tag: str) -> str:
+    return f"/v1/snapshots/{quote(machine)}/{quote(tag)}"
+
+
+def _flags(**flags: bool) -> str:
+    """The query with those that are set."""
+    return encode_query({name: "true" for name, is_set in flags.items() if is_set})
 
 
 def _stop_body(grace_s: float | None) -> Facts | None:

@@ -13,8 +13,6 @@ from banger.client.calls import Call, Pieces
 from banger.client.http1 import refuse
 from banger.client.transport import Answer, Body, Dial, request
 
-TAR = "application/x-tar"
-
 
 def open_answer(dial: Dial, call: Call[object], encode: Callable[[object], bytes]) -> Answer:
     """Send the call; its answer, checked for the error it may carry, with the body still to read."""
@@ -25,7 +23,7 @@ def open_answer(dial: Dial, call: Call[object], encode: Callable[[object], bytes
 def plan_body(call: Call[object], encode: Callable[[object], bytes]) -> tuple[Body, str]:
     """The call's body as bytes or pieces, and its type."""
     if isinstance(call.body, Pieces):
-        return call.body.pieces, TAR
+        return call.body.pieces, call.body.media
     return (None if call.body is None else encode(call.body)), "application/json"
 
 
