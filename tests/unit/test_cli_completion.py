@@ -25,6 +25,8 @@ case "$*" in
 "image list -q") echo debian-bookworm; echo alpine ;;
 "kernel list -q") echo debian-cloud ;;
 "operation list -q") echo op1 ;;
+"template list -q") echo 4be1c07d5a77; echo 09aa17c3b0d2 ;;
+"snapshot list -q") echo dev one; echo old last; echo dev two ;;
 *) exit 9 ;;
 esac
 """
@@ -45,7 +47,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (
             "banger ",
-            "vm image kernel operation system completion run ps exec logs stop start rm cp help --version",
+            "vm image kernel template snapshot operation system completion "
+            "run ps exec logs stop start rm cp help --version",
         ),
         ("banger im", "image"),
         ("banger vm st", "start stop stats"),
@@ -68,6 +71,21 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("banger image rm a", "alpine"),
         ("banger kernel show ", "debian-cloud"),
         ("banger operation wait ", "op1"),
+        ("banger template show ", "4be1c07d5a77 09aa17c3b0d2"),
+        ("banger template delete 4be1c07d5a77 0", "09aa17c3b0d2"),
+        ("banger snapshot list ", "dev old"),
+        ("banger snapshot show dev ", "one two"),
+        ("banger snapshot show dev one ", ""),
+        ("banger snapshot rm dev one t", "two"),
+        ("banger snapshot export old ", "last"),
+        ("banger snapshot export old last ", ""),
+        ("banger snapshot import --tag ", ""),
+        ("banger vm snapshot ", "dev web-1"),
+        ("banger vm snapshot dev ", ""),
+        ("banger vm restore -q ", "dev old"),
+        ("banger vm restore -q dev t", "two"),
+        ("banger vm fork --count 2 w", "web-1"),
+        ("banger vm commit dev ", ""),
         ("banger logs --fo", "--follow"),
         ("banger cp d", "dev:"),
         ("banger vm bogus ", ""),

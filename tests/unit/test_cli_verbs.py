@@ -49,6 +49,20 @@ def test_list_is_a_table(stand_in: StandIn, capsys: Capture) -> None:
     assert head.index("ACCEL") == row.index("tcg")
 
 
+def test_a_machine_that_is_paused_for_want_of_work_is_idle(stand_in: StandIn, capsys: Capture) -> None:
+    paused = MACHINE | {"state": "paused"}
+    stand_in.answers["GET", "/v1/machines"] = [paused, paused | {"idle": True}, MACHINE | {"idle": True}]
+    dispatch(["vm", "list"])
+    states = [row.split()[1] for row in capsys.readouterr().out.splitlines()[1:]]
+    assert states == ["paused", "idle", "running"]
+
+
+def test_show_says_where_a_machine_comes_from(stand_in: StandIn, capsys: Capture) -> None:
+    stand_in.answers["GET", "/v1/machines/dev"] = MACHINE | {"origin": "fork of web", "idle": True}
+    dispatch(["vm", "show", "dev"])
+    assert {"origin: fork of web", "idle: yes"} <= set(capsys.readouterr().out.splitlines())
+
+
 def test_list_without_machines_is_a_head_and_quiet_is_nothing(stand_in: StandIn, capsys: Capture) -> None:
     stand_in.answers["GET", "/v1/machines"] = []
     dispatch(["ps"])
@@ -70,6 +84,10 @@ def test_list_without_machines_is_a_head_and_quiet_is_nothing(stand_in: StandIn,
         ("image show debian:12", "/v1/images/debian:12"),
         ("kernel list", "/v1/kernels"),
         ("kernel show debian-cloud", "/v1/kernels/debian-cloud"),
+        ("template list", "/v1/templates"),
+        ("template show 4be1", "/v1/templates/4be1"),
+        ("snapshot list", "/v1/snapshots"),
+        ("snapshot show dev one", "/v1/snapshots/dev/one"),
         ("operation list", "/v1/operations"),
         ("operation show op1", "/v1/operations/op1"),
         ("system info", "/v1/system"),
@@ -94,11 +112,20 @@ def test_json_is_what_the_api_says(stand_in: StandIn, capsys: Capture, words: st
         ("rm -f --all", "DELETE", "/v1/machines/dev?force=true"),
         ("image delete debian:12", "DELETE", "/v1/images/debian:12"),
         ("kernel rm debian-cloud", "DELETE", "/v1/kernels/debian-cloud"),
+        ("template delete 4be1", "DELETE", "/v1/templates/4be1"),
+        ("template prune", "POST", "/v1/templates/prune"),
+        ("template prune --all --dry-run", "POST", "/v1/templates/prune?all=true&dry_run=true"),
+        ("snapshot list dev", "GET", "/v1/snapshots?machine=dev"),
+        ("snapshot rm dev one", "DELETE", "/v1/snapshots/dev/one"),
         ("operation cancel op1", "POST", "/v1/operations/op1/cancel"),
         ("logs --tail 3 dev", "GET", "/v1/machines/dev/logs?source=console&tail=3"),
         ("logs -f --exec dev", "GET", "/v1/machines/dev/logs?source=exec&follow=true"),
         ("vm start dev", "POST", "/v1/machines/dev/start"),
         ("vm restart dev", "POST", "/v1/machines/dev/restart"),
+        ("vm snapshot dev one", "POST", "/v1/machines/dev/snapshot"),
+        ("vm restore dev one", "POST", "/v1/machines/dev/restore"),
+        ("vm fork dev", "POST", "/v1/machines/dev/fork"),
+        ("vm commit dev app", "POST", "/v1/machines/dev/commit"),
         ("image pull --force debian", "POST", "/v1/images/pull"),
         ("kernel pull debian-cloud", "POST", "/v1/kernels/pull"),
     ],

@@ -17,6 +17,17 @@ _BASH = """\
 _banger_names() {
     BANGER_COMPLETING=1 command "${COMP_WORDS[0]}" "$1" list -q 2>/dev/null </dev/null
 }
+# The machines that have snapshots, or the tags of one.
+_banger_snapshots() {
+    local machine tag
+    _banger_names snapshot | while read -r machine tag; do
+        if (($# == 0)); then
+            printf '%s\\n' "$machine"
+        elif [[ $machine == "$1" ]]; then
+            printf '%s\\n' "$tag"
+        fi
+    done | sort -u
+}
 # The kind of the positional at a place: the rest are all kinds, a + repeats the last one.
 _banger_kind() {
     local place=$1
@@ -33,7 +44,7 @@ _banger_kind() {
 _banger() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]-}
     local noun=${COMP_WORDS[1]-} verb=${COMP_WORDS[2]-} first=3
-    local words='' flags='' valued='' kinds='' kind='' ends=99 place=0 i
+    local words='' flags='' valued='' kinds='' kind='' named='' ends=99 place=0 i
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
         COMPREPLY=($(compgen -W '@FIRST@' -- "$cur"))
@@ -63,6 +74,7 @@ _banger() {
                 ((i += 1))
             elif [[ ${COMP_WORDS[i]} != -* ]]; then
                 ((place += 1))
+                named=${named:-${COMP_WORDS[i]}}
             fi
         done
         if ((place >= ends)); then
@@ -75,7 +87,9 @@ _banger() {
         ;;
     esac
     case $kind in
-    vm | image | kernel | operation) words=$(_banger_names "$kind") ;;
+    vm | image | kernel | template | operation) words=$(_banger_names "$kind") ;;
+    snapshot) words=$(_banger_snapshots) ;;
+    tag) words=$(_banger_snapshots "$named") ;;
     place)
         compopt -o nospace 2>/dev/null || :
         for i in $(_banger_names vm); do words+=" $i:"; done
@@ -93,7 +107,15 @@ _ZSH = """\
 autoload -U +X bashcompinit && bashcompinit
 """
 
-_KINDS = {"image": "image", "id": "operation", "source": "place", "target": "place"}
+_KINDS = {
+    "image": "image",
+    "id": "operation",
+    "source": "place",
+    "target": "place",
+    "machine": "snapshot",
+    "tag": "tag",
+    "tags": "tag+",
+}
 _VALUE_KINDS = {"kernel": "kernel"}
 
 

@@ -42,34 +42,41 @@ def print_names(records: list[Json]) -> None:
 
 
 def _row(machine: Json) -> tuple[str, ...]:
-    spec = _part(machine, "spec")
+    spec = part_of(machine, "spec")
     return (
-        _text(machine, "name"),
-        _text(machine, "state"),
-        _text(spec, "image"),
-        _text(machine, "accel"),
-        _text(spec, "cpus"),
-        _memory(spec),
-        _text(machine, "address"),
-        age(_text(machine, "created")),
-        _text(_part(machine, "exit"), "code"),
+        text_of(machine, "name"),
+        _state(machine),
+        text_of(spec, "image"),
+        text_of(machine, "accel"),
+        text_of(spec, "cpus"),
+        memory_of(spec),
+        text_of(machine, "address"),
+        age(text_of(machine, "created")),
+        text_of(part_of(machine, "exit"), "code"),
     )
 
 
-def _part(record: Json, name: str) -> Json:
+def _state(machine: Json) -> str:
+    """A machine that is paused only because nobody needs it is "idle"."""
+    state = text_of(machine, "state")
+    return "idle" if state == "paused" and machine.get("idle") is True else state
+
+
+def part_of(record: Json, name: str) -> Json:
     part = record.get(name)
     return part if isinstance(part, dict) else {}
 
 
-def _text(record: Json, name: str) -> str:
+def text_of(record: Json, name: str) -> str:
     value = record.get(name)
     return "" if value is None else str(value)
 
 
-def _memory(spec: Json) -> str:
+def memory_of(record: Json) -> str:
+    """Of a spec or a shape."""
     from banger.model.sizes import MIB, format_size
 
-    mebibytes = spec.get("memory_mib")
+    mebibytes = record.get("memory_mib")
     return format_size(mebibytes * MIB) if isinstance(mebibytes, int) else ""
 
 

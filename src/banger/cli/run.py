@@ -23,6 +23,7 @@ _SPEC_FIELDS = {
     "accel": "accel",
     "boot_timeout": "boot_timeout_s",
     "cold": "cold",
+    "idle_pause": "idle_pause_s",
     "rm": "remove",
 }
 
@@ -39,6 +40,12 @@ def _spec_options(parser: Parser) -> None:
     )
     parser.flag("--kernel", metavar="REF", help="kernel to boot")
     parser.flag("--cold", action="store_true", help="boot, rather than clone a machine that booted before")
+    parser.flag(
+        "--idle-pause",
+        type=seconds,
+        metavar="TIME",
+        help="pause it when nobody needed it for so long; whoever does wakes it (default: never)",
+    )
     parser.flag("--boot-timeout", type=seconds, metavar="TIME", help="give up when it takes longer to boot")
     parser.flag("--entrypoint", metavar="PROGRAM", help="run this in place of the image's entrypoint")
     command_options(parser)

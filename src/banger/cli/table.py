@@ -23,6 +23,10 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "kill": ("lifecycle", "KILL", "kill machines, or signal their main command"),
         "pause": ("lifecycle", "PAUSE", "halt a machine's processors"),
         "resume": ("lifecycle", "RESUME", "let a paused machine go on"),
+        "snapshot": ("freezing", "SNAPSHOT", "keep a machine as it is, memory and disk"),
+        "restore": ("freezing", "RESTORE", "take a machine back to a snapshot"),
+        "fork": ("freezing", "FORK", "make running copies of a running machine"),
+        "commit": ("freezing", "COMMIT", "make an image of a machine's disk"),
         "delete": ("lifecycle", "DELETE", "delete machines and their disks"),
         "wait": ("lifecycle", "WAIT", "wait until a machine stops, print its exit code"),
         "logs": ("logs", "LOGS", "print a machine's console or its command's output"),
@@ -51,6 +55,19 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "pull": ("artifacts", "KERNEL_PULL", "get a kernel"),
         "delete": ("artifacts", "KERNEL_DELETE", "delete kernels"),
     },
+    "template": {
+        "list": ("templates", "LIST", "list templates"),
+        "show": ("templates", "SHOW", "show all about a template"),
+        "delete": ("templates", "DELETE", "delete templates"),
+        "prune": ("templates", "PRUNE", "remove templates that are stale or were not used for 30 days"),
+    },
+    "snapshot": {
+        "list": ("snapshots", "LIST", "list snapshots"),
+        "show": ("snapshots", "SHOW", "show all about a snapshot"),
+        "delete": ("snapshots", "DELETE", "delete snapshots of a machine"),
+        "export": ("snapshots", "EXPORT", "write a snapshot to a file"),
+        "import": ("snapshots", "IMPORT", "read a snapshot from a file"),
+    },
     "operation": {
         "list": ("operations", "LIST", "list long work, running and ended"),
         "show": ("operations", "SHOW", "show all about an operation"),
@@ -74,13 +91,22 @@ NOUN_SUMMARIES = {
     "vm": "machines",
     "image": "root disks that machines start from",
     "kernel": "kernels that machines boot with",
+    "template": "frozen machines that new ones are cloned from",
+    "snapshot": "machines as they were",
     "operation": "long work of the daemon",
     "system": "the daemon itself",
     "completion": "completion for shells",
 }
 
 VERB_ALIASES = {"rm": "delete", "ls": "list", "ps": "list", "copy": "cp"}
-NOUN_ALIASES = {"machine": "vm", "images": "image", "kernels": "kernel", "op": "operation"}
+NOUN_ALIASES = {
+    "machine": "vm",
+    "images": "image",
+    "kernels": "kernel",
+    "templates": "template",
+    "snapshots": "snapshot",
+    "op": "operation",
+}
 
 SHORT_FORMS = {
     "run": ("vm", "run"),

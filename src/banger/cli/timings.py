@@ -6,7 +6,8 @@ import os
 import sys
 import time
 
-_ORDER = ("create", "disk", "vmm", "kernel", "agent", "exec", "run", "teardown", "total")
+# A clone has resolve, restore and identity, a boot disk to init.
+_ORDER = ("create resolve restore identity disk vmm kernel agent init exec run teardown total").split()
 
 
 class Stopwatch:

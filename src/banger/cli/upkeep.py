@@ -20,7 +20,7 @@ def _prune_arguments(parser: Parser) -> None:
 
 def _prune(arguments: Arguments) -> int:
     pruned = Daemon().record(calls.prune_images(arguments.dry_run))
-    return _print_pruned(pruned, "disk(s)", arguments.json)
+    return print_pruned(pruned, "disk(s)", arguments.json)
 
 
 def _cache_arguments(parser: Parser) -> None:
@@ -30,15 +30,16 @@ def _cache_arguments(parser: Parser) -> None:
 
 def _cache(arguments: Arguments) -> int:
     pruned = Daemon().record(calls.prune_blobs(arguments.dry_run))
-    return _print_pruned(pruned, "blob(s)", arguments.json)
+    return print_pruned(pruned, "blob(s)", arguments.json)
 
 
-def _print_pruned(pruned: Json, what: str, as_json: bool) -> int:
+def print_pruned(pruned: Json, what: str, as_json: bool) -> int:
+    """How much room how many of `what` took, or take."""
     if as_json:
         print_json(pruned)
         return 0
     verb = "would free" if pruned.get("dry_run") else "freed"
-    freed = _spaced(_size(pruned, "freed_bytes"))
+    freed = _spaced(size_of(pruned, "freed_bytes"))
     print(f"{verb} {freed} across {pruned.get('count', 0)} {what} in {pruned.get('directory', '')}")
     return 0
 
@@ -61,15 +62,16 @@ def _df(arguments: Arguments) -> int:
     rooms = usage.get("rooms")
     rows = [_row(room) for room in rooms if isinstance(room, dict)] if isinstance(rooms, list) else []
     print_table(("what", "count", "size", "reclaimable"), rows)
-    print(f"{_size(usage, 'free_bytes')} free")
+    print(f"{size_of(usage, 'free_bytes')} free")
     return 0
 
 
 def _row(room: Json) -> tuple[str, str, str, str]:
-    return str(room["kind"]), str(room["count"]), _size(room, "bytes"), _size(room, "reclaimable_bytes")
+    return str(room["kind"]), str(room["count"]), size_of(room, "bytes"), size_of(room, "reclaimable_bytes")
 
 
-def _size(record: Json, field: str) -> str:
+def size_of(record: Json, field: str) -> str:
+    """A field in bytes, for people."""
     value = record.get(field)
     return format_size(value) if isinstance(value, int) else "?"
 

@@ -1,0 +1,88 @@
+"""Verbs that take a machine as it is now, or as it was: snapshot, restore, fork, commit."""
+
+from __future__ import annotations
+
+from banger.cli.daemon import Daemon
+from banger.cli.output import print_json, printable
+from banger.cli.parser import Arguments, Parser, Verb, at_least, json_flag
+from banger.client import calls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.calls import Call
+
+
+def _options(parser: Parser) -> None:
+    parser.flag("-q", "--quiet", action="store_true", help="show no progress")
+    json_flag(parser)
+
+
+def _name(parser: Parser) -> None:
+    parser.positional("name", metavar="NAME", help="name or id of the machine")
+
+
+def _snapshot_arguments(parser: Parser) -> None:
+    _options(parser)
+    _name(parser)
+    parser.positional("new", metavar="TAG", help="what to call the snapshot")
+
+
+def _restore_arguments(parser: Parser) -> None:
+    _options(parser)
+    parser.positional("machine", metavar="NAME", help="name of the machine, which may be deleted by now")
+    parser.positional("tag", metavar="TAG", help="which of its snapshots")
+
+
+def _fork_arguments(parser: Parser) -> None:
+    parser.flag("--count", type=at_least(1), default=1, metavar="N", help="how many copies (default: 1)")
+    parser.flag(
+        "--name",
+        dest="children",
+        default="",
+        metavar="NAME",
+        help="call them NAME-1... (default: its own name)",
+    )
+    _options(parser)
+    _name(parser)
+
+
+def _commit_arguments(parser: Parser) -> None:
+    _options(parser)
+    _name(parser)
+    parser.positional("new", metavar="IMAGE", help="what to call the image")
+
+
+def _finish(arguments: Arguments, call: Call[object]) -> int:
+    """Begin the operation, see it through, print what it made, one name a line."""
+    from banger.cli.watching import finish_operation
+
+    daemon = Daemon()
+    ended = finish_operation(daemon, daemon.record(call), arguments.quiet)
+    if arguments.json:
+        print_json(ended)
+        return 0
+    for name in str(ended.get("result", "")).split():
+        print(printable(name))
+    return 0
+
+
+def _snapshot(arguments: Arguments) -> int:
+    return _finish(arguments, calls.snapshot_machine(arguments.name, arguments.new))
+
+
+def _restore(arguments: Arguments) -> int:
+    return _finish(arguments, calls.restore_machine(arguments.machine, arguments.tag))
+
+
+def _fork(arguments: Arguments) -> int:
+    return _finish(arguments, calls.fork_machine(arguments.name, arguments.count, arguments.children))
+
+
+def _commit(arguments: Arguments) -> int:
+    return _finish(arguments, calls.commit_machine(arguments.name, arguments.new))
+
+
+SNAPSHOT = Verb(_snapshot_arguments, _snapshot, "banger vm snapshot dev before-upgrade")
+RESTORE = Verb(_restore_arguments, _restore, "banger vm restore dev before-upgrade")
+FORK = Verb(_fork_arguments, _fork, "banger vm fork dev\nbanger vm fork --count 8 --name worker dev")
+COMMIT = Verb(_commit_arguments, _commit, "banger vm commit dev team/app:dev")

@@ -1,0 +1,41 @@
+"""Files that have their name only when they are whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+from banger.errors import Error
+
+
+def write_whole(path: str, pieces: Iterable[bytes]) -> int:
+    """Write a file of ours alone; how many bytes. What is at `path` stays until the last of them is on the disk.
+
+    A device or a pipe is written to as it is. Raises `file_not_found`; passes on what `pieces` raises.
+    """
+    real = os.path.realpath(path)
+    try:
+        if os.path.exists(real) and not os.path.isfile(real):
+            with open(real, "wb") as file:
+                return sum(file.write(piece) for piece in pieces)
+        return _write_beside(real, pieces)
+    except OSError as exc:
+        hint = "choose a place that you may write to and that has room"
+        raise Error("file_not_found", f"cannot write {path}: {exc.strerror}", hint) from exc
+
+
+def _write_beside(path: str, pieces: Iterable[bytes]) -> int:
+    part = f"{path}.{os.urandom(4).hex()}.part"
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            size_bytes = sum(file.write(piece) for piece in pieces)
+            file.flush()
+            os.fsync(fd)
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
+    return size_bytes
