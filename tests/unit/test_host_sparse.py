@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from banger.host.sparse import BLOCK, CHUNK, copy_sparse, data_extents, read_sparse, write_sparse
+from banger.host.sparse import BLOCK, CHUNK, copy_file, copy_sparse, data_extents, read_sparse, write_sparse
 
 TAIL = 100
 
@@ -146,6 +146,26 @@ def test_a_full_disk_is_no_reason_to_try_another_way(
         with pytest.raises(OSError) as caught:
             copy_sparse(source, target)
         assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_copied_file_is_new_and_private(tmp_path: Path) -> None:
+    expected = make_sparse(tmp_path / "source", [True, False, True])
+    copy_file(tmp_path / "source", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == expected
+    assert (tmp_path / "target").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):
+        copy_file(tmp_path / "source", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == expected
+
+
+def test_a_copy_that_fails_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_clone: None
+) -> None:
+    make_sparse(tmp_path / "source", [True])
+    monkeypatch.setattr(os, "copy_file_range", fails_with(errno.ENOSPC))
+    with pytest.raises(OSError):
+        copy_file(tmp_path / "source", tmp_path / "target")
+    assert not (tmp_path / "target").exists()
 
 
 def test_a_file_that_gets_shorter_is_an_error_not_zeros(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from pathlib import Path
 
 from banger.model.sizes import MIB
 
@@ -86,6 +88,30 @@ def copy_sparse(source_fd: int, target_fd: int) -> None:
         position = _copy_range(source_fd, target_fd, begin, end) if copied_by_kernel else begin
         copied_by_kernel = position == end
         _copy_by_hand(source_fd, target_fd, position, end)
+
+
+def copy_file(source: Path, target: Path, mode: int = 0o600) -> None:
+    """`copy_sparse` to a file that is made by it. Raises OSError, FileExistsError among them."""
+    with open(source, "rb", buffering=0) as reading:
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            copy_sparse(reading.fileno(), fd)
+        finally:
+            os.close(fd)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """`copy_sparse` into a new file, mode 0600, which is not there when it fails. Raises OSError, FileExistsError when
+    there is a target already."""
+    with open(source, "rb", buffering=0) as original:
+        copy_fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            copy_sparse(original.fileno(), copy_fd)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(copy_fd)
 
 
 def _clone(source_fd: int, target_fd: int) -> bool:
