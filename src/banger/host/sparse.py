@@ -11,7 +11,6 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from pathlib import Path
 
 from banger.model.sizes import MIB
 
@@ -88,16 +87,6 @@ def copy_sparse(source_fd: int, target_fd: int) -> None:
         position = _copy_range(source_fd, target_fd, begin, end) if copied_by_kernel else begin
         copied_by_kernel = position == end
         _copy_by_hand(source_fd, target_fd, position, end)
-
-
-def copy_file(source: Path, target: Path, mode: int = 0o600) -> None:
-    """`copy_sparse` to a file that is made by it. Raises OSError, FileExistsError among them."""
-    with open(source, "rb", buffering=0) as reading:
-        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        try:
-            copy_sparse(reading.fileno(), fd)
-        finally:
-            os.close(fd)
 
 
 def copy_file(source: Path, target: Path) -> None:
