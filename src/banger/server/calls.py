@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
 
 from banger.errors import Error
 from banger.machines.parts import Parts
@@ -88,6 +88,27 @@ async def read_limited(request: Request, limit_bytes: int) -> bytes:
     return bytes(body)
 
 
+async def stream_body(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises `cancelled` when whoever sends it goes away."""
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect as exc:
+        raise Error("cancelled", "whoever sent this went away before its end") from exc
+
+
+async def stream_answer(chunks: AsyncIterator[bytes], media: str) -> StreamingResponse:
+    """An answer of bytes as they come; an error before the first of them still becomes a status."""
+    first = await anext(chunks, b"")
+    return StreamingResponse(_rejoin(first, chunks), media_type=media)
+
+
+async def _rejoin(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
+
+
 def query_int(request: Request, name: str, default: int | None, low: int, high: int) -> int | None:
     raw = request.query_params.get(name)
     if raw is None:
@@ -109,3 +130,12 @@ def query_text(request: Request, name: str) -> str:
     if not raw or "\0" in raw:
         raise Error("bad_request", f"the parameter {name} is missing")
     return raw
+
+
+def query_fitting(request: Request, name: str, kind: Any) -> str:
+    """A text that fits a type of the model, empty where there is none. Raises `bad_spec`."""
+    raw = request.query_params.get(name, "")
+    try:
+        return str(msgspec.convert(raw, kind)) if raw else ""
+    except msgspec.ValidationError as exc:
+        raise Error("bad_spec", f"{name}: {exc}", "see /openapi.json for what is expected") from exc

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from starlette.requests import Request
@@ -13,7 +12,8 @@ from banger.machines import upkeep
 from banger.machines.parts import Parts
 from banger.model.image import Image, Kernel, Pruned, PullRequest, RegisterRequest, TagRequest
 from banger.model.operation import Operation, Report
-from banger.server.calls import query_bool, query_int, query_text
+from banger.server.calls import query_bool, query_int, query_text, stream_body
+from banger.server.operations import finish
 
 
 async def list_images(parts: Parts, request: Request, body: None) -> list[Image]:
@@ -43,17 +43,13 @@ async def import_image(parts: Parts, request: Request, body: None) -> Image:
     """The body is a tar of one tree. An operation too, so that it can be seen and cancelled."""
     name = query_text(request, "name")
     size = query_int(request, "size_bytes", 0, 0, 1 << 44) or 0
-    wish = Wish(name=name, size_bytes=size, stdin=request.stream())
+    wish = Wish(name=name, size_bytes=size, stdin=stream_body(request))
 
     async def work(report: Report) -> str:
         return (await parts.images.pull("-", report, wish)).name
 
     running = parts.operations.begin("import", f"image/{name}", work)
-    try:
-        return parts.images.get(await running.result())
-    except BaseException:
-        await asyncio.shield(parts.operations.cancel(running.operation.id))
-        raise
+    return parts.images.get(await finish(parts, running))
 
 
 async def delete_image(parts: Parts, request: Request, body: None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
@@ -17,7 +16,7 @@ from banger.model.command import Exec, ExecRequest
 from banger.model.machine import Machine, MachineSpec, StopRequest
 from banger.model.operation import Operation, Report
 from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
-from banger.server.calls import query_bool, query_int, query_text
+from banger.server.calls import query_bool, query_int, query_text, stream_answer
 
 
 def machine_of(parts: Parts, request: Request) -> Machine:
@@ -151,16 +150,8 @@ async def start_exec(parts: Parts, request: Request, body: ExecRequest) -> Exec:
 
 
 async def read_files(parts: Parts, request: Request, body: None) -> StreamingResponse:
-    live, path = live_of(parts, request), query_text(request, "path")
-    stream = files.read_tar(live, path)
-    first = await anext(stream, b"")  # an error still becomes a status here
-    return StreamingResponse(_rejoin(first, stream), media_type="application/x-tar")
-
-
-async def _rejoin(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
+    tar = files.read_tar(live_of(parts, request), query_text(request, "path"))
+    return await stream_answer(tar, "application/x-tar")
 
 
 async def write_files(parts: Parts, request: Request, body: None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -34,3 +35,12 @@ async def _lines(running: RunningOperation) -> AsyncIterator[bytes]:
 
 async def cancel_operation(parts: Parts, request: Request, body: None) -> Operation:
     return await parts.operations.cancel(request.path_params["id"])
+
+
+async def finish(parts: Parts, running: RunningOperation) -> str:
+    """What an operation made whose request waits for it. It is cancelled when the request is."""
+    try:
+        return await running.result()
+    except BaseException:
+        await asyncio.shield(parts.operations.cancel(running.operation.id))
+        raise
