@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,16 +17,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def home() -> Iterator[Home]:
     """One banger for the tests of a worker that only use it; each names its own machines."""
-    with open_home(tmp_path_factory.mktemp("home") / "h") as opened:
+    with open_home() as opened:
         yield opened
 
 
 @pytest.fixture
-def own_home(tmp_path: Path) -> Iterator[Home]:
+def own_home() -> Iterator[Home]:
     """A banger of the test's own, for those that hurt it."""
-    with open_home(tmp_path / "h") as opened:
+    with open_home() as opened:
         yield opened
 
 

@@ -36,7 +36,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
 @pytest.fixture(scope="module")
 def pulled(shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A home whose cache of blobs and disks is its own."""
-    with open_home(tmp_path_factory.mktemp("oci") / "h", own_images=True) as home:
+    with open_home(own_images=True) as home:
         yield home
 
 

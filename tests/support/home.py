@@ -1,7 +1,8 @@
 """A banger of the test's own: directories, daemon and command line, as a user has them.
 
 The kernel and the default image are pulled once, into a golden home below BANGER_TEST_CACHE; other homes share
-its cache directory and begin with a copy of its store.
+its cache directory and its templates, and begin with a copy of its store. They lie beside it, since clones take hard
+links of templates.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("BANGER_TEST_CACHE", REPOSITORY / "build/test-cache"))
+HOMES = CACHE / "homes"
 IMAGE = "debian-bookworm"
 
 
@@ -92,15 +95,19 @@ class Home:
 
     def machine_processes(self) -> list[int]:
         """Processes of VMMs that were started from this home, by their command lines."""
-        needle = str(self.state / "machines").encode()
+        needle = f"{self.state}/".encode()
         return [pid for pid, command in command_lines() if needle in command and b"qemu-system" in command]
 
-    def leftovers(self) -> list[str]:
-        """What must not be there once no machine is: files, sockets, processes."""
+    def leftovers(self, run: Path | None = None) -> list[str]:
+        """What must not be there once no machine is: files, sockets, processes. Of a home with a pool, once there is
+        no daemon either."""
         found = [f"process {pid}" for pid in self.machine_processes()]
-        found += [str(path) for path in (self.state / "machines").glob("*")]
-        run = self.run_directory
-        found += [str(path) for path in (run / "vm").glob("*")]
+        found += [str(path) for kind in ("machines", "pool") for path in (self.state / kind).glob("*")]
+        templates = self.state / "templates"
+        if not templates.is_symlink():
+            found += [str(path) for path in templates.glob(".*")]
+        found += [str(path) for path in (self.state / "snapshots").glob(".*")]
+        found += [str(path) for path in ((run or self.run_directory) / "vm").glob("*")]
         return found
 
     def close(self) -> None:
@@ -108,10 +115,10 @@ class Home:
         machines = [m["name"] for m in self.json("vm", "list")]
         if machines:
             self.run("vm", "delete", "-f", *machines, check=True)
-        left = self.leftovers()
         run, pid = self.run_directory, self.daemon_pid()
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not alive(pid), 15, "the daemon ends")
+        left = self.leftovers(run)
         shutil.rmtree(run, ignore_errors=True)
         log = self.daemon_log()
         assert not left, f"left behind: {left}\n{log}"
@@ -119,10 +126,20 @@ class Home:
 
 
 @contextmanager
-def open_home(directory: Path, *, own_images: bool = False) -> Iterator[Home]:
-    """A home that has the kernel and the image. With `own_images` what it pulls and prunes is its own."""
+def open_home(
+    *, own_images: bool = False, own_templates: bool = False, pool: int = 0, config: str = ""
+) -> Iterator[Home]:
+    """A home that has the kernel and the image. With `own_images` what it pulls and prunes is its own, with
+    `own_templates` what it freezes; `pool` clones of each template wait; `config` is added to its config.toml."""
     golden = golden_home()
-    (directory / "state").mkdir(parents=True)
+    HOMES.mkdir(exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="h", dir=HOMES))
+    (directory / "state").mkdir()
+    if not own_templates:
+        (golden.state / "templates").mkdir(exist_ok=True)
+        (directory / "state/templates").symlink_to(golden.state / "templates")
+    (directory / "config").mkdir()
+    (directory / "config/config.toml").write_text(f"[pool]\nper_template = {pool}\n{config}")
     shared = golden.directory / "cache"
     if own_images:
         (directory / "cache/images").mkdir(parents=True)

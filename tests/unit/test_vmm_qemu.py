@@ -58,7 +58,7 @@ def test_the_kernel_is_told_the_tsc_only_when_it_is_known() -> None:
 def test_qemu_img_finds_nothing_wrong_with_an_overlay(tmp_path: Path, size: int) -> None:
     base, overlay = tmp_path / "base.raw", tmp_path / "o.qcow2"
     base.write_bytes(b"x" * 4096)
-    write_overlay(overlay, base, size)
+    write_overlay(overlay, str(base), "raw", size)
     qemu_img = find_tool("qemu-img")
     subprocess.run([qemu_img, "check", overlay], check=True, capture_output=True)
     info = json.loads(subprocess.check_output([qemu_img, "info", "--output=json", overlay]))

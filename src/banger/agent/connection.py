@@ -49,13 +49,13 @@ _FAILURES = {
 class AgentConnection(asyncio.Protocol):
     """One host side of the protocol, from `open_connection` until `close` or the peer's end.
 
-    `on_lost` is called once, with the reason.
+    `on_lost` is called once, with the reason; whoever owns the connection sets it.
     """
 
-    def __init__(self, machine: str, on_lost: Callable[[Error], None]) -> None:
+    def __init__(self, machine: str) -> None:
         self.machine = machine
         self.welcome: Welcome | None = None
-        self._on_lost = on_lost
+        self.on_lost: Callable[[Error], None] = _ignore
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader()
         self._nonce = os.urandom(16)
@@ -171,7 +171,7 @@ class AgentConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """End it on purpose: `on_lost` is not called."""
-        self._on_lost = lambda _: None
+        self.on_lost = _ignore
         self._fail(Error("agent_lost", f"the agent connection of {self.machine} was closed"))
 
     @property
@@ -249,11 +249,15 @@ class AgentConnection(asyncio.Protocol):
         for on_frame in list(self._channels.values()):
             on_frame(LOST_FRAME)
         self._channels.clear()
-        self._on_lost(error)
+        self.on_lost(error)
 
 
 # What channel owners get when the connection is lost: no real frame has type 0.
 LOST_FRAME = Frame(0, 0, 0, b"")
+
+
+def _ignore(_: Error) -> None:
+    """Nobody owns it yet, or any more."""
 
 
 def _set_error(future: asyncio.Future[Any], error: Error) -> None:
@@ -269,13 +273,11 @@ def _read_failure(payload: bytes) -> Error:
     return Error(_FAILURES.get(code, "agent_error"), message, details={"agent_code": code})
 
 
-async def open_connection(
-    path: str, machine: str, on_lost: Callable[[Error], None], timeout_s: float, *, resync: bool
-) -> AgentConnection:
+async def open_connection(path: str, machine: str, timeout_s: float, *, resync: bool) -> AgentConnection:
     """Connect to the agent port's socket and greet. Raises `agent_lost`."""
     loop = asyncio.get_running_loop()
     try:
-        _, connection = await loop.create_unix_connection(lambda: AgentConnection(machine, on_lost), path)
+        _, connection = await loop.create_unix_connection(lambda: AgentConnection(machine), path)
     except OSError as exc:
         raise Error("agent_lost", f"the agent port of {machine} does not answer: {exc.strerror}") from exc
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from typing import NamedTuple
 
 
@@ -37,12 +38,22 @@ def check_kvm() -> KvmCheck:
 
 
 def cpu_flags() -> frozenset[str]:
-    """The flags of the first processor in /proc/cpuinfo; empty where there are none."""
+    """The flags of the first processor; empty where there are none."""
+    return frozenset(_cpuinfo("flags").split())
+
+
+@cache
+def model_name() -> str:
+    """What the first processor calls itself; empty where it does not."""
+    return _cpuinfo("model name")
+
+
+def _cpuinfo(key: str) -> str:
     with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
         for line in file:
-            if line.startswith("flags"):
-                return frozenset(line.partition(":")[2].split())
-    return frozenset()
+            if line.startswith(key):
+                return line.partition(":")[2].strip()
+    return ""
 
 
 def available_memory_bytes() -> int:

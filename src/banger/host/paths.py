@@ -3,6 +3,9 @@
 <state>/banger.db            the store
 <state>/daemon.log           bangerd's log (user mode)
 <state>/machines/<id>/       root.qcow2 console.log exec.log
+<state>/pool/<id>/           the same, of clones that wait for a machine
+<state>/templates/<id>/      memory devices root.qcow2 meta.json
+<state>/snapshots/<id>/      the same, of users' own
 <cache>/images/<hex>.ext4    root disks, named by content
 <cache>/kernels/<hex>/       vmlinux modules.ext4 order modules/
 <cache>/initramfs/<hex>.cpio agent and modules for one kernel
@@ -40,6 +43,18 @@ class Paths:
     @property
     def machines(self) -> Path:
         return self.state / "machines"
+
+    @property
+    def pool(self) -> Path:
+        return self.state / "pool"
+
+    @property
+    def templates(self) -> Path:
+        return self.state / "templates"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.state / "snapshots"
 
     @property
     def images(self) -> Path:

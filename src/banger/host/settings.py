@@ -3,12 +3,21 @@
 [images]
 max_inflated = "64GiB"      # all layers of an image together
 max_entries = 2000000
+
+[templates]
+enabled = true              # false: every machine boots
+
+[pool]
+per_template = 1            # clones that wait, of each template that was used of late; 0: none
+keep = 3600                 # seconds since its last use
+reserve = "1GiB"            # memory of the host that clones in waiting leave alone
 """
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -25,8 +34,24 @@ class ImageSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return parse_size(self.max_inflated)
 
 
+class TemplateSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    enabled: bool = True
+
+
+class PoolSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    per_template: Annotated[int, msgspec.Meta(ge=0, le=64)] = 1
+    keep: Annotated[float, msgspec.Meta(gt=0)] = 3600
+    reserve: str = "1GiB"
+
+    @property
+    def reserve_bytes(self) -> int:
+        return parse_size(self.reserve)
+
+
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     images: ImageSettings = msgspec.field(default_factory=ImageSettings)
+    templates: TemplateSettings = msgspec.field(default_factory=TemplateSettings)
+    pool: PoolSettings = msgspec.field(default_factory=PoolSettings)
 
 
 def read_settings(config: Path) -> Settings:
@@ -36,8 +61,9 @@ def read_settings(config: Path) -> Settings:
         settings = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Settings)
         if settings.images.max_inflated_bytes <= 0 or settings.images.max_entries <= 0:
             raise Error("bad_size", "limits are above 0")
+        _ = settings.pool.reserve_bytes
     except FileNotFoundError:
         return Settings()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError, Error) as exc:
-        raise Error("bad_config", f"{path}: {exc}", "docs/oci-import.md has what may be set") from exc
+        raise Error("bad_config", f"{path}: {exc}", "docs/configuration.md has what may be set") from exc
     return settings

@@ -12,15 +12,15 @@ from banger.agent.connection import open_connection
 from banger.agent.process import KnownExec, adopt_process, read_execs
 from banger.errors import Error
 from banger.host.proc import is_alive
-from banger.machines import teardown
 from banger.machines.execs import ExecLog, RunningExec
 from banger.machines.launch import plan_places
 from banger.machines.lifecycle import remove_ended, watch_main, watch_vmm
-from banger.machines.live import MAIN_LABEL, LiveMachine
+from banger.machines.live import MAIN_LABEL, LiveMachine, Reattached
 from banger.machines.parts import Parts
 from banger.machines.states import LIVE
 from banger.model.command import Exec
 from banger.model.machine import Machine, MachineState
+from banger.store import teardown
 from banger.wire.constants import Type
 
 log = logging.getLogger("banger.adopt")
@@ -37,6 +37,13 @@ async def adopt_all(parts: Parts) -> None:
     await asyncio.gather(*(_settle(parts, machine) for machine in unsettled))
 
 
+async def release_ownerless(parts: Parts) -> None:
+    """What an earlier daemon had begun for nobody yet: templates that were being made, clones in waiting."""
+    owners = {resource.machine for resource in parts.store.resources.all()}
+    for owner in owners - {machine.id for machine in parts.registry.all()}:
+        await teardown.release(parts.store.resources, owner)
+
+
 def _reattach(parts: Parts, machine: Machine) -> None:
     """Make it live again at once, if its VMM is: the agent may take its time."""
     for resource in parts.store.resources.of_machine(machine.id):
@@ -45,7 +52,7 @@ def _reattach(parts: Parts, machine: Machine) -> None:
             continue
         driver = parts.drivers.named(machine.driver)
         places = plan_places(parts, machine)
-        live = LiveMachine(machine, places, driver, driver.reattach(places, process))
+        live = LiveMachine(machine, Reattached(places, driver, driver.reattach(places, process)))
         parts.live[machine.id] = live
         watch_vmm(parts, live)
 
@@ -79,17 +86,24 @@ async def _resync(parts: Parts, live: LiveMachine) -> None:
         await live.vm.connect_control(_ANSWER_S)
     except Error as exc:
         log.warning("machine=%s %s", live.machine.name, exc.message)
-    live.connection = await open_connection(
-        str(live.places.agent_socket), live.machine.name, live.on_agent_lost, _ANSWER_S, resync=True
+    connection = await open_connection(
+        str(live.places.agent_socket), live.machine.name, _ANSWER_S, resync=True
     )
-    known = read_execs(await live.connection.request(Type.EXECS))
-    live.connection.reserve_channels(max((entry.channel for entry in known), default=0))
+    live.connect(connection)
+    await adopt_execs(parts, live)
+    log.info("machine=%s taken over", live.machine.name)
+
+
+async def adopt_execs(parts: Parts, live: LiveMachine) -> None:
+    """What runs in a guest that was started by somebody else: an earlier daemon, or the machine it is a copy of."""
+    connection = live.agent()
+    known = read_execs(await connection.request(Type.EXECS))
+    connection.reserve_channels(max((entry.channel for entry in known), default=0))
     for entry in known:
         running = await _adopt_exec(live, entry)
         if entry.label == MAIN_LABEL:
             live.main = running
             watch_main(parts, live, running)
-    log.info("machine=%s taken over, %d execs", live.machine.name, len(known))
 
 
 async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:

@@ -1,4 +1,8 @@
-"""From a record to a running guest: places, disk, VMM, agent, identity.
+"""From a record to a guest that is who its record says: as a clone of a template, or by a boot of its own.
+
+    waiting clone ──┐
+    template ───────┼──▶ identity ──▶ ready for its command
+    boot ───────────┘
 
 Every step notes its host resources before it takes them. A launch that fails, or is cancelled,
 leaves no process, socket or namespace; the machine's files stay until it is deleted, for its logs.
@@ -7,59 +11,76 @@ leaves no process, socket or namespace; the machine's files stay until it is del
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import time
-from pathlib import Path
 
 from banger.agent.binary import agent_binary
-from banger.agent.connection import FieldList, open_connection
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.fs import require_free
+from banger.host.times import Stopwatch
 from banger.kernels.initramfs import ensure_initramfs
-from banger.machines import teardown
-from banger.machines.clock import Stopwatch
-from banger.machines.console import read_console_tail
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.model.image import Image, Kernel
 from banger.model.machine import Machine
 from banger.model.operation import Report
 from banger.model.sizes import MIB, format_size
-from banger.network.user_nat import invent_mac, plan_user_nat
-from banger.places import ensure_private_directory
-from banger.vmm.base import Driver, VmConfig, VmPlaces
-from banger.wire.constants import Tag, Type
+from banger.network.user_nat import invent_mac
+from banger.store import teardown
+from banger.templates.guest import Guest, boot, clone, take_places
+from banger.templates.identity import Identity, configure, invent_identity
+from banger.templates.making import BOOT_FAILURES
+from banger.templates.wanted import Wanted, config_of_clone, plan_wanted
+from banger.vmm.base import Driver, FrozenFiles, VmConfig, VmPlaces
+from banger.wire.constants import Tag
+from banger.wire.fields import Fields
+
+log = logging.getLogger("banger.machines")
 
 # A VM's own overlay begins small; this much must be free so that it can be written to at all.
 _DISK_HEADROOM_BYTES = 256 * MIB
-_CONTROL_TIMEOUT_S = 30.0
-_SETTLE_S = 1.0
-_PANIC_LINES = 80
-_SHOWN_LINES = 8
 
 
 async def launch(
     parts: Parts, machine: Machine, image: Image, report: Report, watch: Stopwatch
 ) -> LiveMachine:
-    """Start the machine's VMM and wait until its agent is configured. Raises what went wrong."""
+    """Start the machine's VM and make it who it is. Raises what went wrong."""
     driver, accel = await parts.drivers.choose(machine.spec.accel)
     kernel = await parts.kernels.ensure(machine.spec.kernel, report)
-    check_memory(machine.spec.memory_mib)
+    await make_room(parts, machine.spec.memory_mib)
     require_free(parts.paths.machines, _DISK_HEADROOM_BYTES, f"machine {machine.name}")
-    config = await _plan(parts, machine, image, kernel, accel)
+    config = await plan_config(parts, machine, image, kernel, accel)
     machine.driver, machine.accel = driver.name, accel
     machine.image_digest = machine.image_digest or image.digest  # its disk stays on what it began with
-    machine.kernel = kernel.name
+    machine.kernel, machine.kernel_digest = kernel.name, kernel.digest
     watch.lap("resolve")
-    _take_places(parts, machine, config.places)
-    await driver.prepare(config)
-    watch.lap("disk")
-    report("boot", f"starting {machine.name} on {driver.name} with {accel}")
-    live = _start(parts, machine, config, driver)
-    watch.lap("vmm")
-    await _boot(live, config.mac, watch)
-    return live
+    with parts.pool.machine_starts():
+        guest = None
+        if parts.settings.templates.enabled and not machine.spec.cold and not config.places.overlay.exists():
+            spec = machine.spec
+            wanted = await plan_wanted(image, kernel, driver, config, spec.init, spec.boot_timeout_s)
+            guest = await _start_as_clone(parts, machine, wanted, report, watch)
+        if guest is None:
+            guest = await _start_by_boot(parts, machine, config, driver, report, watch)
+        identity = invent_identity(machine.name, config.mac, taken_addresses(parts))
+        try:
+            answer = await identify(guest, machine, identity, config.disk_bytes)
+        except BaseException:
+            await guest.let_go()
+            raise
+    watch.lap("identity")
+    _note_phases(answer, watch)
+    return LiveMachine(machine, guest)
+
+
+async def make_room(parts: Parts, memory_mib: int) -> None:
+    """Clones in waiting give way to a machine that needs their memory. Raises `insufficient_memory`."""
+    try:
+        check_memory(memory_mib)
+    except Error:
+        await parts.pool.drain()
+        check_memory(memory_mib)
 
 
 def check_memory(memory_mib: int) -> None:
@@ -79,7 +100,7 @@ def check_memory(memory_mib: int) -> None:
         )
 
 
-async def _plan(parts: Parts, machine: Machine, image: Image, kernel: Kernel, accel: str) -> VmConfig:
+async def plan_config(parts: Parts, machine: Machine, image: Image, kernel: Kernel, accel: str) -> VmConfig:
     agent = agent_binary(cpu.architecture())
     kernel_directory = parts.kernels.directory(kernel)
     initramfs = await asyncio.to_thread(ensure_initramfs, parts.paths, kernel_directory, agent)
@@ -90,7 +111,7 @@ async def _plan(parts: Parts, machine: Machine, image: Image, kernel: Kernel, ac
         modules_disk=parts.kernels.modules_disk(kernel),
         initramfs=initramfs,
         image_disk=parts.images.disk(image),
-        disk_bytes=machine.spec.disk_bytes,
+        disk_bytes=max(machine.spec.disk_bytes, image.size_bytes),
         cpus=machine.spec.cpus,
         memory_mib=machine.spec.memory_mib,
         accel=accel,
@@ -106,128 +127,93 @@ def plan_places(parts: Parts, machine: Machine) -> VmPlaces:
     )
 
 
-def _take_places(parts: Parts, machine: Machine, places: VmPlaces) -> None:
-    noted = {resource.kind for resource in parts.store.resources.of_machine(machine.id)}
-    for kind, directory in (
-        (teardown.FILES, places.directory),
-        (teardown.SOCKETS, places.run_directory),
-    ):
-        if kind not in noted:
-            parts.store.resources.note(machine.id, kind, {"path": str(directory)})
-        ensure_private_directory(str(directory))
+def taken_addresses(parts: Parts) -> frozenset[str]:
+    return frozenset(machine.address for machine in parts.registry.all() if machine.address)
 
 
-def _start(parts: Parts, machine: Machine, config: VmConfig, driver: Driver) -> LiveMachine:
-    resources = parts.store.resources
-    noted = resources.note(machine.id, teardown.VMM, {"marker": config.marker})
-    vm = driver.start(config)
-    pid, start = vm.process
-    resources.update(noted, {"marker": config.marker, "pid": pid, "start": start})
-    machine.pid = pid
-    parts.registry.save(machine)
-    live = LiveMachine(machine, config.places, driver, vm)
-    parts.live[machine.id] = live
-    return live
+async def _start_as_clone(
+    parts: Parts, machine: Machine, wanted: Wanted, report: Report, watch: Stopwatch
+) -> Guest | None:
+    """None when it has to boot by itself, which the report then says why."""
+    machine.origin = f"template {wanted.id[:12]}"
+    guest = await _take_waiting(parts, machine, wanted)
+    if guest is not None:
+        watch.lap("restore")
+        return guest
+    take_places(parts.store.resources, machine.id, wanted.config.places)
+    for _ in range(2):  # a template that turns out to be damaged is made anew, once
+        try:
+            frozen = await parts.templates.ensure(wanted, report, machine.name)
+            watch.lap("template")
+            guest = await start_clone(parts, machine, wanted.config, wanted.driver, frozen, report)
+            watch.lap("restore")
+            return guest
+        except Error as exc:
+            if exc.code in BOOT_FAILURES:
+                raise
+            await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+            wanted.config.places.overlay.unlink(missing_ok=True)
+            take_places(parts.store.resources, machine.id, wanted.config.places)
+            if exc.code == "unsupported":
+                break
+            log.warning("machine=%s template %s: %s", machine.name, wanted.id[:12], exc.message)
+            report("warning", f"{machine.name} does not start from its template: {exc.message}")
+            if exc.code != "frozen_damaged":
+                break
+            await asyncio.to_thread(parts.templates.discard, wanted.id)
+    return None
 
 
-async def _boot(live: LiveMachine, mac: str, watch: Stopwatch) -> None:
-    """Wait for the agent, but not longer than the VMM lives nor than the boot limit."""
-    limit_s = live.machine.spec.boot_timeout_s
-    boot = asyncio.create_task(_greet_and_configure(live, mac, watch))
-    gone = asyncio.create_task(live.gone.wait())
+async def _take_waiting(parts: Parts, machine: Machine, wanted: Wanted) -> Guest | None:
+    """One that dies just now is none."""
+    guest = await parts.pool.take(wanted, machine.id, wanted.config.places)
+    if guest is None:
+        return None
     try:
-        await asyncio.wait([boot, gone], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        if boot.done() and boot.exception() is not None:
-            await asyncio.wait([gone], timeout=_SETTLE_S)  # a VMM's sockets close before it is gone
-        if gone.done():
-            raise _boot_failure(live)
-        if not boot.done():
-            raise _boot_timeout(live, limit_s)
-        boot.result()
-    finally:
-        for task in (boot, gone):
-            task.cancel()
-        await asyncio.wait([boot, gone])
+        await guest.vm.grow_disk(wanted.config.disk_bytes)
+        await guest.vm.resume()
+    except Error as exc:
+        log.warning("machine=%s a clone in waiting was no use: %s", machine.name, exc.message)
+        await guest.let_go()
+        await teardown.release(parts.store.resources, machine.id)
+        return None
+    return guest
 
 
-async def _greet_and_configure(live: LiveMachine, mac: str, watch: Stopwatch) -> None:
-    limit_s = live.machine.spec.boot_timeout_s
-    control = asyncio.create_task(live.vm.connect_control(_CONTROL_TIMEOUT_S))
-    try:
-        live.connection = await open_connection(
-            str(live.places.agent_socket),
-            live.machine.name,
-            live.on_agent_lost,
-            limit_s + 5,
-            resync=False,
-        )
-        watch.lap("kernel")
-        await control
-    finally:
-        control.cancel()
-        await asyncio.wait([control])
-        if control.done() and not control.cancelled():
-            control.exception()
-    answer = await live.connection.request(Type.CONFIGURE, plan_identity(live.machine, mac), limit_s)
-    watch.lap("agent")
+async def start_clone(
+    parts: Parts, machine: Machine, config: VmConfig, driver: Driver, frozen: FrozenFiles, report: Report
+) -> Guest:
+    """A VM that goes on where `frozen` stopped, in the machine's own places."""
+    report("clone", f"starting {machine.name} on {driver.name} with {config.accel}")
+    config = config_of_clone(config, frozen, config.places, machine.id)
+    await driver.prepare(config)
+    return await clone(parts.store.resources, machine.id, config, driver)
+
+
+async def _start_by_boot(
+    parts: Parts, machine: Machine, config: VmConfig, driver: Driver, report: Report, watch: Stopwatch
+) -> Guest:
+    machine.origin = "boot"
+    take_places(parts.store.resources, machine.id, config.places)
+    await driver.prepare(config)
+    watch.lap("disk")
+    report("boot", f"starting {machine.name} on {driver.name} with {config.accel}")
+    guest = await boot(parts.store.resources, machine.id, config, driver, machine.spec.boot_timeout_s)
+    watch.lap("kernel")
+    return guest
+
+
+async def identify(guest: Guest, machine: Machine, identity: Identity, disk_bytes: int) -> Fields:
+    """Before any process of its user runs in it."""
+    spec = machine.spec
+    answer = await configure(guest.connection, identity, spec.init, disk_bytes, spec.boot_timeout_s)
+    machine.address = identity.network.host_address
+    machine.pid = guest.vm.process.pid
+    return answer
+
+
+def _note_phases(answer: Fields, watch: Stopwatch) -> None:
     for phase in answer.strs(Tag.PHASE):
         name, _, milliseconds = phase.partition("=")
         if milliseconds.isdigit():
             watch.note(f"guest_{name[:32]}", float(milliseconds))
-    live.machine.address = plan_user_nat().address.partition("/")[0]
-
-
-def plan_identity(machine: Machine, mac: str) -> FieldList:
-    """CONFIGURE's fields: who the guest is, its link, its init. Pure but for clock and randomness."""
-    network = plan_user_nat()
-    return [
-        (Tag.HOSTNAME, machine.name),
-        (Tag.MACHINE_ID, os.urandom(16).hex()),
-        (Tag.CLOCK_NS, time.time_ns()),
-        (Tag.ENTROPY, os.urandom(64)),
-        (Tag.MAC, mac),
-        (Tag.ADDRESS, network.address),
-        (Tag.GATEWAY, network.gateway),
-        (Tag.DNS, network.dns),
-        (Tag.MTU, network.mtu),
-        (Tag.INIT, machine.spec.init),
-        (Tag.GROW, 1),
-    ]
-
-
-def _boot_failure(live: LiveMachine) -> Error:
-    """The VMM ended before the agent was there: say which of the two gave up."""
-    console = read_console_tail(live.places.console_log, lines=_PANIC_LINES)
-    panic = next((line for line in console if "Kernel panic" in line), "")
-    shown = console[max(0, console.index(panic) - 1) :][:_SHOWN_LINES] if panic else console[-_SHOWN_LINES:]
-    details: dict[str, object] = {"console": shown}
-    if panic:
-        return Error(
-            "kernel_panic",
-            f"the kernel of {live.machine.name} panicked: {panic.partition('not syncing: ')[2] or panic}",
-            "look at the console lines below; try another --kernel or more --memory",
-            details,
-        )
-    said = _last_line(live.places.vmm_log)
-    if said and not console:
-        return Error("vmm_failed", f"{live.driver.name} ended: {said}", "see the daemon's log", details)
-    return Error(
-        "boot_failed",
-        f"the guest {live.machine.name} stopped before its agent answered",
-        "look at the console lines below",
-        details,
-    )
-
-
-def _boot_timeout(live: LiveMachine, limit_s: float) -> Error:
-    return Error(
-        "boot_timeout",
-        f"the agent of {live.machine.name} did not answer within {limit_s:g} s",
-        "look at the console lines below; a slow host needs a longer --boot-timeout",
-        {"console": read_console_tail(live.places.console_log)},
-    )
-
-
-def _last_line(path: Path) -> str:
-    lines = read_console_tail(path, lines=1)
-    return lines[0] if lines else ""

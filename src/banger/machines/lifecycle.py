@@ -10,10 +10,8 @@ import signal
 
 from banger.errors import Error
 from banger.host.proc import send_signal, wait_gone
-from banger.machines import teardown
-from banger.machines.clock import Stopwatch, now
+from banger.host.times import Stopwatch, now
 from banger.machines.execs import RunningExec, Viewer
-from banger.machines.init import wait_for_init
 from banger.machines.launch import launch
 from banger.machines.live import LiveMachine
 from banger.machines.main_command import parse_signal, plan_command
@@ -23,6 +21,9 @@ from banger.model.command import Command, Exit
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
 from banger.model.operation import Report
+from banger.store import teardown
+from banger.templates.init import wait_for_init
+from banger.vmm.base import forget_frozen
 from banger.wire.constants import Tag, Type
 
 log = logging.getLogger("banger.machines")
@@ -57,6 +58,7 @@ async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer |
                 raise _nothing_to_run(machine)
             machine.stop_signal = image.config.stop_signal
             live = await launch(parts, machine, image, report, watch)
+            parts.live[machine.id] = live
             parts.registry.move(machine, "booted")
             if command is not None:
                 await _start_main(parts, live, command, report, viewer, watch)
@@ -89,9 +91,9 @@ async def _start_main(
     viewer: Viewer | None,
     watch: Stopwatch,
 ) -> None:
-    if live.machine.spec.init == "image":
+    if live.machine.spec.init == "image" and live.machine.origin == "boot":
         report("init", "waiting for the image's init")
-        await wait_for_init(live)
+        await wait_for_init(live.agent(), live.machine.spec.boot_timeout_s)
         watch.lap("init")
     main = await live.start_main(command, viewer)
     watch.lap("exec")
@@ -156,6 +158,7 @@ async def _after_exit(parts: Parts, live: LiveMachine) -> None:
         machine.exit = _exit_of(live.main)
     async with parts.locks[machine.id]:
         await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+        forget_frozen(live.places)
         del parts.live[machine.id]
         if machine.state in LIVE:
             parts.registry.move(machine, "exited", reason)

@@ -1,38 +1,50 @@
 """A machine whose VMM runs: the VM, the agent connection, what runs in it.
 
-One `LiveMachine` from the moment its VMM process exists until that process is gone.
+One `LiveMachine` from the moment its agent is configured until its VMM's process is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 from banger.agent.connection import AgentConnection
 from banger.agent.process import start_process
 from banger.errors import Error
 from banger.host.proc import ProcessRef, wait_gone
-from banger.machines.clock import now
+from banger.host.times import now
 from banger.machines.execs import ExecLog, RunningExec, Viewer
 from banger.model.command import Command, Exec
 from banger.model.machine import Machine
+from banger.templates.guest import Guest
 from banger.vmm.base import Driver, Vm, VmPlaces
 
 MAIN_LABEL = "main"
 _ENDED_EXECS_KEPT = 64
 
 
+class Reattached(NamedTuple):
+    """The VM of an earlier daemon; its agent may take its time to answer."""
+
+    places: VmPlaces
+    driver: Driver
+    vm: Vm
+
+
 class LiveMachine:
-    def __init__(self, machine: Machine, places: VmPlaces, driver: Driver, vm: Vm) -> None:
+    def __init__(self, machine: Machine, guest: Guest | Reattached) -> None:
         self.machine = machine
-        self.places = places
-        self.driver = driver
-        self.vm = vm
+        self.places = guest.places
+        self.driver = guest.driver
+        self.vm = guest.vm
         self.connection: AgentConnection | None = None
         self.main: RunningExec | None = None
         self.execs: dict[int, RunningExec] = {}
         self.gone = asyncio.Event()  # the VMM process has ended
         self.ended = asyncio.Event()  # and all that follows from it is done
         self.lost: Error | None = None
+        if isinstance(guest, Guest):
+            self.connect(guest.connection)
         self.watch_task = asyncio.create_task(self._watch(), name=f"watch {machine.name}")
 
     @property
@@ -51,6 +63,13 @@ class LiveMachine:
         self.watch_task.cancel()
         self.close_connection()
         await self.vm.close()
+
+    def connect(self, connection: AgentConnection) -> None:
+        """Own the connection, which may have been lost already."""
+        self.connection = connection
+        connection.on_lost = self.on_agent_lost
+        if connection.lost is not None:
+            self.on_agent_lost(connection.lost)
 
     def on_agent_lost(self, error: Error) -> None:
         self.lost = error

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from banger.errors import Error
-from banger.machines.clock import now
+from banger.host.times import now
 from banger.model.operation import ErrorBody, Operation, OperationState, Progress, Report
 from banger.store.tables import OperationTable
 

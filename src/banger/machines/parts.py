@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from banger.errors import Error
 from banger.host.paths import Paths
+from banger.host.settings import Settings
 from banger.images.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
 from banger.machines.live import LiveMachine
@@ -16,6 +17,8 @@ from banger.machines.registry import Registry
 from banger.model.image import Image
 from banger.model.machine import Machine
 from banger.store.store import Store
+from banger.templates.library import TemplateLibrary
+from banger.templates.pool import Pool
 from banger.vmm.drivers import Drivers
 
 
@@ -23,10 +26,13 @@ from banger.vmm.drivers import Drivers
 class Parts:
     paths: Paths
     mode: str
+    settings: Settings
     store: Store
     images: ImageLibrary
     kernels: KernelLibrary
     drivers: Drivers
+    templates: TemplateLibrary
+    pool: Pool
     operations: Operations
     registry: Registry
     live: dict[str, LiveMachine] = field(default_factory=dict)

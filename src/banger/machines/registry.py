@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.errors import Error
-from banger.machines.clock import now
+from banger.host.times import now
 from banger.machines.states import Verb, advance
 from banger.model.machine import Machine, MachineState
 from banger.store.tables import MachineTable

@@ -6,7 +6,10 @@ Name servers of the host are used by way of the NAT's own resolver, so VPNs and 
 from __future__ import annotations
 
 import os
+import random
 from typing import NamedTuple
+
+_FIRST, _LAST = 16, 254
 
 
 class GuestNetwork(NamedTuple):
@@ -17,10 +20,17 @@ class GuestNetwork(NamedTuple):
     dns: str
     mtu: int
 
+    @property
+    def host_address(self) -> str:
+        return self.address.partition("/")[0]
 
-def plan_user_nat() -> GuestNetwork:
-    """The addresses that QEMU's `-netdev user` uses by default."""
-    return GuestNetwork("10.0.2.15/24", "10.0.2.2", "10.0.2.3", 1500)
+
+def plan_user_nat(taken: frozenset[str] = frozenset()) -> GuestNetwork:
+    """In the network that QEMU's `-netdev user` has by default. Each machine is alone in its own, so addresses need
+    not differ; they do while there are some left, for whoever compares logs."""
+    every = [f"10.0.2.{last}" for last in range(_FIRST, _LAST + 1)]
+    free = [address for address in every if address not in taken]
+    return GuestNetwork(f"{random.choice(free or every)}/24", "10.0.2.2", "10.0.2.3", 1500)
 
 
 def invent_mac() -> str:

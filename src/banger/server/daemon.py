@@ -25,15 +25,18 @@ from banger.agent.binary import agent_binary
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.paths import Paths
+from banger.host.settings import read_settings
 from banger.images.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
-from banger.machines.adopt import adopt_all
+from banger.machines.adopt import adopt_all, release_ownerless
 from banger.machines.operations import Operations
 from banger.machines.parts import Parts
 from banger.machines.registry import Registry
 from banger.places import ensure_private_directory
 from banger.server.app import create_app
 from banger.store.store import Store
+from banger.templates.library import TemplateLibrary
+from banger.templates.pool import Pool
 from banger.vmm.drivers import Drivers
 
 log = logging.getLogger("banger.daemon")
@@ -92,6 +95,8 @@ async def serve(paths: Paths, mode: str) -> None:
             await _serve_until_stopped(parts, listener)
         finally:
             await parts.operations.close()
+            await parts.templates.close()
+            await parts.pool.close()
             parts.store.close()
 
 
@@ -115,6 +120,7 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
         timeout_graceful_shutdown=2,
     )
     await _sweep(parts)
+    await release_ownerless(parts)
     adopting = asyncio.create_task(adopt_all(parts), name="adopt")
     _tell_starter(b"ready\n")
     _tell_systemd()
@@ -137,14 +143,21 @@ async def _sweep(parts: Parts) -> None:
 
 
 def _open_parts(paths: Paths, mode: str) -> Parts:
+    settings = read_settings(paths.config)
     store = Store(paths.database)
+    images, kernels = ImageLibrary(paths, store.images), KernelLibrary(paths, store.kernels)
+    drivers = Drivers(agent_binary(cpu.architecture()))
+    templates = TemplateLibrary(paths, store.resources, images, kernels, drivers)
     return Parts(
         paths=paths,
         mode=mode,
+        settings=settings,
         store=store,
-        images=ImageLibrary(paths, store.images),
-        kernels=KernelLibrary(paths, store.kernels),
-        drivers=Drivers(agent_binary(cpu.architecture())),
+        images=images,
+        kernels=kernels,
+        drivers=drivers,
+        templates=templates,
+        pool=Pool(paths, store.resources, templates, settings.pool),
         operations=Operations(store.operations),
         registry=Registry(store.machines),
     )

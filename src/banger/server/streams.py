@@ -11,8 +11,8 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from banger.errors import Error
+from banger.host.times import Stopwatch
 from banger.machines import lifecycle
-from banger.machines.clock import Stopwatch
 from banger.machines.execs import RunningExec
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts

@@ -47,6 +47,10 @@ class ResourceTable:
     def clear(self, resource_id: int) -> None:
         self._db.execute("DELETE FROM resources WHERE id = ?", (resource_id,))
 
+    def hand_over(self, owner: str, heir: str) -> None:
+        """All that `owner` holds is `heir`'s now, at once."""
+        self._db.execute("UPDATE resources SET machine = ? WHERE machine = ?", (heir, owner))
+
     def of_machine(self, machine: str) -> list[Resource]:
         """The newest first: the order of teardown."""
         rows = self._db.execute(

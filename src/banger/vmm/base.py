@@ -28,6 +28,11 @@ class VmPlaces:
         return self.directory / "root.qcow2"
 
     @property
+    def memory(self) -> Path:
+        """Of a clone: what its memory was when it was frozen."""
+        return self.directory / "memory"
+
+    @property
     def console_log(self) -> Path:
         return self.directory / "console.log"
 
@@ -44,10 +49,30 @@ class VmPlaces:
         return self.run_directory / "qmp.sock"
 
 
+@dataclass(frozen=True)
+class FrozenFiles:
+    """A frozen VM: its memory (sparse), the state of its devices, its root disk. None of them is ever written to
+    again; clones map the memory privately and lay an overlay over the disk."""
+
+    directory: Path
+
+    @property
+    def memory(self) -> Path:
+        return self.directory / "memory"
+
+    @property
+    def devices(self) -> Path:
+        return self.directory / "devices"
+
+    @property
+    def disk(self) -> Path:
+        return self.directory / "root.qcow2"
+
+
 @dataclass(frozen=True, kw_only=True)
 class VmConfig:
     """A VM to start. `marker` goes into the VMM's environment; `disk_bytes` is the least size of its
-    root disk."""
+    root disk. With `frozen` it begins as a clone of that, paused, and its `image_disk` lies below already."""
 
     places: VmPlaces
     marker: str
@@ -60,13 +85,22 @@ class VmConfig:
     memory_mib: int
     accel: str
     mac: str
+    frozen: FrozenFiles | None = None
+
+
+def forget_frozen(places: VmPlaces) -> None:
+    """A clone's own links to what it began with; once its VMM has ended nobody needs them."""
+    for path in (places.memory, FrozenFiles(places.directory).devices):
+        path.unlink(missing_ok=True)
 
 
 class DriverInfo(NamedTuple):
-    """`problem` says why it cannot be used here; empty when it can."""
+    """`build` changes with every other build of the program; `problem` says why it cannot be used here, empty when
+    it can."""
 
     name: str
     version: str
+    build: str
     path: str
     accels: tuple[str, ...]
     problem: str
@@ -88,6 +122,20 @@ class Vm(Protocol):
 
     async def run_state(self) -> RunState: ...
 
+    async def restore(self) -> None:
+        """Of a VM started with `frozen`: load the devices' state. It stays paused. Raises `vmm_failed`."""
+
+    async def capture(self, files: FrozenFiles) -> None:
+        """Write memory and devices to `files`, an empty directory. The vCPUs are stopped by this and stay
+        so; what can be copied before is. Raises `vmm_failed`, `insufficient_disk`, `unsupported`."""
+
+    async def freeze_disk(self, disk: Path) -> None:
+        """The root disk as it is now becomes `disk`, with links to what lies below it in the same directory; the
+        VM goes on above it. Takes no copy."""
+
+    async def grow_disk(self, size_bytes: int) -> None:
+        """Make the root disk at least that large, and tell the guest."""
+
     async def press_power_button(self) -> None:
         """Ask the guest by ACPI to power off; it may ignore it."""
 
@@ -96,6 +144,9 @@ class Vm(Protocol):
 
     def stop_reason(self) -> str:
         """What the VMM said of why the guest stopped ("guest-shutdown", ...); empty if unknown."""
+
+    def moved_to(self, places: VmPlaces) -> None:
+        """Its directories have got other names."""
 
     async def close(self) -> None:
         """Drop the control connection; the VM goes on."""
@@ -106,8 +157,11 @@ class Driver(Protocol):
 
     async def info(self) -> DriverInfo: ...
 
+    async def build_of(self, config: VmConfig) -> str:
+        """The program and how it would be called for such a VM: a frozen one can go on only under the same."""
+
     async def prepare(self, config: VmConfig) -> None:
-        """Make the VM's own disk."""
+        """Make the VM's own disk, above the image's or above a frozen VM's."""
 
     def start(self, config: VmConfig) -> Vm:
         """Start the VMM process. Returns at once; the guest boots."""

@@ -15,6 +15,7 @@ def plan_argv(binary: str, config: VmConfig, tsc_khz: int, agent_fd: int, contro
     return [
         binary,
         *plan_machine(config),
+        *plan_memory(config),
         *plan_kernel(config, tsc_khz),
         *plan_console(config),
         *plan_disk("root", str(config.places.overlay), "qcow2", read_only=False),
@@ -35,13 +36,32 @@ def plan_machine(config: VmConfig) -> list[str]:
     cpu = "host" if config.accel == "kvm" else "max"
     return [
         "-name", f"guest=banger-{config.places.name},process=banger-{config.places.name}",
-        "-M", "microvm,acpi=on,pit=off,pic=off,rtc=on,usb=off,auto-kernel-cmdline=off",
+        "-M", "microvm,acpi=on,pit=off,pic=off,rtc=on,usb=off,auto-kernel-cmdline=off,"
+              "memory-backend=memory,suppress-vmdesc=on",
         "-accel", "kvm" if config.accel == "kvm" else "tcg,thread=multi",
         "-cpu", cpu,
         "-smp", str(config.cpus),
-        "-m", str(config.memory_mib),
         "-nodefaults", "-no-user-config", "-no-reboot",
         "-display", "none",
+    ]  # fmt: skip
+
+
+def plan_memory(config: VmConfig) -> list[str]:
+    """A boot gets memory that we can read from outside, by its descriptor. A clone maps the frozen VM's file
+    privately: pages it does not write to are there once for all clones.
+
+    A state of the devices alone (see `driver`) has no section for the configuration, nor for a description.
+    """
+    where = "memory-backend-memfd,share=on"
+    waiting: list[str] = []
+    if config.frozen is not None:
+        where = f"memory-backend-file,share=off,mem-path={escape(str(config.places.memory))}"
+        waiting = ["-incoming", "defer", "-S"]
+    return [
+        "-m", str(config.memory_mib),
+        "-object", f"{where},id=memory,size={config.memory_mib}M",
+        "-global", "migration.send-configuration=off",
+        *waiting,
     ]  # fmt: skip
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import dataclasses
+import errno
+import hashlib
 import os
 import socket
+import time
 from pathlib import Path
 
 from banger.errors import Error
@@ -12,16 +17,24 @@ from banger.host import cpu
 from banger.host.proc import ProcessRef
 from banger.host.run import find_tool, run
 from banger.host.spawn import spawn_detached
-from banger.vmm.base import DriverInfo, RunState, Vm, VmConfig, VmPlaces
+from banger.vmm.base import DriverInfo, FrozenFiles, RunState, Vm, VmConfig, VmPlaces, forget_frozen
+from banger.vmm.qemu import layers, memory
 from banger.vmm.qemu.argv import plan_argv
 from banger.vmm.qemu.monitor import Monitor
 from banger.vmm.qemu.overlay import write_overlay
 
+_LOAD_S = 20.0
+_LOAD_POLL_S = 0.002
 _BINARIES = {"amd64": "qemu-system-x86_64"}
 
 
 class QemuVm:
-    """A started QEMU. `connect_control` before anything else; `close` when done with it."""
+    """A started QEMU. `connect_control` before anything else; `close` when done with it.
+
+    The devices' state is written by `xen-save-devices-state`, which leaves out the memory and has nothing else to do
+    with Xen; an ordinary incoming migration reads it. A migration that leaves out the memory would need the memory to
+    be shared, which a clone's is not.
+    """
 
     def __init__(self, places: VmPlaces, process: ProcessRef) -> None:
         self._places = places
@@ -47,6 +60,55 @@ class QemuVm:
             return "running"
         return "stopped" if status in ("shutdown", "guest-panicked") else "paused"
 
+    async def restore(self) -> None:
+        files = FrozenFiles(self._places.directory)
+        fd = os.open(files.devices, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            await self._monitor.send_descriptor("devices", fd)
+        finally:
+            os.close(fd)
+        await self._monitor.execute("migrate-incoming", {"uri": "fd:devices"})
+        deadline = time.monotonic() + _LOAD_S
+        while (await self._monitor.execute("query-status")).get("status") == "inmigrate":
+            if time.monotonic() > deadline:
+                raise Error("timeout", f"QEMU of {self._places.name} did not load its devices' state")
+            await asyncio.sleep(_LOAD_POLL_S)
+
+    async def capture(self, files: FrozenFiles) -> None:
+        pid, frozen = self._process.pid, self._places.memory
+        is_clone = frozen.exists()
+        try:
+            if is_clone:
+                await asyncio.to_thread(memory.copy_frozen, frozen, files.memory)
+            await self.pause()
+            await self._monitor.execute(
+                "xen-save-devices-state", {"filename": str(files.devices), "live": False}
+            )
+            if is_clone:
+                await asyncio.to_thread(memory.copy_changes, pid, frozen, files.memory)
+            else:
+                await asyncio.to_thread(memory.copy_booted, pid, files.memory)
+        except OSError as exc:
+            raise _cannot_write(files.directory, exc) from exc
+
+    async def freeze_disk(self, disk: Path) -> None:
+        active = self._places.overlay
+        layer = layers.push_down(active)
+        try:
+            await self._monitor.execute(
+                "blockdev-snapshot-sync",
+                {"device": "root", "snapshot-file": str(active), "format": "qcow2", "mode": "existing"},
+            )
+        except Error:
+            layers.pull_up(active, layer)
+            raise
+        layers.link(layer, disk)
+        layers.link_layers(disk, disk.parent)
+
+    async def grow_disk(self, size_bytes: int) -> None:
+        if layers.read_head(self._places.overlay).size_bytes < size_bytes:
+            await self._monitor.execute("block_resize", {"device": "root", "size": size_bytes})
+
     async def press_power_button(self) -> None:
         await self._monitor.execute("system_powerdown")
 
@@ -55,6 +117,9 @@ class QemuVm:
 
     def stop_reason(self) -> str:
         return self._monitor.shutdown_reason
+
+    def moved_to(self, places: VmPlaces) -> None:
+        self._places = places
 
     async def close(self) -> None:
         await self._monitor.close()
@@ -75,13 +140,35 @@ class QemuDriver:
             self._info = await self._probe()
         return self._info
 
+    async def build_of(self, config: VmConfig) -> str:
+        neutral = VmPlaces(name="", directory=Path("/"), run_directory=Path("/"))
+        plain = dataclasses.replace(
+            config,
+            places=neutral,
+            mac="",
+            vmlinux=Path("/"),
+            initramfs=Path("/"),
+            modules_disk=Path("/"),
+            frozen=FrozenFiles(Path("/")),
+        )
+        argv = "\0".join(plan_argv("", plain, 0, 0, 0))
+        return f"{(await self.info()).build} {hashlib.sha256(argv.encode()).hexdigest()[:16]}"
+
     async def prepare(self, config: VmConfig) -> None:
-        """Measure the TSC once, and write the overlay of a machine that has none yet."""
+        """Measure the TSC once, and write the overlay of a machine that has none yet: it keeps its disk from start
+        to start."""
         if self._tsc_khz is None:
             self._tsc_khz = await measure_tsc_khz(self._agent_binary)
-        if not config.places.overlay.exists():  # a machine keeps its disk from start to start
-            image_bytes = config.image_disk.stat().st_size
-            write_overlay(config.places.overlay, config.image_disk, max(config.disk_bytes, image_bytes))
+        overlay = config.places.overlay
+        try:
+            forget_frozen(config.places)
+            if config.frozen is not None:
+                _prepare_clone(config.places, config.frozen)
+            elif not overlay.exists():
+                size_bytes = max(config.disk_bytes, config.image_disk.stat().st_size)
+                write_overlay(overlay, str(config.image_disk), "raw", size_bytes)
+        except OSError as exc:
+            raise _cannot_write(overlay.parent, exc) from exc
 
     def start(self, config: VmConfig) -> Vm:
         binary = find_tool(_binary())
@@ -107,10 +194,26 @@ class QemuDriver:
             path = find_tool(_binary())
             first = (await run([path, "--version"])).stdout.decode("utf-8", "replace").splitlines()[0]
         except Error as exc:
-            return DriverInfo(self.name, "", "", (), f"{exc.message}: {exc.hint}")
-        version = first.removeprefix("QEMU emulator version ").split()[0]
+            return DriverInfo(self.name, "", "", "", (), f"{exc.message}: {exc.hint}")
+        version = first.removeprefix("QEMU emulator version ")
+        file = os.stat(path)
+        build = f"{version} {file.st_size} {file.st_mtime_ns}"
         accels = ("kvm", "tcg") if cpu.check_kvm().usable else ("tcg",)
-        return DriverInfo(self.name, version, path, accels, "")
+        return DriverInfo(self.name, version.split()[0], build, path, accels, "")
+
+
+def _prepare_clone(places: VmPlaces, frozen: FrozenFiles) -> None:
+    """Links of its own to all that is frozen: whoever removes the original takes nothing from it."""
+    layers.link(frozen.memory, places.memory)
+    layers.link(frozen.devices, FrozenFiles(places.directory).devices)
+    if not places.overlay.exists():
+        layers.lay_over(frozen.disk, places.overlay, 0)
+
+
+def _cannot_write(directory: Path, exc: OSError) -> Error:
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Error("insufficient_disk", f"no room is left in {directory}", "make room there, and try again")
+    return Error("vmm_failed", f"cannot write to {directory}: {exc.strerror or exc}")
 
 
 def _binary() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError
@@ -19,7 +20,7 @@ class Monitor:
         self.machine = machine
         self.shutdown_reason = ""
         self._client = QMPClient(f"banger-{machine}")
-        self._client.logger.setLevel("CRITICAL")  # what matters comes as an exception
+        self._client.logger.setLevel(logging.CRITICAL + 1)  # what matters comes as an exception
         self._events = EventListener(names={"SHUTDOWN", "GUEST_PANICKED"}, event_filter=self._note)
         self._client.register_listener(self._events)
         self._connected = False
@@ -51,6 +52,16 @@ class Monitor:
             raise Error("vmm_failed", f"QEMU refused {command}: {exc}") from exc
         except QMPError as exc:
             raise Error("vmm_failed", f"QEMU of {self.machine} ended during {command}") from exc
+
+    async def send_descriptor(self, name: str, fd: int) -> None:
+        """Give QEMU an open file, as `name`; ours stays open."""
+        if not self._connected:
+            raise Error("vmm_failed", f"QEMU of {self.machine} has no control connection")
+        try:
+            self._client.send_fd_scm(fd)
+        except (QMPError, OSError) as exc:
+            raise Error("vmm_failed", f"QEMU of {self.machine} takes no descriptor: {exc}") from exc
+        await self.execute("getfd", {"fdname": name})
 
     async def close(self) -> None:
         if self._connected:

@@ -51,9 +51,10 @@ def encode_overlay(backing: str, backing_format: str, size_bytes: int) -> bytes:
     )
 
 
-def write_overlay(path: Path, backing: Path, size_bytes: int) -> None:
-    """Whole or not at all; not synced, since after a power failure there is nothing in it to keep."""
-    data = encode_overlay(str(backing), "raw", size_bytes)
+def write_overlay(path: Path, backing: str, backing_format: str, size_bytes: int) -> None:
+    """Whole or not at all; not synced, since after a power failure there is nothing in it to keep. A relative
+    `backing` lies beside `path`."""
+    data = encode_overlay(backing, backing_format, size_bytes)
     partial = path.with_name(path.name + ".partial")
     fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:

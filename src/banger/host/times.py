@@ -1,4 +1,4 @@
-"""Times as the API writes them, and durations."""
+"""Times as records hold them, and durations."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Frozen machines and their clones: made, checked, kept ready."""

@@ -1,0 +1,169 @@
+"""A VM and the agent in it, brought up: by a boot, or as a clone of a frozen VM.
+
+Every host resource is noted for its owner before it is taken. What fails, or is cancelled, is the caller's to release,
+from those notes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from banger.agent.connection import AgentConnection, open_connection
+from banger.errors import Error
+from banger.host.proc import wait_gone
+from banger.places import ensure_private_directory
+from banger.store import teardown
+from banger.store.resources import ResourceTable
+from banger.templates.console import read_console_tail
+from banger.vmm.base import Driver, Vm, VmConfig, VmPlaces
+
+_CONTROL_S = 30.0
+_SETTLE_S = 1.0
+_CLONE_S = 20.0
+_PANIC_LINES = 80
+_SHOWN_LINES = 8
+
+
+@dataclass
+class Guest:
+    """From `boot` or `clone` to its VMM's end, which nobody watches for yet."""
+
+    places: VmPlaces
+    driver: Driver
+    vm: Vm
+    connection: AgentConnection
+
+    async def let_go(self) -> None:
+        """Close our ends; the VM is the caller's to release."""
+        self.connection.close()
+        await self.vm.close()
+
+
+def take_places(resources: ResourceTable, owner: str, places: VmPlaces) -> None:
+    """Make the directories, unless they are the owner's already."""
+    noted = {(resource.kind, resource.identity.get("path")) for resource in resources.of_machine(owner)}
+    for kind, directory in (
+        (teardown.FILES, places.directory),
+        (teardown.SOCKETS, places.run_directory),
+    ):
+        if (kind, str(directory)) not in noted:
+            resources.note(owner, kind, {"path": str(directory)})
+        ensure_private_directory(str(directory))
+
+
+async def boot(
+    resources: ResourceTable, owner: str, config: VmConfig, driver: Driver, limit_s: float
+) -> Guest:
+    """Start a VM and wait for its agent. Raises `boot_failed`, `kernel_panic`, `boot_timeout`, `vmm_failed`."""
+    vm = _start(resources, owner, config, driver)
+    try:
+        return await _greet(vm, config.places, driver, limit_s, resync=False)
+    except BaseException:
+        await vm.close()
+        raise
+
+
+async def clone(resources: ResourceTable, owner: str, config: VmConfig, driver: Driver) -> Guest:
+    """Start a VM from what `config.frozen` says. It runs, and still is who it was when it was frozen. Raises
+    `frozen_damaged` for everything that a damaged original may be the cause of."""
+    assert config.frozen is not None
+    vm = _start(resources, owner, config, driver)
+    try:
+        await vm.connect_control(_CLONE_S)
+        await vm.restore()
+        await vm.grow_disk(config.disk_bytes)
+        await vm.resume()
+        return await _greet(vm, config.places, driver, _CLONE_S, resync=True)
+    except BaseException as exc:
+        await vm.close()
+        if not isinstance(exc, Error):
+            raise
+        said = _last_line(config.places.vmm_log)
+        raise Error(
+            "frozen_damaged",
+            f"a clone of {config.frozen.directory.name} did not come up: {said or exc.message}",
+            details={"cause": exc.code},
+        ) from exc
+
+
+def _start(resources: ResourceTable, owner: str, config: VmConfig, driver: Driver) -> Vm:
+    noted = resources.note(owner, teardown.VMM, {"marker": config.marker})
+    vm = driver.start(config)
+    pid, start = vm.process
+    resources.update(noted, {"marker": config.marker, "pid": pid, "start": start})
+    return vm
+
+
+async def _greet(vm: Vm, places: VmPlaces, driver: Driver, limit_s: float, *, resync: bool) -> Guest:
+    """Wait for the agent, but not longer than the VMM lives nor than the limit."""
+    greeting = asyncio.create_task(_connect(vm, places, limit_s, resync=resync))
+    gone = asyncio.create_task(wait_gone(vm.process))
+    try:
+        await asyncio.wait([greeting, gone], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        if greeting.done() and greeting.exception() is not None:
+            await asyncio.wait([gone], timeout=_SETTLE_S)  # a VMM's sockets close before it is gone
+        if gone.done():
+            raise _boot_failure(places, driver.name)
+        if not greeting.done():
+            raise _boot_timeout(places, limit_s)
+        return Guest(places, driver, vm, greeting.result())
+    finally:
+        for task in (greeting, gone):
+            task.cancel()
+        await asyncio.wait([greeting, gone])
+
+
+async def _connect(vm: Vm, places: VmPlaces, limit_s: float, *, resync: bool) -> AgentConnection:
+    """The control connection comes up meanwhile; a clone has it already."""
+    control = None if resync else asyncio.create_task(vm.connect_control(_CONTROL_S))
+    try:
+        connection = await open_connection(str(places.agent_socket), places.name, limit_s + 5, resync=resync)
+        if control is not None:
+            await control
+        return connection
+    finally:
+        if control is not None:
+            control.cancel()
+            await asyncio.wait([control])
+            if not control.cancelled():
+                control.exception()
+
+
+def _boot_failure(places: VmPlaces, driver: str) -> Error:
+    """The VMM ended before the agent was there: say which of the two gave up."""
+    console = read_console_tail(places.console_log, lines=_PANIC_LINES)
+    panic = next((line for line in console if "Kernel panic" in line), "")
+    shown = console[max(0, console.index(panic) - 1) :][:_SHOWN_LINES] if panic else console[-_SHOWN_LINES:]
+    details: dict[str, object] = {"console": shown}
+    if panic:
+        return Error(
+            "kernel_panic",
+            f"the kernel of {places.name} panicked: {panic.partition('not syncing: ')[2] or panic}",
+            "look at the console lines below; try another --kernel or more --memory",
+            details,
+        )
+    said = _last_line(places.vmm_log)
+    if said and not console:
+        return Error("vmm_failed", f"{driver} ended: {said}", "see the daemon's log", details)
+    return Error(
+        "boot_failed",
+        f"the guest {places.name} stopped before its agent answered",
+        "look at the console lines below",
+        details,
+    )
+
+
+def _boot_timeout(places: VmPlaces, limit_s: float) -> Error:
+    return Error(
+        "boot_timeout",
+        f"the agent of {places.name} did not answer within {limit_s:g} s",
+        "look at the console lines below; a slow host needs a longer --boot-timeout",
+        {"console": read_console_tail(places.console_log)},
+    )
+
+
+def _last_line(path: Path) -> str:
+    lines = read_console_tail(path, lines=1)
+    return lines[0] if lines else ""

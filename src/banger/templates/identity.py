@@ -1,0 +1,81 @@
+"""Who a guest is, told to its agent before any process of its user runs."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from dataclasses import dataclass
+
+from banger.agent.connection import AgentConnection, FieldList
+from banger.network.user_nat import GuestNetwork, plan_user_nat
+from banger.wire.constants import Tag, Type
+from banger.wire.fields import Fields
+
+# Above this the clock is set once more: the first time, a clone's processor had all of its code to translate.
+_CLOCK_OFF_NS = 15_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """`boot_id` empty: the kernel has not made one up yet, and will; `resets_tcp`: connections of whoever this was
+    before are not its own."""
+
+    hostname: str
+    machine_id: str
+    mac: str
+    network: GuestNetwork
+    boot_id: str = ""
+    resets_tcp: bool = False
+
+
+def invent_identity(hostname: str, mac: str, taken: frozenset[str], *, lived: bool = False) -> Identity:
+    """A new one, with an address that is not in `taken`. `lived`: it is for a guest that was somebody else."""
+    return Identity(
+        hostname=hostname,
+        machine_id=os.urandom(16).hex(),
+        mac=mac,
+        network=plan_user_nat(taken),
+        boot_id=str(uuid.uuid4()) if lived else "",
+        resets_tcp=lived,
+    )
+
+
+def plan_configure(identity: Identity, init: str, disk_bytes: int) -> FieldList:
+    """CONFIGURE's fields. Pure but for clock and randomness."""
+    network = identity.network
+    yield Tag.CLOCK_NS, time.time_ns()
+    yield Tag.ENTROPY, os.urandom(64)
+    yield Tag.HOSTNAME, identity.hostname
+    yield Tag.MACHINE_ID, identity.machine_id
+    yield Tag.MAC, identity.mac
+    yield Tag.ADDRESS, network.address
+    yield Tag.GATEWAY, network.gateway
+    yield Tag.DNS, network.dns
+    yield Tag.MTU, network.mtu
+    yield Tag.INIT, init
+    yield Tag.GROW, 1
+    yield Tag.DISK_BYTES, disk_bytes
+    if identity.boot_id:
+        yield Tag.BOOT_ID, identity.boot_id
+    if identity.resets_tcp:
+        yield Tag.RESET_TCP, 1
+
+
+async def configure(
+    connection: AgentConnection, identity: Identity, init: str, disk_bytes: int, limit_s: float
+) -> Fields:
+    """Make the guest who it is; the agent's answer, with its phases."""
+    answer = await connection.request(Type.CONFIGURE, plan_configure(identity, init, disk_bytes), limit_s)
+    if abs(answer.int_(Tag.CLOCK_NS) - time.time_ns()) > _CLOCK_OFF_NS:
+        await refresh(connection, entropy=False)
+    return answer
+
+
+async def refresh(connection: AgentConnection, *, entropy: bool) -> None:
+    """For a guest that stood still: the right time; with `entropy` also what nobody else has drawn from."""
+    fields = [(Tag.CLOCK_NS, time.time_ns())]
+    if entropy:
+        await connection.request(Type.REFRESH, [*fields, (Tag.ENTROPY, os.urandom(64))])
+    else:
+        await connection.request(Type.REFRESH, fields)

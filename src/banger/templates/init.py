@@ -1,0 +1,43 @@
+"""The image's own init: when it is up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from banger.agent.connection import AgentConnection
+from banger.agent.process import start_process
+from banger.errors import Error
+from banger.model.command import Command
+from banger.wire.constants import STDOUT
+
+log = logging.getLogger("banger.templates")
+
+_INIT_POLL_S = 0.2
+_SYSTEMD_NOT_THERE_YET = ("", "offline", "unknown", "initializing", "starting")
+
+
+async def wait_for_init(connection: AgentConnection, limit_s: float) -> None:
+    """With systemd: until it says that it is up (or degraded), within the limit. Others need no waiting."""
+    try:
+        async with asyncio.timeout(limit_s):
+            while await _ask_systemd(connection) in _SYSTEMD_NOT_THERE_YET:  # noqa: ASYNC110 (a guest has no event)
+                await asyncio.sleep(_INIT_POLL_S)
+    except Error as exc:
+        if exc.code not in ("command_not_found", "command_not_executable"):
+            raise
+    except TimeoutError:
+        log.warning("machine=%s its init is not ready yet; going on", connection.machine)
+
+
+async def _ask_systemd(connection: AgentConnection) -> str:
+    """What `systemctl is-system-running` says; it waits by itself once systemd answers at all."""
+    said = bytearray()
+    command = Command(argv=["systemctl", "is-system-running", "--wait"])
+    asking = await start_process(connection, command)
+    async for output in asking.outputs():
+        if output.stream == STDOUT:
+            said.extend(output.data[:100])
+    await asking.forget()
+    lines = said.decode("utf-8", "replace").splitlines()
+    return lines[0] if lines else ""

@@ -1,0 +1,254 @@
+"""The templates of this host: found by what they depend on, made once, thrown away when they are of no use.
+
+A template's directory is all there is of it: it has its name once it is whole, and its time tells when it was used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from banger.agent.binary import agent_binary
+from banger.errors import Error
+from banger.host import cpu
+from banger.host.fs import disk_usage_bytes, remove_tree
+from banger.host.paths import Paths
+from banger.images.library import ImageLibrary
+from banger.kernels.initramfs import ensure_initramfs
+from banger.kernels.library import KernelLibrary
+from banger.model.image import Pruned
+from banger.model.operation import Report
+from banger.model.template import Shape, Template
+from banger.store.resources import ResourceTable
+from banger.templates.frozen import check_files, read_meta
+from banger.templates.making import TemplateMeta, make_template
+from banger.templates.wanted import Wanted
+from banger.vmm.base import FrozenFiles
+from banger.vmm.drivers import Drivers
+
+log = logging.getLogger("banger.templates")
+
+UNUSED_S = 30 * 86400.0
+_RETRY_S = 600.0
+_LEAST_PREFIX = 4
+Templates = list[Template]  # `list` is a method's name below
+
+
+class TemplateLibrary:
+    """Lives as long as the daemon; used from its event loop."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        resources: ResourceTable,
+        images: ImageLibrary,
+        kernels: KernelLibrary,
+        drivers: Drivers,
+    ) -> None:
+        self._paths = paths
+        self._resources = resources
+        self._images = images
+        self._kernels = kernels
+        self._drivers = drivers
+        self._making: dict[str, asyncio.Task[None]] = {}
+        self._checked: dict[str, int] = {}
+        self._hopeless: dict[str, float] = {}
+
+    def find(self, template_id: str) -> FrozenFiles | None:
+        """One that has been checked already."""
+        directory = self._directory(template_id)
+        if self._checked.get(template_id) != _inode(directory):
+            return None
+        self._touch(directory)
+        return FrozenFiles(directory)
+
+    async def ensure(self, wanted: Wanted, report: Report, name: str) -> FrozenFiles:
+        """The template of a shape, made now if there is none; whoever else wants it meanwhile waits for the same.
+
+        Who begins it gets what making it raises; the others, and for a while everybody, `unsupported`."""
+        found = self.find(wanted.id) or await self._check(wanted.id, report)
+        if found is not None:
+            return found
+        if time.monotonic() < self._hopeless.get(wanted.id, 0):
+            raise _no_template(wanted)
+        making = self._making.get(wanted.id)
+        if making is None:
+            report("template", f"booting {wanted.image.name} once, to start from there from now on")
+            making = asyncio.create_task(self._make(wanted, name), name=f"template {wanted.id[:12]}")
+            making.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._making[wanted.id] = making
+            await asyncio.shield(making)
+        else:
+            report("template", f"waiting for the template of {wanted.image.name}")
+            await asyncio.wait([making])
+            if self.find(wanted.id) is None:
+                raise _no_template(wanted)
+        return FrozenFiles(self._directory(wanted.id))
+
+    def discard(self, template_id: str) -> None:
+        """Found damaged: it is made anew when it is wanted next."""
+        self._checked.pop(template_id, None)
+        directory = self._directory(template_id)
+        aside = directory.with_name(f".damaged-{template_id[:12]}-{os.urandom(4).hex()}")
+        with contextlib.suppress(OSError):
+            os.rename(directory, aside)
+        remove_tree(aside)
+
+    async def list(self) -> Templates:
+        current = await self._inputs()
+        found = [self._describe(directory, current) for directory in self._directories()]
+        return sorted((t for t in found if t is not None), key=lambda t: t.used, reverse=True)
+
+    async def get(self, prefix: str) -> Template:
+        """By its id, or the beginning of it. Raises `template_not_found`."""
+        everyone = await self.list()
+        found = [t for t in everyone if t.id.startswith(prefix)] if len(prefix) >= _LEAST_PREFIX else []
+        if len(found) != 1:
+            raise Error(
+                "template_not_found",
+                f"{prefix!r} begins the id of {len(found)} templates" if found else f"no template {prefix!r}",
+                "banger template list",
+            )
+        return found[0]
+
+    async def delete(self, prefix: str) -> None:
+        """Machines that were cloned from it keep all they need. Raises `template_not_found`."""
+        template = await self.get(prefix)
+        await asyncio.to_thread(self.discard, template.id)
+
+    async def prune(self, *, everything: bool, dry_run: bool) -> Pruned:
+        """Remove those that are stale or that nobody used for a month; with `everything` all."""
+        limit = datetime.fromtimestamp(time.time() - UNUSED_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        doomed = [t for t in await self.list() if everything or t.stale or t.used < limit]
+        if not dry_run:
+            for template in doomed:
+                await asyncio.to_thread(self.discard, template.id)
+        return Pruned(
+            count=len(doomed),
+            freed_bytes=sum(template.size_bytes for template in doomed),
+            directory=str(self._paths.templates),
+            dry_run=dry_run,
+        )
+
+    async def close(self) -> None:
+        """Nobody waits any more: what is being made is given up."""
+        tasks = [*self._making.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=15)
+
+    async def _make(self, wanted: Wanted, name: str) -> None:
+        try:
+            self._paths.templates.mkdir(parents=True, exist_ok=True, mode=0o700)
+            final = self._directory(wanted.id)
+            await make_template(self._paths, self._resources, wanted, final, name)
+            self._checked[wanted.id] = _inode(final)
+        except Error:
+            self._hopeless[wanted.id] = time.monotonic() + _RETRY_S
+            raise
+        finally:
+            del self._making[wanted.id]
+
+    async def _check(self, template_id: str, report: Report) -> FrozenFiles | None:
+        """One that an earlier daemon made is looked through before its first use."""
+        directory = self._directory(template_id)
+        inode = _inode(directory)
+        if not inode:
+            return None
+        try:
+            meta = read_meta(directory, TemplateMeta)
+            await asyncio.to_thread(check_files, directory, meta.sums)
+        except Error as exc:
+            log.warning("template %s is discarded: %s", template_id[:12], exc.message)
+            report("warning", f"a damaged template is made anew: {exc.message}")
+            await asyncio.to_thread(self.discard, template_id)
+            return None
+        self._checked[template_id] = inode
+        return self.find(template_id)
+
+    def _describe(self, directory: Path, current: _Inputs) -> Template | None:
+        try:
+            meta = read_meta(directory, TemplateMeta)
+            used = datetime.fromtimestamp(directory.stat().st_mtime, UTC)
+            size_bytes = disk_usage_bytes(directory)
+        except (Error, OSError):
+            return None  # it is just being removed, or will be found damaged when it is wanted
+        return Template(
+            id=directory.name,
+            image=meta.image,
+            kernel=meta.kernel,
+            shape=meta.shape,
+            created=meta.created,
+            used=used.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            boot_ms=meta.boot_ms,
+            size_bytes=size_bytes,
+            stale=current.why_stale(meta.shape),
+        )
+
+    async def _inputs(self) -> _Inputs:
+        agent = agent_binary(cpu.architecture())
+        kernels = self._kernels.list()
+        initramfs = {
+            (await asyncio.to_thread(ensure_initramfs, self._paths, directory, agent)).stem
+            for directory in map(self._kernels.directory, kernels)
+            if directory.exists()
+        }
+        builds = {info.build for info in await self._drivers.infos()}
+        return _Inputs(
+            {image.digest for image in self._images.list()},
+            {kernel.digest for kernel in kernels},
+            initramfs,
+            builds,
+        )
+
+    def _directories(self) -> Iterator[Path]:
+        with contextlib.suppress(FileNotFoundError):
+            yield from (p for p in self._paths.templates.iterdir() if not p.name.startswith("."))
+
+    def _directory(self, template_id: str) -> Path:
+        return self._paths.templates / template_id
+
+    def _touch(self, directory: Path) -> None:
+        with contextlib.suppress(OSError):
+            os.utime(directory)
+
+
+def _no_template(wanted: Wanted) -> Error:
+    return Error("unsupported", f"a template of {wanted.image.name} could not be made a moment ago")
+
+
+class _Inputs:
+    """What templates would be made of now."""
+
+    def __init__(self, images: set[str], kernels: set[str], initramfs: set[str], builds: set[str]) -> None:
+        self._images = images
+        self._kernels = kernels
+        self._initramfs = initramfs
+        self._builds = builds
+
+    def why_stale(self, shape: Shape) -> str:
+        """Empty for one that can still be used."""
+        if shape.image_digest not in self._images:
+            return "its image has changed or is gone"
+        if shape.kernel_digest not in self._kernels:
+            return "its kernel has changed or is gone"
+        if shape.initramfs not in self._initramfs:
+            return "the agent has changed"
+        if shape.driver_build.rpartition(" ")[0] not in self._builds:
+            return f"{shape.driver} has changed"
+        return "" if shape.host_cpu == cpu.model_name() else "the processor has changed"
+
+
+def _inode(directory: Path) -> int:
+    """0 when it is not there. Another directory under the same name has another one."""
+    try:
+        return directory.stat().st_ino
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,134 @@
+"""How a template comes to be: a boot, until nothing more is to be done for every machine alike, then the freeze.
+
+No process, name or secret of a user is in it: the agent got a placeholder's identity, the image's init (if asked for)
+has come up, and the agent has rehearsed what it does for each command, so that its code is in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+import msgspec
+
+from banger.agent.connection import AgentConnection
+from banger.agent.process import start_process
+from banger.errors import Error
+from banger.host.fs import remove_tree, require_free
+from banger.host.paths import Paths
+from banger.host.proc import ProcessRef, kill_and_wait, wait_gone
+from banger.host.times import now
+from banger.model.command import Command
+from banger.model.sizes import MIB
+from banger.model.template import Shape
+from banger.store import teardown
+from banger.store.resources import ResourceTable
+from banger.templates.frozen import Sums, sum_files, write_meta
+from banger.templates.guest import boot, take_places
+from banger.templates.identity import configure, invent_identity
+from banger.templates.init import wait_for_init
+from banger.templates.wanted import Wanted
+from banger.vmm.base import FrozenFiles, VmPlaces
+
+# A machine that is booted by itself would fail alike.
+BOOT_FAILURES = frozenset({"boot_failed", "boot_timeout", "kernel_panic"})
+PLACEHOLDER = "banger"
+OWNER = "template-"
+_NEEDED_BYTES = 256 * MIB
+_QUIT_S = 5.0
+
+
+class TemplateMeta(msgspec.Struct, kw_only=True):
+    """`meta.json` of a template."""
+
+    image: str
+    kernel: str
+    shape: Shape
+    created: str
+    boot_ms: float
+    sums: Sums
+
+
+async def make_template(
+    paths: Paths, resources: ResourceTable, wanted: Wanted, final: Path, name: str
+) -> None:
+    """Boot, freeze, publish as `final`. Raises what a boot raises, `insufficient_disk`, `vmm_failed`; nothing is left
+    then but the console's log, in the directory of the machine that wanted the template. Errors speak of `name`."""
+    require_free(paths.templates, _NEEDED_BYTES, f"a template of {wanted.image.name}")
+    token = os.urandom(4).hex()
+    owner = OWNER + token
+    places = VmPlaces(
+        name=name,
+        directory=paths.templates / f".partial-{wanted.id[:12]}-{token}",
+        run_directory=paths.vm_run / token,
+    )
+    try:
+        await _make(resources, wanted, owner, places, final)
+    except Error as exc:
+        if exc.code in BOOT_FAILURES:
+            with contextlib.suppress(OSError):
+                shutil.copyfile(places.console_log, wanted.config.places.console_log)
+        raise
+    finally:
+        await asyncio.shield(teardown.release(resources, owner))
+
+
+async def _make(resources: ResourceTable, wanted: Wanted, owner: str, places: VmPlaces, final: Path) -> None:
+    begun = time.perf_counter()
+    config = wanted.config_of_maker(places, owner)
+    identity = invent_identity(PLACEHOLDER, config.mac, frozenset())
+    take_places(resources, owner, places)
+    await wanted.driver.prepare(config)
+    guest = await boot(resources, owner, config, wanted.driver, wanted.boot_limit_s)
+    try:
+        await configure(guest.connection, identity, wanted.init, config.disk_bytes, wanted.boot_limit_s)
+        if wanted.init == "image":
+            await wait_for_init(guest.connection, wanted.boot_limit_s)
+        await rehearse(guest.connection)
+        guest.connection.close()
+        await guest.vm.capture(FrozenFiles(places.directory))
+        await guest.vm.quit()
+    finally:
+        await guest.let_go()
+    await _end(guest.vm.process)
+    boot_ms = (time.perf_counter() - begun) * 1000
+    await asyncio.to_thread(_publish, wanted, places.directory, final, boot_ms)
+
+
+async def rehearse(connection: AgentConnection) -> None:
+    """Let agent and kernel do for nobody what they do for each command, with an empty environment: emulated code is
+    three times as quick the second time."""
+    try:
+        process = await start_process(connection, Command(argv=["/bin/true"]))
+    except Error as exc:
+        if exc.code not in ("command_not_found", "command_not_executable"):
+            raise
+        process = await start_process(connection, Command(argv=["/"]), applet="stat")
+    async for _ in process.outputs():
+        pass
+    await process.forget()
+
+
+async def _end(process: ProcessRef) -> None:
+    if not await wait_gone(process, _QUIT_S) and not await kill_and_wait(process):
+        raise Error("vmm_failed", f"process {process.pid} does not end, even with SIGKILL")
+
+
+def _publish(wanted: Wanted, directory: Path, final: Path, boot_ms: float) -> None:
+    for name in ("console.log", "vmm.log"):
+        (directory / name).unlink(missing_ok=True)
+    meta = TemplateMeta(
+        image=wanted.image.name,
+        kernel=wanted.kernel.name,
+        shape=wanted.shape,
+        created=now(),
+        boot_ms=round(boot_ms, 1),
+        sums=sum_files(directory),
+    )
+    write_meta(directory, meta)
+    remove_tree(final)  # one that was found to be damaged
+    os.rename(directory, final)

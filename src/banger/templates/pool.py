@@ -1,0 +1,202 @@
+"""Clones that wait: restored, made somebody by rehearsal, their vCPUs stopped, ready for the next machine.
+
+The restore is what a start consists of, and emulated code runs slowly the first time: a clone that has answered once
+already answers its user in a tenth of the time. A waiting clone costs memory and no CPU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from banger.errors import Error
+from banger.host import cpu
+from banger.host.paths import Paths
+from banger.host.proc import is_alive
+from banger.host.settings import PoolSettings
+from banger.model.sizes import MIB
+from banger.store import teardown
+from banger.store.resources import ResourceTable
+from banger.templates.guest import Guest, clone, take_places
+from banger.templates.identity import configure, invent_identity
+from banger.templates.library import TemplateLibrary
+from banger.templates.making import PLACEHOLDER, rehearse
+from banger.templates.wanted import Wanted, config_of_clone
+from banger.vmm.base import VmPlaces
+
+log = logging.getLogger("banger.pool")
+
+OWNER = "pool-"
+_ANSWER_S = 30.0
+# What one more clone takes at most while it waits.
+_CLONE_BYTES = 128 * MIB
+
+
+@dataclass
+class Shelf:
+    """The waiting clones of one template. `used` is monotonic."""
+
+    wanted: Wanted
+    used: float
+    waiting: deque[tuple[str, Guest]] = field(default_factory=deque)
+
+
+class Pool:
+    """Lives as long as the daemon; used from its event loop. One clone is made at a time, while no machine starts."""
+
+    def __init__(
+        self, paths: Paths, resources: ResourceTable, templates: TemplateLibrary, settings: PoolSettings
+    ) -> None:
+        self._paths = paths
+        self._resources = resources
+        self._templates = templates
+        self._settings = settings
+        self._shelves: dict[str, Shelf] = {}
+        self._starting = 0
+        self._refilling: asyncio.Task[None] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @contextlib.contextmanager
+    def machine_starts(self) -> Iterator[None]:
+        """While one does, the pool makes nothing."""
+        self._starting += 1
+        try:
+            yield
+        finally:
+            self._starting -= 1
+            self._refill_soon()
+
+    def ready(self, template_id: str) -> int:
+        shelf = self._shelves.get(template_id)
+        return len(shelf.waiting) if shelf else 0
+
+    async def take(self, wanted: Wanted, heir: str, places: VmPlaces) -> Guest | None:
+        """A waiting clone, which from now on is `heir`'s and at `places`; None if there is none. Its vCPUs stand
+        still, and it is nobody yet."""
+        if not self._settings.per_template:
+            return None
+        shelf = self._shelves.setdefault(wanted.id, Shelf(wanted, 0))
+        shelf.wanted, shelf.used = wanted, time.monotonic()
+        while shelf.waiting:
+            owner, guest = shelf.waiting.popleft()
+            if is_alive(guest.vm.process) and guest.connection.lost is None:
+                self._hand_over(owner, guest, heir, places)
+                return guest
+            await self._drop(owner, guest)
+        return None
+
+    async def drain(self, template_id: str | None = None) -> None:
+        """Give up what waits: of one template, or all."""
+        if template_id is None and self._refilling is not None:
+            self._refilling.cancel()
+            await asyncio.wait([self._refilling])
+        for shelf_id in [template_id] if template_id else [*self._shelves]:
+            shelf = self._shelves.pop(shelf_id, None)
+            while shelf and shelf.waiting:
+                await self._drop(*shelf.waiting.popleft())
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._expiry is not None:
+            self._expiry.cancel()
+        await self.drain()
+
+    def _hand_over(self, owner: str, guest: Guest, heir: str, places: VmPlaces) -> None:
+        """Whenever we end in here, the records lead to all of it."""
+        old = guest.places
+        self._resources.hand_over(owner, heir)
+        take_places(self._resources, heir, places)
+        os.rename(old.directory, places.directory)
+        os.rename(old.run_directory, places.run_directory)
+        for resource in self._resources.of_machine(heir):
+            if resource.identity.get("path") in (str(old.directory), str(old.run_directory)):
+                self._resources.clear(resource.id)
+        guest.places = places
+        guest.vm.moved_to(places)
+        guest.connection.machine = places.name
+
+    async def _drop(self, owner: str, guest: Guest) -> None:
+        await guest.let_go()
+        await teardown.release(self._resources, owner)
+
+    def _refill_soon(self) -> None:
+        if self._refilling is None and not self._starting and not self._closed and self._lacking():
+            self._refilling = asyncio.create_task(self._refill(), name="refill the pool")
+            self._refilling.add_done_callback(self._refilled)
+
+    def _refilled(self, done: asyncio.Task[None]) -> None:
+        self._refilling = None
+        if not done.cancelled() and done.exception() is None:
+            self._refill_soon()
+            self._expire_later()
+
+    def _lacking(self) -> Shelf | None:
+        """The most recently used template that has too few, if there is memory for one more."""
+        wanting = [s for s in self._shelves.values() if len(s.waiting) < self._settings.per_template]
+        if not wanting or cpu.available_memory_bytes() < self._settings.reserve_bytes + _CLONE_BYTES:
+            return None
+        return max(wanting, key=lambda shelf: shelf.used)
+
+    async def _refill(self) -> None:
+        shelf = self._lacking()
+        if shelf is None:
+            return
+        token = os.urandom(4).hex()
+        owner = OWNER + token
+        try:
+            guest = await self._make(shelf.wanted, owner, token)
+        except BaseException as exc:
+            await asyncio.shield(teardown.release(self._resources, owner))
+            if isinstance(exc, Error):
+                log.warning("no clone of %s in waiting: %s", shelf.wanted.image.name, exc.message)
+                await self.drain(shelf.wanted.id)
+                return
+            raise
+        if guest is None:  # the template was deleted
+            await self.drain(shelf.wanted.id)
+        else:
+            shelf.waiting.append((owner, guest))
+
+    async def _make(self, wanted: Wanted, owner: str, token: str) -> Guest | None:
+        frozen = self._templates.find(wanted.id)
+        if frozen is None:
+            return None
+        places = VmPlaces(
+            name=f"pool-{token}",
+            directory=self._paths.pool / token,
+            run_directory=self._paths.vm_run / token,
+        )
+        config = wanted.config_of_maker(places, owner)
+        config = config_of_clone(config, frozen, places, owner)
+        take_places(self._resources, owner, places)
+        await wanted.driver.prepare(config)
+        guest = await clone(self._resources, owner, config, wanted.driver)
+        identity = invent_identity(PLACEHOLDER, config.mac, frozenset())
+        try:
+            await configure(guest.connection, identity, wanted.init, config.disk_bytes, _ANSWER_S)
+            await rehearse(guest.connection)
+            await guest.vm.pause()
+        except BaseException:
+            await guest.let_go()
+            raise
+        return guest
+
+    def _expire_later(self) -> None:
+        """Once there is something that can get old; a daemon without a pool never wakes."""
+        if self._expiry is None and any(shelf.waiting for shelf in self._shelves.values()):
+            loop = asyncio.get_running_loop()
+            self._expiry = loop.call_later(self._settings.keep + 1, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        oldest = time.monotonic() - self._settings.keep
+        old = [shelf_id for shelf_id, shelf in self._shelves.items() if shelf.used < oldest]
+        self._dropping = [asyncio.ensure_future(self.drain(shelf_id)) for shelf_id in old]
+        self._expire_later()

@@ -1,0 +1,51 @@
+"""What a machine asks of a template: its shape, and all it takes to boot one of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from banger.model.image import Image, Kernel
+from banger.model.template import Shape
+from banger.network.user_nat import invent_mac
+from banger.templates.shape import plan_shape, shape_id
+from banger.vmm.base import Driver, FrozenFiles, VmConfig, VmPlaces
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """`config` is the machine's own."""
+
+    id: str
+    shape: Shape
+    image: Image
+    kernel: Kernel
+    driver: Driver
+    config: VmConfig
+    init: str
+    boot_limit_s: float
+
+    def config_of_maker(self, places: VmPlaces, marker: str) -> VmConfig:
+        return dataclasses.replace(
+            self.config, places=places, marker=marker, mac=invent_mac(), disk_bytes=self.shape.disk_bytes
+        )
+
+
+async def plan_wanted(
+    image: Image, kernel: Kernel, driver: Driver, config: VmConfig, init: str, boot_limit_s: float
+) -> Wanted:
+    shape = await plan_shape(image, kernel, config, driver, init)
+    return Wanted(
+        id=shape_id(shape),
+        shape=shape,
+        image=image,
+        kernel=kernel,
+        driver=driver,
+        config=config,
+        init=init,
+        boot_limit_s=boot_limit_s,
+    )
+
+
+def config_of_clone(config: VmConfig, frozen: FrozenFiles, places: VmPlaces, marker: str) -> VmConfig:
+    return dataclasses.replace(config, frozen=frozen, places=places, marker=marker)
