@@ -1,0 +1,127 @@
+"""The bundle, one file in which a snapshot travels: a tar archive, compressed with zstd.
+
+    manifest.json   names the format, the snapshot, and every other member with its size and digest
+    memory, ...     the members it lists, in its order, and nothing else
+
+The manifest's bytes name everything there is, so their digest names the bundle, however it was compressed.
+docs/snapshot-format.md is the specification.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from banger.errors import Error
+from banger.model.sizes import MIB
+from banger.model.template import Snapshot
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+MANIFEST_MAX_BYTES = MIB
+FILES_MAX = 256
+TAR_BLOCK = tarfile.BLOCKSIZE
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}", re.ASCII)
+
+
+class BundleFile(Struct, kw_only=True, frozen=True):
+    """`sha256` is over all of the file, its holes being zeros: 64 hex digits."""
+
+    name: str
+    size_bytes: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class Manifest(Struct, kw_only=True, frozen=True):
+    """The snapshot's own `digest` is empty here: a text cannot have its own digest in it. A newer writer may say more;
+    what is not known is passed over."""
+
+    format: Annotated[int, Meta(ge=1)] = FORMAT
+    snapshot: Snapshot
+    files: tuple[BundleFile, ...]
+
+
+@dataclass(frozen=True)
+class SealedManifest:
+    """A manifest with its bytes, and the digest over them that names the bundle: "sha256:..."."""
+
+    manifest: Manifest
+    data: bytes
+    digest: str
+
+
+class _AnyFormat(Struct):
+    format: int
+
+
+def seal(snapshot: Snapshot, files: list[BundleFile]) -> SealedManifest:
+    """Of the same snapshot and files, always the same bytes. Raises `snapshot_invalid`."""
+    record = msgspec.structs.replace(snapshot, digest="")
+    manifest = Manifest(snapshot=record, files=tuple(files))
+    check_names([file.name for file in files])
+    data = msgspec.json.encode(manifest)
+    if len(data) > MANIFEST_MAX_BYTES:
+        raise invalid(f"the manifest takes {len(data)} bytes, {MANIFEST_MAX_BYTES} are possible")
+    return SealedManifest(manifest, data, _digest(data))
+
+
+def parse_manifest(data: bytes) -> SealedManifest:
+    """The manifest in a stranger's bundle; what it says of the snapshot is that stranger's word. Raises
+    `snapshot_invalid`."""
+    try:
+        written = msgspec.json.decode(data, type=_AnyFormat).format
+        if written != FORMAT:
+            raise invalid(
+                f"the bundle has format {written}, this banger reads format {FORMAT}", "use a newer banger"
+            )
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise invalid(f"{MANIFEST} is not as it should be: {quoted(str(exc))}") from exc
+    if manifest.snapshot.digest:
+        raise invalid(f"{MANIFEST} claims a digest for the snapshot that it is part of")
+    check_names([file.name for file in manifest.files])
+    return SealedManifest(manifest, data, _digest(data))
+
+
+def check_names(names: list[str]) -> None:
+    """Members' names are file names that mean nothing to a shell, a path or a person who reads them wrong. Raises
+    `snapshot_invalid`."""
+    if len(names) > FILES_MAX:
+        raise invalid(f"the bundle has {len(names)} files, {FILES_MAX} are possible")
+    for number, name in enumerate(names):
+        if not _NAME.fullmatch(name) or name == MANIFEST:
+            raise invalid(f"{quoted(name)} cannot be the name of a file in a bundle")
+        if name in names[:number]:
+            raise invalid(f"{name} is in the bundle twice")
+
+
+def tar_header(name: str, size_bytes: int) -> bytes:
+    """The block before a member. It says nothing of who packed it, or when."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size_bytes, 0o600
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def tar_padding(size_bytes: int) -> int:
+    """How many zeros follow a member's bytes."""
+    return -size_bytes % TAR_BLOCK
+
+
+def invalid(message: str, hint: str = "export it again, and compare the digests") -> Error:
+    return Error("snapshot_invalid", message, hint)
+
+
+def quoted(text: str) -> str:
+    """A stranger's text for a message: in ASCII, and not too long."""
+    return ascii(text if len(text) <= 160 else text[:157] + "...")
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()

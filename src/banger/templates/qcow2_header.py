@@ -1,0 +1,107 @@
+"""A stranger's qcow2 disk, looked at before QEMU opens it.
+
+The header of a qcow2 file may name further files: a backing file, an external data file. QEMU opens them as whoever
+runs it, and the guest reads what is in them. So a disk from elsewhere may name none.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+from banger.errors import Error
+from banger.model.sizes import format_size
+from banger.templates.bundle import invalid
+
+_MAGIC = b"QFI\xfb"
+# Magic, version, backing file's offset and length, cluster bits, size, encryption; tables and snapshots between;
+# then, from version 3 on, incompatible features, two other sets of features, refcount order, header length.
+_START = struct.Struct(">4sIQIIQI")
+_FEATURES = struct.Struct(">QQQII")
+_FEATURES_AT = 72
+_LEAST_HEADER_BYTES = _FEATURES_AT + _FEATURES.size
+_EXTENSION = struct.Struct(">II")  # kind, length; padded to 8 bytes
+_EXTENSIONS_MAX = 64
+
+_DIRTY = 1 << 0  # refcounts are to be mended: QEMU does that by itself
+_END, _DATA_FILE, _ENCRYPTION = 0, 0x44415441, 0x0537BE77
+
+
+class _Header(NamedTuple):
+    version: int
+    backing_offset: int
+    cluster_bits: int
+    size_bytes: int
+    encryption: int
+    incompatible: int
+    header_bytes: int
+
+
+def check_standalone_qcow2(path: Path, limit_bytes: int) -> None:
+    """Raises `snapshot_invalid` unless the file is qcow2, depends on no other file, is not encrypted, needs no feature
+    that a disk of ours does not have, and shows its guest at most `limit_bytes`. Its tables are not looked at: a
+    mistake there is between QEMU and the file."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        header = _read_header(fd, path.name)
+        _check(header, path.name, limit_bytes)
+        _check_extensions(fd, header, path.name)
+    finally:
+        os.close(fd)
+
+
+def _read_header(fd: int, name: str) -> _Header:
+    data = os.pread(fd, _LEAST_HEADER_BYTES, 0)
+    if len(data) < _FEATURES_AT or not data.startswith(_MAGIC):
+        raise invalid(f"{name} is no qcow2 disk")
+    _, version, backing_offset, _, cluster_bits, size_bytes, encryption = _START.unpack_from(data)
+    incompatible, header_bytes = 0, _FEATURES_AT
+    if version == 3:
+        if len(data) < _LEAST_HEADER_BYTES:
+            raise invalid(f"{name} is no qcow2 disk: its header is cut off")
+        incompatible, _, _, _, header_bytes = _FEATURES.unpack_from(data, _FEATURES_AT)
+    return _Header(version, backing_offset, cluster_bits, size_bytes, encryption, incompatible, header_bytes)
+
+
+def _check(header: _Header, name: str, limit_bytes: int) -> None:
+    if header.version not in (2, 3):
+        raise invalid(f"{name} is qcow2 of version {header.version}; 2 and 3 are possible")
+    if header.backing_offset:
+        raise _depends(name, "a backing file")
+    if header.incompatible & ~_DIRTY:
+        raise invalid(f"{name} needs features of qcow2 ({header.incompatible:#x}) that no bundle may have")
+    if header.encryption:
+        raise invalid(f"{name} is encrypted")
+    if not 9 <= header.cluster_bits <= 21:
+        raise invalid(f"{name} has clusters of a size that qcow2 does not have")
+    if header.size_bytes > limit_bytes:
+        raise invalid(
+            f"{name} is a disk of {format_size(header.size_bytes)}, {format_size(limit_bytes)} are possible"
+        )
+    if header.version == 3 and not _LEAST_HEADER_BYTES <= header.header_bytes <= 1 << header.cluster_bits:
+        raise invalid(f"{name} has a header of a length that qcow2 does not have")
+
+
+def _check_extensions(fd: int, header: _Header, name: str) -> None:
+    """QEMU passes over these two unless their feature is set, which `_check` has refused; there is no reason for
+    them."""
+    position = header.header_bytes
+    for _ in range(_EXTENSIONS_MAX):
+        data = os.pread(fd, _EXTENSION.size, position)
+        if position + _EXTENSION.size > 1 << header.cluster_bits or len(data) < _EXTENSION.size:
+            return
+        kind, length = _EXTENSION.unpack(data)
+        if kind == _END:
+            return
+        if kind == _DATA_FILE:
+            raise _depends(name, "an external data file")
+        if kind == _ENCRYPTION:
+            raise invalid(f"{name} is encrypted")
+        position += _EXTENSION.size + -(-length // 8) * 8
+    raise invalid(f"{name} has too many extensions in its header")
+
+
+def _depends(name: str, what: str) -> Error:
+    return invalid(f"{name} depends on {what}; a disk in a bundle must stand alone", "do not use this file")
