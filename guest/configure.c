@@ -1,6 +1,9 @@
 #include "configure.h"
 
+#include <time.h>
+
 #include "agent.h"
+#include "boot_id.h"
 #include "console.h"
 #include "identity.h"
 #include "init.h"
@@ -8,6 +11,8 @@
 #include "out.h"
 #include "phases.h"
 #include "root.h"
+#include "tcp_reset.h"
+#include "values.h"
 
 /* Checked before anything is done. */
 static int check(const struct fields *fields, bool *image, struct err *err)
@@ -20,6 +25,8 @@ static int check(const struct fields *fields, bool *image, struct err *err)
 		*err = agent.boot_error;
 		return -1;
 	}
+	if (values_check(fields, err) < 0)
+		return -1;
 	fields_span(fields, TAG_INIT, &init);
 	*image = span_is(init, "image");
 	if (!*image && !span_is(init, "agent"))
@@ -27,23 +34,43 @@ static int check(const struct fields *fields, bool *image, struct err *err)
 	return 0;
 }
 
-static int configure_all(const struct fields *fields, struct err *err)
+static int apply_identity(const struct fields *fields, bool first, struct err *err)
 {
-	bool first = agent.state == STATE_WAITING, image;
+	struct err thaw;
 
-	if (check(fields, &image, err) < 0)
-		return -1;
 	if (first)
 		phase_mark("configure");
-	else
-		root_thaw(err); /* a clone of a frozen root: writing to it would never end */
-	if (identity_set_kernel(fields, err) < 0 || net_configure(fields, err) < 0)
+	/* First of all, for they count with every moment and every draw. */
+	if (identity_refresh(fields, err) < 0)
+		return -1;
+	root_thaw_own(&thaw); /* a clone of a frozen root: writing to it would never end */
+	if (identity_set_hostname(fields, err) < 0 || net_configure(fields, err) < 0)
 		return -1;
 	if (first)
 		phase_mark("network");
+	if (fields_int(fields, TAG_RESET_TCP, 0))
+		tcp_reset_all(); /* under the new address, so that the old one says no farewell */
+	boot_id_set(fields);
 	identity_write_files(fields);
-	if (fields_int(fields, TAG_GROW, 0) && root_grow(err) < 0)
-		console("%s", err->message); /* a smaller disk than asked for is still a disk */
+	return 0;
+}
+
+static void grow(const struct fields *fields)
+{
+	struct err err;
+
+	if (fields_int(fields, TAG_GROW, 0) &&
+	    root_grow_to((uint64_t)fields_int(fields, TAG_DISK_BYTES, 0), &err) < 0)
+		console("%s", err.message); /* a smaller disk than asked for is still a disk */
+}
+
+static int configure_all(const struct fields *fields, bool first, struct err *err)
+{
+	bool image;
+
+	if (check(fields, &image, err) < 0 || apply_identity(fields, first, err) < 0)
+		return -1;
+	grow(fields);
 	agent.state = STATE_RUNNING;
 	if (first && image && init_hand_over(fields, err) < 0)
 		return -1;
@@ -52,15 +79,52 @@ static int configure_all(const struct fields *fields, struct err *err)
 	return 0;
 }
 
+/* Read when it is sent, so that the host can tell how far off it is. */
+static void put_clock(struct field_writer *fields)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	put_int(fields, TAG_CLOCK_NS, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+}
+
 void configure(const struct request *request)
 {
+	bool first = agent.state == STATE_WAITING;
+	struct field_writer *fields;
 	struct err err;
 
-	if (configure_all(&request->fields, &err) < 0) {
+	if (configure_all(&request->fields, first, &err) < 0) {
 		console("configure: %s", err.message);
 		out_fail(request->channel, &err);
 		return;
 	}
-	phases_put(out_begin(FRAME_OK, request->channel));
+	fields = out_begin(FRAME_OK, request->channel);
+	if (first)
+		phases_put(fields);
+	put_clock(fields);
+	out_end();
+}
+
+static int refresh_all(const struct fields *fields, struct err *err)
+{
+	struct err thaw;
+
+	if (values_check(fields, err) < 0 || identity_refresh(fields, err) < 0)
+		return -1;
+	if (fields_count(fields, TAG_ENTROPY))
+		root_thaw_own(&thaw); /* frozen for the snapshot that was restored now */
+	return 0;
+}
+
+void refresh(const struct request *request)
+{
+	struct err err;
+
+	if (refresh_all(&request->fields, &err) < 0) {
+		out_fail(request->channel, &err);
+		return;
+	}
+	put_clock(out_begin(FRAME_OK, request->channel));
 	out_end();
 }

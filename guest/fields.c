@@ -28,6 +28,7 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_MAC:
 	case TAG_INIT:
 	case TAG_PHASE:
+	case TAG_BOOT_ID:
 	case TAG_ARGV:
 	case TAG_ENV:
 	case TAG_CWD:
@@ -46,6 +47,8 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_CLOCK_NS:
 	case TAG_GROW:
 	case TAG_MTU:
+	case TAG_DISK_BYTES:
+	case TAG_RESET_TCP:
 	case TAG_TTY:
 	case TAG_ROWS:
 	case TAG_COLS:

@@ -1,6 +1,7 @@
 #include "files.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,14 +10,17 @@
 
 #include "fd.h"
 
-ssize_t file_read(const char *path, char *text, size_t size)
+/* O_NONBLOCK: the image may have put a fifo where a file is expected. */
+static int open_to_read(const char *path)
 {
-	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+static ssize_t read_text(int fd, char *text, size_t size)
+{
 	size_t used = 0;
 
 	text[0] = 0;
-	if (fd < 0)
-		return -1;
 	while (used < size - 1) {
 		ssize_t got = read(fd, text + used, size - 1 - used);
 
@@ -30,6 +34,14 @@ ssize_t file_read(const char *path, char *text, size_t size)
 	return (ssize_t)used;
 }
 
+ssize_t file_read(const char *path, char *text, size_t size)
+{
+	AUTO_FD fd = open_to_read(path);
+
+	text[0] = 0;
+	return fd < 0 ? -1 : read_text(fd, text, size);
+}
+
 ssize_t file_read_line(const char *path, char *text, size_t size)
 {
 	ssize_t length = file_read(path, text, size);
@@ -39,33 +51,65 @@ ssize_t file_read_line(const char *path, char *text, size_t size)
 	return length;
 }
 
-char *file_load(const char *path, size_t most, size_t *length)
+void file_each_line(const char *path, line_visit *visit, void *context)
 {
-	/* O_NONBLOCK: the image may have put a fifo where a file is expected. */
-	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	static char text[16384];
+	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t held = 0;
+
+	while (fd >= 0) {
+		ssize_t got = read(fd, text + held, sizeof text - 1 - held);
+		char *line = text, *newline;
+
+		if (got <= 0)
+			return;
+		held += (size_t)got;
+		text[held] = 0;
+		for (; (newline = strchr(line, '\n')); line = newline + 1) {
+			*newline = 0;
+			visit(line, context);
+		}
+		held -= (size_t)(line - text);
+		memmove(text, line, held);
+	}
+}
+
+static bool measure_plain(int fd, size_t most, size_t *size)
+{
 	struct stat stat;
-	size_t used = 0, size;
-	char *text;
 
 	if (fd < 0 || fstat(fd, &stat) < 0)
+		return false;
+	*size = (size_t)stat.st_size;
+	if (S_ISREG(stat.st_mode) && (uint64_t)stat.st_size <= most)
+		return true;
+	errno = EINVAL;
+	return false;
+}
+
+ssize_t file_read_plain(const char *path, char *text, size_t size)
+{
+	AUTO_FD fd = open_to_read(path);
+	size_t length;
+
+	text[0] = 0;
+	return measure_plain(fd, size - 1, &length) ? read_text(fd, text, size) : -1;
+}
+
+char *file_load(const char *path, size_t most, size_t *length)
+{
+	AUTO_FD fd = open_to_read(path);
+	size_t size;
+	ssize_t got;
+	char *text;
+
+	if (!measure_plain(fd, most, &size))
 		return NULL;
-	if (!S_ISREG(stat.st_mode) || (uint64_t)stat.st_size > most) {
-		errno = EINVAL;
-		return NULL;
-	}
-	size = (size_t)stat.st_size;
 	text = malloc(size + 1);
 	if (!text)
 		return NULL;
-	while (used < size) {
-		ssize_t got = read(fd, text + used, size - used);
-
-		if (got <= 0)
-			break;
-		used += (size_t)got;
-	}
-	text[used] = 0;
-	*length = used;
+	got = read_text(fd, text, size + 1);
+	*length = got < 0 ? 0 : (size_t)got;
 	return text;
 }
 
@@ -86,10 +130,25 @@ int write_all(int fd, const void *bytes, size_t length)
 	return 0;
 }
 
+static bool file_holds(int fd, const char *text, size_t length)
+{
+	char part[1024];
+
+	while (length) {
+		ssize_t got = read(fd, part, length < sizeof part ? length : sizeof part);
+
+		if (got <= 0 || memcmp(part, text, (size_t)got) != 0)
+			return false;
+		text += got;
+		length -= (size_t)got;
+	}
+	return true;
+}
+
 /* In place where a plain file is, which saves the journal most of its work. */
 static int file_overwrite(const char *path, const char *text, size_t length)
 {
-	AUTO_FD fd = open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	AUTO_FD fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct stat stat;
 
 	if (fd < 0 || fstat(fd, &stat) < 0)
@@ -98,7 +157,9 @@ static int file_overwrite(const char *path, const char *text, size_t length)
 		errno = ELOOP;
 		return -1;
 	}
-	if (write_all(fd, text, length) < 0)
+	if (stat.st_size == (off_t)length && file_holds(fd, text, length))
+		return 0;
+	if (lseek(fd, 0, SEEK_SET) < 0 || write_all(fd, text, length) < 0)
 		return -1;
 	return stat.st_size > (off_t)length ? ftruncate(fd, (off_t)length) : 0;
 }

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -14,14 +13,9 @@
 #include "console.h"
 #include "fd.h"
 #include "files.h"
+#include "values.h"
 
-enum {
-	ENTROPY_MIN = 32,
-	ENTROPY_MAX = 512,
-	HOSTNAME_SIZE = 65,
-	HOSTS_FILE_MAX = 1 << 18,
-	MACHINE_ID_LENGTH = 32,
-};
+enum { HOSTS_FILE_MAX = 1 << 18, OWN_MAX = 256 };
 
 /* Ends each line of /etc/hosts that is the agent's own. */
 #define OWN_LINE "# banger"
@@ -31,7 +25,7 @@ static int set_clock(const struct fields *fields, struct err *err)
 	int64_t clock_ns = fields_int(fields, TAG_CLOCK_NS, 0);
 	struct timespec time = { .tv_sec = clock_ns / 1000000000, .tv_nsec = clock_ns % 1000000000 };
 
-	if (clock_ns <= 0)
+	if (!clock_ns)
 		return 0;
 	if (clock_settime(CLOCK_REALTIME, &time) < 0)
 		return err_set(err, ERR_IO, errno, "cannot set the clock");
@@ -44,42 +38,36 @@ static int add_entropy(const struct fields *fields, struct err *err)
 		struct rand_pool_info head;
 		uint8_t room[sizeof(struct rand_pool_info) + ENTROPY_MAX];
 	} pool = { 0 };
-	AUTO_FD fd = -1;
+	static int fd = -1; /* kept: a clone does not have to open it */
 	struct span entropy;
 
 	if (!fields_span(fields, TAG_ENTROPY, &entropy))
 		return 0;
-	if (entropy.length < ENTROPY_MIN || entropy.length > ENTROPY_MAX)
-		return err_set(err, ERR_BAD_REQUEST, 0, "entropy is %d to %d bytes", ENTROPY_MIN,
-			       ENTROPY_MAX);
 	pool.head.entropy_count = (int)entropy.length * 8;
 	pool.head.buf_size = (int)entropy.length;
 	memcpy(pool.head.buf, entropy.data, entropy.length);
-	fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
 	/* Reseeding makes it count at once: two clones must never draw the same number. */
 	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)
 		return err_set(err, ERR_IO, errno, "cannot seed the random number generator");
 	return 0;
 }
 
-static int set_hostname(const struct fields *fields, struct err *err)
+int identity_refresh(const struct fields *fields, struct err *err)
+{
+	return set_clock(fields, err) < 0 ? -1 : add_entropy(fields, err);
+}
+
+int identity_set_hostname(const struct fields *fields, struct err *err)
 {
 	struct span name;
 
 	if (!fields_span(fields, TAG_HOSTNAME, &name) || !name.length)
 		return 0;
-	if (name.length >= HOSTNAME_SIZE || memchr(name.data, '\n', name.length))
-		return err_set(err, ERR_BAD_REQUEST, 0, "not a host name");
 	if (sethostname(name.data, name.length) < 0)
 		return err_set(err, ERR_IO, errno, "cannot set the host name");
 	return 0;
-}
-
-int identity_set_kernel(const struct fields *fields, struct err *err)
-{
-	if (set_clock(fields, err) < 0 || add_entropy(fields, err) < 0)
-		return -1;
-	return set_hostname(fields, err);
 }
 
 static void write_etc(const char *path, const char *text, size_t length, mode_t mode)
@@ -97,8 +85,7 @@ static void write_machine_id(const struct fields *fields)
 {
 	char id[MACHINE_ID_LENGTH + 2];
 
-	if (!fields_text(fields, TAG_MACHINE_ID, id, MACHINE_ID_LENGTH + 1) ||
-	    strlen(id) != MACHINE_ID_LENGTH)
+	if (!fields_text(fields, TAG_MACHINE_ID, id, MACHINE_ID_LENGTH + 1))
 		return;
 	strcat(id, "\n");
 	write_etc("/etc/machine-id", id, strlen(id), 0444);
@@ -147,32 +134,33 @@ static bool keep_lines(const char *old, char *text, size_t *used)
 	return localhost;
 }
 
+/* The first address that was given, also by an earlier CONFIGURE. */
+static const char *own_address(const struct fields *fields)
+{
+	static char address[64] = "127.0.1.1";
+
+	if (fields_count(fields, TAG_ADDRESS)) {
+		fields_text(fields, TAG_ADDRESS, address, sizeof address);
+		address[strcspn(address, "/")] = 0;
+	}
+	return address;
+}
+
 static void write_hosts(const struct fields *fields, const char *hostname)
 {
-	enum { OWN_MAX = 512 };
-	size_t length = 0, used = 0;
-	struct span address = { "127.0.1.1", 9 };
-	char *old = file_load("/etc/hosts", HOSTS_FILE_MAX, &length);
-	char *text = malloc(length + 1 + OWN_MAX);
-	const char *slash;
+	/* Not from the heap: a clone would pay for growing it. */
+	static char old[HOSTS_FILE_MAX], text[HOSTS_FILE_MAX + 2 * OWN_MAX];
+	size_t used = 0;
 
-	if (!text || (!old && errno != ENOENT))
-		goto out; /* something else than a small file is there: not ours to replace */
-	if (!keep_lines(old ? old : "", text, &used))
-		used += (size_t)snprintf(text + used, OWN_MAX / 2,
+	if (file_read_plain("/etc/hosts", old, sizeof old) < 0 && errno != ENOENT)
+		return; /* something else than a small file is there: not ours to replace */
+	if (!keep_lines(old, text, &used))
+		used += (size_t)snprintf(text + used, OWN_MAX,
 					 "127.0.0.1\tlocalhost " OWN_LINE "\n"
 					 "::1\tlocalhost ip6-localhost ip6-loopback " OWN_LINE "\n");
-	fields_span(fields, TAG_ADDRESS, &address);
-	slash = memchr(address.data, '/', address.length);
-	if (slash)
-		address.length = (size_t)(slash - address.data);
-	if (address.length < 64)
-		used += (size_t)snprintf(text + used, OWN_MAX / 2, "%.*s\t%s " OWN_LINE "\n",
-					 (int)address.length, address.data, hostname);
+	used += (size_t)snprintf(text + used, OWN_MAX, "%s\t%s " OWN_LINE "\n",
+				 own_address(fields), hostname);
 	write_etc("/etc/hosts", text, used, 0644);
-out:
-	free(text);
-	free(old);
 }
 
 void identity_warm_up(void)

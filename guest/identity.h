@@ -3,11 +3,11 @@
 #define BANGER_IDENTITY_H
 
 #include "err.h"
-#include "err.h"
 #include "fields.h"
 
-/* Clock, random numbers and host name: in the kernel only. */
-int identity_set_kernel(const struct fields *fields, struct err *err);
+/* Clock and random numbers, where given: what also changes for a guest that only stood still. */
+int identity_refresh(const struct fields *fields, struct err *err);
+int identity_set_hostname(const struct fields *fields, struct err *err);
 /* Reads what will be written. A frozen VM has it in memory then, and none of its clones has to wait
  * for the disk. */
 void identity_warm_up(void);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 
 #include "console.h"
 #include "fd.h"
@@ -11,14 +12,21 @@
 
 #define DIRECTORY "/modules"
 
-static void load(const char *name)
+static int load(const char *path)
+{
+	AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	return syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST ? -1 : 0;
+}
+
+static void load_early(const char *name)
 {
 	char path[256];
-	AUTO_FD fd = -1;
 
 	snprintf(path, sizeof path, DIRECTORY "/%s", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
+	if (load(path) < 0)
 		console("module %s: %s", name, strerror(errno));
 	unlink(path);
 }
@@ -31,7 +39,18 @@ void modules_load(void)
 	if (file_read(DIRECTORY "/order", order, sizeof order) <= 0)
 		return;
 	for (char *line = strtok(order, "\n"); line; line = strtok(NULL, "\n"))
-		load(line);
+		load_early(line);
 	unlink(DIRECTORY "/order");
 	rmdir(DIRECTORY);
+}
+
+void module_load_installed(const char *path)
+{
+	struct utsname system;
+	char whole[256];
+
+	uname(&system);
+	snprintf(whole, sizeof whole, "/lib/modules/%s/%s", system.release, path);
+	if (load(whole) < 0 && errno != ENOENT)
+		console("module %s: %s", path, strerror(errno));
 }

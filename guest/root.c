@@ -1,6 +1,7 @@
 #include "root.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,28 +9,31 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <linux/mount.h>
 
 #include "cmdline.h"
 #include "console.h"
 #include "disks.h"
+#include "ext4.h"
 #include "fd.h"
 #include "files.h"
+#include "loop.h"
 #include "mounts.h"
 
 #define ROOT_POINT "/root"
 #define MODULES_POINT "/modules-disk"
 #define EXT4_RESIZE _IOW('f', 16, uint64_t)
 
+enum { RESIZE_WAIT_MS = 2000, RESIZE_POLL_MS = 1 };
+
 static char root_device[DEVICE_NAME_MAX];
 static bool modules_mounted;
 static int modules_tree = -1; /* a mount that has no place yet */
+static bool maybe_frozen;
 
 int root_mount(struct err *err)
 {
@@ -148,21 +152,55 @@ int root_switch(struct err *err)
 	return 0;
 }
 
-int root_grow(struct err *err)
+static bool disk_measure(int disk, uint64_t *bytes)
 {
-	AUTO_FD root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return ioctl(disk, BLKGETSIZE64, bytes) == 0;
+}
+
+/* The driver learns of a new size by an interrupt. */
+static bool disk_wait(int disk, uint64_t wanted, uint64_t *bytes)
+{
+	uint64_t deadline = now_ms() + RESIZE_WAIT_MS;
+
+	while (disk_measure(disk, bytes)) {
+		if (*bytes >= wanted)
+			return true;
+		if (now_ms() >= deadline) {
+			console("%s has %llu bytes, not %llu", root_device, (unsigned long long)*bytes,
+				(unsigned long long)wanted);
+			return true;
+		}
+		poll(NULL, 0, RESIZE_POLL_MS);
+	}
+	return false;
+}
+
+int root_grow_to(uint64_t disk_bytes, struct err *err)
+{
 	AUTO_FD disk = open(root_device, O_RDONLY | O_CLOEXEC);
-	struct statfs stat;
+	AUTO_FD root = -1;
+	uint8_t super[EXT4_SUPER_BYTES];
+	struct ext4_size size;
 	uint64_t bytes, blocks;
 
-	if (root < 0 || disk < 0 || fstatfs(root, &stat) < 0 || ioctl(disk, BLKGETSIZE64, &bytes) < 0)
+	if (disk < 0 || !disk_wait(disk, disk_bytes, &bytes) ||
+	    pread(disk, super, sizeof super, EXT4_SUPER_OFFSET) != (ssize_t)sizeof super)
 		return err_set(err, ERR_IO, errno, "cannot measure %s", root_device);
-	if (stat.f_type != EXT4_SUPER_MAGIC)
+	if (!ext4_size_parse(super, &size))
 		return err_set(err, ERR_IO, EOPNOTSUPP, "the root is not ext4");
-	blocks = bytes / (uint64_t)stat.f_bsize;
-	if (ioctl(root, EXT4_RESIZE, &blocks) < 0)
+	blocks = bytes / size.block_bytes;
+	/* Asking the kernel would flush the journal and read the disk's end only to find that out. */
+	if (blocks == size.blocks)
+		return 0;
+	root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0 || ioctl(root, EXT4_RESIZE, &blocks) < 0)
 		return err_set(err, ERR_IO, errno, "cannot grow the root file system");
 	return 0;
+}
+
+int root_grow(struct err *err)
+{
+	return root_grow_to(0, err);
 }
 
 static int freeze_or_thaw(unsigned long operation, int done_already, struct err *err)
@@ -183,4 +221,17 @@ int root_freeze(struct err *err)
 int root_thaw(struct err *err)
 {
 	return freeze_or_thaw(FITHAW, EINVAL, err);
+}
+
+void root_will_freeze(void)
+{
+	maybe_frozen = true;
+}
+
+int root_thaw_own(struct err *err)
+{
+	if (!maybe_frozen)
+		return 0;
+	maybe_frozen = false;
+	return root_thaw(err);
 }

@@ -17,31 +17,18 @@ enum { SOCKETS_MAX = 512 };
 static struct socket_entry sockets[SOCKETS_MAX];
 static size_t count;
 
-static void take_table(const char *protocol)
+static void visit_line(char *line, void *context)
 {
-	static char text[16384];
+	if (count < SOCKETS_MAX && socket_entry_parse(context, line, &sockets[count]))
+		count++;
+}
+
+static void take_table(char *protocol)
+{
 	char path[32];
-	size_t held = 0;
-	AUTO_FD fd = -1;
 
 	snprintf(path, sizeof path, "/proc/net/%s", protocol);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	while (fd >= 0) {
-		ssize_t got = read(fd, text + held, sizeof text - 1 - held);
-		char *line = text, *newline;
-
-		if (got <= 0)
-			return;
-		held += (size_t)got;
-		text[held] = 0;
-		for (; (newline = strchr(line, '\n')); line = newline + 1) {
-			*newline = 0;
-			if (count < SOCKETS_MAX && socket_entry_parse(protocol, line, &sockets[count]))
-				count++;
-		}
-		held -= (size_t)(line - text);
-		memmove(text, line, held);
-	}
+	file_each_line(path, visit_line, protocol);
 }
 
 /* Returns whether an owner is still missing. */

@@ -174,6 +174,7 @@ static void grow(const struct request *request)
 
 static void freeze(const struct request *request)
 {
+	root_will_freeze();
 	job_run(request, root_freeze, NULL);
 }
 
@@ -204,6 +205,7 @@ static const struct verb verbs[] = {
 	{ FRAME_GROW, false, grow },
 	{ FRAME_FREEZE, false, freeze },
 	{ FRAME_THAW, false, thaw },
+	{ FRAME_REFRESH, true, refresh },
 };
 
 static const struct verb *verb_of(uint8_t type)

@@ -31,5 +31,8 @@ void test_users(void);
 void test_tar_headers(void);
 void test_tar_trees(void);
 void test_sockets(void);
+void test_values(void);
+void test_ext4(void);
+void test_files(void);
 
 #endif

@@ -14,6 +14,9 @@ int main(void)
 		{ "tar headers", test_tar_headers },
 		{ "tar trees", test_tar_trees },
 		{ "socket tables", test_sockets },
+		{ "values", test_values },
+		{ "ext4", test_ext4 },
+		{ "files", test_files },
 	};
 
 	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
