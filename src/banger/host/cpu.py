@@ -37,6 +37,11 @@ def check_kvm() -> KvmCheck:
     return KvmCheck(True, "")
 
 
+def count() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def cpu_flags() -> frozenset[str]:
     """The flags of the first processor; empty where there are none."""
     return frozenset(_cpuinfo("flags").split())

@@ -127,11 +127,14 @@ class ImageLibrary:
         record = self.get(name)
         return self._add(msgspec.structs.replace(record, name=own_name(new)))
 
-    async def register(self, rootfs: Path, name: str) -> Image:
+    async def register(
+        self, rootfs: Path, name: str, source: str = "", config: ImageConfig | None = None
+    ) -> Image:
         """Take a ready ext4 disk (a copy of it). Raises `file_not_found`, `image_invalid`, `insufficient_disk`."""
         from banger.images.ready_disk import copy_ready_disk
 
-        record = _record(own_name(name), cpu.architecture(), "", f"disk:{rootfs}", ImageConfig())
+        source = source or f"disk:{rootfs}"
+        record = _record(own_name(name), cpu.architecture(), "", source, config or ImageConfig())
         record.digest = await copy_ready_disk(rootfs, self._paths.images)
         return self._keep(record)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from pathlib import Path
 
 from banger.agent.binary import agent_binary
 from banger.errors import Error
@@ -50,7 +51,14 @@ async def launch(
     kernel = await parts.kernels.ensure(machine.spec.kernel, report)
     await make_room(parts, machine.spec.memory_mib)
     require_free(parts.paths.machines, _DISK_HEADROOM_BYTES, f"machine {machine.name}")
-    config = await plan_config(parts, machine, image, kernel, accel)
+    config = await plan_config(
+        parts,
+        machine,
+        kernel,
+        accel,
+        parts.images.disk(image),
+        max(machine.spec.disk_bytes, image.size_bytes),
+    )
     machine.driver, machine.accel = driver.name, accel
     machine.image_digest = machine.image_digest or image.digest  # its disk stays on what it began with
     machine.kernel, machine.kernel_digest = kernel.name, kernel.digest
@@ -100,7 +108,10 @@ def check_memory(memory_mib: int) -> None:
         )
 
 
-async def plan_config(parts: Parts, machine: Machine, image: Image, kernel: Kernel, accel: str) -> VmConfig:
+async def plan_config(
+    parts: Parts, machine: Machine, kernel: Kernel, accel: str, image_disk: Path, disk_bytes: int
+) -> VmConfig:
+    """What a machine's VM is started with. Something frozen needs no `image_disk`: its own lies above it already."""
     agent = agent_binary(cpu.architecture())
     kernel_directory = parts.kernels.directory(kernel)
     initramfs = await asyncio.to_thread(ensure_initramfs, parts.paths, kernel_directory, agent)
@@ -110,8 +121,8 @@ async def plan_config(parts: Parts, machine: Machine, image: Image, kernel: Kern
         vmlinux=parts.kernels.vmlinux(kernel),
         modules_disk=parts.kernels.modules_disk(kernel),
         initramfs=initramfs,
-        image_disk=parts.images.disk(image),
-        disk_bytes=max(machine.spec.disk_bytes, image.size_bytes),
+        image_disk=image_disk,
+        disk_bytes=disk_bytes,
         cpus=machine.spec.cpus,
         memory_mib=machine.spec.memory_mib,
         accel=accel,

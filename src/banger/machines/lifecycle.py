@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 import signal
+from collections.abc import AsyncIterator
 
 from banger.errors import Error
 from banger.host.proc import send_signal, wait_gone
@@ -42,9 +43,10 @@ def create(parts: Parts, spec: MachineSpec) -> Machine:
     return machine
 
 
-async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer | None = None) -> None:
-    """Boot it and start its main command, if it has one. On failure it is `failed` and holds no
-    host resource but its files."""
+@contextlib.asynccontextmanager
+async def starting(parts: Parts, machine: Machine) -> AsyncIterator[Stopwatch]:
+    """The time in which a machine starts: at its end it runs, or is `failed` and holds no host resource but its files.
+    Whoever stops it meanwhile cancels the task."""
     async with parts.locks[machine.id]:
         parts.registry.move(machine, "start")
         task = asyncio.current_task()
@@ -52,16 +54,7 @@ async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer |
         parts.starting[machine.id] = task
         watch = Stopwatch()
         try:
-            image = await parts.images.ensure(machine.spec.image, report)
-            command = plan_command(machine.spec.command, image.config)
-            if command is None and viewer is not None:
-                raise _nothing_to_run(machine)
-            machine.stop_signal = image.config.stop_signal
-            live = await launch(parts, machine, image, report, watch)
-            parts.live[machine.id] = live
-            parts.registry.move(machine, "booted")
-            if command is not None:
-                await _start_main(parts, live, command, report, viewer, watch)
+            yield watch
         except BaseException as exc:
             await _give_up(parts, machine, exc)
             raise
@@ -69,9 +62,28 @@ async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer |
             del parts.starting[machine.id]
         machine.timings_ms = {**watch.phases_ms, "start": watch.total_ms()}
         parts.registry.save(machine)
+
+
+def begin_life(parts: Parts, live: LiveMachine) -> None:
+    """Its guest is up."""
+    parts.live[live.machine.id] = live
+    parts.registry.move(live.machine, "booted")
+
+
+async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer | None = None) -> None:
+    """Bring it up and start its main command, if it has one."""
+    async with starting(parts, machine) as watch:
+        image = await parts.images.ensure(machine.spec.image, report)
+        command = plan_command(machine.spec.command, image.config)
+        if command is None and viewer is not None:
+            raise _nothing_to_run(machine)
+        machine.stop_signal = image.config.stop_signal
+        live = await launch(parts, machine, image, report, watch)
+        begin_life(parts, live)
+        if command is not None:
+            await _start_main(parts, live, command, report, viewer, watch)
         watch_vmm(parts, live)
-        if live.gone.is_set():
-            return
+    if not live.gone.is_set():
         report("ready", f"{machine.name} is running")
 
 

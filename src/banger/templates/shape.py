@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import msgspec
@@ -18,10 +19,19 @@ USUAL_DISK_BYTES = 4 << 30
 
 
 async def plan_shape(image: Image, kernel: Kernel, config: VmConfig, driver: Driver, init: str) -> Shape:
-    """`config` is what a machine asks for; clones of one shape may differ in nothing but a larger disk."""
+    """Of the template for a machine of `config`; clones of one shape differ in nothing but a larger disk."""
+    disk_bytes = max(image.size_bytes, min(config.disk_bytes, USUAL_DISK_BYTES))
+    usual = dataclasses.replace(config, disk_bytes=disk_bytes)
+    return await plan_machine_shape(image.digest, kernel, usual, driver, init)
+
+
+async def plan_machine_shape(
+    image_digest: str, kernel: Kernel, config: VmConfig, driver: Driver, init: str
+) -> Shape:
+    """Of a machine as it runs."""
     return Shape(
         format=_FORMAT,
-        image_digest=image.digest,
+        image_digest=image_digest,
         kernel_digest=kernel.digest,
         initramfs=config.initramfs.stem,
         driver=driver.name,
@@ -31,10 +41,21 @@ async def plan_shape(image: Image, kernel: Kernel, config: VmConfig, driver: Dri
         cpus=config.cpus,
         memory_mib=config.memory_mib,
         init=init,
-        disk_bytes=max(image.size_bytes, min(config.disk_bytes, USUAL_DISK_BYTES)),
+        disk_bytes=config.disk_bytes,
     )
 
 
 def shape_id(shape: Shape) -> str:
     """64 hex digits."""
     return hashlib.sha256(msgspec.json.encode(shape)).hexdigest()
+
+
+def shape_difference(shape: Shape, driver: str, driver_build: str) -> str:
+    """Why what has that shape cannot go on here; empty when it can."""
+    if shape.driver != driver:
+        return f"the VMM was {shape.driver}, not {driver}"
+    if shape.driver_build != driver_build:
+        return f"{driver} was another version, or called in another way"
+    if shape.host_cpu != cpu.model_name():
+        return f"the processor was {shape.host_cpu or 'another'}"
+    return ""

@@ -166,5 +166,12 @@ class Driver(Protocol):
     def start(self, config: VmConfig) -> Vm:
         """Start the VMM process. Returns at once; the guest boots."""
 
+    def replace_disk(self, places: VmPlaces, frozen: FrozenFiles) -> None:
+        """The disk of a VM that does not run gives way to a new one above what is frozen. All or nothing."""
+
+    async def flatten_disk(self, disk: Path, target: Path, *, raw: bool) -> None:
+        """Write a disk with all that lies below it to one file: raw, or as the driver keeps its disks. Raises
+        `tool_failed`, `insufficient_disk`."""
+
     def reattach(self, places: VmPlaces, process: ProcessRef) -> Vm:
         """Take over a VMM that an earlier daemon started."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.fs import require_free
 from banger.host.proc import ProcessRef
 from banger.host.run import find_tool, run
 from banger.host.spawn import spawn_detached
@@ -23,6 +24,7 @@ from banger.vmm.qemu.argv import plan_argv
 from banger.vmm.qemu.monitor import Monitor
 from banger.vmm.qemu.overlay import write_overlay
 
+_FLATTEN_S = 1800.0
 _LOAD_S = 20.0
 _LOAD_POLL_S = 0.002
 _BINARIES = {"amd64": "qemu-system-x86_64"}
@@ -186,6 +188,20 @@ class QemuDriver:
             )
         return QemuVm(config.places, process)
 
+    def replace_disk(self, places: VmPlaces, frozen: FrozenFiles) -> None:
+        try:
+            layers.replace(places.overlay, frozen.disk)
+        except OSError as exc:
+            raise _cannot_write(places.directory, exc) from exc
+
+    async def flatten_disk(self, disk: Path, target: Path, *, raw: bool) -> None:
+        kind = "raw" if raw else "qcow2"
+        require_free(target.parent, _chain_bytes(disk), f"a copy of {disk.name}")
+        await run(
+            ["qemu-img", "convert", "-U", "-f", "qcow2", "-O", kind, str(disk), str(target)],
+            timeout_s=_FLATTEN_S,
+        )
+
     def reattach(self, places: VmPlaces, process: ProcessRef) -> Vm:
         return QemuVm(places, process)
 
@@ -208,6 +224,11 @@ def _prepare_clone(places: VmPlaces, frozen: FrozenFiles) -> None:
     layers.link(frozen.devices, FrozenFiles(places.directory).devices)
     if not places.overlay.exists():
         layers.lay_over(frozen.disk, places.overlay, 0)
+
+
+def _chain_bytes(disk: Path) -> int:
+    """What a disk and its layers take; what of the image below they need not, shows when it is written."""
+    return sum(path.stat().st_blocks * 512 for path in [disk, *layers.read_layers(disk)])
 
 
 def _cannot_write(directory: Path, exc: OSError) -> Error:

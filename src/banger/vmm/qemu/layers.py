@@ -76,6 +76,18 @@ def lay_over(below: Path, overlay: Path, size_bytes: int) -> None:
     write_overlay(overlay, layer.name, "qcow2", max(size_bytes, read_head(below).size_bytes))
 
 
+def replace(disk: Path, below: Path) -> None:
+    """`disk`, which nobody uses, becomes an empty one above `below`; layers that only the old one needed go."""
+    fresh = disk.with_name(f"{disk.name}.new")
+    fresh.unlink(missing_ok=True)
+    lay_over(below, fresh, 0)
+    os.replace(fresh, disk)
+    needed = set(read_layers(disk))
+    for layer in disk.parent.glob("layer-*.qcow2"):
+        if layer not in needed:
+            layer.unlink()
+
+
 def push_down(disk: Path) -> Path:
     """Make a disk that is in use a layer, and put an empty one above it; the layer's path.
 

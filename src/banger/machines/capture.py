@@ -1,0 +1,75 @@
+"""A running machine, frozen in passing: memory, devices and disk go to a directory, and it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+from banger.errors import Error
+from banger.host.fs import require_free
+from banger.machines.launch import plan_config
+from banger.machines.live import LiveMachine
+from banger.machines.parts import Parts
+from banger.model.machine import MachineState
+from banger.model.sizes import MIB
+from banger.model.template import Shape
+from banger.places import ensure_private_directory
+from banger.store import teardown
+from banger.templates.identity import refresh
+from banger.templates.shape import plan_machine_shape
+from banger.vmm.base import FrozenFiles
+
+
+@contextlib.asynccontextmanager
+async def working_directory(parts: Parts, purpose: str) -> AsyncIterator[Path]:
+    """A private one below the snapshots, gone afterwards unless it was renamed; also after we were killed."""
+    token = os.urandom(4).hex()
+    directory = parts.paths.snapshots / f".{purpose}-{token}"
+    owner = f"{purpose}-{token}"
+    parts.store.resources.note(owner, teardown.FILES, {"path": str(directory)})
+    try:
+        ensure_private_directory(str(directory))
+        yield directory
+    finally:
+        await asyncio.shield(teardown.release(parts.store.resources, owner))
+
+
+async def capture(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
+    """Freeze `live` into `directory`; it stands still for as long as that takes, and not longer. Raises `bad_state`,
+    `vmm_failed`, `insufficient_disk`, `unsupported`."""
+    machine = live.machine
+    async with parts.locks[machine.id]:
+        if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
+            raise Error(
+                "bad_state", f"machine {machine.name!r} is {machine.state.value}", "banger vm start it"
+            )
+        require_free(directory, 64 * MIB + machine.spec.memory_mib * MIB // 4, f"freezing {machine.name}")
+        shape = await _shape(parts, live)
+        files = FrozenFiles(directory)
+        try:
+            await live.vm.capture(files)
+            await live.vm.freeze_disk(files.disk)
+        finally:
+            if machine.state is MachineState.RUNNING:
+                await live.vm.resume()
+                await catch_up(live)
+    return shape
+
+
+async def catch_up(live: LiveMachine) -> None:
+    """It stood still, and so did its clock."""
+    if live.connection is not None:
+        with contextlib.suppress(Error):
+            await refresh(live.connection, entropy=False)
+
+
+async def _shape(parts: Parts, live: LiveMachine) -> Shape:
+    machine = live.machine
+    kernel = msgspec.structs.replace(parts.kernels.get(machine.kernel), digest=machine.kernel_digest)
+    config = await plan_config(parts, machine, kernel, machine.accel, Path(), machine.spec.disk_bytes)
+    return await plan_machine_shape(machine.image_digest, kernel, config, live.driver, machine.spec.init)

@@ -1,0 +1,80 @@
+"""A machine that goes on from something frozen: as itself again, or as a child with an identity of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from banger.errors import Error
+from banger.host.times import Stopwatch
+from banger.machines.adopt import adopt_execs
+from banger.machines.launch import identify, make_room, plan_config, start_clone, taken_addresses
+from banger.machines.lifecycle import begin_life, starting, watch_vmm
+from banger.machines.live import LiveMachine
+from banger.machines.parts import Parts
+from banger.model.machine import Machine
+from banger.model.operation import Report
+from banger.model.template import Shape
+from banger.templates.guest import Guest, take_places
+from banger.templates.identity import invent_identity, refresh
+from banger.templates.shape import shape_difference
+from banger.vmm.base import Driver, FrozenFiles, VmConfig
+
+
+async def revive(
+    parts: Parts, machine: Machine, frozen: FrozenFiles, shape: Shape, report: Report, *, as_itself: bool
+) -> None:
+    """Start `machine` where `frozen` stopped, with all that ran in it. `as_itself`: name, addresses and ids are those
+    that were frozen. Raises `snapshot_incompatible`, `frozen_damaged`, `insufficient_memory`."""
+    async with starting(parts, machine) as watch:
+        await make_room(parts, machine.spec.memory_mib)
+        driver, config = await _plan(parts, machine, shape)
+        watch.lap("resolve")
+        take_places(parts.store.resources, machine.id, config.places)
+        guest = await start_clone(parts, machine, config, driver, frozen, report)
+        watch.lap("restore")
+        try:
+            live = await _settle(parts, machine, guest, config, watch, as_itself=as_itself)
+        except BaseException:
+            await guest.let_go()
+            raise
+        watch_vmm(parts, live)
+    report("ready", f"{machine.name} is running")
+
+
+async def _settle(
+    parts: Parts, machine: Machine, guest: Guest, config: VmConfig, watch: Stopwatch, *, as_itself: bool
+) -> LiveMachine:
+    machine.pid = guest.vm.process.pid
+    if as_itself:
+        await refresh(guest.connection, entropy=True)
+    else:
+        identity = invent_identity(machine.name, config.mac, taken_addresses(parts), lived=True)
+        await identify(guest, machine, identity, config.disk_bytes)
+    watch.lap("identity")
+    live = LiveMachine(machine, guest)
+    begin_life(parts, live)
+    await adopt_execs(parts, live)
+    watch.lap("exec")
+    return live
+
+
+async def _plan(parts: Parts, machine: Machine, shape: Shape) -> tuple[Driver, VmConfig]:
+    """Its own VMM, accelerator and kernel, or none."""
+    driver, accel = await parts.drivers.choose(shape.accel)
+    kernel = msgspec.structs.replace(parts.kernels.get(machine.kernel), digest=shape.kernel_digest)
+    if not parts.kernels.vmlinux(kernel).exists():
+        raise Error(
+            "snapshot_incompatible",
+            f"{machine.name} was frozen with another version of {kernel.name} than is here",
+            f"banger kernel list; the digest of the one that is missing begins with {shape.kernel_digest[:12]}",
+        )
+    config = await plan_config(parts, machine, kernel, accel, Path(), machine.spec.disk_bytes)
+    different = shape_difference(shape, driver.name, await driver.build_of(config))
+    if different:
+        raise Error(
+            "snapshot_incompatible", f"{machine.name} was frozen where {different}", "boot it instead"
+        )
+    machine.driver, machine.accel = driver.name, accel
+    return driver, config

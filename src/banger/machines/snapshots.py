@@ -1,0 +1,231 @@
+"""Snapshots: machines as they were, kept under a tag, gone back to, sent elsewhere.
+
+A snapshot's directory is all there is of it (see `templates.frozen`); it has its name once it is whole. It has links of
+its own to all that it needs, so it outlives its machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+from banger.errors import Error
+from banger.host.fs import disk_usage_bytes, remove_tree, sync_path
+from banger.host.sparse import copy_file
+from banger.host.times import now
+from banger.machines.capture import capture, working_directory
+from banger.machines.launch import plan_places
+from banger.machines.lifecycle import create, kill
+from banger.machines.parts import Parts
+from banger.machines.revival import revive
+from banger.machines.states import LIVE
+from banger.model.machine import Machine, MachineState
+from banger.model.names import check_name
+from banger.model.operation import Report
+from banger.model.sizes import TIB
+from banger.model.template import Snapshot
+from banger.templates.bundle_reader import Limits
+from banger.templates.bundle_transfer import describe_bundle, read_bundle_stream, unpack_bundle
+from banger.templates.frozen import Sums, check_files, read_meta, sum_files, write_meta
+from banger.templates.guest import take_places
+from banger.vmm.base import FrozenFiles
+
+_BUNDLED = ("devices", "memory", "root.qcow2")
+_LARGEST_BYTES = 16 * TIB
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class SnapshotMeta(msgspec.Struct, kw_only=True):
+    """`meta.json` of a snapshot."""
+
+    snapshot: Snapshot
+    sums: Sums
+
+
+async def snapshot(parts: Parts, machine: Machine, tag: str, report: Report) -> Snapshot:
+    """Keep a running machine as it is now. Raises `name_taken` for a tag that is used, and what `capture` raises."""
+    live = parts.live_of(machine)
+    _refuse_taken(parts, machine.name, tag)
+    async with working_directory(parts, "snapshot") as directory:
+        report("freeze", f"freezing {machine.name}")
+        shape = await capture(parts, live, directory)
+        report("keep", f"checking what was written of {machine.name}")
+        record = Snapshot(
+            id=secrets.token_hex(6),
+            machine=machine.name,
+            tag=tag,
+            created=now(),
+            image=machine.spec.image,
+            kernel=machine.kernel,
+            shape=shape,
+            spec=machine.spec,
+            size_bytes=disk_usage_bytes(directory),
+        )
+        await asyncio.to_thread(_publish, parts, directory, record)
+    return record
+
+
+async def restore(parts: Parts, name: str, tag: str, report: Report) -> Machine:
+    """The machine is again what it was: a running one is killed first, one that is gone is made anew. Raises
+    `snapshot_not_found`, `frozen_damaged`, and what `revive` raises."""
+    record = find_snapshot(parts, name, tag)
+    directory = _directory(parts, record)
+    report("check", f"checking {name}:{tag}")
+    meta = read_meta(directory, SnapshotMeta)
+    await asyncio.to_thread(check_files, directory, meta.sums)
+    frozen = FrozenFiles(directory)
+    try:
+        machine = parts.registry.find(name)
+    except Error:
+        machine = _create_again(parts, record)
+        await revive(parts, machine, frozen, record.shape, report, as_itself=False)
+        return machine
+    if machine.state in LIVE:
+        report("stop", f"stopping {name}")
+        with contextlib.suppress(Error):  # it ended by itself
+            await kill(parts, machine)
+    await _replace_disk(parts, machine, record, frozen)
+    await revive(parts, machine, frozen, record.shape, report, as_itself=True)
+    return machine
+
+
+def list_snapshots(parts: Parts, machine: str = "") -> list[Snapshot]:
+    """Of one machine, or all; the oldest first."""
+    found = [record for record in _read_all(parts) if machine in ("", record.machine)]
+    return sorted(found, key=lambda record: (record.machine, record.created))
+
+
+def find_snapshot(parts: Parts, machine: str, tag: str) -> Snapshot:
+    """Raises `snapshot_not_found`."""
+    for record in _read_all(parts):
+        if (record.machine, record.tag) == (machine, tag):
+            return record
+    raise Error("snapshot_not_found", f"{machine!r} has no snapshot {tag!r}", "banger snapshot list")
+
+
+async def delete_snapshot(parts: Parts, machine: str, tag: str) -> None:
+    """Machines that were restored from it keep all they need. Raises `snapshot_not_found`."""
+    directory = _directory(parts, find_snapshot(parts, machine, tag))
+    aside = directory.with_name(f".removed-{directory.name}")
+    os.rename(directory, aside)
+    await asyncio.to_thread(remove_tree, aside)
+
+
+async def export_snapshot(parts: Parts, machine: str, tag: str) -> AsyncIterator[bytes]:
+    """The bundle that `import_snapshot` takes, here or elsewhere. Raises `snapshot_not_found`, `frozen_damaged`."""
+    record = find_snapshot(parts, machine, tag)
+    directory = _directory(parts, record)
+    driver = parts.drivers.named(record.shape.driver)
+    async with working_directory(parts, "export") as work:
+        await driver.flatten_disk(FrozenFiles(directory).disk, FrozenFiles(work).disk, raw=False)
+        await asyncio.to_thread(_link_parts, directory, work)
+        sealed = await describe_bundle(work, record, _BUNDLED)
+        meta = read_meta(directory, SnapshotMeta)
+        meta.snapshot.digest = sealed.digest
+        write_meta(directory, meta)
+        async with contextlib.aclosing(read_bundle_stream(work, sealed)) as stream:
+            async for chunk in stream:
+                yield chunk
+
+
+async def import_snapshot(parts: Parts, chunks: AsyncIterable[bytes], machine: str, tag: str) -> Snapshot:
+    """Take a bundle; it gets the names it brings, unless others are given. Raises `snapshot_invalid`,
+    `insufficient_disk`, `name_taken`."""
+    async with working_directory(parts, "import") as directory:
+        sealed = await unpack_bundle(chunks, directory, Limits(total_bytes=_LARGEST_BYTES, disk_bytes=_LARGEST_BYTES))
+        brought = sealed.manifest.snapshot
+        record = msgspec.structs.replace(
+            brought,
+            id=secrets.token_hex(6),
+            machine=check_name(machine or brought.machine),
+            tag=_check_tag(tag or brought.tag),
+            digest=sealed.digest,
+            size_bytes=disk_usage_bytes(directory),
+        )
+        _refuse_taken(parts, record.machine, record.tag)
+        await asyncio.to_thread(_publish, parts, directory, record)
+    return record
+
+
+def _publish(parts: Parts, directory: Path, record: Snapshot) -> None:
+    """Users' own, and not to be made anew: it is on the disk before it has its name."""
+    write_meta(directory, SnapshotMeta(snapshot=record, sums=sum_files(directory)))
+    for path in directory.iterdir():
+        sync_path(path)
+    sync_path(directory)
+    os.rename(directory, _directory(parts, record))
+    sync_path(parts.paths.snapshots)
+
+
+def _link_parts(directory: Path, work: Path) -> None:
+    for name in ("devices", "memory"):
+        copy_or_link(directory / name, work / name)
+
+
+def copy_or_link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        copy_file(source, target)
+
+
+def _create_again(parts: Parts, record: Snapshot) -> Machine:
+    machine = create(parts, msgspec.structs.replace(record.spec, name=record.machine))
+    _take_over(machine, record)
+    parts.registry.save(machine)
+    return machine
+
+
+def _take_over(machine: Machine, record: Snapshot) -> None:
+    machine.origin = f"snapshot {record.machine}:{record.tag}"
+    machine.image_digest, machine.kernel = record.shape.image_digest, record.kernel
+    machine.kernel_digest = record.shape.kernel_digest
+
+
+async def _replace_disk(parts: Parts, machine: Machine, record: Snapshot, frozen: FrozenFiles) -> None:
+    async with parts.locks[machine.id]:
+        if machine.state in LIVE or machine.state is MachineState.DELETING:
+            raise Error("bad_state", f"machine {machine.name!r} is {machine.state.value}", "try again")
+        _take_over(machine, record)
+        places = plan_places(parts, machine)
+        take_places(parts.store.resources, machine.id, places)
+        parts.drivers.named(record.shape.driver).replace_disk(places, frozen)
+        parts.registry.save(machine)
+
+
+def _refuse_taken(parts: Parts, machine: str, tag: str) -> None:
+    if any((record.machine, record.tag) == (machine, tag) for record in _read_all(parts)):
+        raise Error(
+            "name_taken",
+            f"{machine} has a snapshot {tag} already",
+            f"choose another tag, or: banger snapshot delete {machine} {tag}",
+        )
+
+
+def _check_tag(tag: str) -> str:
+    if not _TAG.fullmatch(tag):
+        raise Error("bad_name", f"{tag!r} is no tag", "letters, digits, '.', '_' and '-', at most 64")
+    return tag
+
+
+def _read_all(parts: Parts) -> list[Snapshot]:
+    found = []
+    root = parts.paths.snapshots
+    for directory in root.iterdir() if root.is_dir() else ():
+        if not directory.name.startswith("."):
+            with contextlib.suppress(
+                Error
+            ):  # what it was is lost; its directory is left for people to look at
+                found.append(read_meta(directory, SnapshotMeta).snapshot)
+    return found
+
+
+def _directory(parts: Parts, record: Snapshot) -> Path:
+    return parts.paths.snapshots / record.id
