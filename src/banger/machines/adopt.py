@@ -13,6 +13,7 @@ from banger.agent.process import KnownExec, adopt_process, read_execs
 from banger.errors import Error
 from banger.host.proc import is_alive
 from banger.machines.execs import ExecLog, RunningExec
+from banger.machines.idle import watch_idleness
 from banger.machines.launch import plan_places
 from banger.machines.lifecycle import remove_ended, watch_main, watch_vmm
 from banger.machines.live import MAIN_LABEL, LiveMachine, Reattached
@@ -61,7 +62,7 @@ async def _settle(parts: Parts, machine: Machine) -> None:
     try:
         live = parts.live.get(machine.id)
         if live is not None:
-            await _resync(parts, live)
+            await _reconnect(parts, live)
         else:
             await _record_end(parts, machine)
     except Error as exc:
@@ -80,18 +81,23 @@ async def _record_end(parts: Parts, machine: Machine) -> None:
             await remove_ended(parts, machine)
 
 
-async def _resync(parts: Parts, live: LiveMachine) -> None:
-    """Control connection and agent session again, then the execs that outlived the last daemon."""
+async def _reconnect(parts: Parts, live: LiveMachine) -> None:
+    """Control connection and agent session again. A machine whose vCPUs stand still has its session later."""
     try:
         await live.vm.connect_control(_ANSWER_S)
     except Error as exc:
         log.warning("machine=%s %s", live.machine.name, exc.message)
-    connection = await open_connection(
-        str(live.places.agent_socket), live.machine.name, _ANSWER_S, resync=True
-    )
-    live.connect(connection)
+    if live.machine.state is MachineState.RUNNING:
+        await resync(parts, live)
+    watch_idleness(parts.registry, live)
+
+
+async def resync(parts: Parts, live: LiveMachine) -> None:
+    """A new session with the agent, and the execs that outlived the last."""
+    path, name = str(live.places.agent_socket), live.machine.name
+    live.connect(await open_connection(path, name, _ANSWER_S, resync=True))
     await adopt_execs(parts, live)
-    log.info("machine=%s taken over", live.machine.name)
+    log.info("machine=%s taken over", name)
 
 
 async def adopt_execs(parts: Parts, live: LiveMachine) -> None:
@@ -104,6 +110,8 @@ async def adopt_execs(parts: Parts, live: LiveMachine) -> None:
         if entry.label == MAIN_LABEL:
             live.main = running
             watch_main(parts, live, running)
+        else:
+            live.use_until_end(running)
 
 
 async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:

@@ -20,7 +20,6 @@ from banger.model.sizes import MIB
 from banger.model.template import Shape
 from banger.places import ensure_private_directory
 from banger.store import teardown
-from banger.templates.identity import refresh
 from banger.templates.shape import plan_machine_shape
 from banger.vmm.base import FrozenFiles
 
@@ -57,15 +56,8 @@ async def capture(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
         finally:
             if machine.state is MachineState.RUNNING:
                 await live.vm.resume()
-                await catch_up(live)
+                await live.catch_up()
     return shape
-
-
-async def catch_up(live: LiveMachine) -> None:
-    """It stood still, and so did its clock."""
-    if live.connection is not None:
-        with contextlib.suppress(Error):
-            await refresh(live.connection, entropy=False)
 
 
 async def _shape(parts: Parts, live: LiveMachine) -> Shape:

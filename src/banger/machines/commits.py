@@ -12,6 +12,7 @@ from banger.machines.capture import working_directory
 from banger.machines.launch import plan_places
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
+from banger.machines.pausing import awake
 from banger.machines.states import LIVE
 from banger.model.image import Image, ImageConfig
 from banger.model.machine import Machine
@@ -32,7 +33,7 @@ async def commit(parts: Parts, machine: Machine, name: str, report: Report) -> I
         async with parts.locks[machine.id]:
             live = parts.live.get(machine.id)
             if live is not None:
-                async with _still(live):
+                async with awake(parts, machine), _still(live):
                     await live.vm.freeze_disk(disk)
             elif machine.state in LIVE or not plan_places(parts, machine).overlay.exists():
                 raise Error(

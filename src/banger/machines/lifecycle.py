@@ -13,6 +13,7 @@ from banger.errors import Error
 from banger.host.proc import send_signal, wait_gone
 from banger.host.times import Stopwatch, now
 from banger.machines.execs import RunningExec, Viewer
+from banger.machines.idle import watch_idleness
 from banger.machines.launch import launch
 from banger.machines.live import LiveMachine
 from banger.machines.main_command import parse_signal, plan_command
@@ -68,6 +69,7 @@ def begin_life(parts: Parts, live: LiveMachine) -> None:
     """Its guest is up."""
     parts.live[live.machine.id] = live
     parts.registry.move(live.machine, "booted")
+    watch_idleness(parts.registry, live)
 
 
 async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer | None = None) -> None:
@@ -285,20 +287,6 @@ async def _kill(live: LiveMachine) -> None:
             "it waits for the kernel, most likely for a disk",
         )
     await live.ended.wait()
-
-
-async def pause(parts: Parts, machine: Machine) -> None:
-    live = parts.live_of(machine)
-    advance(machine, "pause")
-    await live.vm.pause()
-    parts.registry.move(machine, "pause")
-
-
-async def resume(parts: Parts, machine: Machine) -> None:
-    live = parts.live_of(machine)
-    advance(machine, "resume")
-    await live.vm.resume()
-    parts.registry.move(machine, "resume")
 
 
 async def delete(parts: Parts, machine: Machine, *, force: bool) -> None:

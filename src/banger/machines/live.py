@@ -6,7 +6,9 @@ One `LiveMachine` from the moment its agent is configured until its VMM's proces
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 from banger.agent.connection import AgentConnection
 from banger.agent.process import start_process
@@ -17,10 +19,19 @@ from banger.machines.execs import ExecLog, RunningExec, Viewer
 from banger.model.command import Command, Exec
 from banger.model.machine import Machine
 from banger.templates.guest import Guest
+from banger.templates.identity import refresh
 from banger.vmm.base import Driver, Vm, VmPlaces
 
 MAIN_LABEL = "main"
 _ENDED_EXECS_KEPT = 64
+
+
+class UseListener(Protocol):
+    """Hears when nobody uses a machine any more, and when somebody does again."""
+
+    def used(self) -> None: ...
+
+    def unused(self) -> None: ...
 
 
 class Reattached(NamedTuple):
@@ -43,6 +54,9 @@ class LiveMachine:
         self.gone = asyncio.Event()  # the VMM process has ended
         self.ended = asyncio.Event()  # and all that follows from it is done
         self.lost: Error | None = None
+        self.users = 0
+        self.pausing = asyncio.Lock()  # whoever stops its vCPUs, or lets them go on
+        self.idle_pause: UseListener | None = None
         if isinstance(guest, Guest):
             self.connect(guest.connection)
         self.watch_task = asyncio.create_task(self._watch(), name=f"watch {machine.name}")
@@ -55,14 +69,39 @@ class LiveMachine:
         """Ends when the VMM process has ended, whoever ended it."""
         await wait_gone(self.process)
         self.gone.set()
-        self.close_connection()
+        self._rest()
         await self.vm.close()
 
     async def detach(self) -> None:
         """Let go of it: the daemon ends, the machine goes on."""
         self.watch_task.cancel()
-        self.close_connection()
+        self._rest()
         await self.vm.close()
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Somebody wants something of it meanwhile."""
+        self._use()
+        try:
+            yield
+        finally:
+            self._unuse()
+
+    def _use(self) -> None:
+        self.users += 1
+        if self.idle_pause is not None:
+            self.idle_pause.used()
+
+    def _unuse(self) -> None:
+        self.users -= 1
+        if self.idle_pause is not None and not self.users:
+            self.idle_pause.unused()
+
+    async def catch_up(self) -> None:
+        """It stood still, and so did its clock. One whose agent does not answer has worse troubles."""
+        if self.connection is not None:
+            with contextlib.suppress(Error):
+                await refresh(self.connection, entropy=False)
 
     def connect(self, connection: AgentConnection) -> None:
         """Own the connection, which may have been lost already."""
@@ -74,6 +113,11 @@ class LiveMachine:
     def on_agent_lost(self, error: Error) -> None:
         self.lost = error
         self.connection = None
+
+    def _rest(self) -> None:
+        if self.idle_pause is not None:
+            self.idle_pause.used()
+        self.close_connection()
 
     def close_connection(self) -> None:
         if self.connection is not None:
@@ -104,7 +148,14 @@ class LiveMachine:
         process = await start_process(self.agent(), command, label=label)
         info = _info(process.channel, process.pid, command)
         info.detached = viewer is None
-        return self.track(RunningExec(process, info, viewer=viewer))
+        running = self.track(RunningExec(process, info, viewer=viewer))
+        self.use_until_end(running)
+        return running
+
+    def use_until_end(self, running: RunningExec) -> None:
+        """A command that somebody started keeps the machine awake; its main command alone does not."""
+        self._use()
+        running.done.add_done_callback(lambda _: self._unuse())
 
     def track(self, running: RunningExec) -> RunningExec:
         """Keep it listed, and the list bounded."""

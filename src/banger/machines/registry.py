@@ -40,6 +40,7 @@ class Registry:
         """Take an edge of the state table and write it down. Raises `bad_state`."""
         machine.state = advance(machine, verb)
         machine.reason = reason
+        machine.idle = machine.idle and machine.state is MachineState.PAUSED
         if machine.state is MachineState.STARTING:
             machine.started, machine.stopped, machine.exit = now(), "", None
         elif machine.state in (MachineState.STOPPED, MachineState.FAILED):

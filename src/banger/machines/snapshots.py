@@ -139,8 +139,14 @@ async def import_snapshot(parts: Parts, chunks: AsyncIterable[bytes], machine: s
     """Take a bundle; it gets the names it brings, unless others are given. Raises `snapshot_invalid`,
     `insufficient_disk`, `name_taken`."""
     async with working_directory(parts, "import") as directory:
-        sealed = await unpack_bundle(chunks, directory, Limits(total_bytes=_LARGEST_BYTES, disk_bytes=_LARGEST_BYTES))
+        sealed = await unpack_bundle(
+            chunks, directory, Limits(total_bytes=_LARGEST_BYTES, disk_bytes=_LARGEST_BYTES)
+        )
         brought = sealed.manifest.snapshot
+        if {file.name for file in sealed.manifest.files} != set(_BUNDLED):
+            raise Error(
+                "snapshot_invalid", f"a snapshot consists of {', '.join(_BUNDLED)}, this one does not"
+            )
         record = msgspec.structs.replace(
             brought,
             id=secrets.token_hex(6),

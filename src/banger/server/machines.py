@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from banger.errors import Error
-from banger.machines import files, inspect, lifecycle, logs
+from banger.machines import files, inspect, lifecycle, logs, pausing
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
+from banger.machines.pausing import awake
 from banger.machines.states import LIVE
 from banger.model.command import Exec, ExecRequest
 from banger.model.machine import Machine, MachineSpec, StopRequest
@@ -91,13 +93,13 @@ async def kill_machine(parts: Parts, request: Request, body: None) -> None:
 
 async def pause_machine(parts: Parts, request: Request, body: None) -> Machine:
     machine = machine_of(parts, request)
-    await lifecycle.pause(parts, machine)
+    await pausing.pause(parts, machine)
     return machine
 
 
 async def resume_machine(parts: Parts, request: Request, body: None) -> Machine:
     machine = machine_of(parts, request)
-    await lifecycle.resume(parts, machine)
+    await pausing.resume(parts, machine)
     return machine
 
 
@@ -120,15 +122,18 @@ async def machine_health(parts: Parts, request: Request, body: None) -> Health:
 
 async def machine_ping(parts: Parts, request: Request, body: None) -> Ping:
     count = query_int(request, "count", 1, 1, 10_000)
-    return await inspect.ping(live_of(parts, request), count or 1)
+    async with awake(parts, machine_of(parts, request)) as live:
+        return await inspect.ping(live, count or 1)
 
 
 async def machine_stats(parts: Parts, request: Request, body: None) -> Stats:
-    return await inspect.stats(live_of(parts, request))
+    async with awake(parts, machine_of(parts, request)) as live:
+        return await inspect.stats(live)
 
 
 async def machine_ports(parts: Parts, request: Request, body: None) -> list[GuestPort]:
-    return await inspect.ports(live_of(parts, request))
+    async with awake(parts, machine_of(parts, request)) as live:
+        return await inspect.ports(live)
 
 
 async def machine_logs(parts: Parts, request: Request, body: None) -> StreamingResponse:
@@ -146,17 +151,26 @@ async def list_execs(parts: Parts, request: Request, body: None) -> list[Exec]:
 
 async def start_exec(parts: Parts, request: Request, body: ExecRequest) -> Exec:
     body.command.stdin = False
-    return (await live_of(parts, request).start_exec(body.command, None)).info
+    async with awake(parts, machine_of(parts, request)) as live:
+        return (await live.start_exec(body.command, None)).info
 
 
 async def read_files(parts: Parts, request: Request, body: None) -> StreamingResponse:
-    tar = files.read_tar(live_of(parts, request), query_text(request, "path"))
+    tar = _read_tar(parts, machine_of(parts, request), query_text(request, "path"))
     return await stream_answer(tar, "application/x-tar")
 
 
+async def _read_tar(parts: Parts, machine: Machine, path: str) -> AsyncIterator[bytes]:
+    async with awake(parts, machine) as live:
+        async for piece in files.read_tar(live, path):
+            yield piece
+
+
 async def write_files(parts: Parts, request: Request, body: None) -> None:
-    await files.write_tar(live_of(parts, request), query_text(request, "path"), request.stream())
+    async with awake(parts, machine_of(parts, request)) as live:
+        await files.write_tar(live, query_text(request, "path"), request.stream())
 
 
 async def stat_file(parts: Parts, request: Request, body: None) -> FileStat:
-    return await files.stat_file(live_of(parts, request), query_text(request, "path"))
+    async with awake(parts, machine_of(parts, request)) as live:
+        return await files.stat_file(live, query_text(request, "path"))

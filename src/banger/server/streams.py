@@ -16,6 +16,7 @@ from banger.machines import lifecycle
 from banger.machines.execs import RunningExec
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
+from banger.machines.pausing import awake
 from banger.model.command import ExecRequest
 from banger.model.machine import Machine, RunRequest
 from banger.model.operation import Report
@@ -30,11 +31,11 @@ async def handle_exec(parts: Parts, socket: WebSocket) -> None:
     stream = Stream(socket)
     async with _reporting(stream):
         request: ExecRequest = await stream.receive_request(ExecRequest)
-        live = parts.live_of(parts.registry.find(socket.path_params["name"]))
-        running = await live.start_exec(request.command, stream.show)
-        await stream.send("started", exec=running.info.id, pid=running.info.pid)
-        await _follow(stream, live, running, hang_up=True)
-        await stream.send("exit", **_exit_fields(running), timings_ms={})
+        async with awake(parts, parts.registry.find(socket.path_params["name"])) as live:
+            running = await live.start_exec(request.command, stream.show)
+            await stream.send("started", exec=running.info.id, pid=running.info.pid)
+            await _follow(stream, live, running, hang_up=True)
+            await stream.send("exit", **_exit_fields(running), timings_ms={})
 
 
 async def handle_attach(parts: Parts, socket: WebSocket) -> None:
@@ -50,9 +51,10 @@ async def handle_attach(parts: Parts, socket: WebSocket) -> None:
                 f"machine {live.machine.name!r} has no main command to attach to",
                 f"banger vm exec -it {live.machine.name}",
             )
-        live.main.watch(stream.show)
-        await stream.send("started", exec=live.main.info.id, pid=live.main.info.pid)
-        await _follow(stream, live, live.main, hang_up=False)
+        async with awake(parts, live.machine):
+            live.main.watch(stream.show)
+            await stream.send("started", exec=live.main.info.id, pid=live.main.info.pid)
+            await _follow(stream, live, live.main, hang_up=False)
         await live.ended.wait()
         await stream.send("exit", **_exit_fields(live.main), timings_ms={})
 
@@ -130,7 +132,8 @@ async def _see_through(parts: Parts, stream: Stream, machine: Machine, watch: St
     try:
         watch.lap("start")
         await stream.send("started", exec=main.info.id, pid=main.info.pid)
-        await _follow(stream, live, main, hang_up=False)
+        with live.in_use():
+            await _follow(stream, live, main, hang_up=False)
         watch.lap("run")
     except ClientGone:
         if machine.spec.remove:

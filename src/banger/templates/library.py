@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,6 +59,8 @@ class TemplateLibrary:
         self._making: dict[str, asyncio.Task[None]] = {}
         self._checked: dict[str, int] = {}
         self._hopeless: dict[str, float] = {}
+        self.ready_of: Callable[[str], int] = lambda _: 0  # how many clones wait; the pool knows
+        self.on_discard: Callable[[str], None] = lambda _: None
 
     def find(self, template_id: str) -> FrozenFiles | None:
         """One that has been checked already."""
@@ -92,8 +94,9 @@ class TemplateLibrary:
         return FrozenFiles(self._directory(wanted.id))
 
     def discard(self, template_id: str) -> None:
-        """Found damaged: it is made anew when it is wanted next."""
+        """It is made anew when it is wanted next. Quick: a handful of files."""
         self._checked.pop(template_id, None)
+        self.on_discard(template_id)
         directory = self._directory(template_id)
         aside = directory.with_name(f".damaged-{template_id[:12]}-{os.urandom(4).hex()}")
         with contextlib.suppress(OSError):
@@ -120,7 +123,7 @@ class TemplateLibrary:
     async def delete(self, prefix: str) -> None:
         """Machines that were cloned from it keep all they need. Raises `template_not_found`."""
         template = await self.get(prefix)
-        await asyncio.to_thread(self.discard, template.id)
+        self.discard(template.id)
 
     async def prune(self, *, everything: bool, dry_run: bool) -> Pruned:
         """Remove those that are stale or that nobody used for a month; with `everything` all."""
@@ -128,7 +131,7 @@ class TemplateLibrary:
         doomed = [t for t in await self.list() if everything or t.stale or t.used < limit]
         if not dry_run:
             for template in doomed:
-                await asyncio.to_thread(self.discard, template.id)
+                self.discard(template.id)
         return Pruned(
             count=len(doomed),
             freed_bytes=sum(template.size_bytes for template in doomed),
@@ -168,7 +171,7 @@ class TemplateLibrary:
         except Error as exc:
             log.warning("template %s is discarded: %s", template_id[:12], exc.message)
             report("warning", f"a damaged template is made anew: {exc.message}")
-            await asyncio.to_thread(self.discard, template_id)
+            self.discard(template_id)
             return None
         self._checked[template_id] = inode
         return self.find(template_id)
@@ -189,6 +192,7 @@ class TemplateLibrary:
             used=used.strftime("%Y-%m-%dT%H:%M:%SZ"),
             boot_ms=meta.boot_ms,
             size_bytes=size_bytes,
+            ready=self.ready_of(directory.name),
             stale=current.why_stale(meta.shape),
         )
 

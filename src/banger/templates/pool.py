@@ -62,6 +62,9 @@ class Pool:
         self._refilling: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._closed = False
+        self._dropping: set[asyncio.Task[None]] = set()
+        templates.ready_of = self.ready
+        templates.on_discard = self._drop_soon
 
     @contextlib.contextmanager
     def machine_starts(self) -> Iterator[None]:
@@ -106,7 +109,7 @@ class Pool:
         self._closed = True
         if self._expiry is not None:
             self._expiry.cancel()
-        await self.drain()
+        await asyncio.gather(*self._dropping, self.drain())
 
     def _hand_over(self, owner: str, guest: Guest, heir: str, places: VmPlaces) -> None:
         """Whenever we end in here, the records lead to all of it."""
@@ -198,5 +201,12 @@ class Pool:
         self._expiry = None
         oldest = time.monotonic() - self._settings.keep
         old = [shelf_id for shelf_id, shelf in self._shelves.items() if shelf.used < oldest]
-        self._dropping = [asyncio.ensure_future(self.drain(shelf_id)) for shelf_id in old]
+        for shelf_id in old:
+            self._drop_soon(shelf_id)
         self._expire_later()
+
+    def _drop_soon(self, template_id: str) -> None:
+        if template_id in self._shelves:
+            task = asyncio.create_task(self.drain(template_id), name="drop waiting clones")
+            self._dropping.add(task)
+            task.add_done_callback(self._dropping.discard)

@@ -1,0 +1,70 @@
+"""Stopped vCPUs: by a user's wish until the user resumes them, for idleness until somebody needs them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from banger.errors import Error
+from banger.machines.adopt import resync
+from banger.machines.live import LiveMachine
+from banger.machines.parts import Parts
+from banger.machines.states import advance
+from banger.model.machine import Machine, MachineState
+
+
+async def pause(parts: Parts, machine: Machine) -> None:
+    """One that is idle already stays so, but is not woken any more. Raises `bad_state`."""
+    live = parts.live_of(machine)
+    async with live.pausing:
+        if machine.idle:
+            machine.idle, machine.reason = False, ""
+            parts.registry.save(machine)
+            return
+        advance(machine, "pause")
+        await live.vm.pause()
+        parts.registry.move(machine, "pause")
+
+
+async def resume(parts: Parts, machine: Machine) -> None:
+    """Raises `bad_state`."""
+    live = parts.live_of(machine)
+    async with live.pausing:
+        advance(machine, "resume")
+        await _go_on(parts, live)
+    if not live.users and live.idle_pause is not None:
+        live.idle_pause.unused()
+
+
+@contextlib.asynccontextmanager
+async def awake(parts: Parts, machine: Machine) -> AsyncIterator[LiveMachine]:
+    """The running machine, in use until the end of the block; an idle one is woken. Raises `bad_state`."""
+    live = parts.live_of(machine)
+    with live.in_use():
+        await _wake(parts, live)
+        yield live
+
+
+async def _wake(parts: Parts, live: LiveMachine) -> None:
+    machine = live.machine
+    if machine.state is not MachineState.PAUSED:
+        return
+    async with live.pausing:
+        if machine.state is MachineState.PAUSED and machine.idle:
+            await _go_on(parts, live)
+    if machine.state is MachineState.PAUSED:
+        raise Error(
+            "bad_state",
+            f"machine {machine.name!r} is paused",
+            f"banger vm resume {machine.name}",
+            {"state": machine.state.value},
+        )
+
+
+async def _go_on(parts: Parts, live: LiveMachine) -> None:
+    await live.vm.resume()
+    parts.registry.move(live.machine, "resume")
+    if live.connection is None and live.lost is None:  # it stood still when this daemon came
+        await resync(parts, live)
+    else:
+        await live.catch_up()
