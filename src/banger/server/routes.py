@@ -17,15 +17,18 @@ from banger.model.image import (
 from banger.model.machine import Machine, MachineSpec, StopRequest
 from banger.model.operation import Operation
 from banger.model.report import DiskUsage, FileStat, GuestPort, Health, Ping, Stats, SystemInfo
-from banger.server import library, machines, operations, registries, streams, system
+from banger.model.template import CommitRequest, ForkRequest, Snapshot, SnapshotRequest, Template
+from banger.server import library, machines, operations, registries, snapshots, streams, system, templates
 from banger.server.calls import Call, Query
 
 _DRY_RUN = Query("dry_run", "boolean", "only say what would be removed")
 _FORCE = Query("force", "boolean", "kill a running machine first")
 _PATH = Query("path", "string", "a path in the guest")
 _M = "/v1/machines/{name}"
+_S = "/v1/snapshots/{machine}/{tag}"
 _BYTES = "application/octet-stream"
 _TAR = "application/x-tar"
+_ZSTD = "application/zstd"
 
 CALLS: tuple[Call, ...] = (
     Call(method="GET", path="/v1/system", summary="Versions, places, accelerators, drivers",
@@ -71,6 +74,26 @@ CALLS: tuple[Call, ...] = (
     Call(method="GET", path="/v1/kernels/{name}", summary="One kernel", handler=library.show_kernel, answer=Kernel),
     Call(method="DELETE", path="/v1/kernels/{name}", summary="Delete a kernel that no machine uses",
          handler=library.delete_kernel),
+    Call(method="GET", path="/v1/templates", summary="All templates",
+         handler=templates.list_templates, answer=list[Template]),
+    Call(method="POST", path="/v1/templates/prune", summary="Remove those that are stale, or unused for 30 days",
+         handler=templates.prune_templates, answer=Pruned,
+         query=(Query("all", "boolean", "all of them"), _DRY_RUN)),
+    Call(method="GET", path="/v1/templates/{id}", summary="One template, by the beginning of its id",
+         handler=templates.show_template, answer=Template),
+    Call(method="DELETE", path="/v1/templates/{id}", summary="Delete a template",
+         handler=templates.delete_template),
+    Call(method="GET", path="/v1/snapshots", summary="All snapshots, or those of one machine",
+         handler=snapshots.list_snapshots, answer=list[Snapshot],
+         query=(Query("machine", "string", "of this one only"),)),
+    Call(method="PUT", path="/v1/snapshots/import", summary="Take a snapshot that was exported",
+         handler=snapshots.import_snapshot, answer=Snapshot,
+         query=(Query("machine", "string", "of which machine, if not of the one it says"),
+                Query("tag", "string", "under which tag, if not the one it says"))),
+    Call(method="GET", path=_S, summary="One snapshot", handler=snapshots.show_snapshot, answer=Snapshot),
+    Call(method="DELETE", path=_S, summary="Delete a snapshot", handler=snapshots.delete_snapshot),
+    Call(method="GET", path=_S + "/export", summary="A snapshot as one file",
+         handler=snapshots.export_snapshot, media=_ZSTD),
     Call(method="GET", path="/v1/machines", summary="All machines",
          handler=machines.list_machines, answer=list[Machine]),
     Call(method="POST", path="/v1/machines", summary="Create a machine; it is not started",
@@ -89,6 +112,14 @@ CALLS: tuple[Call, ...] = (
     Call(method="POST", path=_M + "/pause", summary="Stop its vCPUs", handler=machines.pause_machine, answer=Machine),
     Call(method="POST", path=_M + "/resume", summary="Let its vCPUs go on",
          handler=machines.resume_machine, answer=Machine),
+    Call(method="POST", path=_M + "/snapshot", summary="Keep it as it is, memory and disk",
+         handler=snapshots.snapshot_machine, body=SnapshotRequest, answer=Operation, status=202),
+    Call(method="POST", path=_M + "/restore", summary="Back to a snapshot; one that is gone is made anew",
+         handler=snapshots.restore_machine, body=SnapshotRequest, answer=Operation, status=202),
+    Call(method="POST", path=_M + "/fork", summary="Make running copies of it",
+         handler=snapshots.fork_machine, body=ForkRequest, body_optional=True, answer=Operation, status=202),
+    Call(method="POST", path=_M + "/commit", summary="Make an image of its disk",
+         handler=snapshots.commit_machine, body=CommitRequest, answer=Operation, status=202),
     Call(method="GET", path=_M + "/wait", summary="Answers when it does not run any more",
          handler=machines.wait_machine, answer=Machine),
     Call(method="GET", path=_M + "/health", summary="Agent, init and VMM, each on its own",
