@@ -182,8 +182,8 @@ def test_what_cannot_be_read_is_not_sent(
 
 def test_timings_come_in_the_order_of_a_clone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", said := io.StringIO())
-    phases = "total teardown run exec identity restore resolve create later".split()
+    phases = "total teardown run exec identity restore template resolve create later".split()
     Stopwatch().report(dict.fromkeys(phases, 1.0))
     names = [line.rsplit(maxsplit=2)[0] for line in said.getvalue().splitlines()]
-    wanted = "create resolve restore identity exec run teardown total later".split()
+    wanted = "create resolve template restore identity exec run teardown total later".split()
     assert names == ["cli start", *wanted, "cli whole"]

@@ -6,8 +6,10 @@ import os
 import sys
 import time
 
-# A clone has resolve, restore and identity, a boot disk to init.
-_ORDER = ("create resolve restore identity disk vmm kernel agent init exec run teardown total").split()
+# A clone has template (the wait for one) and restore, a boot disk to agent.
+_ORDER = (
+    "create resolve template restore disk vmm kernel agent identity init exec run teardown total"
+).split()
 
 
 class Stopwatch:
