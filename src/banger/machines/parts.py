@@ -14,7 +14,6 @@ from banger.kernels.library import KernelLibrary
 from banger.machines.live import LiveMachine
 from banger.machines.operations import Operations
 from banger.machines.registry import Registry
-from banger.model.image import Image
 from banger.model.machine import Machine
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
@@ -39,20 +38,6 @@ class Parts:
     starting: dict[str, asyncio.Task[object]] = field(default_factory=dict)
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     shutdown: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def machines_with_image(self, image: Image) -> list[str]:
-        """Those whose disk lies over this image's, or will."""
-
-        def needs(machine: Machine) -> bool:
-            if machine.image_digest:
-                return machine.image_digest == image.digest
-            wanted = self.images.find(machine.spec.image)
-            return wanted is not None and wanted.name == image.name
-
-        return [machine.name for machine in self.registry.all() if needs(machine)]
-
-    def machines_with_kernel(self, name: str) -> list[str]:
-        return [m.name for m in self.registry.all() if name in (m.kernel, m.spec.kernel)]
 
     def live_of(self, machine: Machine) -> LiveMachine:
         """The running machine; raises `bad_state` for one that does not run."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from banger.host.fs import disk_usage_bytes
 from banger.machines.parts import Parts
+from banger.machines.users import used_image_digests
 from banger.model.image import Pruned
 from banger.model.report import DiskUsage, Room
 
@@ -35,15 +36,20 @@ async def prune_blobs(parts: Parts, *, dry_run: bool) -> Pruned:
 
 
 async def disk_usage(parts: Parts) -> DiskUsage:
-    """Records are read here, in the loop; files are looked at in a thread."""
+    """Records are read here, in the loop; files are looked at in a thread. What several directories have links of is
+    counted in each."""
     machines = [parts.paths.machines / machine.id for machine in parts.registry.all()]
+    frozen = await parts.templates.prune(everything=True, dry_run=True)
     kernels = [parts.kernels.directory(kernel) for kernel in parts.kernels.list()]
-    return await asyncio.to_thread(_measure, parts, _stale_disks(parts), machines, kernels)
+    return await asyncio.to_thread(_measure, parts, _stale_disks(parts), machines, kernels, frozen)
 
 
-def _measure(parts: Parts, stale: list[Path], machines: list[Path], kernels: list[Path]) -> DiskUsage:
+def _measure(
+    parts: Parts, stale: list[Path], machines: list[Path], kernels: list[Path], frozen: Pruned
+) -> DiskUsage:
     disks = [*parts.paths.images.glob("[!.]*.ext4")]
     blobs = parts.images.blobs().usage()
+    snapshots = [*parts.paths.snapshots.glob("[!.]*")]
     info = os.statvfs(parts.paths.cache)
     return DiskUsage(
         rooms=[
@@ -55,6 +61,13 @@ def _measure(parts: Parts, stale: list[Path], machines: list[Path], kernels: lis
                 reclaimable_bytes=blobs.blob_bytes + blobs.partial_bytes,
             ),
             Room(kind="kernels", count=len(kernels), bytes=_total(kernels), reclaimable_bytes=0),
+            Room(
+                kind="templates",
+                count=frozen.count,
+                bytes=frozen.freed_bytes,
+                reclaimable_bytes=frozen.freed_bytes,
+            ),
+            Room(kind="snapshots", count=len(snapshots), bytes=_total(snapshots), reclaimable_bytes=0),
             Room(kind="machines", count=len(machines), bytes=_total(machines), reclaimable_bytes=0),
         ],
         free_bytes=info.f_bavail * info.f_frsize,
@@ -62,8 +75,7 @@ def _measure(parts: Parts, stale: list[Path], machines: list[Path], kernels: lis
 
 
 def _stale_disks(parts: Parts) -> list[Path]:
-    used = frozenset(machine.image_digest for machine in parts.registry.all())
-    return [*parts.images.stale_disks(used)]
+    return [*parts.images.stale_disks(used_image_digests(parts))]
 
 
 def _total(paths: Iterable[Path]) -> int:

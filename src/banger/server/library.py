@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from starlette.responses import FileResponse
 from banger.images.library import Wish
 from banger.machines import upkeep
 from banger.machines.parts import Parts
+from banger.machines.users import users_of_image, users_of_kernel
 from banger.model.image import Image, Kernel, Pruned, PullRequest, RegisterRequest, TagRequest
 from banger.model.operation import Operation, Report
 from banger.server.calls import query_bool, query_int, query_text, stream_body
@@ -53,7 +55,7 @@ async def import_image(parts: Parts, request: Request, body: None) -> Image:
 
 
 async def delete_image(parts: Parts, request: Request, body: None) -> None:
-    parts.images.delete(request.path_params["name"], parts.machines_with_image)
+    parts.images.delete(request.path_params["name"], partial(users_of_image, parts))
 
 
 async def tag_image(parts: Parts, request: Request, body: TagRequest) -> Image:
@@ -93,4 +95,4 @@ async def pull_kernel(parts: Parts, request: Request, body: PullRequest) -> Oper
 
 
 async def delete_kernel(parts: Parts, request: Request, body: None) -> None:
-    parts.kernels.delete(request.path_params["name"], parts.machines_with_kernel)
+    parts.kernels.delete(request.path_params["name"], partial(users_of_kernel, parts))

@@ -11,6 +11,7 @@ Sums find disks that lost power and memory that was damaged, not attackers: the 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,12 +23,13 @@ from banger.host.fs import write_file
 from banger.host.sparse import data_extents
 
 META = "meta.json"
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
+_ZEROS = memoryview(bytes(_CHUNK))
 T = TypeVar("T")
 
 
 class FileSum(msgspec.Struct):
-    """`crc32` covers the data and where it lies, not the holes between."""
+    """`crc32` covers what is not zero, and where it lies."""
 
     size_bytes: int
     crc32: int
@@ -74,11 +76,20 @@ def _sum_file(path: Path) -> FileSum:
     crc = 0
     buffer = memoryview(bytearray(_CHUNK))
     try:
-        for begin, end in data_extents(fd):
-            crc = isal_zlib.crc32(b"%d-%d" % (begin, end), crc)
-            for offset in range(begin, end, _CHUNK):
-                got = os.preadv(fd, [buffer[: end - offset]], offset)
-                crc = isal_zlib.crc32(buffer[:got], crc)
+        for offset in _chunks_with_data(fd):
+            chunk = buffer[: os.preadv(fd, [buffer], offset)]
+            if chunk != _ZEROS[: len(chunk)]:
+                crc = isal_zlib.crc32(chunk, isal_zlib.crc32(b"%d" % offset, crc))
         return FileSum(os.fstat(fd).st_size, crc)
     finally:
         os.close(fd)
+
+
+def _chunks_with_data(fd: int) -> Iterator[int]:
+    """Where chunks begin that are no holes as a whole. What is a hole may change when the file system writes out what
+    it has in memory, so a chunk of zeros must count as one."""
+    following = 0
+    for begin, end in data_extents(fd):
+        first = max(following, begin // _CHUNK * _CHUNK)
+        yield from range(first, end, _CHUNK)
+        following = -(-end // _CHUNK) * _CHUNK

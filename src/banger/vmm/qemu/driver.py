@@ -105,7 +105,7 @@ class QemuVm:
             layers.pull_up(active, layer)
             raise
         layers.link(layer, disk)
-        layers.link_layers(disk, disk.parent)
+        layers.link_layers(layer, disk.parent)
 
     async def grow_disk(self, size_bytes: int) -> None:
         if layers.read_head(self._places.overlay).size_bytes < size_bytes:
