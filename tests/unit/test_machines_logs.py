@@ -9,9 +9,9 @@ import pytest
 
 from banger.agent.process import Output
 from banger.errors import Error
-from banger.templates.console import read_console_tail
 from banger.machines.execs import ExecLog
 from banger.machines.logs import find_tail, log_path, read_log
+from banger.templates.console import read_console_tail
 from banger.wire.constants import STDERR, STDOUT
 
 
