@@ -38,8 +38,11 @@ static int mount_file(const char *path)
 	if (result < 0)
 		return -1;
 	/* As the kernel's own: not even root can write to it. */
-	return mount(NULL, KERNEL_FILE, NULL,
-		     MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	result = mount(NULL, KERNEL_FILE, NULL,
+		       MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	if (result < 0)
+		umount2(KERNEL_FILE, MNT_DETACH);
+	return result;
 }
 
 static int put_id(const char *line, size_t length)

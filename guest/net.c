@@ -148,8 +148,10 @@ static int set_addresses(int fd, const struct fields *fields, struct err *err)
 		if (!addresses_hold(&own, &old.list[i]))
 			change_address(fd, &old.list[i], false);
 	for (size_t i = 0; i < own.count; i++)
-		if (!addresses_hold(&old, &own.list[i]) && change_address(fd, &own.list[i], true) < 0)
+		if (!addresses_hold(&old, &own.list[i]) && change_address(fd, &own.list[i], true) < 0) {
+			own.count = i;
 			return err_set(err, ERR_IO, errno, "cannot set address %zu", i + 1);
+		}
 	return 0;
 }
 

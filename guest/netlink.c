@@ -32,54 +32,36 @@ void netlink_attribute(struct netlink_message *message, uint16_t type, const voi
 	append(message, value, length);
 }
 
-static int transmit(int fd, struct netlink_message *message)
+static int transmit(int fd, struct netlink_message *message, uint32_t number)
 {
 	struct nlmsghdr *header = (struct nlmsghdr *)message->bytes;
 
+	header->nlmsg_flags |= NLM_F_ACK;
 	header->nlmsg_len = (uint32_t)message->length;
+	header->nlmsg_seq = number;
 	return send(fd, message->bytes, message->length, 0) < 0 ? -1 : 0;
 }
 
 int netlink_run(int fd, struct netlink_message *message)
 {
+	static uint32_t number;
 	uint8_t answer[1024] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct nlmsghdr *header = (struct nlmsghdr *)message->bytes;
 	const struct nlmsghdr *reply = (const struct nlmsghdr *)answer;
+	const struct nlmsgerr *verdict = NLMSG_DATA(reply);
 	ssize_t got;
 
-	header->nlmsg_flags |= NLM_F_ACK;
-	if (transmit(fd, message) < 0 || (got = recv(fd, answer, sizeof answer, 0)) < 0)
+	if (transmit(fd, message, ++number) < 0)
 		return -1;
-	if ((size_t)got < NLMSG_LENGTH(sizeof(struct nlmsgerr)) || reply->nlmsg_type != NLMSG_ERROR) {
+	/* What an earlier request left behind is passed over. */
+	do {
+		got = recv(fd, answer, sizeof answer, 0);
+		if (got < 0)
+			return -1;
+	} while ((size_t)got >= sizeof *reply && reply->nlmsg_seq != number);
+	if ((size_t)got < NLMSG_LENGTH(sizeof *verdict) || reply->nlmsg_type != NLMSG_ERROR) {
 		errno = EPROTO;
 		return -1;
 	}
-	const struct nlmsgerr *verdict = NLMSG_DATA(reply);
 	errno = -verdict->error;
 	return verdict->error ? -1 : 0;
-}
-
-int netlink_dump(int fd, struct netlink_message *request, netlink_visit *visit, void *context)
-{
-	static uint8_t answer[16384] __attribute__((aligned(NLMSG_ALIGNTO)));
-
-	if (transmit(fd, request) < 0)
-		return -1;
-	for (;;) {
-		ssize_t got = recv(fd, answer, sizeof answer, 0);
-		struct nlmsghdr *message = (struct nlmsghdr *)answer;
-		unsigned left = (unsigned)got;
-
-		if (got < 0)
-			return -1;
-		for (; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left)) {
-			if (message->nlmsg_type == NLMSG_DONE)
-				return 0;
-			if (message->nlmsg_type == NLMSG_ERROR) {
-				errno = EPROTO;
-				return -1;
-			}
-			visit(message, context);
-		}
-	}
 }

@@ -1,4 +1,4 @@
-/* Messages to and from the kernel's rtnetlink. */
+/* Requests to the kernel over a netlink socket. */
 #ifndef BANGER_NETLINK_H
 #define BANGER_NETLINK_H
 
@@ -20,10 +20,5 @@ void netlink_attribute(struct netlink_message *message, uint16_t type, const voi
 		       size_t length);
 /* Sends and waits for the kernel's verdict, which comes at once. -1 with errno. */
 int netlink_run(int fd, struct netlink_message *message);
-
-typedef void netlink_visit(const struct nlmsghdr *message, void *context);
-
-/* Sends a request for a list and visits each of its messages. -1 with errno. */
-int netlink_dump(int fd, struct netlink_message *request, netlink_visit *visit, void *context);
 
 #endif
