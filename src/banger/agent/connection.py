@@ -21,6 +21,7 @@ log = logging.getLogger("banger.agent")
 
 _WRITE_HIGH = 1024 * 1024
 _HELLO_RETRY_S = 0.2
+_CHANNELS = 1 << 32
 
 FieldList = Iterable[tuple[int, Value]]
 
@@ -62,7 +63,7 @@ class AgentConnection(asyncio.Protocol):
         self._welcomed: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         self._answers: dict[int, asyncio.Future[Fields]] = {}
         self._channels: dict[int, Callable[[Frame], None]] = {}
-        self._next_channel = 1
+        self._last_request, self._last_exec = 0, -1
         self._writable = asyncio.Event()
         self._writable.set()
         self._lost: Error | None = None
@@ -120,7 +121,7 @@ class AgentConnection(asyncio.Protocol):
 
     async def request(self, verb: Type, fields: FieldList = (), timeout_s: float = 10) -> Fields:
         """One request, one answer. Raises the error the agent named, `agent_lost` or `timeout`."""
-        return await self.request_on(self.new_channel(), verb, fields, timeout_s)
+        return await self.request_on(self._request_channel(), verb, fields, timeout_s)
 
     async def request_on(
         self, channel: int, verb: Type, fields: FieldList = (), timeout_s: float = 10
@@ -142,17 +143,25 @@ class AgentConnection(asyncio.Protocol):
         finally:
             self._answers.pop(channel, None)
 
-    def new_channel(self) -> int:
-        """A channel number that no request and no exec of ours has."""
+    # Requests have even channels and execs odd ones: those of earlier sessions, also of a machine that this one is a
+    # copy of, are not known before they have been asked for.
+
+    def _request_channel(self) -> int:
         while True:
-            channel = self._next_channel
-            self._next_channel = channel % 0xFFFFFFFF + 1
-            if channel not in self._answers and channel not in self._channels:
-                return channel
+            self._last_request = (self._last_request + 2) % _CHANNELS or 2
+            if self._last_request not in self._answers:
+                return self._last_request
+
+    def exec_channel(self) -> int:
+        """One that no exec has."""
+        while True:
+            self._last_exec = (self._last_exec + 2) % _CHANNELS
+            if self._last_exec not in self._channels:
+                return self._last_exec
 
     def reserve_channels(self, highest: int) -> None:
         """Numbers up to `highest` are taken by execs of an earlier session."""
-        self._next_channel = max(self._next_channel, highest % 0xFFFFFFFF + 1)
+        self._last_exec = max(self._last_exec, highest | 1)
 
     def open_channel(self, channel: int, on_frame: Callable[[Frame], None]) -> None:
         self._channels[channel] = on_frame

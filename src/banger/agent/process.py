@@ -175,7 +175,7 @@ async def start_process(
 ) -> GuestProcess:
     """Start a command (or a built-in of the agent), with `make_cwd` in a directory that need not be there yet.
     Raises `command_not_found` and the like."""
-    channel = connection.new_channel()
+    channel = connection.exec_channel()
     process = GuestProcess(connection, channel)
     try:
         answer = await connection.request_on(
