@@ -39,7 +39,7 @@ class NoTable:
 
 
 class Templates:
-    """A library of one, and the pool, that say what they were asked."""
+    """A library of one that says what it was asked."""
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
@@ -63,12 +63,6 @@ class Templates:
 
     async def list(self) -> Any:
         return [*self.known]
-
-    def ready(self, template_id: str) -> int:
-        return 3
-
-    async def drain(self, template_id: str) -> None:
-        self.asked.append(("drain", template_id))
 
 
 @pytest.fixture
@@ -125,7 +119,6 @@ def client(tmp_path: Path, asked: Asked) -> Iterator[Client]:
     templates = Templates(asked)
     parts: Any = SimpleNamespace(
         templates=templates,
-        pool=templates,
         operations=Operations(NoTable()),  # type: ignore[arg-type]
         registry=SimpleNamespace(find=find_machine),
     )
@@ -149,19 +142,18 @@ def find_machine(name: str) -> Machine:
 
 def test_templates_are_asked_for_by_the_beginning_of_their_id(client: Client, asked: Asked) -> None:
     found = client.templates.get("4be1")
-    assert (found.shape.cpus, found.ready, client.templates.list()) == (2, 3, [found])
+    assert (found.shape.cpus, client.templates.list()) == (2, [found])
     with pytest.raises(Error) as caught:
-        client.templates.delete("beef")
+        client.templates.get("beef")
     assert (caught.value.code, caught.value.hint) == ("template_not_found", "banger template list")
     client.templates.delete("4be1")
-    assert asked == [("delete", found.id), ("drain", found.id)]
+    assert asked == [("delete", "4be1")]
 
 
-def test_no_clone_waits_of_a_template_that_was_pruned(client: Client, asked: Asked) -> None:
-    found = client.templates.get("4be1")
+def test_a_prune_says_what_it_would_do_and_does_it(client: Client, asked: Asked) -> None:
     assert client.templates.prune(dry_run=True).dry_run
     assert client.templates.prune(everything=True).count == 1
-    assert asked == [("prune", False, True), ("prune", True, False), ("drain", found.id)]
+    assert asked == [("prune", False, True), ("prune", True, False)]
 
 
 def test_verbs_are_operations_with_their_results(client: Client, asked: Asked) -> None:
