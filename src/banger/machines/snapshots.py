@@ -138,6 +138,8 @@ async def export_snapshot(parts: Parts, machine: str, tag: str) -> AsyncIterator
 async def import_snapshot(parts: Parts, chunks: AsyncIterable[bytes], machine: str, tag: str) -> Snapshot:
     """Take a bundle; it gets the names it brings, unless others are given. Raises `snapshot_invalid`,
     `insufficient_disk`, `name_taken`."""
+    if machine and tag:
+        _refuse_taken(parts, check_name(machine), _check_tag(tag))
     async with working_directory(parts, "import") as directory:
         sealed = await unpack_bundle(
             chunks, directory, Limits(total_bytes=_LARGEST_BYTES, disk_bytes=_LARGEST_BYTES)
