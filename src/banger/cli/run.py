@@ -23,6 +23,7 @@ _SPEC_FIELDS = {
     "accel": "accel",
     "boot_timeout": "boot_timeout_s",
     "cold": "cold",
+    "restart": "restart",
     "idle_pause": "idle_pause_s",
     "rm": "remove",
 }
@@ -45,6 +46,11 @@ def _spec_options(parser: Parser) -> None:
         type=seconds,
         metavar="TIME",
         help="pause it when nobody needed it for so long; whoever does wakes it (default: never)",
+    )
+    parser.flag(
+        "--restart",
+        metavar="POLICY",
+        help="no, on-failure[:N], always or unless-stopped: what becomes of it when it ends by itself",
     )
     parser.flag("--boot-timeout", type=seconds, metavar="TIME", help="give up when it takes longer to boot")
     parser.flag("--entrypoint", metavar="PROGRAM", help="run this in place of the image's entrypoint")

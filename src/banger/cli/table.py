@@ -80,6 +80,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "stop": ("system", "STOP", "stop the daemon; machines go on"),
         "restart": ("system", "RESTART", "stop the daemon and start it again"),
         "df": ("upkeep", "DF", "show what takes room on the disk"),
+        "reconcile": ("reconcile", "RECONCILE", "compare records with the host, set right what differs"),
     },
     "completion": {
         "bash": ("completion", "BASH", "print the completion script for bash"),

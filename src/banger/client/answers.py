@@ -12,13 +12,23 @@ from banger.model.command import Exec
 from banger.model.image import Image, Kernel, Login, Pruned
 from banger.model.machine import Machine
 from banger.model.operation import Operation
-from banger.model.report import DiskUsage, FileStat, GuestPort, Health, Ping, Stats, SystemInfo
+from banger.model.report import (
+    DiskUsage,
+    FileStat,
+    GuestPort,
+    Health,
+    Ping,
+    Reconciliation,
+    Stats,
+    SystemInfo,
+)
 from banger.model.template import Snapshot, Template
 
 T = TypeVar("T")
 
 TYPES: dict[str, Any] = {
     "DiskUsage": DiskUsage,
+    "Reconciliation": Reconciliation,
     "Login": Login,
     "Pruned": Pruned,
     "FileStat": FileStat,

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from banger.model.image import Image, Kernel, Login, Pruned
     from banger.model.machine import Accel, Init, Machine
     from banger.model.operation import Operation
-    from banger.model.report import DiskUsage, FileStat, GuestPort, Health, Ping, Stats, SystemInfo
+    from banger.model.report import (
+        DiskUsage,
+        FileStat,
+        GuestPort,
+        Health,
+        Ping,
+        Reconciliation,
+        Stats,
+        SystemInfo,
+    )
     from banger.model.template import Snapshot, Template
 
     T = TypeVar("T", covariant=True)
@@ -38,6 +47,7 @@ if TYPE_CHECKING:
         accel: Accel
         remove: bool
         cold: bool
+        restart: str
         idle_pause_s: float
         boot_timeout_s: float
 
@@ -88,6 +98,13 @@ def system_info() -> Call[SystemInfo]:
 def shutdown() -> Call[None]:
     """Stop the daemon; machines go on."""
     return Call("POST", "/v1/system/shutdown", "None")
+
+
+def reconcile(dry_run: bool = False, remove: bool = False) -> Call[Reconciliation]:
+    """Compare the store with the host; `remove` what no record leads to."""
+    flags = {"dry_run": dry_run, "remove": remove}
+    query = encode_query({name: "true" for name, on in flags.items() if on})
+    return Call("POST", "/v1/system/reconcile" + query, "Reconciliation")
 
 
 def list_operations() -> Call[list[Operation]]:

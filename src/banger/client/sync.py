@@ -198,6 +198,7 @@ class System(Room):
     info = Method(calls.system_info)
     shutdown = Method(calls.shutdown)
     disk_usage = Method(calls.disk_usage)
+    reconcile = Method(calls.reconcile)
 
 
 class Client:

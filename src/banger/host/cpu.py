@@ -70,6 +70,7 @@ def available_memory_bytes() -> int:
     return 0
 
 
+@cache
 def boot_id() -> str:
     """Changes with each boot of this host."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

@@ -109,20 +109,33 @@ async def kill_and_wait(ref: ProcessRef, timeout_s: float = 10) -> bool:
 
 def find_marked(variable: str, value: str) -> list[ProcessRef]:
     """Living processes of ours whose start environment has `variable=value`."""
-    wanted = f"{variable}={value}".encode()
+    return [ref for ref, found in all_marked(variable) if found == value]
+
+
+def all_marked(variable: str) -> list[tuple[ProcessRef, str]]:
+    """Living processes of ours whose start environment has `variable`, and its value."""
+    wanted = f"{variable}=".encode()
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         try:
             with open(f"/proc/{entry}/environ", "rb") as file:
-                marked = wanted in file.read().split(b"\0")
+                values = [word for word in file.read().split(b"\0") if word.startswith(wanted)]
         except OSError:
             continue
-        ref = ref_of(int(entry)) if marked else None
+        ref = ref_of(int(entry)) if values else None
         if ref is not None:
-            found.append(ref)
+            found.append((ref, os.fsdecode(values[0][len(wanted) :])))
     return found
+
+
+def working_directory(ref: ProcessRef) -> str:
+    """Where a process is; empty when it is gone or not ours to ask."""
+    try:
+        return os.readlink(f"/proc/{ref.pid}/cwd")
+    except OSError:
+        return ""
 
 
 def usage(ref: ProcessRef) -> Usage | None:

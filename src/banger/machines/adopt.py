@@ -26,6 +26,7 @@ from banger.wire.constants import Type
 
 log = logging.getLogger("banger.adopt")
 
+UNSEEN = "the VMM had ended while no daemon ran"
 _ANSWER_S = 10.0
 
 
@@ -33,9 +34,8 @@ async def adopt_all(parts: Parts) -> None:
     """Settle every machine that was live, or being deleted, when the last daemon ended."""
     unsettled = [m for m in parts.registry.all() if m.state in LIVE or m.state is MachineState.DELETING]
     for machine in unsettled:
-        if machine.state in (MachineState.RUNNING, MachineState.PAUSED):
-            _reattach(parts, machine)
-    await asyncio.gather(*(_settle(parts, machine) for machine in unsettled))
+        reattach(parts, machine)
+    await asyncio.gather(*(settle(parts, machine) for machine in unsettled))
 
 
 async def release_ownerless(parts: Parts) -> None:
@@ -45,8 +45,11 @@ async def release_ownerless(parts: Parts) -> None:
         await teardown.release(parts.store.resources, owner)
 
 
-def _reattach(parts: Parts, machine: Machine) -> None:
-    """Make it live again at once, if its VMM is: the agent may take its time."""
+def reattach(parts: Parts, machine: Machine) -> None:
+    """Make it live again at once, if its VMM is: the agent may take its time. One that was on its way up or down when
+    the last daemon ended is not gone on with."""
+    if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
+        return
     for resource in parts.store.resources.of_machine(machine.id):
         process = teardown.process_of(resource.identity) if resource.kind == teardown.VMM else None
         if process is None or not is_alive(process):
@@ -58,7 +61,8 @@ def _reattach(parts: Parts, machine: Machine) -> None:
         watch_vmm(parts, live)
 
 
-async def _settle(parts: Parts, machine: Machine) -> None:
+async def settle(parts: Parts, machine: Machine) -> None:
+    """Connect to one that runs; write down the end of one that does not."""
     try:
         live = parts.live.get(machine.id)
         if live is not None:
@@ -70,15 +74,22 @@ async def _settle(parts: Parts, machine: Machine) -> None:
 
 
 async def _record_end(parts: Parts, machine: Machine) -> None:
-    reason = "the VMM had ended while no daemon ran"
-    if machine.state is MachineState.STARTING:
-        reason = "the daemon ended while it started"
+    reason = _why_it_ended(parts, machine)
     async with parts.locks[machine.id]:
         await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
         if machine.state in LIVE:
             parts.registry.move(machine, "exited", reason)
         if machine.spec.remove or machine.state is MachineState.DELETING:
             await remove_ended(parts, machine)
+
+
+def _why_it_ended(parts: Parts, machine: Machine) -> str:
+    identities = [r.identity for r in parts.store.resources.of_machine(machine.id) if r.kind == teardown.VMM]
+    if any(map(teardown.is_of_earlier_boot, identities)):
+        return "the host was rebooted"
+    if machine.state is MachineState.STARTING:
+        return "the daemon ended while it started"
+    return "stopped as asked" if machine.state is MachineState.STOPPING else UNSEEN
 
 
 async def _reconnect(parts: Parts, live: LiveMachine) -> None:

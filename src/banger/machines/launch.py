@@ -71,7 +71,7 @@ async def launch(
             guest = await _start_as_clone(parts, machine, wanted, report, watch)
         if guest is None:
             guest = await _start_by_boot(parts, machine, config, driver, report, watch)
-        identity = invent_identity(machine.name, config.mac, taken_addresses(parts))
+        identity = invent_identity(machine.name, config.mac, taken_addresses(parts), machine.spec.init)
         try:
             answer = await identify(guest, machine, identity, config.disk_bytes)
         except BaseException:

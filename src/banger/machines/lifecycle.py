@@ -30,12 +30,17 @@ from banger.wire.constants import Tag, Type
 
 log = logging.getLogger("banger.machines")
 
+UNEXPECTED = "the VMM ended unexpectedly"
 _TERM_S = 5.0
 _AGENT_MARGIN_S = 3.0
 
 
 def create(parts: Parts, spec: MachineSpec) -> Machine:
     """A new machine in state `created`; nothing on the host yet. Raises `bad_name`, `name_taken`."""
+    if spec.remove and spec.restart != "no":
+        raise Error(
+            "bad_spec", "a machine that is removed when it ends cannot be restarted", "drop one of the two"
+        )
     name = check_name(spec.name) if spec.name else invent_name()
     machine = Machine(
         id=secrets.token_hex(6), name=name, state=MachineState.CREATED, spec=spec, created=now()
@@ -75,6 +80,8 @@ def begin_life(parts: Parts, live: LiveMachine) -> None:
 async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer | None = None) -> None:
     """Bring it up and start its main command, if it has one."""
     async with starting(parts, machine) as watch:
+        parts.forget_restart(machine)
+        machine.wanted = "running"
         image = await parts.images.ensure(machine.spec.image, report)
         command = plan_command(machine.spec.command, image.config)
         if command is None and viewer is not None:
@@ -157,9 +164,9 @@ async def _after_main(parts: Parts, live: LiveMachine, main: RunningExec) -> Non
     parts.registry.save(live.machine)
     with contextlib.suppress(Error):  # somebody else stops it already
         if live.machine.spec.remove:
-            await kill(parts, live.machine)
+            await kill(parts, live.machine, by_user=False)
         else:
-            await stop(parts, live.machine, 10)
+            await stop(parts, live.machine, 10, by_user=False)
 
 
 async def _after_exit(parts: Parts, live: LiveMachine) -> None:
@@ -181,10 +188,19 @@ async def _after_exit(parts: Parts, live: LiveMachine) -> None:
             await remove_ended(parts, machine)
             parts.locks.pop(machine.id, None)
     live.ended.set()
+    if parts.registry.has(machine):
+        parts.on_ended(machine, _is_failure(machine))
+
+
+def _is_failure(machine: Machine) -> bool:
+    """A command that failed, or a VMM that ended before its command did."""
+    if machine.exit is not None:
+        return machine.exit.code != 0
+    return machine.reason == UNEXPECTED
 
 
 def describe_end(live: LiveMachine) -> str:
-    if live.machine.state is MachineState.STOPPING:
+    if live.machine.state is MachineState.STOPPING and live.machine.wanted == "stopped":
         return "stopped as asked"
     if live.main is not None and live.machine.exit is not None:
         return f"its command ended with {live.machine.exit.code}"
@@ -193,15 +209,18 @@ def describe_end(live: LiveMachine) -> str:
         return {"guest-shutdown": "the guest powered off", "guest-reset": "the guest rebooted"}.get(
             said, f"the VMM said {said}"
         )
-    return "the VMM ended unexpectedly"
+    return UNEXPECTED
 
 
 def _exit_of(main: RunningExec) -> Exit | None:
     return None if main.done.exception() is not None else main.done.result()
 
 
-async def stop(parts: Parts, machine: Machine, grace_s: float) -> None:
-    """Agent shutdown, then SIGTERM to the VMM, then SIGKILL, each with its time. Returns when it is `stopped`."""
+async def stop(parts: Parts, machine: Machine, grace_s: float, *, by_user: bool = True) -> None:
+    """Agent shutdown, then SIGTERM to the VMM, then SIGKILL, each with its time. Returns when it is `stopped`. A
+    machine that waits to be started again does so no more."""
+    if by_user and _want_stopped(parts, machine):
+        return
     live = parts.live.get(machine.id)
     if live is None:
         await _stop_before_vmm(parts, machine)
@@ -267,8 +286,20 @@ async def _gone_within(live: LiveMachine, timeout_s: float) -> bool:
     return True
 
 
-async def kill(parts: Parts, machine: Machine) -> None:
+def _want_stopped(parts: Parts, machine: Machine) -> bool:
+    """Note the user's wish; True when giving up a restart was all that it took."""
+    machine.wanted = "stopped"
+    if not parts.forget_restart(machine):
+        return False
+    machine.reason = machine.reason.partition(";")[0]
+    parts.registry.save(machine)
+    return True
+
+
+async def kill(parts: Parts, machine: Machine, *, by_user: bool = True) -> None:
     """The VMM gets SIGKILL now. Returns when the machine is `stopped` (and gone, with `remove`)."""
+    if by_user and _want_stopped(parts, machine):
+        return
     if machine.id in parts.starting and machine.id not in parts.live:
         await _stop_before_vmm(parts, machine)
         return
@@ -291,6 +322,7 @@ async def _kill(live: LiveMachine) -> None:
 
 async def delete(parts: Parts, machine: Machine, *, force: bool) -> None:
     """Remove the machine and all that is its own. With `force` a running one is killed first."""
+    parts.forget_restart(machine)
     if force:
         await _end_by_force(parts, machine)
     async with parts.locks[machine.id]:

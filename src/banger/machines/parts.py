@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from banger.errors import Error
@@ -37,6 +38,10 @@ class Parts:
     live: dict[str, LiveMachine] = field(default_factory=dict)
     starting: dict[str, asyncio.Task[object]] = field(default_factory=dict)
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    on_ended: Callable[[Machine, bool], None] = lambda machine, failed: (
+        None
+    )  # restarts; True: it was a failure
+    forget_restart: Callable[[Machine], bool] = lambda machine: False  # whether one was due
     shutdown: asyncio.Event = field(default_factory=asyncio.Event)
 
     def live_of(self, machine: Machine) -> LiveMachine:

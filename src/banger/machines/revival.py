@@ -50,7 +50,9 @@ async def _settle(
     if as_itself:
         await refresh(guest.connection, entropy=True)
     else:
-        identity = invent_identity(machine.name, config.mac, taken_addresses(parts), lived=True)
+        identity = invent_identity(
+            machine.name, config.mac, taken_addresses(parts), machine.spec.init, lived=True
+        )
         await identify(guest, machine, identity, config.disk_bytes)
     watch.lap("identity")
     live = LiveMachine(machine, guest)

@@ -12,6 +12,8 @@ from banger.model.sizes import GIB
 
 Accel = Literal["auto", "kvm", "tcg"]
 Init = Literal["agent", "image"]
+# What becomes of a machine that ended without being asked to; "on-failure:3" tries three times in a row.
+RESTART_PATTERN = r"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,5})?)\Z"
 
 
 class MachineState(str, Enum):
@@ -41,15 +43,17 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     accel: Accel = "auto"
     remove: bool = False
     cold: bool = False
+    restart: Annotated[str, Meta(pattern=RESTART_PATTERN)] = "no"
     idle_pause_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 0
     boot_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
     command: Command | None = None
 
 
 class Machine(Struct, kw_only=True):
-    """What a machine is. Times are RFC 3339 in UTC; `accel` is what it really runs on, empty
-    before its first start; `pid` is the VMM process's; `idle` while it is paused only until somebody wants
-    something of it; `origin` tells what it came from: a boot, "template ID", "snapshot NAME:TAG", "fork of NAME"."""
+    """What a machine is. Times are RFC 3339 in UTC; `accel` is what it really runs on, empty before its first start;
+    `pid` is the VMM process's; `idle` while it is paused only until somebody wants something of it; `origin` tells
+    what it came from: a boot, "template ID", "snapshot NAME:TAG", "fork of NAME"; `wanted` is what its user asked for
+    last; `restarts` counts those in a row that nobody asked for."""
 
     id: str
     name: str
@@ -62,6 +66,8 @@ class Machine(Struct, kw_only=True):
     accel: str = ""
     kernel_digest: str = ""
     idle: bool = False
+    wanted: Literal["", "running", "stopped"] = ""
+    restarts: int = 0
     origin: str = ""
     address: str = ""
     stop_signal: str = ""

@@ -128,3 +128,30 @@ class Room(Struct, kw_only=True):
 class DiskUsage(Struct, kw_only=True):
     rooms: list[Room]
     free_bytes: int
+
+
+class Leftover(Struct, kw_only=True):
+    """Something in banger's name that no record leads to. `kind`: process, directory or record; `removed` whether it is
+    gone now; `problem` why not."""
+
+    kind: str
+    what: str
+    removed: bool = False
+    problem: str = ""
+
+
+class SettledMachine(Struct, kw_only=True):
+    """A machine whose record said something else than the host."""
+
+    name: str
+    was: str
+    now: str
+    reason: str
+
+
+class Reconciliation(Struct, kw_only=True):
+    """What a look at the host found, and what was done about it."""
+
+    machines: list[SettledMachine]
+    leftovers: list[Leftover]
+    dry_run: bool = False

@@ -31,7 +31,9 @@ from banger.kernels.library import KernelLibrary
 from banger.machines.adopt import adopt_all, release_ownerless
 from banger.machines.operations import Operations
 from banger.machines.parts import Parts
+from banger.machines.reconcile import find_leftovers
 from banger.machines.registry import Registry
+from banger.machines.restarts import Restarts
 from banger.places import ensure_private_directory
 from banger.server.app import create_app
 from banger.store.store import Store
@@ -121,7 +123,8 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
     )
     await _sweep(parts)
     await release_ownerless(parts)
-    adopting = asyncio.create_task(adopt_all(parts), name="adopt")
+    restarts = Restarts(parts)
+    adopting = asyncio.create_task(_take_over(parts, restarts), name="adopt")
     _tell_starter(b"ready\n")
     _tell_systemd()
     log.info("serving on %s", parts.paths.socket)
@@ -130,8 +133,17 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
     finally:
         adopting.cancel()
         await asyncio.wait([adopting])
+        restarts.close()
         await asyncio.gather(*(live.detach() for live in parts.live.values()))
     log.info("stopped; %d machines go on", len(parts.live))
+
+
+async def _take_over(parts: Parts, restarts: Restarts) -> None:
+    """What an earlier daemon left: machines that go on, machines that are to run again, and what no record leads to."""
+    await adopt_all(parts)
+    restarts.bring_back()
+    for leftover, _ in await find_leftovers(parts):
+        log.warning("left behind: %s %s; banger system reconcile --remove", leftover.kind, leftover.what)
 
 
 async def _sweep(parts: Parts) -> None:

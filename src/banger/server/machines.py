@@ -47,6 +47,7 @@ async def delete_machine(parts: Parts, request: Request, body: None) -> None:
 
 async def start_machine(parts: Parts, request: Request, body: None) -> Operation:
     machine = machine_of(parts, request)
+    machine.restarts = 0
 
     async def work(report: Report) -> str:
         await lifecycle.start(parts, machine, report)

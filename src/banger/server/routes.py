@@ -16,7 +16,16 @@ from banger.model.image import (
 )
 from banger.model.machine import Machine, MachineSpec, StopRequest
 from banger.model.operation import Operation
-from banger.model.report import DiskUsage, FileStat, GuestPort, Health, Ping, Stats, SystemInfo
+from banger.model.report import (
+    DiskUsage,
+    FileStat,
+    GuestPort,
+    Health,
+    Ping,
+    Reconciliation,
+    Stats,
+    SystemInfo,
+)
 from banger.model.template import CommitRequest, ForkRequest, Snapshot, SnapshotRequest, Template
 from banger.server import library, machines, operations, registries, snapshots, streams, system, templates
 from banger.server.calls import Call, Query
@@ -37,6 +46,9 @@ CALLS: tuple[Call, ...] = (
          handler=system.shut_down),
     Call(method="GET", path="/v1/system/df", summary="What takes room on the disk",
          handler=system.disk_usage, answer=DiskUsage),
+    Call(method="POST", path="/v1/system/reconcile", summary="Compare records with the host, set right what differs",
+         handler=system.reconcile_system, answer=Reconciliation,
+         query=(_DRY_RUN, Query("remove", "boolean", "remove what no record leads to"))),
     Call(method="GET", path="/v1/operations", summary="All operations that are still known",
          handler=operations.list_operations, answer=list[Operation]),
     Call(method="GET", path="/v1/operations/{id}", summary="One operation",

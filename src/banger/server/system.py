@@ -11,9 +11,10 @@ from banger import __version__
 from banger.agent.binary import agent_binary
 from banger.errors import Error
 from banger.host import cpu
-from banger.machines import upkeep
+from banger.machines import reconcile, upkeep
 from banger.machines.parts import Parts
-from banger.model.report import Accelerator, DiskUsage, DriverReport, SystemInfo
+from banger.model.report import Accelerator, DiskUsage, DriverReport, Reconciliation, SystemInfo
+from banger.server.calls import query_bool
 
 
 async def system_info(parts: Parts, request: Request, body: None) -> SystemInfo:
@@ -66,3 +67,8 @@ async def shut_down(parts: Parts, request: Request, body: None) -> None:
 
 async def disk_usage(parts: Parts, request: Request, body: None) -> DiskUsage:
     return await upkeep.disk_usage(parts)
+
+
+async def reconcile_system(parts: Parts, request: Request, body: None) -> Reconciliation:
+    dry_run, remove = query_bool(request, "dry_run"), query_bool(request, "remove")
+    return await reconcile.reconcile(parts, dry_run=dry_run, remove=remove)

@@ -2,9 +2,11 @@
 
 | kind | identity | how |
 |---|---|---|
-| vmm | pid, start, marker | SIGKILL by pidfd; without a pid, whatever carries the marker |
+| vmm | pid, start, boot, marker | SIGKILL by pidfd; without a pid, whatever carries the marker |
 | sockets | path | remove the directory |
 | files | path | remove the directory |
+
+A process of another `boot` of the host has ended with it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from banger.errors import Error
+from banger.host import cpu
 from banger.host.fs import remove_tree
 from banger.host.proc import ProcessRef, find_marked, kill_and_wait
 from banger.host.spawn import MARKER
@@ -27,9 +30,15 @@ RUNTIME = frozenset({VMM, SOCKETS})
 
 
 def process_of(identity: Identity) -> ProcessRef | None:
-    """The process a `vmm` record names, if its pid was written down."""
+    """The process a `vmm` record names, if its pid was written down. After a reboot of the host it is another's."""
+    if is_of_earlier_boot(identity):
+        return None
     pid, start = identity.get("pid"), identity.get("start")
     return ProcessRef(pid, start) if isinstance(pid, int) and isinstance(start, int) else None
+
+
+def is_of_earlier_boot(identity: Identity) -> bool:
+    return identity.get("boot", cpu.boot_id()) != cpu.boot_id()
 
 
 async def release(resources: ResourceTable, machine: str, kinds: frozenset[str] | None = None) -> list[Error]:
@@ -62,6 +71,8 @@ async def _release_one(resource: Resource) -> Error | None:
 
 
 async def _release_vmm(identity: Identity) -> None:
+    if is_of_earlier_boot(identity):
+        return
     known = process_of(identity)
     found = [known] if known else find_marked(MARKER, str(identity.get("marker", "")))
     for process in found:

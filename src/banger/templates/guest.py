@@ -12,10 +12,11 @@ from pathlib import Path
 
 from banger.agent.connection import AgentConnection, open_connection
 from banger.errors import Error
+from banger.host import cpu
 from banger.host.proc import wait_gone
 from banger.places import ensure_private_directory
 from banger.store import teardown
-from banger.store.resources import ResourceTable
+from banger.store.resources import Identity, ResourceTable
 from banger.templates.console import read_console_tail
 from banger.vmm.base import Driver, Vm, VmConfig, VmPlaces
 
@@ -89,10 +90,11 @@ async def clone(resources: ResourceTable, owner: str, config: VmConfig, driver: 
 
 
 def _start(resources: ResourceTable, owner: str, config: VmConfig, driver: Driver) -> Vm:
-    noted = resources.note(owner, teardown.VMM, {"marker": config.marker})
+    identity: Identity = {"marker": config.marker, "boot": cpu.boot_id()}
+    noted = resources.note(owner, teardown.VMM, identity)
     vm = driver.start(config)
     pid, start = vm.process
-    resources.update(noted, {"marker": config.marker, "pid": pid, "start": start})
+    resources.update(noted, {**identity, "pid": pid, "start": start})
     return vm
 
 

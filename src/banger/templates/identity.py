@@ -29,14 +29,17 @@ class Identity:
     resets_tcp: bool = False
 
 
-def invent_identity(hostname: str, mac: str, taken: frozenset[str], *, lived: bool = False) -> Identity:
-    """A new one, with an address that is not in `taken`. `lived`: it is for a guest that was somebody else."""
+def invent_identity(
+    hostname: str, mac: str, taken: frozenset[str], init: str, *, lived: bool = False
+) -> Identity:
+    """A new one, with an address that is not in `taken`. `lived`: it is for a guest that was somebody else. An init of
+    the image's own has asked the kernel for a boot id before anything is frozen."""
     return Identity(
         hostname=hostname,
         machine_id=os.urandom(16).hex(),
         mac=mac,
         network=plan_user_nat(taken),
-        boot_id=str(uuid.uuid4()) if lived else "",
+        boot_id=str(uuid.uuid4()) if lived or init == "image" else "",
         resets_tcp=lived,
     )
 

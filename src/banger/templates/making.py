@@ -80,7 +80,7 @@ async def make_template(
 async def _make(resources: ResourceTable, wanted: Wanted, owner: str, places: VmPlaces, final: Path) -> None:
     begun = time.perf_counter()
     config = wanted.config_of_maker(places, owner)
-    identity = invent_identity(PLACEHOLDER, config.mac, frozenset())
+    identity = invent_identity(PLACEHOLDER, config.mac, frozenset(), wanted.init)
     take_places(resources, owner, places)
     await wanted.driver.prepare(config)
     guest = await boot(resources, owner, config, wanted.driver, wanted.boot_limit_s)

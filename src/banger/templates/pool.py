@@ -181,7 +181,7 @@ class Pool:
         take_places(self._resources, owner, places)
         await wanted.driver.prepare(config)
         guest = await clone(self._resources, owner, config, wanted.driver)
-        identity = invent_identity(PLACEHOLDER, config.mac, frozenset())
+        identity = invent_identity(PLACEHOLDER, config.mac, frozenset(), wanted.init)
         try:
             await configure(guest.connection, identity, wanted.init, config.disk_bytes, _ANSWER_S)
             await rehearse(guest.connection)
