@@ -7,12 +7,15 @@ the last commits, but then its VMs are gone too, and reconcile looks at what is 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from banger.errors import Error
 from banger.store.migrations import STEPS
+
+T = TypeVar("T")
 
 
 class Database:
@@ -53,6 +56,13 @@ class Database:
 
     def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
         return self._connection.execute(statement, parameters)
+
+    def together(self, work: Callable[[], T]) -> T:
+        """All of what `work` writes, or nothing. Within another one it belongs to that."""
+        if self._connection.in_transaction:
+            return work()
+        with self.transaction():
+            return work()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -25,4 +25,14 @@ STEPS: tuple[str, ...] = (
     ) STRICT;
     CREATE INDEX resources_of_machine ON resources (machine, id);
     """,
+    """
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        time TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        target TEXT NOT NULL,
+        message TEXT NOT NULL,
+        data BLOB NOT NULL
+    ) STRICT
+    """,
 )

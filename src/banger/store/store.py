@@ -6,6 +6,7 @@ from pathlib import Path
 
 from banger.model.image import Image, Kernel
 from banger.store.database import Database
+from banger.store.events import EventTable
 from banger.store.resources import ResourceTable
 from banger.store.tables import MachineTable, NamedTable, OperationTable
 
@@ -20,6 +21,7 @@ class Store:
         self.kernels = NamedTable(self.database, "kernels", Kernel)
         self.operations = OperationTable(self.database)
         self.resources = ResourceTable(self.database)
+        self.events = EventTable(self.database)
 
     def close(self) -> None:
         self.database.close()

@@ -1,0 +1,104 @@
+"""The journal: what happens is told here, kept in the store, and heard by whoever follows.
+
+A follower has a place in the journal and nothing else: it reads the table at its own pace, so a slow one holds up
+nobody, and one that falls behind what is kept hears how much it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+from banger.host.times import now
+from banger.model.event import Event
+from banger.store.events import EventTable
+
+_PAGE = 500
+GAP = "journal.gap"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a reader wants: events after a number, from a moment on (as records write it), of one machine. `after`
+    None: all that are kept; with `follow` but neither `after` nor `since`: those to come."""
+
+    after: int | None = None
+    since: str = ""
+    machine: str = ""
+    follow: bool = False
+
+
+class Journal:
+    """Lives as long as the daemon; used from its event loop."""
+
+    def __init__(self, table: EventTable) -> None:
+        self._table = table
+        self._newest = table.newest()
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    def tell(self, kind: str, target: str, message: str, /, **data: object) -> None:
+        """Write it down (with what the caller's transaction writes), wake those who follow."""
+        self._newest = self._table.append(kind, target, message, data)
+        self._wake()
+
+    def close(self) -> None:
+        """No more events: followers hear what there is, and end."""
+        self._closed = True
+        self._wake()
+
+    async def read(self, wish: Wish) -> AsyncIterator[list[Event]]:
+        """Events in their order, some at a time; with `follow` without end."""
+        place = self._begin(wish)
+        if wish.after is not None and wish.after > place:
+            yield [_gap(place, "the journal lost its end; some events may be missing", 0)]
+        while True:
+            changed = self._changed
+            page = self._table.page(place, _PAGE)
+            found = [*_with_gaps(page, place, wish)]
+            place = page[-1].seq if page else place
+            if found:
+                yield found
+            if len(page) == _PAGE:
+                await asyncio.sleep(0)
+            elif not wish.follow or self._closed:
+                return
+            else:
+                await changed.wait()
+
+    def _begin(self, wish: Wish) -> int:
+        """The number before the first one to be read."""
+        if wish.after is not None:
+            return min(wish.after, self._newest)
+        return self._newest if wish.follow and not wish.since else 0
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+def _with_gaps(page: list[Event], place: int, wish: Wish) -> Iterator[Event]:
+    """The events of a page that are wanted, and a word wherever some are missing."""
+    for event in page:
+        missed = event.seq - place - 1
+        if missed and _would_notice(event, place, wish):
+            yield _gap(event.seq - 1, f"{missed} events are not kept any more", missed)
+        place = event.seq
+        if event.time >= wish.since and (not wish.machine or is_about(event, wish.machine)):
+            yield event
+
+
+def _would_notice(event: Event, place: int, wish: Wish) -> bool:
+    """Who asked for all that is kept does not miss what was before it."""
+    return place > 0 or wish.after is not None or bool(wish.since and event.time > wish.since)
+
+
+def _gap(seq: int, message: str, missed: int) -> Event:
+    return Event(seq=seq, time=now(), kind=GAP, target="journal", message=message, data={"missed": missed})
+
+
+def is_about(event: Event, machine: str) -> bool:
+    """A machine, its snapshots, and operations on either."""
+    kind, _, name = event.target.partition("/")
+    return kind in ("machine", "snapshot") and name.partition(":")[0] == machine

@@ -1,0 +1,29 @@
+"""Something that happened, as the journal keeps it and followers hear it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+
+class Event(Struct, kw_only=True):
+    """`seq` counts up by one; `time` is RFC 3339 in UTC; `kind` is what happened ("machine.stopped") and `target`
+    what to ("machine/dev"); `message` says it to people, `data` to programs (docs/events.md)."""
+
+    seq: int
+    time: str
+    kind: str
+    target: str
+    message: str = ""
+    data: dict[str, Any] = {}
+
+
+class Tell(Protocol):
+    """What those call to whom things happen. Takes some 50 µs, and never waits for those who listen."""
+
+    def __call__(self, kind: str, target: str, message: str, /, **data: object) -> None: ...
+
+
+def tell_nobody(kind: str, target: str, message: str, /, **data: object) -> None:
+    """Where there is no journal."""

