@@ -50,13 +50,15 @@ _FAILURES = {
 class AgentConnection(asyncio.Protocol):
     """One host side of the protocol, from `open_connection` until `close` or the peer's end.
 
-    `on_lost` is called once, with the reason; whoever owns the connection sets it.
+    `on_lost` is called once, with the reason, `on_event` with code and message of each EVENT; whoever owns the
+    connection sets them.
     """
 
     def __init__(self, machine: str) -> None:
         self.machine = machine
         self.welcome: Welcome | None = None
         self.on_lost: Callable[[Error], None] = _ignore
+        self.on_event: Callable[[str, str], None] = _ignore_event
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader()
         self._nonce = os.urandom(16)
@@ -201,13 +203,7 @@ class AgentConnection(asyncio.Protocol):
         elif frame.type == Type.FAIL:
             self._refuse(frame.channel, _read_failure(frame.payload))
         elif frame.type == Type.EVENT:
-            fields = Fields(frame.payload)
-            log.info(
-                "machine=%s event=%s %s",
-                self.machine,
-                fields.str_(Tag.CODE)[:64],
-                fields.str_(Tag.MESSAGE)[:200],
-            )
+            self._hear_event(Fields(frame.payload))
         elif frame.channel in self._channels:
             self._channels[frame.channel](frame)
 
@@ -234,6 +230,11 @@ class AgentConnection(asyncio.Protocol):
         )
         if not self._welcomed.done():
             self._welcomed.set_result(self.welcome)
+
+    def _hear_event(self, fields: Fields) -> None:
+        code, message = fields.str_(Tag.CODE)[:64], fields.str_(Tag.MESSAGE).replace("\n", " ")[:200]
+        log.info("machine=%s event=%s %s", self.machine, code, message)
+        self.on_event(code, message)
 
     def _answer(self, channel: int, fields: Fields) -> None:
         answer = self._answers.get(channel)
@@ -267,6 +268,10 @@ LOST_FRAME = Frame(0, 0, 0, b"")
 
 def _ignore(_: Error) -> None:
     """Nobody owns it yet, or any more."""
+
+
+def _ignore_event(code: str, message: str) -> None:
+    """The log has it."""
 
 
 def _set_error(future: asyncio.Future[Any], error: Error) -> None:

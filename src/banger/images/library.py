@@ -34,6 +34,7 @@ from banger.images.platform import Platform, parse_platform
 from banger.images.reference import SourceRef, format_source, parse_source
 from banger.images.rootfs import PREFIX, RootfsRef, parse_rootfs_ref
 from banger.images.sources.base import Source, SourceContext
+from banger.model.event import Tell, tell_nobody
 from banger.model.image import Image, ImageConfig
 from banger.model.operation import Report
 from banger.model.sizes import GIB
@@ -74,6 +75,7 @@ class ImageLibrary:
         self._paths = paths
         self._records = records
         self._pulling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.tell: Tell = tell_nobody
 
     async def pull(self, ref: str, report: Report, wish: Wish | None = None) -> Image:
         """What `ref` is now: a name of the catalog, a directory (`rootfs:`), or a registry reference or archive
@@ -136,7 +138,7 @@ class ImageLibrary:
         source = source or f"disk:{rootfs}"
         record = _record(own_name(name), cpu.architecture(), "", source, config or ImageConfig())
         record.digest = await copy_ready_disk(rootfs, self._paths.images)
-        return self._keep(record)
+        return self._keep(record, "made")
 
     def delete(self, name: str, in_use: Callable[[Image], Sequence[str]]) -> None:
         """`in_use` names the machines that need an image. Raises `image_not_found`, `in_use`."""
@@ -236,10 +238,13 @@ class ImageLibrary:
         if force or not self.disk(record).exists():
             await write_tree_disk(packed, disk, self.disk(record), report)
 
-    def _keep(self, record: Image) -> Image:
+    def _keep(self, record: Image, how: str = "pulled") -> Image:
         info = self.disk(record).stat()
         record.size_bytes = info.st_size
         record.used_bytes = disk_usage_bytes(self.disk(record))
+        name, source = record.name, record.source
+        message = f"image {name} was {how} from {source}"
+        self.tell(f"image.{how}", f"image/{name}", message, digest=record.digest, source=source)
         return self._add(record)
 
 

@@ -22,6 +22,7 @@ from banger.host.fs import PARTIAL, open_partial, remove_tree, require_free, swe
 from banger.host.paths import Paths
 from banger.kernels.catalog import KERNELS, DebianKernel, canonical_name, find_recipe
 from banger.kernels.debian import unpack_kernel
+from banger.model.event import Tell, tell_nobody
 from banger.model.image import Kernel
 from banger.model.operation import Report
 from banger.model.sizes import MIB
@@ -46,6 +47,7 @@ class KernelLibrary:
         self._paths = paths
         self._records = records
         self._pulling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.tell: Tell = tell_nobody
 
     async def pull(self, ref: str, report: Report, force: bool = False) -> Kernel:
         """The newest version in the archive; nothing is built when it is here already, unless `force`.
@@ -63,6 +65,8 @@ class KernelLibrary:
             require_free(self._paths.kernels, _NEEDED_BYTES, f"kernel {recipe.name}")
             kernel = await self._build(tree, recipe, package, report)
             self._records.put(kernel)
+            message = f"kernel {kernel.name} {kernel.version} was pulled"
+            self.tell("kernel.pulled", f"kernel/{kernel.name}", message, version=kernel.version)
             return kernel
 
     async def ensure(self, ref: str, report: Report) -> Kernel:

@@ -12,6 +12,7 @@ from banger.agent.connection import open_connection
 from banger.agent.process import KnownExec, adopt_process, read_execs
 from banger.errors import Error
 from banger.host.proc import is_alive
+from banger.machines.events import hear_guest, tell_adopted
 from banger.machines.execs import ExecLog, RunningExec
 from banger.machines.idle import watch_idleness
 from banger.machines.launch import plan_places
@@ -58,6 +59,7 @@ def reattach(parts: Parts, machine: Machine) -> None:
         places = plan_places(parts, machine)
         live = LiveMachine(machine, Reattached(places, driver, driver.reattach(places, process)))
         parts.live[machine.id] = live
+        live.on_event = hear_guest(parts.journal.tell, live)
         watch_vmm(parts, live)
 
 
@@ -101,6 +103,7 @@ async def _reconnect(parts: Parts, live: LiveMachine) -> None:
     if live.machine.state is MachineState.RUNNING:
         await resync(parts, live)
     watch_idleness(parts.registry, live)
+    tell_adopted(parts.journal.tell, live.machine)
 
 
 async def resync(parts: Parts, live: LiveMachine) -> None:

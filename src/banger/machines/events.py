@@ -7,15 +7,19 @@ nobody, and one that falls behind what is kept hears how much it missed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 from banger.host.times import now
-from banger.model.event import Event
+from banger.machines.live import LiveMachine
+from banger.model.event import Event, Tell
+from banger.model.machine import Machine, MachineState
 from banger.store.events import EventTable
 
 _PAGE = 500
 GAP = "journal.gap"
+OOM_KILLED = "OOM-killed in the guest"
+_RESUMED = (MachineState.PAUSED, MachineState.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -102,3 +106,83 @@ def is_about(event: Event, machine: str) -> bool:
     """A machine, its snapshots, and operations on either."""
     kind, _, name = event.target.partition("/")
     return kind in ("machine", "snapshot") and name.partition(":")[0] == machine
+
+
+# What a move is called, by the state that it leads to.
+_MOVED = {
+    MachineState.STARTING: "starts",
+    MachineState.RUNNING: "is running",
+    MachineState.PAUSED: "is paused",
+    MachineState.STOPPING: "is being stopped",
+    MachineState.STOPPED: "stopped",
+    MachineState.FAILED: "failed",
+    MachineState.DELETING: "is being deleted",
+}
+
+
+def tell_created(tell: Tell, machine: Machine) -> None:
+    tell(
+        "machine.created",
+        f"machine/{machine.name}",
+        f"{machine.name} was created of {machine.spec.image}",
+        id=machine.id,
+        image=machine.spec.image,
+    )
+
+
+def tell_deleted(tell: Tell, machine: Machine) -> None:
+    tell("machine.deleted", f"machine/{machine.name}", f"{machine.name} was deleted", id=machine.id)
+
+
+def tell_moved(tell: Tell, machine: Machine, was: MachineState) -> None:
+    """It has another state than it had. The reason's code is there where programs may want to know it."""
+    words = "runs again" if (was, machine.state) == _RESUMED else _MOVED[machine.state]
+    data: dict[str, object] = {"id": machine.id, "was": was.value}
+    if machine.reason:
+        data["reason"] = machine.reason
+    if OOM_KILLED in machine.reason:
+        data["code"] = "oom"
+    if machine.state is MachineState.STOPPED and machine.exit is not None:
+        data["exit"] = machine.exit
+    tell(
+        f"machine.{machine.state.value}",
+        f"machine/{machine.name}",
+        f"{machine.name} {words}" + (f": {machine.reason}" if machine.reason else ""),
+        **data,
+    )
+
+
+def tell_adopted(tell: Tell, machine: Machine) -> None:
+    tell(
+        "machine.adopted",
+        f"machine/{machine.name}",
+        f"{machine.name} was taken over from an earlier daemon",
+        id=machine.id,
+        pid=machine.pid,
+    )
+
+
+# What an agent may tell unasked, and what that means.
+_FROM_GUESTS = {
+    "oom": "a process was killed for memory",
+    "init_exited": "the image's init could not be started, or has ended",
+    "shutdown": "the guest is going down",
+}
+_FROM_ONE_GUEST = 100
+
+
+def hear_guest(tell: Tell, live: LiveMachine) -> Callable[[str, str], None]:
+    """For `LiveMachine.on_event`. No guest can fill the journal: it has so many events a life, of known codes."""
+    heard = 0
+
+    def hear(code: str, message: str) -> None:
+        nonlocal heard
+        meaning = _FROM_GUESTS.get(code)
+        if meaning is None or heard >= _FROM_ONE_GUEST:
+            return
+        heard += 1
+        name = live.machine.name
+        words = f"{name}: {meaning}" + (f": {message}" if message else "")
+        tell("machine.guest", f"machine/{name}", words, id=live.machine.id, code=code)
+
+    return hear

@@ -39,6 +39,14 @@ async def fork(parts: Parts, machine: Machine, count: int, name: str, report: Re
         except BaseException:
             await asyncio.shield(_remove_all(parts, children))
             raise
+    names = [child.name for child in children]
+    parts.journal.tell(
+        "machine.forked",
+        f"machine/{machine.name}",
+        f"{machine.name} was forked: {' '.join(names)}",
+        id=machine.id,
+        children=names,
+    )
     return children
 
 

@@ -171,7 +171,7 @@ async def _start_as_clone(
             report("warning", f"{machine.name} does not start from its template: {exc.message}")
             if exc.code != "frozen_damaged":
                 break
-            parts.templates.discard(wanted.id)
+            parts.templates.discard(wanted.id, exc.message)
     return None
 
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from banger.errors import Error
 from banger.host.proc import send_signal, wait_gone
 from banger.host.times import Stopwatch, now
+from banger.machines.events import OOM_KILLED, hear_guest
 from banger.machines.execs import RunningExec, Viewer
 from banger.machines.idle import watch_idleness
 from banger.machines.launch import launch
@@ -73,6 +74,7 @@ async def starting(parts: Parts, machine: Machine) -> AsyncIterator[Stopwatch]:
 def begin_life(parts: Parts, live: LiveMachine) -> None:
     """Its guest is up."""
     parts.live[live.machine.id] = live
+    live.on_event = hear_guest(parts.journal.tell, live)
     parts.registry.move(live.machine, "booted")
     watch_idleness(parts.registry, live)
 
@@ -203,7 +205,9 @@ def describe_end(live: LiveMachine) -> str:
     if live.machine.state is MachineState.STOPPING and live.machine.wanted == "stopped":
         return "stopped as asked"
     if live.main is not None and live.machine.exit is not None:
-        return f"its command ended with {live.machine.exit.code}"
+        ended = f"its command ended with {live.machine.exit.code}"
+        was_killed = live.oom_killed and live.machine.exit.signal == signal.SIGKILL
+        return f"{ended}: {OOM_KILLED}" if was_killed else ended
     said = live.vm.stop_reason()
     if said:
         return {"guest-shutdown": "the guest powered off", "guest-reset": "the guest rebooted"}.get(

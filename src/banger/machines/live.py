@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from banger.agent.connection import AgentConnection
@@ -57,6 +57,8 @@ class LiveMachine:
         self.users = 0
         self.pausing = asyncio.Lock()  # whoever stops its vCPUs, or lets them go on
         self.idle_pause: UseListener | None = None
+        self.oom_killed = False  # the guest said so of a process of its own
+        self.on_event: Callable[[str, str], None] = _unheard
         if isinstance(guest, Guest):
             self.connect(guest.connection)
         self.watch_task = asyncio.create_task(self._watch(), name=f"watch {machine.name}")
@@ -107,8 +109,14 @@ class LiveMachine:
         """Own the connection, which may have been lost already."""
         self.connection = connection
         connection.on_lost = self.on_agent_lost
+        connection.on_event = self.on_agent_event
         if connection.lost is not None:
             self.on_agent_lost(connection.lost)
+
+    def on_agent_event(self, code: str, message: str) -> None:
+        """What the agent tells unasked: as little to be believed as all that a guest says."""
+        self.oom_killed = self.oom_killed or code == "oom"
+        self.on_event(code, message)
 
     def on_agent_lost(self, error: Error) -> None:
         self.lost = error
@@ -164,6 +172,10 @@ class LiveMachine:
         for exec_id in ended[: max(0, len(ended) - _ENDED_EXECS_KEPT)]:
             del self.execs[exec_id]
         return running
+
+
+def _unheard(code: str, message: str) -> None:
+    """It is in the log."""
 
 
 def _info(channel: int, pid: int, command: Command) -> Exec:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from banger.errors import Error
 from banger.host.times import now
+from banger.model.event import Tell, tell_nobody
 from banger.model.operation import ErrorBody, Operation, OperationState, Progress, Report
 from banger.store.tables import OperationTable
 
@@ -78,8 +79,9 @@ class RunningOperation:
 class Operations:
     """All operations of the daemon; ended ones are pruned by a timer that exists only while there are any."""
 
-    def __init__(self, table: OperationTable) -> None:
+    def __init__(self, table: OperationTable, tell: Tell = tell_nobody) -> None:
         self._table = table
+        self._tell = tell
         self._known: dict[str, RunningOperation] = {}
         self._prune_timer: asyncio.TimerHandle | None = None
         self._end_interrupted()
@@ -145,6 +147,7 @@ class Operations:
             operation.error = error_body(running.error)
         operation.ended = now()
         self._table.put(operation)
+        self._tell_failure(operation)
         running.wake()
         self._schedule_prune()
 
@@ -158,8 +161,21 @@ class Operations:
                     code="cancelled", message="the daemon ended during this operation"
                 )
                 self._table.put(operation)
+                self._tell_failure(operation)
             running = RunningOperation(operation)
             self._known[operation.id] = running
+
+    def _tell_failure(self, operation: Operation) -> None:
+        if operation.state is not OperationState.FAILED or operation.error is None:
+            return
+        self._tell(
+            "operation.failed",
+            operation.target,
+            f"{operation.kind} of {operation.target} failed: {operation.error.message}",
+            operation=operation.id,
+            operation_kind=operation.kind,
+            code=operation.error.code,
+        )
 
     def _schedule_prune(self) -> None:
         if self._prune_timer is None:

@@ -12,6 +12,7 @@ from banger.host.paths import Paths
 from banger.host.settings import Settings
 from banger.images.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
+from banger.machines.events import Journal
 from banger.machines.live import LiveMachine
 from banger.machines.operations import Operations
 from banger.machines.registry import Registry
@@ -28,6 +29,7 @@ class Parts:
     mode: str
     settings: Settings
     store: Store
+    journal: Journal
     images: ImageLibrary
     kernels: KernelLibrary
     drivers: Drivers

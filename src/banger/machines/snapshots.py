@@ -69,6 +69,7 @@ async def snapshot(parts: Parts, machine: Machine, tag: str, report: Report) -> 
             size_bytes=disk_usage_bytes(directory),
         )
         await asyncio.to_thread(_publish, parts, directory, record)
+    _tell(parts, "made", record, f"a snapshot of {machine.name} was made: {tag}")
     return record
 
 
@@ -86,6 +87,7 @@ async def restore(parts: Parts, name: str, tag: str, report: Report) -> Machine:
     except Error:
         machine = _create_again(parts, record)
         await revive(parts, machine, frozen, record.shape, report, as_itself=False)
+        _tell(parts, "restored", record, f"{name} was made anew from {tag}")
         return machine
     if machine.state in LIVE:
         report("stop", f"stopping {name}")
@@ -93,6 +95,7 @@ async def restore(parts: Parts, name: str, tag: str, report: Report) -> Machine:
             await kill(parts, machine)
     await _replace_disk(parts, machine, record, frozen)
     await revive(parts, machine, frozen, record.shape, report, as_itself=True)
+    _tell(parts, "restored", record, f"{name} is again what it was at {tag}")
     return machine
 
 
@@ -112,9 +115,11 @@ def find_snapshot(parts: Parts, machine: str, tag: str) -> Snapshot:
 
 async def delete_snapshot(parts: Parts, machine: str, tag: str) -> None:
     """Machines that were restored from it keep all they need. Raises `snapshot_not_found`."""
-    directory = _directory(parts, find_snapshot(parts, machine, tag))
+    record = find_snapshot(parts, machine, tag)
+    directory = _directory(parts, record)
     aside = directory.with_name(f".removed-{directory.name}")
     os.rename(directory, aside)
+    _tell(parts, "deleted", record, f"the snapshot {tag} of {machine} was deleted")
     await asyncio.to_thread(remove_tree, aside)
 
 
@@ -159,7 +164,12 @@ async def import_snapshot(parts: Parts, chunks: AsyncIterable[bytes], machine: s
         )
         _refuse_taken(parts, record.machine, record.tag)
         await asyncio.to_thread(_publish, parts, directory, record)
+    _tell(parts, "imported", record, f"the snapshot {record.tag} of {record.machine} was imported")
     return record
+
+
+def _tell(parts: Parts, what: str, record: Snapshot, message: str) -> None:
+    parts.journal.tell(f"snapshot.{what}", f"snapshot/{record.machine}:{record.tag}", message, id=record.id)
 
 
 def _publish(parts: Parts, directory: Path, record: Snapshot) -> None:

@@ -29,6 +29,7 @@ from banger.host.settings import read_settings
 from banger.images.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
 from banger.machines.adopt import adopt_all, release_ownerless
+from banger.machines.events import Journal
 from banger.machines.operations import Operations
 from banger.machines.parts import Parts
 from banger.machines.reconcile import find_leftovers
@@ -128,9 +129,12 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
     _tell_starter(b"ready\n")
     _tell_systemd()
     log.info("serving on %s", parts.paths.socket)
+    parts.journal.tell("daemon.started", "daemon", f"banger {__version__} serves", pid=os.getpid())
+    ending = asyncio.create_task(_close_journal(parts), name="last event")
     try:
         await ApiServer(config, parts.shutdown).serve(sockets=[listener])
     finally:
+        ending.cancel()
         adopting.cancel()
         await asyncio.wait([adopting])
         restarts.close()
@@ -146,6 +150,13 @@ async def _take_over(parts: Parts, restarts: Restarts) -> None:
         log.warning("left behind: %s %s; banger system reconcile --remove", leftover.kind, leftover.what)
 
 
+async def _close_journal(parts: Parts) -> None:
+    """Followers hear of the end, and do not hold it up."""
+    await parts.shutdown.wait()
+    parts.journal.tell("daemon.stopped", "daemon", "the daemon stops; machines go on", pid=os.getpid())
+    parts.journal.close()
+
+
 async def _sweep(parts: Parts) -> None:
     """Remove the halves that a killed daemon left, before anybody can begin a new build."""
     swept = await parts.images.sweep() + parts.kernels.sweep()
@@ -157,21 +168,24 @@ async def _sweep(parts: Parts) -> None:
 def _open_parts(paths: Paths, mode: str) -> Parts:
     settings = read_settings(paths.config)
     store = Store(paths.database)
+    journal = Journal(store.events)
     images, kernels = ImageLibrary(paths, store.images), KernelLibrary(paths, store.kernels)
     drivers = Drivers(agent_binary(cpu.architecture()))
     templates = TemplateLibrary(paths, store.resources, images, kernels, drivers)
+    images.tell = kernels.tell = templates.tell = journal.tell
     return Parts(
         paths=paths,
         mode=mode,
         settings=settings,
         store=store,
+        journal=journal,
         images=images,
         kernels=kernels,
         drivers=drivers,
         templates=templates,
         pool=Pool(paths, store.resources, templates, settings.pool),
-        operations=Operations(store.operations),
-        registry=Registry(store.machines),
+        operations=Operations(store.operations, journal.tell),
+        registry=Registry(store, journal.tell),
     )
 
 

@@ -22,6 +22,7 @@ from banger.host.paths import Paths
 from banger.images.library import ImageLibrary
 from banger.kernels.initramfs import ensure_initramfs
 from banger.kernels.library import KernelLibrary
+from banger.model.event import Tell, tell_nobody
 from banger.model.image import Pruned
 from banger.model.operation import Report
 from banger.model.template import Shape, Template
@@ -61,6 +62,7 @@ class TemplateLibrary:
         self._hopeless: dict[str, float] = {}
         self.ready_of: Callable[[str], int] = lambda _: 0  # how many clones wait; the pool knows
         self.on_discard: Callable[[str], None] = lambda _: None
+        self.tell: Tell = tell_nobody
 
     def find(self, template_id: str) -> FrozenFiles | None:
         """One that has been checked already."""
@@ -93,8 +95,10 @@ class TemplateLibrary:
                 raise _no_template(wanted)
         return FrozenFiles(self._directory(wanted.id))
 
-    def discard(self, template_id: str) -> None:
+    def discard(self, template_id: str, reason: str) -> None:
         """It is made anew when it is wanted next. Quick: a handful of files."""
+        short = template_id[:12]
+        self.tell("template.discarded", f"template/{short}", f"template {short} was discarded: {reason}")
         self._checked.pop(template_id, None)
         self.on_discard(template_id)
         directory = self._directory(template_id)
@@ -123,7 +127,7 @@ class TemplateLibrary:
     async def delete(self, prefix: str) -> None:
         """Machines that were cloned from it keep all they need. Raises `template_not_found`."""
         template = await self.get(prefix)
-        self.discard(template.id)
+        self.discard(template.id, "as asked")
 
     async def prune(self, *, everything: bool, dry_run: bool) -> Pruned:
         """Remove those that are stale or that nobody used for a month; with `everything` all."""
@@ -131,7 +135,7 @@ class TemplateLibrary:
         doomed = [t for t in await self.list() if everything or t.stale or t.used < limit]
         if not dry_run:
             for template in doomed:
-                self.discard(template.id)
+                self.discard(template.id, template.stale or "it was to be pruned")
         return Pruned(
             count=len(doomed),
             freed_bytes=sum(template.size_bytes for template in doomed),
@@ -153,6 +157,9 @@ class TemplateLibrary:
             final = self._directory(wanted.id)
             await make_template(self._paths, self._resources, wanted, final, name)
             self._checked[wanted.id] = _inode(final)
+            short, image = wanted.id[:12], wanted.image.name
+            message = f"template {short} of {image} was made"
+            self.tell("template.made", f"template/{short}", message, image=image)
         except Error:
             self._hopeless[wanted.id] = time.monotonic() + _RETRY_S
             raise
@@ -171,7 +178,7 @@ class TemplateLibrary:
         except Error as exc:
             log.warning("template %s is discarded: %s", template_id[:12], exc.message)
             report("warning", f"a damaged template is made anew: {exc.message}")
-            self.discard(template_id)
+            self.discard(template_id, exc.message)
             return None
         self._checked[template_id] = inode
         return self.find(template_id)
