@@ -1,7 +1,8 @@
 """The framed connection to a guest agent: HELLO, requests and their answers, frames of execs.
 
 Everything that comes in is hostile: limits are the codec's, an answer nobody asked for is dropped, and a guest
-that breaks the protocol loses its connection, nothing more.
+that breaks the protocol loses its connection, nothing more. One that floods us gets a part of the loop's time, and one
+that does not read is not written to without end.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from banger.agent.events import EventLimit
 from banger.errors import Error
 from banger.wire.constants import RESYNC_PAD, VERSION, Tag, Type
 from banger.wire.fields import Fields, Malformed, Value, encode_fields
@@ -20,6 +23,13 @@ from banger.wire.frames import Frame, FrameReader, encode_frame
 log = logging.getLogger("banger.agent")
 
 _WRITE_HIGH = 1024 * 1024
+# Senders wait above _WRITE_HIGH; credits do not wait. A guest that does not read them gets so many.
+_UNSENT_MAX = 8 * 1024 * 1024
+# Half a frame may have been left over from an earlier session, in each of two buffers.
+_SKIPPED_MAX = 2 * RESYNC_PAD
+# A guest that keeps us busy for a slice has to wait before we go on: frames of 16 bytes come faster than we read them.
+_SLICE_S = 0.005
+_REST_S = 0.01
 _HELLO_RETRY_S = 0.2
 _CHANNELS = 1 << 32
 
@@ -61,6 +71,7 @@ class AgentConnection(asyncio.Protocol):
         self.on_event: Callable[[str, str], None] = _ignore_event
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader()
+        self._events = EventLimit(machine)
         self._nonce = os.urandom(16)
         self._welcomed: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         self._answers: dict[int, asyncio.Future[Fields]] = {}
@@ -78,11 +89,33 @@ class AgentConnection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        self._work_off(self._reader.feed(data))
+
+    def _work_off(self, frames: Iterator[Frame]) -> None:
+        """What has come in, or a slice of it; nothing else comes in before all of it is done."""
+        until = time.monotonic() + _SLICE_S
         try:
-            for frame in self._reader.feed(data):
+            for frame in frames:
                 self._dispatch(frame)
+                if self._lost is not None:
+                    return
+                if time.monotonic() > until:
+                    self._rest(frames)
+                    return
+            if self._reader.skipped > _SKIPPED_MAX:
+                raise Malformed("what it sends are no frames")
         except Malformed as exc:
-            self._fail(Error("agent_error", f"the agent of {self.machine} sent nonsense: {exc}"))
+            self._fail(Error("agent_error", f"{self.machine}: {exc.message}"))
+
+    def _rest(self, frames: Iterator[Frame]) -> None:
+        assert self._transport is not None
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_later(_REST_S, self._go_on, frames)
+
+    def _go_on(self, frames: Iterator[Frame]) -> None:
+        if self._lost is None and self._transport is not None:
+            self._transport.resume_reading()  # not before we return
+            self._work_off(frames)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(Error("agent_lost", f"the agent connection of {self.machine} ended"))
@@ -130,11 +163,13 @@ class AgentConnection(asyncio.Protocol):
     ) -> Fields:
         if self._lost:
             raise self._lost
+        frame = self._encode_request(verb, channel, fields)
         answer: asyncio.Future[Fields] = asyncio.get_running_loop().create_future()
         self._answers[channel] = answer
-        self._write(encode_frame(verb, channel, encode_fields(fields)))
         try:
             async with asyncio.timeout(timeout_s):
+                await self.writable()
+                self._write(frame)
                 return await answer
         except TimeoutError as exc:
             raise Error(
@@ -144,6 +179,12 @@ class AgentConnection(asyncio.Protocol):
             ) from exc
         finally:
             self._answers.pop(channel, None)
+
+    def _encode_request(self, verb: Type, channel: int, fields: FieldList) -> bytes:
+        try:
+            return encode_frame(verb, channel, encode_fields(fields))
+        except ValueError as exc:
+            raise Error("bad_request", f"this cannot be asked of the agent of {self.machine}: {exc}") from exc
 
     # Requests have even channels and execs odd ones: those of earlier sessions, also of a machine that this one is a
     # copy of, are not known before they have been asked for.
@@ -175,8 +216,10 @@ class AgentConnection(asyncio.Protocol):
         self._write(encode_frame(type_, channel, payload, flags))
 
     async def writable(self) -> None:
-        """Wait until the socket takes more; raises when the connection is lost."""
-        await self._writable.wait()
+        """Wait until the socket takes more; raises when the connection is lost. Who sends at once after that, sends
+        within the limit: somebody else who waited too may have filled it again."""
+        while not self._writable.is_set():
+            await self._writable.wait()
         if self._lost:
             raise self._lost
 
@@ -190,20 +233,21 @@ class AgentConnection(asyncio.Protocol):
         return self._lost
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None and self._lost is None:
-            self._transport.write(data)
+        if self._transport is None or self._lost is not None:
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > _UNSENT_MAX:
+            self._fail(Error("agent_lost", f"the agent of {self.machine} does not read what it is sent"))
 
     def _dispatch(self, frame: Frame) -> None:
         if self._lost is not None:
             return
         if self.welcome is None:
             self._dispatch_before_welcome(frame)
-        elif frame.type == Type.OK:
-            self._answer(frame.channel, Fields(frame.payload))
-        elif frame.type == Type.FAIL:
-            self._refuse(frame.channel, _read_failure(frame.payload))
+        elif frame.type in (Type.OK, Type.FAIL):
+            self._take_answer(frame)
         elif frame.type == Type.EVENT:
-            self._hear_event(Fields(frame.payload))
+            self._hear_event(frame.payload)
         elif frame.channel in self._channels:
             self._channels[frame.channel](frame)
 
@@ -222,29 +266,34 @@ class AgentConnection(asyncio.Protocol):
             return
         self.welcome = Welcome(
             fields.int_(Tag.VERSION),
-            fields.str_(Tag.AGENT)[:64],
+            fields.shown(Tag.AGENT, 64),
             fields.bytes_(Tag.BOOT)[:16],
-            fields.str_(Tag.STATE)[:16],
-            fields.str_(Tag.KERNEL)[:128],
+            fields.shown(Tag.STATE, 16),
+            fields.shown(Tag.KERNEL, 128),
             fields.int_(Tag.UPTIME_MS),
         )
+        if self.welcome.version != VERSION:
+            raise Malformed(f"it chose version {self.welcome.version} of the protocol, which was not offered")
         if not self._welcomed.done():
             self._welcomed.set_result(self.welcome)
 
-    def _hear_event(self, fields: Fields) -> None:
-        code, message = fields.str_(Tag.CODE)[:64], fields.str_(Tag.MESSAGE).replace("\n", " ")[:200]
+    def _hear_event(self, payload: bytes) -> None:
+        if not self._events.admits():
+            return
+        fields = Fields(payload)
+        code, message = fields.shown(Tag.CODE, 64), fields.shown(Tag.MESSAGE, 200)
         log.info("machine=%s event=%s %s", self.machine, code, message)
         self.on_event(code, message)
 
-    def _answer(self, channel: int, fields: Fields) -> None:
-        answer = self._answers.get(channel)
-        if answer is not None and not answer.done():
-            answer.set_result(fields)
-
-    def _refuse(self, channel: int, error: Error) -> None:
-        answer = self._answers.get(channel)
-        if answer is not None and not answer.done():
-            answer.set_exception(error)
+    def _take_answer(self, frame: Frame) -> None:
+        """One that nobody waits for is not even read."""
+        answer = self._answers.get(frame.channel)
+        if answer is None or answer.done():
+            return
+        if frame.type == Type.OK:
+            answer.set_result(Fields(frame.payload))
+        else:
+            _set_error(answer, _read_failure(frame.payload))
 
     def _fail(self, error: Error) -> None:
         if self._lost is not None:
@@ -282,8 +331,8 @@ def _set_error(future: asyncio.Future[Any], error: Error) -> None:
 
 def _read_failure(payload: bytes) -> Error:
     fields = Fields(payload)
-    code = fields.str_(Tag.CODE)[:64]
-    message = fields.str_(Tag.MESSAGE).replace("\n", " ")[:400] or code
+    code = fields.shown(Tag.CODE, 64)
+    message = fields.shown(Tag.MESSAGE, 400) or code
     return Error(_FAILURES.get(code, "agent_error"), message, details={"agent_code": code})
 
 

@@ -16,6 +16,12 @@ from banger.wire.fields import Fields, Malformed
 from banger.wire.frames import Frame
 
 _OFFSET = Struct("<Q")
+_LATEST_OFFSET = 1 << 63
+# Pieces in waiting. A guest may send its window byte by byte, and each piece costs us a hundred more.
+_PIECES_MAX = 4096
+# An agent keeps 321.
+_EXECS_MAX = 1024
+_CHANNEL_MAX = (1 << 32) - 1
 
 
 class Output(NamedTuple):
@@ -27,7 +33,7 @@ class GuestProcess:
     """From `start_process` (or `adopt_process` after a new session) to its exit.
 
     Read `outputs()` to its end; the guest may send 256 KiB a stream ahead of that reading. The exit is
-    then in `exit`. stdin is written with `write` and `close_stdin`.
+    then in `exit`. stdin is written with `write` and `close_stdin`. `forget` it, or at least `abandon` it.
     """
 
     def __init__(self, connection: AgentConnection, channel: int) -> None:
@@ -36,7 +42,6 @@ class GuestProcess:
         self.exit: Exit | None = None
         self._connection = connection
         self._pending: deque[Output] = deque()
-        self._held = 0
         self._arrived = asyncio.Event()
         self._received = {STDOUT: 0, STDERR: 0}
         self._consumed = {STDOUT: 0, STDERR: 0}
@@ -76,11 +81,11 @@ class GuestProcess:
                 await self._stdin_room.wait()
                 self._raise_if_lost()
                 continue
+            await self._connection.writable()
             piece = bytes(view[: min(room, MAX_DATA)])
             view = view[len(piece) :]
             self._connection.send(Type.DATA, self.channel, _OFFSET.pack(self._stdin_sent) + piece, STDIN)
             self._stdin_sent += len(piece)
-            await self._connection.writable()
 
     def close_stdin(self) -> None:
         if not self._stdin_closed and self._error is None:
@@ -97,12 +102,18 @@ class GuestProcess:
 
     async def forget(self) -> None:
         """Let the agent drop its record. Only after the exit has been noted on this side."""
-        self._connection.close_channel(self.channel)
+        self.abandon()
         await self._connection.request(Type.FORGET, [(Tag.EXEC, self.channel)])
+
+    def abandon(self) -> None:
+        """Hear no more of it; the agent may keep its record."""
+        self._connection.close_channel(self.channel)
 
     def _on_frame(self, frame: Frame) -> None:
         if frame is LOST_FRAME:
             self._end_with(self._connection.lost)
+        elif self.exit is not None:
+            return  # nothing follows an exit
         elif frame.type == Type.DATA:
             self._on_data(frame)
         elif frame.type == Type.CREDIT and frame.flags == STDIN:
@@ -116,6 +127,8 @@ class GuestProcess:
     def _on_data(self, frame: Frame) -> None:
         if frame.flags not in self._received or len(frame.payload) < _OFFSET.size:
             raise Malformed("data for a stream that is none")
+        if len(frame.payload) > _OFFSET.size + MAX_DATA:
+            raise Malformed("a piece of data that is too long")
         (offset,) = _OFFSET.unpack_from(frame.payload)
         data = frame.payload[_OFFSET.size :]
         skip = self._received[frame.flags] - offset
@@ -128,7 +141,17 @@ class GuestProcess:
         if self._received[frame.flags] - self._consumed[frame.flags] > WINDOW + MAX_DATA:
             raise Malformed("more data than the window allows")
         self._pending.append(Output(frame.flags, data))
+        if len(self._pending) > _PIECES_MAX:
+            self._join_pieces()
         self._arrived.set()
+
+    def _join_pieces(self) -> None:
+        """Many small pieces become a few; which of the two streams came first in between is lost."""
+        for stream in self._received:
+            joined = b"".join(output.data for output in self._pending if output.stream == stream)
+            rest = deque(output for output in self._pending if output.stream != stream)
+            rest.extend(Output(stream, joined[i : i + MAX_DATA]) for i in range(0, len(joined), MAX_DATA))
+            self._pending = rest
 
     def _on_stdin_credit(self, payload: bytes) -> None:
         if len(payload) != _OFFSET.size:
@@ -156,12 +179,19 @@ class GuestProcess:
             raise self._error
 
     def resume_at(self, offsets: list[int], seen: tuple[int, int]) -> None:
-        """In a new session: the streams go on where the agent kept them from; what was seen is skipped."""
+        """In a new session: the streams go on where the agent kept them from; what was seen is skipped. More than a
+        window of that it cannot be: then who says that it was seen is wrong."""
         stdin, stdout, stderr = (*offsets, 0, 0, 0)[:3]
         self._stdin_sent = self._stdin_consumed = stdin
         for stream, kept_from, known in ((STDOUT, stdout, seen[0]), (STDERR, stderr, seen[1])):
-            self._received[stream] = self._consumed[stream] = max(kept_from, known)
+            begin = known if kept_from <= known <= kept_from + WINDOW else kept_from
+            self._received[stream] = self._consumed[stream] = begin
             self._credited[stream] = kept_from
+
+    @property
+    def received(self) -> tuple[int, int]:
+        """How many bytes of stdout and stderr came, or were skipped."""
+        return self._received[STDOUT], self._received[STDERR]
 
 
 async def start_process(
@@ -193,7 +223,11 @@ async def adopt_process(connection: AgentConnection, entry: KnownExec, seen: tup
     process = GuestProcess(connection, entry.channel)
     process.pid = entry.pid
     process.resume_at(entry.offsets, seen)
-    await connection.request(Type.ATTACH, [(Tag.EXEC, entry.channel)])
+    try:
+        await connection.request(Type.ATTACH, [(Tag.EXEC, entry.channel)])
+    except BaseException:
+        process.abandon()
+        raise
     return process
 
 
@@ -209,25 +243,33 @@ class KnownExec(NamedTuple):
 
 
 def read_execs(answer: Fields) -> list[KnownExec]:
-    """The agent's answer to EXECS: each EXEC field starts the next entry."""
+    """The agent's answer to EXECS: each EXEC field starts the next entry. Raises `Malformed`."""
     entries: list[list[tuple[int, bytes]]] = []
     for tag, value in answer:
         if tag == Tag.EXEC:
             entries.append([])
         if entries:
             entries[-1].append((tag, value))
-    return [_read_known(Fields.of(entry)) for entry in entries]
+    if len(entries) > _EXECS_MAX:
+        raise Malformed("more execs than an agent has")
+    known = [_read_known(Fields.of(entry)) for entry in entries]
+    if len({entry.channel for entry in known}) < len(known):
+        raise Malformed("two execs with one channel")
+    return known
 
 
 def _read_known(fields: Fields) -> KnownExec:
     running = bool(fields.int_(Tag.RUNNING))
+    channel, offsets = fields.int_(Tag.EXEC), fields.ints(Tag.OFFSET)
+    if not 0 < channel <= _CHANNEL_MAX or not all(0 <= offset < _LATEST_OFFSET for offset in offsets):
+        raise Malformed("an exec whose channel or offsets cannot be")
     return KnownExec(
-        fields.int_(Tag.EXEC),
+        channel,
         fields.int_(Tag.PID),
         running,
         None if running else read_exit(fields),
-        fields.ints(Tag.OFFSET),
-        fields.str_(Tag.LABEL)[:256],
+        offsets,
+        fields.shown(Tag.LABEL, 256),
     )
 
 

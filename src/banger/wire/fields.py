@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from struct import Struct
 
+from banger.errors import Error
+
 _HEAD = Struct("<HI")
-_MAX_FIELDS = 65536
+# Several times what the longest answer has. A payload could hold 43690, which took tens of milliseconds to read.
+_MAX_FIELDS = 16384
 
 Value = int | str | bytes
 
 
-class Malformed(ValueError):
-    """The bytes are no list of fields, or a field is not of its type."""
+class Malformed(Error):
+    """The bytes are no list of fields, or a field is not of its type. An `agent_error` for whoever asked."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("agent_error", f"the agent sent nonsense: {message}")
 
 
 def encode_fields(fields: Iterable[tuple[int, Value]]) -> bytes:
@@ -65,6 +71,10 @@ class Fields:
         raw = next((value for key, value in self._items if key == tag), None)
         return default if raw is None else decode_str(raw)
 
+    def shown(self, tag: int, limit: int) -> str:
+        """Text for people and for JSON: one line of at most `limit` characters, whatever the bytes are."""
+        return readable(self.bytes_(tag), limit)
+
     def strs(self, tag: int) -> list[str]:
         return [decode_str(value) for value in self.all_bytes(tag)]
 
@@ -79,6 +89,12 @@ def decode_str(raw: bytes) -> str:
     if b"\0" in raw:
         raise Malformed("a string with a NUL")
     return raw.decode("utf-8", "surrogateescape")
+
+
+def readable(raw: bytes, limit: int) -> str:
+    """One line of at most `limit` characters; what cannot be shown is a question mark."""
+    text = raw[: 4 * limit].decode("utf-8", "replace")[:limit]
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _iterate(payload: bytes) -> Iterator[tuple[int, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from struct import Struct
@@ -13,6 +14,8 @@ _HEADER = Struct("<HBBII")
 _CHECK = Struct("<I")
 HEADER_SIZE = 16
 _MAGIC_BYTES = MAGIC.to_bytes(2, "little")
+# What can be a header: magic, anything, a length of at most 262144. Most garbage is passed over at the speed of C.
+_CANDIDATE = re.compile(re.escape(_MAGIC_BYTES) + rb".{8}[\x00-\x04]\x00", re.DOTALL)
 
 
 class Frame(NamedTuple):
@@ -76,9 +79,12 @@ class FrameReader:
         """Where the next header may begin. A short tail that could be one is kept."""
         if len(self._buffer) - position < HEADER_SIZE:
             return position
-        found = self._buffer.find(_MAGIC_BYTES, position + 1)
-        if found < 0:
-            keep_last = self._buffer[-1] == _MAGIC_BYTES[0]
-            found = len(self._buffer) - (1 if keep_last else 0)
+        candidate = _CANDIDATE.search(self._buffer, position + 1)
+        # One that begins behind `last` is not whole yet.
+        last = len(self._buffer) - HEADER_SIZE
+        found = candidate.start() if candidate else last + 1
+        if found > last:
+            found = self._buffer.find(_MAGIC_BYTES[:1], last + 1)
+            found = found if found >= 0 else len(self._buffer)
         self.skipped += found - position
         return found

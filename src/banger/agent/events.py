@@ -1,0 +1,41 @@
+"""How many EVENT frames of a guest are heard: so many a minute, whatever it sends."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+log = logging.getLogger("banger.agent")
+
+EVENTS_A_MINUTE = 20
+_MINUTE_S = 60.0
+
+
+class EventLimit:
+    """Of one connection. Those above the limit are counted, and not even read."""
+
+    def __init__(self, machine: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._machine = machine
+        self._clock = clock
+        self._minute_ends = 0.0
+        self._admitted = 0
+        self._refused = 0
+
+    def admits(self) -> bool:
+        """Whether one that has just come in may be heard."""
+        if self._clock() >= self._minute_ends:
+            self._begin_minute()
+        if self._admitted < EVENTS_A_MINUTE:
+            self._admitted += 1
+            return True
+        if not self._refused:
+            log.warning("machine=%s sends too many events; some are not heard", self._machine)
+        self._refused += 1
+        return False
+
+    def _begin_minute(self) -> None:
+        if self._refused:
+            log.warning("machine=%s sent %d events that were not heard", self._machine, self._refused)
+        self._minute_ends = self._clock() + _MINUTE_S
+        self._admitted = self._refused = 0
