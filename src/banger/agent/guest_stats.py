@@ -3,6 +3,8 @@ what cannot be read is 0 or left out."""
 
 from __future__ import annotations
 
+import math
+
 from banger.model.report import DiskIo, GuestStats, NetIo
 from banger.wire.constants import Tag
 from banger.wire.fields import Fields
@@ -10,13 +12,14 @@ from banger.wire.fields import Fields
 _TICKS_PER_S = 100  # USER_HZ is 100 on every Linux ABI we run
 _SECTOR_BYTES = 512
 _MAX_DEVICES = 64
+_LARGEST = (1 << 63) - 1  # what a reader of our JSON can be expected to hold
 
 
 def read_guest_stats(answer: Fields) -> GuestStats:
     files = dict(_read_file(raw) for raw in answer.all_bytes(Tag.FILE))
     cpu = _numbers(files.get("stat", ""))
     memory = _read_meminfo(files.get("meminfo", ""))
-    blocks = [*answer.ints(Tag.BLOCKS), 0, 0, 0, 0]
+    blocks = [*(max(0, number) for number in answer.ints(Tag.BLOCKS)[:4]), 0, 0, 0, 0]
     idle = sum(cpu[3:5])
     return GuestStats(
         uptime_s=_first_float(files.get("uptime", "")),
@@ -25,8 +28,8 @@ def read_guest_stats(answer: Fields) -> GuestStats:
         load_1min=_first_float(files.get("loadavg", "")),
         memory_total_bytes=memory.get("MemTotal", 0),
         memory_available_bytes=memory.get("MemAvailable", 0),
-        root_total_bytes=blocks[0] * blocks[1],
-        root_available_bytes=blocks[0] * blocks[3],
+        root_total_bytes=min(blocks[0] * blocks[1], _LARGEST),
+        root_available_bytes=min(blocks[0] * blocks[3], _LARGEST),
         disks=_read_disks(files.get("diskstats", "")),
         networks=_read_networks(files.get("net/dev", "")),
     )
@@ -38,15 +41,16 @@ def _read_file(raw: bytes) -> tuple[str, str]:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(word) for word in text.split() if word.isdigit() and len(word) < 20]
+    return [int(word) for word in text.split() if word.isdigit() and len(word) < 16]
 
 
 def _first_float(text: str) -> float:
     word = text.split(maxsplit=1)[0] if text.split() else ""
     try:
-        return float(word)
+        number = float(word)
     except ValueError:
         return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def _read_meminfo(text: str) -> dict[str, int]:
@@ -55,7 +59,7 @@ def _read_meminfo(text: str) -> dict[str, int]:
         name, _, rest = line.partition(":")
         numbers = _numbers(rest)
         if numbers:
-            found[name] = numbers[0] * 1024
+            found[name] = min(numbers[0] * 1024, _LARGEST)
     return found
 
 

@@ -32,6 +32,7 @@ class ExecLog:
 
     def __init__(self, directory: Path, *, resume: bool) -> None:
         self._path = directory / "exec.log"
+        self._complained = False
         self._fd = _open_append(self._path)
         self._size = os.fstat(self._fd).st_size
         self._positions = _map_positions(directory / "exec.pos", resume=resume)
@@ -42,21 +43,33 @@ class ExecLog:
         out, err = _POSITIONS.unpack_from(self._positions)
         return out, err
 
+    def go_on_at(self, positions: tuple[int, int]) -> None:
+        """Where the streams really go on, which may not be where the file said."""
+        _POSITIONS.pack_into(self._positions, 0, *positions)
+
     def write(self, output: Output) -> None:
         try:
             if self._size + len(output.data) > LOG_LIMIT_BYTES:
                 self._rotate()
             self._size += os.write(self._fd, output.data)
+            self._complained = False
         except OSError as exc:
-            log.warning("%s: %s", self._path, exc)  # a full disk must not stop the command
+            self._complain(exc)  # a full disk must not stop the command
         logged = list(self.positions)
         logged[output.stream - STDOUT] += len(output.data)
         _POSITIONS.pack_into(self._positions, 0, *logged)
 
+    def _complain(self, exc: OSError) -> None:
+        """Once, until it works again: the daemon's log may be on the same disk."""
+        if not self._complained:
+            log.warning("%s: %s", self._path, exc)
+            self._complained = True
+
     def _rotate(self) -> None:
-        os.close(self._fd)
+        """The old file stays open until there is a new one: its number would soon be somebody else's."""
         os.replace(self._path, self._path.with_name(self._path.name + ".1"))
-        self._fd = _open_append(self._path)
+        old, self._fd = self._fd, _open_append(self._path)
+        os.close(old)
         self._size = 0
 
     def close(self) -> None:
@@ -113,6 +126,9 @@ class RunningExec:
             await self.process.forget()
         except Error as exc:
             self._fail(exc)
+        except Exception as exc:
+            log.exception("exec %d", self.info.id)
+            self._fail(Error("internal", f"{type(exc).__name__}: {exc}", "see the daemon's log"))
         finally:
             if self._log is not None:
                 self._log.close()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable
+from typing import TypeVar
 
-from banger.agent.process import GuestProcess, start_process
+from banger.agent.process import GuestProcess, Output, start_process
 from banger.errors import Error
 from banger.machines.live import LiveMachine
 from banger.model.command import Command
@@ -13,6 +16,12 @@ from banger.wire.constants import STDOUT
 
 _MAX_MESSAGE = 4096
 _TYPES = {"file", "directory", "symlink"}
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+# Nothing comes, or nothing is taken, for so long: the guest is stuck, or its disk is.
+_STALLED_S = 60.0
+_FINISH_S = 5.0
+
+T = TypeVar("T")
 
 
 async def stat_file(live: LiveMachine, path: str) -> FileStat:
@@ -35,7 +44,7 @@ async def stat_file(live: LiveMachine, path: str) -> FileStat:
 
 
 def _is_number(word: str) -> bool:
-    return word.lstrip("-").isdigit() and len(word) < 21
+    return _NUMBER.fullmatch(word) is not None
 
 
 def _is_mode(word: str) -> bool:
@@ -52,7 +61,7 @@ async def read_tar(live: LiveMachine, path: str) -> AsyncIterator[bytes]:
 async def _checked_output(process: GuestProcess, path: str) -> AsyncIterator[bytes]:
     complaint = bytearray()
     try:
-        async for output in process.outputs():
+        async for output in _outputs(process, path):
             if output.stream == STDOUT:
                 yield output.data
             else:
@@ -68,13 +77,28 @@ async def write_tar(live: LiveMachine, directory: str, chunks: AsyncIterator[byt
     complaint = bytearray()
     try:
         async for chunk in chunks:
-            await process.write(chunk)
+            await _unless_stalled(process.write(chunk), directory)
         process.close_stdin()
-        async for output in process.outputs():
+        async for output in _outputs(process, directory):
             complaint += output.data[: _MAX_MESSAGE - len(complaint)]
         _raise_failure(process, complaint, directory)
     finally:
         await _finish(process)
+
+
+async def _outputs(process: GuestProcess, path: str) -> AsyncIterator[Output]:
+    """Raises `timeout` for a guest that is silent and does not end."""
+    outputs = process.outputs()
+    while (output := await _unless_stalled(anext(outputs, None), path)) is not None:
+        yield output
+
+
+async def _unless_stalled(step: Awaitable[T], path: str) -> T:
+    try:
+        async with asyncio.timeout(_STALLED_S):
+            return await step
+    except TimeoutError as exc:
+        raise Error("timeout", f"{path}: nothing came from the guest for {_STALLED_S:g} s") from exc
 
 
 def _raise_failure(process: GuestProcess, complaint: bytearray, path: str) -> None:
@@ -90,10 +114,11 @@ def _raise_failure(process: GuestProcess, complaint: bytearray, path: str) -> No
 async def _finish(process: GuestProcess) -> None:
     """End the built-in if it still runs, and let the agent forget it."""
     try:
-        if process.exit is None:
-            await process.signal(9)
-            async for _ in process.outputs():
-                pass
-        await process.forget()
-    except Error:
-        pass  # the agent is gone, and its table with it
+        async with asyncio.timeout(_FINISH_S):
+            if process.exit is None:
+                await process.signal(9)
+                async for _ in process.outputs():
+                    pass
+            await process.forget()
+    except (Error, TimeoutError):
+        process.abandon()  # the agent is gone, and its table with it, or does not answer

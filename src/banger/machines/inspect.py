@@ -3,8 +3,11 @@ waits longer than its time-out, whatever the guest does."""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import re
 import time
+from pathlib import Path
 from typing import TypedDict
 
 from banger.agent.guest_stats import read_guest_stats
@@ -15,10 +18,13 @@ from banger.machines.live import LiveMachine
 from banger.model.machine import MachineState
 from banger.model.report import Check, GuestPort, Health, Ping, Stats, VmmStats
 from banger.wire.constants import Tag, Type
-from banger.wire.fields import Fields
+from banger.wire.fields import Fields, readable
 
 _QUICK_S = 1.0
 _MAX_PORTS = 4096
+_PORT_LINE_MAX = 256
+# A number as the kernel writes it; other digits that Python knows are none.
+_NUMBER = re.compile(r"[0-9]{1,10}")
 
 
 class _AgentHealth(TypedDict):
@@ -28,8 +34,8 @@ class _AgentHealth(TypedDict):
 
 async def health(live: LiveMachine) -> Health:
     """Agent, init and VMM, each on its own: one that hangs does not hide the others."""
-    parts = await _agent_health(live)
-    return Health(agent=parts["agent"], init=parts["init"], vmm=await _vmm_health(live))
+    parts, vmm = await asyncio.gather(_agent_health(live), _vmm_health(live))
+    return Health(agent=parts["agent"], init=parts["init"], vmm=vmm)
 
 
 async def _agent_health(live: LiveMachine) -> _AgentHealth:
@@ -37,13 +43,16 @@ async def _agent_health(live: LiveMachine) -> _AgentHealth:
         still = Check(ok=True, message="not asked: the vCPUs stand still")
         return {"agent": still, "init": still}
     try:
-        answer = await live.agent().request(Type.HEALTH, timeout_s=_QUICK_S)
+        return _read_health(await live.agent().request(Type.HEALTH, timeout_s=_QUICK_S))
     except Error as exc:
         unknown = Check(ok=False, message="unknown: the agent does not answer")
         return {"agent": Check(ok=False, message=exc.message), "init": unknown}
+
+
+def _read_health(answer: Fields) -> _AgentHealth:
     uptime_s = answer.int_(Tag.UPTIME_MS) / 1000
-    state = answer.str_(Tag.STATE)[:32]
-    name = answer.str_(Tag.INIT_NAME)[:32]
+    state = answer.shown(Tag.STATE, 32)
+    name = answer.shown(Tag.INIT_NAME, 32)
     read_only = bool(answer.int_(Tag.ROOT_READ_ONLY))
     init_ok = bool(name) and not read_only
     message = f"pid 1 is {name or 'unknown'}" + (", / is read-only" if read_only else "")
@@ -57,7 +66,10 @@ async def _vmm_health(live: LiveMachine) -> Check:
     if not is_alive(live.process):
         return Check(ok=False, message="its process is gone")
     try:
-        state = await live.vm.run_state()
+        async with asyncio.timeout(_QUICK_S):
+            state = await live.vm.run_state()
+    except TimeoutError:
+        return Check(ok=False, message=f"{live.driver.name} (pid {live.process.pid}) does not answer")
     except Error as exc:
         return Check(ok=False, message=exc.message)
     message = f"{live.driver.name} with {live.machine.accel}, pid {live.process.pid}, {state}"
@@ -79,7 +91,7 @@ async def stats(live: LiveMachine) -> Stats:
     """The guest's own view and the VMM process's on the host."""
     answer = await live.agent().request(Type.STATS, timeout_s=5)
     guest = read_guest_stats(answer)
-    used = usage(live.process)
+    used = await asyncio.to_thread(usage, live.process)
     if used is None:
         raise Error("agent_lost", f"the VMM of {live.machine.name} is gone")
     vmm = VmmStats(
@@ -89,9 +101,16 @@ async def stats(live: LiveMachine) -> Stats:
         memory_rss_bytes=used.rss_bytes,
         memory_pss_bytes=used.pss_bytes,
         threads=used.threads,
-        disk_bytes=disk_usage_bytes(live.places.overlay),
+        disk_bytes=await asyncio.to_thread(_disk_bytes, live.places.overlay),
     )
     return Stats(guest=guest, vmm=vmm)
+
+
+def _disk_bytes(path: Path) -> int:
+    try:
+        return disk_usage_bytes(path)
+    except OSError as exc:
+        raise Error("vmm_failed", f"{path}: {exc.strerror}", "the machine's files are damaged") from exc
 
 
 async def ports(live: LiveMachine) -> list[GuestPort]:
@@ -101,7 +120,8 @@ async def ports(live: LiveMachine) -> list[GuestPort]:
 
 
 def read_ports(answer: Fields) -> list[GuestPort]:
-    found = [_read_port(line) for line in answer.strs(Tag.PORT)[:_MAX_PORTS]]
+    lines = [readable(raw, _PORT_LINE_MAX) for raw in answer.all_bytes(Tag.PORT)[:_MAX_PORTS]]
+    found = [_read_port(line) for line in lines]
     return sorted(
         (port for port in found if port is not None),
         key=lambda port: (port.port, port.protocol, port.address),
@@ -113,14 +133,17 @@ def _read_port(line: str) -> GuestPort | None:
     if len(words) != 5 or words[0] not in ("tcp", "tcp6", "udp", "udp6"):
         return None
     protocol, address, port, pid, process = words
-    if not (port.isdigit() and pid.isdigit() and int(port) <= 65535):
+    if not (_NUMBER.fullmatch(port) and _NUMBER.fullmatch(pid) and int(port) <= 65535):
         return None
     try:
         packed = bytes.fromhex(address)
         shown = str(ipaddress.ip_address(packed))
     except ValueError:
         return None
-    name = "".join(c for c in process if c.isprintable())[:64]
     return GuestPort(
-        protocol=protocol, address=shown, port=int(port), pid=int(pid), process="" if name == "-" else name
+        protocol=protocol,
+        address=shown,
+        port=int(port),
+        pid=int(pid),
+        process="" if process == "-" else process[:64],
     )
