@@ -21,6 +21,7 @@ from banger.vmm.qemu.overlay import write_overlay
 
 _HEAD = struct.Struct(">4sIQIIQ")
 _LONGEST_NAME = 1023
+_LATEST_NAME = 2 << 20  # it lies in the first cluster, and no cluster is larger
 # QEMU opens every file of a chain, and reads through all of them.
 MAX_LAYERS = 48
 
@@ -39,8 +40,12 @@ def read_head(path: Path) -> Head:
             magic, version, offset, length, _, size = _HEAD.unpack(file.read(_HEAD.size))
             if magic != b"QFI\xfb" or version not in (2, 3) or length > _LONGEST_NAME:
                 raise ValueError("a wrong header")
+            if offset > _LATEST_NAME:
+                raise ValueError("a name that lies beyond its cluster")
             file.seek(offset)
             name = file.read(length) if offset else b""
+            if b"\0" in name:
+                raise ValueError("a name with a NUL")
     except (OSError, ValueError, struct.error) as exc:
         raise Error("frozen_damaged", f"{path} is not a disk of ours: {exc}") from exc
     return Head(os.fsdecode(name), size)
