@@ -9,10 +9,11 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 
 ROOT = Path(__file__).parents[2]
 OWN = {"banger", "pip"}  # pip is the one that came with the interpreter
-PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.]+)")
+PIN = re.compile(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.]+)(?:; (.+))?")
 
 
 def normal(name: str) -> str:
@@ -24,13 +25,15 @@ def lines_of(path: Path) -> list[str]:
 
 
 def pins() -> dict[str, str]:
+    """Those for the interpreter and the machine that we run on."""
     found: dict[str, str] = {}
     for path in sorted((ROOT / "requirements").glob("*.txt")):
         for line in lines_of(path):
             match = PIN.fullmatch(line)
             assert match, f"{path.name}: {line}"
             assert normal(match[1]) not in found, f"{match[1]} is pinned twice"
-            found[normal(match[1])] = match[2]
+            if match[3] is None or Marker(match[3]).evaluate():
+                found[normal(match[1])] = match[2]
     return found
 
 
