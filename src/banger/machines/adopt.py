@@ -16,13 +16,14 @@ from banger.machines.events import hear_guest, tell_adopted
 from banger.machines.execs import ExecLog, RunningExec
 from banger.machines.idle import watch_idleness
 from banger.machines.launch import plan_places
-from banger.machines.lifecycle import remove_ended, watch_main, watch_vmm
+from banger.machines.lifecycle import end_without_main, remove_ended, watch_main, watch_vmm
 from banger.machines.live import MAIN_LABEL, LiveMachine, Reattached
 from banger.machines.parts import Parts
 from banger.machines.states import LIVE
 from banger.model.command import Exec
 from banger.model.machine import Machine, MachineState
 from banger.store import teardown
+from banger.vmm.base import forget_frozen
 from banger.wire.constants import Type
 
 log = logging.getLogger("banger.adopt")
@@ -32,8 +33,8 @@ _ANSWER_S = 10.0
 
 
 async def adopt_all(parts: Parts) -> None:
-    """Settle every machine that was live, or being deleted, when the last daemon ended."""
-    unsettled = [m for m in parts.registry.all() if m.state in LIVE or m.state is MachineState.DELETING]
+    """Settle every machine that was live, or on its way out, when the last daemon ended."""
+    unsettled = [m for m in parts.registry.all() if m.state in LIVE or _is_to_go(m)]
     for machine in unsettled:
         reattach(parts, machine)
     await asyncio.gather(*(settle(parts, machine) for machine in unsettled))
@@ -49,7 +50,7 @@ async def release_ownerless(parts: Parts) -> None:
 def reattach(parts: Parts, machine: Machine) -> None:
     """Make it live again at once, if its VMM is: the agent may take its time. One that was on its way up or down when
     the last daemon ended is not gone on with."""
-    if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
+    if machine.state not in (MachineState.RUNNING, MachineState.PAUSED) or _is_half_started(machine):
         return
     for resource in parts.store.resources.of_machine(machine.id):
         process = teardown.process_of(resource.identity) if resource.kind == teardown.VMM else None
@@ -78,18 +79,43 @@ async def settle(parts: Parts, machine: Machine) -> None:
 async def _record_end(parts: Parts, machine: Machine) -> None:
     reason = _why_it_ended(parts, machine)
     async with parts.locks[machine.id]:
+        goes = _is_to_go(machine) or machine.spec.remove or _is_half_a_copy(parts, machine)
         await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+        forget_frozen(plan_places(parts, machine))
         if machine.state in LIVE:
             parts.registry.move(machine, "exited", reason)
-        if machine.spec.remove or machine.state is MachineState.DELETING:
+        if goes:
             await remove_ended(parts, machine)
+
+
+def _is_to_go(machine: Machine) -> bool:
+    """It was being deleted, or had ended and was to be removed then, or was made by a run that had not started it."""
+    if machine.state is MachineState.DELETING:
+        return True
+    if machine.state in LIVE or not machine.spec.remove:
+        return False
+    return machine.state is not MachineState.CREATED or machine.wanted == "running"
+
+
+def _is_half_started(machine: Machine) -> bool:
+    """Its guest is up, but whoever started it was not told so, and its command may never have begun."""
+    return machine.state in LIVE and not machine.timings_ms
+
+
+def _is_half_a_copy(parts: Parts, machine: Machine) -> bool:
+    """A child that never began to live, or a machine made anew that got no disk: it would start as somebody else."""
+    if machine.state not in LIVE or machine.timings_ms:
+        return False
+    if machine.origin.startswith("fork of "):
+        return True
+    return machine.origin.startswith("snapshot ") and not plan_places(parts, machine).overlay.exists()
 
 
 def _why_it_ended(parts: Parts, machine: Machine) -> str:
     identities = [r.identity for r in parts.store.resources.of_machine(machine.id) if r.kind == teardown.VMM]
     if any(map(teardown.is_of_earlier_boot, identities)):
         return "the host was rebooted"
-    if machine.state is MachineState.STARTING:
+    if machine.state is MachineState.STARTING or _is_half_started(machine):
         return "the daemon ended while it started"
     return "stopped as asked" if machine.state is MachineState.STOPPING else UNSEEN
 
@@ -98,12 +124,22 @@ async def _reconnect(parts: Parts, live: LiveMachine) -> None:
     """Control connection and agent session again. A machine whose vCPUs stand still has its session later."""
     try:
         await live.vm.connect_control(_ANSWER_S)
+        await _set_vcpus_right(live)
     except Error as exc:
         log.warning("machine=%s %s", live.machine.name, exc.message)
     if live.machine.state is MachineState.RUNNING:
         await resync(parts, live)
     watch_idleness(parts.registry, live)
     tell_adopted(parts.journal.tell, live.machine)
+
+
+async def _set_vcpus_right(live: LiveMachine) -> None:
+    """They do what the record says: the last daemon may have ended in a freeze, or just before it wrote down a pause."""
+    found = await live.vm.run_state()
+    if live.machine.state is MachineState.RUNNING and found == "paused":
+        await live.vm.resume()
+    elif live.machine.state is MachineState.PAUSED and found == "running":
+        await live.vm.pause()
 
 
 async def resync(parts: Parts, live: LiveMachine) -> None:
@@ -126,6 +162,8 @@ async def adopt_execs(parts: Parts, live: LiveMachine) -> None:
             watch_main(parts, live, running)
         else:
             live.use_until_end(running)
+    if live.main is None and live.machine.exit is not None:  # it ended, and the last daemon with it
+        end_without_main(parts, live)
 
 
 async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:

@@ -8,6 +8,7 @@ import logging
 import secrets
 import signal
 from collections.abc import AsyncIterator
+from typing import Literal
 
 from banger.errors import Error
 from banger.host.proc import send_signal, wait_gone
@@ -15,7 +16,7 @@ from banger.host.times import Stopwatch, now
 from banger.machines.events import OOM_KILLED, hear_guest
 from banger.machines.execs import RunningExec, Viewer
 from banger.machines.idle import watch_idleness
-from banger.machines.launch import launch
+from banger.machines.launch import launch, plan_places
 from banger.machines.live import LiveMachine
 from banger.machines.main_command import parse_signal, plan_command
 from banger.machines.parts import Parts
@@ -36,15 +37,21 @@ _TERM_S = 5.0
 _AGENT_MARGIN_S = 3.0
 
 
-def create(parts: Parts, spec: MachineSpec) -> Machine:
-    """A new machine in state `created`; nothing on the host yet. Raises `bad_name`, `name_taken`."""
+def create(parts: Parts, spec: MachineSpec, wanted: Literal["", "running"] = "") -> Machine:
+    """A new machine in state `created`; nothing on the host yet. `wanted`: it is about to be started. Raises
+    `bad_name`, `name_taken`."""
     if spec.remove and spec.restart != "no":
         raise Error(
             "bad_spec", "a machine that is removed when it ends cannot be restarted", "drop one of the two"
         )
     name = check_name(spec.name) if spec.name else invent_name()
     machine = Machine(
-        id=secrets.token_hex(6), name=name, state=MachineState.CREATED, spec=spec, created=now()
+        id=secrets.token_hex(6),
+        name=name,
+        state=MachineState.CREATED,
+        spec=spec,
+        created=now(),
+        wanted=wanted,
     )
     parts.registry.add(machine)
     return machine
@@ -55,6 +62,8 @@ async def starting(parts: Parts, machine: Machine) -> AsyncIterator[Stopwatch]:
     """The time in which a machine starts: at its end it runs, or is `failed` and holds no host resource but its files.
     Whoever stops it meanwhile cancels the task."""
     async with parts.locks[machine.id]:
+        advance(machine, "start")
+        machine.timings_ms = {}  # as long as there are none, it has not started
         parts.registry.move(machine, "start")
         task = asyncio.current_task()
         assert task is not None
@@ -153,6 +162,7 @@ async def _give_up(parts: Parts, machine: Machine, cause: BaseException) -> None
 
 async def _release_runtime(parts: Parts, machine: Machine, live: LiveMachine | None) -> None:
     await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+    forget_frozen(plan_places(parts, machine))
     if live is not None:
         await live.watch_task
 
@@ -164,6 +174,15 @@ async def _after_main(parts: Parts, live: LiveMachine, main: RunningExec) -> Non
         return  # the agent went away; the VMM's end, or a new session, tells more
     live.machine.exit = main.done.result()
     parts.registry.save(live.machine)
+    await _end_machine(parts, live)
+
+
+def end_without_main(parts: Parts, live: LiveMachine) -> None:
+    """Of a machine whose main command ended, and which an earlier daemon was to end."""
+    _spawn(_end_machine(parts, live))
+
+
+async def _end_machine(parts: Parts, live: LiveMachine) -> None:
     with contextlib.suppress(Error):  # somebody else stops it already
         if live.machine.spec.remove:
             await kill(parts, live.machine, by_user=False)

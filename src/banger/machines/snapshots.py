@@ -31,6 +31,7 @@ from banger.model.names import check_name
 from banger.model.operation import Report
 from banger.model.sizes import TIB
 from banger.model.template import Snapshot
+from banger.store import teardown
 from banger.templates.bundle_reader import Limits
 from banger.templates.bundle_transfer import describe_bundle, read_bundle_stream, unpack_bundle
 from banger.templates.frozen import Sums, check_files, read_meta, sum_files, write_meta
@@ -118,9 +119,11 @@ async def delete_snapshot(parts: Parts, machine: str, tag: str) -> None:
     record = find_snapshot(parts, machine, tag)
     directory = _directory(parts, record)
     aside = directory.with_name(f".removed-{directory.name}")
+    noted = parts.store.resources.note(aside.name.removeprefix("."), teardown.FILES, {"path": str(aside)})
     os.rename(directory, aside)
     _tell(parts, "deleted", record, f"the snapshot {tag} of {machine} was deleted")
     await asyncio.to_thread(remove_tree, aside)
+    parts.store.resources.clear(noted)
 
 
 async def export_snapshot(parts: Parts, machine: str, tag: str) -> AsyncIterator[bytes]:

@@ -86,7 +86,7 @@ async def handle_run(parts: Parts, socket: WebSocket) -> None:
     async with _reporting(stream):
         watch = Stopwatch()
         request: RunRequest = await stream.receive_request(RunRequest)
-        machine = lifecycle.create(parts, request.spec)
+        machine = lifecycle.create(parts, request.spec, wanted="running")
         watch.lap("create")
         try:
             await stream.send("machine", machine=machine)

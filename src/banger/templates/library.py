@@ -26,6 +26,7 @@ from banger.model.event import Tell, tell_nobody
 from banger.model.image import Pruned
 from banger.model.operation import Report
 from banger.model.template import Shape, Template
+from banger.store import teardown
 from banger.store.resources import ResourceTable
 from banger.templates.frozen import check_files, read_meta
 from banger.templates.making import TemplateMeta, make_template
@@ -103,9 +104,11 @@ class TemplateLibrary:
         self.on_discard(template_id)
         directory = self._directory(template_id)
         aside = directory.with_name(f".damaged-{template_id[:12]}-{os.urandom(4).hex()}")
+        noted = self._resources.note(aside.name.removeprefix("."), teardown.FILES, {"path": str(aside)})
         with contextlib.suppress(OSError):
             os.rename(directory, aside)
         remove_tree(aside)
+        self._resources.clear(noted)
 
     async def list(self) -> Templates:
         current = await self._inputs()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.fs import remove_tree
 from banger.host.paths import Paths
 from banger.host.proc import is_alive
 from banger.host.settings import PoolSettings
@@ -116,8 +117,12 @@ class Pool:
         old = guest.places
         self._resources.hand_over(owner, heir)
         take_places(self._resources, heir, places)
-        os.rename(old.directory, places.directory)
-        os.rename(old.run_directory, places.run_directory)
+        for ours, theirs in (
+            (old.directory, places.directory),
+            (old.run_directory, places.run_directory),
+        ):
+            remove_tree(theirs)  # logs of a start that came to nothing
+            os.rename(ours, theirs)
         for resource in self._resources.of_machine(heir):
             if resource.identity.get("path") in (str(old.directory), str(old.run_directory)):
                 self._resources.clear(resource.id)
