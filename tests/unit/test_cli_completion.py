@@ -48,7 +48,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             "banger ",
             "vm image kernel template snapshot operation system completion "
-            "run ps exec logs stop start rm cp help --version",
+            "run ps exec logs stop start rm cp events help --version",
         ),
         ("banger im", "image"),
         ("banger vm st", "start stop stats"),
@@ -63,7 +63,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("banger run --name x al", "alpine"),
         ("banger run --accel ", "auto kvm tcg"),
         ("banger run --kernel ", "debian-cloud"),
-        ("banger run --me", "--memory"),
+        ("banger run --me", "--memory --memory-limit"),
         ("banger run --name ", ""),
         ("banger run alpine --", ""),
         ("banger exec dev ", ""),

@@ -11,7 +11,7 @@ import pytest
 from banger.errors import Error
 from banger.host.run import find_tool
 from banger.vmm.base import VmConfig, VmPlaces
-from banger.vmm.qemu.argv import plan_argv, plan_command_line
+from banger.vmm.qemu.argv import TRANSLATED_MIB, plan_argv, plan_command_line
 from banger.vmm.qemu.overlay import encode_overlay, write_overlay
 
 
@@ -35,7 +35,7 @@ def test_the_command_line_has_a_sandbox_and_no_default_device(tmp_path: Path) ->
     argv = plan_argv("qemu", config(tmp_path), 2000000, 5, 6)
     assert "-nodefaults" in argv and "-no-user-config" in argv and "-no-reboot" in argv
     assert argv[argv.index("-sandbox") + 1].startswith("on,")
-    assert argv[argv.index("-accel") + 1] == "tcg,thread=multi"
+    assert argv[argv.index("-accel") + 1] == f"tcg,thread=multi,tb-size={TRANSLATED_MIB}"
     assert argv[argv.index("-smp") + 1] == "2"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.cli.daemon import Daemon
-from banger.cli.output import age, print_fields, print_json, print_table
+from banger.cli.output import age, print_fields, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client.calls import get_machine, list_machines
 
@@ -85,7 +85,10 @@ def _show(arguments: Arguments) -> int:
     if arguments.json:
         print_json(machine)
     else:
+        warnings = machine.pop("warnings", None)
         print_fields(machine)
+        for warning in warnings if isinstance(warnings, list) else ():
+            print(f"warning: {printable(str(warning))}")
     return 0
 
 

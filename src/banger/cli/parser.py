@@ -177,5 +177,13 @@ def at_least(lowest: int) -> Callable[[str], int]:
     return number
 
 
+def above_zero(text: str) -> float:
+    """argparse's `type` of a number, whole or not."""
+    whole, _, fraction = text.partition(".")
+    if not (text.isascii() and (whole + fraction).isdigit() and float(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return float(text)
+
+
 def _unusable(error: Error) -> argparse.ArgumentTypeError:
     return argparse.ArgumentTypeError(f"{error.message}; {error.hint}")

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from banger.cli.command import command_options, imply_terminal, own_terminal, plan_command
 from banger.cli.daemon import Daemon
-from banger.cli.parser import Arguments, Parser, Verb, at_least, json_flag, mebibytes, seconds, size
+from banger.cli.parser import (
+    Arguments,
+    Parser,
+    Verb,
+    above_zero,
+    at_least,
+    json_flag,
+    mebibytes,
+    seconds,
+    size,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +35,12 @@ _SPEC_FIELDS = {
     "cold": "cold",
     "restart": "restart",
     "idle_pause": "idle_pause_s",
+    "cpu_limit": "cpu_limit",
+    "memory_limit": "memory_limit_bytes",
+    "pids_limit": "pids_limit",
+    "io_limit": "io_limit_bytes",
+    "iops_limit": "iops_limit",
+    "limits": "limits",
     "rm": "remove",
 }
 
@@ -52,9 +68,26 @@ def _spec_options(parser: Parser) -> None:
         metavar="POLICY",
         help="no, on-failure[:N], always or unless-stopped: what becomes of it when it ends by itself",
     )
+    _limit_options(parser)
     parser.flag("--boot-timeout", type=seconds, metavar="TIME", help="give up when it takes longer to boot")
     parser.flag("--entrypoint", metavar="PROGRAM", help="run this in place of the image's entrypoint")
     command_options(parser)
+
+
+def _limit_options(parser: Parser) -> None:
+    """Of what it takes of the host."""
+    parser.flag("--cpu-limit", type=above_zero, metavar="N", help="processors' worth of time, such as 0.5")
+    parser.flag(
+        "--memory-limit", type=size, metavar="SIZE", help="memory of the host, VMM and guest together"
+    )
+    parser.flag("--pids-limit", type=at_least(1), metavar="N", help="threads of the VMM")
+    parser.flag("--io-limit", type=size, metavar="SIZE", help="bytes a second, to and from the root disk")
+    parser.flag("--iops-limit", type=at_least(1), metavar="N", help="reads and writes a second, likewise")
+    parser.flag(
+        "--limits",
+        choices=("strict", "best-effort"),
+        help="refuse a limit that this host cannot enforce (strict), or warn and go on",
+    )
 
 
 def _target(parser: Parser) -> None:

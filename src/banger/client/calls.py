@@ -49,6 +49,12 @@ if TYPE_CHECKING:
         cold: bool
         restart: str
         idle_pause_s: float
+        cpu_limit: float
+        memory_limit_bytes: int
+        pids_limit: int
+        io_limit_bytes: int
+        iops_limit: int
+        limits: Literal["strict", "best-effort"]
         boot_timeout_s: float
 
     class PullOptions(TypedDict, total=False):

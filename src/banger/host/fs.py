@@ -82,17 +82,22 @@ def disk_usage_bytes(path: Path) -> int:
     return total
 
 
-def require_free(directory: Path, needed_bytes: int, purpose: str) -> None:
-    """Raise `insufficient_disk` unless that much is free where `directory` is (or will be)."""
+def free_bytes(directory: Path) -> int:
+    """What an ordinary user may still write where `directory` is (or will be)."""
     place = directory
     while not place.exists():
         place = place.parent
     info = os.statvfs(place)
-    free = info.f_bavail * info.f_frsize
+    return info.f_bavail * info.f_frsize
+
+
+def require_free(directory: Path, needed_bytes: int, purpose: str) -> None:
+    """Raise `insufficient_disk` unless that much is free where `directory` is (or will be)."""
+    free = free_bytes(directory)
     if free < needed_bytes:
         raise Error(
             "insufficient_disk",
-            f"{purpose} needs {format_size(needed_bytes)}, {place} has {format_size(free)} free",
+            f"{purpose} needs {format_size(needed_bytes)}, {directory} has {format_size(free)} free",
             "make room there, or move banger's directories (BANGER_HOME, XDG_CACHE_HOME)",
             {"needed_bytes": needed_bytes, "free_bytes": free},
         )

@@ -11,6 +11,10 @@ enabled = true              # false: every machine boots
 per_template = 1            # clones that wait, of each template that was used of late; 0: none
 keep = 3600                 # seconds since its last use
 reserve = "1GiB"            # memory of the host that clones in waiting leave alone
+
+[limits]
+memory_reserve = "256MiB"   # memory of the host that no machine may start into
+disk_reserve = "256MiB"     # likewise of the disk; a machine that found it full goes on when so much is free
 """
 
 from __future__ import annotations
@@ -48,10 +52,24 @@ class PoolSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return parse_size(self.reserve)
 
 
+class LimitSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    memory_reserve: str = "256MiB"
+    disk_reserve: str = "256MiB"
+
+    @property
+    def memory_reserve_bytes(self) -> int:
+        return parse_size(self.memory_reserve)
+
+    @property
+    def disk_reserve_bytes(self) -> int:
+        return parse_size(self.disk_reserve)
+
+
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     images: ImageSettings = msgspec.field(default_factory=ImageSettings)
     templates: TemplateSettings = msgspec.field(default_factory=TemplateSettings)
     pool: PoolSettings = msgspec.field(default_factory=PoolSettings)
+    limits: LimitSettings = msgspec.field(default_factory=LimitSettings)
 
 
 def read_settings(config: Path) -> Settings:
@@ -62,6 +80,7 @@ def read_settings(config: Path) -> Settings:
         if settings.images.max_inflated_bytes <= 0 or settings.images.max_entries <= 0:
             raise Error("bad_size", "limits are above 0")
         _ = settings.pool.reserve_bytes
+        _ = settings.limits.memory_reserve_bytes, settings.limits.disk_reserve_bytes
     except FileNotFoundError:
         return Settings()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError, Error) as exc:

@@ -2,6 +2,9 @@
 
 It leads a session of its own, gets /dev/null as stdin, a log file as output, and carries a marker in its
 environment by which a later process finds it even if we died before its pid was written down.
+
+It is in its control groups before its program begins: a shell enters them, then becomes the program. Nothing else can
+be done between fork and exec in a process with threads; and who is moved later leaves memory accounted where it was.
 """
 
 from __future__ import annotations
@@ -19,12 +22,22 @@ from banger.host.run import clean_environment
 log = logging.getLogger("banger.spawn")
 
 MARKER = "BANGER_RESOURCE"
+_ENTER = 'set -e; while [ "$1" != -- ]; do echo 0 >"$1"; shift; done; shift; exec "$@"'
 
 
 def spawn_detached(
-    argv: Sequence[str], *, marker: str, output: Path, cwd: Path, pass_fds: Sequence[int] = ()
+    argv: Sequence[str],
+    *,
+    marker: str,
+    output: Path,
+    cwd: Path,
+    pass_fds: Sequence[int] = (),
+    entrances: Sequence[Path] = (),
 ) -> ProcessRef:
-    """Start it and return who it is. Raises `tool_missing` when the program is not there."""
+    """Start it, inside of the control groups with those `entrances`, and return who it is. Raises `tool_missing` when
+    the program is not there."""
+    if entrances:
+        argv = ["/bin/sh", "-c", _ENTER, "enter", *map(str, entrances), "--", *argv]
     log.debug("spawn: %s", shlex.join(argv))
     with open(output, "ab") as sink:
         try:

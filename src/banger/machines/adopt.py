@@ -61,6 +61,8 @@ def reattach(parts: Parts, machine: Machine) -> None:
         live = LiveMachine(machine, Reattached(places, driver, driver.reattach(places, process)))
         parts.live[machine.id] = live
         live.on_event = hear_guest(parts.journal.tell, live)
+        for watch in parts.on_live:
+            watch(live)
         watch_vmm(parts, live)
 
 
@@ -122,12 +124,14 @@ def _why_it_ended(parts: Parts, machine: Machine) -> str:
 
 async def _reconnect(parts: Parts, live: LiveMachine) -> None:
     """Control connection and agent session again. A machine whose vCPUs stand still has its session later."""
+    stands_still = live.machine.state is MachineState.PAUSED
     try:
         await live.vm.connect_control(_ANSWER_S)
         await _set_vcpus_right(live)
+        stands_still = stands_still or await live.vm.run_state() == "disk_full"
     except Error as exc:
         log.warning("machine=%s %s", live.machine.name, exc.message)
-    if live.machine.state is MachineState.RUNNING:
+    if live.machine.state is MachineState.RUNNING and not stands_still:
         await resync(parts, live)
     watch_idleness(parts.registry, live)
     tell_adopted(parts.journal.tell, live.machine)

@@ -21,6 +21,7 @@ from banger.host import cpu
 from banger.host.fs import require_free
 from banger.host.times import Stopwatch
 from banger.kernels.initramfs import ensure_initramfs
+from banger.machines.limits import asked_limits, hold, refuse_unenforceable
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.model.image import Image, Kernel
@@ -39,18 +40,18 @@ from banger.wire.fields import Fields
 
 log = logging.getLogger("banger.machines")
 
-# A VM's own overlay begins small; this much must be free so that it can be written to at all.
-_DISK_HEADROOM_BYTES = 256 * MIB
-
 
 async def launch(
     parts: Parts, machine: Machine, image: Image, report: Report, watch: Stopwatch
 ) -> LiveMachine:
     """Start the machine's VM and make it who it is. Raises what went wrong."""
+    refuse_unenforceable(machine.spec)
     driver, accel = await parts.drivers.choose(machine.spec.accel)
     kernel = await parts.kernels.ensure(machine.spec.kernel, report)
     await make_room(parts, machine.spec.memory_mib)
-    require_free(parts.paths.machines, _DISK_HEADROOM_BYTES, f"machine {machine.name}")
+    # A VM's own overlay begins small; it must be possible to write to it at all.
+    headroom_bytes = parts.settings.limits.disk_reserve_bytes
+    require_free(parts.paths.machines, headroom_bytes, f"machine {machine.name}")
     config = await plan_config(
         parts,
         machine,
@@ -73,6 +74,7 @@ async def launch(
             guest = await _start_by_boot(parts, machine, config, driver, report, watch)
         identity = invent_identity(machine.name, config.mac, taken_addresses(parts), machine.spec.init)
         try:
+            await hold(machine, guest, config, report)
             answer = await identify(guest, machine, identity, config.disk_bytes)
         except BaseException:
             await guest.let_go()
@@ -84,25 +86,26 @@ async def launch(
 
 async def make_room(parts: Parts, memory_mib: int) -> None:
     """Clones in waiting give way to a machine that needs their memory. Raises `insufficient_memory`."""
+    reserve_bytes = parts.settings.limits.memory_reserve_bytes
     try:
-        check_memory(memory_mib)
+        check_memory(memory_mib, reserve_bytes)
     except Error:
         await parts.pool.drain()
-        check_memory(memory_mib)
+        check_memory(memory_mib, reserve_bytes)
 
 
-def check_memory(memory_mib: int) -> None:
+def check_memory(memory_mib: int, reserve_bytes: int) -> None:
     """Refuse what cannot work. Guests take memory as they touch it, so a quarter of it must be
-    there now, and all of it must exist. Raises `insufficient_memory`."""
+    there now, and all of it must exist; the host keeps `reserve_bytes`. Raises `insufficient_memory`."""
     wanted = memory_mib * MIB
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     available = cpu.available_memory_bytes()
-    needed = min(wanted // 4 + 64 * MIB, wanted + 64 * MIB)
-    if wanted > total or needed > available:
+    needed = wanted // 4 + 64 * MIB + reserve_bytes
+    if wanted + reserve_bytes > total or needed > available:
         raise Error(
             "insufficient_memory",
             f"a machine with {format_size(wanted)} does not fit: this host has {format_size(total)}, "
-            f"{format_size(available)} of it available",
+            f"{format_size(available)} of it available, and keeps {format_size(reserve_bytes)}",
             "use a smaller --memory, or stop other machines",
             {"memory_bytes": wanted, "available_bytes": available, "total_bytes": total},
         )
@@ -127,6 +130,7 @@ async def plan_config(
         memory_mib=machine.spec.memory_mib,
         accel=accel,
         mac=invent_mac(),
+        limits=asked_limits(machine.spec),
     )
 
 

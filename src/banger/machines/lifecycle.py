@@ -17,6 +17,7 @@ from banger.machines.events import OOM_KILLED, hear_guest
 from banger.machines.execs import RunningExec, Viewer
 from banger.machines.idle import watch_idleness
 from banger.machines.launch import launch, plan_places
+from banger.machines.limits import KILLED_FOR_MEMORY, check_asked, describe_memory_kill
 from banger.machines.live import LiveMachine
 from banger.machines.main_command import parse_signal, plan_command
 from banger.machines.parts import Parts
@@ -44,6 +45,7 @@ def create(parts: Parts, spec: MachineSpec, wanted: Literal["", "running"] = "")
         raise Error(
             "bad_spec", "a machine that is removed when it ends cannot be restarted", "drop one of the two"
         )
+    check_asked(spec)
     name = check_name(spec.name) if spec.name else invent_name()
     machine = Machine(
         id=secrets.token_hex(6),
@@ -85,6 +87,8 @@ def begin_life(parts: Parts, live: LiveMachine) -> None:
     parts.live[live.machine.id] = live
     live.on_event = hear_guest(parts.journal.tell, live)
     parts.registry.move(live.machine, "booted")
+    for watch in parts.on_live:
+        watch(live)
     watch_idleness(parts.registry, live)
 
 
@@ -196,6 +200,8 @@ async def _after_exit(parts: Parts, live: LiveMachine) -> None:
     if parts.live.get(machine.id) is not live:
         return
     reason = describe_end(live)
+    if reason == UNEXPECTED:
+        reason = describe_memory_kill(parts.store.resources, machine) or reason
     if machine.exit is None and live.main is not None and live.main.done.done():
         machine.exit = _exit_of(live.main)
     async with parts.locks[machine.id]:
@@ -217,7 +223,7 @@ def _is_failure(machine: Machine) -> bool:
     """A command that failed, or a VMM that ended before its command did."""
     if machine.exit is not None:
         return machine.exit.code != 0
-    return machine.reason == UNEXPECTED
+    return machine.reason == UNEXPECTED or machine.reason.startswith(KILLED_FOR_MEMORY)
 
 
 def describe_end(live: LiveMachine) -> str:

@@ -1,9 +1,9 @@
-"""A machine's logs: the console, and what its main command wrote."""
+"""A machine's logs: the console, and what its main command wrote; of each the part before it was turned over, too."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from banger.errors import Error
@@ -22,21 +22,65 @@ def log_path(directory: Path, source: str) -> Path:
     return directory / name
 
 
+def turned_over(path: Path) -> Path:
+    """Where a log goes when it has become too long."""
+    return path.with_name(path.name + ".1")
+
+
 async def read_log(
     path: Path, tail: int | None, follow: bool, still_writes: Callable[[], bool]
 ) -> AsyncIterator[bytes]:
     """The log (or its last `tail` lines); with `follow` what is added, until nobody writes it any more."""
+    older = turned_over(path)
+    turn = _identity(older)
     offset = 0 if tail is None else find_tail(path, tail)
+    if tail is None or _begins_before(path, offset, tail):
+        older_offset = 0 if tail is None else find_tail(older, tail - _count_lines(path))
+        for chunk in _chunks(older, older_offset):
+            yield chunk
     while True:
         writing = still_writes()
-        while chunk := _read_at(path, offset):
+        while True:
+            if _identity(older) != turn and _size(path) < _size(older):
+                turn = _identity(older)
+                for chunk in _chunks(older, offset):  # what we had not read yet, at the same place
+                    yield chunk
+                offset = 0
+            chunk = _read_at(path, offset)
+            if not chunk:
+                break
             offset += len(chunk)
             yield chunk
         if not (follow and writing):
             return
         await asyncio.sleep(_FOLLOW_S)
-        if _size(path) < offset:
-            offset = 0  # the log was rotated
+        if _size(path) < offset and _identity(older) == turn:
+            offset = 0  # begun anew
+
+
+def _identity(path: Path) -> int:
+    """Another one after each turn."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _begins_before(path: Path, offset: int, lines: int) -> bool:
+    """Whether the last `lines` lines began in the part that was turned over."""
+    return offset == 0 and _count_lines(path) < lines
+
+
+def _count_lines(path: Path) -> int:
+    """Of a log of which all is within reach of a tail."""
+    data = _read_at(path, 0, _TAIL_LIMIT)
+    return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+
+
+def _chunks(path: Path, offset: int) -> Iterator[bytes]:
+    while chunk := _read_at(path, offset):
+        offset += len(chunk)
+        yield chunk
 
 
 def find_tail(path: Path, lines: int) -> int:

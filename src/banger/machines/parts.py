@@ -44,6 +44,8 @@ class Parts:
         None
     )  # restarts; True: it was a failure
     forget_restart: Callable[[Machine], bool] = lambda machine: False  # whether one was due
+    # Who looks after machines, from when they are live.
+    on_live: list[Callable[[LiveMachine], None]] = field(default_factory=list)
     shutdown: asyncio.Event = field(default_factory=asyncio.Event)
 
     def live_of(self, machine: Machine) -> LiveMachine:

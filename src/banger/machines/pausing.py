@@ -14,11 +14,11 @@ from banger.model.machine import Machine, MachineState
 
 
 async def pause(parts: Parts, machine: Machine) -> None:
-    """One that is idle already stays so, but is not woken any more. Raises `bad_state`."""
+    """One that stands still for another reason stays so, but nobody else lets it go on. Raises `bad_state`."""
     live = parts.live_of(machine)
     async with live.pausing:
-        if machine.idle:
-            machine.idle, machine.reason = False, ""
+        if machine.idle or machine.disk_full:
+            machine.idle, machine.disk_full, machine.reason = False, False, ""
             parts.registry.save(machine)
             return
         advance(machine, "pause")
@@ -31,7 +31,7 @@ async def resume(parts: Parts, machine: Machine) -> None:
     live = parts.live_of(machine)
     async with live.pausing:
         advance(machine, "resume")
-        await _go_on(parts, live)
+        await go_on(parts, live)
     if not live.users and live.idle_pause is not None:
         live.idle_pause.unused()
 
@@ -51,7 +51,13 @@ async def _wake(parts: Parts, live: LiveMachine) -> None:
         return
     async with live.pausing:
         if machine.state is MachineState.PAUSED and machine.idle:
-            await _go_on(parts, live)
+            await go_on(parts, live)
+    if machine.disk_full:
+        raise Error(
+            "insufficient_disk",
+            f"machine {machine.name!r} stands still: the host's disk is full",
+            f"make room in {live.places.directory}; it goes on by itself",
+        )
     if machine.state is MachineState.PAUSED:
         raise Error(
             "bad_state",
@@ -61,7 +67,8 @@ async def _wake(parts: Parts, live: LiveMachine) -> None:
         )
 
 
-async def _go_on(parts: Parts, live: LiveMachine) -> None:
+async def go_on(parts: Parts, live: LiveMachine) -> None:
+    """Of a machine that is paused, with its lock held."""
     await live.vm.resume()
     parts.registry.move(live.machine, "resume")
     if live.connection is None and live.lost is None:  # it stood still when this daemon came

@@ -11,6 +11,7 @@ from banger.host.times import Stopwatch
 from banger.machines.adopt import adopt_execs
 from banger.machines.launch import identify, make_room, plan_config, start_clone, taken_addresses
 from banger.machines.lifecycle import begin_life, starting, watch_vmm
+from banger.machines.limits import hold, refuse_unenforceable
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.model.machine import Machine
@@ -28,6 +29,7 @@ async def revive(
     """Start `machine` where `frozen` stopped, with all that ran in it. `as_itself`: name, addresses and ids are those
     that were frozen. Raises `snapshot_incompatible`, `frozen_damaged`, `insufficient_memory`."""
     async with starting(parts, machine) as watch:
+        refuse_unenforceable(machine.spec)
         await make_room(parts, machine.spec.memory_mib)
         driver, config = await _plan(parts, machine, shape)
         watch.lap("resolve")
@@ -35,6 +37,7 @@ async def revive(
         guest = await start_clone(parts, machine, config, driver, frozen, report)
         watch.lap("restore")
         try:
+            await hold(machine, guest, config, report)
             live = await _settle(parts, machine, guest, config, watch, as_itself=as_itself)
         except BaseException:
             await guest.let_go()

@@ -31,7 +31,9 @@ class MachineState(str, Enum):
 
 class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     """What a user asks for. Units are in the names; `name` empty: one is made up; `idle_pause_s` 0: it is
-    never paused for idleness."""
+    never paused for idleness. `..._limit...` are of the host's side, 0 as far as the machine needs: memory and
+    threads of the VMM, processors' worth of time, bytes and operations a second of the root disk, reads and writes
+    together. `limits`: whether one that cannot be enforced is refused."""
 
     image: Annotated[str, Meta(min_length=1, max_length=1024)]
     name: Annotated[str, Meta(max_length=64)] = ""
@@ -45,13 +47,20 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     cold: bool = False
     restart: Annotated[str, Meta(pattern=RESTART_PATTERN)] = "no"
     idle_pause_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 0
+    cpu_limit: Annotated[float, Meta(ge=0, le=4096)] = 0
+    memory_limit_bytes: Annotated[int, Meta(ge=0, le=1 << 60)] = 0
+    pids_limit: Annotated[int, Meta(ge=0, le=1 << 22)] = 0
+    io_limit_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
+    iops_limit: Annotated[int, Meta(ge=0, le=1 << 30)] = 0
+    limits: Literal["strict", "best-effort"] = "strict"
     boot_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
     command: Command | None = None
 
 
 class Machine(Struct, kw_only=True):
     """What a machine is. Times are RFC 3339 in UTC; `accel` is what it really runs on, empty before its first start;
-    `pid` is the VMM process's; `idle` while it is paused only until somebody wants something of it; `origin` tells
+    `pid` is the VMM process's; `idle` while it is paused only until somebody wants something of it, `disk_full` while
+    it is only until the host's disk has room; `limits` are those that hold, and why others do not; `origin` tells
     what it came from: a boot, "template ID", "snapshot NAME:TAG", "fork of NAME"; `wanted` is what its user asked for
     last; `restarts` counts those in a row that nobody asked for."""
 
@@ -66,6 +75,7 @@ class Machine(Struct, kw_only=True):
     accel: str = ""
     kernel_digest: str = ""
     idle: bool = False
+    disk_full: bool = False
     wanted: Literal["", "running", "stopped"] = ""
     restarts: int = 0
     origin: str = ""
@@ -75,6 +85,8 @@ class Machine(Struct, kw_only=True):
     started: str = ""
     stopped: str = ""
     reason: str = ""
+    limits: dict[str, str] = {}
+    warnings: list[str] = []
     exit: Exit | None = None
     timings_ms: dict[str, float] = {}
 

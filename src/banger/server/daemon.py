@@ -29,7 +29,9 @@ from banger.host.settings import read_settings
 from banger.images.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
 from banger.machines.adopt import adopt_all, release_ownerless
+from banger.machines.disk_room import DiskRoom
 from banger.machines.events import Journal
+from banger.machines.log_turns import LogTurns
 from banger.machines.operations import Operations
 from banger.machines.parts import Parts
 from banger.machines.reconcile import find_leftovers
@@ -125,6 +127,7 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
     await _sweep(parts)
     await release_ownerless(parts)
     restarts = Restarts(parts)
+    disk_room, log_turns = DiskRoom(parts), LogTurns(parts)
     adopting = asyncio.create_task(_take_over(parts, restarts), name="adopt")
     _tell_starter(b"ready\n")
     _tell_systemd()
@@ -138,6 +141,8 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
         adopting.cancel()
         await asyncio.wait([adopting])
         restarts.close()
+        disk_room.close()
+        log_turns.close()
         await asyncio.gather(*(live.detach() for live in parts.live.values()))
     log.info("stopped; %d machines go on", len(parts.live))
 

@@ -55,7 +55,15 @@ class Database:
         return int(self.execute("PRAGMA user_version").fetchone()[0])
 
     def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        return self._connection.execute(statement, parameters)
+        """Raises `insufficient_disk`; what was to be written then is not."""
+        try:
+            return self._connection.execute(statement, parameters)
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            raise Error(
+                "insufficient_disk", f"no room is left for the store {self.path}", "make room there"
+            ) from exc
 
     def together(self, work: Callable[[], T]) -> T:
         """All of what `work` writes, or nothing. Within another one it belongs to that."""
@@ -70,10 +78,11 @@ class Database:
         self.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.execute("COMMIT")
         except BaseException:
-            self.execute("ROLLBACK")
+            if self._connection.in_transaction:  # a full disk ends it, too
+                self.execute("ROLLBACK")
             raise
-        self.execute("COMMIT")
 
     def close(self) -> None:
         self._connection.close()

@@ -3,6 +3,7 @@
 | kind | identity | how |
 |---|---|---|
 | vmm | pid, start, boot, marker | SIGKILL by pidfd; without a pid, whatever carries the marker |
+| cgroup | memory, cpu, pids: paths | kill what is in it, remove the directories |
 | sockets | path | remove the directory |
 | files | path | remove the directory |
 
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.cgroup import Group
 from banger.host.fs import remove_tree
 from banger.host.proc import ProcessRef, find_marked, kill_and_wait
 from banger.host.spawn import MARKER
@@ -25,8 +27,8 @@ from banger.store.resources import Identity, Resource, ResourceTable
 
 log = logging.getLogger("banger.teardown")
 
-VMM, SOCKETS, FILES = "vmm", "sockets", "files"
-RUNTIME = frozenset({VMM, SOCKETS})
+VMM, CGROUP, SOCKETS, FILES = "vmm", "cgroup", "sockets", "files"
+RUNTIME = frozenset({VMM, CGROUP, SOCKETS})
 
 
 def process_of(identity: Identity) -> ProcessRef | None:
@@ -80,12 +82,17 @@ async def _release_vmm(identity: Identity) -> None:
             raise Error("vmm_failed", f"process {process.pid} does not end, even with SIGKILL")
 
 
+async def _release_group(identity: Identity) -> None:
+    await Group.of_identity(identity).remove()
+
+
 async def _release_directory(identity: Identity) -> None:
     await asyncio.to_thread(remove_tree, Path(str(identity["path"])))
 
 
 _RELEASERS: dict[str, Callable[[Identity], Awaitable[None]]] = {
     VMM: _release_vmm,
+    CGROUP: _release_group,
     SOCKETS: _release_directory,
     FILES: _release_directory,
 }

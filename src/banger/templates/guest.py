@@ -7,6 +7,7 @@ from those notes.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from banger.host.proc import wait_gone
 from banger.places import ensure_private_directory
 from banger.store import teardown
 from banger.store.resources import Identity, ResourceTable
+from banger.templates.confinement import Confinement, confine
 from banger.templates.console import read_console_tail
-from banger.vmm.base import Driver, Vm, VmConfig, VmPlaces
+from banger.vmm.base import Driver, Vm, VmConfig, VmLimits, VmPlaces
 
 _CONTROL_S = 30.0
 _SETTLE_S = 1.0
@@ -35,6 +37,7 @@ class Guest:
     driver: Driver
     vm: Vm
     connection: AgentConnection
+    confinement: Confinement
 
     async def let_go(self) -> None:
         """Close our ends; the VM is the caller's to release."""
@@ -58,9 +61,11 @@ async def boot(
     resources: ResourceTable, owner: str, config: VmConfig, driver: Driver, limit_s: float
 ) -> Guest:
     """Start a VM and wait for its agent. Raises `boot_failed`, `kernel_panic`, `boot_timeout`, `vmm_failed`."""
-    vm = _start(resources, owner, config, driver)
+    confinement = await confine(resources, owner, config, driver)
+    vm = _start(resources, owner, config, driver, confinement)
     try:
-        return await _greet(vm, config.places, driver, limit_s, resync=False)
+        connection = await _greet(vm, config.places, driver, limit_s, resync=False)
+        return Guest(config.places, driver, vm, connection, confinement)
     except BaseException:
         await vm.close()
         raise
@@ -70,13 +75,16 @@ async def clone(resources: ResourceTable, owner: str, config: VmConfig, driver: 
     """Start a VM from what `config.frozen` says. It runs, and still is who it was when it was frozen. Raises
     `frozen_damaged` for everything that a damaged original may be the cause of."""
     assert config.frozen is not None
-    vm = _start(resources, owner, config, driver)
+    confinement = await confine(resources, owner, config, driver)
+    vm = _start(resources, owner, config, driver, confinement)
     try:
         await vm.connect_control(_CLONE_S)
         await vm.restore()
         await vm.grow_disk(config.disk_bytes)
+        await limit_io(vm, config.limits)
         await vm.resume()
-        return await _greet(vm, config.places, driver, _CLONE_S, resync=True)
+        connection = await _greet(vm, config.places, driver, _CLONE_S, resync=True)
+        return Guest(config.places, driver, vm, connection, confinement)
     except BaseException as exc:
         await vm.close()
         if not isinstance(exc, Error):
@@ -89,16 +97,26 @@ async def clone(resources: ResourceTable, owner: str, config: VmConfig, driver: 
         ) from exc
 
 
-def _start(resources: ResourceTable, owner: str, config: VmConfig, driver: Driver) -> Vm:
+def _start(
+    resources: ResourceTable, owner: str, config: VmConfig, driver: Driver, confinement: Confinement
+) -> Vm:
     identity: Identity = {"marker": config.marker, "boot": cpu.boot_id()}
     noted = resources.note(owner, teardown.VMM, identity)
-    vm = driver.start(config)
+    vm = driver.start(dataclasses.replace(config, entrances=confinement.entrances))
     pid, start = vm.process
     resources.update(noted, {**identity, "pid": pid, "start": start})
     return vm
 
 
-async def _greet(vm: Vm, places: VmPlaces, driver: Driver, limit_s: float, *, resync: bool) -> Guest:
+async def limit_io(vm: Vm, limits: VmLimits) -> None:
+    """If that was asked for. Raises `vmm_failed`."""
+    if limits.io_bytes or limits.io_operations:
+        await vm.limit_io(limits.io_bytes, limits.io_operations)
+
+
+async def _greet(
+    vm: Vm, places: VmPlaces, driver: Driver, limit_s: float, *, resync: bool
+) -> AgentConnection:
     """Wait for the agent, but not longer than the VMM lives nor than the limit."""
     greeting = asyncio.create_task(_connect(vm, places, limit_s, resync=resync))
     gone = asyncio.create_task(wait_gone(vm.process))
@@ -110,7 +128,7 @@ async def _greet(vm: Vm, places: VmPlaces, driver: Driver, limit_s: float, *, re
             raise _boot_failure(places, driver.name)
         if not greeting.done():
             raise _boot_timeout(places, limit_s)
-        return Guest(places, driver, vm, greeting.result())
+        return greeting.result()
     finally:
         for task in (greeting, gone):
             task.cancel()

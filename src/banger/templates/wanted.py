@@ -9,7 +9,7 @@ from banger.model.image import Image, Kernel
 from banger.model.template import Shape
 from banger.network.user_nat import invent_mac
 from banger.templates.shape import plan_shape, shape_id
-from banger.vmm.base import Driver, FrozenFiles, VmConfig, VmPlaces
+from banger.vmm.base import AS_NEEDED, Driver, FrozenFiles, VmConfig, VmPlaces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,12 @@ class Wanted:
 
     def config_of_maker(self, places: VmPlaces, marker: str) -> VmConfig:
         return dataclasses.replace(
-            self.config, places=places, marker=marker, mac=invent_mac(), disk_bytes=self.shape.disk_bytes
+            self.config,
+            places=places,
+            marker=marker,
+            mac=invent_mac(),
+            disk_bytes=self.shape.disk_bytes,
+            limits=AS_NEEDED,  # those of the machine are its own
         )
 
 

@@ -6,13 +6,15 @@ A driver starts a VMM as a process that outlives the daemon and finds it again l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from banger.host.proc import ProcessRef
 
-RunState = Literal["running", "paused", "stopped"]
+# "disk_full": its vCPUs stand still until a write that found no room on the host is tried again.
+RunState = Literal["running", "paused", "disk_full", "stopped"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +71,25 @@ class FrozenFiles:
         return self.directory / "root.qcow2"
 
 
+class VmLimits(NamedTuple):
+    """Of a VMM's process on the host: memory, processors' worth of time, threads; bytes and operations a second of its
+    root disk, reads and writes together. 0: what such a VM needs."""
+
+    memory_bytes: int = 0
+    cpus: float = 0
+    pids: int = 0
+    io_bytes: int = 0
+    io_operations: int = 0
+
+
+AS_NEEDED = VmLimits()
+
+
 @dataclass(frozen=True, kw_only=True)
 class VmConfig:
     """A VM to start. `marker` goes into the VMM's environment; `disk_bytes` is the least size of its
-    root disk. With `frozen` it begins as a clone of that, paused, and its `image_disk` lies below already."""
+    root disk. With `frozen` it begins as a clone of that, paused, and its `image_disk` lies below already.
+    `limits` are those that somebody asked for, `entrances` the control groups that it starts in (see `host.cgroup`)."""
 
     places: VmPlaces
     marker: str
@@ -86,6 +103,8 @@ class VmConfig:
     accel: str
     mac: str
     frozen: FrozenFiles | None = None
+    limits: VmLimits = AS_NEEDED
+    entrances: tuple[Path, ...] = ()
 
 
 def forget_frozen(places: VmPlaces) -> None:
@@ -136,6 +155,13 @@ class Vm(Protocol):
     async def grow_disk(self, size_bytes: int) -> None:
         """Make the root disk at least that large, and tell the guest."""
 
+    async def limit_io(self, bytes_per_s: int, operations_per_s: int) -> None:
+        """Of the root disk, reads and writes together; 0: as fast as it goes. Raises `vmm_failed`."""
+
+    def watch_disk_full(self, on_full: Callable[[], None]) -> None:
+        """Have `on_full` called whenever its vCPUs were stopped because the host's disk is full; also if they
+        are when the control connection is made."""
+
     async def press_power_button(self) -> None:
         """Ask the guest by ACPI to power off; it may ignore it."""
 
@@ -159,6 +185,9 @@ class Driver(Protocol):
 
     async def build_of(self, config: VmConfig) -> str:
         """The program and how it would be called for such a VM: a frozen one can go on only under the same."""
+
+    def needs(self, config: VmConfig) -> VmLimits:
+        """What the VMM takes at most while all is well, the guest's memory included."""
 
     async def prepare(self, config: VmConfig) -> None:
         """Make the VM's own disk, above the image's or above a frozen VM's."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from banger.vmm.base import VmConfig
 from banger.wire.constants import PORT_NAME
 
+# Translated code that QEMU keeps, at most; it would take up to 1 GiB. See docs/decisions/0012-limits.md.
+TRANSLATED_MIB = 128
+
 # Nothing QEMU needs after its start: no new programs, no other users, no obsolete system calls.
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
@@ -38,7 +41,7 @@ def plan_machine(config: VmConfig) -> list[str]:
         "-name", f"guest=banger-{config.places.name},process=banger-{config.places.name}",
         "-M", "microvm,acpi=on,pit=off,pic=off,rtc=on,usb=off,auto-kernel-cmdline=off,"
               "memory-backend=memory,suppress-vmdesc=on",
-        "-accel", "kvm" if config.accel == "kvm" else "tcg,thread=multi",
+        "-accel", "kvm" if config.accel == "kvm" else f"tcg,thread=multi,tb-size={TRANSLATED_MIB}",
         "-cpu", cpu,
         "-smp", str(config.cpus),
         "-nodefaults", "-no-user-config", "-no-reboot",

@@ -10,6 +10,7 @@ import hashlib
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from banger.errors import Error
@@ -18,15 +19,30 @@ from banger.host.fs import require_free
 from banger.host.proc import ProcessRef
 from banger.host.run import find_tool, run
 from banger.host.spawn import spawn_detached
-from banger.vmm.base import DriverInfo, FrozenFiles, RunState, Vm, VmConfig, VmPlaces, forget_frozen
+from banger.model.sizes import MIB
+from banger.vmm.base import (
+    DriverInfo,
+    FrozenFiles,
+    RunState,
+    Vm,
+    VmConfig,
+    VmLimits,
+    VmPlaces,
+    forget_frozen,
+)
 from banger.vmm.qemu import layers, memory
-from banger.vmm.qemu.argv import plan_argv
+from banger.vmm.qemu.argv import TRANSLATED_MIB, plan_argv
 from banger.vmm.qemu.monitor import Monitor
 from banger.vmm.qemu.overlay import write_overlay
 
 _FLATTEN_S = 1800.0
 _LOAD_S = 20.0
 _LOAD_POLL_S = 0.002
+# QEMU's own heap, stacks and buffers, and the page cache of what its guest reads and writes just now.
+_OWN_MIB = 128
+# Its main loop, and threads that wait for the disk.
+_OWN_CPUS = 0.25
+_OWN_THREADS = 128
 _BINARIES = {"amd64": "qemu-system-x86_64"}
 
 
@@ -49,6 +65,9 @@ class QemuVm:
 
     async def connect_control(self, timeout_s: float) -> None:
         await self._monitor.connect(str(self._places.control_socket), timeout_s)
+        on_full = self._monitor.on_disk_full
+        if on_full is not None and await self.run_state() == "disk_full":
+            on_full()
 
     async def pause(self) -> None:
         await self._monitor.execute("stop")
@@ -60,6 +79,8 @@ class QemuVm:
         status = str((await self._monitor.execute("query-status")).get("status", ""))
         if status == "running":
             return "running"
+        if status == "io-error":  # with `werror=enospc`, the default, only a full disk stops a VM
+            return "disk_full"
         return "stopped" if status in ("shutdown", "guest-panicked") else "paused"
 
     async def restore(self) -> None:
@@ -111,6 +132,14 @@ class QemuVm:
         if layers.read_head(self._places.overlay).size_bytes < size_bytes:
             await self._monitor.execute("block_resize", {"device": "root", "size": size_bytes})
 
+    async def limit_io(self, bytes_per_s: int, operations_per_s: int) -> None:
+        rates = {"bps": bytes_per_s, "bps_rd": 0, "bps_wr": 0}
+        rates |= {"iops": operations_per_s, "iops_rd": 0, "iops_wr": 0}
+        await self._monitor.execute("block_set_io_throttle", {"device": "root", **rates})
+
+    def watch_disk_full(self, on_full: Callable[[], None]) -> None:
+        self._monitor.on_disk_full = on_full
+
     async def press_power_button(self) -> None:
         await self._monitor.execute("system_powerdown")
 
@@ -156,6 +185,14 @@ class QemuDriver:
         argv = "\0".join(plan_argv("", plain, 0, 0, 0))
         return f"{(await self.info()).build} {hashlib.sha256(argv.encode()).hexdigest()[:16]}"
 
+    def needs(self, config: VmConfig) -> VmLimits:
+        translated_mib = TRANSLATED_MIB if config.accel == "tcg" else 0
+        return VmLimits(
+            memory_bytes=(config.memory_mib + translated_mib + _OWN_MIB) * MIB,
+            cpus=config.cpus + _OWN_CPUS,
+            pids=config.cpus + _OWN_THREADS,
+        )
+
     async def prepare(self, config: VmConfig) -> None:
         """Measure the TSC once, and write the overlay of a machine that has none yet: it keeps its disk from start
         to start."""
@@ -185,6 +222,7 @@ class QemuDriver:
                 output=config.places.vmm_log,
                 cwd=config.places.directory,
                 pass_fds=fds,
+                entrances=config.entrances,
             )
         return QemuVm(config.places, process)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError
@@ -11,6 +12,7 @@ from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError
 from banger.errors import Error
 
 _ANSWER_S = 10.0
+_EVENTS = {"SHUTDOWN", "GUEST_PANICKED", "BLOCK_IO_ERROR"}
 
 
 class Monitor:
@@ -19,9 +21,10 @@ class Monitor:
     def __init__(self, machine: str) -> None:
         self.machine = machine
         self.shutdown_reason = ""
+        self.on_disk_full: Callable[[], None] | None = None
         self._client = QMPClient(f"banger-{machine}")
         self._client.logger.setLevel(logging.CRITICAL + 1)  # what matters comes as an exception
-        self._events = EventListener(names={"SHUTDOWN", "GUEST_PANICKED"}, event_filter=self._note)
+        self._events = EventListener(names=_EVENTS, event_filter=self._note)
         self._client.register_listener(self._events)
         self._connected = False
 
@@ -74,10 +77,13 @@ class Monitor:
 
     def _note(self, message: Message) -> bool:
         """Called for each event; nothing is queued."""
+        given = message.get("data")
+        data = given if isinstance(given, dict) else {}
         if message.get("event") == "SHUTDOWN":
-            data = message.get("data")
-            reason = data.get("reason") if isinstance(data, dict) else ""
-            self.shutdown_reason = str(reason)
+            self.shutdown_reason = str(data.get("reason", ""))
+        elif message.get("event") == "BLOCK_IO_ERROR":
+            if data.get("nospace") and data.get("action") == "stop" and self.on_disk_full is not None:
+                self.on_disk_full()
         elif not self.shutdown_reason:
             self.shutdown_reason = "guest-panic"
         return False

@@ -1,0 +1,131 @@
+"""A control group: made, given limits, entered, emptied, removed. It outlives us; its record leads back to it.
+
+Knobs are those of version 2 or of version 1, whichever the directory of a controller has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from banger.host.delegation import CONTROLLERS, Delegation
+from banger.host.proc import kill_and_wait, ref_of
+
+_PERIOD_US = 100_000
+_LEAST_QUOTA_US = 1_000
+_REMOVE_TRIES = 200
+_REMOVE_POLL_S = 0.01
+
+
+@dataclass(frozen=True)
+class Group:
+    """`directories` by controller; under version 2 they are one."""
+
+    directories: dict[str, Path]
+
+    @classmethod
+    def of_identity(cls, identity: Mapping[str, str | int]) -> Group:
+        """Read back what `identity` wrote."""
+        return cls({name: Path(str(identity[name])) for name in CONTROLLERS if name in identity})
+
+    @property
+    def identity(self) -> dict[str, str | int]:
+        return {name: str(directory) for name, directory in self.directories.items()}
+
+    @property
+    def paths(self) -> list[Path]:
+        return list(dict.fromkeys(self.directories.values()))
+
+    def version(self, controller: str) -> int:
+        return 2 if (self.directories[controller] / "cgroup.controllers").exists() else 1
+
+    def entrances(self) -> list[Path]:
+        """Files to which a process with one thread writes `0` to enter. Version 1 moves a thread in microseconds, and
+        a process only when no other process of the host is about to start, which takes some 10 ms."""
+        return [
+            path / ("cgroup.procs" if (path / "cgroup.controllers").exists() else "tasks")
+            for path in self.paths
+        ]
+
+    def make(self) -> None:
+        for path in self.paths:
+            path.mkdir(mode=0o755, exist_ok=True)
+
+    def limit_memory(self, limit_bytes: int) -> None:
+        """Raises OSError, EBUSY when more is in use than can be taken back."""
+        self._write("memory", ("memory.max", "memory.limit_in_bytes"), str(limit_bytes))
+
+    def limit_cpu(self, processors: float) -> None:
+        quota_us = max(_LEAST_QUOTA_US, round(processors * _PERIOD_US))
+        directory = self.directories["cpu"]
+        if (directory / "cpu.max").exists():
+            (directory / "cpu.max").write_text(f"{quota_us} {_PERIOD_US}")
+        else:
+            (directory / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
+            (directory / "cpu.cfs_quota_us").write_text(str(quota_us))
+
+    def limit_pids(self, count: int) -> None:
+        """Threads count too."""
+        self._write("pids", ("pids.max",), str(count))
+
+    def add(self, pid: int) -> None:
+        """Put a running process in, with all its threads."""
+        for path in self.paths:
+            (path / "cgroup.procs").write_text(str(pid))
+
+    def processes(self) -> list[int]:
+        found: set[int] = set()
+        for path in self.paths:
+            try:
+                found.update(int(line) for line in (path / "cgroup.procs").read_text().split())
+            except OSError:
+                continue
+        return sorted(found)
+
+    def memory_kills(self) -> int:
+        """How many processes the kernel has killed because the memory limit was reached."""
+        directory = self.directories.get("memory")
+        for name in ("memory.events", "memory.oom_control"):
+            try:
+                lines = (directory / name).read_text().splitlines() if directory else []
+            except OSError:
+                continue
+            return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+        return 0
+
+    async def remove(self) -> None:
+        """Kill what is in it, and remove it; gone already is fine. Raises OSError when something stays in it."""
+        for pid in self.processes():
+            ref = ref_of(pid)
+            if ref is not None and pid != os.getpid():
+                await kill_and_wait(ref)
+        for path in self.paths:
+            await _remove_directory(path)
+
+    def _write(self, controller: str, names: tuple[str, ...], value: str) -> None:
+        directory = self.directories[controller]
+        known = next((name for name in names if (directory / name).exists()), names[-1])
+        (directory / known).write_text(value)
+
+
+def plan_group(delegation: Delegation, name: str) -> Group:
+    """Of all controllers there are; of none, if there are none."""
+    return Group({controller: base / name for controller, base in delegation.bases.items()})
+
+
+async def _remove_directory(path: Path) -> None:
+    """The kernel counts a process that has ended as one for a moment more."""
+    for tries in range(_REMOVE_TRIES + 1):
+        try:
+            os.rmdir(path)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            if exc.errno != errno.EBUSY or tries == _REMOVE_TRIES:
+                raise
+        await asyncio.sleep(_REMOVE_POLL_S)

@@ -1,0 +1,140 @@
+"""Where this process may make control groups: of which controllers, by which version, and why not elsewhere.
+
+Version 2 has one tree, version 1 one a controller; a hybrid has both. Root makes its groups at the root of the tree it
+sees, so that a service that systemd starts again finds its own group as it left it. Everybody else makes them in the
+group that was delegated to them, if one was.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+CONTROLLERS = ("memory", "cpu", "pids")
+# A group of version 2 has either processes or groups with controllers; in this one we are ourselves.
+_LEAF = "banger-daemon"
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """By controller: the directory in which groups are made, or why there is none."""
+
+    bases: dict[str, Path]
+    missing: dict[str, str]
+
+
+class _Mount(NamedTuple):
+    """`root`: which group of the tree is seen at `point`."""
+
+    version: int
+    root: str
+    point: Path
+    controllers: frozenset[str]
+
+
+@cache
+def delegation() -> Delegation:
+    """Of this process. Under version 2 it may move itself into a group of its own for that."""
+    try:
+        groups = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape")
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as exc:
+        return Delegation({}, dict.fromkeys(CONTROLLERS, f"/proc does not tell: {exc.strerror}"))
+    return find_delegation(groups, mounts, root=os.geteuid() == 0)
+
+
+def find_delegation(groups: str, mountinfo: str, *, root: bool) -> Delegation:
+    """From /proc/PID/cgroup and /proc/PID/mountinfo."""
+    mounts = _read_mounts(mountinfo)
+    own = _read_groups(groups)
+    bases: dict[str, Path] = {}
+    missing: dict[str, str] = {}
+    for controller in CONTROLLERS:
+        found = _find_base(controller, mounts, own, root=root)
+        if isinstance(found, Path):
+            bases[controller] = found
+        else:
+            missing[controller] = found
+    return Delegation(bases, missing)
+
+
+def _find_base(controller: str, mounts: list[_Mount], own: dict[str, str], *, root: bool) -> Path | str:
+    mount = next((m for m in mounts if m.version == 1 and controller in m.controllers), None)
+    if mount is None:
+        mount = next((m for m in mounts if m.version == 2), None)
+    if mount is None:
+        return "no control groups are mounted"
+    base = mount.point if root else _below(mount, own.get(controller if mount.version == 1 else "", "/"))
+    if base is None or not base.is_dir():
+        return "this process's control group is not visible here"
+    if mount.version == 2:
+        return _open_unified(base, controller)
+    return base if os.access(base, os.W_OK) else "no control group is delegated to this user"
+
+
+def _open_unified(base: Path, controller: str) -> Path | str:
+    """Have the controller in groups below `base`."""
+    try:
+        if controller not in (base / "cgroup.controllers").read_text().split():
+            return f"the control group of this process has no {controller} controller"
+        if not os.access(base, os.W_OK):
+            return "no control group is delegated to this user"
+        if controller not in (base / "cgroup.subtree_control").read_text().split():
+            _enable(base, controller)
+    except OSError as exc:
+        if exc.errno == errno.EBUSY:
+            return "other processes are in the control group of this one"
+        return f"the control group of this process cannot be used: {exc.strerror}"
+    return base
+
+
+def _enable(base: Path, controller: str) -> None:
+    try:
+        (base / "cgroup.subtree_control").write_text(f"+{controller}")
+    except OSError as exc:
+        if exc.errno != errno.EBUSY:
+            raise
+        leaf = base / _LEAF
+        leaf.mkdir(exist_ok=True)
+        (leaf / "cgroup.procs").write_text("0")
+        (base / "cgroup.subtree_control").write_text(f"+{controller}")
+
+
+def _below(mount: _Mount, group: str) -> Path | None:
+    """The directory of a group; None if this mount does not show it."""
+    if group != mount.root and not group.startswith(mount.root.rstrip("/") + "/"):
+        return None
+    return mount.point / group[len(mount.root.rstrip("/")) :].lstrip("/")
+
+
+def _read_groups(text: str) -> dict[str, str]:
+    """The group of each controller; "" stands for version 2."""
+    own: dict[str, str] = {}
+    for line in text.splitlines():
+        _, _, rest = line.partition(":")
+        names, _, path = rest.partition(":")
+        own.update(dict.fromkeys(names.split(","), path))
+    return own
+
+
+def _read_mounts(text: str) -> list[_Mount]:
+    """See proc(5): after the separator come type, source and the options of the file system."""
+    found = []
+    for line in text.splitlines():
+        before, _, after = line.partition(" - ")
+        words, kind = before.split(" "), after.split(" ")
+        if kind[0] in ("cgroup", "cgroup2") and len(words) > 4:
+            version = 2 if kind[0] == "cgroup2" else 1
+            names = frozenset(kind[-1].split(",")) if version == 1 else frozenset()
+            found.append(_Mount(version, _unescape(words[3]), Path(_unescape(words[4])), names))
+    return found
+
+
+def _unescape(text: str) -> str:
+    for letter in " \t\n\\":
+        text = text.replace(f"\\{ord(letter):03o}", letter)
+    return text

@@ -1,0 +1,82 @@
+"""What a VMM may take of its host: a control group of its own, from before it begins until after it has ended.
+
+The group is the owner's resource, and is handed over with the VMM in it: it keeps its name.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from banger.host.cgroup import Group, plan_group
+from banger.host.delegation import delegation
+from banger.model.sizes import format_size
+from banger.store import teardown
+from banger.store.resources import ResourceTable
+from banger.vmm.base import Driver, VmConfig, VmLimits
+
+log = logging.getLogger("banger.machines")
+
+
+@dataclass
+class Confinement:
+    """`held` says what holds, `missing` why a controller does not; each by controller."""
+
+    group: Group
+    held: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def entrances(self) -> tuple[Path, ...]:
+        return tuple(self.group.entrances())
+
+    def limit(self, limits: VmLimits) -> None:
+        """Set what there are controllers for."""
+        group = self.group
+        self._set("memory", lambda: group.limit_memory(limits.memory_bytes), format_size(limits.memory_bytes))
+        self._set("cpu", lambda: group.limit_cpu(limits.cpus), f"{limits.cpus:g} processors")
+        self._set("pids", lambda: group.limit_pids(limits.pids), f"{limits.pids} threads")
+
+    def _set(self, controller: str, write: Callable[[], None], shown: str) -> None:
+        if controller not in self.group.directories:
+            return
+        try:
+            write()
+        except OSError as exc:
+            self.held.pop(controller, None)
+            self.missing[controller] = f"the kernel refused {shown}: {exc.strerror}"
+            log.warning("%s limit: %s", controller, self.missing[controller])
+        else:
+            self.held[controller] = f"cgroup v{self.group.version(controller)}, {shown}"
+            self.missing.pop(controller, None)
+
+
+async def confine(resources: ResourceTable, owner: str, config: VmConfig, driver: Driver) -> Confinement:
+    """Make the group that the owner's VMM will start in, as far as this host lets us."""
+    found = delegation()
+    group = plan_group(found, f"banger-{owner}")
+    if not group.directories:
+        return Confinement(group, missing=dict(found.missing))
+    noted = resources.note(owner, teardown.CGROUP, group.identity)
+    try:
+        group.make()
+    except OSError as exc:
+        await group.remove()
+        resources.clear(noted)
+        reason = f"no control group could be made: {exc.strerror}"
+        return Confinement(Group({}), missing=dict.fromkeys(group.directories, reason) | found.missing)
+    confinement = Confinement(group, missing=dict(found.missing))
+    confinement.limit(plan_limits(config, driver))
+    return confinement
+
+
+def plan_limits(config: VmConfig, driver: Driver) -> VmLimits:
+    """What was asked for, else what such a VM needs."""
+    asked, needed = config.limits, driver.needs(config)
+    return VmLimits(
+        memory_bytes=asked.memory_bytes or needed.memory_bytes,
+        cpus=asked.cpus or needed.cpus,
+        pids=asked.pids or needed.pids,
+    )
