@@ -138,7 +138,7 @@ async def _reconnect(parts: Parts, live: LiveMachine) -> None:
 
 
 async def _set_vcpus_right(live: LiveMachine) -> None:
-    """They do what the record says: the last daemon may have ended in a freeze, or just before it wrote down a pause."""
+    """They do what the record says: the last daemon may have ended in a freeze, or before it wrote down a pause."""
     found = await live.vm.run_state()
     if live.machine.state is MachineState.RUNNING and found == "paused":
         await live.vm.resume()

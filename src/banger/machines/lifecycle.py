@@ -60,12 +60,12 @@ def create(parts: Parts, spec: MachineSpec, wanted: Literal["", "running"] = "")
 
 
 @contextlib.asynccontextmanager
-async def starting(parts: Parts, machine: Machine) -> AsyncIterator[Stopwatch]:
+async def starting(parts: Parts, machine: Machine, origin: str = "") -> AsyncIterator[Stopwatch]:
     """The time in which a machine starts: at its end it runs, or is `failed` and holds no host resource but its files.
-    Whoever stops it meanwhile cancels the task."""
+    Whoever stops it meanwhile cancels the task. `origin` is what it goes on from, if that is known yet."""
     async with parts.locks[machine.id]:
         advance(machine, "start")
-        machine.timings_ms = {}  # as long as there are none, it has not started
+        machine.timings_ms, machine.origin = {}, origin  # as long as there are no timings, it has not started
         parts.registry.move(machine, "start")
         task = asyncio.current_task()
         assert task is not None

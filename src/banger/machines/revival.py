@@ -28,7 +28,7 @@ async def revive(
 ) -> None:
     """Start `machine` where `frozen` stopped, with all that ran in it. `as_itself`: name, addresses and ids are those
     that were frozen. Raises `snapshot_incompatible`, `frozen_damaged`, `insufficient_memory`."""
-    async with starting(parts, machine) as watch:
+    async with starting(parts, machine, machine.origin) as watch:
         refuse_unenforceable(machine.spec)
         await make_room(parts, machine.spec.memory_mib)
         driver, config = await _plan(parts, machine, shape)
