@@ -22,7 +22,9 @@ from banger.templates.guest import Guest
 from banger.templates.identity import refresh
 from banger.vmm.base import Driver, Vm, VmPlaces
 
+# By these a later daemon tells what it finds running. A user's command may be called anything, so it has a prefix.
 MAIN_LABEL = "main"
+EXEC_LABEL = "$ "
 _ENDED_EXECS_KEPT = 64
 
 
@@ -152,7 +154,7 @@ class LiveMachine:
         return self.main
 
     async def start_exec(self, command: Command, viewer: Viewer | None) -> RunningExec:
-        label = (command.argv[0] if command.argv else "")[:64]
+        label = EXEC_LABEL + (command.argv[0] if command.argv else "")[:60]
         process = await start_process(self.agent(), command, label=label)
         info = _info(process.channel, process.pid, command)
         info.detached = viewer is None
