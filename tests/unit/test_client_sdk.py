@@ -86,7 +86,12 @@ def test_every_call_of_the_table_is_in_a_room() -> None:
     for room in ROOMS:
         methods = vars(getattr(sync, room)).values()
         used |= {m._describe.__name__ for m in methods if isinstance(m, sync.Method | sync.Bytes)}
-    assert set(DESCRIBERS) - used == {"operation_events", "create_machine_of", "exec_detached_of"}
+    assert set(DESCRIBERS) - used == {
+        "operation_events",
+        "read_events",
+        "create_machine_of",
+        "exec_detached_of",
+    }
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ _KINDS = {
     "tag": "tag",
     "tags": "tag+",
 }
-_VALUE_KINDS = {"kernel": "kernel"}
+_VALUE_KINDS = {"kernel": "kernel", "machine": "vm"}
 
 
 def bash_script() -> str:

@@ -28,7 +28,7 @@ def overview() -> str:
     for noun, verbs in NOUNS.items():
         lines += [f"  {noun:<11}{NOUN_SUMMARIES[noun]}", f"  {'':<11}{_wrap(list(verbs))}"]
     shorts = " ".join(SHORT_FORMS)
-    lines += ["", f"short forms (of vm): {shorts}", "", "options: --version, --debug (show tracebacks)"]
+    lines += ["", f"short forms: {shorts}", "", "options: --version, --debug (show tracebacks)"]
     lines += ["", "`banger NOUN` lists its verbs, `banger NOUN VERB --help` explains one.", ""]
     return "\n".join([*lines, "example:", "  banger run --rm debian-bookworm -- uname -a"])
 

@@ -80,6 +80,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "stop": ("system", "STOP", "stop the daemon; machines go on"),
         "restart": ("system", "RESTART", "stop the daemon and start it again"),
         "df": ("upkeep", "DF", "show what takes room on the disk"),
+        "events": ("events", "EVENTS", "print what happened, and what happens"),
         "reconcile": ("reconcile", "RECONCILE", "compare records with the host, set right what differs"),
     },
     "completion": {
@@ -118,6 +119,7 @@ SHORT_FORMS = {
     "start": ("vm", "start"),
     "rm": ("vm", "delete"),
     "cp": ("vm", "cp"),
+    "events": ("system", "events"),
 }
 
 

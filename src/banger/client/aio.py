@@ -22,6 +22,7 @@ from banger.client.http1 import lost
 from banger.client.results import CompletedRun
 from banger.client.start import dial_or_start
 from banger.client.transport import dial
+from banger.model.event import Event
 from banger.model.operation import Operation, Progress
 
 if TYPE_CHECKING:
@@ -199,6 +200,15 @@ class System(Room):
     shutdown = Method(calls.shutdown)
     disk_usage = Method(calls.disk_usage)
     reconcile = Method(calls.reconcile)
+
+    async def events(
+        self, since: str = "", machine: str = "", after: int | None = None, follow: bool = False
+    ) -> AsyncIterator[Event]:
+        """What happened; with `follow` what happens, until the daemon stops. One of kind "journal.gap" says that
+        some are missing."""
+        answer = await self.client.open(calls.read_events(since, machine, after, follow))
+        async for line in answer.lines():
+            yield results.read_told(line)
 
 
 class AsyncClient:

@@ -113,6 +113,16 @@ def reconcile(dry_run: bool = False, remove: bool = False) -> Call[Reconciliatio
     return Call("POST", "/v1/system/reconcile" + query, "Reconciliation")
 
 
+def read_events(
+    since: str = "", machine: str = "", after: int | None = None, follow: bool = False
+) -> Call[bytes]:
+    """NDJSON: one Event a line. `since` is RFC 3339; `after` the number of an event; with `follow` it does not end,
+    and without a beginning it begins now."""
+    query = {"since": since, "machine": machine, "follow": "true" if follow else ""}
+    query["after"] = "" if after is None else str(after)
+    return Call("GET", "/v1/events" + encode_query({k: v for k, v in query.items() if v}), "bytes")
+
+
 def list_operations() -> Call[list[Operation]]:
     return Call("GET", "/v1/operations", "list[Operation]")
 

@@ -11,6 +11,7 @@ from banger.client.http1 import lost, refuse
 from banger.client.stream import Collector
 from banger.errors import Error
 from banger.model.command import Command, ExecRequest
+from banger.model.event import Event
 from banger.model.machine import MachineSpec, RunRequest
 from banger.model.operation import Operation, OperationState, Progress
 
@@ -84,6 +85,14 @@ def read_event(line: bytes) -> Progress | Operation:
     if isinstance(event, dict) and "operation" in event:
         return convert(event["operation"], Operation)
     return convert(event, Progress)
+
+
+def read_told(line: bytes) -> Event:
+    """A line of the journal."""
+    try:
+        return convert(json.loads(line), Event)
+    except (ValueError, RecursionError) as exc:
+        raise refuse("an event that is not JSON") from exc
 
 
 def check_ended(operation: Operation) -> Operation:

@@ -26,6 +26,7 @@ from banger.client.results import CompletedRun
 from banger.client.start import dial_or_start
 from banger.client.stream import begin_stream, collect
 from banger.client.transport import dial
+from banger.model.event import Event
 from banger.model.operation import Operation, Progress
 
 if TYPE_CHECKING:
@@ -199,6 +200,14 @@ class System(Room):
     shutdown = Method(calls.shutdown)
     disk_usage = Method(calls.disk_usage)
     reconcile = Method(calls.reconcile)
+
+    def events(
+        self, since: str = "", machine: str = "", after: int | None = None, follow: bool = False
+    ) -> Iterator[Event]:
+        """What happened; with `follow` what happens, until the daemon stops. One of kind "journal.gap" says that
+        some are missing."""
+        call = calls.read_events(since, machine, after, follow)
+        return map(results.read_told, open_answer(self.client.dial, call, encode).lines())
 
 
 class Client:

@@ -27,7 +27,17 @@ from banger.model.report import (
     SystemInfo,
 )
 from banger.model.template import CommitRequest, ForkRequest, Snapshot, SnapshotRequest, Template
-from banger.server import library, machines, operations, registries, snapshots, streams, system, templates
+from banger.server import (
+    events,
+    library,
+    machines,
+    operations,
+    registries,
+    snapshots,
+    streams,
+    system,
+    templates,
+)
 from banger.server.calls import Call, Query
 
 _DRY_RUN = Query("dry_run", "boolean", "only say what would be removed")
@@ -49,6 +59,12 @@ CALLS: tuple[Call, ...] = (
     Call(method="POST", path="/v1/system/reconcile", summary="Compare records with the host, set right what differs",
          handler=system.reconcile_system, answer=Reconciliation,
          query=(_DRY_RUN, Query("remove", "boolean", "remove what no record leads to"))),
+    Call(method="GET", path="/v1/events", summary="What happened, an event a line",
+         handler=events.read_events, media="application/x-ndjson",
+         query=(Query("since", "string", "from this moment on, RFC 3339"),
+                Query("after", "integer", "those that come after this number"),
+                Query("machine", "string", "of this machine and its snapshots only"),
+                Query("follow", "boolean", "go on with what happens, until the daemon stops"))),
     Call(method="GET", path="/v1/operations", summary="All operations that are still known",
          handler=operations.list_operations, answer=list[Operation]),
     Call(method="GET", path="/v1/operations/{id}", summary="One operation",
