@@ -92,8 +92,9 @@ class GuestProcess:
             self._stdin_closed = True
             self._connection.send(Type.EOF, self.channel, _OFFSET.pack(self._stdin_sent), STDIN)
 
-    async def signal(self, signo: int) -> None:
-        await self._connection.request(Type.SIGNAL, [(Tag.EXEC, self.channel), (Tag.SIGNAL, signo)])
+    async def signal(self, signo: int, timeout_s: float = 10) -> None:
+        fields = [(Tag.EXEC, self.channel), (Tag.SIGNAL, signo)]
+        await self._connection.request(Type.SIGNAL, fields, timeout_s)
 
     async def resize(self, rows: int, cols: int) -> None:
         await self._connection.request(

@@ -34,6 +34,7 @@ from banger.wire.constants import Tag, Type
 log = logging.getLogger("banger.machines")
 
 UNEXPECTED = "the VMM ended unexpectedly"
+_SIGNAL_S = 3.0
 _TERM_S = 5.0
 _AGENT_MARGIN_S = 3.0
 
@@ -259,9 +260,8 @@ async def stop(parts: Parts, machine: Machine, grace_s: float, *, by_user: bool 
     if was_paused:
         with contextlib.suppress(Error):
             await live.vm.resume()
-    if machine.spec.init == "agent":
-        await _end_main(live, grace_s)
-    if await _shut_down_by_agent(live, grace_s) or await _terminate(live):
+    answers = machine.spec.init != "agent" or await _end_main(live, grace_s)
+    if (answers and await _shut_down_by_agent(live, grace_s)) or await _terminate(live):
         await live.ended.wait()
         return
     await _kill(live)
@@ -277,16 +277,19 @@ async def _stop_before_vmm(parts: Parts, machine: Machine) -> None:
     await asyncio.wait([starting])
 
 
-async def _end_main(live: LiveMachine, grace_s: float) -> None:
-    """Give the main command the image's stop signal, and time to end by itself."""
+async def _end_main(live: LiveMachine, grace_s: float) -> bool:
+    """Give the main command the image's stop signal, and time to end by itself. False: there is no use in asking the
+    agent for anything."""
     main = live.main
     if main is None or main.done.done():
-        return
+        return True
     try:
-        await main.process.signal(parse_signal(live.machine.stop_signal))
+        await main.process.signal(parse_signal(live.machine.stop_signal), _SIGNAL_S)
         await asyncio.wait([main.done], timeout=grace_s)
     except Error as exc:
         log.info("machine=%s stop signal: %s", live.machine.name, exc.message)
+        return exc.code not in ("timeout", "agent_lost")
+    return True
 
 
 async def _shut_down_by_agent(live: LiveMachine, grace_s: float) -> bool:

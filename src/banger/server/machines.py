@@ -21,6 +21,9 @@ from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
 from banger.server.calls import query_bool, query_int, query_text, stream_answer
 
 
+_UNSETTLED_S = 0.1
+
+
 def machine_of(parts: Parts, request: Request) -> Machine:
     return parts.registry.find(request.path_params["name"])
 
@@ -113,7 +116,7 @@ async def wait_machine(parts: Parts, request: Request, body: None) -> Machine:
             await live.ended.wait()
         elif starting is not None:
             await asyncio.wait([starting])
-        await asyncio.sleep(0)
+        await asyncio.sleep(0 if live or starting else _UNSETTLED_S)
     return machine
 
 
