@@ -36,9 +36,11 @@ from banger.templates.making import BOOT_FAILURES
 from banger.templates.wanted import Wanted, config_of_clone, plan_wanted
 from banger.vmm.base import Driver, FrozenFiles, VmConfig, VmPlaces
 from banger.wire.constants import Tag
-from banger.wire.fields import Fields
+from banger.wire.fields import Fields, readable
 
 log = logging.getLogger("banger.machines")
+
+_PHASES_MAX = 32
 
 
 async def launch(
@@ -60,6 +62,7 @@ async def launch(
         parts.images.disk(image),
         max(machine.spec.disk_bytes, image.size_bytes),
     )
+    _require_disk(machine, config.places)
     machine.driver, machine.accel = driver.name, accel
     machine.image_digest = machine.image_digest or image.digest  # its disk stays on what it began with
     machine.kernel, machine.kernel_digest = kernel.name, kernel.digest
@@ -82,6 +85,16 @@ async def launch(
     watch.lap("identity")
     _note_phases(answer, watch)
     return LiveMachine(machine, guest)
+
+
+def _require_disk(machine: Machine, places: VmPlaces) -> None:
+    """What lived once has a disk. It does not get an empty one for it, unsaid."""
+    if machine.timings_ms and not places.overlay.exists():
+        raise Error(
+            "vmm_failed",
+            f"the disk of {machine.name} is not there any more: {places.overlay}",
+            f"put it back, or delete the machine: banger vm delete {machine.name}",
+        )
 
 
 async def make_room(parts: Parts, memory_mib: int) -> None:
@@ -228,7 +241,7 @@ async def identify(guest: Guest, machine: Machine, identity: Identity, disk_byte
 
 
 def _note_phases(answer: Fields, watch: Stopwatch) -> None:
-    for phase in answer.strs(Tag.PHASE):
-        name, _, milliseconds = phase.partition("=")
-        if milliseconds.isdigit():
+    for raw in answer.all_bytes(Tag.PHASE)[:_PHASES_MAX]:
+        name, _, milliseconds = readable(raw, 64).partition("=")
+        if milliseconds.isascii() and milliseconds.isdigit() and len(milliseconds) < 10:
             watch.note(f"guest_{name[:32]}", float(milliseconds))

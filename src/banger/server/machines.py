@@ -20,7 +20,6 @@ from banger.model.operation import Operation, Report
 from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
 from banger.server.calls import query_bool, query_int, query_text, stream_answer
 
-
 _UNSETTLED_S = 0.1
 
 
