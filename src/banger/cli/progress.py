@@ -1,6 +1,6 @@
 """How far long work is, on stderr: a bar on a terminal, plain lines elsewhere.
 
-Nothing is shown for work of less than 0.3 s, and `rich` is loaded only to draw.
+Nothing but warnings is shown for work of less than 0.3 s, and `rich` is loaded only to draw.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 PATIENCE_S = 0.3
+WARNING = "warning"
 _LINE_EVERY_S = 2.0
 _REDRAW_EVERY_S = 0.1
 
@@ -68,6 +69,10 @@ class Progress:
         return _REDRAW_EVERY_S
 
     def show(self, step: Step) -> None:
+        """A warning is a line that stays, also for those who want no progress."""
+        if step.phase == WARNING:
+            self._warn(step)
+            return
         self._step = step
         self.tick()
 
@@ -77,6 +82,12 @@ class Progress:
         if self._view is None:
             self._view = _Bar() if is_terminal(2) else _Lines()
         self._view.draw(self._step)
+
+    def _warn(self, step: Step) -> None:
+        if isinstance(self._view, _Bar):
+            self._view.close()
+            self._view = None
+        print(step.line(), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         self._step = None

@@ -33,8 +33,10 @@ async def fork(parts: Parts, machine: Machine, count: int, name: str, report: Re
     async with working_directory(parts, "fork") as directory:
         report("freeze", f"freezing {machine.name}")
         shape = await capture(parts, live, directory)
-        children = [_create_child(parts, machine, name or machine.name) for _ in range(count)]
+        children: list[Machine] = []
         try:
+            for _ in range(count):
+                children.append(_create_child(parts, machine, name or machine.name))
             await _revive_all(parts, children, FrozenFiles(directory), shape, report)
         except BaseException:
             await asyncio.shield(_remove_all(parts, children))

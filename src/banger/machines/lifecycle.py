@@ -255,11 +255,12 @@ async def stop(parts: Parts, machine: Machine, grace_s: float, *, by_user: bool 
     if live is None:
         await _stop_before_vmm(parts, machine)
         return
-    was_paused = machine.state is MachineState.PAUSED
-    parts.registry.move(machine, "stop")
-    if was_paused:
-        with contextlib.suppress(Error):
-            await live.vm.resume()
+    async with live.pausing:  # whoever freezes it has to be done
+        was_paused = machine.state is MachineState.PAUSED
+        parts.registry.move(machine, "stop")
+        if was_paused:
+            with contextlib.suppress(Error):
+                await live.vm.resume()
     answers = machine.spec.init != "agent" or await _end_main(live, grace_s)
     if (answers and await _shut_down_by_agent(live, grace_s)) or await _terminate(live):
         await live.ended.wait()

@@ -31,7 +31,7 @@ async def revive(
     async with starting(parts, machine, machine.origin) as watch:
         refuse_unenforceable(machine.spec)
         await make_room(parts, machine.spec.memory_mib)
-        driver, config = await _plan(parts, machine, shape)
+        driver, config = await plan_revival(parts, machine, shape)
         watch.lap("resolve")
         take_places(parts.store.resources, machine.id, config.places)
         guest = await start_clone(parts, machine, config, driver, frozen, report)
@@ -65,8 +65,8 @@ async def _settle(
     return live
 
 
-async def _plan(parts: Parts, machine: Machine, shape: Shape) -> tuple[Driver, VmConfig]:
-    """Its own VMM, accelerator and kernel, or none."""
+async def plan_revival(parts: Parts, machine: Machine, shape: Shape) -> tuple[Driver, VmConfig]:
+    """Its own VMM, accelerator and kernel, or none. Raises `snapshot_incompatible`."""
     driver, accel = await parts.drivers.choose(shape.accel)
     kernel = msgspec.structs.replace(parts.kernels.get(machine.kernel), digest=shape.kernel_digest)
     if not parts.kernels.vmlinux(kernel).exists():

@@ -24,7 +24,7 @@ from banger.machines.capture import capture, working_directory
 from banger.machines.launch import plan_places
 from banger.machines.lifecycle import create, kill
 from banger.machines.parts import Parts
-from banger.machines.revival import revive
+from banger.machines.revival import plan_revival, revive
 from banger.machines.states import LIVE
 from banger.model.machine import Machine, MachineState
 from banger.model.names import check_name
@@ -44,10 +44,13 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class SnapshotMeta(msgspec.Struct, kw_only=True):
-    """`meta.json` of a snapshot."""
+    """`meta.json` of a snapshot. `machine_id` and `address` are the machine's that was frozen here; a snapshot from
+    elsewhere has none."""
 
     snapshot: Snapshot
     sums: Sums
+    machine_id: str = ""
+    address: str = ""
 
 
 async def snapshot(parts: Parts, machine: Machine, tag: str, report: Report) -> Snapshot:
@@ -69,7 +72,7 @@ async def snapshot(parts: Parts, machine: Machine, tag: str, report: Report) -> 
             spec=machine.spec,
             size_bytes=disk_usage_bytes(directory),
         )
-        await asyncio.to_thread(_publish, parts, directory, record)
+        await _publish(parts, directory, record, machine.id, machine.address)
     _tell(parts, "made", record, f"a snapshot of {machine.name} was made: {tag}")
     return record
 
@@ -82,22 +85,45 @@ async def restore(parts: Parts, name: str, tag: str, report: Report) -> Machine:
     report("check", f"checking {name}:{tag}")
     meta = read_meta(directory, SnapshotMeta)
     await asyncio.to_thread(check_files, directory, meta.sums)
+    await plan_revival(parts, _as_it_was(record), record.shape)  # before anything of today's is lost
     frozen = FrozenFiles(directory)
+    machine = await _end_present(parts, name, report)
+    if machine is None:
+        machine = _create_again(parts, record)
+    else:
+        await _replace_disk(parts, machine, record, frozen)
+    as_itself = machine.id == meta.machine_id
+    await revive(parts, machine, frozen, record.shape, report, as_itself=as_itself)
+    if as_itself:
+        machine.address = meta.address
+        parts.registry.save(machine)
+    how = "is again what it was at" if as_itself else "was made anew from"
+    _tell(parts, "restored", record, f"{name} {how} {tag}")
+    return machine
+
+
+async def _end_present(parts: Parts, name: str, report: Report) -> Machine | None:
+    """The machine of that name, which does not run any more; None when there is none."""
     try:
         machine = parts.registry.find(name)
     except Error:
-        machine = _create_again(parts, record)
-        await revive(parts, machine, frozen, record.shape, report, as_itself=False)
-        _tell(parts, "restored", record, f"{name} was made anew from {tag}")
-        return machine
+        return None
     if machine.state in LIVE:
         report("stop", f"stopping {name}")
         with contextlib.suppress(Error):  # it ended by itself
             await kill(parts, machine)
-    await _replace_disk(parts, machine, record, frozen)
-    await revive(parts, machine, frozen, record.shape, report, as_itself=True)
-    _tell(parts, "restored", record, f"{name} is again what it was at {tag}")
-    return machine
+    return machine if parts.registry.has(machine) else None
+
+
+def _as_it_was(record: Snapshot) -> Machine:
+    return Machine(
+        id=record.id,
+        name=record.machine,
+        state=MachineState.CREATED,
+        spec=record.spec,
+        created=record.created,
+        kernel=record.kernel,
+    )
 
 
 def list_snapshots(parts: Parts, machine: str = "") -> list[Snapshot]:
@@ -165,8 +191,7 @@ async def import_snapshot(parts: Parts, chunks: AsyncIterable[bytes], machine: s
             digest=sealed.digest,
             size_bytes=disk_usage_bytes(directory),
         )
-        _refuse_taken(parts, record.machine, record.tag)
-        await asyncio.to_thread(_publish, parts, directory, record)
+        await _publish(parts, directory, record)
     _tell(parts, "imported", record, f"the snapshot {record.tag} of {record.machine} was imported")
     return record
 
@@ -175,13 +200,24 @@ def _tell(parts: Parts, what: str, record: Snapshot, message: str) -> None:
     parts.journal.tell(f"snapshot.{what}", f"snapshot/{record.machine}:{record.tag}", message, id=record.id)
 
 
-def _publish(parts: Parts, directory: Path, record: Snapshot) -> None:
+async def _publish(
+    parts: Parts, directory: Path, record: Snapshot, machine_id: str = "", address: str = ""
+) -> None:
+    """Under names that nobody has taken meanwhile, or raise `name_taken`."""
+    sums = await asyncio.to_thread(sum_files, directory)
+    meta = SnapshotMeta(snapshot=record, sums=sums, machine_id=machine_id, address=address)
+    async with parts.locks["snapshots"]:
+        _refuse_taken(parts, record.machine, record.tag)
+        await asyncio.to_thread(_write_down, parts, directory, meta)
+
+
+def _write_down(parts: Parts, directory: Path, meta: SnapshotMeta) -> None:
     """Users' own, and not to be made anew: it is on the disk before it has its name."""
-    write_meta(directory, SnapshotMeta(snapshot=record, sums=sum_files(directory)))
+    write_meta(directory, meta)
     for path in directory.iterdir():
         sync_path(path)
     sync_path(directory)
-    os.rename(directory, _directory(parts, record))
+    os.rename(directory, _directory(parts, meta.snapshot))
     sync_path(parts.paths.snapshots)
 
 
@@ -205,6 +241,7 @@ def _create_again(parts: Parts, record: Snapshot) -> Machine:
 
 
 def _take_over(machine: Machine, record: Snapshot) -> None:
+    machine.spec = msgspec.structs.replace(record.spec, name=machine.spec.name)
     machine.origin = f"snapshot {record.machine}:{record.tag}"
     machine.image_digest, machine.kernel = record.shape.image_digest, record.kernel
     machine.kernel_digest = record.shape.kernel_digest

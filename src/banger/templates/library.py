@@ -28,7 +28,7 @@ from banger.model.operation import Report
 from banger.model.template import Shape, Template
 from banger.store import teardown
 from banger.store.resources import ResourceTable
-from banger.templates.frozen import check_files, read_meta
+from banger.templates.frozen import META, check_files, read_meta
 from banger.templates.making import TemplateMeta, make_template
 from banger.templates.wanted import Wanted
 from banger.vmm.base import FrozenFiles
@@ -39,6 +39,7 @@ log = logging.getLogger("banger.templates")
 UNUSED_S = 30 * 86400.0
 _RETRY_S = 600.0
 _LEAST_PREFIX = 4
+Stamp = tuple[int, int] | None  # tells what was made under an id from what is made next; None: nothing is there
 Templates = list[Template]  # `list` is a method's name below
 
 
@@ -59,7 +60,7 @@ class TemplateLibrary:
         self._kernels = kernels
         self._drivers = drivers
         self._making: dict[str, asyncio.Task[None]] = {}
-        self._checked: dict[str, int] = {}
+        self._checked: dict[str, Stamp] = {}
         self._hopeless: dict[str, float] = {}
         self.ready_of: Callable[[str], int] = lambda _: 0  # how many clones wait; the pool knows
         self.on_discard: Callable[[str], None] = lambda _: None
@@ -68,7 +69,8 @@ class TemplateLibrary:
     def find(self, template_id: str) -> FrozenFiles | None:
         """One that has been checked already."""
         directory = self._directory(template_id)
-        if self._checked.get(template_id) != _inode(directory):
+        stamp = _stamp(directory)
+        if stamp is None or self._checked.get(template_id) != stamp:
             return None
         self._touch(directory)
         return FrozenFiles(directory)
@@ -159,7 +161,7 @@ class TemplateLibrary:
             self._paths.templates.mkdir(parents=True, exist_ok=True, mode=0o700)
             final = self._directory(wanted.id)
             await make_template(self._paths, self._resources, wanted, final, name)
-            self._checked[wanted.id] = _inode(final)
+            self._checked[wanted.id] = _stamp(final)
             short, image = wanted.id[:12], wanted.image.name
             message = f"template {short} of {image} was made"
             self.tell("template.made", f"template/{short}", message, image=image)
@@ -172,9 +174,9 @@ class TemplateLibrary:
     async def _check(self, template_id: str, report: Report) -> FrozenFiles | None:
         """One that an earlier daemon made is looked through before its first use."""
         directory = self._directory(template_id)
-        inode = _inode(directory)
-        if not inode:
+        if not directory.exists():
             return None
+        stamp = _stamp(directory)
         try:
             meta = read_meta(directory, TemplateMeta)
             await asyncio.to_thread(check_files, directory, meta.sums)
@@ -183,7 +185,7 @@ class TemplateLibrary:
             report("warning", f"a damaged template is made anew: {exc.message}")
             self.discard(template_id, exc.message)
             return None
-        self._checked[template_id] = inode
+        self._checked[template_id] = stamp
         return self.find(template_id)
 
     def _describe(self, directory: Path, current: _Inputs) -> Template | None:
@@ -260,9 +262,10 @@ class _Inputs:
         return "" if shape.host_cpu == cpu.model_name() else "the processor has changed"
 
 
-def _inode(directory: Path) -> int:
-    """0 when it is not there. Another directory under the same name has another one."""
+def _stamp(directory: Path) -> Stamp:
+    """Inodes alone are used again."""
     try:
-        return directory.stat().st_ino
+        meta = os.stat(directory / META)
     except FileNotFoundError:
-        return 0
+        return None
+    return meta.st_ino, meta.st_mtime_ns

@@ -169,8 +169,10 @@ class Pool:
             raise
         if guest is None:  # the template was deleted
             await self.drain(shelf.wanted.id)
-        else:
+        elif self._shelves.get(shelf.wanted.id) is shelf:
             shelf.waiting.append((owner, guest))
+        else:  # it was given up meanwhile
+            await self._drop(owner, guest)
 
     async def _make(self, wanted: Wanted, owner: str, token: str) -> Guest | None:
         frozen = self._templates.find(wanted.id)
