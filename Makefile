@@ -4,10 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN_IMAGE ?= debian-bookworm
 N ?= 200
+KILLS ?= 1000
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test check-guest lint format bench bench-boots clean
+.PHONY: help setup setup-test run test crash check-guest lint format bench bench-boots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +24,9 @@ run: setup ## boot the default image and run a command in it
 
 test: lint check-guest ## lint, then every test
 	@$(BIN)/pytest -n 2 --dist loadgroup
+
+crash: setup-test ## kill daemons and VMMs at random moments (KILLS=1000), or replay a round (SEED=, ROUND=)
+	@$(BIN)/python -m tests.crash --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
 
 check-guest: setup-test ## the agent's own tests, under sanitizers
 	@$(MAKE) -s --no-print-directory -C guest check
