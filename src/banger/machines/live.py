@@ -26,6 +26,8 @@ from banger.vmm.base import Driver, Vm, VmPlaces
 MAIN_LABEL = "main"
 EXEC_LABEL = "$ "
 _ENDED_EXECS_KEPT = 64
+_START_S = 30.0
+_START_MARGIN_S = 2.0
 
 
 class UseListener(Protocol):
@@ -155,7 +157,7 @@ class LiveMachine:
 
     async def start_exec(self, command: Command, viewer: Viewer | None) -> RunningExec:
         label = EXEC_LABEL + (command.argv[0] if command.argv else "")[:60]
-        process = await start_process(self.agent(), command, label=label)
+        process = await start_process(self.agent(), command, label=label, timeout_s=_start_limit_s(command))
         info = _info(process.channel, process.pid, command)
         info.detached = viewer is None
         running = self.track(RunningExec(process, info, viewer=viewer))
@@ -178,6 +180,11 @@ class LiveMachine:
 
 def _unheard(code: str, message: str) -> None:
     """It is in the log."""
+
+
+def _start_limit_s(command: Command) -> float:
+    """The guest ends a command after its time-out; one that does not even start it gets little more."""
+    return min(_START_S, command.timeout_s + _START_MARGIN_S) if command.timeout_s else _START_S
 
 
 def _info(channel: int, pid: int, command: Command) -> Exec:
