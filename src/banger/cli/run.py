@@ -108,8 +108,18 @@ def _run_arguments(parser: Parser) -> None:
 
 def _create_arguments(parser: Parser) -> None:
     _spec_options(parser)
+    parser.flag(
+        "--idempotency-key", type=_key, metavar="KEY", help="the same key within 24 hours: the same machine"
+    )
     json_flag(parser)
     _target(parser)
+
+
+def _key(text: str) -> str:
+    """An empty one is a variable that a script forgot to set."""
+    if not text:
+        raise ValueError
+    return text
 
 
 def plan_spec(arguments: Arguments, command: Json | None) -> Json:
@@ -172,7 +182,8 @@ def _create(arguments: Arguments) -> int:
     from banger.client.calls import create_machine_of
 
     command = plan_command(arguments) if _describes_command(arguments) else None
-    machine = Daemon().record(create_machine_of(plan_spec(arguments, command)))
+    spec = plan_spec(arguments, command)
+    machine = Daemon().record(create_machine_of(spec, arguments.idempotency_key or ""))
     if arguments.json:
         print_json(machine)
     else:

@@ -236,7 +236,8 @@ class AsyncClient:
     async def open(self, call: Call[object]) -> AsyncAnswer:
         """The call's answer, checked for the error it may carry, with the body still to read."""
         body, content_type = plan_body(call, encode)
-        answer = await request(await self.connect(), call.method, call.target, body, content_type)
+        connection = await self.connect()
+        answer = await request(connection, call.method, call.target, body, content_type, call.key)
         return await answer.checked()
 
     async def perform(self, call: Call[T]) -> T:

@@ -83,12 +83,17 @@ class AsyncAnswer:
 
 
 async def request(
-    connection: Connection, method: str, target: str, body: Body, content_type: str
+    connection: Connection, method: str, target: str, body: Body, content_type: str, key: str = ""
 ) -> AsyncAnswer:
     """Send one request and wait for the head of its answer. Owns `connection` from here on."""
     reader, writer = connection
     parser = AnswerReader()
-    sending = asyncio.create_task(_send(writer, plan_head(method, target, body, content_type), body))
+    try:
+        head = plan_head(method, target, body, content_type, key)
+    except BaseException:
+        writer.close()
+        raise
+    sending = asyncio.create_task(_send(writer, head, body))
     try:
         while parser.head is None:
             parser.feed(await _receive(reader))

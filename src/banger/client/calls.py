@@ -76,15 +76,16 @@ else:
 
 class Call(_Answered["T"]):
     """One request. `body` is JSON-ready data or structs, or a tar stream's pieces; `answer` names a
-    type of `answers.TYPES`, "bytes" for a body that is passed on as it comes."""
+    type of `answers.TYPES`, "bytes" for a body that is passed on as it comes; `key`: it may be sent again."""
 
-    __slots__ = ("answer", "body", "method", "target")
+    __slots__ = ("answer", "body", "key", "method", "target")
 
-    def __init__(self, method: str, target: str, answer: str, body: object = None) -> None:
+    def __init__(self, method: str, target: str, answer: str, body: object = None, key: str = "") -> None:
         self.method = method
         self.target = target
         self.answer = answer
         self.body = body
+        self.key = key
 
 
 class Pieces:
@@ -219,15 +220,15 @@ def list_machines() -> Call[list[Machine]]:
 
 
 def create_machine(
-    image: str, command: Command | None = None, **options: Unpack[SpecOptions]
+    image: str, command: Command | None = None, *, idempotency_key: str = "", **options: Unpack[SpecOptions]
 ) -> Call[Machine]:
-    """Make a machine without starting it."""
-    return create_machine_of({"image": image, "command": command, **options})
+    """Make a machine without starting it; with the same key for a day the same one."""
+    return create_machine_of({"image": image, "command": command, **options}, idempotency_key)
 
 
-def create_machine_of(spec: Facts) -> Call[Machine]:
+def create_machine_of(spec: Facts, idempotency_key: str = "") -> Call[Machine]:
     """As `create_machine`, of a MachineSpec that is JSON-ready already."""
-    return Call("POST", "/v1/machines", "Machine", spec)
+    return Call("POST", "/v1/machines", "Machine", spec, idempotency_key)
 
 
 def get_machine(name: str) -> Call[Machine]:

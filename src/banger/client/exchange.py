@@ -17,7 +17,7 @@ from banger.client.transport import Answer, Body, Dial, request
 def open_answer(dial: Dial, call: Call[object], encode: Callable[[object], bytes]) -> Answer:
     """Send the call; its answer, checked for the error it may carry, with the body still to read."""
     body, content_type = plan_body(call, encode)
-    return request(dial(), call.method, call.target, body, content_type).checked()
+    return request(dial(), call.method, call.target, body, content_type, call.key).checked()
 
 
 def plan_body(call: Call[object], encode: Callable[[object], bytes]) -> tuple[Body, str]:

@@ -128,14 +128,15 @@ def request(
     target: str,
     body: Body = None,
     content_type: str = "application/json",
+    key: str = "",
 ) -> Answer:
     """Send one request and wait for the head of its answer. Owns `connection` from here on.
 
-    Bytes go with a Content-Length, an iterable in chunks, as it yields them.
+    Bytes go with a Content-Length, an iterable in chunks, as it yields them; a `key` as Idempotency-Key.
     """
     try:
         reader = AnswerReader()
-        _send(connection, plan_head(method, target, body, content_type), body, reader)
+        _send(connection, plan_head(method, target, body, content_type, key), body, reader)
         while reader.head is None:
             reader.feed(receive(connection))
         return Answer(connection, reader)
@@ -144,7 +145,7 @@ def request(
         raise
 
 
-def plan_head(method: str, target: str, body: Body, content_type: str) -> bytes:
+def plan_head(method: str, target: str, body: Body, content_type: str, key: str = "") -> bytes:
     """The head of a request whose connection ends with its answer."""
     headers = {"Connection": "close", "Accept": "*/*"}
     if isinstance(body, bytes):
@@ -153,7 +154,16 @@ def plan_head(method: str, target: str, body: Body, content_type: str) -> bytes:
         headers |= {"Content-Type": content_type, "Transfer-Encoding": "chunked"}
     elif method != "GET":
         headers["Content-Length"] = "0"
+    if key:
+        headers["Idempotency-Key"] = _header_text(key)
     return encode_request(method, target, headers)
+
+
+def _header_text(value: str) -> str:
+    """The daemon says what a key may be; a head holds no more than this. Raises `bad_request`."""
+    if not (value.isascii() and value.isprintable()):
+        raise Error("bad_request", "an idempotency key has 1 to 128 visible ASCII characters", "use a UUID")
+    return value
 
 
 def _send(connection: socket.socket, head: bytes, body: Body, reader: AnswerReader) -> None:

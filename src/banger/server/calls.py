@@ -18,7 +18,7 @@ BODY_LIMIT_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class Query:
-    """A query parameter; `kind` is its JSON type."""
+    """A parameter of the query, or a header; `kind` is its JSON type."""
 
     name: str
     kind: str
@@ -30,7 +30,8 @@ Handler = Callable[[Parts, Request, Any], Awaitable[object]]
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One method on one path. `answer` None: no body; `media` other than JSON: a stream."""
+    """One method on one path. `answer` None: no body; `media` other than JSON: a stream; `headers`: those that mean
+    something here."""
 
     method: str
     path: str
@@ -42,6 +43,7 @@ class Call:
     status: int = 200
     media: str = "application/json"
     query: tuple[Query, ...] = ()
+    headers: tuple[Query, ...] = ()
 
     @property
     def documented_path(self) -> str:
@@ -57,7 +59,11 @@ async def respond(call: Call, parts: Parts, request: Request) -> Response:
         return result
     if call.answer is None:
         return Response(status_code=204 if call.status == 200 else call.status)
-    return Response(msgspec.json.encode(result), call.status, media_type="application/json")
+    return json_response(result, call.status)
+
+
+def json_response(result: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(result), status, media_type="application/json")
 
 
 async def _read_body(call: Call, request: Request) -> object:

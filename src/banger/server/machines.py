@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from banger.errors import Error
-from banger.machines import files, inspect, lifecycle, logs, pausing
+from banger.machines import creation, files, inspect, lifecycle, logs, pausing
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.machines.pausing import awake
@@ -18,7 +18,7 @@ from banger.model.command import Exec, ExecRequest
 from banger.model.machine import Machine, MachineSpec, StopRequest
 from banger.model.operation import Operation, Report
 from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
-from banger.server.calls import query_bool, query_int, query_text, stream_answer
+from banger.server.calls import json_response, query_bool, query_int, query_text, stream_answer
 
 _UNSETTLED_S = 0.1
 
@@ -35,8 +35,12 @@ async def list_machines(parts: Parts, request: Request, body: None) -> list[Mach
     return parts.registry.all()
 
 
-async def create_machine(parts: Parts, request: Request, body: MachineSpec) -> Machine:
-    return lifecycle.create(parts, body)
+async def create_machine(parts: Parts, request: Request, body: MachineSpec) -> Machine | Response:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return lifecycle.create(parts, body)
+    machine, is_new = creation.create_once(parts, body, key)
+    return machine if is_new else json_response(machine)
 
 
 async def show_machine(parts: Parts, request: Request, body: None) -> Machine:

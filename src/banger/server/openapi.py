@@ -70,8 +70,9 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 def _query_parameters(call: Call) -> list[dict[str, Any]]:
     return [
-        {"name": q.name, "in": "query", "description": q.summary, "schema": {"type": q.kind}}
-        for q in call.query
+        {"name": one.name, "in": place, "description": one.summary, "schema": {"type": one.kind}}
+        for place, some in (("query", call.query), ("header", call.headers))
+        for one in some
     ]
 
 

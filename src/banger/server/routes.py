@@ -43,6 +43,7 @@ from banger.server.calls import Call, Query
 _DRY_RUN = Query("dry_run", "boolean", "only say what would be removed")
 _FORCE = Query("force", "boolean", "kill a running machine first")
 _PATH = Query("path", "string", "a path in the guest")
+_KEY = Query("Idempotency-Key", "string", "the same one answers the same machine for 24 hours")
 _M = "/v1/machines/{name}"
 _S = "/v1/snapshots/{machine}/{tag}"
 _BYTES = "application/octet-stream"
@@ -125,7 +126,7 @@ CALLS: tuple[Call, ...] = (
     Call(method="GET", path="/v1/machines", summary="All machines",
          handler=machines.list_machines, answer=list[Machine]),
     Call(method="POST", path="/v1/machines", summary="Create a machine; it is not started",
-         handler=machines.create_machine, body=MachineSpec, answer=Machine, status=201),
+         handler=machines.create_machine, body=MachineSpec, answer=Machine, status=201, headers=(_KEY,)),
     Call(method="GET", path=_M, summary="One machine, by name or id", handler=machines.show_machine, answer=Machine),
     Call(method="DELETE", path=_M, summary="Delete a machine and all that is its own",
          handler=machines.delete_machine, query=(_FORCE,)),

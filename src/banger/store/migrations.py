@@ -35,4 +35,13 @@ STEPS: tuple[str, ...] = (
         data BLOB NOT NULL
     ) STRICT
     """,
+    """
+    CREATE TABLE idempotency_keys (
+        key TEXT PRIMARY KEY,
+        made TEXT NOT NULL,
+        machine TEXT NOT NULL,
+        request TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX idempotency_keys_by_age ON idempotency_keys (made)
+    """,
 )

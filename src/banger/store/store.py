@@ -7,6 +7,7 @@ from pathlib import Path
 from banger.model.image import Image, Kernel
 from banger.store.database import Database
 from banger.store.events import EventTable
+from banger.store.keys import KeyTable
 from banger.store.resources import ResourceTable
 from banger.store.tables import MachineTable, NamedTable, OperationTable
 
@@ -22,6 +23,7 @@ class Store:
         self.operations = OperationTable(self.database)
         self.resources = ResourceTable(self.database)
         self.events = EventTable(self.database)
+        self.keys = KeyTable(self.database)
 
     def close(self) -> None:
         self.database.close()

@@ -1,0 +1,41 @@
+"""Idempotency keys: which request made which machine. Each is kept for a day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from banger.store.database import Database
+
+KEEP = timedelta(hours=24)
+
+
+class Made(NamedTuple):
+    """What a key stands for: the machine's id, and the sum of the request that it was made by."""
+
+    machine: str
+    request: str
+
+
+class KeyTable:
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def find(self, key: str) -> Made | None:
+        row = self._db.execute(
+            "SELECT machine, request FROM idempotency_keys WHERE key = ? AND made > ?",
+            (key, _moment(KEEP)),
+        ).fetchone()
+        return None if row is None else Made(*row)
+
+    def put(self, key: str, made: Made) -> None:
+        """Old ones are forgotten on the way. Belongs to the caller's transaction."""
+        self._db.execute("DELETE FROM idempotency_keys WHERE made <= ?", (_moment(KEEP),))
+        self._db.execute(
+            "INSERT INTO idempotency_keys (key, made, machine, request) VALUES (?, ?, ?, ?)",
+            (key, _moment(timedelta()), made.machine, made.request),
+        )
+
+
+def _moment(ago: timedelta) -> str:
+    return (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")
