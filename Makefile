@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN_IMAGE ?= debian-bookworm
 N ?= 200
+NAMES ?=
 KILLS ?= 1000
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
@@ -41,8 +42,8 @@ format: setup-test ## let ruff rewrite imports and layout
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 
-bench: setup-test ## measure what SPECIFICATION.md promises; also into build/bench.json
-	@$(BIN)/python -m bench
+bench: setup-test ## measure what SPECIFICATION.md promises (or NAMES="warm fork"); also into build/bench.json
+	@$(BIN)/python -m bench $(NAMES)
 
 bench-boots: setup-test ## N cold boots in a row (N=200), all of which must come up
 	@$(BIN)/python -m bench boots --count $(N)

@@ -8,15 +8,22 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from banger.host.proc import ref_of
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "bench"
 HOME = BUILD / "home"
 IMAGE = "debian-bookworm"
+# A config.toml.
+NO_POOL = "[pool]\nper_template = 0\n"
+_LIMIT_S = 120
 BANGER = str(Path(sys.executable).parent / "banger")
 
 os.environ["BANGER_HOME"] = str(HOME)
@@ -55,14 +62,64 @@ def ask(path: str, method: str = "GET") -> Any:
 
 
 @contextmanager
-def own_daemon() -> Iterator[None]:
-    """A daemon with image and kernel at hand, started by the first command; stopped at the end."""
+def own_daemon(settings: str = "") -> Iterator[None]:
+    """A daemon with `settings` as its config.toml, started by the first command; image, kernel and template are at
+    hand, and the pool is at rest. At the end its machines are deleted and it is stopped. One that an earlier bench
+    left is stopped first."""
     BUILD.mkdir(parents=True, exist_ok=True)
+    stop_daemon()
+    config = HOME / "config/config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(settings)
     banger("vm", "run", "--rm", IMAGE, "--", "true")
     try:
+        delete_machines()
+        if settings != NO_POOL:
+            wait_for_clone()
         yield
     finally:
-        ask("/v1/system/shutdown", "POST")
+        stop_daemon()
+
+
+def stop_daemon() -> None:
+    """Having deleted its machines; nothing where none runs."""
+    try:
+        pid = int(ask("/v1/system")["daemon_pid"])
+    except (FileNotFoundError, ConnectionRefusedError):
+        return
+    delete_machines()
+    ask("/v1/system/shutdown", "POST")
+    poll("the daemon to end", lambda: ref_of(pid) is None)
+
+
+def delete_machines(keep: str = "") -> None:
+    """All but the one called `keep`, as many at a time as there are processors."""
+    names = [machine["name"] for machine in ask("/v1/machines")]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        list(threads.map(_delete_machine, [name for name in names if name != keep]))
+
+
+def wait_for_clone(init: str = "agent") -> None:
+    """Until one of our image waits in the pool, which then has nothing to do. Machines with `init` have run before."""
+    poll(f"a waiting clone with {init} as init", lambda: _has_clone(init))
+
+
+def _has_clone(init: str) -> bool:
+    templates = [template for template in ask("/v1/templates") if template["image"] == IMAGE]
+    return any(template["ready"] for template in templates if template["shape"]["init"] == init)
+
+
+def poll(what: str, there: Callable[[], bool]) -> None:
+    """Until it is so. Ends the bench when that takes too long."""
+    until = time.monotonic() + _LIMIT_S
+    while not there():
+        if time.monotonic() > until:
+            raise SystemExit(f"bench: waited {_LIMIT_S} s in vain for {what}")
+        time.sleep(0.05)
+
+
+def _delete_machine(name: str) -> None:
+    ask(f"/v1/machines/{name}?force=true", "DELETE")
 
 
 @contextmanager
@@ -72,4 +129,4 @@ def machine(name: str) -> Iterator[str]:
     try:
         yield name
     finally:
-        ask(f"/v1/machines/{name}?force=true", "DELETE")
+        _delete_machine(name)
