@@ -88,8 +88,8 @@ async def launch(
 
 
 def _require_disk(machine: Machine, places: VmPlaces) -> None:
-    """What lived once has a disk. It does not get an empty one for it, unsaid."""
-    if machine.timings_ms and not places.overlay.exists():
+    """Who has an address has lived, and so has a disk. It does not get an empty one for it, unsaid."""
+    if machine.address and not places.overlay.exists():
         raise Error(
             "vmm_failed",
             f"the disk of {machine.name} is not there any more: {places.overlay}",
