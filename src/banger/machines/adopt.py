@@ -150,6 +150,7 @@ async def resync(parts: Parts, live: LiveMachine) -> None:
     """A new session with the agent, and the execs that outlived the last."""
     path, name = str(live.places.agent_socket), live.machine.name
     live.connect(await open_connection(path, name, _ANSWER_S, resync=True))
+    await live.catch_up()  # it may have stood still all the time
     await adopt_execs(parts, live)
     log.info("machine=%s taken over", name)
 
