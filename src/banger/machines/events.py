@@ -166,7 +166,6 @@ def tell_adopted(tell: Tell, machine: Machine) -> None:
 _FROM_GUESTS = {
     "oom": "a process was killed for memory",
     "init_exited": "the image's init could not be started, or has ended",
-    "shutdown": "the guest is going down",
 }
 _FROM_ONE_GUEST = 100
 
