@@ -172,10 +172,17 @@ def _await_ready(ready: int, process: int) -> str:
     said = os.read(ready, 4096)
     if said.startswith(b"ready"):
         return ""
-    os.waitpid(process, os.WNOHANG)
+    _reap(process)
     if said.startswith(b"error "):
         raise Error.from_dict(json.loads(said.removeprefix(b"error ")))
     return "the daemon ended before it was ready"
+
+
+def _reap(process: int) -> None:
+    try:
+        os.waitpid(process, os.WNOHANG)
+    except ChildProcessError:
+        pass  # whoever we are a part of collects children by itself
 
 
 def _failed(message: str, log_path: str, since: int) -> Error:

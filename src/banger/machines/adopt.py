@@ -68,14 +68,17 @@ def reattach(parts: Parts, machine: Machine) -> None:
 
 async def settle(parts: Parts, machine: Machine) -> None:
     """Connect to one that runs; write down the end of one that does not."""
+    live = parts.live.get(machine.id)
     try:
-        live = parts.live.get(machine.id)
         if live is not None:
             await _reconnect(parts, live)
         else:
             await _record_end(parts, machine)
     except Error as exc:
         log.warning("machine=%s %s", machine.name, exc.message)
+    finally:
+        if live is not None:
+            live.adopted.set()
 
 
 async def _record_end(parts: Parts, machine: Machine) -> None:

@@ -42,6 +42,7 @@ async def capture(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
     """Freeze `live` into `directory`; it stands still for as long as that takes, and not longer. Raises `bad_state`,
     `vmm_failed`, `insufficient_disk`, `unsupported`."""
     machine = live.machine
+    await live.adopted.wait()
     async with parts.locks[machine.id], live.pausing:  # nobody lets it go on before all is written
         if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
             raise Error(

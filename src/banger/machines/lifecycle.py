@@ -255,6 +255,7 @@ async def stop(parts: Parts, machine: Machine, grace_s: float, *, by_user: bool 
     if live is None:
         await _stop_before_vmm(parts, machine)
         return
+    await live.adopted.wait()
     async with live.pausing:  # whoever freezes it has to be done
         was_paused = machine.state is MachineState.PAUSED
         parts.registry.move(machine, "stop")

@@ -63,7 +63,9 @@ class LiveMachine:
         self.idle_pause: UseListener | None = None
         self.oom_killed = False  # the guest said so of a process of its own
         self.on_event: Callable[[str, str], None] = _unheard
+        self.adopted = asyncio.Event()  # its connections are there, or do not come by themselves
         if isinstance(guest, Guest):
+            self.adopted.set()
             self.connect(guest.connection)
         self.watch_task = asyncio.create_task(self._watch(), name=f"watch {machine.name}")
 

@@ -16,6 +16,7 @@ from banger.model.machine import Machine, MachineState
 async def pause(parts: Parts, machine: Machine) -> None:
     """One that stands still for another reason stays so, but nobody else lets it go on. Raises `bad_state`."""
     live = parts.live_of(machine)
+    await live.adopted.wait()
     async with live.pausing:
         if machine.idle or machine.disk_full:
             machine.idle, machine.disk_full, machine.reason = False, False, ""
@@ -29,6 +30,7 @@ async def pause(parts: Parts, machine: Machine) -> None:
 async def resume(parts: Parts, machine: Machine) -> None:
     """Raises `bad_state`."""
     live = parts.live_of(machine)
+    await live.adopted.wait()
     async with live.pausing:
         advance(machine, "resume")
         await go_on(parts, live)
@@ -41,6 +43,7 @@ async def awake(parts: Parts, machine: Machine) -> AsyncIterator[LiveMachine]:
     """The running machine, in use until the end of the block; an idle one is woken. Raises `bad_state`."""
     live = parts.live_of(machine)
     with live.in_use():
+        await live.adopted.wait()
         await _wake(parts, live)
         yield live
 

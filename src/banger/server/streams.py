@@ -45,6 +45,7 @@ async def handle_attach(parts: Parts, socket: WebSocket) -> None:
     async with _reporting(stream):
         await stream.receive_request(dict[str, Any])
         live = parts.live_of(parts.registry.find(socket.path_params["name"]))
+        await live.adopted.wait()
         if live.main is None:
             raise Error(
                 "bad_state",
