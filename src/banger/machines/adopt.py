@@ -17,7 +17,7 @@ from banger.machines.execs import ExecLog, RunningExec
 from banger.machines.idle import watch_idleness
 from banger.machines.launch import plan_places
 from banger.machines.lifecycle import end_without_main, remove_ended, watch_main, watch_vmm
-from banger.machines.live import MAIN_LABEL, LiveMachine, Reattached
+from banger.machines.live import EXEC_LABEL, MAIN_LABEL, LiveMachine, Reattached
 from banger.machines.parts import Parts
 from banger.machines.states import LIVE
 from banger.model.command import Exec
@@ -30,6 +30,7 @@ log = logging.getLogger("banger.adopt")
 
 UNSEEN = "the VMM had ended while no daemon ran"
 _ANSWER_S = 10.0
+_CONTROL_FIRST_S = 1.0
 
 
 async def adopt_all(parts: Parts) -> None:
@@ -126,18 +127,30 @@ def _why_it_ended(parts: Parts, machine: Machine) -> str:
 
 
 async def _reconnect(parts: Parts, live: LiveMachine) -> None:
-    """Control connection and agent session again. A machine whose vCPUs stand still has its session later."""
-    stands_still = live.machine.state is MachineState.PAUSED
+    """Control connection and agent session again; one that hangs does not keep the other from coming up."""
+    control = asyncio.create_task(_connect_control(live), name=f"control {live.machine.name}")
+    await asyncio.gather(control, _connect_agent(parts, live, control))
+    watch_idleness(parts.registry, live)
+    tell_adopted(parts.journal.tell, live.machine)
+
+
+async def _connect_control(live: LiveMachine) -> bool:
+    """Whether it says that the vCPUs stand still."""
     try:
         await live.vm.connect_control(_ANSWER_S)
         await _set_vcpus_right(live)
-        stands_still = stands_still or await live.vm.run_state() == "disk_full"
+        return await live.vm.run_state() == "disk_full"
     except Error as exc:
         log.warning("machine=%s %s", live.machine.name, exc.message)
+        return False
+
+
+async def _connect_agent(parts: Parts, live: LiveMachine, control: asyncio.Task[bool]) -> None:
+    """A machine whose vCPUs stand still has its session later."""
+    await asyncio.wait([control], timeout=_CONTROL_FIRST_S)
+    stands_still = control.done() and control.result()
     if live.machine.state is MachineState.RUNNING and not stands_still:
         await resync(parts, live)
-    watch_idleness(parts.registry, live)
-    tell_adopted(parts.journal.tell, live.machine)
 
 
 async def _set_vcpus_right(live: LiveMachine) -> None:
@@ -164,7 +177,13 @@ async def adopt_execs(parts: Parts, live: LiveMachine) -> None:
     known = read_execs(await connection.request(Type.EXECS))
     connection.reserve_channels(max((entry.channel for entry in known), default=0))
     for entry in known:
-        running = await _adopt_exec(live, entry)
+        try:
+            running = await _adopt_exec(live, entry)
+        except Error as exc:
+            if exc.code != "agent_error":
+                raise
+            log.warning("machine=%s exec %d: %s", live.machine.name, entry.channel, exc.message)
+            continue
         if entry.label == MAIN_LABEL:
             live.main = running
             watch_main(parts, live, running)
@@ -176,8 +195,20 @@ async def adopt_execs(parts: Parts, live: LiveMachine) -> None:
 
 async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:
     """The main command goes on where its log ends; of others, what nobody read is skipped to."""
-    sink = ExecLog(live.places.directory, resume=True) if entry.label == MAIN_LABEL else None
+    sink = _open_log(live) if entry.label == MAIN_LABEL else None
     seen = sink.positions if sink is not None else (0, 0)
     process = await adopt_process(live.agent(), entry, seen)
-    info = Exec(id=entry.channel, argv=[entry.label], pid=entry.pid, detached=True)
+    if sink is not None:
+        sink.go_on_at(process.received)
+    argv = [entry.label.removeprefix(EXEC_LABEL)]
+    info = Exec(id=entry.channel, argv=argv, pid=entry.pid, detached=True)
     return live.track(RunningExec(process, info, log_to=sink))
+
+
+def _open_log(live: LiveMachine) -> ExecLog | None:
+    """None when its files are damaged: the command goes on, and what it writes is read."""
+    try:
+        return ExecLog(live.places.directory, resume=True)
+    except OSError as exc:
+        log.warning("machine=%s its output is not logged any more: %s", live.machine.name, exc)
+        return None
