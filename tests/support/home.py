@@ -7,6 +7,7 @@ links of templates.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -102,7 +103,7 @@ class Home:
         """What must not be there once no machine is: files, sockets, processes. Of a home with a pool, once there is
         no daemon either."""
         found = [f"process {pid}" for pid in self.machine_processes()]
-        found += [str(path) for kind in ("machines", "pool") for path in (self.state / kind).glob("*")]
+        found += [str(path) for path in (self.state / "machines").glob("*")]
         templates = self.state / "templates"
         if not templates.is_symlink():
             found += [str(path) for path in templates.glob(".*")]
@@ -110,15 +111,22 @@ class Home:
         found += [str(path) for path in ((run or self.run_directory) / "vm").glob("*")]
         return found
 
+    def control_groups(self) -> list[Path]:
+        """Those that the store has a record of."""
+        with contextlib.closing(sqlite3.connect(self.state / "banger.db")) as database:
+            rows = database.execute("SELECT identity FROM resources WHERE kind = 'cgroup'").fetchall()
+        return [Path(path) for (identity,) in rows for path in json.loads(identity).values()]
+
     def close(self) -> None:
         """Machines deleted, daemon ended; raises when anything is left."""
+        groups = self.control_groups()
         machines = [m["name"] for m in self.json("vm", "list")]
         if machines:
             self.run("vm", "delete", "-f", *machines, check=True)
         run, pid = self.run_directory, self.daemon_pid()
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not alive(pid), 15, "the daemon ends")
-        left = self.leftovers(run)
+        left = self.leftovers(run) + [str(path) for path in groups if path.exists()]
         shutil.rmtree(run, ignore_errors=True)
         log = self.daemon_log()
         assert not left, f"left behind: {left}\n{log}"

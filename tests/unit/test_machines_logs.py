@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from banger.agent.process import Output
 from banger.errors import Error
 from banger.machines.execs import ExecLog
+from banger.machines.log_turns import turn_over
 from banger.machines.logs import find_tail, log_path, read_log
 from banger.templates.console import read_console_tail
 from banger.wire.constants import STDERR, STDOUT
@@ -94,3 +96,68 @@ def test_an_exec_log_knows_how_far_it_is(tmp_path: Path) -> None:
     fresh = ExecLog(tmp_path, resume=False)
     assert fresh.positions == (0, 0)
     fresh.close()
+
+
+def test_what_was_turned_over_is_read_first(tmp_path: Path) -> None:
+    path = tmp_path / "l"
+    (tmp_path / "l.1").write_bytes(b"a\nb\nc\n")
+    path.write_bytes(b"d\ne\n")
+    assert collect(path, None) == b"a\nb\nc\nd\ne\n"
+    assert collect(path, 1) == b"e\n"
+    assert collect(path, 2) == b"d\ne\n"
+    assert collect(path, 4) == b"b\nc\nd\ne\n"
+    assert collect(path, 9) == b"a\nb\nc\nd\ne\n"
+    assert collect(path, 0) == b""
+
+
+def test_a_log_that_is_turned_over_keeps_its_file_and_its_writer(tmp_path: Path) -> None:
+    path = tmp_path / "console.log"
+    with open(path, "ab", buffering=0) as vmm:
+        vmm.write(b"before\n")
+        file = path.stat().st_ino
+        turn_over(path)
+        vmm.write(b"after\n")
+    assert path.read_bytes() == b"after\n"
+    assert path.stat().st_ino == file
+    assert (tmp_path / "console.log.1").read_bytes() == b"before\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["console.log", "console.log.1"]
+
+
+def test_a_log_without_room_for_a_copy_is_cut_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(source: Path, target: Path) -> None:
+        target.write_bytes(b"x")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("banger.machines.log_turns.shutil.copyfile", no_room)
+    (tmp_path / "l").write_bytes(b"much")
+    turn_over(tmp_path / "l")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("l", b"")]
+
+
+@pytest.mark.parametrize("read_before", [0, 1, 3])
+def test_a_follower_misses_nothing_when_the_log_turns_over(tmp_path: Path, read_before: int) -> None:
+    """However much of it was read, and with more in the new part than had been read of the old."""
+    path = tmp_path / "l"
+    path.write_bytes(b"".join(b"%d" % (n % 10) * 65536 for n in range(read_before)))
+    begun = path.read_bytes()
+    writers = ["the guest"]
+
+    async def scenario() -> bytes:
+        seen = b""
+        async for chunk in read_log(path, None, True, lambda: bool(writers)):
+            seen += chunk
+            if seen == begun or not begun:
+                with open(path, "ab") as file:
+                    file.write(b"unread\n")
+                turn_over(path)
+                path.write_bytes(b"new\n" * (2 if begun else 1))
+            if seen.endswith(b"new\n"):
+                writers.clear()
+        return seen
+
+    if not begun:
+        path.write_bytes(b"first\n")
+        begun = b"first\n"
+    assert asyncio.run(scenario()) == begun + b"unread\n" + b"new\n" * 2

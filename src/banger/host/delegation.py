@@ -49,7 +49,7 @@ def delegation() -> Delegation:
 
 def find_delegation(groups: str, mountinfo: str, *, root: bool) -> Delegation:
     """From /proc/PID/cgroup and /proc/PID/mountinfo."""
-    mounts = _read_mounts(mountinfo)
+    mounts = read_mounts(mountinfo)
     own = _read_groups(groups)
     bases: dict[str, Path] = {}
     missing: dict[str, str] = {}
@@ -73,7 +73,13 @@ def _find_base(controller: str, mounts: list[_Mount], own: dict[str, str], *, ro
         return "this process's control group is not visible here"
     if mount.version == 2:
         return _open_unified(base, controller)
-    return base if os.access(base, os.W_OK) else "no control group is delegated to this user"
+    return base if os.access(base, os.W_OK) else _not_ours(base)
+
+
+def _not_ours(base: Path) -> str:
+    if os.statvfs(base).f_flag & os.ST_RDONLY:
+        return "control groups are mounted read-only"
+    return "no control group is delegated to this user"
 
 
 def _open_unified(base: Path, controller: str) -> Path | str:
@@ -82,7 +88,7 @@ def _open_unified(base: Path, controller: str) -> Path | str:
         if controller not in (base / "cgroup.controllers").read_text().split():
             return f"the control group of this process has no {controller} controller"
         if not os.access(base, os.W_OK):
-            return "no control group is delegated to this user"
+            return _not_ours(base)
         if controller not in (base / "cgroup.subtree_control").read_text().split():
             _enable(base, controller)
     except OSError as exc:
@@ -121,7 +127,7 @@ def _read_groups(text: str) -> dict[str, str]:
     return own
 
 
-def _read_mounts(text: str) -> list[_Mount]:
+def read_mounts(text: str) -> list[_Mount]:
     """See proc(5): after the separator come type, source and the options of the file system."""
     found = []
     for line in text.splitlines():

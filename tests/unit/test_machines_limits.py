@@ -1,0 +1,123 @@
+"""What was asked for, what a host can enforce, and what becomes of the difference."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from banger.errors import Error
+from banger.host.cgroup import Group
+from banger.host.delegation import Delegation
+from banger.machines import launch, limits
+from banger.machines.limits import KILLED_FOR_MEMORY, asked_limits, check_asked, describe_memory_kill
+from banger.model.machine import Machine, MachineSpec, MachineState
+from banger.model.sizes import GIB, MIB
+from banger.store import teardown
+from banger.store.store import Store
+from banger.templates.confinement import Confinement, plan_limits
+from banger.vmm.base import VmConfig, VmLimits, VmPlaces
+from banger.vmm.qemu.driver import QemuDriver
+
+
+def spec(**asked: object) -> MachineSpec:
+    return MachineSpec(image="x", **asked)  # type: ignore[arg-type]
+
+
+def config(accel: str, asked: VmLimits) -> VmConfig:
+    here = Path("/")
+    return VmConfig(
+        places=VmPlaces(name="", directory=here, run_directory=here),
+        marker="",
+        vmlinux=here,
+        initramfs=here,
+        modules_disk=here,
+        image_disk=here,
+        disk_bytes=0,
+        cpus=2,
+        memory_mib=512,
+        accel=accel,
+        mac="",
+        limits=asked,
+    )
+
+
+def test_what_nobody_asked_for_is_what_such_a_vm_needs() -> None:
+    driver = QemuDriver(Path("/agent"))
+    needed = plan_limits(config("tcg", VmLimits()), driver)
+    assert needed == VmLimits(memory_bytes=768 * MIB, cpus=2.25, pids=130)
+    assert plan_limits(config("kvm", VmLimits()), driver).memory_bytes == 640 * MIB
+    asked = plan_limits(config("tcg", VmLimits(cpus=0.5)), driver)
+    assert asked == VmLimits(memory_bytes=768 * MIB, cpus=0.5, pids=130)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"memory_limit_bytes": MIB}, {"cpu_limit": 0.001}, {"pids_limit": 80}, {"pids_limit": 1}]
+)
+def test_a_limit_that_no_vmm_could_live_with_is_refused(asked: dict[str, object]) -> None:
+    with pytest.raises(Error) as caught:
+        check_asked(spec(**asked))
+    assert caught.value.code == "bad_spec"
+
+
+def test_limits_that_a_vmm_can_live_with_are_taken() -> None:
+    asked = spec(memory_limit_bytes=128 * MIB, cpu_limit=0.01, pids_limit=81, io_limit_bytes=1, iops_limit=1)
+    check_asked(asked)
+    assert asked_limits(asked) == VmLimits(128 * MIB, 0.01, 81, 1, 1)
+
+
+@pytest.mark.parametrize("controller", ["memory", "cpu", "pids"])
+def test_only_what_was_asked_for_and_is_missing_is_refused(
+    monkeypatch: pytest.MonkeyPatch, controller: str
+) -> None:
+    monkeypatch.setattr(limits, "delegation", lambda: Delegation({}, {controller: "nobody gave it"}))
+    fields = {"memory": "memory_limit_bytes", "cpu": "cpu_limit", "pids": "pids_limit"}
+    asked = {field: 128 * MIB for name, field in fields.items() if name != controller}
+    limits.refuse_unenforceable(spec(io_limit_bytes=1, **asked))
+    limits.refuse_unenforceable(spec(**{fields[controller]: 1}, limits="best-effort"))
+    with pytest.raises(Error) as caught:
+        limits.refuse_unenforceable(spec(**{fields[controller]: 1}))
+    assert caught.value.code == "limit_unenforceable"
+    assert "nobody gave it" in caught.value.message
+
+
+def test_a_knob_that_the_kernel_refuses_is_missing_and_the_others_hold(tmp_path: Path) -> None:
+    group = Group({"memory": tmp_path / "not-there", "cpu": tmp_path, "pids": tmp_path})
+    confinement = Confinement(group)
+    confinement.limit(VmLimits(memory_bytes=GIB, cpus=1.5, pids=9))
+    assert confinement.held == {"cpu": "cgroup v1, 1.5 processors", "pids": "cgroup v1, 9 threads"}
+    assert "1GiB" in confinement.missing["memory"]
+
+
+def test_a_death_for_memory_is_told_with_the_limit(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    machine = Machine(id="m", name="dev", state=MachineState.RUNNING, spec=spec(), created="now")
+    machine.limits = {"memory": "cgroup v1, 256MiB"}
+    assert describe_memory_kill(store.resources, machine) == ""
+    store.resources.note("m", teardown.CGROUP, Group({"memory": tmp_path}).identity)
+    assert describe_memory_kill(store.resources, machine) == ""
+    (tmp_path / "memory.events").write_text("oom_kill 1\n")
+    assert describe_memory_kill(store.resources, machine).startswith(KILLED_FOR_MEMORY)
+    assert describe_memory_kill(store.resources, machine).endswith("of 256MiB")
+    store.close()
+
+
+def test_a_group_is_released_by_its_record_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    group = Group({name: tmp_path / name for name in ("memory", "pids")})
+    group.make()
+    store.resources.note("m", teardown.CGROUP, group.identity)
+    assert asyncio.run(teardown.release(store.resources, "m", teardown.RUNTIME)) == []
+    assert not any(path.exists() for path in group.paths)
+    assert store.resources.of_machine("m") == []
+    store.close()
+
+
+def test_the_host_keeps_its_reserve_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch.cpu, "available_memory_bytes", lambda: GIB)
+    launch.check_memory(512, 256 * MIB)
+    with pytest.raises(Error) as caught:
+        launch.check_memory(512, 900 * MIB)
+    assert caught.value.code == "insufficient_memory"
+    assert "keeps 900MiB" in caught.value.message
