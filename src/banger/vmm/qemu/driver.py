@@ -33,6 +33,7 @@ from banger.vmm.base import (
 from banger.vmm.qemu import layers, memory
 from banger.vmm.qemu.argv import TRANSLATED_MIB, plan_argv
 from banger.vmm.qemu.monitor import Monitor
+from banger.vmm.qemu.overlay import write_overlay
 
 _FLATTEN_S = 1800.0
 _LOAD_S = 20.0
@@ -114,18 +115,18 @@ class QemuVm:
             raise _cannot_write(files.directory, exc) from exc
 
     async def freeze_disk(self, disk: Path) -> None:
-        overlay = self._places.overlay
-        below = layers.active(overlay)
-        above = layers.push_down(overlay)
+        active = self._places.overlay
+        layer = layers.push_down(active)
         try:
             await self._monitor.execute(
                 "blockdev-snapshot-sync",
-                {"device": "root", "snapshot-file": str(above), "format": "qcow2", "mode": "existing"},
+                {"device": "root", "snapshot-file": str(active), "format": "qcow2", "mode": "existing"},
             )
         except Error:
-            layers.pull_up(overlay, below)
+            layers.pull_up(active, layer)
             raise
-        layers.link_chain(below, disk)
+        layers.link(layer, disk)
+        layers.link_layers(layer, disk.parent)
 
     async def grow_disk(self, size_bytes: int) -> None:
         if layers.read_head(self._places.overlay).size_bytes < size_bytes:
@@ -147,6 +148,9 @@ class QemuVm:
 
     def stop_reason(self) -> str:
         return self._monitor.shutdown_reason
+
+    def moved_to(self, places: VmPlaces) -> None:
+        self._places = places
 
     async def close(self) -> None:
         await self._monitor.close()
@@ -178,7 +182,7 @@ class QemuDriver:
             modules_disk=Path("/"),
             frozen=FrozenFiles(Path("/")),
         )
-        argv = "\0".join(plan_argv("", plain, Path("/"), 0, 0, 0))
+        argv = "\0".join(plan_argv("", plain, 0, 0, 0))
         return f"{(await self.info()).build} {hashlib.sha256(argv.encode()).hexdigest()[:16]}"
 
     def needs(self, config: VmConfig) -> VmLimits:
@@ -200,9 +204,8 @@ class QemuDriver:
             if config.frozen is not None:
                 _prepare_clone(config.places, config.frozen)
             elif not overlay.exists():
-                layers.clear(overlay)
                 size_bytes = max(config.disk_bytes, config.image_disk.stat().st_size)
-                layers.create(overlay, str(config.image_disk), "raw", size_bytes)
+                write_overlay(overlay, str(config.image_disk), "raw", size_bytes)
         except OSError as exc:
             raise _cannot_write(overlay.parent, exc) from exc
 
@@ -212,8 +215,7 @@ class QemuDriver:
             agent = stack.enter_context(_listen(config.places.agent_socket))
             control = stack.enter_context(_listen(config.places.control_socket))
             fds = (agent.fileno(), control.fileno())
-            disk = layers.active(config.places.overlay)
-            argv = plan_argv(binary, config, disk, self._tsc_khz or 0, *fds)
+            argv = plan_argv(binary, config, self._tsc_khz or 0, *fds)
             process = spawn_detached(
                 argv,
                 marker=config.marker,
@@ -259,13 +261,12 @@ def _prepare_clone(places: VmPlaces, frozen: FrozenFiles) -> None:
     layers.link(frozen.memory, places.memory)
     layers.link(frozen.devices, FrozenFiles(places.directory).devices)
     if not places.overlay.exists():
-        layers.clear(places.overlay)
         layers.lay_over(frozen.disk, places.overlay, 0)
 
 
 def _chain_bytes(disk: Path) -> int:
     """What a disk and its layers take; what of the image below they need not, shows when it is written."""
-    return sum(path.stat().st_blocks * 512 for path in layers.read_chain(disk))
+    return sum(path.stat().st_blocks * 512 for path in [disk, *layers.read_layers(disk)])
 
 
 def _cannot_write(directory: Path, exc: OSError) -> Error:
