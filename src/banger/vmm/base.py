@@ -183,6 +183,13 @@ class Driver(Protocol):
 
     async def info(self) -> DriverInfo: ...
 
+    async def try_machine(self, accel: str, timeout_s: float) -> str:
+        """Run a machine of a few instructions. Why that does not work; empty if it did."""
+
+    async def lacks(self) -> list[str]:
+        """What this build of the program does not have of what machines need, a line each. Raises `tool_failed`,
+        `tool_missing`, `timeout`."""
+
     async def build_of(self, config: VmConfig) -> str:
         """The program and how it would be called for such a VM: a frozen one can go on only under the same."""
 

@@ -9,7 +9,7 @@ from banger.wire.constants import PORT_NAME
 TRANSLATED_MIB = 128
 
 # Nothing QEMU needs after its start: no new programs, no other users, no obsolete system calls.
-_SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
 def plan_argv(binary: str, config: VmConfig, tsc_khz: int, agent_fd: int, control_fd: int) -> list[str]:
@@ -26,7 +26,7 @@ def plan_argv(binary: str, config: VmConfig, tsc_khz: int, agent_fd: int, contro
         *plan_agent_port(agent_fd),
         *plan_network(config),
         *plan_control(control_fd),
-        *("-sandbox", _SANDBOX),
+        *("-sandbox", SANDBOX),
     ]
 
 

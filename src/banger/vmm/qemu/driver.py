@@ -30,10 +30,9 @@ from banger.vmm.base import (
     VmPlaces,
     forget_frozen,
 )
-from banger.vmm.qemu import layers, memory
+from banger.vmm.qemu import layers, memory, trial
 from banger.vmm.qemu.argv import TRANSLATED_MIB, plan_argv
 from banger.vmm.qemu.monitor import Monitor
-from banger.vmm.qemu.overlay import write_overlay
 
 _FLATTEN_S = 1800.0
 _LOAD_S = 20.0
@@ -170,6 +169,12 @@ class QemuDriver:
         if self._info is None or self._info.problem:
             self._info = await self._probe()
         return self._info
+
+    async def try_machine(self, accel: str, timeout_s: float) -> str:
+        return await trial.try_machine(find_tool(_binary()), accel, timeout_s)
+
+    async def lacks(self) -> list[str]:
+        return await trial.find_lacks(find_tool(_binary()))
 
     async def build_of(self, config: VmConfig) -> str:
         neutral = VmPlaces(name="", directory=Path("/"), run_directory=Path("/"))
