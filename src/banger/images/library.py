@@ -170,7 +170,8 @@ class ImageLibrary:
         return len(leftovers)
 
     def disk(self, image: Image) -> Path:
-        return self._paths.images / f"{image.digest}.ext4"
+        """By its own name: a frozen disk above it may outlive a link that led there."""
+        return (self._paths.images / f"{image.digest}.ext4").resolve()
 
     def blobs(self) -> BlobStore:
         """The store of compressed layers; disks do not depend on it."""
