@@ -30,7 +30,7 @@ def reset(home: Home) -> None:
         if found is not None:
             kill(found)
     for directory in (
-        *(home.state / kind for kind in ("machines", "pool", "snapshots", "templates")),
+        *(home.state / kind for kind in ("machines", "snapshots", "templates")),
         run / "vm",
     ):
         shutil.rmtree(directory, ignore_errors=True)
@@ -40,7 +40,7 @@ def reset(home: Home) -> None:
     with closing(sqlite3.connect(home.state / "banger.db")) as store, store:
         for table in ("machines", "resources", "operations"):
             store.execute(f"DELETE FROM {table}")
-        store.execute("DELETE FROM images WHERE record LIKE '%machine:%'")
+        store.execute("DELETE FROM images WHERE name LIKE '%-image-%'")
     with contextlib.suppress(FileNotFoundError):
         (home.state / "daemon.log").rename(home.state / "daemon.log.of-a-finding")
 

@@ -390,7 +390,7 @@ class Chooser:
                 (0.4, Kill(name)),
                 (0.6, Pause(name)),
                 (0.4, Delete(name)),
-                (0.15, Commit(name, f"{self._prefix}-image-{self._number()}")),
+                (0.15, Commit(name, f"{self._prefix}-image-{self._number()}:latest")),
             ]
             if len(self._model.kept) < MOST_SNAPSHOTS:
                 found.append((1.5, TakeSnapshot(name, f"t{self._number()}")))

@@ -108,7 +108,7 @@ class World:
         """Once there is no machine, no snapshot and no daemon: whatever is left."""
         found = [str(process) for process in self.processes()]
         found += [str(record) for record in self.records()]
-        for kind in ("machines", "pool", "snapshots"):
+        for kind in ("machines", "snapshots"):
             found += [str(path) for path in _entries(self.state / kind)]
         found += [str(path) for path in _entries(self.state / "templates") if path.name.startswith(".")]
         return found + [str(path) for path in _entries(self.run / "vm")]
@@ -140,14 +140,15 @@ class World:
 
     def _stray_files(self, records: list[Record], machines: list[Machine]) -> Iterator[str]:
         noted = {str(record.identity.get("path")) for record in records}
-        alive = {machine.id: machine.state.value in ALIVE for machine in machines}
+        alive = {machine.place or machine.id: machine.state.value in ALIVE for machine in machines}
         for directory in _entries(self.state / "machines"):
-            if directory.name not in alive or str(directory) not in noted:
+            if str(directory) not in noted:
                 yield f"{directory}, which is nobody's"
-            elif not alive[directory.name]:
+            elif not alive.get(directory.name, True):  # others are clones in waiting
                 yield from (str(path) for pattern in _ONLY_WHILE_ALIVE for path in directory.glob(pattern))
-        for place in (self.state / "pool", self.run / "vm"):
-            yield from (f"{path}, without a record" for path in _entries(place) if str(path) not in noted)
+        for path in _entries(self.run / "vm"):
+            if str(path) not in noted:
+                yield f"{path}, without a record"
         for kind in ("templates", "snapshots"):
             for path in _entries(self.state / kind):
                 if path.name.startswith(".") and str(path) not in noted:

@@ -32,7 +32,7 @@ def config(tmp_path: Path, accel: str = "tcg") -> VmConfig:
 
 
 def test_the_command_line_has_a_sandbox_and_no_default_device(tmp_path: Path) -> None:
-    argv = plan_argv("qemu", config(tmp_path), 2000000, 5, 6)
+    argv = plan_argv("qemu", config(tmp_path), tmp_path / "a,b/x.qcow2", 2000000, 5, 6)
     assert "-nodefaults" in argv and "-no-user-config" in argv and "-no-reboot" in argv
     assert argv[argv.index("-sandbox") + 1].startswith("on,")
     assert argv[argv.index("-accel") + 1] == f"tcg,thread=multi,tb-size={TRANSLATED_MIB}"
@@ -40,12 +40,12 @@ def test_the_command_line_has_a_sandbox_and_no_default_device(tmp_path: Path) ->
 
 
 def test_a_comma_in_a_path_is_doubled(tmp_path: Path) -> None:
-    argv = plan_argv("qemu", config(tmp_path), 0, 5, 6)
-    assert any(f"file={tmp_path}/a,,b/root.qcow2" in word for word in argv)
+    argv = plan_argv("qemu", config(tmp_path), tmp_path / "a,b/x.qcow2", 0, 5, 6)
+    assert any(f"file={tmp_path}/a,,b/x.qcow2" in word for word in argv)
 
 
 def test_kvm_takes_the_hosts_processor(tmp_path: Path) -> None:
-    argv = plan_argv("qemu", config(tmp_path, "kvm"), 0, 5, 6)
+    argv = plan_argv("qemu", config(tmp_path, "kvm"), tmp_path / "a,b/x.qcow2", 0, 5, 6)
     assert argv[argv.index("-cpu") + 1] == "host"
 
 

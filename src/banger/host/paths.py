@@ -2,8 +2,7 @@
 
 <state>/banger.db            the store
 <state>/daemon.log           bangerd's log (user mode)
-<state>/machines/<id>/       root.qcow2 console.log exec.log
-<state>/pool/<id>/           the same, of clones that wait for a machine
+<state>/machines/<id>/       root.qcow2 console.log exec.log; also of clones that wait for a machine
 <state>/templates/<id>/      memory devices root.qcow2 meta.json
 <state>/snapshots/<id>/      the same, of users' own
 <cache>/images/<hex>.ext4    root disks, named by content
@@ -43,10 +42,6 @@ class Paths:
     @property
     def machines(self) -> Path:
         return self.state / "machines"
-
-    @property
-    def pool(self) -> Path:
-        return self.state / "pool"
 
     @property
     def templates(self) -> Path:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 
 from banger.errors import Error
-from banger.host.proc import usage
+from banger.host.proc import cpu_seconds
 from banger.machines.live import LiveMachine
 from banger.machines.registry import Registry
 from banger.model.machine import MachineState
@@ -41,13 +41,13 @@ class IdlePause:
         """Begin to wait anew."""
         self.used()
         if self._after_s and not self._live.gone.is_set():
-            self._cpu_s = self._cpu_used_s()
+            self._cpu_s = cpu_seconds(self._live.process)
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._after_s, self._expired)
 
     def _expired(self) -> None:
         self._timer = None
-        spent_s = self._cpu_used_s() - self._cpu_s
+        spent_s = cpu_seconds(self._live.process) - self._cpu_s
         if spent_s * 100 > _BUSY_PERCENT * self._after_s:
             self.unused()
             return
@@ -65,10 +65,6 @@ class IdlePause:
                 return
             live.machine.idle = True
             self._registry.move(live.machine, "pause", "nobody used it")
-
-    def _cpu_used_s(self) -> float:
-        used = usage(self._live.process)
-        return used.cpu_s if used else 0.0
 
 
 def watch_idleness(registry: Registry, live: LiveMachine) -> None:

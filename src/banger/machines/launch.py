@@ -148,10 +148,12 @@ async def plan_config(
 
 
 def plan_places(parts: Parts, machine: Machine) -> VmPlaces:
+    """One that was a clone in waiting stays where it waited: QEMU knows its files by their names."""
+    place = machine.place or machine.id
     return VmPlaces(
         name=machine.name,
-        directory=parts.paths.machines / machine.id,
-        run_directory=parts.paths.vm_run / machine.id,
+        directory=parts.paths.machines / place,
+        run_directory=parts.paths.vm_run / place,
     )
 
 
@@ -194,9 +196,11 @@ async def _start_as_clone(
 
 async def _take_waiting(parts: Parts, machine: Machine, wanted: Wanted) -> Guest | None:
     """One that dies just now is none."""
-    guest = await parts.pool.take(wanted, machine.id, wanted.config.places)
+    guest = await parts.pool.take(wanted, machine.id, machine.name)
     if guest is None:
         return None
+    machine.place = guest.places.directory.name
+    parts.registry.save(machine)
     try:
         await guest.vm.grow_disk(wanted.config.disk_bytes)
         await guest.vm.resume()
@@ -204,6 +208,7 @@ async def _take_waiting(parts: Parts, machine: Machine, wanted: Wanted) -> Guest
         log.warning("machine=%s a clone in waiting was no use: %s", machine.name, exc.message)
         await guest.let_go()
         await teardown.release(parts.store.resources, machine.id)
+        machine.place = ""
         return None
     return guest
 

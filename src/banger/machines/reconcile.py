@@ -93,7 +93,6 @@ def _our_directories(parts: Parts) -> Iterator[Path]:
     paths = parts.paths
     for root, pattern in (
         (paths.machines, "*"),
-        (paths.pool, "*"),
         (paths.vm_run, "*"),
         (paths.snapshots, ".*"),
         (paths.templates, ".*"),

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from banger.host.fs import disk_usage_bytes
+from banger.machines.launch import plan_places
 from banger.machines.parts import Parts
 from banger.machines.users import used_image_digests
 from banger.model.image import Pruned
@@ -38,7 +39,7 @@ async def prune_blobs(parts: Parts, *, dry_run: bool) -> Pruned:
 async def disk_usage(parts: Parts) -> DiskUsage:
     """Records are read here, in the loop; files are looked at in a thread. What several directories have links of is
     counted in each."""
-    machines = [parts.paths.machines / machine.id for machine in parts.registry.all()]
+    machines = [plan_places(parts, machine).directory for machine in parts.registry.all()]
     frozen = await parts.templates.prune(everything=True, dry_run=True)
     kernels = [parts.kernels.directory(kernel) for kernel in parts.kernels.list()]
     return await asyncio.to_thread(_measure, parts, _stale_disks(parts), machines, kernels, frozen)

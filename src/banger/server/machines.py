@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from banger.errors import Error
 from banger.machines import creation, files, inspect, lifecycle, logs, pausing
+from banger.machines.launch import plan_places
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.machines.pausing import awake
@@ -146,7 +147,7 @@ async def machine_ports(parts: Parts, request: Request, body: None) -> list[Gues
 async def machine_logs(parts: Parts, request: Request, body: None) -> StreamingResponse:
     machine = machine_of(parts, request)
     source = request.query_params.get("source", "console")
-    path = logs.log_path(parts.paths.machines / machine.id, source)
+    path = logs.log_path(plan_places(parts, machine).directory, source)
     tail = query_int(request, "tail", None, 0, 1_000_000)
     stream = logs.read_log(path, tail, query_bool(request, "follow"), lambda: machine.state in LIVE)
     return StreamingResponse(stream, media_type="application/octet-stream")

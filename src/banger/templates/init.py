@@ -17,8 +17,9 @@ _INIT_POLL_S = 0.2
 _SYSTEMD_NOT_THERE_YET = ("", "offline", "unknown", "initializing", "starting")
 
 
-async def wait_for_init(connection: AgentConnection, limit_s: float) -> None:
-    """With systemd: until it says that it is up (or degraded), within the limit. Others need no waiting."""
+async def wait_for_init(connection: AgentConnection, limit_s: float) -> bool:
+    """With systemd: until it says that it is up (or degraded), within the limit; whether it does. Others need no
+    waiting."""
     try:
         async with asyncio.timeout(limit_s):
             while await _ask_systemd(connection) in _SYSTEMD_NOT_THERE_YET:  # noqa: ASYNC110 (a guest has no event)
@@ -27,7 +28,9 @@ async def wait_for_init(connection: AgentConnection, limit_s: float) -> None:
         if exc.code not in ("command_not_found", "command_not_executable"):
             raise
     except TimeoutError:
-        log.warning("machine=%s its init is not ready yet; going on", connection.machine)
+        log.warning("machine=%s its init is not ready yet", connection.machine)
+        return False
+    return True
 
 
 async def _ask_systemd(connection: AgentConnection) -> str:

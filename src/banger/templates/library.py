@@ -39,7 +39,9 @@ log = logging.getLogger("banger.templates")
 UNUSED_S = 30 * 86400.0
 _RETRY_S = 600.0
 _LEAST_PREFIX = 4
-Stamp = tuple[int, int] | None  # tells what was made under an id from what is made next; None: nothing is there
+Stamp = (
+    tuple[int, int] | None
+)  # tells what was made under an id from what is made next; None: nothing is there
 Templates = list[Template]  # `list` is a method's name below
 
 

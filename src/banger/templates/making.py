@@ -86,8 +86,10 @@ async def _make(resources: ResourceTable, wanted: Wanted, owner: str, places: Vm
     guest = await boot(resources, owner, config, wanted.driver, wanted.boot_limit_s)
     try:
         await configure(guest.connection, identity, wanted.init, config.disk_bytes, wanted.boot_limit_s)
-        if wanted.init == "image":
-            await wait_for_init(guest.connection, wanted.boot_limit_s)
+        if wanted.init == "image" and not await wait_for_init(guest.connection, wanted.boot_limit_s):
+            raise Error(
+                "unsupported", f"the init of {wanted.image.name} did not come up in time to be frozen"
+            )
         await rehearse(guest.connection)
         guest.connection.close()
         await guest.vm.capture(FrozenFiles(places.directory))

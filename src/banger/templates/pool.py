@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import time
@@ -17,7 +18,6 @@ from dataclasses import dataclass, field
 
 from banger.errors import Error
 from banger.host import cpu
-from banger.host.fs import remove_tree
 from banger.host.paths import Paths
 from banger.host.proc import is_alive
 from banger.host.settings import PoolSettings
@@ -81,9 +81,9 @@ class Pool:
         shelf = self._shelves.get(template_id)
         return len(shelf.waiting) if shelf else 0
 
-    async def take(self, wanted: Wanted, heir: str, places: VmPlaces) -> Guest | None:
-        """A waiting clone, which from now on is `heir`'s and at `places`; None if there is none. Its vCPUs stand
-        still, and it is nobody yet."""
+    async def take(self, wanted: Wanted, heir: str, name: str) -> Guest | None:
+        """A waiting clone, which from now on is `heir`'s and called `name`; None if there is none. It stays where it
+        waited. Its vCPUs stand still, and it is nobody yet."""
         if not self._settings.per_template:
             return None
         shelf = self._shelves.setdefault(wanted.id, Shelf(wanted, 0))
@@ -91,7 +91,7 @@ class Pool:
         while shelf.waiting:
             owner, guest = shelf.waiting.popleft()
             if is_alive(guest.vm.process) and guest.connection.lost is None:
-                self._hand_over(owner, guest, heir, places)
+                self._hand_over(owner, guest, heir, name)
                 return guest
             await self._drop(owner, guest)
         return None
@@ -112,23 +112,11 @@ class Pool:
             self._expiry.cancel()
         await asyncio.gather(*self._dropping, self.drain())
 
-    def _hand_over(self, owner: str, guest: Guest, heir: str, places: VmPlaces) -> None:
-        """Whenever we end in here, the records lead to all of it."""
-        old = guest.places
+    def _hand_over(self, owner: str, guest: Guest, heir: str, name: str) -> None:
+        """In one statement: whenever we end, all of it belongs to somebody."""
         self._resources.hand_over(owner, heir)
-        take_places(self._resources, heir, places)
-        for ours, theirs in (
-            (old.directory, places.directory),
-            (old.run_directory, places.run_directory),
-        ):
-            remove_tree(theirs)  # logs of a start that came to nothing
-            os.rename(ours, theirs)
-        for resource in self._resources.of_machine(heir):
-            if resource.identity.get("path") in (str(old.directory), str(old.run_directory)):
-                self._resources.clear(resource.id)
-        guest.places = places
-        guest.vm.moved_to(places)
-        guest.connection.machine = places.name
+        guest.places = dataclasses.replace(guest.places, name=name)
+        guest.connection.machine = name
 
     async def _drop(self, owner: str, guest: Guest) -> None:
         await guest.let_go()
@@ -180,7 +168,7 @@ class Pool:
             return None
         places = VmPlaces(
             name=f"pool-{token}",
-            directory=self._paths.pool / token,
+            directory=self._paths.machines / token,
             run_directory=self._paths.vm_run / token,
         )
         config = wanted.config_of_maker(places, owner)

@@ -27,6 +27,7 @@ class VmPlaces:
 
     @property
     def overlay(self) -> Path:
+        """The root disk."""
         return self.directory / "root.qcow2"
 
     @property
@@ -170,9 +171,6 @@ class Vm(Protocol):
 
     def stop_reason(self) -> str:
         """What the VMM said of why the guest stopped ("guest-shutdown", ...); empty if unknown."""
-
-    def moved_to(self, places: VmPlaces) -> None:
-        """Its directories have got other names."""
 
     async def close(self) -> None:
         """Drop the control connection; the VM goes on."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from banger.vmm.base import VmConfig
 from banger.wire.constants import PORT_NAME
 
@@ -12,16 +14,18 @@ TRANSLATED_MIB = 128
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
-def plan_argv(binary: str, config: VmConfig, tsc_khz: int, agent_fd: int, control_fd: int) -> list[str]:
-    """The whole command line. Both sockets are listening descriptors that QEMU inherits, so that there is
-    no moment at which they cannot be connected to."""
+def plan_argv(
+    binary: str, config: VmConfig, disk: Path, tsc_khz: int, agent_fd: int, control_fd: int
+) -> list[str]:
+    """The whole command line; `disk` is the file that the root disk is written to. Both sockets are listening
+    descriptors that QEMU inherits, so that there is no moment at which they cannot be connected to."""
     return [
         binary,
         *plan_machine(config),
         *plan_memory(config),
         *plan_kernel(config, tsc_khz),
         *plan_console(config),
-        *plan_disk("root", str(config.places.overlay), "qcow2", read_only=False),
+        *plan_disk("root", str(disk), "qcow2", read_only=False),
         *plan_disk("modules", str(config.modules_disk), "raw", read_only=True),
         *plan_agent_port(agent_fd),
         *plan_network(config),

@@ -114,18 +114,18 @@ class QemuVm:
             raise _cannot_write(files.directory, exc) from exc
 
     async def freeze_disk(self, disk: Path) -> None:
-        active = self._places.overlay
-        layer = layers.push_down(active)
+        overlay = self._places.overlay
+        below = layers.active(overlay)
+        above = layers.push_down(overlay)
         try:
             await self._monitor.execute(
                 "blockdev-snapshot-sync",
-                {"device": "root", "snapshot-file": str(active), "format": "qcow2", "mode": "existing"},
+                {"device": "root", "snapshot-file": str(above), "format": "qcow2", "mode": "existing"},
             )
         except Error:
-            layers.pull_up(active, layer)
+            layers.pull_up(overlay, below)
             raise
-        layers.link(layer, disk)
-        layers.link_layers(layer, disk.parent)
+        layers.link_chain(below, disk)
 
     async def grow_disk(self, size_bytes: int) -> None:
         if layers.read_head(self._places.overlay).size_bytes < size_bytes:
@@ -147,9 +147,6 @@ class QemuVm:
 
     def stop_reason(self) -> str:
         return self._monitor.shutdown_reason
-
-    def moved_to(self, places: VmPlaces) -> None:
-        self._places = places
 
     async def close(self) -> None:
         await self._monitor.close()
@@ -187,7 +184,7 @@ class QemuDriver:
             modules_disk=Path("/"),
             frozen=FrozenFiles(Path("/")),
         )
-        argv = "\0".join(plan_argv("", plain, 0, 0, 0))
+        argv = "\0".join(plan_argv("", plain, Path("/"), 0, 0, 0))
         return f"{(await self.info()).build} {hashlib.sha256(argv.encode()).hexdigest()[:16]}"
 
     def needs(self, config: VmConfig) -> VmLimits:
@@ -209,8 +206,9 @@ class QemuDriver:
             if config.frozen is not None:
                 _prepare_clone(config.places, config.frozen)
             elif not overlay.exists():
+                layers.clear(overlay)
                 size_bytes = max(config.disk_bytes, config.image_disk.stat().st_size)
-                write_overlay(overlay, str(config.image_disk), "raw", size_bytes)
+                layers.create(overlay, str(config.image_disk), "raw", size_bytes)
         except OSError as exc:
             raise _cannot_write(overlay.parent, exc) from exc
 
@@ -220,7 +218,8 @@ class QemuDriver:
             agent = stack.enter_context(_listen(config.places.agent_socket))
             control = stack.enter_context(_listen(config.places.control_socket))
             fds = (agent.fileno(), control.fileno())
-            argv = plan_argv(binary, config, self._tsc_khz or 0, *fds)
+            disk = layers.active(config.places.overlay)
+            argv = plan_argv(binary, config, disk, self._tsc_khz or 0, *fds)
             process = spawn_detached(
                 argv,
                 marker=config.marker,
@@ -266,12 +265,13 @@ def _prepare_clone(places: VmPlaces, frozen: FrozenFiles) -> None:
     layers.link(frozen.memory, places.memory)
     layers.link(frozen.devices, FrozenFiles(places.directory).devices)
     if not places.overlay.exists():
+        layers.clear(places.overlay)
         layers.lay_over(frozen.disk, places.overlay, 0)
 
 
 def _chain_bytes(disk: Path) -> int:
     """What a disk and its layers take; what of the image below they need not, shows when it is written."""
-    return sum(path.stat().st_blocks * 512 for path in [disk, *layers.read_layers(disk)])
+    return sum(path.stat().st_blocks * 512 for path in layers.read_chain(disk))
 
 
 def _cannot_write(directory: Path, exc: OSError) -> Error:

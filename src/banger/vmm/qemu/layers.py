@@ -1,8 +1,11 @@
 """Disks as chains of qcow2 files: what lies below a disk, and how a directory comes to own a chain.
 
-    root.qcow2 → layer-1f3a.qcow2 → layer-90bc.qcow2 → /…/images/<digest>.ext4
+    root.qcow2 -> layer-c201.qcow2 → layer-1f3a.qcow2 → layer-90bc.qcow2 → /…/images/<digest>.ext4
 
-A layer is never written to again, so any number of directories may have it: each has a hard link of its own, under
+`root.qcow2` is a symbolic link to the one file that may be written to. No file ever changes its name or gives it to
+another: QEMU opens files again by the name it knows them under, to read from what it wrote to before.
+
+A file below is never written to again, so any number of directories may have it: each has a hard link of its own, under
 the same name, and names its layers relatively. Whoever removes a directory removes nothing of anybody else's.
 """
 
@@ -51,63 +54,95 @@ def read_head(path: Path) -> Head:
     return Head(os.fsdecode(name), size)
 
 
-def read_layers(disk: Path) -> list[Path]:
-    """The files below `disk` in its own directory, the uppermost first; the image below them is not ours."""
-    found: list[Path] = []
-    name = read_head(disk).backing
-    while name and "/" not in name:
-        found.append(disk.parent / name)
-        if len(found) > MAX_LAYERS:
-            raise Error(
-                "unsupported",
-                f"the disk {disk} lies on more than {MAX_LAYERS} others",
-                "commit the machine to an image, and go on from that",
-            )
-        name = read_head(found[-1]).backing
+def active(disk: Path) -> Path:
+    """The file that is written to; of a disk that came as one file, that file."""
+    return disk.with_name(os.readlink(disk)) if disk.is_symlink() else disk
+
+
+def read_chain(disk: Path) -> list[Path]:
+    """All files of a disk in its own directory, the active one first; the image below them is not ours. Raises
+    `frozen_damaged`."""
+    found = [active(disk)]
+    while (name := read_head(found[-1]).backing) and "/" not in name:
+        found.append(disk.with_name(name))
+        if len(found) > 2 * MAX_LAYERS:
+            raise Error("frozen_damaged", f"the layers of {disk} have no end")
     return found
 
 
-def link_layers(disk: Path, directory: Path) -> None:
-    """Give `directory` what lies below `disk`."""
-    for layer in read_layers(disk):
-        link(layer, directory / layer.name)
+def _refuse_more(disk: Path, chain: list[Path]) -> None:
+    if len(chain) >= MAX_LAYERS:
+        raise Error(
+            "unsupported",
+            f"the disk {disk} consists of {len(chain)} layers already",
+            "commit the machine to an image, and go on from that",
+        )
 
 
-def lay_over(below: Path, overlay: Path, size_bytes: int) -> None:
-    """A new, empty `overlay` on the frozen disk `below`, with links to all it needs in its own directory."""
-    layer = overlay.parent / _new_name()
-    link(below, layer)
-    link_layers(below, overlay.parent)
-    write_overlay(overlay, layer.name, "qcow2", max(size_bytes, read_head(below).size_bytes))
+def create(disk: Path, backing: str, backing_format: str, size_bytes: int) -> None:
+    """A new, empty disk."""
+    top = disk.with_name(_new_name())
+    write_overlay(top, backing, backing_format, size_bytes)
+    _point(disk, top)
+
+
+def link_chain(layer: Path, disk: Path) -> None:
+    """`disk`, in another directory, is what `layer` and those below it are. It has links of its own to all of them."""
+    for file in read_chain(layer):
+        link(file, disk.with_name(file.name))
+    _point(disk, disk.with_name(layer.name))
+
+
+def lay_over(below: Path, disk: Path, size_bytes: int) -> None:
+    """`disk` becomes a new, empty one on the frozen disk `below`, with links to all it needs in its own directory.
+    What it was before stays, until then its own."""
+    first, *rest = chain = read_chain(below)
+    _refuse_more(below, chain)
+    layer = disk.with_name(first.name if below.is_symlink() else _new_name())
+    link(first, layer)
+    for file in rest:
+        link(file, disk.with_name(file.name))
+    create(disk, layer.name, "qcow2", max(size_bytes, read_head(first).size_bytes))
 
 
 def replace(disk: Path, below: Path) -> None:
     """`disk`, which nobody uses, becomes an empty one above `below`; layers that only the old one needed go."""
-    fresh = disk.with_name(f"{disk.name}.new")
-    fresh.unlink(missing_ok=True)
-    lay_over(below, fresh, 0)
-    os.replace(fresh, disk)
-    needed = set(read_layers(disk))
+    lay_over(below, disk, 0)
+    needed = set(read_chain(disk))
     for layer in disk.parent.glob("layer-*.qcow2"):
         if layer not in needed:
             layer.unlink()
 
 
+def clear(disk: Path) -> None:
+    """What a start that came to nothing left of a disk that never was."""
+    for file in [disk, *disk.parent.glob("layer-*.qcow2")]:
+        file.unlink(missing_ok=True)
+
+
 def push_down(disk: Path) -> Path:
-    """Make a disk that is in use a layer, and put an empty one above it; the layer's path.
+    """Put an empty file above the active one of a disk that is in use; its path.
 
-    The VMM still writes to the layer until it is told of the new disk. Whenever we end, `disk` reads as what was
+    The VMM still writes to the one below until it is told of the new one. Whenever we end, `disk` reads as what was
     written last."""
-    read_layers(disk)  # raises when there are too many
-    layer = disk.parent / _new_name()
-    os.link(disk, layer)
-    write_overlay(disk, layer.name, "qcow2", read_head(layer).size_bytes)
-    return layer
+    below, *_ = chain = read_chain(disk)
+    _refuse_more(disk, chain)
+    create(disk, below.name, "qcow2", read_head(below).size_bytes)
+    return active(disk)
 
 
-def pull_up(disk: Path, layer: Path) -> None:
-    """Undo `push_down`: the VMM was never told."""
-    os.replace(layer, disk)
+def pull_up(disk: Path, below: Path) -> None:
+    """Undo `push_down`: the VMM was never told, and writes to `below`."""
+    above = active(disk)
+    _point(disk, below)
+    above.unlink()
+
+
+def _point(disk: Path, target: Path) -> None:
+    fresh = disk.with_name(f".{disk.name}.new")
+    fresh.unlink(missing_ok=True)
+    os.symlink(target.name, fresh)
+    os.replace(fresh, disk)
 
 
 def link(source: Path, target: Path) -> None:
