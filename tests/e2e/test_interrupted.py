@@ -1,0 +1,125 @@
+"""Daemons that ended at moments which a random kill seldom hits: their records are written as they would have been."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+
+from tests.support.home import IMAGE, Home, alive, open_home, wait_until
+
+pytestmark = pytest.mark.e2e
+
+
+@contextmanager
+def killed_daemon(home: Home) -> Iterator[None]:
+    """In the block there is none; the next command starts another."""
+    pid = home.daemon_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not alive(pid), 5, "the daemon is dead")
+    yield
+
+
+def rewrite(home: Home, name: str, **fields: Any) -> None:
+    """A machine's record, as a daemon would have left it."""
+    with closing(sqlite3.connect(home.state / "banger.db")) as store, store:
+        record = json.loads(
+            store.execute("SELECT record FROM machines WHERE name = ?", (name,)).fetchone()[0]
+        )
+        store.execute(
+            "UPDATE machines SET record = ? WHERE name = ?", (json.dumps(record | fields).encode(), name)
+        )
+
+
+def state_of(home: Home, name: str) -> str:
+    return next((m["state"] for m in home.json("vm", "list") if m["name"] == name), "gone")
+
+
+def test_vcpus_that_a_freeze_had_stopped_go_on(own_home: Home) -> None:
+    own_home.text("run", "-d", "--name", "calm", IMAGE)
+    own_home.text("vm", "pause", "calm")
+    with killed_daemon(own_home):
+        rewrite(own_home, "calm", state="running")
+    assert own_home.text("exec", "calm", "--", "echo", "here") == "here\n"
+    assert state_of(own_home, "calm") == "running"
+
+
+def test_a_resume_that_was_not_written_down_did_not_happen(own_home: Home) -> None:
+    own_home.text("run", "-d", "--name", "calm", IMAGE)
+    with killed_daemon(own_home):
+        rewrite(own_home, "calm", state="paused")
+    assert b"paused" in own_home.run("exec", "calm", "--", "true").stderr
+    own_home.text("vm", "resume", "calm")
+    assert own_home.text("exec", "calm", "--", "echo", "here") == "here\n"
+
+
+def test_a_machine_that_was_paused_over_two_daemons_knows_the_time(own_home: Home) -> None:
+    own_home.text("run", "-d", "--name", "calm", IMAGE)
+    own_home.text("vm", "pause", "calm")
+    with killed_daemon(own_home):
+        time.sleep(4)
+    own_home.text("vm", "resume", "calm")
+    assert abs(int(own_home.text("exec", "calm", "--", "date", "+%s")) - time.time()) < 3
+
+
+def test_a_run_that_had_not_begun_is_removed_and_a_created_machine_is_not(own_home: Home) -> None:
+    for name in ("begun", "kept"):
+        own_home.text("vm", "create", "--name", name, IMAGE)
+    spec = own_home.json("vm", "show", "begun")["spec"]
+    with killed_daemon(own_home):
+        rewrite(own_home, "begun", spec=spec | {"remove": True}, wanted="running")
+        rewrite(own_home, "kept", spec=spec | {"name": "kept", "remove": True})
+    wait_until(lambda: state_of(own_home, "begun") == "gone", 10, "it is removed")
+    assert state_of(own_home, "kept") == "created"
+
+
+def test_a_machine_that_had_ended_and_was_to_be_removed_is(own_home: Home) -> None:
+    own_home.text("run", "-d", "--name", "over", IMAGE)
+    own_home.text("vm", "stop", "over")
+    spec = own_home.json("vm", "show", "over")["spec"]
+    with killed_daemon(own_home):
+        rewrite(own_home, "over", spec=spec | {"remove": True})
+    wait_until(lambda: state_of(own_home, "over") == "gone", 10, "it is removed")
+    assert own_home.leftovers() == []
+
+
+def test_a_start_that_was_not_complete_did_not_happen(own_home: Home) -> None:
+    for name in ("half", "child"):
+        own_home.text("run", "-d", "--name", name, IMAGE)
+    with killed_daemon(own_home):
+        rewrite(own_home, "half", timings_ms={})
+        rewrite(own_home, "child", timings_ms={}, origin="fork of half")
+    wait_until(lambda: state_of(own_home, "half") == "stopped", 10, "it is stopped")
+    assert own_home.json("vm", "show", "half")["reason"] == "the daemon ended while it started"
+    wait_until(lambda: state_of(own_home, "child") == "gone", 10, "a fork is whole or not there")
+    assert own_home.machine_processes() == []
+    assert not [*own_home.state.glob("machines/*/memory")], "nobody needs what it began with"
+    own_home.text("vm", "start", "half")
+
+
+def test_a_command_whose_end_was_written_down_ends_its_machine(own_home: Home) -> None:
+    own_home.text("run", "-d", "--name", "calm", IMAGE)
+    with killed_daemon(own_home):
+        rewrite(own_home, "calm", exit={"code": 3})
+    wait_until(lambda: state_of(own_home, "calm") == "stopped", 20, "it is stopped")
+    assert own_home.json("vm", "show", "calm")["exit"]["code"] == 3
+
+
+def test_a_clone_in_waiting_takes_the_place_of_what_a_failed_start_left() -> None:
+    with open_home(pool=1, own_templates=True) as home:
+        home.text("run", "-d", "--name", "first", IMAGE)
+        wait_until(lambda: any(t["ready"] for t in home.json("template", "list")), 90, "a clone waits")
+        home.text("vm", "create", "--name", "second", IMAGE)
+        directory = home.state / "machines" / home.json("vm", "show", "second")["id"]
+        directory.mkdir(mode=0o700)
+        (directory / "console.log").write_text("of a start that failed\n")
+        home.text("vm", "start", "second")
+        assert home.text("exec", "second", "--", "echo", "here") == "here\n"
+        home.text("system", "stop")
