@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.home import IMAGE, Home, alive, open_home, wait_until
+from tests.support.home import IMAGE, Home, alive, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -110,16 +110,3 @@ def test_a_command_whose_end_was_written_down_ends_its_machine(own_home: Home) -
         rewrite(own_home, "calm", exit={"code": 3})
     wait_until(lambda: state_of(own_home, "calm") == "stopped", 20, "it is stopped")
     assert own_home.json("vm", "show", "calm")["exit"]["code"] == 3
-
-
-def test_a_clone_in_waiting_takes_the_place_of_what_a_failed_start_left() -> None:
-    with open_home(pool=1, own_templates=True) as home:
-        home.text("run", "-d", "--name", "first", IMAGE)
-        wait_until(lambda: any(t["ready"] for t in home.json("template", "list")), 90, "a clone waits")
-        home.text("vm", "create", "--name", "second", IMAGE)
-        directory = home.state / "machines" / home.json("vm", "show", "second")["id"]
-        directory.mkdir(mode=0o700)
-        (directory / "console.log").write_text("of a start that failed\n")
-        home.text("vm", "start", "second")
-        assert home.text("exec", "second", "--", "echo", "here") == "here\n"
-        home.text("system", "stop")
