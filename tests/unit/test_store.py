@@ -52,8 +52,15 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "store_too_new"
 
 
-def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
-    (tmp_path / "s.db").write_bytes(b"this is no database, but it is long enough to be one" * 50)
+def test_a_file_that_is_no_store_is_named_and_kept(tmp_path: Path) -> None:
+    content = b"this is no database, but it is long enough to be one" * 50
+    (tmp_path / "s.db").write_bytes(content)
+    assert "file is not a database" in Store(tmp_path / "s.db").damage.all()[0]
+    assert [path.read_bytes() for path in tmp_path.glob("s.db.damaged-*")] == [content]
+
+
+def test_a_store_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "s.db").mkdir()
     with pytest.raises(Error) as caught:
         Store(tmp_path / "s.db")
     assert caught.value.code == "store_damaged"

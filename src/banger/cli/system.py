@@ -6,7 +6,7 @@ import time
 
 from banger import places
 from banger.cli.daemon import Daemon
-from banger.cli.output import print_fields, print_json
+from banger.cli.output import print_fields, print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import start
 from banger.client.calls import shutdown, system_info
@@ -24,7 +24,10 @@ def _info(arguments: Arguments) -> int:
     if arguments.json:
         print_json(facts)
     else:
+        damage = facts.pop("store_damage", None)
         print_fields(facts)
+        for what in damage if isinstance(damage, list) else ():
+            print(f"store damage: {printable(str(what))}")
     return 0
 
 

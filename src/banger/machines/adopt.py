@@ -18,6 +18,7 @@ from banger.machines.idle import watch_idleness
 from banger.machines.launch import plan_places
 from banger.machines.lifecycle import end_without_main, remove_ended, watch_main, watch_vmm
 from banger.machines.live import EXEC_LABEL, MAIN_LABEL, LiveMachine, Reattached
+from banger.machines.lost_records import find_vmm, is_machine, leave_alone
 from banger.machines.parts import Parts
 from banger.machines.states import LIVE
 from banger.model.command import Exec
@@ -45,7 +46,10 @@ async def release_ownerless(parts: Parts) -> None:
     """What an earlier daemon had begun for nobody yet: templates that were being made, clones in waiting."""
     owners = {resource.machine for resource in parts.store.resources.all()}
     for owner in owners - {machine.id for machine in parts.registry.all()}:
-        await teardown.release(parts.store.resources, owner)
+        if is_machine(owner):
+            leave_alone(parts, owner)
+        else:
+            await teardown.release(parts.store.resources, owner)
 
 
 def reattach(parts: Parts, machine: Machine) -> None:
@@ -53,8 +57,9 @@ def reattach(parts: Parts, machine: Machine) -> None:
     the last daemon ended is not gone on with."""
     if machine.state not in (MachineState.RUNNING, MachineState.PAUSED) or _is_half_started(machine):
         return
-    for resource in parts.store.resources.of_machine(machine.id):
-        process = teardown.process_of(resource.identity) if resource.kind == teardown.VMM else None
+    noted = [r for r in parts.store.resources.of_machine(machine.id) if r.kind == teardown.VMM]
+    processes = [teardown.process_of(r.identity) for r in noted] or [find_vmm(parts, machine)]
+    for process in processes:
         if process is None or not is_alive(process):
             continue
         driver = parts.drivers.named(machine.driver)

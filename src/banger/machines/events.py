@@ -55,9 +55,10 @@ class Journal:
     async def read(self, wish: Wish) -> AsyncIterator[list[Event]]:
         """Events in their order, some at a time; with `follow` without end."""
         place = self._begin(wish)
-        if wish.after is not None and wish.after > place:
-            yield [_gap(place, "the journal lost its end; some events may be missing", 0)]
         while True:
+            if place > self._newest:
+                place = self._newest
+                yield [_gap(place, "the journal lost its end; some events may be missing", 0)]
             changed = self._changed
             page = self._table.page(place, _PAGE)
             found = [*_with_gaps(page, place, wish)]
@@ -74,7 +75,7 @@ class Journal:
     def _begin(self, wish: Wish) -> int:
         """The number before the first one to be read."""
         if wish.after is not None:
-            return min(wish.after, self._newest)
+            return wish.after
         return self._newest if wish.follow and not wish.since else 0
 
     def _wake(self) -> None:

@@ -20,6 +20,7 @@ class Registry:
         self._tell = tell
         self._by_id = {machine.id: machine for machine in self._table.all()}
         self._id_of_name = {machine.name: machine.id for machine in self._by_id.values()}
+        store.database.on_mended = self._write_again
 
     def add(self, machine: Machine) -> None:
         """Raises `name_taken`."""
@@ -47,6 +48,11 @@ class Registry:
     def save(self, machine: Machine) -> None:
         """One that is gone already stays so."""
         if self.has(machine):
+            self._table.put(machine)
+
+    def _write_again(self) -> None:
+        """A damaged store may have lost what is in memory still."""
+        for machine in self._by_id.values():
             self._table.put(machine)
 
     def move(self, machine: Machine, verb: Verb, reason: str = "") -> None:

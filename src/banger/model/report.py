@@ -100,7 +100,8 @@ class DriverReport(Struct, kw_only=True):
 
 
 class SystemInfo(Struct, kw_only=True):
-    """`places` maps what to the path where it is kept."""
+    """`places` maps what to the path where it is kept; `store_damage` says what was found hurt in the store, with its
+    time, the newest last."""
 
     version: str
     python: str
@@ -114,6 +115,7 @@ class SystemInfo(Struct, kw_only=True):
     places: dict[str, str]
     accelerators: list[Accelerator]
     drivers: list[DriverReport]
+    store_damage: list[str] = []
 
 
 class Room(Struct, kw_only=True):

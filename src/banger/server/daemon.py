@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -132,6 +133,7 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
     _tell_starter(b"ready\n")
     _tell_systemd()
     log.info("serving on %s", parts.paths.socket)
+    parts.store.damage.listen(partial(parts.journal.tell, "store.damaged", "store"))
     parts.journal.tell("daemon.started", "daemon", f"banger {__version__} serves", pid=os.getpid())
     ending = asyncio.create_task(_close_journal(parts), name="last event")
     try:

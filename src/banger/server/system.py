@@ -29,6 +29,7 @@ async def system_info(parts: Parts, request: Request, body: None) -> SystemInfo:
         architecture=cpu.architecture(),
         agent=_agent_path(),
         store_version=parts.store.database.version(),
+        store_damage=parts.store.damage.all(),
         machines=len(parts.registry.all()),
         places={
             "state": str(paths.state),

@@ -1,43 +1,69 @@
-"""The SQLite file: opening it, its version, transactions.
+"""The SQLite file: opening it, its version, transactions, and what becomes of it when it is damaged.
 
 WAL with synchronous=NORMAL: a killed daemon loses nothing that was committed; a host that loses power may lose
 the last commits, but then its VMs are gone too, and reconcile looks at what is really there.
+
+A file that turns out to be damaged, at the start or later, is replaced by what can be read of it (see `salvage`), and
+what was asked for is done there.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from banger.errors import Error
+from banger.store.backup import back_up
 from banger.store.migrations import STEPS
+from banger.store.salvage import FoundDamage, is_damage, salvage
+
+log = logging.getLogger("banger.store")
 
 T = TypeVar("T")
+# Checked when a row is read: there may be many of them, and nothing depends on them.
+_UNCHECKED = {"events"}
+# In the file's head: the versions of the format for writing and for reading.
+_FORMATS = slice(18, 20)
 
 
 class Database:
     """An open store. Used from the daemon's event loop alone; statements take some 20-100 µs."""
 
     def __init__(self, path: Path) -> None:
+        """Raises `store_too_new`, `store_damaged` for what cannot be mended, `insufficient_disk`."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = path
+        self.damage: list[str] = []  # found, and nobody listened yet
+        self.on_damage: Callable[[str], None] = self.damage.append
+        self.on_mended: Callable[[], None] = _nothing  # rows may have been lost
+        self._is_open = self._transacting = False
+        was_emptied = path.exists() and path.stat().st_size == 0
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None)
-            self._prepare()
+            self._open()
         except sqlite3.DatabaseError as exc:
-            raise Error(
-                "store_damaged",
-                f"the store {path} cannot be read: {exc}",
-                "move it away and start again; running machines are listed by their processes",
-            ) from exc
+            if not (is_damage(exc) or _does_not_fit(exc)):
+                raise _unreadable(path, exc) from exc
+            self._mend(exc)
+        if was_emptied:
+            self.on_damage(f"the store {path.name} was empty: what was in it is lost")
 
-    def _prepare(self) -> None:
+    def _open(self) -> None:
+        self._is_open = False
+        self._connection = sqlite3.connect(self.path, isolation_level=None)
+        self._connection.text_factory = _decode
         self.execute("PRAGMA journal_mode=WAL")
         self.execute("PRAGMA synchronous=NORMAL")
         self.execute("PRAGMA foreign_keys=ON")
+        self._migrate()
+        self._check()
+        self._is_open = True
+
+    def _migrate(self) -> None:
         version = self.version()
         if version > len(STEPS):
             raise Error(
@@ -45,30 +71,48 @@ class Database:
                 f"the store {self.path} has version {version}, this banger knows {len(STEPS)}",
                 "update banger, or use another BANGER_HOME",
             )
+        if 0 < version < len(STEPS):
+            log.info("the store is copied to %s", back_up(self._connection, self.path, version))
         for number, step in enumerate(STEPS[version:], start=version + 1):
             with self.transaction():
                 for statement in step.split(";"):
                     self.execute(statement)
                 self.execute(f"PRAGMA user_version={number}")
 
+    def _check(self) -> None:
+        """Look through the tables on which everything depends; a millisecond for hundreds of machines."""
+        if _head(self.path)[_FORMATS] not in (b"\1\1", b"\2\2"):
+            raise FoundDamage("its head forbids that it is written to")
+        tables = self.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        for (table,) in tables:
+            if table not in _UNCHECKED:
+                said = self.rows(f"PRAGMA integrity_check({table})")
+                if said != [("ok",)]:
+                    raise FoundDamage(f"{table}: {said[0][0] if said else 'no answer'}")
+
     def version(self) -> int:
-        return int(self.execute("PRAGMA user_version").fetchone()[0])
+        return int(self.rows("PRAGMA user_version")[0][0])
 
     def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        """Raises `insufficient_disk`; what was to be written then is not."""
-        try:
-            return self._connection.execute(statement, parameters)
-        except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorcode != sqlite3.SQLITE_FULL:
-                raise
-            raise Error(
-                "insufficient_disk", f"no room is left for the store {self.path}", "make room there"
-            ) from exc
+        """Write something. Raises `insufficient_disk`; what was to be written then is not."""
+        return self._guarded(lambda: self._connection.execute(statement, parameters))
+
+    def rows(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Read something."""
+        return self._guarded(lambda: self._connection.execute(statement, parameters).fetchall())
 
     def together(self, work: Callable[[], T]) -> T:
-        """All of what `work` writes, or nothing. Within another one it belongs to that."""
-        if self._connection.in_transaction:
+        """All of what `work` writes, or nothing; it is done again when the store had to be mended. Within another one
+        it belongs to that."""
+        if self._transacting:
             return work()
+        try:
+            with self.transaction():
+                return work()
+        except sqlite3.DatabaseError as exc:
+            if not is_damage(exc):
+                raise
+            self._mend(exc)
         with self.transaction():
             return work()
 
@@ -76,13 +120,78 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """All or nothing. Not nested, and nothing in it awaits."""
         self.execute("BEGIN IMMEDIATE")
+        self._transacting = True
         try:
             yield
             self.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:  # a full disk ends it, too
-                self.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
             raise
+        finally:
+            self._transacting = False
 
     def close(self) -> None:
         self._connection.close()
+
+    def _guarded(self, action: Callable[[], T]) -> T:
+        try:
+            return _say(action)
+        except sqlite3.DatabaseError as exc:
+            if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise Error(
+                    "insufficient_disk", f"no room is left for the store {self.path}", "make room there"
+                ) from exc
+            if self._transacting or not self._is_open or not is_damage(exc):
+                raise
+            self._mend(exc)
+        return action()
+
+    def _mend(self, cause: sqlite3.Error) -> None:
+        """Go on with a store of what can be read. Raises `store_damaged`."""
+        log.error("the store %s is damaged: %s", self.path, cause)
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+        try:
+            saved = salvage(self.path, STEPS)
+            self._open()
+        except (OSError, sqlite3.Error) as exc:
+            raise _unreadable(self.path, exc) from exc
+        self.on_mended()
+        self.on_damage(f"the store was damaged ({cause}): {saved}")
+
+
+def _say(action: Callable[[], T]) -> T:
+    """SQLite quotes the schema where it complains about it, whatever that is now."""
+    try:
+        return action()
+    except UnicodeDecodeError as exc:
+        raise FoundDamage("its schema is no text") from exc
+
+
+def _nothing() -> None:
+    """Nobody has rows in memory."""
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(100)
+
+
+def _decode(raw: bytes) -> str:
+    """Damaged text is no reason to read nothing."""
+    return raw.decode("utf-8", "replace")
+
+
+def _does_not_fit(exc: sqlite3.Error) -> bool:
+    """A statement of ours that fails while the store is opened: its tables are not those of its version."""
+    return getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+
+
+def _unreadable(path: Path, exc: Exception) -> Error:
+    return Error(
+        "store_damaged",
+        f"the store {path} cannot be read: {exc}",
+        "move it away and start again; running machines are listed by their processes",
+    )

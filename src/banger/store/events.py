@@ -14,8 +14,6 @@ KEEP = 100_000
 # Every so many events as many of the oldest go: nobody ever waits for a long deletion.
 _BATCH = 50
 
-_Row = tuple[int, str, str, str, str, bytes]
-
 
 class EventTable:
     """Numbers have no holes, but where events were forgotten or lost with a page of the store."""
@@ -38,7 +36,7 @@ class EventTable:
 
     def page(self, after: int, limit: int) -> list[Event]:
         """The next events after number `after`, at most `limit`; some 2 ms for a thousand."""
-        rows = self._db.execute(
+        rows = self._db.rows(
             "SELECT seq, time, kind, target, message, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
             (after, limit),
         )
@@ -46,13 +44,15 @@ class EventTable:
 
     def newest(self) -> int:
         """The highest number given out so far, 0 for none."""
-        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-        return 0 if row is None else int(row[0])
+        found = self._db.rows("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+        return int(found[0][0]) if found else 0
 
-    def _read(self, row: _Row) -> Event:
+    def _read(self, row: tuple[Any, ...]) -> Event:
         """Data that cannot be read costs an event no more than its data."""
+        seq, *texts, raw = row
+        time, kind, target, message = map(str, texts)
         try:
-            data = self._data.decode(row[5])
-        except msgspec.DecodeError:
+            data = self._data.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError):
             data = {"damaged": True}
-        return Event(seq=row[0], time=row[1], kind=row[2], target=row[3], message=row[4], data=data)
+        return Event(seq=seq, time=time, kind=kind, target=target, message=message, data=data)

@@ -22,11 +22,11 @@ class KeyTable:
         self._db = database
 
     def find(self, key: str) -> Made | None:
-        row = self._db.execute(
+        found = self._db.rows(
             "SELECT machine, request FROM idempotency_keys WHERE key = ? AND made > ?",
             (key, _moment(KEEP)),
-        ).fetchone()
-        return None if row is None else Made(*row)
+        )
+        return Made(*found[0]) if found else None
 
     def put(self, key: str, made: Made) -> None:
         """Old ones are forgotten on the way. Belongs to the caller's transaction."""

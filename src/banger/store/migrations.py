@@ -44,4 +44,12 @@ STEPS: tuple[str, ...] = (
     ) STRICT;
     CREATE INDEX idempotency_keys_by_age ON idempotency_keys (made)
     """,
+    """
+    CREATE TABLE damage (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        found TEXT NOT NULL,
+        what TEXT NOT NULL,
+        record BLOB NOT NULL
+    ) STRICT
+    """,
 )

@@ -8,10 +8,11 @@ Whoever finds a record can undo it from the record alone; teardown runs newest f
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from banger.store.damage import Damage, Reader
 from banger.store.database import Database
 
 Identity = dict[str, str | int]
@@ -25,8 +26,9 @@ class Resource(NamedTuple):
 
 
 class ResourceTable:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, damage: Damage) -> None:
         self._db = database
+        self._reader = Reader(database, damage, "resources", dict[str, str | int])
 
     def note(self, machine: str, kind: str, identity: Identity) -> int:
         """Record the intent; its id."""
@@ -53,16 +55,19 @@ class ResourceTable:
 
     def of_machine(self, machine: str) -> list[Resource]:
         """The newest first: the order of teardown."""
-        rows = self._db.execute(
-            "SELECT id, machine, kind, identity FROM resources WHERE machine = ? ORDER BY id DESC",
-            (machine,),
+        return self._read(
+            self._db.rows(
+                "SELECT id, machine, kind, identity FROM resources WHERE machine = ? ORDER BY id DESC",
+                (machine,),
+            )
         )
-        return [_read(row) for row in rows]
 
     def all(self) -> list[Resource]:
-        rows = self._db.execute("SELECT id, machine, kind, identity FROM resources ORDER BY id DESC")
-        return [_read(row) for row in rows]
+        return self._read(self._db.rows("SELECT id, machine, kind, identity FROM resources ORDER BY id DESC"))
 
-
-def _read(row: tuple[int, str, str, bytes]) -> Resource:
-    return Resource(row[0], row[1], row[2], msgspec.json.decode(row[3], type=Identity))
+    def _read(self, rows: list[tuple[Any, ...]]) -> list[Resource]:
+        found = []
+        for number, machine, kind, identity in rows:
+            for readable in self._reader.read([(number, f"{kind} of {machine}", identity)]):
+                found.append(Resource(number, machine, kind, readable))
+        return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from banger.model.image import Image, Kernel
+from banger.store.damage import Damage
 from banger.store.database import Database
 from banger.store.events import EventTable
 from banger.store.keys import KeyTable
@@ -17,11 +18,12 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.database = Database(path)
-        self.machines = MachineTable(self.database)
-        self.images = NamedTable(self.database, "images", Image)
-        self.kernels = NamedTable(self.database, "kernels", Kernel)
-        self.operations = OperationTable(self.database)
-        self.resources = ResourceTable(self.database)
+        self.damage = Damage(self.database)
+        self.machines = MachineTable(self.database, self.damage)
+        self.images = NamedTable(self.database, self.damage, "images", Image)
+        self.kernels = NamedTable(self.database, self.damage, "kernels", Kernel)
+        self.operations = OperationTable(self.database, self.damage)
+        self.resources = ResourceTable(self.database, self.damage)
         self.events = EventTable(self.database)
         self.keys = KeyTable(self.database)
 

@@ -10,6 +10,7 @@ import msgspec
 from banger.errors import Error
 from banger.model.machine import Machine
 from banger.model.operation import Operation
+from banger.store.damage import Damage, Reader
 from banger.store.database import Database
 
 
@@ -23,10 +24,10 @@ R = TypeVar("R", bound=Named)
 class NamedTable(Generic[R]):
     """Records that are known by their name: images, kernels."""
 
-    def __init__(self, database: Database, table: str, kind: type[R]) -> None:
+    def __init__(self, database: Database, damage: Damage, table: str, kind: type[R]) -> None:
         self._db = database
         self._table = table
-        self._decoder = msgspec.json.Decoder(kind)
+        self._reader = Reader(database, damage, table, kind)
 
     def put(self, record: R) -> None:
         self._db.execute(
@@ -36,12 +37,15 @@ class NamedTable(Generic[R]):
         )
 
     def get(self, name: str) -> R | None:
-        row = self._db.execute(f"SELECT record FROM {self._table} WHERE name = ?", (name,)).fetchone()
-        return None if row is None else self._decoder.decode(row[0])
+        found = self._reader.read(
+            self._db.rows(f"SELECT rowid, name, record FROM {self._table} WHERE name = ?", (name,))
+        )
+        return found[0] if found else None
 
     def all(self) -> list[R]:
-        rows = self._db.execute(f"SELECT record FROM {self._table} ORDER BY name")
-        return [self._decoder.decode(row[0]) for row in rows]
+        return self._reader.read(
+            self._db.rows(f"SELECT rowid, name, record FROM {self._table} ORDER BY name")
+        )
 
     def delete(self, name: str) -> bool:
         cursor = self._db.execute(f"DELETE FROM {self._table} WHERE name = ?", (name,))
@@ -51,9 +55,9 @@ class NamedTable(Generic[R]):
 class MachineTable:
     """Machines, by id and by unique name."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, damage: Damage) -> None:
         self._db = database
-        self._decoder = msgspec.json.Decoder(Machine)
+        self._reader = Reader(database, damage, "machines", Machine)
 
     def add(self, machine: Machine) -> None:
         """Raises `name_taken`."""
@@ -70,14 +74,15 @@ class MachineTable:
             ) from exc
 
     def put(self, machine: Machine) -> None:
+        """Of one that exists; one whose row was lost is there again."""
         self._db.execute(
-            "UPDATE machines SET record = ? WHERE id = ?",
-            (msgspec.json.encode(machine), machine.id),
+            "INSERT INTO machines (id, name, record) VALUES (?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+            (machine.id, machine.name, msgspec.json.encode(machine)),
         )
 
     def all(self) -> list[Machine]:
-        rows = self._db.execute("SELECT record FROM machines ORDER BY rowid")
-        return [self._decoder.decode(row[0]) for row in rows]
+        return self._reader.read(self._db.rows("SELECT rowid, name, record FROM machines ORDER BY rowid"))
 
     def delete(self, machine_id: str) -> None:
         self._db.execute("DELETE FROM machines WHERE id = ?", (machine_id,))
@@ -86,9 +91,9 @@ class MachineTable:
 class OperationTable:
     """Operations, the newest last."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, damage: Damage) -> None:
         self._db = database
-        self._decoder = msgspec.json.Decoder(Operation)
+        self._reader = Reader(database, damage, "operations", Operation)
 
     def put(self, operation: Operation) -> None:
         self._db.execute(
@@ -98,8 +103,9 @@ class OperationTable:
         )
 
     def all(self) -> list[Operation]:
-        rows = self._db.execute("SELECT record FROM operations ORDER BY begun, rowid")
-        return [self._decoder.decode(row[0]) for row in rows]
+        return self._reader.read(
+            self._db.rows("SELECT rowid, id, record FROM operations ORDER BY begun, rowid")
+        )
 
     def prune(self, ended_before: str, keep: int) -> int:
         """Forget operations that ended before then, and all but the newest `keep` ended ones."""

@@ -1,0 +1,59 @@
+"""What a damaged store does not know any more, and the host still has. Nothing of that is ended or removed here: it is
+named, and `banger system reconcile` lists it from then on.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from banger.host import cpu
+from banger.host.proc import ProcessRef, all_marked, is_alive, working_directory
+from banger.host.spawn import MARKER
+from banger.machines.launch import plan_places
+from banger.machines.parts import Parts
+from banger.model.machine import Machine
+from banger.store import teardown
+from banger.store.resources import Identity, Resource
+from banger.templates.guest import take_places
+
+log = logging.getLogger("banger.adopt")
+
+# Other owners (templates in the making, clones in waiting) have a word and a dash before their number.
+_MACHINE = re.compile(r"[0-9a-f]{12}")
+
+
+def is_machine(owner: str) -> bool:
+    """Whether resources belong to a machine; those of one without a record had one that was lost."""
+    return _MACHINE.fullmatch(owner) is not None
+
+
+def leave_alone(parts: Parts, owner: str) -> None:
+    """Let the resources of a machine go that has no record any more: its VM goes on, its files stay."""
+    resources = parts.store.resources.of_machine(owner)
+    held = ", ".join(filter(None, map(_describe, resources)))
+    parts.store.damage.note(f"the record of machine {owner} is lost; left as it is: {held or 'nothing'}")
+    for resource in resources:
+        parts.store.resources.clear(resource.id)
+
+
+def _describe(resource: Resource) -> str:
+    if resource.kind != teardown.VMM:
+        return str(resource.identity.get("path", ""))
+    process = teardown.process_of(resource.identity)
+    return f"process {process.pid}" if process is not None and is_alive(process) else ""
+
+
+def find_vmm(parts: Parts, machine: Machine) -> ProcessRef | None:
+    """The VMM of a machine whose resources are not recorded, by its working directory; they are recorded again."""
+    places = plan_places(parts, machine)
+    here = str(places.directory.resolve())
+    for process, marker in all_marked(MARKER):
+        if working_directory(process) == here:
+            log.warning("machine=%s the record of process %d was lost", machine.name, process.pid)
+            take_places(parts.store.resources, machine.id, places)
+            identity: Identity = {"marker": marker, "boot": cpu.boot_id()}
+            identity |= {"pid": process.pid, "start": process.start}
+            parts.store.resources.note(machine.id, teardown.VMM, identity)
+            return process
+    return None

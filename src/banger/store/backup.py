@@ -1,0 +1,49 @@
+"""A copy of the store as it was before a migration: the last two are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from banger.errors import Error
+from banger.host.fs import sync_path
+
+_KEEP = 2
+
+
+def back_up(connection: sqlite3.Connection, path: Path, version: int) -> Path:
+    """A whole database beside the store, with all that was committed. Raises `insufficient_disk`."""
+    final = path.with_name(f"{path.name}.v{version}.bak")
+    partial = final.with_name(f"{final.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        with closing(sqlite3.connect(partial)) as copy:
+            connection.backup(copy)
+        partial.chmod(0o600)
+        sync_path(partial)
+        os.replace(partial, final)
+        sync_path(path.parent)
+    except (sqlite3.OperationalError, OSError) as exc:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise Error(
+            "insufficient_disk",
+            f"the store cannot be copied before it is brought up to date: {exc}",
+            f"make room in {path.parent}",
+        ) from exc
+    _remove_old(path)
+    return final
+
+
+def _remove_old(path: Path) -> None:
+    found = []
+    for other in path.parent.glob(f"{path.name}.v*.bak"):
+        number = re.fullmatch(r".*\.v(\d+)\.bak", other.name)
+        if number:
+            found.append((int(number[1]), other))
+    for _, old in sorted(found)[:-_KEEP]:
+        old.unlink(missing_ok=True)

@@ -1,0 +1,84 @@
+"""What was found hurt in the store, in words, with the bytes of records that nobody can read any more.
+
+A record that cannot be decoded is set aside: its name is free again, and it stops nothing. It is logged, told, and kept
+in a table of its own for people to look at.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from banger.host.times import now
+from banger.store.database import Database
+
+log = logging.getLogger("banger.store")
+
+_KEEP = 1000
+_LISTED = 100
+T = TypeVar("T")
+
+
+class Damage:
+    """Of one open store. Whoever listens hears what was found before, too."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._untold: list[str] = []
+        self._listener: Callable[[str], None] | None = None
+        for what in database.damage:
+            self.note(what)
+        database.on_damage = self.note
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        self._listener = listener
+        untold, self._untold = self._untold, []
+        for what in untold:
+            listener(what)
+
+    def note(self, what: str, record: bytes = b"") -> None:
+        log.error("%s", what)
+        self._db.execute("INSERT INTO damage (found, what, record) VALUES (?, ?, ?)", (now(), what, record))
+        self._db.execute("DELETE FROM damage WHERE id <= (SELECT max(id) FROM damage) - ?", (_KEEP,))
+        if self._listener is None:
+            self._untold.append(what)
+        else:
+            self._listener(what)
+
+    def all(self) -> list[str]:
+        """The newest last, each with its time."""
+        rows = self._db.rows("SELECT found, what FROM damage ORDER BY id DESC LIMIT ?", (_LISTED,))
+        return [f"{found}: {what}" for found, what in reversed(rows)]
+
+
+class Reader(Generic[T]):
+    """Decodes the records of one table."""
+
+    def __init__(self, database: Database, damage: Damage, table: str, kind: type[T]) -> None:
+        self._db = database
+        self._damage = damage
+        self._table = table
+        self._decoder = msgspec.json.Decoder(kind)
+
+    def read(self, rows: Iterable[tuple[int, str, bytes]]) -> list[T]:
+        """Of rows of (rowid, name for people, record) those that can be read; the others are set aside."""
+        found = []
+        for rowid, name, record in rows:
+            try:
+                found.append(self._decoder.decode(record))
+            except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError) as exc:
+                self._set_aside(rowid, name, record, str(exc))
+        return found
+
+    def _set_aside(self, rowid: int, name: str, record: object, reason: str) -> None:
+        kept = record if isinstance(record, bytes) else str(record).encode()
+        what = f"the record of {name!r} in {self._table} cannot be read ({reason}); it is set aside"
+
+        def write() -> None:
+            self._db.execute(f"DELETE FROM {self._table} WHERE rowid = ?", (rowid,))
+            self._damage.note(what, kept)
+
+        self._db.together(write)
