@@ -47,8 +47,8 @@ def read_head(path: Path) -> Head:
                 raise ValueError("a name that lies beyond its cluster")
             file.seek(offset)
             name = file.read(length) if offset else b""
-            if b"\0" in name:
-                raise ValueError("a name with a NUL")
+            if b"\0" in name or name in (b".", b".."):
+                raise ValueError("a name that no file has")
     except (OSError, ValueError, struct.error) as exc:
         raise Error("frozen_damaged", f"{path} is not a disk of ours: {exc}") from exc
     return Head(os.fsdecode(name), size)
