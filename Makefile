@@ -4,12 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN_IMAGE ?= debian-bookworm
 N ?= 200
+TIME ?= 60
+FUZZ ?= $(patsubst tests/fuzz/targets/%.py,%,$(wildcard tests/fuzz/targets/fuzz_*.py))
 NAMES ?=
 KILLS ?= 1000
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test crash check-guest lint format bench bench-boots clean
+.PHONY: help setup setup-test run test crash fuzz check-guest lint format bench bench-boots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +30,11 @@ test: lint check-guest ## lint, then every test
 
 crash: setup-test ## kill daemons and VMMs at random moments (KILLS=1000), or replay a round (SEED=, ROUND=)
 	@$(BIN)/python -m tests.crash --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
+
+fuzz: setup-test ## bytes of strangers, TIME seconds a target (TIME=60); what is found is in build/fuzz
+	@set -e; for target in $(FUZZ); do \
+		$(BIN)/python -m tests.fuzz $$target build/fuzz/$$target -max_total_time=$(TIME) -max_len=65536 -timeout=10; \
+	done
 
 check-guest: setup-test ## the agent's own tests, under sanitizers
 	@$(MAKE) -s --no-print-directory -C guest check
