@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 from banger.host.times import now
+from banger.machines.limits import KILLED_FOR_MEMORY
 from banger.machines.live import LiveMachine
 from banger.model.event import Event, Tell
 from banger.model.machine import Machine, MachineState
@@ -19,6 +20,8 @@ from banger.store.events import EventTable
 _PAGE = 500
 GAP = "journal.gap"
 OOM_KILLED = "OOM-killed in the guest"
+# Reasons that programs may want to know, by the words that they are told in.
+_CODES = {OOM_KILLED: "oom", KILLED_FOR_MEMORY: "memory_limit"}
 _RESUMED = (MachineState.PAUSED, MachineState.RUNNING)
 
 
@@ -141,8 +144,9 @@ def tell_moved(tell: Tell, machine: Machine, was: MachineState) -> None:
     data: dict[str, object] = {"id": machine.id, "was": was.value}
     if machine.reason:
         data["reason"] = machine.reason
-    if OOM_KILLED in machine.reason:
-        data["code"] = "oom"
+    code = next((code for words, code in _CODES.items() if words in machine.reason), "")
+    if code:
+        data["code"] = code
     if machine.state is MachineState.STOPPED and machine.exit is not None:
         data["exit"] = machine.exit
     tell(
@@ -160,6 +164,17 @@ def tell_adopted(tell: Tell, machine: Machine) -> None:
         f"{machine.name} was taken over from an earlier daemon",
         id=machine.id,
         pid=machine.pid,
+    )
+
+
+def tell_restart(tell: Tell, machine: Machine, pause_s: float) -> None:
+    tell(
+        "machine.restarting",
+        f"machine/{machine.name}",
+        f"{machine.name} starts again in {pause_s:g} s",
+        id=machine.id,
+        pause_s=pause_s,
+        restarts=machine.restarts,
     )
 
 

@@ -21,6 +21,7 @@ from datetime import datetime
 from banger.host import cpu
 from banger.host.times import now
 from banger.machines.adopt import UNSEEN
+from banger.machines.events import tell_restart
 from banger.machines.lifecycle import start
 from banger.machines.parts import Parts
 from banger.machines.states import LIVE
@@ -78,6 +79,7 @@ class Restarts:
         machine.restarts += 1
         machine.reason += f"; starts again in {pause_s:g} s"
         self._parts.registry.save(machine)
+        tell_restart(self._parts.journal.tell, machine, pause_s)
         loop = asyncio.get_running_loop()
         self._pending[machine.id] = loop.call_later(pause_s, self._begin, machine)
 
