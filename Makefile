@@ -26,7 +26,7 @@ run: setup ## boot the default image and run a command in it
 	@$(BIN)/banger vm run --rm --timings $(RUN_IMAGE) -- uname -a
 
 test: lint check-guest ## lint, then every test
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 crash: setup-test ## kill daemons and VMMs at random moments (KILLS=1000), or replay a round (SEED=, ROUND=)
 	@$(BIN)/python -m tests.crash --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
