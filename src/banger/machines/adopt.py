@@ -156,6 +156,7 @@ async def _connect_agent(parts: Parts, live: LiveMachine, control: asyncio.Task[
     stands_still = control.done() and control.result()
     if live.machine.state is MachineState.RUNNING and not stands_still:
         await resync(parts, live)
+        live.adopted.set()  # what runs in it is known; only pausing it needs the other
 
 
 async def _set_vcpus_right(live: LiveMachine) -> None:

@@ -39,6 +39,7 @@ BOOT_FAILURES = frozenset({"boot_failed", "boot_timeout", "kernel_panic"})
 PLACEHOLDER = "banger"
 OWNER = "template-"
 _NEEDED_BYTES = 256 * MIB
+_REHEARSAL_S = 30.0
 _QUIT_S = 5.0
 
 
@@ -110,8 +111,12 @@ async def rehearse(connection: AgentConnection) -> None:
         if exc.code not in ("command_not_found", "command_not_executable"):
             raise
         process = await start_process(connection, Command(argv=["/"]), applet="stat")
-    async for _ in process.outputs():
-        pass
+    try:
+        async with asyncio.timeout(_REHEARSAL_S):
+            async for _ in process.outputs():
+                pass
+    except TimeoutError as exc:
+        raise Error("timeout", f"{connection.machine} did not end /bin/true") from exc
     await process.forget()
 
 
