@@ -26,7 +26,7 @@ from tests.crash.homes import log_since, log_size
 from tests.crash.inspection import Inspection
 from tests.crash.kills import daemon_of, kill_daemon, kill_starting_daemon, kill_vmm
 from tests.crash.model import ABSENT, SETTLED, Model, Violation
-from tests.crash.moves import Chooser, Delete, DeleteSnapshot, Fork, Move, Restore, Resume, Start
+from tests.crash.moves import Chooser, Delete, DeleteSnapshot, Fork, Move, Restore, Resume, Start, Stop
 from tests.crash.report import Report
 from tests.crash.world import World
 from tests.support.home import Home, alive, wait_until
@@ -39,6 +39,7 @@ _DELAYS = {(0.0, 0.06): 4, (0.0, 0.4): 7, (0.4, 1.5): 2, (1.5, 4.5): 1}
 _STARTING_S = 0.4
 _YOUNG_S = 0.4
 _CLASHES = 0.1
+_MOST_STOPPED = 2
 _MOST_STARTED = 3
 _MOST_RESTORED = 2
 _LOG_LINES = 60
@@ -207,6 +208,9 @@ class Round:
 
     def _wind_up(self) -> None:
         """Machines that do not run keep their files too, and so do snapshots; at last nothing is left of anything."""
+        running = [guest for guest in self._model.surely("running") if guest.files]
+        for guest in self._random.sample(running, min(_MOST_STOPPED, len(running))):
+            self._do(Stop(guest.name))
         idle = [guest for guest in self._model.guests.values() if not guest.is_surely("running")]
         for guest in self._random.sample(idle, min(_MOST_STARTED, len(idle))):
             self._do(Resume(guest.name) if guest.is_surely("paused") else Start(guest.name))

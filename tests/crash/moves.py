@@ -377,7 +377,7 @@ class Chooser:
         if "" not in busy:
             found.append((0.4, DeleteTemplates("")))
         if self._room():
-            for weight, kind in ((6.0, RunDetached), (4.0, RunRemoved), (1.5, Create)):
+            for weight, kind in ((4.0, RunDetached), (3.0, RunRemoved), (1.0, Create)):
                 found.append((weight, kind(self._name(), self._memory_mib())))
         return found
 
@@ -388,12 +388,12 @@ class Chooser:
                 (3.0, self.write(guest)),
                 (0.7, Stop(name)),
                 (0.4, Kill(name)),
-                (0.6, Pause(name)),
+                (1.0, Pause(name)),
                 (0.4, Delete(name)),
                 (0.15, Commit(name, f"{self._prefix}-image-{self._number()}:latest")),
             ]
             if len(self._model.kept) < MOST_SNAPSHOTS:
-                found.append((1.5, TakeSnapshot(name, f"t{self._number()}")))
+                found.append((2.5, TakeSnapshot(name, f"t{self._number()}")))
             return found + self._forks(name)
         if guest.is_surely("paused"):
             return [(2.0, Resume(name)), (0.5, Delete(name)), (0.5, Stop(name)), *self._forks(name)]
@@ -404,14 +404,14 @@ class Chooser:
     def _forks(self, name: str) -> list[tuple[float, Move]]:
         stem, count = self._name(), min(self._random.choice((1, 2)), self._room())
         children = [f"{stem}-{number}" for number in range(1, count + 1)]
-        return [(1.2, Fork(name, children, stem))] if children else []
+        return [(3.0, Fork(name, children, stem))] if children else []
 
     def _for_snapshot(self, kept: Kept) -> list[tuple[float, Move]]:
         found: list[tuple[float, Move]] = [(0.5, DeleteSnapshot(kept.machine, kept.tag))]
         guest = self._model.guests.get(kept.machine)
         was_there = guest is not None and guest.is_surely("running", "stopped", "failed", "paused")
         if was_there or (guest is None and self._room()):
-            found.append((1.0, Restore(kept.machine, kept.tag)))
+            found.append((2.0, Restore(kept.machine, kept.tag)))
         return found
 
     def _room(self) -> int:
