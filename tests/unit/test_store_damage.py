@@ -132,6 +132,7 @@ def test_a_page_of_zeros_costs_what_was_on_it(path: Path, which: int) -> None:
     assert f"{len(left)} machines, 2 images" in told
     assert all(name in told for name in sorted(lost)[:3]) or "more" in told
     (aside,) = kept_aside(path)
+    assert not list(path.parent.glob("*.salvaged*"))
     assert len(aside.read_bytes()) == len(before)
     assert len(store.resources.all()) == MACHINES and len(store.operations.all()) == 100
     works(store)
@@ -228,6 +229,25 @@ def test_a_record_that_is_garbage_is_set_aside_and_its_name_is_free(path: Path, 
     works(store)
 
 
+def test_garbage_on_a_full_disk_is_skipped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("UPDATE machines SET record = x'00' WHERE name = 'm7'")
+        raw.commit()
+    store = Store(path)
+
+    def full(statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        if "INTO damage" in statement:
+            raise Error("insufficient_disk", "no room")
+        return original(statement, parameters)
+
+    original = store.database.execute
+    monkeypatch.setattr(store.database, "execute", full)
+    store.damage.note("something")
+    assert len(store.machines.all()) == MACHINES - 1
+    assert len(store.database.rows("SELECT name FROM machines")) == MACHINES
+    assert store.damage.all() == []
+
+
 def test_whoever_listens_hears_what_was_found_before(path: Path) -> None:
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("UPDATE machines SET record = x'00' WHERE name IN ('m7', 'm8')")
@@ -295,7 +315,7 @@ def test_a_store_is_copied_before_it_is_brought_up_to_date(
 
 def test_a_new_store_has_nothing_to_copy(tmp_path: Path) -> None:
     Store(tmp_path / "s.db").close()
-    assert [p.name for p in tmp_path.iterdir()] == ["s.db"]
+    assert list(tmp_path.glob("*.bak*")) == []
 
 
 def test_the_last_two_copies_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

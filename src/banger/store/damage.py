@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from banger.errors import Error
 from banger.host.times import now
 from banger.store.database import Database
 
@@ -40,9 +41,35 @@ class Damage:
             listener(what)
 
     def note(self, what: str, record: bytes = b"") -> None:
+        """Where there is no room to write it down, it is in the log."""
         log.error("%s", what)
+        try:
+            self._write(what, record)
+        except Error as exc:
+            log.error("this is not written down: %s", exc.message)
+            return
+        self._tell(what)
+
+    def set_aside(self, table: str, rowid: int, what: str, record: bytes) -> None:
+        """A row that cannot be read; it stays where it is while there is no room to keep it elsewhere."""
+
+        def write() -> None:
+            self._db.execute(f"DELETE FROM {table} WHERE rowid = ?", (rowid,))
+            self._write(what, record)
+
+        log.error("%s", what)
+        try:
+            self._db.together(write)
+        except Error as exc:
+            log.error("it stays where it is: %s", exc.message)
+            return
+        self._tell(what)
+
+    def _write(self, what: str, record: bytes) -> None:
         self._db.execute("INSERT INTO damage (found, what, record) VALUES (?, ?, ?)", (now(), what, record))
         self._db.execute("DELETE FROM damage WHERE id <= (SELECT max(id) FROM damage) - ?", (_KEEP,))
+
+    def _tell(self, what: str) -> None:
         if self._listener is None:
             self._untold.append(what)
         else:
@@ -57,8 +84,7 @@ class Damage:
 class Reader(Generic[T]):
     """Decodes the records of one table."""
 
-    def __init__(self, database: Database, damage: Damage, table: str, kind: type[T]) -> None:
-        self._db = database
+    def __init__(self, damage: Damage, table: str, kind: type[T]) -> None:
         self._damage = damage
         self._table = table
         self._decoder = msgspec.json.Decoder(kind)
@@ -76,9 +102,4 @@ class Reader(Generic[T]):
     def _set_aside(self, rowid: int, name: str, record: object, reason: str) -> None:
         kept = record if isinstance(record, bytes) else str(record).encode()
         what = f"the record of {name!r} in {self._table} cannot be read ({reason}); it is set aside"
-
-        def write() -> None:
-            self._db.execute(f"DELETE FROM {self._table} WHERE rowid = ?", (rowid,))
-            self._damage.note(what, kept)
-
-        self._db.together(write)
+        self._damage.set_aside(self._table, rowid, what, kept)

@@ -28,7 +28,7 @@ class Resource(NamedTuple):
 class ResourceTable:
     def __init__(self, database: Database, damage: Damage) -> None:
         self._db = database
-        self._reader = Reader(database, damage, "resources", dict[str, str | int])
+        self._reader = Reader(damage, "resources", dict[str, str | int])
 
     def note(self, machine: str, kind: str, identity: Identity) -> int:
         """Record the intent; its id."""

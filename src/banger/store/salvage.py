@@ -61,17 +61,28 @@ def salvage(path: Path, steps: tuple[str, ...]) -> Salvage:
     """Nobody has the store open. Whenever we end in here, a store is at `path`. Raises OSError, sqlite3.Error."""
     fresh = path.with_name(f"{path.name}.salvaged")
     fresh.unlink(missing_ok=True)
-    with _open_damaged(path) as source:
-        version = _version(source, len(steps))
-        with closing(sqlite3.connect(fresh, isolation_level=None)) as target:
-            _create(target, steps, version)
-            carried, lost = _carry_over(source, target)
-    fresh.chmod(0o600)
-    sync_path(fresh)
-    kept_as = _keep_aside(path)
-    os.replace(fresh, path)
+    try:
+        with _open_damaged(path) as source:
+            carried, lost = _fill(fresh, source, steps)
+        fresh.chmod(0o600)
+        sync_path(fresh)
+        kept_as = _keep_aside(path)
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
     sync_path(path.parent)
     return Salvage(kept_as, carried, lost)
+
+
+def _fill(
+    fresh: Path, source: sqlite3.Connection, steps: tuple[str, ...]
+) -> tuple[dict[str, int], list[str]]:
+    """Without a journal of its own: nobody will look at it unless all of it is there."""
+    with closing(sqlite3.connect(fresh, isolation_level=None)) as target:
+        target.execute("PRAGMA journal_mode=MEMORY")
+        target.execute("PRAGMA synchronous=OFF")
+        _create(target, steps, _version(source, len(steps)))
+        return _carry_over(source, target)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ class NamedTable(Generic[R]):
     def __init__(self, database: Database, damage: Damage, table: str, kind: type[R]) -> None:
         self._db = database
         self._table = table
-        self._reader = Reader(database, damage, table, kind)
+        self._reader = Reader(damage, table, kind)
 
     def put(self, record: R) -> None:
         self._db.execute(
@@ -57,7 +57,7 @@ class MachineTable:
 
     def __init__(self, database: Database, damage: Damage) -> None:
         self._db = database
-        self._reader = Reader(database, damage, "machines", Machine)
+        self._reader = Reader(damage, "machines", Machine)
 
     def add(self, machine: Machine) -> None:
         """Raises `name_taken`."""
@@ -93,7 +93,7 @@ class OperationTable:
 
     def __init__(self, database: Database, damage: Damage) -> None:
         self._db = database
-        self._reader = Reader(database, damage, "operations", Operation)
+        self._reader = Reader(damage, "operations", Operation)
 
     def put(self, operation: Operation) -> None:
         self._db.execute(
