@@ -107,7 +107,19 @@ def _enable(base: Path, controller: str) -> None:
         leaf = base / _LEAF
         leaf.mkdir(exist_ok=True)
         (leaf / "cgroup.procs").write_text("0")
-        (base / "cgroup.subtree_control").write_text(f"+{controller}")
+        try:
+            (base / "cgroup.subtree_control").write_text(f"+{controller}")
+        except OSError:  # we were not the only one: back to where we were put
+            (base / "cgroup.procs").write_text("0")
+            leaf.rmdir()
+            raise
+
+
+def _foresee(base: Path, controller: str) -> None:
+    """What `_enable` would run into: somebody else in a group that is not the root of the tree."""
+    others = set((base / "cgroup.procs").read_text().split()) - {str(os.getpid())}
+    if others and (base / "cgroup.type").exists():
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
 
 def _below(mount: _Mount, group: str) -> Path | None:

@@ -136,7 +136,7 @@ async def _reconnect(parts: Parts, live: LiveMachine) -> None:
     control = asyncio.create_task(_connect_control(live), name=f"control {live.machine.name}")
     await asyncio.gather(control, _connect_agent(parts, live, control))
     watch_idleness(parts.registry, live)
-    tell_adopted(parts.journal.tell, live.machine)
+    tell_adopted(parts.journal.try_to_tell, live.machine)
 
 
 async def _connect_control(live: LiveMachine) -> bool:

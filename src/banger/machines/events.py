@@ -7,15 +7,19 @@ nobody, and one that falls behind what is kept hears how much it missed.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
+from banger.errors import Error
 from banger.host.times import now
 from banger.machines.limits import KILLED_FOR_MEMORY
 from banger.machines.live import LiveMachine
 from banger.model.event import Event, Tell
 from banger.model.machine import Machine, MachineState
 from banger.store.events import EventTable
+
+log = logging.getLogger("banger.journal")
 
 _PAGE = 500
 GAP = "journal.gap"
@@ -49,6 +53,13 @@ class Journal:
         """Write it down (with what the caller's transaction writes), wake those who follow."""
         self._newest = self._table.append(kind, target, message, data)
         self._wake()
+
+    def try_to_tell(self, kind: str, target: str, message: str, /, **data: object) -> None:
+        """As `tell`, of what happens whether or not there is room on the disk to write it down."""
+        try:
+            self.tell(kind, target, message, **data)
+        except Error as exc:
+            log.warning("%s: %s: %s", target, message, exc.message)
 
     def close(self) -> None:
         """No more events: followers hear what there is, and end."""

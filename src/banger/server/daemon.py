@@ -133,8 +133,8 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
     _tell_starter(b"ready\n")
     _tell_systemd()
     log.info("serving on %s", parts.paths.socket)
-    parts.store.damage.listen(partial(parts.journal.tell, "store.damaged", "store"))
-    parts.journal.tell("daemon.started", "daemon", f"banger {__version__} serves", pid=os.getpid())
+    parts.store.damage.listen(partial(parts.journal.try_to_tell, "store.damaged", "store"))
+    parts.journal.try_to_tell("daemon.started", "daemon", f"banger {__version__} serves", pid=os.getpid())
     ending = asyncio.create_task(_close_journal(parts), name="last event")
     try:
         await ApiServer(config, parts.shutdown).serve(sockets=[listener])
@@ -160,7 +160,7 @@ async def _take_over(parts: Parts, restarts: Restarts) -> None:
 async def _close_journal(parts: Parts) -> None:
     """Followers hear of the end, and do not hold it up."""
     await parts.shutdown.wait()
-    parts.journal.tell("daemon.stopped", "daemon", "the daemon stops; machines go on", pid=os.getpid())
+    parts.journal.try_to_tell("daemon.stopped", "daemon", "the daemon stops; machines go on", pid=os.getpid())
     parts.journal.close()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ T = TypeVar("T")
 _UNCHECKED = {"events"}
 # In the file's head: the versions of the format for writing and for reading.
 _FORMATS = slice(18, 20)
+
+
+# Until the next start that finds room for it; a change of a machine takes some 20 KiB.
+_SPARE_BYTES = 1024 * 1024
 
 
 class Database:
@@ -61,6 +66,7 @@ class Database:
         self.execute("PRAGMA foreign_keys=ON")
         self._migrate()
         self._check()
+        self._take_room()
         self._is_open = True
 
     def _migrate(self) -> None:
@@ -90,6 +96,19 @@ class Database:
                 if said != [("ok",)]:
                     raise FoundDamage(f"{table}: {said[0][0] if said else 'no answer'}")
 
+    def _take_room(self) -> None:
+        """Keep some room for when the disk is full, so that machines can be deleted then."""
+        with contextlib.suppress(OSError):  # it is full already
+            fd = os.open(self._spare, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, _SPARE_BYTES)
+            finally:
+                os.close(fd)
+
+    @property
+    def _spare(self) -> Path:
+        return self.path.with_name(self.path.name + ".spare")
+
     def version(self) -> int:
         return int(self.rows("PRAGMA user_version")[0][0])
 
@@ -109,6 +128,9 @@ class Database:
         try:
             with self.transaction():
                 return work()
+        except Error as exc:
+            if exc.code != "insufficient_disk" or not self._find_room():
+                raise
         except sqlite3.DatabaseError as exc:
             if not is_damage(exc):
                 raise
@@ -139,14 +161,35 @@ class Database:
         try:
             return _say(action)
         except sqlite3.DatabaseError as exc:
-            if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise Error(
-                    "insufficient_disk", f"no room is left for the store {self.path}", "make room there"
-                ) from exc
+            if _is_full(exc):
+                if not self._transacting and self._is_open and self._find_room():
+                    return self._write_in_room(action)
+                raise self._no_room() from exc
             if self._transacting or not self._is_open or not is_damage(exc):
                 raise
             self._mend(exc)
         return action()
+
+    def _write_in_room(self, action: Callable[[], T]) -> T:
+        try:
+            return _say(action)
+        except sqlite3.OperationalError as exc:
+            if not _is_full(exc):
+                raise
+            raise self._no_room() from exc
+
+    def _find_room(self) -> bool:
+        """Give the spare room away, and bring what the log holds to its place: then it is written from its beginning
+        again, where it has room. False: that is of no use."""
+        self._spare.unlink(missing_ok=True)
+        try:
+            (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        except sqlite3.Error:
+            return False
+        return not busy
+
+    def _no_room(self) -> Error:
+        return Error("insufficient_disk", f"no room is left for the store {self.path}", "make room there")
 
     def _mend(self, cause: sqlite3.Error) -> None:
         """Go on with a store of what can be read. Raises `store_damaged`."""
@@ -160,6 +203,10 @@ class Database:
             raise _unreadable(self.path, exc) from exc
         self.on_mended()
         self.on_damage(f"the store was damaged ({cause}): {saved}")
+
+
+def _is_full(exc: sqlite3.Error) -> bool:
+    return getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _say(action: Callable[[], T]) -> T:
