@@ -27,7 +27,8 @@ _WRITE_HIGH = 1024 * 1024
 _UNSENT_MAX = 8 * 1024 * 1024
 # Half a frame may have been left over from an earlier session, in each of two buffers.
 _SKIPPED_MAX = 2 * RESYNC_PAD
-# A guest that keeps us busy for a slice has to wait before we go on: frames of 16 bytes come faster than we read them.
+# A guest that keeps us busy for a slice, of processor time, has to wait before we go on: frames of 16 bytes come faster
+# than we read them.
 _SLICE_S = 0.005
 _REST_S = 0.01
 _HELLO_RETRY_S = 0.2
@@ -93,13 +94,13 @@ class AgentConnection(asyncio.Protocol):
 
     def _work_off(self, frames: Iterator[Frame]) -> None:
         """What has come in, or a slice of it; nothing else comes in before all of it is done."""
-        until = time.monotonic() + _SLICE_S
+        until = time.thread_time() + _SLICE_S
         try:
             for frame in frames:
                 self._dispatch(frame)
                 if self._lost is not None:
                     return
-                if time.monotonic() > until:
+                if time.thread_time() > until:
                     self._rest(frames)
                     return
             if self._reader.skipped > _SKIPPED_MAX:
