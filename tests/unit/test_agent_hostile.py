@@ -157,7 +157,7 @@ def test_who_never_reads_is_not_written_to_without_end() -> None:
 
 @pytest.mark.parametrize("flood", [TINY_FRAMES, EVENTS * 1000], ids=["answers", "events"])
 def test_a_flood_leaves_the_loop_to_others(flood: bytes) -> None:
-    """Ticks of a millisecond, in the middle of four floods."""
+    """Ticks of a millisecond, in the middle of four floods: how much processor time passes between two of them."""
 
     async def keep_sending(stranger: Stranger) -> None:
         while True:
@@ -166,18 +166,19 @@ def test_a_flood_leaves_the_loop_to_others(flood: bytes) -> None:
     async def usual_gap_s(count: int) -> float:
         gaps = []
         for _ in range(count):
-            begun = time.monotonic()
+            begun = time.thread_time()  # a busy host delays us whatever we do
             await asyncio.sleep(0.001)
-            gaps.append(time.monotonic() - begun)
-        return sorted(gaps)[count // 2]  # a busy host delays some of them whatever we do
+            gaps.append(time.thread_time() - begun)
+        return sorted(gaps)[count // 2]
 
     async def scenario() -> None:
         async with open_pair() as one, open_pair() as two, open_pair() as three, open_pair() as four:
             floods = [asyncio.create_task(keep_sending(pair[1])) for pair in (one, two, three, four)]
-            assert await usual_gap_s(100) < 0.1
+            gap_s = await usual_gap_s(100)
             for task in floods:
                 task.cancel()
             await asyncio.wait(floods)
+            assert gap_s < 0.06
 
     asyncio.run(scenario())
 
