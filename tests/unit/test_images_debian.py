@@ -9,23 +9,12 @@ import pytest
 
 from banger.host.apt import Package
 from banger.images import namespace
-from banger.images.catalog import IMAGES, find_recipe, not_found
 from banger.images.debian import BuildProgress, Plan, plan_mmdebstrap
 from banger.images.namespace import plan_as_root, plan_contained
+from banger.images.recipe import DebianImage
 
-BOOKWORM = IMAGES[0]
+BOOKWORM = DebianImage("debian-bookworm", "bookworm", ("systemd", "less"), 1686355200, "amd64")
 PACKAGES = [Package("apt", "2.6", 1), Package("bash", "5.2", 2)]
-
-
-def test_names_and_aliases_are_found() -> None:
-    assert find_recipe("debian-bookworm") is find_recipe("debian") is BOOKWORM
-    assert find_recipe("nope") is None
-
-
-def test_an_unknown_name_lists_the_known() -> None:
-    error = not_found("nope", ["mine"])
-    assert error.code == "image_not_found"
-    assert "debian-bookworm" in error.hint and "mine" in error.hint
 
 
 def test_the_plan_changes_with_versions_and_with_the_recipe() -> None:
@@ -33,6 +22,7 @@ def test_the_plan_changes_with_versions_and_with_the_recipe() -> None:
     assert plan.digest == Plan(BOOKWORM, list(PACKAGES)).digest
     assert plan.digest != Plan(BOOKWORM, [replace(PACKAGES[0], version="2.7"), PACKAGES[1]]).digest
     assert plan.digest != Plan(replace(BOOKWORM, packages=("less",)), PACKAGES).digest
+    assert plan.digest == Plan(replace(BOOKWORM, name="another"), PACKAGES).digest
     assert "2 packages" in plan.source
 
 
@@ -41,7 +31,10 @@ def test_mmdebstrap_is_told_everything() -> None:
     assert argv[-3:] == ["bookworm", "/w/root", "/w/debian.sources"]
     assert "--variant=minbase" in argv and "--aptopt=/w/acquire.conf" in argv
     included = next(arg for arg in argv if arg.startswith("--include=")).split("=")[1].split(",")
-    assert "systemd" in included and not any("ssh" in name for name in included)
+    assert "systemd" in included
+    assert not any("systemctl enable" in arg for arg in argv)
+    enabling = plan_mmdebstrap(replace(BOOKWORM, enable=("a.service", "b@1.timer")), *(Path("/w"),) * 3)
+    assert '--customize-hook=chroot "$1" systemctl enable a.service b@1.timer' in enabling
 
 
 def test_root_needs_no_user_namespace(monkeypatch: pytest.MonkeyPatch) -> None:

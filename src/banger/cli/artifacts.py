@@ -48,6 +48,7 @@ def _show_arguments(parser: Parser) -> None:
 
 
 def _pull_arguments(parser: Parser) -> None:
+    parser.flag("--platform", default="", metavar="OS/ARCH", help="for which processor (default: this host's)")
     parser.flag("--force", action="store_true", help="get it again even if it is here")
     parser.flag("-q", "--quiet", action="store_true", help="show no progress")
     json_flag(parser)
@@ -89,12 +90,12 @@ def _show(call: Callable[[str], Call[object]]) -> Callable[[Arguments], int]:
     return action
 
 
-def _pull(call: Callable[[str, bool], Call[object]]) -> Callable[[Arguments], int]:
+def _pull(call: Callable[[str, bool, str], Call[object]]) -> Callable[[Arguments], int]:
     def action(arguments: Arguments) -> int:
         from banger.cli.watching import finish_operation
 
         daemon = Daemon()
-        begun = daemon.record(call(arguments.ref, arguments.force))
+        begun = daemon.record(call(arguments.ref, arguments.force, arguments.platform))
         ended = finish_operation(daemon, begun, arguments.quiet)
         print_json(ended) if arguments.json else print(ended.get("result") or arguments.ref)
         return 0

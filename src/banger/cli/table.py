@@ -40,6 +40,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "list": ("artifacts", "IMAGE_LIST", "list images"),
         "show": ("artifacts", "IMAGE_SHOW", "show all about an image"),
         "pull": ("images", "PULL", "get an image and make a disk of it"),
+        "catalog": ("catalogs", "IMAGE_CATALOG", "list images that can be had by name"),
         "tag": ("images", "TAG", "give an image another name"),
         "register": ("images", "REGISTER", "take a ready ext4 disk as an image"),
         "export": ("images", "EXPORT", "write an image's disk to a file"),
@@ -53,6 +54,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "list": ("artifacts", "KERNEL_LIST", "list kernels"),
         "show": ("artifacts", "KERNEL_SHOW", "show all about a kernel"),
         "pull": ("artifacts", "KERNEL_PULL", "get a kernel"),
+        "catalog": ("catalogs", "KERNEL_CATALOG", "list kernels that can be had by name"),
         "delete": ("artifacts", "KERNEL_DELETE", "delete kernels"),
     },
     "template": {

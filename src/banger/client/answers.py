@@ -8,6 +8,7 @@ import msgspec
 
 from banger.client.calls import Call
 from banger.client.http1 import refuse
+from banger.model.catalog import Offer
 from banger.model.command import Exec
 from banger.model.image import Image, Kernel, Login, Pruned
 from banger.model.machine import Machine
@@ -45,6 +46,7 @@ TYPES: dict[str, Any] = {
     "list[Kernel]": list[Kernel],
     "Machine": Machine,
     "list[Machine]": list[Machine],
+    "list[Offer]": list[Offer],
     "Operation": Operation,
     "list[Operation]": list[Operation],
     "Snapshot": Snapshot,

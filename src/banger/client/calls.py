@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
 
+    from banger.model.catalog import Offer
     from banger.model.command import Command, Exec
     from banger.model.image import Image, Kernel, Login, Pruned
     from banger.model.machine import Accel, Init, Machine
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
         cpus: int
         memory_mib: int
         disk_bytes: int
-        init: Init
+        init: Init | Literal[""]
         accel: Accel
         remove: bool
         cold: bool
@@ -199,6 +200,15 @@ def disk_usage() -> Call[DiskUsage]:
     return Call("GET", "/v1/system/df", "DiskUsage")
 
 
+def list_image_offers(search: str = "") -> Call[list[Offer]]:
+    """What catalogs have: those in which all words of `search` occur."""
+    return Call("GET", "/v1/images/catalog" + _search(search), "list[Offer]")
+
+
+def list_kernel_offers(search: str = "") -> Call[list[Offer]]:
+    return Call("GET", "/v1/kernels/catalog" + _search(search), "list[Offer]")
+
+
 def list_kernels() -> Call[list[Kernel]]:
     return Call("GET", "/v1/kernels", "list[Kernel]")
 
@@ -211,8 +221,9 @@ def delete_kernel(name: str) -> Call[None]:
     return Call("DELETE", f"/v1/kernels/{quote(name)}", "None")
 
 
-def pull_kernel(ref: str, force: bool = False) -> Call[Operation]:
-    return Call("POST", "/v1/kernels/pull", "Operation", {"ref": ref, "force": force})
+def pull_kernel(ref: str, force: bool = False, platform: str = "") -> Call[Operation]:
+    body = {"ref": ref, "force": force, "platform": platform}
+    return Call("POST", "/v1/kernels/pull", "Operation", body)
 
 
 def list_machines() -> Call[list[Machine]]:
@@ -410,6 +421,10 @@ def _machine(name: str, verb: str = "", query: dict[str, str] | None = None) -> 
 
 def _snapshot(machine: str, tag: str) -> str:
     return f"/v1/snapshots/{quote(machine)}/{quote(tag)}"
+
+
+def _search(words: str) -> str:
+    return encode_query({"search": words} if words else {})
 
 
 def _flags(**flags: bool) -> str:

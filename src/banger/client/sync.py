@@ -151,6 +151,7 @@ class Images(Room):
     export = Bytes(calls.export_image)
     prune = Method(calls.prune_images)
     prune_blobs = Method(calls.prune_blobs)
+    offers = Method(calls.list_image_offers)
     log_in = Method(calls.log_in)
     log_out = Method(calls.log_out)
 
@@ -160,6 +161,7 @@ class Kernels(Room):
     get = Method(calls.get_kernel)
     delete = Method(calls.delete_kernel)
     pull = Method(calls.pull_kernel)
+    offers = Method(calls.list_kernel_offers)
 
 
 class Templates(Room):

@@ -26,6 +26,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from banger.errors import Error
+from banger.host import cpu
 from banger.host.fs import write_file
 from banger.host.run import Result, run
 from banger.model.operation import Report
@@ -60,6 +61,11 @@ class Package:
     version: str
     size_bytes: int
     depends: str = ""
+
+
+def suite_directory(root: Path, suite: str, architecture: str) -> Path:
+    """Where the tree of a suite is kept; lists of another architecture than this host's are apart."""
+    return root / (suite if architecture == cpu.architecture() else f"{suite}-{architecture}")
 
 
 class AptTree:

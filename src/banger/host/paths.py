@@ -5,6 +5,7 @@
 <state>/machines/<id>/       root.qcow2 console.log exec.log; also of clones that wait for a machine
 <state>/templates/<id>/      memory devices root.qcow2 meta.json
 <state>/snapshots/<id>/      the same, of users' own
+<state>/catalogs/<name>.json a catalog that was added: its key, its newest index
 <cache>/images/<hex>.ext4    root disks, named by content
 <cache>/kernels/<hex>/       vmlinux modules.ext4 order modules/
 <cache>/initramfs/<hex>.cpio agent and modules for one kernel
@@ -50,6 +51,10 @@ class Paths:
     @property
     def snapshots(self) -> Path:
         return self.state / "snapshots"
+
+    @property
+    def catalogs(self) -> Path:
+        return self.state / "catalogs"
 
     @property
     def images(self) -> Path:

@@ -14,12 +14,12 @@ from pathlib import Path
 from banger.errors import Error
 from banger.host.apt import KEYRING, AptTree, Mirrors, Package, acquire_options, plan_sources, require_keyring
 from banger.host.run import run
-from banger.images.catalog import DebianImage
 from banger.images.namespace import plan_as_root, plan_contained
+from banger.images.recipe import DebianImage
 from banger.model.operation import Report
 
 # Part of the identity of what is built: raise it when the recipe below changes.
-RECIPE = 2
+RECIPE = 3
 _TIMEOUT_S = 3600
 # With this the archive's usr-is-merged takes the place of usrmerge, which needs all of perl.
 _MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
@@ -46,7 +46,7 @@ class Plan:
     def __init__(self, recipe: DebianImage, packages: Sequence[Package]) -> None:
         self.recipe = recipe
         self.packages = packages
-        lines = [f"{RECIPE} {recipe!r}", *(f"{p.name} {p.version}" for p in packages)]
+        lines = [f"{RECIPE} {recipe.identity}", *(f"{p.name} {p.version}" for p in packages)]
         self.digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property
@@ -108,6 +108,11 @@ def plan_mmdebstrap(recipe: DebianImage, root: Path, sources: Path, acquire: Pat
         '--customize-hook=chroot "$1" passwd --lock root',
         # They look for LVM snapshots, which takes seconds of each boot without KVM.
         '--customize-hook=chroot "$1" systemctl disable e2scrub_reap.service e2scrub_all.timer',
+        *(
+            [f'--customize-hook=chroot "$1" systemctl enable {" ".join(recipe.enable)}']
+            if recipe.enable
+            else []
+        ),
         *(recipe.suite, str(root), str(sources)),
     ]
 

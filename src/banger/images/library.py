@@ -17,33 +17,41 @@ from typing import Protocol
 
 import msgspec
 
+from banger.catalogs.index import check_usable
+from banger.catalogs.offers import make_offers
+from banger.catalogs.shelf import PREFIX as CATALOG
+from banger.catalogs.shelf import Found, Shelf
 from banger.errors import Error
 from banger.host import cpu
-from banger.host.apt import AptTree
+from banger.host.apt import AptTree, suite_directory
 from banger.host.fs import PARTIAL, disk_usage_bytes, require_free
 from banger.host.paths import Paths
 from banger.host.run import find_tool
 from banger.host.settings import read_settings
 from banger.images.blobs import BlobStore
-from banger.images.catalog import DebianImage, find_recipe, not_found
 from banger.images.debian import build_tree, plan_image
-from banger.images.names import local_name, name_of, own_name
+from banger.images.names import local_name, name_of, not_found, own_name
 from banger.images.namespace import have_ranges, open_work_directory, remove_owned_tree, require_namespace
 from banger.images.oci import ImagePlan
 from banger.images.platform import Platform, parse_platform
+from banger.images.recipe import recipe_of
 from banger.images.reference import SourceRef, format_source, parse_source
 from banger.images.rootfs import PREFIX, RootfsRef, parse_rootfs_ref
 from banger.images.sources.base import Source, SourceContext
+from banger.model.catalog import BundleSource, DebianSource, ImageEntry, OciSource, Offer
+from banger.model.catalog import Source as EntrySource
 from banger.model.event import Tell, tell_nobody
 from banger.model.image import Image, ImageConfig
 from banger.model.operation import Report
 from banger.model.sizes import GIB
 
 _BUILD_NEEDS_BYTES = GIB
+_NO_OTHER_SOURCE_HELPS = ("insufficient_disk", "cancelled", "name_taken", "bad_reference", "bad_config")
 _DEBIAN_CONFIG = ImageConfig(
     env=["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
 )
 Images = list[Image]  # `list` is a method's name below
+Offers = list[Offer]
 
 
 class ImageRecords(Protocol):
@@ -71,29 +79,32 @@ class Wish:
 class ImageLibrary:
     """Lives as long as the daemon; used from its event loop."""
 
-    def __init__(self, paths: Paths, records: ImageRecords) -> None:
+    def __init__(self, paths: Paths, records: ImageRecords, shelf: Shelf | None = None) -> None:
         self._paths = paths
         self._records = records
+        self._shelf = shelf or Shelf(paths)
         self._pulling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.tell: Tell = tell_nobody
 
     async def pull(self, ref: str, report: Report, wish: Wish | None = None) -> Image:
-        """What `ref` is now: a name of the catalog, a directory (`rootfs:`), or a registry reference or archive
+        """What `ref` is now: a name of a catalog, a directory (`rootfs:`), or a registry reference or archive
         (see `images.reference`). Nothing is made that is here already, unless forced.
 
         Raises `image_not_found`, `image_build_failed`, `download_failed`, `insufficient_disk`, `tool_missing`,
-        `bad_name`, `file_not_found`, and what sources and the merge raise."""
+        `bad_name`, `file_not_found`, and what catalogs, sources and the merge raise."""
         wish = wish or Wish()
         if ref.startswith(PREFIX):
             rootfs = parse_rootfs_ref(ref)
-            if find_recipe(rootfs.name):
-                raise Error("name_taken", f"{rootfs.name} is an image of its own", f"use {PREFIX}NAME=/path")
+            if self._shelf.find_image(rootfs.name):
+                raise Error(
+                    "name_taken", f"{rootfs.name} is an image of a catalog", f"use {PREFIX}NAME=/path"
+                )
             async with self._pulling[rootfs.name]:
                 return await self._pull_rootfs(rootfs, report, wish.force)
-        recipe = find_recipe(ref)
-        if recipe is not None:
-            async with self._pulling[recipe.name]:
-                return await self._pull_debian(recipe, report, wish.force)
+        found = await self._look_up(ref, wish, report)
+        if found is not None:
+            async with self._pulling[found.name]:
+                return await self._pull_entry(found, report, wish)
         async with self._pulling[ref]:
             return await self._pull_oci(ref, report, wish)
 
@@ -118,16 +129,25 @@ class ImageLibrary:
         """Raises `image_not_found`."""
         image = self.find(name)
         if image is None:
-            raise not_found(name, [image.name for image in self._records.all()])
+            raise not_found(name, [image.name for image in self._records.all()], self._shelf)
         return image
 
     def list(self) -> Images:
         return self._records.all()
 
+    def offers(self, search: str = "") -> Offers:
+        """What catalogs have, and whether it is here."""
+
+        def catalog_of(name: str) -> str | None:
+            record = self._records.get(name)
+            return record.catalog if record is not None else None
+
+        return make_offers(self._shelf.images(), catalog_of, search)
+
     def tag(self, name: str, new: str) -> Image:
         """Another name for an image; one that exists moves. Raises `image_not_found`, `name_taken`, `bad_reference`."""
         record = self.get(name)
-        return self._add(msgspec.structs.replace(record, name=own_name(new)))
+        return self._add(msgspec.structs.replace(record, name=own_name(new, self._shelf)))
 
     async def register(
         self, rootfs: Path, name: str, source: str = "", config: ImageConfig | None = None
@@ -136,7 +156,8 @@ class ImageLibrary:
         from banger.images.ready_disk import copy_ready_disk
 
         source = source or f"disk:{rootfs}"
-        record = _record(own_name(name), cpu.architecture(), "", source, config or ImageConfig())
+        name = own_name(name, self._shelf)
+        record = _record(name, cpu.architecture(), "", source, config or ImageConfig())
         record.digest = await copy_ready_disk(rootfs, self._paths.images)
         return self._keep(record, "made")
 
@@ -144,7 +165,7 @@ class ImageLibrary:
         """`in_use` names the machines that need an image. Raises `image_not_found`, `in_use`."""
         record = self._named(name)
         if record is None:
-            raise not_found(name, [image.name for image in self._records.all()])
+            raise not_found(name, [image.name for image in self._records.all()], self._shelf)
         users = in_use(record)
         if users:
             raise Error(
@@ -177,7 +198,53 @@ class ImageLibrary:
         """The store of compressed layers; disks do not depend on it."""
         return BlobStore(self._paths.oci)
 
-    async def _pull_oci(self, ref: str, report: Report, wish: Wish) -> Image:
+    async def _look_up(self, ref: str, wish: Wish, report: Report) -> Found[ImageEntry] | None:
+        """None for what is no name of a catalog. Raises what `Shelf.require_sound` does, `image_not_found`,
+        `platform_not_found`."""
+        architecture = parse_platform(wish.platform).architecture if wish.platform else ""
+        found = await self._shelf.look_up(ref, self._shelf.find_image, architecture, report)
+        if found is None and ref.startswith(CATALOG):
+            raise not_found(ref, [], self._shelf)
+        if found is None and self._shelf.find_image(ref):
+            raise Error(
+                "platform_not_found", f"no catalog has {ref} for {wish.platform}", "banger image catalog"
+            )
+        return found
+
+    async def _pull_entry(self, found: Found[ImageEntry], report: Report, wish: Wish) -> Image:
+        """From the first of its sources that works."""
+        check_usable(found.entry)
+        *others, last = found.entry.sources
+        for source in others:
+            try:
+                return await self._pull_source(found, source, report, wish)
+            except Error as exc:
+                if exc.code in _NO_OTHER_SOURCE_HELPS:
+                    raise
+                report("warning", f"{found.entry.name}: {exc.message}; trying another source")
+        return await self._pull_source(found, last, report, wish)
+
+    async def _pull_source(
+        self, found: Found[ImageEntry], source: EntrySource, report: Report, wish: Wish
+    ) -> Image:
+        match source:
+            case DebianSource():
+                return await self._pull_debian(found, source, report, wish)
+            case OciSource():
+                return await self._pull_oci(source.reference, report, wish, found)
+            case BundleSource():
+                raise Error("unsupported", "bundles cannot be read yet")
+
+    def _marked(self, record: Image, found: Found[ImageEntry], wish: Wish) -> Image:
+        """With what the entry says of it."""
+        record.name = own_name(wish.name, self._shelf) if wish.name else found.name
+        record.catalog, record.kernel = found.catalog, self._shelf.kernel_of(found)
+        record.init = "" if found.entry.init == "agent" else found.entry.init
+        return record
+
+    async def _pull_oci(
+        self, ref: str, report: Report, wish: Wish, found: Found[ImageEntry] | None = None
+    ) -> Image:
         # The codecs and the registry client cost a daemon that never pulls 20 MB and 100 ms.
         from banger.images.importing import import_layers, plan_disk
         from banger.images.sources.opening import open_source
@@ -188,7 +255,13 @@ class ImageLibrary:
         context = SourceContext(self.blobs(), self._paths.config, wish.insecure, wish.stdin)
         async with open_source(source_ref, context) as source:
             plan = await _resolve(source, platform, report, ref)
-            record = _record_of(plan, source_ref, wish.name)
+            record = _record_of(plan, source_ref)
+            if found is not None:
+                record = self._marked(record, found, wish)
+            else:
+                record.name = (
+                    own_name(wish.name, self._shelf) if wish.name else name_of(source_ref, self._shelf)
+                )
             diff_ids = [layer.diff_id for layer in plan.layers]
             disk = plan_disk(diff_ids, wish.size_bytes, settings.images)
             record.digest = disk.digest
@@ -198,26 +271,31 @@ class ImageLibrary:
 
     def _named(self, ref: str) -> Image | None:
         """By its own name first: a directory's image has no tag."""
-        return self._records.get(ref) or self._records.get(local_name(ref))
+        return self._records.get(ref) or self._records.get(local_name(ref, self._shelf))
 
     def _add(self, record: Image) -> Image:
         self._records.put(record)
         return record
 
-    async def _pull_debian(self, recipe: DebianImage, report: Report, force: bool) -> Image:
-        apt = AptTree(self._paths.apt / recipe.suite, recipe.suite, recipe.architecture)
-        await apt.update(report, force)
+    async def _pull_debian(
+        self, found: Found[ImageEntry], source: DebianSource, report: Report, wish: Wish
+    ) -> Image:
+        recipe = recipe_of(found, source)
+        directory = suite_directory(self._paths.apt, recipe.suite, recipe.architecture)
+        apt = AptTree(directory, recipe.suite, recipe.architecture)
+        await apt.update(report, wish.force)
         plan = await plan_image(recipe, apt)
-        present = self.find(recipe.name)
-        if present is not None and present.source == plan.source and not force:
-            return present
+        present = self.find(wish.name or recipe.name)
+        if present is not None and present.source == plan.source and not wish.force:
+            return self._add(self._marked(msgspec.structs.replace(present), found, wish))
         find_tool("mmdebstrap")
         await require_namespace()
         require_free(self._paths.images, _BUILD_NEEDS_BYTES, f"image {recipe.name}")
         async with open_work_directory(self._paths.images) as work:
             tree = await build_tree(plan, await apt.mirrors(), work, report)
             record = _record(recipe.name, recipe.architecture, "", plan.source, _DEBIAN_CONFIG)
-            await self._import_tree(tree, work, record, report, force)
+            record = self._marked(record, found, wish)
+            await self._import_tree(tree, work, record, report, wish.force, wish.size_bytes)
         return self._keep(record)
 
     async def _pull_rootfs(self, ref: RootfsRef, report: Report, force: bool) -> Image:
@@ -226,7 +304,9 @@ class ImageLibrary:
             await self._import_tree(ref.directory, work, record, report, force)
         return self._keep(record)
 
-    async def _import_tree(self, tree: Path, work: Path, record: Image, report: Report, force: bool) -> None:
+    async def _import_tree(
+        self, tree: Path, work: Path, record: Image, report: Report, force: bool, size_bytes: int = 0
+    ) -> None:
         """The disk of `tree`, by way of an archive in `work`; gives `record` its digest."""
         from banger.images.importing import plan_disk
         from banger.images.tree_tar import pack_tree, write_tree_disk
@@ -234,7 +314,7 @@ class ImageLibrary:
         report("root disk", record.name)
         settings = read_settings(self._paths.config)
         packed = await pack_tree(tree, work, have_ranges(), report)
-        disk = plan_disk([packed.diff_id], 0, settings.images)
+        disk = plan_disk([packed.diff_id], size_bytes, settings.images)
         record.digest = disk.digest
         if force or not self.disk(record).exists():
             await write_tree_disk(packed, disk, self.disk(record), report)
@@ -263,11 +343,9 @@ def _rootfs_source(ref: str) -> str:
     return f"{PREFIX}{parse_rootfs_ref(ref).directory}"
 
 
-def _record_of(plan: ImagePlan, source: SourceRef, name: str) -> Image:
-    where = format_source(source)
-    record = _record(
-        own_name(name) if name else name_of(source), plan.platform.architecture, "", where, plan.config
-    )
+def _record_of(plan: ImagePlan, source: SourceRef) -> Image:
+    """Its name is filled in by who knows it."""
+    record = _record("", plan.platform.architecture, "", format_source(source), plan.config)
     record.manifest_digest, record.layers = plan.manifest_digest, len(plan.layers)
     return record
 

@@ -28,9 +28,9 @@ from banger.host.apt import Package
 from banger.host.fs import disk_usage_bytes
 from banger.host.run import run
 from banger.kernels.bzimage import extract_vmlinux
-from banger.kernels.catalog import DebianKernel
 from banger.kernels.disk import make_modules_disk
 from banger.kernels.modules import write_boot_modules
+from banger.kernels.recipe import DebianKernel
 from banger.model.image import Kernel
 from banger.model.operation import Report
 

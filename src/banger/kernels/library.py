@@ -16,12 +16,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from banger.catalogs.index import check_usable
+from banger.catalogs.offers import make_offers
+from banger.catalogs.shelf import PREFIX as CATALOG
+from banger.catalogs.shelf import Found, Shelf
 from banger.errors import Error
-from banger.host.apt import AptTree, Package
+from banger.host.apt import AptTree, Package, suite_directory
 from banger.host.fs import PARTIAL, open_partial, remove_tree, require_free, sweep_partials, sync_path
 from banger.host.paths import Paths
-from banger.kernels.catalog import KERNELS, DebianKernel, canonical_name, find_recipe
 from banger.kernels.debian import unpack_kernel
+from banger.kernels.recipe import PREFIX as IMAGE_PACKAGES
+from banger.kernels.recipe import DebianKernel, recipe_of
+from banger.model.catalog import BundleSource, DebianSource, KernelEntry, OciSource, Offer
+from banger.model.catalog import Source as EntrySource
 from banger.model.event import Tell, tell_nobody
 from banger.model.image import Kernel
 from banger.model.operation import Report
@@ -29,6 +36,7 @@ from banger.model.sizes import MIB
 
 _NEEDED_BYTES = 400 * MIB
 Kernels = list[Kernel]  # `list` is a method's name below
+Offers = list[Offer]
 
 
 class KernelRecords(Protocol):
@@ -43,39 +51,32 @@ class KernelRecords(Protocol):
 class KernelLibrary:
     """Lives as long as the daemon; used from its event loop."""
 
-    def __init__(self, paths: Paths, records: KernelRecords) -> None:
+    def __init__(self, paths: Paths, records: KernelRecords, shelf: Shelf | None = None) -> None:
         self._paths = paths
         self._records = records
+        self._shelf = shelf or Shelf(paths)
         self._pulling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.tell: Tell = tell_nobody
 
-    async def pull(self, ref: str, report: Report, force: bool = False) -> Kernel:
-        """The newest version in the archive; nothing is built when it is here already, unless `force`.
+    async def pull(self, ref: str, report: Report, force: bool = False, architecture: str = "") -> Kernel:
+        """What a catalog has under that name now; nothing is made when it is here already, unless `force`.
+        `architecture` empty: this host's.
 
-        Raises `kernel_not_found`, `download_failed`, `kernel_invalid`, `insufficient_disk`,
-        `tool_missing`."""
-        recipe = find_recipe(ref)
-        async with self._pulling[recipe.name]:
-            tree = AptTree(self._paths.apt / recipe.suite, recipe.suite, recipe.architecture)
-            await tree.update(report, force)
-            package = await tree.find_dependency(recipe.meta, recipe.prefix)
-            present = self._present(recipe.name)
-            if present is not None and present.version == package.version and not force:
-                return present
-            require_free(self._paths.kernels, _NEEDED_BYTES, f"kernel {recipe.name}")
-            kernel = await self._build(tree, recipe, package, report)
-            self._records.put(kernel)
-            message = f"kernel {kernel.name} {kernel.version} was pulled"
-            self.tell("kernel.pulled", f"kernel/{kernel.name}", message, version=kernel.version)
-            return kernel
+        Raises `kernel_not_found`, `download_failed`, `kernel_invalid`, `insufficient_disk`, `tool_missing`, and what
+        catalogs and bundles raise."""
+        found = await self._shelf.look_up(ref, self._shelf.find_kernel, architecture, report)
+        if found is None:
+            raise Error("kernel_not_found", f"no kernel is known as {ref!r}", self._hint(ref))
+        async with self._pulling[found.name]:
+            return await self._pull_entry(found, report, force)
 
     async def ensure(self, ref: str, report: Report) -> Kernel:
         """The one that is here, whatever its version; pulled when there is none. Raises as `pull`."""
-        return self._present(canonical_name(ref)) or await self.pull(ref, report)
+        return self._present(ref) or await self.pull(ref, report)
 
     def get(self, name: str) -> Kernel:
         """Raises `kernel_not_found`."""
-        kernel = self._present(canonical_name(name))
+        kernel = self._present(name)
         if kernel is None:
             raise Error("kernel_not_found", f"there is no kernel {name!r} here", self._hint(name))
         return kernel
@@ -83,9 +84,18 @@ class KernelLibrary:
     def list(self) -> Kernels:
         return self._records.all()
 
+    def offers(self, search: str = "") -> Offers:
+        """What catalogs have, and whether it is here."""
+
+        def catalog_of(name: str) -> str | None:
+            record = self._records.get(name)
+            return record.catalog if record is not None else None
+
+        return make_offers(self._shelf.kernels(), catalog_of, search)
+
     def delete(self, name: str, in_use: Callable[[str], Sequence[str]]) -> None:
         """`in_use` names the machines that need a kernel. Raises `kernel_not_found`, `in_use`."""
-        record = self._records.get(canonical_name(name))
+        record = self._named(name)
         if record is None:
             raise Error("kernel_not_found", f"there is no kernel {name!r} here", self._hint(name))
         users = in_use(record.name)
@@ -123,10 +133,62 @@ class KernelLibrary:
     def modules_disk(self, kernel: Kernel) -> Path:
         return self.directory(kernel) / "modules.ext4"
 
-    def _present(self, name: str) -> Kernel | None:
+    def _named(self, ref: str) -> Kernel | None:
+        record = self._records.get(ref)
+        if record is None and (found := self._shelf.find_kernel(ref)):
+            record = self._records.get(found.name)
+        return record
+
+    def _present(self, ref: str) -> Kernel | None:
         """A record whose files are gone (somebody cleared the cache) does not count."""
-        record = self._records.get(name)
+        record = self._named(ref)
         return record if record is not None and self.vmlinux(record).exists() else None
+
+    async def _pull_entry(self, found: Found[KernelEntry], report: Report, force: bool) -> Kernel:
+        """From the first of its sources that works."""
+        check_usable(found.entry)
+        *others, last = found.entry.sources
+        for source in others:
+            try:
+                return await self._pull_source(found, source, report, force)
+            except Error as exc:
+                if exc.code in ("insufficient_disk", "cancelled"):
+                    raise
+                report("warning", f"{found.entry.name}: {exc.message}; trying another source")
+        return await self._pull_source(found, last, report, force)
+
+    async def _pull_source(
+        self, found: Found[KernelEntry], source: EntrySource, report: Report, force: bool
+    ) -> Kernel:
+        match source:
+            case DebianSource():
+                return await self._pull_debian(found, source, report, force)
+            case OciSource():
+                raise Error("unsupported", f"{found.entry.name}: kernels are not had from registries")
+            case BundleSource():
+                raise Error("unsupported", "bundles cannot be read yet")
+
+    async def _pull_debian(
+        self, found: Found[KernelEntry], source: DebianSource, report: Report, force: bool
+    ) -> Kernel:
+        recipe = recipe_of(found, source)
+        directory = suite_directory(self._paths.apt, recipe.suite, recipe.architecture)
+        tree = AptTree(directory, recipe.suite, recipe.architecture)
+        await tree.update(report, force)
+        package = await tree.find_dependency(recipe.meta, IMAGE_PACKAGES)
+        present = self._present(found.name)
+        if present is not None and present.version == package.version and not force:
+            return present
+        require_free(self._paths.kernels, _NEEDED_BYTES, f"kernel {recipe.name}")
+        kernel = await self._build(tree, recipe, package, report)
+        kernel.catalog = found.catalog
+        return self._keep(kernel)
+
+    def _keep(self, kernel: Kernel) -> Kernel:
+        self._records.put(kernel)
+        message = f"kernel {kernel.name} {kernel.version} was pulled"
+        self.tell("kernel.pulled", f"kernel/{kernel.name}", message, version=kernel.version)
+        return kernel
 
     async def _build(self, tree: AptTree, recipe: DebianKernel, package: Package, report: Report) -> Kernel:
         self._paths.kernels.mkdir(parents=True, exist_ok=True)
@@ -149,11 +211,14 @@ class KernelLibrary:
             os.rename(filled, partial)
 
     def _hint(self, name: str) -> str:
-        known = [recipe.name for recipe in KERNELS]
-        if canonical_name(name) in known:
-            return f"banger kernel pull {canonical_name(name)}"
-        here = sorted({kernel.name for kernel in self._records.all()} | set(known))
-        return f"known kernels: {', '.join(here)}"
+        found = self._shelf.find_kernel(name)
+        if found is not None:
+            return f"banger kernel pull {found.name}"
+        if name.startswith(CATALOG):
+            return "banger kernel catalog"
+        known = {listed.entry.name for listed in self._shelf.kernels()}
+        here = sorted({kernel.name for kernel in self._records.all()} | known)
+        return f"known kernels: {', '.join(here[:20])}"
 
 
 def _remove_work(work: Path) -> None:

@@ -15,17 +15,20 @@ import logging
 import os
 from pathlib import Path
 
+import msgspec
+
 from banger.agent.binary import agent_binary
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.fs import require_free
 from banger.host.times import Stopwatch
 from banger.kernels.initramfs import ensure_initramfs
+from banger.kernels.recipe import DEFAULT as DEFAULT_KERNEL
 from banger.machines.limits import asked_limits, hold, refuse_unenforceable
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.model.image import Image, Kernel
-from banger.model.machine import Machine
+from banger.model.machine import Machine, MachineSpec
 from banger.model.operation import Report
 from banger.model.sizes import MIB, format_size
 from banger.network.user_nat import invent_mac
@@ -48,6 +51,7 @@ async def launch(
 ) -> LiveMachine:
     """Start the machine's VM and make it who it is. Raises what went wrong."""
     refuse_unenforceable(machine.spec)
+    machine.spec = fill_in(machine.spec, image)
     driver, accel = await parts.drivers.choose(machine.spec.accel)
     kernel = await parts.kernels.ensure(machine.spec.kernel, report)
     await make_room(parts, machine.spec.memory_mib)
@@ -85,6 +89,15 @@ async def launch(
     watch.lap("identity")
     _note_phases(answer, watch)
     return LiveMachine(machine, guest)
+
+
+def fill_in(spec: MachineSpec, image: Image) -> MachineSpec:
+    """With what the user left to the image."""
+    return msgspec.structs.replace(
+        spec,
+        kernel=spec.kernel or image.kernel or DEFAULT_KERNEL,
+        init=spec.init or ("image" if image.init == "image" else "agent"),
+    )
 
 
 def _require_disk(machine: Machine, places: VmPlaces) -> None:
@@ -239,8 +252,8 @@ async def _start_by_boot(
 async def identify(guest: Guest, machine: Machine, identity: Identity, disk_bytes: int) -> Fields:
     """Before any process of its user runs in it."""
     spec = machine.spec
+    machine.address = identity.network.host_address  # at once: whoever starts meanwhile gets another
     answer = await configure(guest.connection, identity, spec.init, disk_bytes, spec.boot_timeout_s)
-    machine.address = identity.network.host_address
     machine.pid = guest.vm.process.pid
     return answer
 

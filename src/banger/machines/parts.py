@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from banger.catalogs.shelf import Shelf
 from banger.errors import Error
 from banger.host.paths import Paths
 from banger.host.settings import Settings
@@ -30,6 +31,7 @@ class Parts:
     settings: Settings
     store: Store
     journal: Journal
+    shelf: Shelf
     images: ImageLibrary
     kernels: KernelLibrary
     drivers: Drivers

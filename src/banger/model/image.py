@@ -24,7 +24,8 @@ class ImageConfig(Struct, kw_only=True):
 class Image(Struct, kw_only=True):
     """A root disk. `digest` names the disk file's content; `size_bytes` is the disk's virtual size,
     `used_bytes` what it takes on the host; `source` says where it came from; `manifest_digest` is what a
-    registry or archive calls it, empty for disks of other origin."""
+    registry or archive calls it, empty for disks of other origin; `catalog` is whose entry it is, empty for one that is
+    in none; `kernel` and `init` are what its machines get unless they ask for another, empty: the usual ones."""
 
     name: str
     digest: str
@@ -36,6 +37,9 @@ class Image(Struct, kw_only=True):
     config: ImageConfig = field(default_factory=ImageConfig)
     manifest_digest: str = ""
     layers: int = 0
+    catalog: str = ""
+    kernel: str = ""
+    init: str = ""
 
 
 class Kernel(Struct, kw_only=True):
@@ -49,6 +53,7 @@ class Kernel(Struct, kw_only=True):
     size_bytes: int
     source: str
     created: str
+    catalog: str = ""
 
 
 class PullRequest(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -30,18 +30,18 @@ class MachineState(str, Enum):
 
 
 class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a user asks for. Units are in the names; `name` empty: one is made up; `idle_pause_s` 0: it is
-    never paused for idleness. `..._limit...` are of the host's side, 0 as far as the machine needs: memory and
+    """What a user asks for. Units are in the names; `name` empty: one is made up; `kernel` and `init` empty: as the
+    image wants, which is filled in at the first start; `idle_pause_s` 0: it is never paused for idleness. `..._limit...` are of the host's side, 0 as far as the machine needs: memory and
     threads of the VMM, processors' worth of time, bytes and operations a second of the root disk, reads and writes
     together. `limits`: whether one that cannot be enforced is refused."""
 
     image: Annotated[str, Meta(min_length=1, max_length=1024)]
     name: Annotated[str, Meta(max_length=64)] = ""
-    kernel: Annotated[str, Meta(max_length=1024)] = "debian-cloud"
+    kernel: Annotated[str, Meta(max_length=1024)] = ""
     cpus: Annotated[int, Meta(ge=1, le=64)] = 1
     memory_mib: Annotated[int, Meta(ge=64, le=1024 * 1024)] = 512
     disk_bytes: Annotated[int, Meta(ge=0)] = 4 * GIB
-    init: Init = "agent"
+    init: Init | Literal[""] = ""
     accel: Accel = "auto"
     remove: bool = False
     cold: bool = False

@@ -23,6 +23,7 @@ import uvicorn
 
 from banger import __version__
 from banger.agent.binary import agent_binary
+from banger.catalogs.shelf import Shelf
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.paths import Paths
@@ -176,7 +177,8 @@ def _open_parts(paths: Paths, mode: str) -> Parts:
     settings = read_settings(paths.config)
     store = Store(paths.database)
     journal = Journal(store.events)
-    images, kernels = ImageLibrary(paths, store.images), KernelLibrary(paths, store.kernels)
+    shelf = Shelf(paths)
+    images, kernels = ImageLibrary(paths, store.images, shelf), KernelLibrary(paths, store.kernels, shelf)
     drivers = Drivers(agent_binary(cpu.architecture()))
     templates = TemplateLibrary(paths, store.resources, images, kernels, drivers)
     images.tell = kernels.tell = templates.tell = journal.tell
@@ -186,6 +188,7 @@ def _open_parts(paths: Paths, mode: str) -> Parts:
         settings=settings,
         store=store,
         journal=journal,
+        shelf=shelf,
         images=images,
         kernels=kernels,
         drivers=drivers,

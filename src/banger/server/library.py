@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 
 from banger.images.library import Wish
+from banger.images.platform import parse_platform
 from banger.machines import upkeep
 from banger.machines.parts import Parts
 from banger.machines.users import users_of_image, users_of_kernel
@@ -89,7 +90,8 @@ async def show_kernel(parts: Parts, request: Request, body: None) -> Kernel:
 
 async def pull_kernel(parts: Parts, request: Request, body: PullRequest) -> Operation:
     async def work(report: Report) -> str:
-        return (await parts.kernels.pull(body.ref, report, force=body.force)).name
+        architecture = parse_platform(body.platform).architecture if body.platform else ""
+        return (await parts.kernels.pull(body.ref, report, body.force, architecture)).name
 
     return parts.operations.begin("pull", f"kernel/{body.ref}", work).operation
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from banger.model.catalog import Offer
 from banger.model.command import Exec, ExecRequest
 from banger.model.image import (
     Image,
@@ -28,6 +29,7 @@ from banger.model.report import (
 )
 from banger.model.template import CommitRequest, ForkRequest, Snapshot, SnapshotRequest, Template
 from banger.server import (
+    catalogs,
     events,
     library,
     machines,
@@ -42,6 +44,7 @@ from banger.server.calls import Call, Query
 
 _DRY_RUN = Query("dry_run", "boolean", "only say what would be removed")
 _FORCE = Query("force", "boolean", "kill a running machine first")
+_SEARCH = Query("search", "string", "only those in which all these words occur")
 _PATH = Query("path", "string", "a path in the guest")
 _KEY = Query("Idempotency-Key", "string", "the same one answers the same machine for 24 hours")
 _M = "/v1/machines/{name}"
@@ -90,6 +93,8 @@ CALLS: tuple[Call, ...] = (
          handler=library.prune_images, answer=Pruned, query=(_DRY_RUN,)),
     Call(method="POST", path="/v1/images/cache/prune", summary="Remove the compressed layers of registries",
          handler=library.prune_blobs, answer=Pruned, query=(_DRY_RUN,)),
+    Call(method="GET", path="/v1/images/catalog", summary="What catalogs offer",
+         handler=catalogs.list_image_offers, answer=list[Offer], query=(_SEARCH,)),
     Call(method="GET", path="/v1/images/{name:path}", summary="One image", handler=library.show_image, answer=Image),
     Call(method="DELETE", path="/v1/images/{name:path}", summary="Delete an image that no machine uses",
          handler=library.delete_image),
@@ -100,6 +105,8 @@ CALLS: tuple[Call, ...] = (
     Call(method="GET", path="/v1/kernels", summary="All kernels", handler=library.list_kernels, answer=list[Kernel]),
     Call(method="POST", path="/v1/kernels/pull", summary="Fetch a kernel",
          handler=library.pull_kernel, body=PullRequest, answer=Operation, status=202),
+    Call(method="GET", path="/v1/kernels/catalog", summary="What catalogs offer",
+         handler=catalogs.list_kernel_offers, answer=list[Offer], query=(_SEARCH,)),
     Call(method="GET", path="/v1/kernels/{name}", summary="One kernel", handler=library.show_kernel, answer=Kernel),
     Call(method="DELETE", path="/v1/kernels/{name}", summary="Delete a kernel that no machine uses",
          handler=library.delete_kernel),

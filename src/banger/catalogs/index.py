@@ -1,0 +1,98 @@
+"""A catalog's index: bytes ↔ values. Pure.
+
+Who publishes may be newer than who reads: unknown fields and unknown kinds of sources are passed over, and an entry
+that needs a newer banger is kept, to be named when somebody wants it. What is known and wrong refuses the whole index:
+it was signed like that, so its publisher has to hear of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from banger import __version__
+from banger.errors import Error
+from banger.model.catalog import Entry, Index
+from banger.model.sizes import MIB
+
+FORMAT = 1
+MAX_BYTES = 16 * MIB
+_KINDS = ("bundle", "oci", "debian")
+_NUMBERS = re.compile(r"[0-9]+")
+Version = tuple[int, ...]
+E = TypeVar("E", bound=Entry)
+
+
+def parse_index(data: bytes) -> Index:
+    """Raises `catalog_invalid`, `unsupported` for a format of the future."""
+    if len(data) > MAX_BYTES:
+        raise invalid(f"the index has {len(data)} bytes, {MAX_BYTES} are possible")
+    try:
+        raw = msgspec.json.decode(data)
+        if isinstance(raw, dict) and raw.get("format", FORMAT) not in (FORMAT,):
+            raise Error("unsupported", f"the catalog has format {raw['format']!r}", "use a newer banger")
+        index = msgspec.convert(_known(raw), Index)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise invalid(f"the index is not as it should be: {ascii(str(exc))[1:301]}") from exc
+    _check_names(index.images, "image")
+    _check_names(index.kernels, "kernel")
+    return index
+
+
+def encode_index(index: Index) -> bytes:
+    """For people, too: two spaces, one field a line."""
+    return msgspec.json.format(msgspec.json.encode(index), indent=2) + b"\n"
+
+
+def check_usable(entry: Entry) -> None:
+    """Raises `unsupported` for an entry that this banger is too old for."""
+    if entry.min_banger and _version(entry.min_banger) > _version(__version__):
+        raise Error(
+            "unsupported", f"{entry.name} needs banger {entry.min_banger}, this is {__version__}", "upgrade"
+        )
+    if not entry.sources:
+        raise Error("unsupported", f"{entry.name} can be had in no way that this banger knows", "upgrade")
+
+
+def select(entries: Iterable[E], name: str, architecture: str) -> E | None:
+    """By its name, else by an alias."""
+    fitting = [entry for entry in entries if entry.architecture == architecture]
+    by_name = next((entry for entry in fitting if entry.name == name), None)
+    return by_name or next((entry for entry in fitting if name in entry.aliases), None)
+
+
+def invalid(message: str, hint: str = "tell who publishes it") -> Error:
+    return Error("catalog_invalid", message, hint)
+
+
+def _known(raw: Any) -> Any:
+    """Without the sources that only a newer banger understands."""
+    for kind in ("images", "kernels"):
+        entries = raw.get(kind) if isinstance(raw, dict) else None
+        for entry in entries if isinstance(entries, list) else []:
+            sources = entry.get("sources") if isinstance(entry, dict) else None
+            if isinstance(sources, list):
+                entry["sources"] = [source for source in sources if not _is_foreign(source)]
+    return raw
+
+
+def _is_foreign(source: Any) -> bool:
+    kind = source.get("type") if isinstance(source, dict) else None
+    return isinstance(kind, str) and kind not in _KINDS
+
+
+def _check_names(entries: Sequence[Entry], what: str) -> None:
+    """No two entries of one architecture share a name. An alias may be another's name: the name wins."""
+    seen: set[tuple[str, str]] = set()
+    for entry in entries:
+        key = (entry.architecture, entry.name)
+        if key in seen:
+            raise invalid(f"it has the {what} {entry.name} for {entry.architecture} twice")
+        seen.add(key)
+
+
+def _version(text: str) -> Version:
+    return tuple(int(number) for number in _NUMBERS.findall(text)[:4])

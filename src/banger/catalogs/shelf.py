@@ -1,0 +1,334 @@
+"""All catalogs of this host, and what a name means by them.
+
+The built-in one comes first, then those that were added, the oldest first: whoever adds a catalog gives it no say about
+names that had a meaning before. `catalog:CATALOG/NAME` asks one of them only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+from banger.catalogs import builtin
+from banger.catalogs.downloads import Downloads
+from banger.catalogs.index import MAX_BYTES, invalid, select
+from banger.catalogs.minisign import parse_public_key
+from banger.catalogs.subscription import Record, Subscription, expired
+from banger.errors import Error
+from banger.host import cpu
+from banger.host.paths import Paths
+from banger.model.catalog import (
+    NAME_PATTERN,
+    BundleSource,
+    Catalog,
+    Entry,
+    ImageEntry,
+    Index,
+    KernelEntry,
+)
+from banger.model.names import check_name
+from banger.model.operation import Report
+from banger.model.sizes import KIB
+
+log = logging.getLogger("banger.catalogs")
+
+PREFIX = "catalog:"
+FRESH_S = 3600.0
+_SIGNATURE_BYTES = 16 * KIB
+_SUFFIX = ".json"
+_NAME = re.compile(NAME_PATTERN)
+E = TypeVar("E", bound=Entry)
+E_co = TypeVar("E_co", bound=Entry, covariant=True)
+Catalogs = list[Catalog]  # `list` is a method's name below
+
+
+@dataclass(frozen=True)
+class Found(Generic[E_co]):
+    """An entry, of which catalog, and what it is called on this host: not as another that is found first."""
+
+    catalog: str
+    entry: E_co
+    name: str
+
+
+@dataclass(frozen=True)
+class Listed(Generic[E_co]):
+    """An entry in a list; `hidden_by` is the catalog whose entry is found in place of it."""
+
+    catalog: str
+    entry: E_co
+    hidden_by: str
+
+
+class Shelf:
+    """Lives as long as the daemon; used from its event loop. `clock` gives seconds since 1970."""
+
+    def __init__(
+        self, paths: Paths, downloads: Downloads | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._directory = paths.catalogs
+        self._downloads = downloads
+        self._clock = clock
+        self._loaded: dict[str, Subscription] | None = None
+        self._changing = asyncio.Lock()
+
+    def find_image(self, ref: str, architecture: str = "") -> Found[ImageEntry] | None:
+        """`architecture` empty: this host's. What was read before is not read again."""
+        return self._find(ref, architecture, _images_of)
+
+    def find_kernel(self, ref: str, architecture: str = "") -> Found[KernelEntry] | None:
+        return self._find(ref, architecture, _kernels_of)
+
+    def images(self) -> list[Listed[ImageEntry]]:
+        return list(self._listed(_images_of))
+
+    def kernels(self) -> list[Listed[KernelEntry]]:
+        return list(self._listed(_kernels_of))
+
+    def list(self) -> Catalogs:
+        """The built-in one first."""
+        index = builtin.builtin_index()
+        own = Catalog(
+            name=builtin.NAME,
+            url="",
+            key="",
+            position=0,
+            version=index.version,
+            created=index.created,
+            images=len(index.images),
+            kernels=len(index.kernels),
+        )
+        return [own, *(subscription.describe(self._clock()) for subscription in self._in_order())]
+
+    async def add(self, url: str, key: str, name: str = "") -> Catalog:
+        """Fetch an index, believe it by that key, and keep both. `name` empty: what the index calls itself.
+
+        Raises `bad_request`, `name_taken`, `bad_name`, and what fetching and believing raise; then nothing is kept."""
+        url, public = _index_url(url), str(parse_public_key(key))
+        async with self._changing:
+            known = self._subscriptions()
+            data, signature = await self._fetch(url)
+            position = 1 + max((each.record.position for each in known.values()), default=0)
+            record = Record(url=url, key=public, position=position)
+            if not name:
+                name = Subscription(Path("new.json"), record).believe(data, signature, self._clock()).name
+            if check_name(name) == builtin.NAME or name in known:
+                raise Error("name_taken", f"there is a catalog {name}", "choose another: --name NAME")
+            added = Subscription(self._directory / f"{name}{_SUFFIX}", record)
+            added.accept(data, signature, self._clock())
+            known[name] = added
+            return added.describe(self._clock())
+
+    def remove(self, name: str) -> None:
+        """What was pulled from it stays. Raises `catalog_not_found`, `bad_request` for the built-in one."""
+        if name == builtin.NAME:
+            raise Error("bad_request", "the built-in catalog cannot be removed")
+        found = self._get(name)
+        found.file.unlink(missing_ok=True)
+        del self._subscriptions()[name]
+
+    async def refresh(self, name: str = "") -> Catalogs:
+        """Fetch one index, or all. Those that cannot be refreshed say so in their `problem`; one that was named raises
+        what went wrong. What was believed before stays."""
+        chosen = [self._get(name)] if name and name != builtin.NAME else [] if name else [*self._in_order()]
+        for subscription in chosen:
+            try:
+                await self._refresh(subscription)
+            except Error:
+                if name:
+                    raise
+        return [each for each in self.list() if name in ("", each.name)]
+
+    async def look_up(
+        self, ref: str, find: Callable[[str, str], Found[E] | None], architecture: str, report: Report
+    ) -> Found[E] | None:
+        """`find_image` or `find_kernel`, by indexes as fresh as can be. None for what no catalog names. Raises as
+        `require_sound`."""
+        found = find(ref, architecture)
+        if (found is not None and found.catalog == builtin.NAME) or not is_name(ref):
+            return found
+        await self.freshen(report)
+        found = find(ref, architecture)
+        self.require_sound(found)
+        return found
+
+    def kernel_of(self, found: Found[ImageEntry]) -> str:
+        """The kernel that an image's entry asks for: its own catalog's if that has it; "" for the usual one."""
+        wanted = found.entry.kernel
+        own = self.find_kernel(f"{PREFIX}{found.catalog}/{wanted}") if wanted else None
+        return own.name if own else wanted
+
+    async def freshen(self, report: Report) -> None:
+        """Before a name is looked up for a pull: indexes of more than an hour are fetched again. Where that fails, the
+        one that is here is used, and the report says so."""
+        now = self._clock()
+        for subscription in self._in_order():
+            if not 0 <= now - subscription.record.refreshed < FRESH_S or subscription.index is None:
+                report("catalog", subscription.name)
+                try:
+                    await self._refresh(subscription)
+                except Error as exc:
+                    report("warning", _stale(subscription, exc))
+
+    def require_sound(self, found: Found[E] | None) -> None:
+        """A name is not passed on to whoever comes next because a catalog that may know it cannot be believed. Raises
+        `catalog_expired`, `catalog_invalid`."""
+        for subscription in self._in_order():
+            index = subscription.index
+            if index is None and (found is None or self._comes_after(found.catalog, subscription)):
+                raise invalid(
+                    f"catalog {subscription.name} cannot be used: {subscription.problem}",
+                    f"banger catalog refresh {subscription.name}, or remove it",
+                )
+            if found is not None and found.catalog == subscription.name and index is not None:
+                if subscription.has_expired(self._clock()):
+                    raise expired(subscription.name, index.expires)
+                return
+
+    async def open_bundle(self, found: Found[E], source: BundleSource, report: Report) -> io.RawIOBase:
+        """The file of a bundle, verified. Raises what `Downloads.open_file` does."""
+        base = self._get(found.catalog).record.url
+        urls = [urljoin(base, bundle_path(source.digest)), *source.mirrors]
+        return await self._network().open_file(urls, source.digest, source.size_bytes, report)
+
+    def _find(
+        self, ref: str, architecture: str, entries_of: Callable[[Index], Sequence[E]]
+    ) -> Found[E] | None:
+        wanted, name = split_ref(ref)
+        architecture = architecture or cpu.architecture()
+        suffix = "" if architecture == cpu.architecture() else f"-{architecture}"
+        for catalog, index in self._indexes():
+            if wanted in ("", catalog):
+                entry = select(entries_of(index), name, architecture)
+                if entry is not None:
+                    return Found(catalog, entry, self._local_name(wanted, entry, entries_of) + suffix)
+        return None
+
+    def _local_name(self, wanted: str, entry: E, entries_of: Callable[[Index], Sequence[E]]) -> str:
+        for catalog, index in self._indexes():
+            if select(entries_of(index), entry.name, entry.architecture) is not None:
+                return entry.name if wanted in ("", catalog) else f"{PREFIX}{wanted}/{entry.name}"
+        return entry.name
+
+    def _listed(self, entries_of: Callable[[Index], Sequence[E]]) -> Iterator[Listed[E]]:
+        owners: dict[tuple[str, str], str] = {}
+        for catalog, index in self._indexes():
+            for entry in entries_of(index):
+                owner = owners.setdefault((entry.name, entry.architecture), catalog)
+                yield Listed(catalog, entry, "" if owner == catalog else owner)
+
+    def _indexes(self) -> Iterator[tuple[str, Index]]:
+        yield builtin.NAME, builtin.builtin_index()
+        for subscription in self._in_order():
+            if subscription.index is not None:
+                yield subscription.name, subscription.index
+
+    def _comes_after(self, catalog: str, subscription: Subscription) -> bool:
+        """Whether `catalog` is asked after that one."""
+        if catalog == builtin.NAME:
+            return False
+        return self._get(catalog).record.position > subscription.record.position
+
+    def _in_order(self) -> Sequence[Subscription]:
+        return sorted(self._subscriptions().values(), key=lambda each: (each.record.position, each.name))
+
+    def _subscriptions(self) -> dict[str, Subscription]:
+        if self._loaded is None:
+            self._loaded = {}
+            for file in sorted(self._directory.glob(f"[!.]*{_SUFFIX}")):
+                try:
+                    self._loaded[file.stem] = Subscription.load(file)
+                except Error as exc:
+                    log.warning("%s", exc.message)
+                    damaged = Subscription(file, Record(url="", key="", position=0))
+                    damaged.problem = exc.message
+                    self._loaded[file.stem] = damaged
+        return self._loaded
+
+    def _get(self, name: str) -> Subscription:
+        found = self._subscriptions().get(name)
+        if found is None:
+            raise Error("catalog_not_found", f"there is no catalog {name!r}", "banger catalog list")
+        return found
+
+    async def _refresh(self, subscription: Subscription) -> None:
+        async with self._changing:
+            try:
+                data, signature = await self._fetch(subscription.record.url)
+                if self._subscriptions().get(subscription.name) is subscription:
+                    subscription.accept(data, signature, self._clock())
+            except Error as exc:
+                subscription.problem = exc.message
+                raise
+
+    async def _fetch(self, url: str) -> tuple[bytes, bytes]:
+        """An index and its signature. A publication may come between the two, so whoever finds that they do not fit may
+        try again."""
+        network = self._network()
+        signature = await network.read_document(signature_url(url), _SIGNATURE_BYTES)
+        return await network.read_document(url, MAX_BYTES), signature
+
+    def _network(self) -> Downloads:
+        if self._downloads is None:
+            raise Error("unsupported", "catalogs cannot be fetched here")
+        return self._downloads
+
+
+def is_name(ref: str) -> bool:
+    """Whether it could be the name of an entry. References to registries and paths mostly cannot."""
+    catalog, name = split_ref(ref)
+    return bool(catalog) or _NAME.search(name) is not None
+
+
+def split_ref(ref: str) -> tuple[str, str]:
+    """ "catalog:lab/app" → ("lab", "app"); what names no catalog → ("", ref)."""
+    if not ref.startswith(PREFIX):
+        return "", ref
+    catalog, _, name = ref.removeprefix(PREFIX).partition("/")
+    return catalog, name
+
+
+def bundle_path(digest: str) -> str:
+    """Where a bundle is, from the index."""
+    return f"bundles/{digest.removeprefix('sha256:')}.tar.zst"
+
+
+def signature_url(url: str) -> str:
+    """Beside the index. What follows a question mark (a bucket's pass, say) is kept."""
+    parts = urlsplit(url)
+    return parts._replace(path=parts.path + ".minisig").geturl()
+
+
+def _index_url(url: str) -> str:
+    """Of a catalog: its directory, or the index itself. Raises `bad_request`."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https", "file") or not (parts.netloc or parts.scheme == "file"):
+        raise Error(
+            "bad_request", f"{url[:200]!r} is not the URL of a catalog", "https://..., or file:///..."
+        )
+    if parts.path.endswith(_SUFFIX):
+        return url
+    return parts._replace(path=parts.path.rstrip("/") + "/index.json").geturl()
+
+
+def _images_of(index: Index) -> Sequence[ImageEntry]:
+    return index.images
+
+
+def _kernels_of(index: Index) -> Sequence[KernelEntry]:
+    return index.kernels
+
+
+def _stale(subscription: Subscription, error: Error) -> str:
+    index = subscription.index
+    if index is None:
+        return f"catalog {subscription.name} cannot be used: {error.message}"
+    return f"catalog {subscription.name}: using its index of {index.created} from the cache ({error.message})"

@@ -1,0 +1,174 @@
+"""A catalog that was added: its key, pinned, and the newest index that was believed.
+
+It is one file, `<state>/catalogs/<name>.json`, replaced as a whole, so that a power failure cannot part the highest
+version that was seen from the index of it. The index is kept as it was signed, and its signature is looked at again
+whenever it is read. All of it blocks, for one small file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from calendar import timegm
+from pathlib import Path
+from time import gmtime, strftime, strptime
+
+import msgspec
+from msgspec import Struct
+
+from banger.catalogs.index import invalid, parse_index
+from banger.catalogs.minisign import parse_public_key, verify
+from banger.errors import Error
+from banger.host.fs import write_file
+from banger.model.catalog import Catalog, Index
+
+_AHEAD_S = 86400.0  # so far may a publisher's clock be ahead of ours
+
+
+class Record(Struct, kw_only=True):
+    """`publisher` is the name in the index; `version` and `sum` are of the newest index that was believed, `index` and
+    `signature` its bytes; `refreshed` is when it was last seen to be the newest, in seconds since 1970."""
+
+    url: str
+    key: str
+    position: int
+    publisher: str = ""
+    version: int = 0
+    sum: str = ""
+    refreshed: float = 0
+    index: bytes = b""
+    signature: bytes = b""
+
+
+class Subscription:
+    """Lives as long as the daemon, or until it is removed."""
+
+    def __init__(self, file: Path, record: Record) -> None:
+        self.file = file
+        self.record = record
+        self.problem = ""
+        self._index: Index | None = None
+
+    @property
+    def name(self) -> str:
+        return self.file.stem
+
+    @classmethod
+    def load(cls, file: Path) -> Subscription:
+        """One that an earlier daemon had; an index that is not believed any more is its `problem`. Raises
+        `catalog_invalid` when nothing can be known of it."""
+        try:
+            record = msgspec.json.decode(file.read_bytes(), type=Record)
+        except (OSError, msgspec.MsgspecError) as exc:
+            raise invalid(f"{file} cannot be read: {exc}", f"banger catalog remove {file.stem}") from exc
+        found = cls(file, record)
+        try:
+            verify(parse_public_key(record.key), record.index, record.signature)
+            found._index = found._check(record.index)
+        except Error as exc:
+            found.problem = exc.message
+        return found
+
+    @property
+    def index(self) -> Index | None:
+        """The newest that was believed, expired or not."""
+        return self._index
+
+    def believe(self, data: bytes, signature: bytes, now: float) -> Index:
+        """The index, if it may be believed; nothing is kept. Raises as `accept`."""
+        verify(parse_public_key(self.record.key), data, signature)
+        index = self._check(data)
+        check_times(index, now)
+        return index
+
+    def accept(self, data: bytes, signature: bytes, now: float) -> None:
+        """Believe an index from now on. What was believed before stays when this raises `catalog_untrusted`,
+        `catalog_rolled_back`, `catalog_expired`, `catalog_invalid`, `unsupported`."""
+        index = self.believe(data, signature, now)
+        self.record = msgspec.structs.replace(
+            self.record,
+            publisher=index.name,
+            version=index.version,
+            sum=_sum(data),
+            refreshed=now,
+            index=data,
+            signature=signature,
+        )
+        write_file(self.file, msgspec.json.encode(self.record))
+        self._index, self.problem = index, ""
+
+    def describe(self, now: float) -> Catalog:
+        index = self._index
+        problem = self.problem or ("it has expired" if self.has_expired(now) else "")
+        return Catalog(
+            name=self.name,
+            url=self.record.url,
+            key=self.record.key,
+            position=self.record.position,
+            version=self.record.version,
+            created=index.created if index else "",
+            expires=index.expires if index else "",
+            refreshed=format_moment(self.record.refreshed) if self.record.refreshed else "",
+            images=len(index.images) if index else 0,
+            kernels=len(index.kernels) if index else 0,
+            problem=problem,
+        )
+
+    def has_expired(self, now: float) -> bool:
+        return self._index is not None and parse_moment(self._index.expires) <= now
+
+    def _check(self, data: bytes) -> Index:
+        """An index whose signature is right may still be another one than this catalog's newest."""
+        index, record = parse_index(data), self.record
+        if record.publisher and index.name != record.publisher:
+            raise _untrusted(f"it is the index of {index.name}, not of {record.publisher}")
+        if index.version < record.version:
+            raise Error(
+                "catalog_rolled_back",
+                f"catalog {self.name} offers version {index.version}, there was version {record.version} before",
+                "somebody may be holding the newer one back; ask who publishes it",
+            )
+        if index.version == record.version and record.sum and record.sum != _sum(data):
+            raise _untrusted(f"there are two indexes of version {index.version}")
+        return index
+
+
+def check_times(index: Index, now: float) -> None:
+    """Raises `catalog_expired`, `catalog_invalid`."""
+    if not index.expires:
+        raise invalid(f"the index of {index.name} never expires, which a published one has to")
+    if parse_moment(index.expires) <= parse_moment(index.created):
+        raise invalid(f"the index of {index.name} expires before it was made")
+    if parse_moment(index.created) > now + _AHEAD_S:
+        raise invalid(
+            f"the index of {index.name} was made in the future ({index.created})", "check this host's clock"
+        )
+    if parse_moment(index.expires) <= now:
+        raise expired(index.name, index.expires)
+
+
+def expired(name: str, moment: str) -> Error:
+    return Error(
+        "catalog_expired",
+        f"the index of catalog {name} was good until {moment}, and there is no newer one",
+        "banger catalog refresh; check this host's clock; else ask who publishes it",
+    )
+
+
+def parse_moment(text: str) -> float:
+    """Seconds since 1970. Raises `catalog_invalid` for a date that is none."""
+    try:
+        return float(timegm(strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
+    except ValueError as exc:
+        raise invalid(f"{text[:40]!r} is no time") from exc
+
+
+def format_moment(seconds: float) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))
+
+
+def _sum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _untrusted(reason: str) -> Error:
+    return Error("catalog_untrusted", f"the index cannot be trusted: {reason}", "ask who publishes it")

@@ -1,0 +1,136 @@
+"""What a catalog says: images and kernels by name, and where each can be had from. docs/image-catalog.md explains it.
+
+These structs are the format: docs/catalog.schema.json is made from them, and a test compares the two. A reader
+ignores fields and kinds of sources that it does not know.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from banger.model.machine import Init
+
+NAME_PATTERN = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*\Z"
+Name = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=63)]
+Architecture = Annotated[str, Meta(pattern=r"^[a-z0-9]{1,16}\Z")]
+Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
+DigestOrNone = Annotated[str, Meta(pattern=r"^(?:sha256:[0-9a-f]{64})?\Z")]
+Moment = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")]
+MomentOrNone = Annotated[str, Meta(pattern=r"^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?\Z")]
+Line = Annotated[str, Meta(max_length=512)]
+Bytes = Annotated[int, Meta(ge=0, le=1 << 50)]
+# They become arguments of apt and mmdebstrap, which give a meaning to more than letters.
+PackageName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9+.-]{0,127}\Z")]
+Suite = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")]
+Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9@_.-]{0,127}\Z")]
+
+
+class BundleSource(Struct, kw_only=True, frozen=True, tag_field="type", tag="bundle"):
+    """One file beside the index, `bundles/<hex of digest>.tar.zst`. `mirrors` are further places of the same file, each
+    a whole URL."""
+
+    digest: Digest
+    size_bytes: Bytes
+    mirrors: tuple[Annotated[str, Meta(pattern=r"^https?://\S+\Z", max_length=2048)], ...] = ()
+
+
+class OciSource(Struct, kw_only=True, frozen=True, tag_field="type", tag="oci"):
+    """An image of a registry: a reference with a digest, which is what makes it trustworthy."""
+
+    reference: Annotated[str, Meta(pattern=r"^\S+@sha256:[0-9a-f]{64}\Z", max_length=512)]
+
+
+class DebianSource(Struct, kw_only=True, frozen=True, tag_field="type", tag="debian"):
+    """Built on this host from a suite of Debian's signed archive. For an image `packages` are what it has beside the
+    essential ones, `enable` units of systemd, and `epoch` is the time of what the build itself writes, in seconds
+    since 1970. For a kernel the one package is that of the kernel, or depends on the newest one."""
+
+    suite: Suite
+    packages: Annotated[tuple[PackageName, ...], Meta(max_length=512)]
+    epoch: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
+    enable: Annotated[tuple[Unit, ...], Meta(max_length=64)] = ()
+
+
+Source = BundleSource | OciSource | DebianSource
+
+
+class Entry(Struct, kw_only=True, frozen=True):
+    """What images and kernels have in common. `digest` and `size_bytes` are of the disk (or of vmlinux) where a bundle
+    brings it, empty and a rough number where it is built; `min_banger` is the oldest banger that can use it;
+    `provenance` says in a line who made it of what. `sources` are tried in their order."""
+
+    name: Name
+    aliases: Annotated[tuple[Name, ...], Meta(max_length=32)] = ()
+    description: Line = ""
+    architecture: Architecture
+    size_bytes: Bytes = 0
+    digest: DigestOrNone = ""
+    created: MomentOrNone = ""
+    provenance: Line = ""
+    min_banger: Annotated[str, Meta(pattern=r"^(?:[0-9]{1,6}(?:\.[0-9]{1,6}){0,3})?\Z")] = ""
+    sources: Annotated[tuple[Source, ...], Meta(max_length=16)]
+
+
+class ImageEntry(Entry, kw_only=True, frozen=True):
+    """`kernel` is the kernel that its machines boot unless they ask for another, empty: the usual one; `init` likewise
+    what their process 1 is."""
+
+    kernel: Annotated[str, Meta(max_length=200)] = ""
+    init: Init = "agent"
+
+
+class KernelEntry(Entry, kw_only=True, frozen=True):
+    """A kernel."""
+
+
+class Index(Struct, kw_only=True, frozen=True):
+    """A whole catalog, the file that is signed. `version` grows with each publication; after `expires` a reader no
+    longer believes it."""
+
+    format: Literal[1] = 1
+    name: Name
+    version: Annotated[int, Meta(ge=1, le=1 << 53)]
+    created: Moment
+    expires: MomentOrNone = ""
+    images: Annotated[tuple[ImageEntry, ...], Meta(max_length=10_000)] = ()
+    kernels: Annotated[tuple[KernelEntry, ...], Meta(max_length=10_000)] = ()
+
+
+class Catalog(Struct, kw_only=True):
+    """A catalog as this host knows it. `expires` empty: never; `refreshed`: when the index came; `problem`: why it is
+    not used, or not as fresh as it could be."""
+
+    name: str
+    url: str
+    key: str
+    position: int
+    version: int = 0
+    created: str = ""
+    expires: str = ""
+    refreshed: str = ""
+    images: int = 0
+    kernels: int = 0
+    problem: str = ""
+
+
+class Offer(Struct, kw_only=True):
+    """An entry as it is listed. `ref` is what to pull it by; `sources` names their kinds; `here` whether it is on this
+    host; `hidden_by` the catalog whose entry of the same name is taken in place of this one."""
+
+    name: str
+    ref: str
+    catalog: str
+    architecture: str
+    description: str
+    aliases: list[str]
+    sources: list[str]
+    size_bytes: int
+    digest: str
+    created: str
+    provenance: str
+    min_banger: str
+    here: bool
+    hidden_by: str = ""
+    kernel: str = ""
