@@ -6,6 +6,7 @@ VMMs outlive the daemon. Each machine is taken over in a task of its own, so tha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from banger.agent.connection import open_connection
@@ -24,6 +25,7 @@ from banger.machines.states import LIVE
 from banger.model.command import Exec
 from banger.model.machine import Machine, MachineState
 from banger.store import teardown
+from banger.templates.identity import refresh
 from banger.vmm.base import forget_frozen
 from banger.wire.constants import Type
 
@@ -172,7 +174,8 @@ async def resync(parts: Parts, live: LiveMachine) -> None:
     """A new session with the agent, and the execs that outlived the last."""
     path, name = str(live.places.agent_socket), live.machine.name
     live.connect(await open_connection(path, name, _ANSWER_S, resync=True))
-    await live.catch_up()  # it may have stood still all the time
+    with contextlib.suppress(Error):  # it may have stood still all the time, its root be frozen for a commit
+        await refresh(live.agent(), entropy=True)
     await adopt_execs(parts, live)
     log.info("machine=%s taken over", name)
 
