@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -110,3 +111,14 @@ def test_a_command_whose_end_was_written_down_ends_its_machine(own_home: Home) -
         rewrite(own_home, "calm", exit={"code": 3})
     wait_until(lambda: state_of(own_home, "calm") == "stopped", 20, "it is stopped")
     assert own_home.json("vm", "show", "calm")["exit"]["code"] == 3
+
+
+def test_a_commit_that_was_cut_off_leaves_no_frozen_root(own_home: Home) -> None:
+    own_home.text("run", "-d", "--name", "calm", IMAGE)
+    for delay_s in (0.15, 0.25, 0.4):
+        commit = own_home.popen("vm", "commit", "calm", "half", stderr=subprocess.DEVNULL)
+        pid = own_home.daemon_pid()
+        time.sleep(delay_s)
+        os.kill(pid, signal.SIGKILL)
+        assert commit.wait(30) != 0
+        own_home.run("exec", "calm", "--", "sh", "-c", "echo x > /root/x; sync", check=True, timeout_s=30)
