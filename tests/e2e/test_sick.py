@@ -185,7 +185,7 @@ def test_a_machine_whose_directories_are_removed_while_it_runs_can_be_deleted(
     ward: Home, client: Client, ill: str
 ) -> None:
     machine = client.machines.get(ill)
-    shutil.rmtree(ward.directory / "run/vm" / machine.id)
+    shutil.rmtree(ward.directory / "run/vm" / files_of(ward, ill).name)
     assert ward.text("exec", ill, "--", "echo", "on") == "on\n"
     shutil.rmtree(files_of(ward, ill))
     assert_nobody_waits(ward, ill)
@@ -212,11 +212,11 @@ def test_with_sick_ones_among_ten_the_others_are_taken_over_as_soon(own_home: Ho
     end_daemon(own_home)
     all_well_s = take_over(own_home, well)
     run = own_home.directory / "run/vm"
-    ids = {machine["name"]: machine["id"] for machine in own_home.json("vm", "list")}
+    places = {name: files_of(own_home, name).name for name in sick}
     end_daemon(own_home)
     with contextlib.ExitStack() as stack:
         for name, (socket_name, behaviour) in sick.items():
-            stack.enter_context(impostor(run / ids[name] / socket_name, behaviour))
+            stack.enter_context(impostor(run / places[name] / socket_name, behaviour))
         with_sick_s = take_over(own_home, well)
         print(f"taken over: {all_well_s:.2f} s when all are well, {with_sick_s:.2f} s with {len(sick)} sick")
         assert with_sick_s < all_well_s + COMMAND_S
@@ -313,7 +313,8 @@ def test_a_command_whose_name_is_odd_is_listed_after_a_restart(own_home: Home) -
 
 
 def files_of(home: Home, name: str) -> Path:
-    return home.state / "machines" / home.json("vm", "show", name)["id"]
+    machine = home.json("vm", "show", name)
+    return home.state / "machines" / (machine["place"] or machine["id"])
 
 
 def resident_bytes(pid: int) -> int:
