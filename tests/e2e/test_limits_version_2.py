@@ -75,13 +75,13 @@ for path in (own, *own.iterdir()):
     os.chown(path, 1000, 1000)
 (own / "cgroup.procs").write_text("0")
 if name == "shared":
-    other = subprocess.Popen(["/bin/sleep", "60"])
+    other = subprocess.Popen(["/bin/sleep", "5"])
 os.setgid(1000)
 os.setuid(1000)
 found = delegation()
 if name == "shared":
     print(found.missing["memory"], Path("/proc/self/cgroup").read_text().strip())
-    other.kill()
+    other.wait()
     sys.exit()
 assert found.bases == dict.fromkeys(CONTROLLERS, own), found
 group = plan_group(found, "banger-test")
