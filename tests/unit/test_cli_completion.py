@@ -48,7 +48,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             "banger ",
             "vm image kernel template snapshot operation system completion "
-            "run ps exec logs stop start rm cp events help --version",
+            "run ps exec logs stop start rm cp events doctor help --version",
         ),
         ("banger im", "image"),
         ("banger vm st", "start stop stats"),

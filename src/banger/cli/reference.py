@@ -24,8 +24,8 @@ _CODES = """\
 | code | meaning |
 |---|---|
 | 0 | all is well |
-| 1 | `vm health`: something is not ok; `vm cp`: no such file |
-| 2 | arguments that make no sense |
+| 1 | `vm health`: something is not ok; `vm cp`: no such file; `doctor --strict`: a warning |
+| 2 | arguments that make no sense; `doctor`: something keeps machines from running |
 | 124 | `--timeout` ended the command |
 | 125 | banger failed: no such machine, no daemon, … |
 | 126, 127 | the command cannot be run; was not found |

@@ -84,6 +84,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "df": ("upkeep", "DF", "show what takes room on the disk"),
         "events": ("events", "EVENTS", "print what happened, and what happens"),
         "reconcile": ("reconcile", "RECONCILE", "compare records with the host, set right what differs"),
+        "doctor": ("doctor", "DOCTOR", "look whether this host lets machines run, say what mends it"),
     },
     "completion": {
         "bash": ("completion", "BASH", "print the completion script for bash"),
@@ -122,6 +123,7 @@ SHORT_FORMS = {
     "rm": ("vm", "delete"),
     "cp": ("vm", "cp"),
     "events": ("system", "events"),
+    "doctor": ("system", "doctor"),
 }
 
 

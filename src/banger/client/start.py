@@ -1,4 +1,4 @@
-"""Finding the daemon, and starting it when it isn't there.
+"""Finding the daemon, and starting it when it isn't there. The one door through which the client starts programs.
 
 Ten clients at once start one daemon: whoever holds `<run>/start.lock` looks again, and only then starts
 one. The daemon says "ready" on a pipe when its socket listens; the pipe's end without that word
@@ -15,13 +15,18 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from banger import places
 from banger.client import transport
 from banger.errors import Error
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 DAEMON_MODULE = "banger.server.daemon"
+DOCTOR_MODULE = "banger.doctor"
 READY_VARIABLE = "BANGER_READY_FD"
 READY_TIMEOUT_S = 60.0
 _READY_FD = 3
@@ -68,6 +73,12 @@ def ensure_daemon(path: str) -> bool:
         return True
     finally:
         os.close(lock)
+
+
+def become_doctor(words: Sequence[str]) -> NoReturn:
+    """This process becomes the doctor's, which needs the engine but no daemon. Raises OSError."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", DOCTOR_MODULE, *words])
 
 
 def listens(path: str) -> bool:

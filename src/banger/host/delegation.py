@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 CONTROLLERS = ("memory", "cpu", "pids")
 # A group of version 2 has either processes or groups with controllers; in this one we are ourselves.
-_LEAF = "banger-daemon"
+LEAF = "banger-daemon"
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,15 @@ def delegation() -> Delegation:
     return find_delegation(groups, mounts, root=os.geteuid() == 0)
 
 
-def find_delegation(groups: str, mountinfo: str, *, root: bool) -> Delegation:
-    """From /proc/PID/cgroup and /proc/PID/mountinfo."""
+def find_delegation(groups: str, mountinfo: str, *, root: bool, change: bool = True) -> Delegation:
+    """From /proc/PID/cgroup and /proc/PID/mountinfo. Without `change` nothing is done to have controllers passed on:
+    the answer is what would come of it."""
     mounts = read_mounts(mountinfo)
     own = _read_groups(groups)
     bases: dict[str, Path] = {}
     missing: dict[str, str] = {}
     for controller in CONTROLLERS:
-        found = _find_base(controller, mounts, own, root=root)
+        found = _find_base(controller, mounts, own, root=root, change=change)
         if isinstance(found, Path):
             bases[controller] = found
         else:
@@ -62,7 +63,9 @@ def find_delegation(groups: str, mountinfo: str, *, root: bool) -> Delegation:
     return Delegation(bases, missing)
 
 
-def _find_base(controller: str, mounts: list[_Mount], own: dict[str, str], *, root: bool) -> Path | str:
+def _find_base(
+    controller: str, mounts: list[_Mount], own: dict[str, str], *, root: bool, change: bool
+) -> Path | str:
     mount = next((m for m in mounts if m.version == 1 and controller in m.controllers), None)
     if mount is None:
         mount = next((m for m in mounts if m.version == 2), None)
@@ -72,7 +75,7 @@ def _find_base(controller: str, mounts: list[_Mount], own: dict[str, str], *, ro
     if base is None or not base.is_dir():
         return "this process's control group is not visible here"
     if mount.version == 2:
-        return _open_unified(base, controller)
+        return _open_unified(base, controller, change=change)
     return base if os.access(base, os.W_OK) else _not_ours(base)
 
 
@@ -82,7 +85,7 @@ def _not_ours(base: Path) -> str:
     return "no control group is delegated to this user"
 
 
-def _open_unified(base: Path, controller: str) -> Path | str:
+def _open_unified(base: Path, controller: str, *, change: bool) -> Path | str:
     """Have the controller in groups below `base`."""
     try:
         if controller not in (base / "cgroup.controllers").read_text().split():
@@ -90,7 +93,7 @@ def _open_unified(base: Path, controller: str) -> Path | str:
         if not os.access(base, os.W_OK):
             return _not_ours(base)
         if controller not in (base / "cgroup.subtree_control").read_text().split():
-            _enable(base, controller)
+            (_enable if change else _foresee)(base, controller)
     except OSError as exc:
         if exc.errno == errno.EBUSY:
             return "other processes are in the control group of this one"
@@ -104,7 +107,7 @@ def _enable(base: Path, controller: str) -> None:
     except OSError as exc:
         if exc.errno != errno.EBUSY:
             raise
-        leaf = base / _LEAF
+        leaf = base / LEAF
         leaf.mkdir(exist_ok=True)
         (leaf / "cgroup.procs").write_text("0")
         try:

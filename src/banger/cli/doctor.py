@@ -1,0 +1,32 @@
+"""`doctor`: looks whether this host lets machines run. The doctor itself is a program of its own."""
+
+from __future__ import annotations
+
+from banger.cli.parser import Arguments, Parser, Verb, json_flag
+from banger.client.start import become_doctor
+
+
+def _options(parser: Parser) -> None:
+    parser.flag(
+        "--fix",
+        action="store_true",
+        help="do what needs no root and removes nothing; print a script of the rest",
+    )
+    parser.flag("--strict", action="store_true", help="exit code 1 for warnings, too")
+    parser.flag(
+        "--check", action="append", default=[], metavar="NAME", help="this check only; can be repeated"
+    )
+    json_flag(parser)
+
+
+def _doctor(arguments: Arguments) -> int:
+    flags = [f"--{name}" for name in ("json", "fix", "strict") if getattr(arguments, name)]
+    become_doctor([*flags, *(word for name in arguments.check for word in ("--check", name))])
+
+
+_EXAMPLES = """\
+banger doctor
+banger doctor --check trial --check store
+banger doctor --fix"""
+
+DOCTOR = Verb(_options, _doctor, _EXAMPLES)

@@ -1,0 +1,81 @@
+"""`python -m banger.doctor`: what `banger doctor` runs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from functools import partial
+from typing import NoReturn
+
+import msgspec
+
+from banger.doctor.check import in_thread
+from banger.doctor.checks import CHECKS
+from banger.doctor.examination import examine
+from banger.doctor.mending import mend_all
+from banger.doctor.rendering import exit_code, render, render_script
+from banger.model.doctor import Diagnosis
+
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+def main() -> None:
+    try:
+        asyncio.run(_run(_parse()))
+    except KeyboardInterrupt:
+        _leave(_INTERRUPTED)
+    except BrokenPipeError:
+        _leave(_BROKEN_PIPE)
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    """Leaves the process by itself: what still hangs in a look would hold up the end of the loop."""
+    chosen = [check for check in CHECKS if not arguments.check or check.name in arguments.check]
+    diagnosis, mends, host = await examine(chosen)
+    if arguments.fix:
+        done = await in_thread(partial(mend_all, mends, host))
+        diagnosis, mends, _ = await examine(chosen)
+        diagnosis.done = done
+        diagnosis.script = render_script(mends)
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(diagnosis)).decode())
+    elif arguments.fix:
+        _print_mended(diagnosis)
+    else:
+        print(render(diagnosis))
+    _leave(exit_code(diagnosis, strict=arguments.strict))
+
+
+def _parse() -> argparse.Namespace:
+    names = [check.name for check in CHECKS]
+    parser = argparse.ArgumentParser(prog="banger doctor", allow_abbrev=False)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--fix", action="store_true")
+    parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--check", action="append", choices=names, default=[], metavar="NAME")
+    return parser.parse_args()
+
+
+def _print_mended(diagnosis: Diagnosis) -> None:
+    """The script alone goes to stdout, so that it can be kept or piped."""
+    for line in diagnosis.done:
+        print(f"done     {line}", file=sys.stderr)
+    print(render(diagnosis), file=sys.stderr)
+    print(diagnosis.script, end="")
+
+
+def _leave(code: int) -> NoReturn:
+    """At once: threads that hang in a look are not waited for."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = _BROKEN_PIPE
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""The daemon: there, of this version, reachable; and what one left that ended badly."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import stat
+from pathlib import Path
+
+from banger import __version__
+from banger.client import start
+from banger.doctor.check import Mend, Sight, advise
+from banger.doctor.host import Daemon, Host
+from banger.host.proc import ref_of
+from banger.places import ensure_private_directory
+
+_SOCKET_PATH_BYTES = 107
+# Of a machine's id, and the longest of its sockets.
+_MACHINE_SOCKET = "0" * 12 + "/agent.sock"
+
+
+def look_at_daemon(host: Host) -> Sight:
+    daemon = host.daemon
+    if daemon.problem:
+        return Sight(
+            f"what listens on {daemon.socket} is sick: {daemon.problem}",
+            fine=False,
+            mend=_mend_sick(host),
+            status="problem",
+        )
+    if not daemon.answers:
+        return Sight(
+            f"none runs on {daemon.socket}; the next command starts one", fine=False, mend=_start(daemon)
+        )
+    version = str(daemon.facts.get("version", "?"))
+    if version != __version__:
+        return Sight(
+            f"the daemon is {version}, this is {__version__}",
+            fine=False,
+            mend=Mend("banger system restart"),
+            status="warning",
+            why="they may not understand each other; machines go on through a restart",
+        )
+    return Sight(f"{version}, process {daemon.facts.get('daemon_pid')}, on {daemon.socket}")
+
+
+def _start(daemon: Daemon) -> Mend:
+    if os.environ.get("BANGER_SOCKET"):
+        return advise("BANGER_SOCKET is set: start the daemon that is to listen there")
+
+    def act(host: Host) -> str:
+        begun = start.ensure_daemon(daemon.socket)
+        return f"daemon {'started' if begun else 'runs already'} on {daemon.socket}"
+
+    return Mend("banger system start", act=act)
+
+
+def _mend_sick(host: Host) -> Mend:
+    pid = _written_pid(host.paths.daemon_pid)
+    if pid and ref_of(pid):
+        return Mend(f"kill {pid}; banger system start")
+    return advise(f"look who listens on {host.daemon.socket}, and end it")
+
+
+def look_at_remains(host: Host) -> Sight:
+    """A socket nobody listens on, the number of a process that is gone."""
+    remains = _remains(host)
+    if not remains:
+        return Sight("no socket and no pid file without a daemon")
+    names = shlex.join(map(str, remains))
+
+    def act(host: Host) -> str:
+        return f"removed {' '.join(map(str, _remove_remains(host)))}"
+
+    return Sight(f"left by a daemon that is gone: {names}", fine=False, mend=Mend(f"rm -f {names}", act=act))
+
+
+def _remains(host: Host) -> list[Path]:
+    if host.daemon.answers or host.daemon.problem:
+        return []
+    found = []
+    if host.paths.socket.is_socket():
+        found.append(host.paths.socket)
+    pid = _written_pid(host.paths.daemon_pid)
+    if pid is not None and ref_of(pid) is None:
+        found.append(host.paths.daemon_pid)
+    return found
+
+
+def _remove_remains(host: Host) -> list[Path]:
+    """While nobody can start a daemon, and if none was started meanwhile."""
+    lock = os.open(host.paths.run / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if start.listens(str(host.paths.socket)):
+            return []
+        remains = _remains(host)
+        for path in remains:
+            path.unlink(missing_ok=True)
+        return remains
+    finally:
+        os.close(lock)
+
+
+def _written_pid(path: Path) -> int | None:
+    """0 for what is no number."""
+    try:
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return None
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def look_at_sockets(host: Host) -> Sight:
+    longest = max(
+        (host.daemon.socket, str(host.paths.vm_run / _MACHINE_SOCKET)),
+        key=lambda path: len(os.fsencode(path)),
+    )
+    length = len(os.fsencode(longest))
+    if length > _SOCKET_PATH_BYTES:
+        return Sight(
+            f"{longest} has {length} bytes; a socket's path has at most {_SOCKET_PATH_BYTES}",
+            fine=False,
+            mend=advise("set BANGER_SOCKET, BANGER_HOME or XDG_RUNTIME_DIR to something shorter"),
+        )
+    return Sight(f"{host.daemon.socket}; the longest path has {length} of {_SOCKET_PATH_BYTES} bytes")
+
+
+def look_at_directories(host: Host) -> Sight:
+    """Run directory, state and cache: ours, and nobody else's."""
+    places = [host.paths.run, host.paths.state, host.paths.cache]
+    refused = [why for why in map(_why_refused, places) if why]
+    if refused:
+        return Sight("; ".join(refused), fine=False, mend=_mend_refused(places), status="problem")
+    missing = [place for place in places if not place.exists()]
+    loose = [place for place in places if place.exists() and place.stat().st_mode & 0o077]
+    if not missing and not loose:
+        return Sight(f"run {host.paths.run}, state {host.paths.state}, cache {host.paths.cache}")
+    told = [f"{place} is not there yet" for place in missing]
+    told += [f"{place} is open to other users" for place in loose]
+    command = shlex.join(["install", "-d", "-m", "0700", *map(str, [*missing, *loose])])
+    return Sight("; ".join(told), fine=False, mend=Mend(command, act=_make_private))
+
+
+def _make_private(host: Host) -> str:
+    changed = []
+    for place in (host.paths.run, host.paths.state, host.paths.cache):
+        if not place.exists() or place.stat().st_mode & 0o077:
+            ensure_private_directory(str(place.resolve()))
+            changed.append(str(place))
+    return f"made private: {' '.join(changed)}"
+
+
+def _why_refused(place: Path) -> str:
+    """As the daemon would refuse it."""
+    nearest = place
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    for directory in [nearest, *nearest.parents]:
+        info = directory.stat()
+        if not stat.S_ISDIR(info.st_mode):
+            return f"{directory} is no directory"
+        open_to_all = info.st_mode & stat.S_IWOTH and not info.st_mode & stat.S_ISVTX
+        if info.st_uid not in (0, os.geteuid()) or (open_to_all and directory != place):
+            return f"{directory} belongs to others, or all can write to it"
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return f"{nearest} cannot be written to"
+    if place.exists() and place.stat().st_uid != os.geteuid():
+        return f"{place} is another user's"
+    return ""
+
+
+def _mend_refused(places: list[Path]) -> Mend:
+    mine = [place for place in places if place.exists() and place.stat().st_uid != os.geteuid()]
+    if mine:
+        return Mend(shlex.join(["chown", "-R", str(os.geteuid()), *map(str, mine)]), root=True)
+    return advise("set BANGER_HOME or XDG_RUNTIME_DIR to a directory that only you can write to")

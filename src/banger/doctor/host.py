@@ -1,0 +1,106 @@
+"""What every check may ask of: places, settings, and what a running daemon said."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from banger.client.calls import Call, system_info
+from banger.client.exchange import decode_json, encode_json, open_answer
+from banger.errors import Error
+from banger.host.paths import Paths
+from banger.host.settings import Settings, read_settings
+from banger.places import socket_path
+
+_ANSWER_S = 3.0
+# What connecting says when nobody is there.
+_ABSENT = (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """The daemon on `socket`. `facts` is its SystemInfo as it came: another version's may differ. Without facts, and
+    without a `problem`, none runs."""
+
+    socket: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def answers(self) -> bool:
+        return bool(self.facts)
+
+    def ask(self, call: Call[object]) -> object:
+        """Blocking, some seconds at most a word of it. Raises `Error`, OSError."""
+        return decode_json(open_answer(lambda: _dial(self.socket), call, encode_json).read())
+
+
+@dataclass(frozen=True)
+class Host:
+    """As it is at the beginning. Of a daemon that answers the places are the daemon's own."""
+
+    paths: Paths
+    daemon: Daemon
+    settings: Settings
+    user: str
+
+
+def look_around() -> Host:
+    """Blocking, some seconds at most."""
+    daemon = find_daemon(socket_path())
+    paths = _paths_of(daemon)
+    try:
+        settings = read_settings(paths.config)
+    except Error:
+        settings = Settings()
+    return Host(paths, daemon, settings, _user_name())
+
+
+def find_daemon(path: str) -> Daemon:
+    nobody = Daemon(path)
+    try:
+        facts = nobody.ask(system_info())
+    except _ABSENT:
+        return nobody
+    except TimeoutError:
+        return Daemon(path, problem=f"it did not answer within {_ANSWER_S:g} s")
+    except (Error, OSError) as exc:
+        return Daemon(path, problem=str(exc))
+    if isinstance(facts, dict) and facts:
+        return Daemon(path, facts)
+    return Daemon(path, problem="it does not say what it is")
+
+
+def _dial(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(_ANSWER_S)
+    try:
+        connection.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _paths_of(daemon: Daemon) -> Paths:
+    said = daemon.facts.get("places")
+    places = said if isinstance(said, dict) else {}
+    own = Paths.user()
+    return Paths(
+        Path(str(places.get("state", own.state))),
+        Path(str(places.get("cache", own.cache))),
+        Path(str(places.get("run", own.run))),
+        Path(str(places.get("config", own.config))),
+    )
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.geteuid())

@@ -1,0 +1,81 @@
+"""Memory, and limits that this host can hold machines to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from banger.doctor.check import Mend, Sight, advise
+from banger.doctor.host import Host
+from banger.host import cpu
+from banger.host.delegation import CONTROLLERS, LEAF, Delegation, find_delegation
+from banger.model.sizes import MIB, format_size
+
+# What a machine of the usual size must find, by the rule that machines are started by.
+_USUAL_MIB = 512
+_FIRST_MIB = _USUAL_MIB // 4 + 64
+_NEVER_OVERCOMMIT = "2"
+
+
+def look_at_groups(host: Host) -> Sight:
+    """As the daemon sees them if one runs, else as one that is started from here would. Changes nothing."""
+    pid = host.daemon.facts.get("daemon_pid", "self")
+    try:
+        groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="surrogateescape")
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as exc:
+        return Sight(f"/proc does not tell: {exc.strerror}", fine=False)
+    groups = groups.replace(f"/{LEAF}\n", "\n")  # into which a daemon moves itself
+    found = find_delegation(groups, mounts, root=os.geteuid() == 0, change=False)
+    held = [name for name in CONTROLLERS if name in found.bases]
+    told = (
+        f"version {_version(found)}: limits of {', '.join(held)} can be enforced" if held else "none usable"
+    )
+    if not found.missing:
+        return Sight(told)
+    lacks = "; ".join(f"{name}: {why}" for name, why in found.missing.items())
+    return Sight(f"{told}; not {lacks}", fine=False, mend=_mend_groups(found))
+
+
+def _version(found: Delegation) -> str:
+    versions = {"2" if (base / "cgroup.controllers").exists() else "1" for base in found.bases.values()}
+    return " and ".join(sorted(versions))
+
+
+def _mend_groups(found: Delegation) -> Mend:
+    if Path("/run/systemd/system").is_dir() and os.geteuid() != 0:
+        return Mend(
+            "banger system stop; systemd-run --user --scope --property=Delegate=yes banger system start"
+        )
+    if any("not mounted" in why or "are mounted" in why for why in found.missing.values()):
+        return advise("whatever runs this host (a container?) must give it control groups to write to")
+    return advise("start the daemon as root, or in a group that was delegated to you")
+
+
+def look_at_memory(host: Host) -> Sight:
+    reserve = host.settings.limits.memory_reserve_bytes
+    available = cpu.available_memory_bytes()
+    told = f"{format_size(available)} available, {format_size(reserve)} of it in reserve"
+    if available < reserve + _FIRST_MIB * MIB:
+        return Sight(
+            f"{told}: no machine of {_USUAL_MIB} MiB starts",
+            fine=False,
+            mend=advise(
+                "stop what takes memory (banger vm list), or lower limits.memory_reserve in config.toml"
+            ),
+            status="problem",
+        )
+    if _overcommit() == _NEVER_OVERCOMMIT:
+        return Sight(
+            f"{told}; vm.overcommit_memory is 2, so clones count as if they shared nothing",
+            fine=False,
+            mend=Mend("sysctl -w vm.overcommit_memory=0", root=True),
+        )
+    return Sight(told)
+
+
+def _overcommit() -> str:
+    try:
+        return Path("/proc/sys/vm/overcommit_memory").read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,69 @@
+"""A diagnosis as text, as a script, as an exit code. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from banger.doctor.check import Mend, plan_install
+from banger.model.doctor import Diagnosis, Finding
+
+_PROBLEM_CODE = 2
+_WARNING_CODE = 1
+_AS_ROOT = 'as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }'
+
+
+def exit_code(diagnosis: Diagnosis, *, strict: bool) -> int:
+    """2: something keeps machines from running; 1: with `strict`, something is missing; 0 otherwise."""
+    seen = {finding.status for finding in diagnosis.findings}
+    if "problem" in seen:
+        return _PROBLEM_CODE
+    return _WARNING_CODE if strict and "warning" in seen else 0
+
+
+def render(diagnosis: Diagnosis) -> str:
+    """A line a check, then a line for all."""
+    width = max((len(finding.check) for finding in diagnosis.findings), default=0)
+    lines = [_line(finding, width) for finding in diagnosis.findings]
+    return "\n".join([*lines, _summary(diagnosis)])
+
+
+def _line(finding: Finding, width: int) -> str:
+    parts = [finding.found, finding.why, f"mend: {finding.mend}" if finding.mend else ""]
+    text = "; ".join(part for part in parts if part)
+    return f"{finding.status:<8} {finding.check:<{width}}  {printable(text)}"
+
+
+def _summary(diagnosis: Diagnosis) -> str:
+    counts = {status: 0 for status in ("problem", "warning", "hint")}
+    for finding in diagnosis.findings:
+        if finding.status != "ok":
+            counts[finding.status] += 1
+    told = [_count(count, status) for status, count in counts.items() if count]
+    return ", ".join(told) if told else "all is well"
+
+
+def _count(count: int, status: str) -> str:
+    return f"{count} {status}{'s' if count > 1 else ''}"
+
+
+def render_script(mends: Sequence[Mend]) -> str:
+    """One shell script of all that --fix leaves; empty when it leaves nothing. Packages are installed at once, what
+    only people can do is a comment."""
+    packages = tuple(dict.fromkeys(package for mend in mends for package in mend.packages))
+    commands = [f"as_root {plan_install(packages)}"] if packages else []
+    commands += [_script_line(mend) for mend in mends if mend.act is None and not mend.packages]
+    if not commands:
+        return ""
+    return "\n".join(["#!/bin/sh", "set -eu", _AS_ROOT, *dict.fromkeys(commands), ""])
+
+
+def _script_line(mend: Mend) -> str:
+    command = printable(mend.command)
+    return f"as_root {command}" if mend.root else command
+
+
+def printable(text: str) -> str:
+    """One line without control characters: a file's name must not command the terminal."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+    )

@@ -1,0 +1,203 @@
+"""The store and what its records name: images and kernels, leftovers; and what users write: the configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from banger.client.calls import reconcile
+from banger.doctor import known
+from banger.doctor.check import Mend, Sight, advise
+from banger.doctor.host import Host
+from banger.doctor.records import open_store, read_records
+from banger.errors import Error
+from banger.host.paths import Paths
+from banger.host.proc import all_marked, working_directory
+from banger.host.settings import read_settings
+from banger.host.spawn import MARKER
+from banger.images.reference import Reference, parse_source
+from banger.images.registry.settings import load_settings
+from banger.images.rootfs import PREFIX as ROOTFS
+from banger.images.rootfs import parse_rootfs_ref
+from banger.store.migrations import STEPS
+
+_LISTED = 3
+
+
+def look_at_store(host: Host) -> Sight:
+    path = host.paths.database
+    if not path.exists():
+        return Sight(f"none yet at {path}")
+    try:
+        with open_store(path) as connection:
+            said = connection.execute("PRAGMA quick_check(1)").fetchone()
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as exc:
+        return _damaged(path, str(exc))
+    if said is None or said[0] != "ok":
+        return _damaged(path, str(said[0]) if said else "no answer")
+    if version > len(STEPS):
+        return Sight(
+            f"{path} has version {version}, this banger knows {len(STEPS)}",
+            fine=False,
+            mend=advise("update banger, or set BANGER_HOME to another place"),
+        )
+    return Sight(f"{path} is whole, version {version} of {len(STEPS)}")
+
+
+def _damaged(path: Path, why: str) -> Sight:
+    command = (
+        f"banger system stop; {shlex.join(['cp', '-p', str(path), f'{path}.damaged'])}; banger system start"
+    )
+    return Sight(f"{path} is damaged: {' '.join(why.split())}", fine=False, mend=Mend(command))
+
+
+def look_at_config(host: Host) -> Sight:
+    config = host.paths.config
+    try:
+        read_settings(config)
+    except Error as exc:
+        mend = advise(f"edit {config / 'config.toml'}; docs/configuration.md says what may be set")
+        return Sight(exc.message, fine=False, mend=mend, why="the daemon does not start")
+    try:
+        load_settings(config)
+    except Error as exc:
+        mend = advise(f"edit {config / 'registries.toml'}; docs/registries.md says what may be set")
+        return Sight(
+            exc.message, fine=False, mend=mend, status="warning", why="nothing is pulled from registries"
+        )
+    found = [name for name in ("config.toml", "registries.toml") if (config / name).exists()]
+    return Sight(
+        f"{' and '.join(found)} in {config}" if found else f"nothing in {config}: all is as it comes"
+    )
+
+
+def look_at_image(host: Host) -> Sight:
+    """The usual one, and those that machines were made of."""
+    here = {
+        str(record["name"])
+        for record in _records(host, "images")
+        if (host.paths.images / f"{record.get('digest', '')}.ext4").exists()
+    }
+    wanted = {known.USUAL_IMAGE, *_asked_for(host, "image")}
+    lost = sorted(ref for ref in wanted if not _has_image(host, ref, here))
+    if lost:
+        return Sight(
+            f"neither here nor to be had: {', '.join(lost)}",
+            fine=False,
+            mend=advise("banger image pull, or image register, brings an image back under its name"),
+        )
+    is_here = known.USUAL_IMAGE in here
+    return Sight(
+        f"{known.USUAL_IMAGE} is here" if is_here else f"{known.USUAL_IMAGE}: the first run makes it"
+    )
+
+
+def _has_image(host: Host, ref: str, here: set[str]) -> bool:
+    """On this host, in a catalog, in a registry, or made of a file that is there."""
+    if ref in here or known.image_name(host.paths, ref):
+        return True
+    if ref.startswith(known.CATALOG):
+        return False
+    try:
+        if ref.startswith(ROOTFS):
+            return bool(parse_rootfs_ref(ref))
+        source = parse_source(ref)
+    except Error:
+        return False
+    return isinstance(source, Reference) or Path(getattr(source, "path", "/")).exists()
+
+
+def look_at_kernel(host: Host) -> Sight:
+    """Likewise."""
+    here = {
+        str(record["name"])
+        for record in _records(host, "kernels")
+        if (host.paths.kernels / str(record.get("digest", "")) / "vmlinux").exists()
+    }
+    wanted = {known.USUAL_KERNEL, *_asked_for(host, "kernel")}
+    lost = sorted(ref for ref in wanted if ref not in here and not known.kernel_name(host.paths, ref))
+    if lost:
+        return Sight(
+            f"neither here nor in a catalog: {', '.join(lost)}",
+            fine=False,
+            mend=advise("banger kernel list shows what is here; make the machine anew with --kernel"),
+        )
+    is_here = known.USUAL_KERNEL in here
+    return Sight(
+        f"{known.USUAL_KERNEL} is here" if is_here else f"{known.USUAL_KERNEL}: the first run fetches it"
+    )
+
+
+def _records(host: Host, table: str) -> list[dict[str, Any]]:
+    """None of a store that cannot be read: there is another check for that."""
+    with contextlib.suppress(sqlite3.Error, OSError):
+        return [record for record in read_records(host.paths.database, table) if "name" in record]
+    return []
+
+
+def _asked_for(host: Host, what: str) -> set[str]:
+    """By the machines that there are."""
+    specs = [machine.get("spec") for machine in _records(host, "machines")]
+    return {str(spec[what]) for spec in specs if isinstance(spec, dict) and spec.get(what)}
+
+
+def look_at_leftovers(host: Host) -> Sight:
+    """As `system reconcile` sees them. Without a daemon, what no record leads to."""
+    wrong: list[str] = []
+    if host.daemon.answers:
+        said = host.daemon.ask(reconcile(dry_run=True))
+        facts = said if isinstance(said, dict) else {}
+        wrong = [f"machine {item['name']} is not {item['was']}" for item in facts.get("machines", [])]
+        left = [f"{item['kind']} {item['what']}" for item in facts.get("leftovers", [])]
+    else:
+        left = list(_find_leftovers(host.paths))
+    if not left and not wrong:
+        return Sight("records and host agree")
+    found = [*wrong, *left]
+    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    return Sight(", ".join(found[:_LISTED]) + more, fine=False, mend=_mend_leftovers(host, bool(left)))
+
+
+def _mend_leftovers(host: Host, any_left: bool) -> Mend:
+    """What is removed cannot be had back, so that is for a user to decide."""
+    if any_left or not host.daemon.answers:
+        return Mend("banger system reconcile --remove")
+    return Mend("banger system reconcile", act=_set_right)
+
+
+def _set_right(host: Host) -> str:
+    host.daemon.ask(reconcile())
+    return "records set right: banger system reconcile"
+
+
+def _find_leftovers(paths: Paths) -> Iterator[str]:
+    """The host is looked at before the records: what is made meanwhile has its record first."""
+    processes = list(_our_processes(paths))
+    directories = list(_our_directories(paths))
+    known = read_records(paths.database, "resources", "identity")
+    markers = {str(identity.get("marker")) for identity in known}
+    held = {str(identity.get("path")) for identity in known}
+    yield from (f"process {pid} ({marker})" for pid, marker in processes if marker not in markers)
+    yield from (f"directory {directory}" for directory in directories if str(directory) not in held)
+
+
+def _our_processes(paths: Paths) -> Iterator[tuple[int, str]]:
+    """Started from this home, by where they are."""
+    home = str(paths.state.resolve())
+    for process, marker in all_marked(MARKER):
+        where = working_directory(process).removesuffix(" (deleted)")
+        if where == home or where.startswith(home + "/"):
+            yield process.pid, marker
+
+
+def _our_directories(paths: Paths) -> Iterator[Path]:
+    """Those that exist only as long as a record leads to them."""
+    yield from paths.machines.glob("*")
+    yield from paths.vm_run.glob("*")
+    yield from paths.snapshots.glob(".*")
+    yield from paths.templates.glob(".*")

@@ -1,0 +1,71 @@
+"""Namespaces and ids: what building an image's tree of many owners takes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from banger.doctor.check import Mend, Sight, advise, install
+from banger.doctor.host import Host
+from banger.errors import Error
+from banger.host.run import have_tool, run
+from banger.images.namespace import have_ranges, plan_as_root, plan_contained
+
+_TRY_S = 4.0
+# What a kernel may be told to keep users from making namespaces: setting, the value that lets them.
+_SETTINGS = (
+    ("kernel.unprivileged_userns_clone", "1"),
+    ("kernel.apparmor_restrict_unprivileged_userns", "0"),
+    ("user.max_user_namespaces", "15000"),
+)
+
+
+async def look_at_namespaces(host: Host) -> Sight:
+    """Root needs mounts and processes of its own only."""
+    is_root = os.geteuid() == 0
+    argv = plan_contained(["true"]) if is_root else plan_as_root(["true"], ranges=False)
+    try:
+        await run(argv, timeout_s=_TRY_S)
+    except Error as exc:
+        mend = install("util-linux") if exc.code == "tool_missing" else _mend_namespaces()
+        return Sight(f"{host.user} cannot make namespaces: {exc.message}", fine=False, mend=mend)
+    return Sight("root needs no user namespace" if is_root else f"{host.user} can make user namespaces")
+
+
+def _mend_namespaces() -> Mend:
+    for name, wanted in _SETTINGS:
+        path = Path("/proc/sys") / name.replace(".", "/")
+        try:
+            value = path.read_text().strip()
+        except OSError:
+            continue
+        if (value == "0") != (wanted == "0"):
+            return Mend(f"sysctl -w {name}={wanted}", root=True)
+    return advise(
+        "whatever runs this host (a container?) must allow namespaces: CAP_SYS_ADMIN, or no seccomp filter"
+    )
+
+
+async def look_at_subuids(host: Host) -> Sight:
+    """Really mapped, not only written down."""
+    if os.geteuid() == 0:
+        return Sight("root has all ids")
+    if not (have_tool("newuidmap") and have_tool("newgidmap")):
+        return Sight("newuidmap and newgidmap are not installed", fine=False, mend=install("uidmap"))
+    if not have_ranges():
+        return Sight(
+            f"{host.user} has no 65535 subordinate ids in /etc/subuid and /etc/subgid",
+            fine=False,
+            mend=Mend(
+                f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {host.user}", root=True
+            ),
+        )
+    try:
+        await run(plan_as_root(["true"]), timeout_s=_TRY_S)
+    except Error as exc:
+        return Sight(
+            f"the subordinate ids of {host.user} cannot be mapped: {exc.message}",
+            fine=False,
+            mend=Mend("apt-get install --reinstall --yes uidmap", root=True),
+        )
+    return Sight(f"{host.user} has subordinate ids, and can map them")

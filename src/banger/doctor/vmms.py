@@ -1,0 +1,123 @@
+"""VMMs and accelerators: do machines really run here?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import stat
+import time
+from pathlib import Path
+
+from banger.agent.binary import agent_binary
+from banger.doctor.check import Mend, Sight, advise, install
+from banger.doctor.host import Host
+from banger.errors import Error
+from banger.host import cpu
+from banger.host.run import find_tool, run
+from banger.model.doctor import Status
+from banger.vmm.drivers import Drivers
+
+_KVM = Path("/dev/kvm")
+_TRIAL_S = 3.5
+_AGENT_S = 4.0
+# The first that gives a restored machine its vsock back.
+_FIRECRACKER_RESTORES = (1, 16, 1)
+
+
+async def look_at_accelerator(host: Host) -> Sight:
+    """By the rule that machines are started by."""
+    kvm = cpu.check_kvm()
+    if kvm.usable:
+        return Sight("KVM can be used")
+    return Sight(f"{kvm.reason}: machines run by software emulation", fine=False, mend=_mend_kvm(host))
+
+
+def _mend_kvm(host: Host) -> Mend:
+    flags = cpu.cpu_flags()
+    if cpu.architecture() == "amd64" and not flags & {"vmx", "svm"}:
+        return advise(
+            "turn on virtualisation in the firmware, or nested virtualisation in the host above this one"
+        )
+    if not _KVM.exists():
+        return Mend(f"modprobe {'kvm_amd' if 'svm' in flags else 'kvm_intel'}", root=True)
+    owner = _KVM.stat()
+    if owner.st_gid != 0 and owner.st_mode & stat.S_IWGRP:
+        return Mend(f"usermod --append --groups {owner.st_gid} {host.user}", root=True)
+    return Mend("sh -c 'chgrp kvm /dev/kvm && chmod 0660 /dev/kvm'", root=True)
+
+
+async def look_at_vmm(host: Host) -> Sight:
+    infos = [info for info in await _drivers().infos() if not info.problem]
+    if not infos:
+        problems = [info.problem for info in await _drivers().infos()]
+        return Sight("; ".join(problems), fine=False, mend=install("qemu-system-x86"))
+    found = ", ".join(f"{info.name} {info.version} ({info.path})" for info in infos)
+    lacks = [lack for info in infos for lack in await _drivers().named(info.name).lacks()]
+    if lacks:
+        status: Status | None = None if any("nothing runs" in lack for lack in lacks) else "warning"
+        return Sight(
+            f"{found} has {'; '.join(lacks)}", fine=False, mend=install("qemu-system-x86"), status=status
+        )
+    return Sight(found)
+
+
+async def look_at_trial(host: Host) -> Sight:
+    """With each accelerator that would be chosen."""
+    drivers = _drivers()
+    infos = [info for info in await drivers.infos() if not info.problem]
+    if not infos:
+        return Sight("no VMM to try", fine=False, mend=install("qemu-system-x86"))
+    info = infos[0]
+    begun = time.monotonic()
+    tried = await asyncio.gather(
+        *(drivers.named(info.name).try_machine(accel, _TRIAL_S) for accel in info.accels)
+    )
+    failed = [f"{accel}: {why}" for accel, why in zip(info.accels, tried, strict=True) if why]
+    if failed:
+        return Sight(
+            f"no machine ran on {info.name}, {'; '.join(failed)}", fine=False, mend=_mend_trial(failed)
+        )
+    took_ms = (time.monotonic() - begun) * 1000
+    return Sight(f"a machine ran on {info.name} with {' and '.join(info.accels)} ({took_ms:.0f} ms)")
+
+
+def _mend_trial(failed: list[str]) -> Mend:
+    if all(line.startswith("kvm:") for line in failed):
+        return advise("banger vm run --accel tcg ... does without KVM")
+    return Mend("apt-get install --reinstall --yes qemu-system-x86", root=True)
+
+
+async def look_at_agent(host: Host) -> Sight:
+    path = agent_binary(cpu.architecture())
+    said = await run([str(path), "--tsc-khz"], timeout_s=_AGENT_S)
+    khz = said.stdout.strip().decode("ascii", "replace")
+    return Sight(f"{path} runs" + (f", and measures a TSC of {khz} kHz" if khz != "0" else ""))
+
+
+async def look_at_firecracker(host: Host) -> Sight:
+    try:
+        path = find_tool("firecracker")
+    except Error:
+        return Sight("not installed, and nothing needs it")
+    said = (await run([path, "--version"], timeout_s=_AGENT_S)).stdout.decode("utf-8", "replace")
+    version = re.search(r"v?(\d+)\.(\d+)\.(\d+)", said)
+    if version is None:
+        return Sight(f"{path} does not tell its version", fine=False)
+    if tuple(map(int, version.groups())) < _FIRECRACKER_RESTORES:
+        return Sight(
+            f"{version[0]} ({path}) loses vsock when it restores",
+            fine=False,
+            mend=advise(
+                "install Firecracker 1.16.1 or newer: https://github.com/firecracker-microvm/firecracker"
+            ),
+        )
+    return Sight(f"{version[0]} ({path}); machines run on QEMU")
+
+
+def _drivers() -> Drivers:
+    try:
+        agent = agent_binary(cpu.architecture())
+    except Error:  # has a check of its own
+        agent = Path(os.devnull)
+    return Drivers(agent)
