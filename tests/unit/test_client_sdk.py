@@ -31,7 +31,7 @@ DESCRIBERS = {
     if inspect.isfunction(value) and str(inspect.signature(value).return_annotation).startswith("Call[")
 }
 
-ROOMS = ("Machines", "Images", "Kernels", "Templates", "Snapshots", "Operations", "System")
+ROOMS = ("Machines", "Images", "Kernels", "Catalogs", "Templates", "Snapshots", "Operations", "System")
 
 
 @pytest.fixture
@@ -67,7 +67,16 @@ def test_a_calls_annotation_and_its_named_answer_agree(name: str) -> None:
         "tar": [],
         "spec": {},
     }
-    samples |= {"command": {}, "request": {}, "template_id": "x", "machine": "x", "tag": "x", "file": []}
+    samples |= {
+        "command": {},
+        "request": {},
+        "template_id": "x",
+        "machine": "x",
+        "tag": "x",
+        "file": [],
+        "url": "x",
+    }
+    samples |= {"key": "x", "kind": "image", "directory": "/x"}
     needed = [p.name for p in inspect.signature(describe).parameters.values() if p.default is p.empty]
     call = describe(**{parameter: samples[parameter] for parameter in needed if parameter in samples})
     annotation = str(inspect.signature(describe).return_annotation)

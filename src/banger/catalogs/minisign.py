@@ -159,10 +159,12 @@ def _private(seed: bytes) -> Ed25519PrivateKey:
 
 
 def _decode(text: bytes) -> bytes | None:
+    """None for what is not base64, or not the only way to write it."""
     try:
-        return base64.b64decode(text, validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return None
+    return data if base64.b64encode(data) == text else None
 
 
 def _shown(number: bytes) -> str:

@@ -7,6 +7,7 @@ names that had a meaning before. `catalog:CATALOG/NAME` asks one of them only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import logging
 import re
@@ -42,6 +43,7 @@ log = logging.getLogger("banger.catalogs")
 
 PREFIX = "catalog:"
 FRESH_S = 3600.0
+_RETRY_S = 60.0
 _SIGNATURE_BYTES = 16 * KIB
 _SUFFIX = ".json"
 _NAME = re.compile(NAME_PATTERN)
@@ -171,12 +173,14 @@ class Shelf:
         one that is here is used, and the report says so."""
         now = self._clock()
         for subscription in self._in_order():
-            if not 0 <= now - subscription.record.refreshed < FRESH_S or subscription.index is None:
+            if 0 <= now - subscription.record.refreshed < FRESH_S and subscription.index is not None:
+                continue
+            if not 0 <= now - subscription.tried < _RETRY_S:
                 report("catalog", subscription.name)
-                try:
+                with contextlib.suppress(Error):
                     await self._refresh(subscription)
-                except Error as exc:
-                    report("warning", _stale(subscription, exc))
+            if subscription.problem:
+                report("warning", _stale(subscription))
 
     def require_sound(self, found: Found[E] | None) -> None:
         """A name is not passed on to whoever comes next because a catalog that may know it cannot be believed. Raises
@@ -262,6 +266,7 @@ class Shelf:
     async def _refresh(self, subscription: Subscription) -> None:
         async with self._changing:
             try:
+                subscription.tried = self._clock()
                 data, signature = await self._fetch(subscription.record.url)
                 if self._subscriptions().get(subscription.name) is subscription:
                     subscription.accept(data, signature, self._clock())
@@ -327,8 +332,8 @@ def _kernels_of(index: Index) -> Sequence[KernelEntry]:
     return index.kernels
 
 
-def _stale(subscription: Subscription, error: Error) -> str:
-    index = subscription.index
+def _stale(subscription: Subscription) -> str:
+    index, problem = subscription.index, subscription.problem
     if index is None:
-        return f"catalog {subscription.name} cannot be used: {error.message}"
-    return f"catalog {subscription.name}: using its index of {index.created} from the cache ({error.message})"
+        return f"catalog {subscription.name} cannot be used: {problem}"
+    return f"catalog {subscription.name}: using its index of {index.created} from the cache ({problem})"

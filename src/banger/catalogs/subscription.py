@@ -46,6 +46,7 @@ class Subscription:
         self.file = file
         self.record = record
         self.problem = ""
+        self.tried = float("-inf")  # when its index was last asked for, in seconds since 1970
         self._index: Index | None = None
 
     @property

@@ -57,6 +57,12 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "catalog": ("catalogs", "KERNEL_CATALOG", "list kernels that can be had by name"),
         "delete": ("artifacts", "KERNEL_DELETE", "delete kernels"),
     },
+    "catalog": {
+        "list": ("catalogs", "LIST", "list catalogs, in the order in which they are asked"),
+        "add": ("catalogs", "ADD", "add a catalog, and pin its key"),
+        "remove": ("catalogs", "REMOVE", "remove catalogs; what was pulled from them stays"),
+        "refresh": ("catalogs", "REFRESH", "fetch the indexes of catalogs"),
+    },
     "template": {
         "list": ("templates", "LIST", "list templates"),
         "show": ("templates", "SHOW", "show all about a template"),
@@ -96,6 +102,7 @@ NOUN_SUMMARIES = {
     "vm": "machines",
     "image": "root disks that machines start from",
     "kernel": "kernels that machines boot with",
+    "catalog": "what names of images and kernels mean",
     "template": "frozen machines that new ones are cloned from",
     "snapshot": "machines as they were",
     "operation": "long work of the daemon",
@@ -108,6 +115,7 @@ NOUN_ALIASES = {
     "machine": "vm",
     "images": "image",
     "kernels": "kernel",
+    "catalogs": "catalog",
     "templates": "template",
     "snapshots": "snapshot",
     "op": "operation",

@@ -8,7 +8,7 @@ import msgspec
 
 from banger.client.calls import Call
 from banger.client.http1 import refuse
-from banger.model.catalog import Offer
+from banger.model.catalog import Catalog, Offer
 from banger.model.command import Exec
 from banger.model.image import Image, Kernel, Login, Pruned
 from banger.model.machine import Machine
@@ -46,6 +46,8 @@ TYPES: dict[str, Any] = {
     "list[Kernel]": list[Kernel],
     "Machine": Machine,
     "list[Machine]": list[Machine],
+    "Catalog": Catalog,
+    "list[Catalog]": list[Catalog],
     "list[Offer]": list[Offer],
     "Operation": Operation,
     "list[Operation]": list[Operation],

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
 
-    from banger.model.catalog import Offer
+    from banger.model.catalog import Catalog, Offer
     from banger.model.command import Command, Exec
     from banger.model.image import Image, Kernel, Login, Pruned
     from banger.model.machine import Accel, Init, Machine
@@ -207,6 +207,26 @@ def list_image_offers(search: str = "") -> Call[list[Offer]]:
 
 def list_kernel_offers(search: str = "") -> Call[list[Offer]]:
     return Call("GET", "/v1/kernels/catalog" + _search(search), "list[Offer]")
+
+
+def list_catalogs() -> Call[list[Catalog]]:
+    """In the order in which they are asked."""
+    return Call("GET", "/v1/catalogs", "list[Catalog]")
+
+
+def add_catalog(url: str, key: str, name: str = "") -> Call[Catalog]:
+    """`key`: a minisign public key, or the text of the file that has it."""
+    return Call("POST", "/v1/catalogs", "Catalog", {"url": url, "key": key, "name": name})
+
+
+def refresh_catalogs(name: str = "") -> Call[list[Catalog]]:
+    """All of them, or one, of which it is an error then if that is not possible."""
+    query = encode_query({"name": name} if name else {})
+    return Call("POST", "/v1/catalogs/refresh" + query, "list[Catalog]")
+
+
+def remove_catalog(name: str) -> Call[None]:
+    return Call("DELETE", f"/v1/catalogs/{quote(name)}", "None")
 
 
 def list_kernels() -> Call[list[Kernel]]:

@@ -156,6 +156,13 @@ class Images(Room):
     log_out = Method(calls.log_out)
 
 
+class Catalogs(Room):
+    list = Method(calls.list_catalogs)
+    add = Method(calls.add_catalog)
+    refresh = Method(calls.refresh_catalogs)
+    remove = Method(calls.remove_catalog)
+
+
 class Kernels(Room):
     list = Method(calls.list_kernels)
     get = Method(calls.get_kernel)
@@ -223,6 +230,7 @@ class Client:
         self._start = start
         self.machines = Machines(self)
         self.images = Images(self)
+        self.catalogs = Catalogs(self)
         self.kernels = Kernels(self)
         self.templates = Templates(self)
         self.snapshots = Snapshots(self)

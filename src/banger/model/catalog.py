@@ -115,6 +115,15 @@ class Catalog(Struct, kw_only=True):
     problem: str = ""
 
 
+class AddCatalog(Struct, kw_only=True, forbid_unknown_fields=True):
+    """`url` of the index, or of the directory it is in; `key` as minisign writes public keys; `name` empty: what the
+    index calls itself."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=2048)]
+    key: Annotated[str, Meta(min_length=1, max_length=1024)]
+    name: Annotated[str, Meta(max_length=63)] = ""
+
+
 class Offer(Struct, kw_only=True):
     """An entry as it is listed. `ref` is what to pull it by; `sources` names their kinds; `here` whether it is on this
     host; `hidden_by` the catalog whose entry of the same name is taken in place of this one."""

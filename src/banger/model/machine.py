@@ -31,9 +31,10 @@ class MachineState(str, Enum):
 
 class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     """What a user asks for. Units are in the names; `name` empty: one is made up; `kernel` and `init` empty: as the
-    image wants, which is filled in at the first start; `idle_pause_s` 0: it is never paused for idleness. `..._limit...` are of the host's side, 0 as far as the machine needs: memory and
-    threads of the VMM, processors' worth of time, bytes and operations a second of the root disk, reads and writes
-    together. `limits`: whether one that cannot be enforced is refused."""
+    image wants, which is filled in at the first start; `idle_pause_s` 0: it is never paused for idleness.
+    `..._limit...` are of the host's side, 0 as far as the machine needs: memory and threads of the VMM, processors'
+    worth of time, bytes and operations a second of the root disk, reads and writes together. `limits`: whether one
+    that cannot be enforced is refused."""
 
     image: Annotated[str, Meta(min_length=1, max_length=1024)]
     name: Annotated[str, Meta(max_length=64)] = ""

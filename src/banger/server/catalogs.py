@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from banger.machines.parts import Parts
-from banger.model.catalog import Offer
+from banger.model.catalog import AddCatalog, Catalog, Offer
 
 
 async def list_image_offers(parts: Parts, request: Request, body: None) -> list[Offer]:
@@ -14,3 +14,19 @@ async def list_image_offers(parts: Parts, request: Request, body: None) -> list[
 
 async def list_kernel_offers(parts: Parts, request: Request, body: None) -> list[Offer]:
     return parts.kernels.offers(request.query_params.get("search", ""))
+
+
+async def list_catalogs(parts: Parts, request: Request, body: None) -> list[Catalog]:
+    return parts.shelf.list()
+
+
+async def add_catalog(parts: Parts, request: Request, body: AddCatalog) -> Catalog:
+    return await parts.shelf.add(body.url, body.key, body.name)
+
+
+async def refresh_catalogs(parts: Parts, request: Request, body: None) -> list[Catalog]:
+    return await parts.shelf.refresh(request.query_params.get("name", ""))
+
+
+async def remove_catalog(parts: Parts, request: Request, body: None) -> None:
+    parts.shelf.remove(request.path_params["name"])

@@ -28,6 +28,8 @@ from banger.errors import Error
 from banger.host import cpu
 from banger.host.paths import Paths
 from banger.host.settings import read_settings
+from banger.images.blobs import BlobStore
+from banger.images.lazy_web import LazyWeb
 from banger.images.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
 from banger.machines.adopt import adopt_all, release_ownerless
@@ -177,7 +179,7 @@ def _open_parts(paths: Paths, mode: str) -> Parts:
     settings = read_settings(paths.config)
     store = Store(paths.database)
     journal = Journal(store.events)
-    shelf = Shelf(paths)
+    shelf = Shelf(paths, LazyWeb(paths.config, BlobStore(paths.oci)))
     images, kernels = ImageLibrary(paths, store.images, shelf), KernelLibrary(paths, store.kernels, shelf)
     drivers = Drivers(agent_binary(cpu.architecture()))
     templates = TemplateLibrary(paths, store.resources, images, kernels, drivers)

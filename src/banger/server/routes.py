@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from banger.model.catalog import Offer
+from banger.model.catalog import AddCatalog, Catalog, Offer
 from banger.model.command import Exec, ExecRequest
 from banger.model.image import (
     Image,
@@ -110,6 +110,15 @@ CALLS: tuple[Call, ...] = (
     Call(method="GET", path="/v1/kernels/{name}", summary="One kernel", handler=library.show_kernel, answer=Kernel),
     Call(method="DELETE", path="/v1/kernels/{name}", summary="Delete a kernel that no machine uses",
          handler=library.delete_kernel),
+    Call(method="GET", path="/v1/catalogs", summary="All catalogs, in the order in which they are asked",
+         handler=catalogs.list_catalogs, answer=list[Catalog]),
+    Call(method="POST", path="/v1/catalogs", summary="Add a catalog, and pin its key",
+         handler=catalogs.add_catalog, body=AddCatalog, answer=Catalog, status=201),
+    Call(method="POST", path="/v1/catalogs/refresh", summary="Fetch the indexes of all catalogs, or of one",
+         handler=catalogs.refresh_catalogs, answer=list[Catalog],
+         query=(Query("name", "string", "this one only"),)),
+    Call(method="DELETE", path="/v1/catalogs/{name}", summary="Remove a catalog; what was pulled from it stays",
+         handler=catalogs.remove_catalog),
     Call(method="GET", path="/v1/templates", summary="All templates",
          handler=templates.list_templates, answer=list[Template]),
     Call(method="POST", path="/v1/templates/prune", summary="Remove those that are stale, or unused for 30 days",
