@@ -25,6 +25,7 @@ from banger.machines.states import LIVE
 from banger.model.command import Exec
 from banger.model.machine import Machine, MachineState
 from banger.store import teardown
+from banger.templates.confinement import remove_strays
 from banger.templates.identity import refresh
 from banger.vmm.base import forget_frozen
 from banger.wire.constants import Type
@@ -52,6 +53,7 @@ async def release_ownerless(parts: Parts) -> None:
             leave_alone(parts, owner)
         else:
             await teardown.release(parts.store.resources, owner)
+    remove_strays(parts.store.resources, parts.paths.state)
 
 
 def reattach(parts: Parts, machine: Machine) -> None:
