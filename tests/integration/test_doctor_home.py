@@ -18,6 +18,8 @@ import msgspec
 import pytest
 
 from banger import __version__
+from banger.catalogs.minisign import SecretKey, sign
+from banger.catalogs.subscription import Record
 from banger.doctor.checks import CHECKS
 from banger.host.spawn import MARKER
 from banger.model.machine import Machine, MachineSpec, MachineState
@@ -255,6 +257,48 @@ def test_an_image_and_a_kernel_that_can_nowhere_be_had_are_named(patient: Patien
     assert "hand-made" in kernel["found"] and "debian-cloud" not in kernel["found"]
 
 
+@pytest.fixture
+def catalog(patient: Patient) -> Path:
+    """One that was added once, and is not there to be asked any more."""
+    key = SecretKey(os.urandom(8), os.urandom(32))
+    created, expires = (
+        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + s)) for s in (-60, 86400)
+    )
+    index = json.dumps(
+        {"format": 1, "name": "lab", "version": 1, "created": created, "expires": expires, "images": []}
+    ).encode()
+    url, signature = "http://127.0.0.1:9/index.json", sign(key, index, "by a test")
+    record = Record(url=url, key=str(key.public), position=1, version=1, index=index, signature=signature)
+    file = patient.state / "catalogs/lab.json"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(msgspec.json.encode(record))
+    return file
+
+
+def test_a_catalog_that_cannot_be_reached_is_a_hint_and_a_damaged_one_a_warning(
+    patient: Patient, catalog: Path
+) -> None:
+    finding = patient.look("catalogs")
+    assert finding["status"] == "hint" and "http://127.0.0.1:9/index.json" in finding["found"], finding
+    record = msgspec.json.decode(catalog.read_bytes(), type=Record)
+    record.index = record.index.replace(b"images", b"imagez")
+    catalog.write_bytes(msgspec.json.encode(record))
+    finding = patient.look("catalogs")
+    assert finding["status"] == "warning" and finding["found"].startswith("lab: ")
+    assert finding["mend"] == "banger catalog refresh lab"
+    catalog.write_bytes(b"{")
+    assert patient.look("catalogs")["status"] == "warning"
+
+
+def test_an_image_of_a_catalog_that_is_gone_is_named(patient: Patient) -> None:
+    opened = Store(patient.state / "banger.db")
+    spec = MachineSpec(image="catalog:gone/app")
+    machine = Machine(id="0123456789ab", name="old", state=MachineState.STOPPED, spec=spec, created="")
+    opened.machines.add(machine)
+    opened.close()
+    assert "catalog:gone/app" in patient.look("image")["found"]
+
+
 def test_a_stray_directory_and_a_stray_process_are_leftovers(patient: Patient, store: Path) -> None:
     assert patient.look("leftovers")["status"] == "ok"
     (patient.state / "machines/feedfeedfeed").mkdir(parents=True)
@@ -287,6 +331,19 @@ def test_a_running_daemon_is_asked_for_leftovers(patient: Patient) -> None:
         assert "only the daemon knows" in patient.look("leftovers")["found"]
 
 
+def test_fix_has_a_daemon_set_its_records_right(patient: Patient) -> None:
+    facts = {"version": __version__, "daemon_pid": os.getpid(), "places": {}}
+    wrong = [{"name": "dev", "was": "running", "now": "stopped", "reason": ""}]
+    with stand_in(patient, facts, {"machines": wrong, "leftovers": [], "dry_run": True}) as asked:
+        done = patient.doctor("--fix", "--check", "leftovers")
+    assert "done     records set right: banger system reconcile" in done.stderr
+    assert [line for line in asked if line.startswith("POST")] == [
+        "POST /v1/system/reconcile?dry_run=true HTTP/1.1",
+        "POST /v1/system/reconcile HTTP/1.1",
+        "POST /v1/system/reconcile?dry_run=true HTTP/1.1",
+    ]
+
+
 def test_the_script_is_one_that_a_shell_reads(patient: Patient) -> None:
     (patient.state / "machines/feedfeedfeed").mkdir(parents=True)
     patient.write_config("[nonsense]\n")
@@ -315,13 +372,14 @@ def silent_socket(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def stand_in(patient: Patient, facts: Any, reconciled: Any = None) -> Iterator[None]:
-    """A daemon that knows two answers; without facts, something that is none."""
+def stand_in(patient: Patient, facts: Any, reconciled: Any = None) -> Iterator[list[str]]:
+    """A daemon that knows two answers; without facts, something that is none. Gives what it was asked."""
     path = patient.directory / "run/banger.sock"
     path.parent.mkdir(parents=True, mode=0o700)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen(4)
+    asked: list[str] = []
 
     def serve() -> None:
         while True:
@@ -330,15 +388,15 @@ def stand_in(patient: Patient, facts: Any, reconciled: Any = None) -> Iterator[N
             except OSError:
                 return
             with connection:
-                asked = connection.recv(65536)
-                body = msgspec.json.encode(reconciled if asked.startswith(b"POST") else facts)
+                asked.append(connection.recv(65536).decode().partition("\r\n")[0])
+                body = msgspec.json.encode(reconciled if asked[-1].startswith("POST") else facts)
                 head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
                 connection.sendall(head + body if facts else b"220 mail.example ESMTP\r\n")
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        yield
+        yield asked
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()

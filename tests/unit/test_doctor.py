@@ -71,6 +71,8 @@ def test_the_script_installs_all_packages_at_once_and_runs_nothing_that_fix_did(
         Mend("banger system restart"),
         Mend("banger system start", act=lambda host: "started"),
         advise("turn it on\nrm -rf /"),
+        Mend(root=True, packages=("nftables",), optional=True),
+        Mend("# read this", optional=True),
         install("uidmap", "kmod"),
     ]
     lines = render_script(mends).splitlines()
@@ -80,6 +82,8 @@ def test_the_script_installs_all_packages_at_once_and_runs_nothing_that_fix_did(
         "as_root sysctl -w a.b=1",
         "banger system restart",
         "# turn it on\\nrm -rf /",
+        "# optional: as_root apt-get install --no-install-recommends --yes nftables",
+        "# read this",
     ]
     assert render_script([Mend("x", act=lambda host: "")]) == render_script([]) == ""
 

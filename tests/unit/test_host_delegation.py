@@ -36,6 +36,19 @@ def test_an_ordinary_user_with_a_delegated_group_of_version_2(tmp_path: Path) ->
     assert (own / "cgroup.subtree_control").read_text() == "+pids"
 
 
+def test_who_only_looks_changes_nothing_and_foresees_who_is_in_the_way(tmp_path: Path) -> None:
+    own = unified(tmp_path, OWN, "cpu memory pids")
+    groups, mounts = f"0::/{OWN}\n", mount_line(tmp_path, "cgroup2")
+    (own / "cgroup.type").write_text("domain\n")
+    (own / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    assert find_delegation(groups, mounts, root=False, change=False).missing == {}
+    (own / "cgroup.procs").write_text(f"{os.getpid()}\n1\n")
+    found = find_delegation(groups, mounts, root=False, change=False)
+    assert set(found.missing.values()) == {"other processes are in the control group of this one"}
+    assert (own / "cgroup.subtree_control").read_text() == ""
+    assert sorted(path.name for path in own.iterdir() if path.is_dir()) == []
+
+
 def test_a_controller_that_was_not_delegated_is_missing_alone(tmp_path: Path) -> None:
     own = unified(tmp_path, OWN, "memory pids", "memory pids")
     found = find_delegation(f"0::/{OWN}\n", mount_line(tmp_path, "cgroup2"), root=False)

@@ -19,12 +19,14 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Mend:
     """`command` is shell. `packages` are Debian's, to be installed together with those of other checks. `act` is what
-    --fix calls instead, with what it did as its answer; it needs no root. Raises `Error`, OSError."""
+    --fix calls instead, with what it did as its answer; it needs no root. Raises `Error`, OSError. `optional` is what
+    mends a mere hint."""
 
     command: str = ""
     root: bool = False
     packages: tuple[str, ...] = ()
     act: Callable[[Host], str] | None = None
+    optional: bool = False
 
     @property
     def text(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from banger.doctor import daemons, disks, limits, memories, network, stores, tools, users, vmms
+from banger.doctor import catalogs, daemons, disks, limits, memories, network, stores, tools, users, vmms
 from banger.doctor.check import Check, blocking
 
 CHECKS: tuple[Check, ...] = (
@@ -17,6 +17,7 @@ CHECKS: tuple[Check, ...] = (
     Check("unpacking", "warning", "kernels come as Debian's packages", tools.tools(*tools.UNPACKING)),
     Check("archive-keys", "warning", "packages are believed only if Debian signed them", tools.look_at_keys),
     Check("archive", "warning", "images and kernels of the catalog are made of its packages", network.look_at_archive),
+    Check("catalogs", "warning", "names that only they know mean nothing", catalogs.look_at_catalogs),
     Check("namespaces", "warning", "the catalog's images are built in one", users.look_at_namespaces),
     Check("subuids", "warning", "files of an image that is built have many owners", users.look_at_subuids),
     Check("limits", "hint", "machines run without limits, and those that demand them are refused",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -26,7 +27,11 @@ async def examine(checks: Sequence[Check]) -> tuple[Diagnosis, list[Mend], Host]
         for check, task in zip(checks, tasks, strict=True)
     ]
     findings = [finding for finding, _ in results]
-    mends = [mend for finding, mend in results if mend is not None and finding.status != "ok"]
+    mends = [
+        dataclasses.replace(mend, optional=finding.status == "hint")
+        for finding, mend in results
+        if mend is not None and finding.status != "ok"
+    ]
     return Diagnosis(version=__version__, findings=findings), mends, host
 
 

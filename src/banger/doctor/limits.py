@@ -29,12 +29,22 @@ def look_at_groups(host: Host) -> Sight:
     found = find_delegation(groups, mounts, root=os.geteuid() == 0, change=False)
     held = [name for name in CONTROLLERS if name in found.bases]
     told = (
-        f"version {_version(found)}: limits of {', '.join(held)} can be enforced" if held else "none usable"
+        f"version {_version(found)}: limits of {', '.join(held)} can be enforced"
+        if held
+        else "no limit can be enforced"
     )
     if not found.missing:
         return Sight(told)
-    lacks = "; ".join(f"{name}: {why}" for name, why in found.missing.items())
-    return Sight(f"{told}; not {lacks}", fine=False, mend=_mend_groups(found))
+    return Sight(f"{told}; {_lacks(found)}", fine=False, mend=_mend_groups(found))
+
+
+def _lacks(found: Delegation) -> str:
+    """Each reason once."""
+    reasons = dict.fromkeys(found.missing.values())
+    return "; ".join(
+        f"not {', '.join(name for name, why in found.missing.items() if why == reason)}: {reason}"
+        for reason in reasons
+    )
 
 
 def _version(found: Delegation) -> str:

@@ -47,19 +47,27 @@ def _count(count: int, status: str) -> str:
 
 
 def render_script(mends: Sequence[Mend]) -> str:
-    """One shell script of all that --fix leaves; empty when it leaves nothing. Packages are installed at once, what
-    only people can do is a comment."""
-    packages = tuple(dict.fromkeys(package for mend in mends for package in mend.packages))
+    """One shell script of all that --fix leaves; empty when it leaves nothing. Packages are installed at once; what
+    only people can do, and what mends a mere hint, is a comment."""
+    left = [mend for mend in mends if mend.act is None]
+    needed = [mend for mend in left if not mend.optional]
+    packages = tuple(dict.fromkeys(package for mend in needed for package in mend.packages))
     commands = [f"as_root {plan_install(packages)}"] if packages else []
-    commands += [_script_line(mend) for mend in mends if mend.act is None and not mend.packages]
+    commands += [_script_line(mend) for mend in needed if not mend.packages]
+    commands += [_optional_line(mend) for mend in left if mend.optional]
     if not commands:
         return ""
     return "\n".join(["#!/bin/sh", "set -eu", _AS_ROOT, *dict.fromkeys(commands), ""])
 
 
 def _script_line(mend: Mend) -> str:
-    command = printable(mend.command)
+    command = printable(mend.command or plan_install(mend.packages))
     return f"as_root {command}" if mend.root else command
+
+
+def _optional_line(mend: Mend) -> str:
+    line = _script_line(mend)
+    return line if line.startswith("#") else f"# optional: {line}"
 
 
 def printable(text: str) -> str:

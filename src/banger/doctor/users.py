@@ -12,6 +12,8 @@ from banger.host.run import have_tool, run
 from banger.images.namespace import have_ranges, plan_as_root, plan_contained
 
 _TRY_S = 4.0
+_TABLES = ("/etc/subuid", "/etc/subgid")
+_FIRST_ID, _IDS = 100_000, 65_536
 # What a kernel may be told to keep users from making namespaces: setting, the value that lets them.
 _SETTINGS = (
     ("kernel.unprivileged_userns_clone", "1"),
@@ -46,6 +48,16 @@ def _mend_namespaces() -> Mend:
     )
 
 
+def _give_ranges(user: str) -> Mend:
+    """Those that nobody has: users with the same ids could read each other's files."""
+    tables = [Path(name).read_text() if Path(name).exists() else "" for name in _TABLES]
+    rows = [line.split(":") for table in tables for line in table.splitlines()]
+    ends = [int(row[1]) + int(row[2]) for row in rows if len(row) == 3 and (row[1] + row[2]).isdigit()]
+    first = max(_FIRST_ID, *ends, 0)
+    ids = f"{first}-{first + _IDS - 1}"
+    return Mend(f"usermod --add-subuids {ids} --add-subgids {ids} {user}", root=True)
+
+
 async def look_at_subuids(host: Host) -> Sight:
     """Really mapped, not only written down."""
     if os.geteuid() == 0:
@@ -56,9 +68,7 @@ async def look_at_subuids(host: Host) -> Sight:
         return Sight(
             f"{host.user} has no 65535 subordinate ids in /etc/subuid and /etc/subgid",
             fine=False,
-            mend=Mend(
-                f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {host.user}", root=True
-            ),
+            mend=_give_ranges(host.user),
         )
     try:
         await run(plan_as_root(["true"]), timeout_s=_TRY_S)
