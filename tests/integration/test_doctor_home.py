@@ -97,6 +97,16 @@ def test_a_sick_daemon_and_a_sick_archive_hide_nothing(patient: Patient) -> None
     assert done.returncode == 2
 
 
+def test_a_file_system_that_never_answers_hides_nothing(patient: Patient) -> None:
+    """Whoever opens a pipe that nobody writes to waits, as on a file server that is gone."""
+    (patient.directory / "config").mkdir(parents=True)
+    os.mkfifo(patient.directory / "config/config.toml")
+    done = patient.doctor("--json", "--check", "config", "--check", "trial", "--check", "daemon")
+    findings = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert "no answer within" in findings["config"]["found"]
+    assert len(findings) == 3 and findings["daemon"]["status"] == "problem" and done.returncode == 2
+
+
 def test_an_unknown_key_of_the_configuration_is_named(patient: Patient) -> None:
     patient.write_config("[limits]\nmemory_reserved = '1GiB'\n")
     finding = patient.look("config")

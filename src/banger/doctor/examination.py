@@ -9,17 +9,18 @@ from collections.abc import Sequence
 
 from banger import __version__
 from banger.doctor.check import Check, Mend, Sight, in_thread
-from banger.doctor.host import Host, look_around
+from banger.doctor.host import Host, look_around, unknown_host
 from banger.errors import Error
 from banger.model.doctor import Diagnosis, Finding
 
 CHECK_S = 5.0
-_BACKSTOP_S = 6.0
+_BACKSTOP_S = 5.5
+_AROUND_S = 4.0
 
 
 async def examine(checks: Sequence[Check]) -> tuple[Diagnosis, list[Mend], Host]:
     """What they found, in their order, how it is mended, and where they looked. Some ten seconds at most."""
-    host = await in_thread(look_around)
+    host = await _look_around()
     tasks = [asyncio.create_task(_look(check, host)) for check in checks]
     done, _ = await asyncio.wait(tasks, timeout=_BACKSTOP_S) if tasks else (set(), set())
     results = [
@@ -33,6 +34,15 @@ async def examine(checks: Sequence[Check]) -> tuple[Diagnosis, list[Mend], Host]
         if mend is not None and finding.status != "ok"
     ]
     return Diagnosis(version=__version__, findings=findings), mends, host
+
+
+async def _look_around() -> Host:
+    """Nothing is known of a host whose disk or daemon keeps us waiting; the checks will say more."""
+    try:
+        async with asyncio.timeout(_AROUND_S):
+            return await in_thread(look_around)
+    except TimeoutError:
+        return unknown_host(f"it and its configuration could not be read within {_AROUND_S:g} s")
 
 
 async def _look(check: Check, host: Host) -> tuple[Finding, Mend | None]:

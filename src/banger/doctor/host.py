@@ -61,6 +61,11 @@ def look_around() -> Host:
     return Host(paths, daemon, settings, _user_name())
 
 
+def unknown_host(problem: str) -> Host:
+    """Where all should be, without a look at any of it."""
+    return Host(Paths.user(), Daemon(socket_path(), problem=problem), Settings(), _user_name())
+
+
 def find_daemon(path: str) -> Daemon:
     nobody = Daemon(path)
     try:

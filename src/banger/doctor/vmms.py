@@ -48,12 +48,14 @@ def _mend_kvm(host: Host) -> Mend:
 
 
 async def look_at_vmm(host: Host) -> Sight:
-    infos = [info for info in await _drivers().infos() if not info.problem]
+    drivers = _drivers()
+    every = await drivers.infos()
+    infos = [info for info in every if not info.problem]
     if not infos:
-        problems = [info.problem for info in await _drivers().infos()]
-        return Sight("; ".join(problems), fine=False, mend=install("qemu-system-x86"))
+        problems = "; ".join(info.problem for info in every)
+        return Sight(problems, fine=False, mend=install("qemu-system-x86"))
     found = ", ".join(f"{info.name} {info.version} ({info.path})" for info in infos)
-    lacks = [lack for info in infos for lack in await _drivers().named(info.name).lacks()]
+    lacks = [lack for info in infos for lack in await drivers.named(info.name).lacks()]
     if lacks:
         status: Status | None = None if any("nothing runs" in lack for lack in lacks) else "warning"
         return Sight(
