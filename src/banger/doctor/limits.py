@@ -57,7 +57,7 @@ def _mend_groups(found: Delegation) -> Mend:
         return Mend(
             "banger system stop; systemd-run --user --scope --property=Delegate=yes banger system start"
         )
-    if any("not mounted" in why or "are mounted" in why for why in found.missing.values()):
+    if any("are mounted" in why for why in found.missing.values()):
         return advise("whatever runs this host (a container?) must give it control groups to write to")
     return advise("start the daemon as root, or in a group that was delegated to you")
 
