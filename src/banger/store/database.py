@@ -59,13 +59,14 @@ class Database:
 
     def _open(self) -> None:
         self._is_open = False
+        head = _head(self.path)  # now: who closes a file gives up all locks of it, those of SQLite too
         self._connection = sqlite3.connect(self.path, isolation_level=None)
         self._connection.text_factory = _decode
         self.execute("PRAGMA journal_mode=WAL")
         self.execute("PRAGMA synchronous=NORMAL")
         self.execute("PRAGMA foreign_keys=ON")
         self._migrate()
-        self._check()
+        self._check(head)
         self._take_room()
         self._is_open = True
 
@@ -85,9 +86,9 @@ class Database:
                     self.execute(statement)
                 self.execute(f"PRAGMA user_version={number}")
 
-    def _check(self) -> None:
+    def _check(self, head: bytes) -> None:
         """Look through the tables on which everything depends; a millisecond for hundreds of machines."""
-        if _head(self.path)[_FORMATS] not in (b"\1\1", b"\2\2"):
+        if head and head[_FORMATS] not in (b"\1\1", b"\2\2"):
             raise FoundDamage("its head forbids that it is written to")
         tables = self.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
         for (table,) in tables:
@@ -222,8 +223,12 @@ def _nothing() -> None:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(100)
+    """Empty when it cannot be read, as before the first start; SQLite says more. Not to be called while SQLite has it."""
+    try:
+        with path.open("rb") as file:
+            return file.read(100)
+    except OSError:
+        return b""
 
 
 def _decode(raw: bytes) -> str:
