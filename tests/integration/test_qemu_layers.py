@@ -12,7 +12,6 @@ import pytest
 from banger.errors import Error
 from banger.host.run import find_tool
 from banger.vmm.qemu import layers
-from banger.vmm.qemu.overlay import write_overlay
 
 pytestmark = pytest.mark.integration
 
