@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from banger import AsyncClient, Client
 from banger.client import aio, answers, calls, sync
 from banger.errors import Error
+from banger.model.catalog import PublishRequest
 from banger.model.command import Command
 from banger.model.image import PullRequest
 from banger.model.machine import Machine, MachineSpec, MachineState
@@ -105,7 +106,11 @@ def test_every_call_of_the_table_is_in_a_room() -> None:
 
 @pytest.mark.parametrize(
     ("options", "struct", "others"),
-    [("SpecOptions", MachineSpec, {"image", "command"}), ("PullOptions", PullRequest, {"ref", "force"})],
+    [
+        ("SpecOptions", MachineSpec, {"image", "command"}),
+        ("PullOptions", PullRequest, {"ref", "force"}),
+        ("PublishOptions", PublishRequest, {"kind", "name", "directory"}),
+    ],
 )
 def test_the_options_of_a_call_are_those_of_its_body(
     options: str, struct: type[msgspec.Struct], others: set[str]

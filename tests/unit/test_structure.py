@@ -17,7 +17,7 @@ FLOORS = [
     {"errors"},
     {"places", "model", "wire"},
     {"host", "client"},
-    {"store", "catalogs"},
+    {"store", "catalogs", "bundles"},
     {"vmm", "agent", "images", "kernels", "network"},
     {"templates"},
     {"machines", "doctor"},

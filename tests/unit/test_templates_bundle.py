@@ -21,24 +21,17 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from banger.bundles.members import MANIFEST, BundleFile, tar_header, tar_padding
+from banger.bundles.zstd_frame import inflate
 from banger.errors import Error
 from banger.host.sparse import data_extents
 from banger.model.machine import MachineSpec
 from banger.model.sizes import GIB, KIB, MIB
 from banger.model.template import Shape, Snapshot
-from banger.templates.bundle import (
-    MANIFEST,
-    BundleFile,
-    SealedManifest,
-    parse_manifest,
-    seal,
-    tar_header,
-    tar_padding,
-)
+from banger.templates.bundle import SealedManifest, parse_manifest, seal
 from banger.templates.bundle_reader import Limits, unpack
 from banger.templates.bundle_transfer import describe_bundle, read_bundle_stream, unpack_bundle
 from banger.templates.bundle_writer import describe, pack
-from banger.templates.zstd_frame import inflate
 
 LIMITS = Limits(total_bytes=GIB, disk_bytes=GIB)
 NOISE = bytes(range(256)) * 16
@@ -386,7 +379,7 @@ def test_noise_is_no_manifest(noise: bytes) -> None:
 def test_inflating_noise_ends_in_a_refusal(noise: bytes, size: int) -> None:
     with pytest.raises(Error) as caught:
         list(inflate(in_chunks(b"\x28\xb5\x2f\xfd\x04\x58" + noise, size)))
-    assert caught.value.code == "snapshot_invalid"
+    assert caught.value.code == "bundle_invalid"
 
 
 @settings(max_examples=50, deadline=None)

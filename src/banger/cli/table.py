@@ -44,6 +44,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "tag": ("images", "TAG", "give an image another name"),
         "register": ("images", "REGISTER", "take a ready ext4 disk as an image"),
         "export": ("images", "EXPORT", "write an image's disk to a file"),
+        "publish": ("publishing", "IMAGE_PUBLISH", "put an image into a catalog of one's own"),
         "delete": ("artifacts", "IMAGE_DELETE", "delete images"),
         "prune": ("upkeep", "PRUNE", "remove disks that nothing uses"),
         "cache": ("upkeep", "CACHE", "remove what registries' layers take"),
@@ -55,6 +56,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "show": ("artifacts", "KERNEL_SHOW", "show all about a kernel"),
         "pull": ("artifacts", "KERNEL_PULL", "get a kernel"),
         "catalog": ("catalogs", "KERNEL_CATALOG", "list kernels that can be had by name"),
+        "publish": ("publishing", "KERNEL_PUBLISH", "put a kernel into a catalog of one's own"),
         "delete": ("artifacts", "KERNEL_DELETE", "delete kernels"),
     },
     "catalog": {
@@ -62,6 +64,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "add": ("catalogs", "ADD", "add a catalog, and pin its key"),
         "remove": ("catalogs", "REMOVE", "remove catalogs; what was pulled from them stays"),
         "refresh": ("catalogs", "REFRESH", "fetch the indexes of catalogs"),
+        "verify": ("publishing", "VERIFY", "look through a catalog of one's own, as a reader would"),
     },
     "template": {
         "list": ("templates", "LIST", "list templates"),

@@ -66,6 +66,18 @@ if TYPE_CHECKING:
         size_bytes: int
         name: str
 
+    class PublishOptions(TypedDict, total=False):
+        """The fields of PublishRequest that have defaults."""
+
+        entry: str
+        catalog: str
+        aliases: list[str]
+        description: str
+        provenance: str
+        key_file: str
+        password: str
+        expires_s: float
+
     Source = Literal["console", "exec"]
     Facts = dict[str, Any]
 else:
@@ -227,6 +239,16 @@ def refresh_catalogs(name: str = "") -> Call[list[Catalog]]:
 
 def remove_catalog(name: str) -> Call[None]:
     return Call("DELETE", f"/v1/catalogs/{quote(name)}", "None")
+
+
+def publish(kind: str, name: str, directory: str, **options: Unpack[PublishOptions]) -> Call[Operation]:
+    """`kind`: "image" or "kernel"; `directory`: of the catalog, a path that the daemon can write to."""
+    body = {"kind": kind, "name": name, "directory": directory, **options}
+    return Call("POST", "/v1/catalogs/publish", "Operation", body)
+
+
+def verify_catalog(directory: str, key: str) -> Call[Operation]:
+    return Call("POST", "/v1/catalogs/verify", "Operation", {"directory": directory, "key": key})
 
 
 def list_kernels() -> Call[list[Kernel]]:

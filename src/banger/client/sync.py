@@ -161,6 +161,8 @@ class Catalogs(Room):
     add = Method(calls.add_catalog)
     refresh = Method(calls.refresh_catalogs)
     remove = Method(calls.remove_catalog)
+    publish = Method(calls.publish)
+    verify = Method(calls.verify_catalog)
 
 
 class Kernels(Room):

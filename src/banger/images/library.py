@@ -17,6 +17,8 @@ from typing import Protocol
 
 import msgspec
 
+from banger.bundles.members import BundleFile
+from banger.bundles.thread import run_in_thread
 from banger.catalogs.index import check_usable
 from banger.catalogs.offers import make_offers
 from banger.catalogs.shelf import PREFIX as CATALOG
@@ -233,7 +235,41 @@ class ImageLibrary:
             case OciSource():
                 return await self._pull_oci(source.reference, report, wish, found)
             case BundleSource():
-                raise Error("unsupported", "bundles cannot be read yet")
+                return await self._pull_bundle(found, source, report, wish)
+
+    async def _pull_bundle(
+        self, found: Found[ImageEntry], source: BundleSource, report: Report, wish: Wish
+    ) -> Image:
+        from banger.images.bundled import unpack_image
+
+        if wish.size_bytes:
+            raise Error("unsupported", f"the disk of {found.entry.name} has the size it was made with")
+        where = f"catalog {found.catalog}, bundle {source.digest}"
+        present = self.find(wish.name or found.name)
+        if present is not None and present.source == where and not wish.force:
+            return self._add(self._marked(msgspec.structs.replace(present), found, wish))
+        require_free(self._paths.images, source.size_bytes + found.entry.size_bytes, f"image {found.name}")
+        bundle = await self._shelf.open_bundle(found, source, report)
+        with bundle:
+            report("unpack", found.entry.name)
+            manifest, digest = await run_in_thread(
+                lambda stop: unpack_image(bundle, self._paths.images, found.entry.digest, stop)
+            )
+        if manifest.architecture != found.entry.architecture:
+            raise Error(
+                "bundle_invalid", f"the bundle is for {manifest.architecture}", "tell who publishes it"
+            )
+        record = _record(found.name, manifest.architecture, digest, where, manifest.config)
+        return self._keep(self._marked(record, found, wish))
+
+    async def pack(self, image: Image, out: Path) -> BundleFile:
+        """Write the bundle of an image to the new file `out`; what its disk is. Raises `image_invalid`."""
+        from banger.images.bundled import pack_image
+
+        try:
+            return await run_in_thread(lambda stop: pack_image(image, self.disk(image), out, stop))
+        except OSError as exc:
+            raise Error("image_invalid", f"{exc.filename}: {exc.strerror}", "look at the disk") from exc
 
     def _marked(self, record: Image, found: Found[ImageEntry], wish: Wish) -> Image:
         """With what the entry says of it."""

@@ -23,6 +23,13 @@ async def copy_ready_disk(source: Path, images: Path) -> str:
     return await asyncio.to_thread(_copy, source, images)
 
 
+def looks_like_ext4(path: Path) -> bool:
+    """Blocking."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        return size >= _LEAST_BYTES and size % 512 == 0 and os.pread(file.fileno(), 2, _MAGIC_AT) == _MAGIC
+
+
 def _copy(source: Path, images: Path) -> str:
     try:
         fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)

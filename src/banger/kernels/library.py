@@ -12,18 +12,33 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
+from banger.bundles.members import BundleFile
+from banger.bundles.thread import run_in_thread
 from banger.catalogs.index import check_usable
 from banger.catalogs.offers import make_offers
 from banger.catalogs.shelf import PREFIX as CATALOG
 from banger.catalogs.shelf import Found, Shelf
 from banger.errors import Error
 from banger.host.apt import AptTree, Package, suite_directory
-from banger.host.fs import PARTIAL, open_partial, remove_tree, require_free, sweep_partials, sync_path
+from banger.host.fs import (
+    PARTIAL,
+    disk_usage_bytes,
+    open_partial,
+    remove_tree,
+    require_free,
+    sweep_partials,
+    sync_path,
+)
 from banger.host.paths import Paths
+from banger.kernels.bundled import kernel_digest, pack_kernel, unpack_kernel_bundle
 from banger.kernels.debian import unpack_kernel
 from banger.kernels.recipe import PREFIX as IMAGE_PACKAGES
 from banger.kernels.recipe import DebianKernel, recipe_of
@@ -166,7 +181,56 @@ class KernelLibrary:
             case OciSource():
                 raise Error("unsupported", f"{found.entry.name}: kernels are not had from registries")
             case BundleSource():
-                raise Error("unsupported", "bundles cannot be read yet")
+                return await self._pull_bundle(found, source, report, force)
+
+    async def _pull_bundle(
+        self, found: Found[KernelEntry], source: BundleSource, report: Report, force: bool
+    ) -> Kernel:
+        where = f"catalog {found.catalog}, bundle {source.digest}"
+        present = self._present(found.name)
+        if present is not None and present.source == where and not force:
+            return present
+        require_free(self._paths.kernels, source.size_bytes + _NEEDED_BYTES, f"kernel {found.name}")
+        bundle = await self._shelf.open_bundle(found, source, report)
+        with bundle, self._work_directory() as work:
+            report("unpack", found.entry.name)
+            manifest = await run_in_thread(
+                lambda stop: unpack_kernel_bundle(bundle, work / "out", found.entry.digest, stop)
+            )
+            if manifest.architecture != found.entry.architecture:
+                raise Error(
+                    "bundle_invalid", f"the bundle is for {manifest.architecture}", "tell its publisher"
+                )
+            kernel = Kernel(
+                name=found.name,
+                digest=kernel_digest(manifest),
+                architecture=manifest.architecture,
+                release=manifest.release,
+                version=manifest.version,
+                size_bytes=disk_usage_bytes(work / "out"),
+                source=where,
+                created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                catalog=found.catalog,
+            )
+            (work / "out/kernel.json").write_bytes(msgspec.json.encode(kernel))
+            await asyncio.to_thread(self._publish, work / "out", self.directory(kernel))
+        return self._keep(kernel)
+
+    async def pack(self, kernel: Kernel, out: Path) -> BundleFile:
+        """Write the bundle of a kernel to the new file `out`; what its vmlinux is. Raises `kernel_invalid`."""
+        try:
+            return await run_in_thread(lambda stop: pack_kernel(kernel, self.directory(kernel), out, stop))
+        except OSError as exc:
+            raise Error("kernel_invalid", f"{exc.filename}: {exc.strerror}", "look at the disk") from exc
+
+    @contextmanager
+    def _work_directory(self) -> Iterator[Path]:
+        self._paths.kernels.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}work-", dir=self._paths.kernels))
+        try:
+            yield work
+        finally:
+            remove_tree(work)
 
     async def _pull_debian(
         self, found: Found[KernelEntry], source: DebianSource, report: Report, force: bool

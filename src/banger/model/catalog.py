@@ -124,6 +124,32 @@ class AddCatalog(Struct, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=63)] = ""
 
 
+class PublishRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Put an image or kernel of this host into a catalog that is a directory. `entry` empty: it is called as it is
+    here; `catalog`: the name of the catalog, needed when there is no index yet; `key_file`: the daemon reads a minisign
+    secret key from there, empty: the index is left to be signed by somebody else; `expires_s`: how long the index is
+    good."""
+
+    kind: Literal["image", "kernel"]
+    name: Annotated[str, Meta(min_length=1, max_length=1024)]
+    directory: Annotated[str, Meta(min_length=1, max_length=4096)]
+    entry: Annotated[str, Meta(max_length=63)] = ""
+    catalog: Annotated[str, Meta(max_length=63)] = ""
+    aliases: Annotated[list[Name], Meta(max_length=32)] = []
+    description: Line = ""
+    provenance: Line = ""
+    key_file: Annotated[str, Meta(max_length=4096)] = ""
+    password: Annotated[str, Meta(max_length=1024)] = ""
+    expires_s: Annotated[float, Meta(gt=0, le=10 * 365 * 86400)] = 30 * 86400
+
+
+class VerifyRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Look through a catalog that is a directory, as a reader would. `key` as minisign writes public keys."""
+
+    directory: Annotated[str, Meta(min_length=1, max_length=4096)]
+    key: Annotated[str, Meta(min_length=1, max_length=1024)]
+
+
 class Offer(Struct, kw_only=True):
     """An entry as it is listed. `ref` is what to pull it by; `sources` names their kinds; `here` whether it is on this
     host; `hidden_by` the catalog whose entry of the same name is taken in place of this one."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
+from banger.machines import publishing
 from banger.machines.parts import Parts
-from banger.model.catalog import AddCatalog, Catalog, Offer
+from banger.model.catalog import AddCatalog, Catalog, Offer, PublishRequest, VerifyRequest
+from banger.model.operation import Operation, Report
 
 
 async def list_image_offers(parts: Parts, request: Request, body: None) -> list[Offer]:
@@ -30,3 +32,17 @@ async def refresh_catalogs(parts: Parts, request: Request, body: None) -> list[C
 
 async def remove_catalog(parts: Parts, request: Request, body: None) -> None:
     parts.shelf.remove(request.path_params["name"])
+
+
+async def publish(parts: Parts, request: Request, body: PublishRequest) -> Operation:
+    async def work(report: Report) -> str:
+        return await publishing.publish(parts, body, report)
+
+    return parts.operations.begin("publish", f"{body.kind}/{body.name}", work).operation
+
+
+async def verify(parts: Parts, request: Request, body: VerifyRequest) -> Operation:
+    async def work(report: Report) -> str:
+        return await publishing.verify(body, report)
+
+    return parts.operations.begin("verify", f"catalog/{body.directory}", work).operation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from banger.model.catalog import AddCatalog, Catalog, Offer
+from banger.model.catalog import AddCatalog, Catalog, Offer, PublishRequest, VerifyRequest
 from banger.model.command import Exec, ExecRequest
 from banger.model.image import (
     Image,
@@ -117,6 +117,10 @@ CALLS: tuple[Call, ...] = (
     Call(method="POST", path="/v1/catalogs/refresh", summary="Fetch the indexes of all catalogs, or of one",
          handler=catalogs.refresh_catalogs, answer=list[Catalog],
          query=(Query("name", "string", "this one only"),)),
+    Call(method="POST", path="/v1/catalogs/publish", summary="Put an image or kernel into a catalog's directory",
+         handler=catalogs.publish, body=PublishRequest, answer=Operation, status=202),
+    Call(method="POST", path="/v1/catalogs/verify", summary="Look through a catalog's directory",
+         handler=catalogs.verify, body=VerifyRequest, answer=Operation, status=202),
     Call(method="DELETE", path="/v1/catalogs/{name}", summary="Remove a catalog; what was pulled from it stays",
          handler=catalogs.remove_catalog),
     Call(method="GET", path="/v1/templates", summary="All templates",

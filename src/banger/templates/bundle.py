@@ -10,33 +10,18 @@ docs/snapshot-format.md is the specification.
 from __future__ import annotations
 
 import hashlib
-import re
-import tarfile
 from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
+from banger.bundles.members import MANIFEST, MANIFEST_MAX_BYTES, BundleFile, quoted
+from banger.bundles.members import check_names as check_member_names
 from banger.errors import Error
-from banger.model.sizes import MIB
 from banger.model.template import Snapshot
 
 FORMAT = 1
-MANIFEST = "manifest.json"
-MANIFEST_MAX_BYTES = MIB
-FILES_MAX = 256
-TAR_BLOCK = tarfile.BLOCKSIZE
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}", re.ASCII)
-
-
-class BundleFile(Struct, kw_only=True, frozen=True):
-    """`sha256` is over all of the file, its holes being zeros: 64 hex digits."""
-
-    name: str
-    size_bytes: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class Manifest(Struct, kw_only=True, frozen=True):
@@ -55,6 +40,10 @@ class SealedManifest:
     manifest: Manifest
     data: bytes
     digest: str
+
+    @property
+    def files(self) -> tuple[BundleFile, ...]:
+        return self.manifest.files
 
 
 class _AnyFormat(Struct):
@@ -91,36 +80,15 @@ def parse_manifest(data: bytes) -> SealedManifest:
 
 
 def check_names(names: list[str]) -> None:
-    """Members' names are file names that mean nothing to a shell, a path or a person who reads them wrong. Raises
-    `snapshot_invalid`."""
-    if len(names) > FILES_MAX:
-        raise invalid(f"the bundle has {len(names)} files, {FILES_MAX} are possible")
-    for number, name in enumerate(names):
-        if not _NAME.fullmatch(name) or name == MANIFEST:
-            raise invalid(f"{quoted(name)} cannot be the name of a file in a bundle")
-        if name in names[:number]:
-            raise invalid(f"{name} is in the bundle twice")
-
-
-def tar_header(name: str, size_bytes: int) -> bytes:
-    """The block before a member. It says nothing of who packed it, or when."""
-    member = tarfile.TarInfo(name)
-    member.size, member.mode = size_bytes, 0o600
-    return member.tobuf(tarfile.GNU_FORMAT)
-
-
-def tar_padding(size_bytes: int) -> int:
-    """How many zeros follow a member's bytes."""
-    return -size_bytes % TAR_BLOCK
+    """Raises `snapshot_invalid`."""
+    try:
+        check_member_names(names)
+    except Error as exc:
+        raise invalid(exc.message, exc.hint) from exc
 
 
 def invalid(message: str, hint: str = "export it again, and compare the digests") -> Error:
     return Error("snapshot_invalid", message, hint)
-
-
-def quoted(text: str) -> str:
-    """A stranger's text for a message: in ASCII, and not too long."""
-    return ascii(text if len(text) <= 160 else text[:157] + "...")
 
 
 def _digest(data: bytes) -> str:

@@ -1,44 +1,16 @@
-"""A stranger's bundle → files. Blocking: for a thread.
-
-Everything is checked while it streams by, in bounded memory, and nothing is written before the manifest was found to
-be in order. Blocks of zeros become holes.
-"""
+"""A stranger's bundle → a snapshot's files. Blocking: for a thread."""
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import os
-import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from banger.bundles import reader
 from banger.errors import Error
-from banger.host.fs import sync_path
-from banger.host.sparse import CHUNK, write_sparse
-from banger.model.sizes import format_size
-from banger.templates.bundle import (
-    MANIFEST,
-    MANIFEST_MAX_BYTES,
-    TAR_BLOCK,
-    BundleFile,
-    Manifest,
-    SealedManifest,
-    invalid,
-    parse_manifest,
-    quoted,
-    tar_padding,
-)
-from banger.templates.piece_reader import PieceReader
+from banger.templates.bundle import SealedManifest, invalid, parse_manifest
 from banger.templates.qcow2_header import check_standalone_qcow2
-from banger.templates.zstd_frame import inflate
-
-_END_BLOCKS_MAX = 21  # two that end it, and what tar adds to come to a multiple of twenty
-_ZERO_BLOCK = bytes(TAR_BLOCK)
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -53,114 +25,14 @@ class Limits:
 def unpack(pieces: Iterator[bytes], directory: Path, limits: Limits, stop: Event) -> SealedManifest:
     """Write the files of the bundle that comes in `pieces` into `directory`, mode 0600, synced. It is the caller's, who
     removes it when this raises `snapshot_invalid`, `insufficient_disk` or `cancelled`."""
-    archive = PieceReader(inflate(pieces))
-    sealed = parse_manifest(_take_manifest(archive))
-    _check_total(sealed.manifest, limits)
-    for file in sealed.manifest.files:
-        _check_size(_take_header(archive, file.name), file)
-        _unpack_file(archive, file, directory / file.name, stop)
-        if file.name.endswith(".qcow2"):
-            check_standalone_qcow2(directory / file.name, limits.disk_bytes)
-    _take_end(archive, stop)
-    sync_path(directory)
-    return sealed
 
+    def check(path: Path) -> None:
+        if path.name.endswith(".qcow2"):
+            check_standalone_qcow2(path, limits.disk_bytes)
 
-def _take_manifest(archive: PieceReader) -> bytes:
-    size = _take_header(archive, MANIFEST)
-    if not 0 < size <= MANIFEST_MAX_BYTES:
-        raise invalid(f"{MANIFEST} has {size} bytes; 1 to {MANIFEST_MAX_BYTES} are possible")
-    data = archive.take(size)
-    _take_padding(archive, size)
-    return data
-
-
-def _check_total(manifest: Manifest, limits: Limits) -> None:
-    total = sum(file.size_bytes for file in manifest.files)
-    if total > limits.total_bytes:
-        raise invalid(
-            f"the bundle unpacks to {format_size(total)}, {format_size(limits.total_bytes)} are possible",
-            "",
-        )
-
-
-def _take_header(archive: PieceReader, expected: str) -> int:
-    """The size that the next member claims. It must be the file `expected`."""
-    block = archive.take(TAR_BLOCK)
-    if block == _ZERO_BLOCK:
-        raise invalid(f"the bundle ends where {expected} should be")
     try:
-        member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except tarfile.TarError as exc:
-        raise invalid(f"the bundle is no tar archive where {expected} should be: {exc}") from exc
-    if member.name != expected:
-        raise invalid(f"the bundle has {quoted(member.name)} where {expected} should be")
-    if member.type != tarfile.REGTYPE:
-        raise invalid(f"{expected} is no plain file in the bundle")
-    return member.size
-
-
-def _check_size(size: int, file: BundleFile) -> None:
-    if size != file.size_bytes:
-        raise invalid(f"{file.name} has {size} bytes, {MANIFEST} says {file.size_bytes}")
-
-
-def _unpack_file(archive: PieceReader, file: BundleFile, path: Path, stop: Event) -> None:
-    with _new_file(path) as fd:
-        os.ftruncate(fd, file.size_bytes)
-        if _copy(archive, file, fd, stop) != file.sha256:
-            raise invalid(f"{file.name} does not have the digest that {MANIFEST} says")
-        os.fsync(fd)
-    _take_padding(archive, file.size_bytes)
-
-
-def _copy(archive: PieceReader, file: BundleFile, fd: int, stop: Event) -> str:
-    """The digest, hexadecimal, of what was copied."""
-    digest, buffer = hashlib.sha256(), bytearray(CHUNK)
-    for offset in range(0, file.size_bytes, CHUNK):
-        _heed(stop)
-        piece = memoryview(buffer)[: file.size_bytes - offset]
-        archive.fill(piece)
-        digest.update(piece)
-        write_sparse(fd, buffer, len(piece), offset)
-    return digest.hexdigest()
-
-
-def _take_padding(archive: PieceReader, size_bytes: int) -> None:
-    if archive.take(tar_padding(size_bytes)).strip(b"\0"):
-        raise invalid("something is hidden between the files of the bundle")
-
-
-def _take_end(archive: PieceReader, stop: Event) -> None:
-    blocks = 0
-    while blocks < 2 or not archive.at_end():
-        _heed(stop)
-        if archive.take(TAR_BLOCK) != _ZERO_BLOCK:
-            raise invalid(f"the bundle has more in it than {MANIFEST} says")
-        blocks += 1
-        if blocks > _END_BLOCKS_MAX:
-            raise invalid("the bundle goes on after its end")
-
-
-def _heed(stop: Event) -> None:
-    if stop.is_set():
-        raise Error("cancelled", "the bundle was being unpacked when it was no longer wanted")
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[int]:
-    fd = -1
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        yield fd
-    except OSError as exc:
-        if exc.errno not in _NO_ROOM:
+        return reader.unpack(pieces, directory, parse_manifest, limits.total_bytes, stop, check)
+    except Error as exc:
+        if exc.code != "bundle_invalid":
             raise
-        raise Error(
-            "insufficient_disk",
-            f"no room to unpack {path.name} into {path.parent}: {exc.strerror}",
-            "make room there, or move banger's directories (BANGER_HOME, XDG_STATE_HOME)",
-        ) from exc
-    finally:
-        if fd >= 0:
-            os.close(fd)
+        raise invalid(exc.message, exc.hint) from exc

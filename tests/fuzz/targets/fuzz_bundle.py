@@ -11,11 +11,12 @@ from pathlib import Path
 
 import zstandard
 
+from banger.bundles.members import MANIFEST, BundleFile, tar_header, tar_padding
 from banger.errors import Error
 from banger.model.machine import MachineSpec
 from banger.model.sizes import MIB
 from banger.model.template import Shape, Snapshot
-from banger.templates.bundle import MANIFEST, BundleFile, parse_manifest, seal, tar_header, tar_padding
+from banger.templates.bundle import parse_manifest, seal
 from banger.templates.bundle_reader import Limits, unpack
 from banger.templates.qcow2_header import check_standalone_qcow2
 from banger.vmm.qemu.overlay import encode_overlay

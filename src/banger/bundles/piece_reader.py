@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from banger.templates.bundle import invalid
+from banger.bundles.members import invalid
 
 
 class PieceReader:
-    """Holds one piece. Raises `snapshot_invalid` where the stream ends too early, and what its source raises."""
+    """Holds one piece. Raises `bundle_invalid` where the stream ends too early, and what its source raises."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import zstandard
 
+from banger.bundles.members import invalid
+from banger.bundles.piece_reader import PieceReader
 from banger.model.sizes import KIB, MIB
-from banger.templates.bundle import invalid
-from banger.templates.piece_reader import PieceReader
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _START_BYTES = 5  # magic and descriptor: what the header's length follows from
@@ -24,7 +24,7 @@ _CHECKSUM_BYTES = 4
 
 
 def inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """What the frame holds, at most 128 KiB at a time. Raises `snapshot_invalid` when it is no zstd frame, when it is
+    """What the frame holds, at most 128 KiB at a time. Raises `bundle_invalid` when it is no zstd frame, when it is
     damaged or cut off, and when anything follows it."""
     source = PieceReader(pieces)
     try:
@@ -55,5 +55,5 @@ def _inflate(source: PieceReader) -> Iterator[bytes]:
 def _take_frame_header(source: PieceReader) -> bytes:
     start = source.take(_START_BYTES)
     if not start.startswith(_MAGIC):
-        raise invalid("this is no bundle: it is not compressed with zstd", "give a file that an export wrote")
+        raise invalid("this is no bundle: it is not compressed with zstd", "give a file that banger wrote")
     return start + source.take(zstandard.frame_header_size(start) - _START_BYTES)

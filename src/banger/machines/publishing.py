@@ -1,0 +1,116 @@
+"""Images and kernels of this host into a catalog for others: bundled, named in an index, signed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from banger.bundles.thread import run_in_thread
+from banger.catalogs.minisign import SecretKey, parse_public_key, parse_secret_key
+from banger.catalogs.publication import Publication, bundles_of, verify_directory
+from banger.errors import Error
+from banger.host.fs import PARTIAL, require_free
+from banger.machines.parts import Parts
+from banger.model.catalog import BundleSource, ImageEntry, KernelEntry, PublishRequest, VerifyRequest
+from banger.model.names import check_name
+from banger.model.operation import Report
+
+_KEY_BYTES = 4096
+
+
+async def publish(parts: Parts, request: PublishRequest, report: Report) -> str:
+    """The name of the entry, after its bundle and the next index are in the directory. Raises `image_not_found`,
+    `kernel_not_found`, `bad_request`, `bad_name`, `file_not_found`, `insufficient_disk`, `catalog_untrusted`; then the
+    index that was there still is."""
+    directory = _absolute(request.directory)
+    key = await asyncio.to_thread(_read_key, request.key_file, request.password) if request.key_file else None
+    publication = Publication(directory, key, request.catalog and check_name(request.catalog))
+    await asyncio.to_thread(publication.begin, time.time())  # what is wrong with it is said before the work
+    bundles = await asyncio.to_thread(publication.prepare)
+    packed = bundles / f"{PARTIAL}{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        entry = await _pack(parts, request, publication, packed, report)
+    finally:
+        packed.unlink(missing_ok=True)
+    report("index", str(directory))
+    await asyncio.to_thread(publication.add, entry, time.time(), request.expires_s)
+    if key is None:
+        report("warning", f"the index is not signed: minisign -Sm {directory}/index.json")
+    return entry.name
+
+
+async def verify(request: VerifyRequest, report: Report) -> str:
+    """The name of the catalog, when all is as a reader wants it. Raises as `verify_directory`."""
+    key, directory = parse_public_key(request.key), _absolute(request.directory)
+    loop, done = asyncio.get_running_loop(), 0
+
+    def count(read_bytes: int) -> None:
+        nonlocal done
+        done += read_bytes
+        loop.call_soon_threadsafe(report, "verify", "", done, 0, "bytes")
+
+    index = await run_in_thread(lambda stop: verify_directory(directory, key, time.time(), count, stop))
+    report("verified", f"version {index.version}, {len(bundles_of(index))} bundles")
+    return index.name
+
+
+async def _pack(
+    parts: Parts, request: PublishRequest, publication: Publication, packed: Path, report: Report
+) -> ImageEntry | KernelEntry:
+    if request.kind == "image":
+        image = parts.images.get(request.name)
+        require_free(packed.parent, image.used_bytes // 2, "the bundle")
+        report("pack", image.name)
+        file = await parts.images.pack(image, packed)
+        source: BundleSource = await asyncio.to_thread(publication.take_bundle, packed)
+        return ImageEntry(
+            name=_entry_name(request, image.name),
+            aliases=tuple(request.aliases),
+            description=request.description,
+            architecture=image.architecture,
+            size_bytes=file.size_bytes,
+            digest=f"sha256:{file.sha256}",
+            created=image.created,
+            provenance=request.provenance or image.source[:512],
+            sources=(source,),
+            init="image" if image.init == "image" else "agent",
+            kernel=image.kernel.rpartition("/")[2],
+        )
+    kernel = parts.kernels.get(request.name)
+    require_free(packed.parent, kernel.size_bytes, "the bundle")
+    report("pack", kernel.name)
+    file = await parts.kernels.pack(kernel, packed)
+    source = await asyncio.to_thread(publication.take_bundle, packed)
+    return KernelEntry(
+        name=_entry_name(request, kernel.name),
+        aliases=tuple(request.aliases),
+        description=request.description,
+        architecture=kernel.architecture,
+        size_bytes=file.size_bytes,
+        digest=f"sha256:{file.sha256}",
+        created=kernel.created,
+        provenance=request.provenance or kernel.source[:512],
+        sources=(source,),
+    )
+
+
+def _entry_name(request: PublishRequest, name: str) -> str:
+    """A name in a catalog has no registry, path or tag."""
+    return request.entry or name.rpartition("/")[2].partition(":")[0]
+
+
+def _absolute(directory: str) -> Path:
+    if not directory.startswith("/"):
+        raise Error("bad_request", f"{directory!r} is not an absolute path")
+    return Path(directory)
+
+
+def _read_key(path: str, password: str) -> SecretKey:
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_KEY_BYTES).decode("ascii", "replace")
+    except OSError as exc:
+        raise Error("file_not_found", f"cannot read the key {path}: {exc.strerror}") from exc
+    return parse_secret_key(text, password)
