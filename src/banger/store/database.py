@@ -223,7 +223,7 @@ def _nothing() -> None:
 
 
 def _head(path: Path) -> bytes:
-    """Empty when it cannot be read, as before the first start; SQLite says more. Not to be called while SQLite has it."""
+    """Empty when it cannot be read, as before the first start: SQLite says more. Not while SQLite has the file."""
     try:
         with path.open("rb") as file:
             return file.read(100)
