@@ -48,7 +48,9 @@ def _show_arguments(parser: Parser) -> None:
 
 
 def _pull_arguments(parser: Parser) -> None:
-    parser.flag("--platform", default="", metavar="OS/ARCH", help="for which processor (default: this host's)")
+    parser.flag(
+        "--platform", default="", metavar="OS/ARCH", help="for which processor (default: this host's)"
+    )
     parser.flag("--force", action="store_true", help="get it again even if it is here")
     parser.flag("-q", "--quiet", action="store_true", help="show no progress")
     json_flag(parser)
