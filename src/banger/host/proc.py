@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_ENDING_POLL_S, _ENDING_POLLS = 0.01, 200
 
 
 class ProcessRef(NamedTuple):
@@ -75,7 +76,10 @@ async def wait_gone(ref: ProcessRef, timeout_s: float | None = None) -> bool:
     """Wait for a process (ours or not) to end; False on time-out. Reaps it if it is a child."""
     fd = open_pidfd(ref)
     if fd is None:
-        reap(ref.pid)
+        for _ in range(_ENDING_POLLS):
+            if reap(ref.pid) is not None or not _is_ending_child(ref):
+                break
+            await asyncio.sleep(_ENDING_POLL_S)
         return True
     loop = asyncio.get_running_loop()
     gone = asyncio.Event()
@@ -90,6 +94,17 @@ async def wait_gone(ref: ProcessRef, timeout_s: float | None = None) -> bool:
         os.close(fd)
     reap(ref.pid)
     return True
+
+
+def _is_ending_child(ref: ProcessRef) -> bool:
+    """It is a zombie already while other threads of it still end; until they have, it cannot be collected."""
+    fields = _stat_fields(ref.pid)
+    return (
+        fields is not None
+        and fields[0] == "Z"
+        and fields[1] == str(os.getpid())
+        and int(fields[19]) == ref.start
+    )
 
 
 def reap(pid: int) -> int | None:
