@@ -131,7 +131,7 @@ def test_another_shape_is_another_template(own: Home, warm: str, name: str) -> N
 
 
 def test_the_images_init_is_up_in_a_template_of_its_own(home: Home, dev: str, name: str) -> None:
-    home.run("run", "-d", "--init", "image", "--name", name, IMAGE, check=True)
+    home.run("run", "-d", "--init", "image", "--memory", "768MiB", "--name", name, IMAGE, check=True)
     template = home.json("template", "show", origin(home, name).removeprefix("template "))
     assert template["shape"]["init"] == "image"
     assert origin(home, name) != origin(home, dev)
@@ -214,8 +214,8 @@ def test_deleting_a_template_takes_nothing_from_its_clones(own: Home, warm: str,
     own.text("exec", f"{name}-1", "--", "sh", "-c", "echo kept > /root/file")
     own.text("stop", f"{name}-2")
     own.text("template", "prune", "--all")
-    read_everything = "find /usr/bin /usr/lib -xdev -type f -exec cat {} + | wc -c"
-    assert int(own.text("exec", f"{name}-1", "--", "sh", "-c", read_everything)) > 50 << 20
+    read_everything = "cat /usr/bin/* 2>/dev/null | wc -c"
+    assert int(own.text("exec", f"{name}-1", "--", "sh", "-c", read_everything)) > 10 << 20
     own.text("stop", f"{name}-1")
     own.text("start", f"{name}-1")
     assert own.text("exec", f"{name}-1", "--", "cat", "/root/file") == "kept\n"

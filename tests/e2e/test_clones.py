@@ -1,0 +1,73 @@
+"""Clones of one template have nothing in common but what they were made of."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.guests import assert_strangers, clock_error_s, facts
+from tests.support.home import IMAGE, Home
+
+pytestmark = pytest.mark.e2e
+
+CLONES = 20
+AT_ONCE = 4
+
+
+def test_twenty_clones_are_strangers(home: Home, name: str) -> None:
+    """Names, ids, addresses, and what their kernels draw."""
+    home.run("run", "--rm", IMAGE, "--", "true", check=True)
+    names = [f"{name}-{number}" for number in range(CLONES)]
+
+    def one(machine: str) -> dict[str, str]:
+        home.text("run", "-d", "--name", machine, IMAGE, timeout_s=110)
+        return facts(home, machine)
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        found = list(threads.map(one, names))
+    assert [each["hostname"] for each in found] == names
+    assert_strangers(found)
+    home.run("rm", "-f", *names, check=True)
+
+
+def test_a_clone_is_who_its_record_says(home: Home, name: str) -> None:
+    home.text("run", "-d", "--name", name, IMAGE)
+    shown = home.json("vm", "show", name)
+    assert shown["origin"].startswith("template ")
+    found = facts(home, name)
+    assert found["hostname"] == name
+    assert found["address"] == f"{shown['address']}/24"
+    script = "cat /etc/hostname; getent hosts $(hostname); cut -d'#' -f1 /etc/hosts"
+    said = home.text("exec", name, "--", "sh", "-c", script).split()
+    assert name in said and "banger" not in said
+    home.text("rm", "-f", name)
+
+
+def test_a_clones_clock_is_the_hosts(home: Home, name: str) -> None:
+    home.text("run", "-d", "--name", name, IMAGE)
+    assert clock_error_s(home, name) < 0.05
+    home.text("rm", "-f", name)
+
+
+def test_a_clone_has_no_processes_of_anybody_else(home: Home, name: str) -> None:
+    home.text("run", "-d", "--name", name, IMAGE)
+    script = "for p in /proc/[0-9]*; do [ -s $p/cmdline ] && tr '\\0' ' ' < $p/cmdline && echo; done; true"
+    lines = home.text("exec", name, "--", "sh", "-c", script).splitlines()
+    others = [
+        line for line in lines if not line.startswith(("/init", "sh -c", "tr ")) and "agent" not in line
+    ]
+    assert others == []
+    home.text("rm", "-f", name)
+
+
+def test_what_one_clone_writes_no_other_sees(home: Home, name: str) -> None:
+    names = [f"{name}-{number}" for number in (1, 2)]
+    for each in names:
+        home.text("run", "-d", "--name", each, IMAGE)
+        home.text(
+            "exec", each, "--", "sh", "-c", f"echo {each} > /root/who; echo {each} > /dev/shm/who; sync"
+        )
+    for each in names:
+        assert home.text("exec", each, "--", "cat", "/root/who", "/dev/shm/who").split() == [each, each]
+    home.run("rm", "-f", *names, check=True)
