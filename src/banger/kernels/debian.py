@@ -1,6 +1,6 @@
 """A kernel directory from a Debian kernel package. Nothing is installed, and no root is needed.
 
-    <directory>/vmlinux        ELF, as QEMU (PVH) and Firecracker start it
+    <directory>/vmlinux        ELF, as QEMU (PVH) and Firecracker start it; for arm64 an Image
     <directory>/config         the kernel's build configuration
     <directory>/modules.ext4   read-only; holds <release>/
     <directory>/order          module file names in load order, one a line
@@ -27,6 +27,7 @@ from banger.errors import Error
 from banger.host.apt import Package
 from banger.host.fs import disk_usage_bytes
 from banger.host.run import run
+from banger.kernels.arm64_image import extract_image
 from banger.kernels.bzimage import extract_vmlinux
 from banger.kernels.disk import make_modules_disk
 from banger.kernels.modules import write_boot_modules
@@ -47,7 +48,7 @@ async def unpack_kernel(
     root = work / "root"
     await run(["dpkg-deb", "-x", str(deb), str(root)], timeout_s=300)
     await asyncio.to_thread(out.mkdir)
-    release, vmlinux_digest = await asyncio.to_thread(_take_kernel, root, out)
+    release, vmlinux_digest = await asyncio.to_thread(_take_kernel, root, out, recipe.architecture)
     digest = kernel_digest(package, vmlinux_digest)
     modules = await asyncio.to_thread(_merge_usr, root)
     await run(["depmod", "-b", str(root), release], timeout_s=120)
@@ -73,13 +74,14 @@ def kernel_digest(package: Package, vmlinux_digest: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _take_kernel(root: Path, out: Path) -> tuple[str, str]:
+def _take_kernel(root: Path, out: Path, architecture: str) -> tuple[str, str]:
     """vmlinux and config; the release, and the digest of vmlinux."""
     images = sorted((root / "boot").glob("vmlinuz-*"))
     if len(images) != 1:
         raise Error("kernel_invalid", f"the package holds {len(images)} kernels instead of one")
     release = images[0].name.removeprefix("vmlinuz-")
-    vmlinux = extract_vmlinux(images[0].read_bytes())
+    extract = extract_image if architecture == "arm64" else extract_vmlinux
+    vmlinux = extract(images[0].read_bytes())
     (out / "vmlinux").write_bytes(vmlinux)
     config = root / f"boot/config-{release}"
     if not config.is_file():
