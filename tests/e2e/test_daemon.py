@@ -76,7 +76,7 @@ def test_a_machine_that_died_while_no_daemon_ran_is_stopped(own_home: Home) -> N
 def test_a_daemon_killed_while_a_machine_boots_leaves_no_process(own_home: Home) -> None:
     for delay_s in (0.0, 0.1, 0.3, 0.8):
         run = own_home.popen(
-            "run", "--rm", IMAGE, "--", "true", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            "run", "--rm", "--cold", IMAGE, "--", "true", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         pid = own_home.daemon_pid()
         time.sleep(delay_s)

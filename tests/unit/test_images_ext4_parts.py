@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banger.errors import Error
@@ -320,6 +320,7 @@ def test_the_journal_grows_with_the_disk(size: int, journal: int) -> None:
     assert plan_journal(size // BLOCK) * BLOCK == journal
 
 
+@settings(deadline=None)
 @given(st.integers(200, 40_000_000))
 def test_the_largest_journal_is_in_its_inode_wherever_it_is(start: int) -> None:
     heads = plan_heads(TIB)
