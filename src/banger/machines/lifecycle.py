@@ -205,19 +205,28 @@ async def _after_exit(parts: Parts, live: LiveMachine) -> None:
         reason = describe_memory_kill(parts.store.resources, machine) or reason
     if machine.exit is None and live.main is not None and live.main.done.done():
         machine.exit = _exit_of(live.main)
-    async with parts.locks[machine.id]:
-        await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
-        forget_frozen(live.places)
-        del parts.live[machine.id]
-        if machine.state in LIVE:
-            parts.registry.move(machine, "exited", reason)
-        log.info("machine=%s stopped: %s", machine.name, reason)
-        if machine.spec.remove and parts.registry.has(machine):
-            await remove_ended(parts, machine)
-            parts.locks.pop(machine.id, None)
-    live.ended.set()
+    try:
+        async with parts.locks[machine.id]:
+            await _settle_end(parts, live, reason)
+    except Error as exc:
+        log.warning("machine=%s could not be removed: %s", machine.name, exc.message)
+    finally:
+        live.ended.set()  # whoever waits for it is told, whatever went wrong
     if parts.registry.has(machine):
         parts.on_ended(machine, _is_failure(machine))
+
+
+async def _settle_end(parts: Parts, live: LiveMachine, reason: str) -> None:
+    machine = live.machine
+    del parts.live[machine.id]
+    await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+    forget_frozen(live.places)
+    if machine.state in LIVE:
+        parts.registry.move(machine, "exited", reason)
+    log.info("machine=%s stopped: %s", machine.name, reason)
+    if machine.spec.remove and parts.registry.has(machine):
+        await remove_ended(parts, machine)
+        parts.locks.pop(machine.id, None)
 
 
 def _is_failure(machine: Machine) -> bool:
