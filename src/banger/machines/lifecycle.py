@@ -218,9 +218,9 @@ async def _after_exit(parts: Parts, live: LiveMachine) -> None:
 
 async def _settle_end(parts: Parts, live: LiveMachine, reason: str) -> None:
     machine = live.machine
-    del parts.live[machine.id]
     await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
     forget_frozen(live.places)
+    del parts.live[machine.id]
     if machine.state in LIVE:
         parts.registry.move(machine, "exited", reason)
     log.info("machine=%s stopped: %s", machine.name, reason)
