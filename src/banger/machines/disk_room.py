@@ -19,6 +19,7 @@ from banger.model.machine import MachineState
 log = logging.getLogger("banger.machines")
 
 REASON = "the host's disk is full"
+_HALT_POLL_S, _HALT_POLLS = 0.02, 10
 _LOOK_S = 2.0
 
 
@@ -66,7 +67,7 @@ class DiskRoom:
     async def _note_full(self, live: LiveMachine) -> None:
         machine = live.machine
         async with live.pausing:
-            if machine.state is not MachineState.RUNNING:
+            if machine.state is not MachineState.RUNNING or not await _has_halted(live):
                 return
             log.warning("machine=%s stands still: no room in %s", machine.name, live.places.directory)
             machine.disk_full = True
@@ -88,3 +89,16 @@ class DiskRoom:
                 log.warning("machine=%s does not go on: %s", machine.name, exc.message)
             else:
                 log.info("machine=%s goes on: there is room again", machine.name)
+
+
+async def _has_halted(live: LiveMachine) -> bool:
+    """The VMM tells of a failed write just before it stops the vCPUs; and what it told may be over by now, when
+    somebody let it go on meanwhile."""
+    for _ in range(_HALT_POLLS):
+        try:
+            if await live.vm.run_state() == "disk_full":
+                return True
+        except Error:
+            return False
+        await asyncio.sleep(_HALT_POLL_S)
+    return False
