@@ -19,10 +19,10 @@ import msgspec
 
 from banger.bundles.members import BundleFile
 from banger.bundles.thread import run_in_thread
-from banger.catalogs.index import check_usable
 from banger.catalogs.offers import make_offers
 from banger.catalogs.shelf import PREFIX as CATALOG
 from banger.catalogs.shelf import Found, Shelf
+from banger.catalogs.sources import pull_first
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.apt import AptTree, suite_directory
@@ -214,17 +214,12 @@ class ImageLibrary:
         return found
 
     async def _pull_entry(self, found: Found[ImageEntry], report: Report, wish: Wish) -> Image:
-        """From the first of its sources that works."""
-        check_usable(found.entry)
-        *others, last = found.entry.sources
-        for source in others:
-            try:
-                return await self._pull_source(found, source, report, wish)
-            except Error as exc:
-                if exc.code in _NO_OTHER_SOURCE_HELPS:
-                    raise
-                report("warning", f"{found.entry.name}: {exc.message}; trying another source")
-        return await self._pull_source(found, last, report, wish)
+        return await pull_first(
+            found.entry,
+            lambda source: self._pull_source(found, source, report, wish),
+            report,
+            _NO_OTHER_SOURCE_HELPS,
+        )
 
     async def _pull_source(
         self, found: Found[ImageEntry], source: EntrySource, report: Report, wish: Wish

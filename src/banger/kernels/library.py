@@ -22,10 +22,10 @@ import msgspec
 
 from banger.bundles.members import BundleFile
 from banger.bundles.thread import run_in_thread
-from banger.catalogs.index import check_usable
 from banger.catalogs.offers import make_offers
 from banger.catalogs.shelf import PREFIX as CATALOG
 from banger.catalogs.shelf import Found, Shelf
+from banger.catalogs.sources import pull_first
 from banger.errors import Error
 from banger.host.apt import AptTree, Package, suite_directory
 from banger.host.fs import (
@@ -50,6 +50,7 @@ from banger.model.operation import Report
 from banger.model.sizes import MIB
 
 _NEEDED_BYTES = 400 * MIB
+_NO_OTHER_SOURCE_HELPS = ("insufficient_disk", "cancelled")
 Kernels = list[Kernel]  # `list` is a method's name below
 Offers = list[Offer]
 
@@ -95,6 +96,11 @@ class KernelLibrary:
         if kernel is None:
             raise Error("kernel_not_found", f"there is no kernel {name!r} here", self._hint(name))
         return kernel
+
+    def get_version(self, name: str, digest: str) -> Kernel:
+        """The one a machine was frozen with, which may not be the one of that name by now; nor may its files be here.
+        Raises `kernel_not_found` when none of that name is."""
+        return msgspec.structs.replace(self.get(name), digest=digest)
 
     def list(self) -> Kernels:
         return self._records.all()
@@ -160,17 +166,12 @@ class KernelLibrary:
         return record if record is not None and self.vmlinux(record).exists() else None
 
     async def _pull_entry(self, found: Found[KernelEntry], report: Report, force: bool) -> Kernel:
-        """From the first of its sources that works."""
-        check_usable(found.entry)
-        *others, last = found.entry.sources
-        for source in others:
-            try:
-                return await self._pull_source(found, source, report, force)
-            except Error as exc:
-                if exc.code in ("insufficient_disk", "cancelled"):
-                    raise
-                report("warning", f"{found.entry.name}: {exc.message}; trying another source")
-        return await self._pull_source(found, last, report, force)
+        return await pull_first(
+            found.entry,
+            lambda source: self._pull_source(found, source, report, force),
+            report,
+            _NO_OTHER_SOURCE_HELPS,
+        )
 
     async def _pull_source(
         self, found: Found[KernelEntry], source: EntrySource, report: Report, force: bool
