@@ -1,6 +1,5 @@
 """Bundles between the event loop and threads: what the server sends and receives.
 
-All of the work is done in threads of its own, so that a client who sends slowly takes no thread that others wait for.
 Whoever is cancelled here waits for the thread first: none is left over that writes to files.
 """
 
@@ -8,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
-from typing import TypeVar
 
+from banger.bundles.thread import run_in_thread, wait_out
 from banger.errors import Error
 from banger.model.sizes import KIB
 from banger.model.template import Snapshot
@@ -25,20 +23,18 @@ from banger.templates.bundle_writer import describe, pack
 _SEND_BYTES = 256 * KIB  # of zeros alone, some seconds' work
 _CHUNKS_AHEAD = 16
 
-T = TypeVar("T")
-
 
 async def describe_bundle(directory: Path, snapshot: Snapshot, names: Sequence[str]) -> SealedManifest:
     """The manifest and digest of a bundle of the files `names` in `directory`; reads them once. Raises
     `frozen_damaged`, `snapshot_invalid`."""
-    return await _in_own_thread(lambda stop: describe(directory, snapshot, names, stop))
+    return await run_in_thread(lambda stop: describe(directory, snapshot, names, stop))
 
 
 async def read_bundle_stream(directory: Path, sealed: SealedManifest) -> AsyncGenerator[bytes, None]:
     """The bundle, in chunks of 256 KiB and more. Between two chunks nothing runs. Raises `frozen_damaged` when a file
     cannot be read or has another size than the manifest says."""
     with contextlib.closing(pack(directory, sealed)) as pieces:
-        while chunk := await _in_own_thread(lambda stop: _gather(pieces, stop)):
+        while chunk := await run_in_thread(lambda stop: _gather(pieces, stop)):
             yield chunk
 
 
@@ -49,7 +45,7 @@ async def unpack_bundle(chunks: AsyncIterable[bytes], directory: Path, limits: L
     then does not take the rest of `chunks`."""
     upload = _Upload()
     unpacking = asyncio.ensure_future(
-        _in_own_thread(lambda stop: unpack(upload.chunks(), directory, limits, stop))
+        run_in_thread(lambda stop: unpack(upload.chunks(), directory, limits, stop))
     )
     unpacking.add_done_callback(lambda _: upload.make_room())
     try:
@@ -62,7 +58,7 @@ async def unpack_bundle(chunks: AsyncIterable[bytes], directory: Path, limits: L
     finally:
         upload.abort()
         unpacking.cancel()
-        await _wait_out(unpacking)
+        await wait_out(unpacking)
 
 
 class _Upload:
@@ -107,27 +103,3 @@ def _gather(pieces: Iterator[bytes], stop: Event) -> bytes:
         if size >= _SEND_BYTES or stop.is_set():
             break
     return b"".join(gathered)
-
-
-async def _in_own_thread(work: Callable[[Event], T]) -> T:
-    """What `work` returns; it looks at its argument now and then, and gives up when that is set."""
-    stop = Event()
-    pool = ThreadPoolExecutor(1, "bundle")
-    working = asyncio.get_running_loop().run_in_executor(pool, work, stop)
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        stop.set()
-        await _wait_out(working)
-        raise
-    finally:
-        pool.shutdown(wait=False)
-
-
-async def _wait_out(ending: asyncio.Future[T]) -> None:
-    """Until it has ended, however often we are cancelled meanwhile. How it ended is of no interest."""
-    while not ending.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([ending])
-    if not ending.cancelled():
-        ending.exception()
