@@ -16,13 +16,12 @@ from banger.doctor.host import Host
 from banger.doctor.records import open_store, read_records
 from banger.errors import Error
 from banger.host.paths import Paths
-from banger.host.proc import all_marked, working_directory
 from banger.host.settings import read_settings
-from banger.host.spawn import MARKER
 from banger.images.reference import Reference, parse_source
 from banger.images.registry.settings import load_settings
 from banger.images.rootfs import PREFIX as ROOTFS
 from banger.images.rootfs import parse_rootfs_ref
+from banger.store.leftovers import look, unknown
 from banger.store.migrations import STEPS
 
 _LISTED = 3
@@ -176,28 +175,6 @@ def _set_right(host: Host) -> str:
 
 
 def _find_leftovers(paths: Paths) -> Iterator[str]:
-    """The host is looked at before the records: what is made meanwhile has its record first."""
-    processes = list(_our_processes(paths))
-    directories = list(_our_directories(paths))
+    seen = look(paths)
     known = read_records(paths.database, "resources", "identity")
-    markers = {str(identity.get("marker")) for identity in known}
-    held = {str(identity.get("path")) for identity in known}
-    yield from (f"process {pid} ({marker})" for pid, marker in processes if marker not in markers)
-    yield from (f"directory {directory}" for directory in directories if str(directory) not in held)
-
-
-def _our_processes(paths: Paths) -> Iterator[tuple[int, str]]:
-    """Started from this home, by where they are."""
-    home = str(paths.state.resolve())
-    for process, marker in all_marked(MARKER):
-        where = working_directory(process).removesuffix(" (deleted)")
-        if where == home or where.startswith(home + "/"):
-            yield process.pid, marker
-
-
-def _our_directories(paths: Paths) -> Iterator[Path]:
-    """Those that exist only as long as a record leads to them."""
-    yield from paths.machines.glob("*")
-    yield from paths.vm_run.glob("*")
-    yield from paths.snapshots.glob(".*")
-    yield from paths.templates.glob(".*")
+    yield from (f"{found.kind} {found.what}" for found in unknown(seen, known))

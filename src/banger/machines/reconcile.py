@@ -7,18 +7,17 @@ nobody knows may be all that is left of a machine whose record was lost.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 from banger.errors import Error
 from banger.host.fs import remove_tree
-from banger.host.proc import ProcessRef, all_marked, kill_and_wait, working_directory
-from banger.host.spawn import MARKER
+from banger.host.proc import kill_and_wait
 from banger.machines.adopt import reattach, settle
 from banger.machines.parts import Parts
 from banger.machines.states import LIVE
 from banger.model.machine import Machine, MachineState
 from banger.model.report import Leftover, Reconciliation, SettledMachine
+from banger.store.leftovers import Target, look, unknown
 
 
 async def reconcile(parts: Parts, *, dry_run: bool, remove: bool) -> Reconciliation:
@@ -53,51 +52,11 @@ async def _set_right(parts: Parts, machine: Machine, dry_run: bool) -> SettledMa
     )
 
 
-Target = ProcessRef | Path
-
-
 async def find_leftovers(parts: Parts) -> list[tuple[Leftover, Target]]:
     """The host is looked at before the records: what is made meanwhile has its record first."""
-    processes, directories = await asyncio.to_thread(_look, parts)
+    seen = await asyncio.to_thread(look, parts.paths)
     known = [resource.identity for resource in parts.store.resources.all()]
-    markers = {str(identity.get("marker")) for identity in known if "marker" in identity}
-    paths = {str(identity.get("path")) for identity in known if "path" in identity}
-    found: list[tuple[Leftover, Target]] = [
-        (Leftover(kind="process", what=f"{process.pid} ({marker})"), process)
-        for process, marker in processes
-        if marker not in markers
-    ]
-    found += [
-        (Leftover(kind="directory", what=str(directory)), directory)
-        for directory in directories
-        if str(directory) not in paths
-    ]
-    return found
-
-
-def _look(parts: Parts) -> tuple[list[tuple[ProcessRef, str]], list[Path]]:
-    return [*_our_processes(parts)], [*_our_directories(parts)]
-
-
-def _our_processes(parts: Parts) -> Iterator[tuple[ProcessRef, str]]:
-    """VMMs that were started from this home, by where they are."""
-    home = str(parts.paths.state.resolve())
-    for process, marker in all_marked(MARKER):
-        where = working_directory(process).removesuffix(" (deleted)")
-        if where == home or where.startswith(home + "/"):
-            yield process, marker
-
-
-def _our_directories(parts: Parts) -> Iterator[Path]:
-    """Those that exist only as long as a record leads to them."""
-    paths = parts.paths
-    for root, pattern in (
-        (paths.machines, "*"),
-        (paths.vm_run, "*"),
-        (paths.snapshots, ".*"),
-        (paths.templates, ".*"),
-    ):
-        yield from sorted(root.glob(pattern))
+    return [(Leftover(kind=found.kind, what=found.what), found.target) for found in unknown(seen, known)]
 
 
 async def _remove(leftover: Leftover, target: Target) -> None:

@@ -13,8 +13,10 @@ A process of another `boot` of the host has ended with it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from banger.errors import Error
@@ -41,6 +43,21 @@ def process_of(identity: Identity) -> ProcessRef | None:
 
 def is_of_earlier_boot(identity: Identity) -> bool:
     return identity.get("boot", cpu.boot_id()) != cpu.boot_id()
+
+
+@contextlib.contextmanager
+def set_aside(resources: ResourceTable, directory: Path) -> Iterator[Path]:
+    """What was published has its name no more, at once; the block removes what it is called now. Whoever ends in there
+    leaves a record of it. Raises FileNotFoundError when it is not there."""
+    aside = directory.with_name(f".removed-{directory.name[:12]}-{os.urandom(4).hex()}")
+    noted = resources.note(aside.name.removeprefix("."), FILES, {"path": str(aside)})
+    try:
+        os.rename(directory, aside)
+    except OSError:
+        resources.clear(noted)
+        raise
+    yield aside
+    resources.clear(noted)
 
 
 async def release(resources: ResourceTable, machine: str, kinds: frozenset[str] | None = None) -> list[Error]:

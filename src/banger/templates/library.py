@@ -39,9 +39,8 @@ log = logging.getLogger("banger.templates")
 UNUSED_S = 30 * 86400.0
 _RETRY_S = 600.0
 _LEAST_PREFIX = 4
-Stamp = (
-    tuple[int, int] | None
-)  # tells what was made under an id from what is made next; None: nothing is there
+# Tells what was made under an id from what is made next; None: nothing is there.
+Stamp = tuple[int, int] | None
 Templates = list[Template]  # `list` is a method's name below
 
 
@@ -107,12 +106,8 @@ class TemplateLibrary:
         self._checked.pop(template_id, None)
         self.on_discard(template_id)
         directory = self._directory(template_id)
-        aside = directory.with_name(f".damaged-{template_id[:12]}-{os.urandom(4).hex()}")
-        noted = self._resources.note(aside.name.removeprefix("."), teardown.FILES, {"path": str(aside)})
-        with contextlib.suppress(OSError):
-            os.rename(directory, aside)
-        remove_tree(aside)
-        self._resources.clear(noted)
+        with contextlib.suppress(OSError), teardown.set_aside(self._resources, directory) as aside:
+            remove_tree(aside)
 
     async def list(self) -> Templates:
         current = await self._inputs()
