@@ -6,6 +6,7 @@ position; everything else here reads and writes at offsets.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -25,6 +26,7 @@ _CANNOT_CLONE = {
     *(errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS),
     *(errno.EPERM, errno.EACCES, errno.EBADF, errno.ETXTBSY),
 }
+_CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK}
 _CANNOT_COPY_RANGE = {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM}
 
 
@@ -101,6 +103,17 @@ def copy_file(source: Path, target: Path) -> None:
             raise
         finally:
             os.close(copy_fd)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link, or a copy where two file systems meet. A target that is there already is fine. Raises OSError."""
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(source, target)
+    except OSError as exc:
+        if exc.errno not in _CANNOT_LINK:
+            raise
+        copy_file(source, target)
 
 
 def _clone(source_fd: int, target_fd: int) -> bool:

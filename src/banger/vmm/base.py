@@ -203,6 +203,9 @@ class Driver(Protocol):
     def replace_disk(self, places: VmPlaces, frozen: FrozenFiles) -> None:
         """The disk of a VM that does not run gives way to a new one above what is frozen. All or nothing."""
 
+    def tidy_disk(self, places: VmPlaces) -> None:
+        """Remove what a change of the disk that was cut off left. Raises `frozen_damaged`, OSError."""
+
     async def flatten_disk(self, disk: Path, target: Path, *, raw: bool) -> None:
         """Write a disk with all that lies below it to one file: raw, or as the driver keeps its disks. Raises
         `tool_failed`, `insufficient_disk`."""

@@ -18,6 +18,7 @@ from banger.host import cpu
 from banger.host.fs import require_free
 from banger.host.proc import ProcessRef
 from banger.host.run import find_tool, run
+from banger.host.sparse import copy_file, link_or_copy
 from banger.host.spawn import spawn_detached
 from banger.model.sizes import MIB
 from banger.vmm.base import (
@@ -101,7 +102,7 @@ class QemuVm:
         is_clone = frozen.exists()
         try:
             if is_clone:
-                await asyncio.to_thread(memory.copy_frozen, frozen, files.memory)
+                await asyncio.to_thread(copy_file, frozen, files.memory)
             await self.pause()
             await self._monitor.execute(
                 "xen-save-devices-state", {"filename": str(files.devices), "live": False}
@@ -236,6 +237,10 @@ class QemuDriver:
         except OSError as exc:
             raise _cannot_write(places.directory, exc) from exc
 
+    def tidy_disk(self, places: VmPlaces) -> None:
+        if places.overlay.is_symlink():
+            layers.tidy(places.overlay)
+
     async def flatten_disk(self, disk: Path, target: Path, *, raw: bool) -> None:
         kind = "raw" if raw else "qcow2"
         require_free(target.parent, _chain_bytes(disk), f"a copy of {disk.name}")
@@ -262,8 +267,8 @@ class QemuDriver:
 
 def _prepare_clone(places: VmPlaces, frozen: FrozenFiles) -> None:
     """Links of its own to all that is frozen: whoever removes the original takes nothing from it."""
-    layers.link(frozen.memory, places.memory)
-    layers.link(frozen.devices, FrozenFiles(places.directory).devices)
+    link_or_copy(frozen.memory, places.memory)
+    link_or_copy(frozen.devices, FrozenFiles(places.directory).devices)
     if not places.overlay.exists():
         layers.clear(places.overlay)
         layers.lay_over(frozen.disk, places.overlay, 0)

@@ -11,15 +11,13 @@ the same name, and names its layers relatively. Whoever removes a directory remo
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import struct
 from pathlib import Path
 from typing import NamedTuple
 
 from banger.errors import Error
-from banger.host.sparse import copy_file
+from banger.host.sparse import link_or_copy
 from banger.vmm.qemu.overlay import write_overlay
 
 _HEAD = struct.Struct(">4sIQIIQ")
@@ -89,7 +87,7 @@ def create(disk: Path, backing: str, backing_format: str, size_bytes: int) -> No
 def link_chain(layer: Path, disk: Path) -> None:
     """`disk`, in another directory, is what `layer` and those below it are. It has links of its own to all of them."""
     for file in read_chain(layer):
-        link(file, disk.with_name(file.name))
+        link_or_copy(file, disk.with_name(file.name))
     _point(disk, disk.with_name(layer.name))
 
 
@@ -99,25 +97,31 @@ def lay_over(below: Path, disk: Path, size_bytes: int) -> None:
     first, *rest = chain = read_chain(below)
     _refuse_more(below, chain)
     layer = disk.with_name(first.name if below.is_symlink() else _new_name())
-    link(first, layer)
+    link_or_copy(first, layer)
     for file in rest:
-        link(file, disk.with_name(file.name))
+        link_or_copy(file, disk.with_name(file.name))
     create(disk, layer.name, "qcow2", max(size_bytes, read_head(first).size_bytes))
 
 
 def replace(disk: Path, below: Path) -> None:
     """`disk`, which nobody uses, becomes an empty one above `below`; layers that only the old one needed go."""
     lay_over(below, disk, 0)
-    needed = set(read_chain(disk))
-    for layer in disk.parent.glob("layer-*.qcow2"):
-        if layer not in needed:
-            layer.unlink()
+    tidy(disk)
 
 
 def clear(disk: Path) -> None:
     """What a start that came to nothing left of a disk that never was."""
-    for file in [disk, *disk.parent.glob("layer-*.qcow2")]:
+    for file in [disk, *disk.parent.glob("layer-*")]:
         file.unlink(missing_ok=True)
+
+
+def tidy(disk: Path) -> None:
+    """Remove what a change of the disk that was cut off left beside it: layers, and halves of them, that are not of it.
+    Raises `frozen_damaged`."""
+    needed = set(read_chain(disk))
+    for file in [_unpointed(disk), *disk.parent.glob("layer-*")]:
+        if file not in needed:
+            file.unlink(missing_ok=True)
 
 
 def push_down(disk: Path) -> Path:
@@ -139,21 +143,14 @@ def pull_up(disk: Path, below: Path) -> None:
 
 
 def _point(disk: Path, target: Path) -> None:
-    fresh = disk.with_name(f".{disk.name}.new")
+    fresh = _unpointed(disk)
     fresh.unlink(missing_ok=True)
     os.symlink(target.name, fresh)
     os.replace(fresh, disk)
 
 
-def link(source: Path, target: Path) -> None:
-    """A hard link, or a copy where two file systems meet. One that is there already is fine."""
-    try:
-        with contextlib.suppress(FileExistsError):
-            os.link(source, target)
-    except OSError as exc:
-        if exc.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
-            raise
-        copy_file(source, target)
+def _unpointed(disk: Path) -> Path:
+    return disk.with_name(f".{disk.name}.new")
 
 
 def _new_name() -> str:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from banger.errors import Error
 from banger.host.proc import PAGE_BYTES
-from banger.host.sparse import copy_file, copy_sparse
+from banger.host.sparse import copy_sparse
 
 _MEMFD = "/memfd:memory-backend-memfd"
 _PRESENT, _SWAPPED, _FILE = 1 << 63, 1 << 62, 1 << 61
@@ -29,11 +29,6 @@ class Mapping(NamedTuple):
 
     start: int
     size_bytes: int
-
-
-def copy_frozen(frozen: Path, target: Path) -> None:
-    """What a clone began with; can be done while it runs. Blocking."""
-    copy_file(frozen, target)
 
 
 def copy_changes(pid: int, frozen: Path, target: Path) -> int:
