@@ -243,6 +243,13 @@ class KnownExec(NamedTuple):
     label: str
 
 
+async def list_execs(connection: AgentConnection) -> list[KnownExec]:
+    """Those of earlier sessions. Their channels are nobody else's from now on: ask before anybody may start another."""
+    known = read_execs(await connection.request(Type.EXECS))
+    connection.reserve_channels(max((entry.channel for entry in known), default=0))
+    return known
+
+
 def read_execs(answer: Fields) -> list[KnownExec]:
     """The agent's answer to EXECS: each EXEC field starts the next entry. Raises `Malformed`."""
     entries: list[list[tuple[int, bytes]]] = []

@@ -10,7 +10,7 @@ import contextlib
 import logging
 
 from banger.agent.connection import open_connection
-from banger.agent.process import KnownExec, adopt_process, read_execs
+from banger.agent.process import KnownExec, adopt_process, list_execs
 from banger.errors import Error
 from banger.host.proc import is_alive
 from banger.machines.events import hear_guest, tell_adopted
@@ -28,7 +28,6 @@ from banger.store import teardown
 from banger.templates.confinement import remove_strays
 from banger.templates.identity import refresh
 from banger.vmm.base import forget_frozen
-from banger.wire.constants import Type
 
 log = logging.getLogger("banger.adopt")
 
@@ -94,18 +93,30 @@ async def settle(parts: Parts, machine: Machine) -> None:
 async def _record_end(parts: Parts, machine: Machine) -> None:
     reason = _why_it_ended(parts, machine)
     async with parts.locks[machine.id]:
-        goes = _is_to_go(machine) or machine.spec.remove or _is_half_a_copy(parts, machine)
+        goes = _is_to_go(machine) or machine.spec.remove
         await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
         forget_frozen(plan_places(parts, machine))
+        _tidy_disk(parts, machine)
         if machine.state in LIVE:
             parts.registry.move(machine, "exited", reason)
         if goes:
             await remove_ended(parts, machine)
 
 
+def _tidy_disk(parts: Parts, machine: Machine) -> None:
+    """The last daemon may have ended while it froze the disk, or replaced it."""
+    if not machine.driver:
+        return
+    try:
+        parts.drivers.named(machine.driver).tidy_disk(plan_places(parts, machine))
+    except (Error, OSError) as exc:
+        log.warning("machine=%s its disk is not tidied: %s", machine.name, exc)
+
+
 def _is_to_go(machine: Machine) -> bool:
-    """It was being deleted, or had ended and was to be removed then, or was made by a run that had not started it."""
-    if machine.state is MachineState.DELETING:
+    """It was being deleted, or had ended and was to be removed then, or was made by a run that had not started it, or
+    was to be a copy: one among others that are not there yet, or one that would start as somebody else."""
+    if machine.state is MachineState.DELETING or machine.unfinished:
         return True
     if machine.state in LIVE or not machine.spec.remove:
         return False
@@ -114,16 +125,7 @@ def _is_to_go(machine: Machine) -> bool:
 
 def _is_half_started(machine: Machine) -> bool:
     """Its guest is up, but whoever started it was not told so, and its command may never have begun."""
-    return machine.state in LIVE and not machine.timings_ms
-
-
-def _is_half_a_copy(parts: Parts, machine: Machine) -> bool:
-    """A child that never began to live, or a machine made anew that got no disk: it would start as somebody else."""
-    if machine.state not in LIVE or machine.timings_ms:
-        return False
-    if machine.origin.startswith("fork of "):
-        return True
-    return machine.origin.startswith("snapshot ") and not plan_places(parts, machine).overlay.exists()
+    return machine.state in LIVE and (machine.unfinished or not machine.timings_ms)
 
 
 def _why_it_ended(parts: Parts, machine: Machine) -> str:
@@ -137,6 +139,7 @@ def _why_it_ended(parts: Parts, machine: Machine) -> str:
 
 async def _reconnect(parts: Parts, live: LiveMachine) -> None:
     """Control connection and agent session again; one that hangs does not keep the other from coming up."""
+    _tidy_disk(parts, live.machine)
     control = asyncio.create_task(_connect_control(live), name=f"control {live.machine.name}")
     await asyncio.gather(control, _connect_agent(parts, live, control))
     watch_idleness(parts.registry, live)
@@ -175,18 +178,21 @@ async def _set_vcpus_right(live: LiveMachine) -> None:
 async def resync(parts: Parts, live: LiveMachine) -> None:
     """A new session with the agent, and the execs that outlived the last."""
     path, name = str(live.places.agent_socket), live.machine.name
-    live.connect(await open_connection(path, name, _ANSWER_S, resync=True))
+    connection = await open_connection(path, name, _ANSWER_S, resync=True)
+    try:
+        known = await list_execs(connection)
+    except BaseException:
+        connection.close()
+        raise
+    live.connect(connection)
     with contextlib.suppress(Error):  # it may have stood still all the time, its root be frozen for a commit
         await refresh(live.agent(), entropy=True)
-    await adopt_execs(parts, live)
+    await adopt_execs(parts, live, known)
     log.info("machine=%s taken over", name)
 
 
-async def adopt_execs(parts: Parts, live: LiveMachine) -> None:
+async def adopt_execs(parts: Parts, live: LiveMachine, known: list[KnownExec]) -> None:
     """What runs in a guest that was started by somebody else: an earlier daemon, or the machine it is a copy of."""
-    connection = live.agent()
-    known = read_execs(await connection.request(Type.EXECS))
-    connection.reserve_channels(max((entry.channel for entry in known), default=0))
     for entry in known:
         try:
             running = await _adopt_exec(live, entry)

@@ -8,8 +8,6 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
-
 from banger.errors import Error
 from banger.host.fs import require_free
 from banger.machines.launch import plan_config
@@ -63,6 +61,6 @@ async def capture(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
 
 async def _shape(parts: Parts, live: LiveMachine) -> Shape:
     machine = live.machine
-    kernel = msgspec.structs.replace(parts.kernels.get(machine.kernel), digest=machine.kernel_digest)
+    kernel = parts.kernels.get_version(machine.kernel, machine.kernel_digest)
     config = await plan_config(parts, machine, kernel, machine.accel, Path(), machine.spec.disk_bytes)
     return await plan_machine_shape(machine.image_digest, kernel, config, live.driver, machine.spec.init)

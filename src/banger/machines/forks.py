@@ -16,11 +16,10 @@ from banger.machines.capture import capture, working_directory
 from banger.machines.launch import make_room
 from banger.machines.lifecycle import create, delete
 from banger.machines.parts import Parts
-from banger.machines.revival import revive
+from banger.machines.revival import Original, revive
 from banger.model.machine import Machine
 from banger.model.names import check_name
 from banger.model.operation import Report
-from banger.model.template import Shape
 from banger.vmm.base import FrozenFiles
 
 log = logging.getLogger("banger.machines")
@@ -33,11 +32,13 @@ async def fork(parts: Parts, machine: Machine, count: int, name: str, report: Re
     async with working_directory(parts, "fork") as directory:
         report("freeze", f"freezing {machine.name}")
         shape = await capture(parts, live, directory)
+        original = Original(f"fork of {machine.name}", FrozenFiles(directory), shape)
         children: list[Machine] = []
         try:
             for _ in range(count):
                 children.append(_create_child(parts, machine, name or machine.name))
-            await _revive_all(parts, children, FrozenFiles(directory), shape, report)
+            await _revive_all(parts, children, original, report)
+            parts.registry.finish(children)
         except BaseException:
             await asyncio.shield(_remove_all(parts, children))
             raise
@@ -57,22 +58,19 @@ def _create_child(parts: Parts, parent: Machine, stem: str) -> Machine:
     while True:
         name = check_name(f"{stem}-{number}")
         try:
-            child = create(parts, msgspec.structs.replace(parent.spec, name=name))
+            child = create(parts, msgspec.structs.replace(parent.spec, name=name), unfinished=True)
             break
         except Error as exc:
             if exc.code != "name_taken":
                 raise
         number += 1
-    child.origin = f"fork of {parent.name}"
     child.image_digest, child.stop_signal = parent.image_digest, parent.stop_signal
     child.kernel, child.kernel_digest = parent.kernel, parent.kernel_digest
     parts.registry.save(child)
     return child
 
 
-async def _revive_all(
-    parts: Parts, children: list[Machine], frozen: FrozenFiles, shape: Shape, report: Report
-) -> None:
+async def _revive_all(parts: Parts, children: list[Machine], original: Original, report: Report) -> None:
     """As many at a time as there are processors: more would only wait for each other. The first that fails ends it."""
     turns = asyncio.Semaphore(max(2, cpu.count()))
     done = 0
@@ -80,7 +78,7 @@ async def _revive_all(
     async def one(child: Machine) -> None:
         nonlocal done
         async with turns:
-            await revive(parts, child, frozen, shape, _silent, as_itself=False)
+            await revive(parts, child, original, _silent, as_itself=False)
         done += 1
         report("clone", f"{child.name} is running", done, len(children))
 

@@ -39,9 +39,11 @@ _TERM_S = 5.0
 _AGENT_MARGIN_S = 3.0
 
 
-def create(parts: Parts, spec: MachineSpec, wanted: Literal["", "running"] = "") -> Machine:
-    """A new machine in state `created`; nothing on the host yet. `wanted`: it is about to be started. Raises
-    `bad_name`, `name_taken`."""
+def create(
+    parts: Parts, spec: MachineSpec, wanted: Literal["", "running"] = "", *, unfinished: bool = False
+) -> Machine:
+    """A new machine in state `created`; nothing on the host yet. `wanted`: it is about to be started; `unfinished`:
+    as a copy of another. Raises `bad_name`, `name_taken`."""
     if spec.remove and spec.restart != "no":
         raise Error(
             "bad_spec", "a machine that is removed when it ends cannot be restarted", "drop one of the two"
@@ -55,6 +57,7 @@ def create(parts: Parts, spec: MachineSpec, wanted: Literal["", "running"] = "")
         spec=spec,
         created=now(),
         wanted=wanted,
+        unfinished=unfinished,
     )
     parts.registry.add(machine)
     return machine

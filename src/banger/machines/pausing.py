@@ -73,8 +73,10 @@ async def _wake(parts: Parts, live: LiveMachine) -> None:
 async def go_on(parts: Parts, live: LiveMachine) -> None:
     """Of a machine that is paused, with its lock held."""
     await live.vm.resume()
-    parts.registry.move(live.machine, "resume")
-    if live.connection is None and live.lost is None:  # it stood still when this daemon came
-        await resync(parts, live)
-    else:
-        await live.catch_up()
+    try:
+        if live.connection is None and live.lost is None:  # it stood still when this daemon came
+            await resync(parts, live)
+        else:
+            await live.catch_up()
+    finally:  # whoever waits for it, waits until it can be talked to
+        parts.registry.move(live.machine, "resume")

@@ -50,6 +50,16 @@ class Registry:
         if self.has(machine):
             self._table.put(machine)
 
+    def finish(self, machines: list[Machine]) -> None:
+        """Copies whose making is done: all of them at once, so that there are all or none."""
+
+        def write() -> None:
+            for machine in machines:
+                machine.unfinished = False
+                self.save(machine)
+
+        self._together(write)
+
     def _write_again(self) -> None:
         """A damaged store may have lost what is in memory still."""
         for machine in self._by_id.values():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
-
+from banger.agent.process import list_execs
 from banger.errors import Error
 from banger.host.times import Stopwatch
 from banger.machines.adopt import adopt_execs
@@ -23,18 +24,35 @@ from banger.templates.shape import shape_difference
 from banger.vmm.base import Driver, FrozenFiles, VmConfig
 
 
+class Original(NamedTuple):
+    """What somebody goes on from: how its record calls that, and where it is."""
+
+    name: str
+    files: FrozenFiles
+    shape: Shape
+
+
 async def revive(
-    parts: Parts, machine: Machine, frozen: FrozenFiles, shape: Shape, report: Report, *, as_itself: bool
+    parts: Parts,
+    machine: Machine,
+    original: Original,
+    report: Report,
+    *,
+    as_itself: bool,
+    become: Callable[[], None] = lambda: None,
 ) -> None:
-    """Start `machine` where `frozen` stopped, with all that ran in it. `as_itself`: name, addresses and ids are those
-    that were frozen. Raises `snapshot_incompatible`, `frozen_damaged`, `insufficient_memory`."""
-    async with starting(parts, machine, machine.origin) as watch:
-        refuse_unenforceable(machine.spec)
-        await make_room(parts, machine.spec.memory_mib)
-        driver, config = await plan_revival(parts, machine, shape)
+    """Start `machine` where the original stopped, with all that ran in it; the disk that it had is gone then.
+    `as_itself`: name, addresses and ids are those that were frozen; `become` makes its record the original's. Raises
+    `snapshot_incompatible`, `frozen_damaged`, `insufficient_memory`."""
+    async with starting(parts, machine, original.name) as watch:
+        await make_room(parts, original.shape.memory_mib)
+        become()
+        parts.registry.save(machine)
+        driver, config = await plan_revival(parts, machine, original.shape)
         watch.lap("resolve")
         take_places(parts.store.resources, machine.id, config.places)
-        guest = await start_clone(parts, machine, config, driver, frozen, report)
+        driver.replace_disk(config.places, original.files)
+        guest = await start_clone(parts, machine, config, driver, original.files, report)
         watch.lap("restore")
         try:
             await hold(machine, guest, config, report)
@@ -58,17 +76,20 @@ async def _settle(
         )
         await identify(guest, machine, identity, config.disk_bytes)
     watch.lap("identity")
+    known = await list_execs(guest.connection)
     live = LiveMachine(machine, guest)
     begin_life(parts, live)
-    await adopt_execs(parts, live)
+    await adopt_execs(parts, live, known)
     watch.lap("exec")
     return live
 
 
 async def plan_revival(parts: Parts, machine: Machine, shape: Shape) -> tuple[Driver, VmConfig]:
-    """Its own VMM, accelerator and kernel, or none. Raises `snapshot_incompatible`."""
+    """Its own VMM, accelerator and kernel, or none. Raises `snapshot_incompatible`, and `unsupported` for limits that
+    cannot be held here."""
+    refuse_unenforceable(machine.spec)
     driver, accel = await parts.drivers.choose(shape.accel)
-    kernel = msgspec.structs.replace(parts.kernels.get(machine.kernel), digest=shape.kernel_digest)
+    kernel = parts.kernels.get_version(machine.kernel, shape.kernel_digest)
     if not parts.kernels.vmlinux(kernel).exists():
         raise Error(
             "snapshot_incompatible",

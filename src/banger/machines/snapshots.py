@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
@@ -18,29 +17,26 @@ import msgspec
 
 from banger.errors import Error
 from banger.host.fs import disk_usage_bytes, remove_tree, sync_path
-from banger.host.sparse import copy_file
+from banger.host.sparse import link_or_copy
 from banger.host.times import now
 from banger.machines.capture import capture, working_directory
-from banger.machines.launch import plan_places
 from banger.machines.lifecycle import create, kill
 from banger.machines.parts import Parts
-from banger.machines.revival import plan_revival, revive
+from banger.machines.revival import Original, plan_revival, revive
 from banger.machines.states import LIVE
 from banger.model.machine import Machine, MachineState
 from banger.model.names import check_name
 from banger.model.operation import Report
 from banger.model.sizes import TIB
-from banger.model.template import Snapshot
+from banger.model.template import Snapshot, Tag
 from banger.store import teardown
 from banger.templates.bundle_reader import Limits
 from banger.templates.bundle_transfer import describe_bundle, read_bundle_stream, unpack_bundle
 from banger.templates.frozen import Sums, check_files, read_meta, sum_files, write_meta
-from banger.templates.guest import take_places
 from banger.vmm.base import FrozenFiles
 
 _BUNDLED = ("devices", "memory", "root.qcow2")
 _LARGEST_BYTES = 16 * TIB
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class SnapshotMeta(msgspec.Struct, kw_only=True):
@@ -86,17 +82,15 @@ async def restore(parts: Parts, name: str, tag: str, report: Report) -> Machine:
     meta = read_meta(directory, SnapshotMeta)
     await asyncio.to_thread(check_files, directory, meta.sums)
     await plan_revival(parts, _as_it_was(record), record.shape)  # before anything of today's is lost
-    frozen = FrozenFiles(directory)
-    machine = await _end_present(parts, name, report)
-    if machine is None:
-        machine = _create_again(parts, record)
-    else:
-        await _replace_disk(parts, machine, record, frozen)
+    machine = await _end_present(parts, name, report) or _create_again(parts, record)
     as_itself = machine.id == meta.machine_id
-    await revive(parts, machine, frozen, record.shape, report, as_itself=as_itself)
+    original = Original(f"snapshot {name}:{tag}", FrozenFiles(directory), record.shape)
+    await revive(
+        parts, machine, original, report, as_itself=as_itself, become=lambda: _become(machine, record)
+    )
     if as_itself:
         machine.address = meta.address
-        parts.registry.save(machine)
+    parts.registry.finish([machine])
     how = "is again what it was at" if as_itself else "was made anew from"
     _tell(parts, "restored", record, f"{name} {how} {tag}")
     return machine
@@ -144,12 +138,9 @@ async def delete_snapshot(parts: Parts, machine: str, tag: str) -> None:
     """Machines that were restored from it keep all they need. Raises `snapshot_not_found`."""
     record = find_snapshot(parts, machine, tag)
     directory = _directory(parts, record)
-    aside = directory.with_name(f".removed-{directory.name}")
-    noted = parts.store.resources.note(aside.name.removeprefix("."), teardown.FILES, {"path": str(aside)})
-    os.rename(directory, aside)
-    _tell(parts, "deleted", record, f"the snapshot {tag} of {machine} was deleted")
-    await asyncio.to_thread(remove_tree, aside)
-    parts.store.resources.clear(noted)
+    with teardown.set_aside(parts.store.resources, directory) as aside:
+        _tell(parts, "deleted", record, f"the snapshot {tag} of {machine} was deleted")
+        await asyncio.to_thread(remove_tree, aside)
 
 
 async def export_snapshot(parts: Parts, machine: str, tag: str) -> AsyncIterator[bytes]:
@@ -223,39 +214,17 @@ def _write_down(parts: Parts, directory: Path, meta: SnapshotMeta) -> None:
 
 def _link_parts(directory: Path, work: Path) -> None:
     for name in ("devices", "memory"):
-        copy_or_link(directory / name, work / name)
-
-
-def copy_or_link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        copy_file(source, target)
+        link_or_copy(directory / name, work / name)
 
 
 def _create_again(parts: Parts, record: Snapshot) -> Machine:
-    machine = create(parts, msgspec.structs.replace(record.spec, name=record.machine))
-    _take_over(machine, record)
-    parts.registry.save(machine)
-    return machine
+    return create(parts, msgspec.structs.replace(record.spec, name=record.machine), unfinished=True)
 
 
-def _take_over(machine: Machine, record: Snapshot) -> None:
+def _become(machine: Machine, record: Snapshot) -> None:
     machine.spec = msgspec.structs.replace(record.spec, name=machine.spec.name)
-    machine.origin = f"snapshot {record.machine}:{record.tag}"
     machine.image_digest, machine.kernel = record.shape.image_digest, record.kernel
     machine.kernel_digest = record.shape.kernel_digest
-
-
-async def _replace_disk(parts: Parts, machine: Machine, record: Snapshot, frozen: FrozenFiles) -> None:
-    async with parts.locks[machine.id]:
-        if machine.state in LIVE or machine.state is MachineState.DELETING:
-            raise Error("bad_state", f"machine {machine.name!r} is {machine.state.value}", "try again")
-        _take_over(machine, record)
-        places = plan_places(parts, machine)
-        take_places(parts.store.resources, machine.id, places)
-        parts.drivers.named(record.shape.driver).replace_disk(places, frozen)
-        parts.registry.save(machine)
 
 
 def _refuse_taken(parts: Parts, machine: str, tag: str) -> None:
@@ -268,9 +237,12 @@ def _refuse_taken(parts: Parts, machine: str, tag: str) -> None:
 
 
 def _check_tag(tag: str) -> str:
-    if not _TAG.fullmatch(tag):
-        raise Error("bad_name", f"{tag!r} is no tag", "letters, digits, '.', '_' and '-', at most 64")
-    return tag
+    try:
+        return msgspec.convert(tag, Tag)
+    except msgspec.ValidationError as exc:
+        raise Error(
+            "bad_name", f"{tag!r} is no tag", "letters, digits, '.', '_' and '-', at most 64"
+        ) from exc
 
 
 def _read_all(parts: Parts) -> list[Snapshot]:
@@ -278,9 +250,7 @@ def _read_all(parts: Parts) -> list[Snapshot]:
     root = parts.paths.snapshots
     for directory in root.iterdir() if root.is_dir() else ():
         if not directory.name.startswith("."):
-            with contextlib.suppress(
-                Error
-            ):  # what it was is lost; its directory is left for people to look at
+            with contextlib.suppress(Error):  # what it was is lost; people may look at what is left
                 found.append(read_meta(directory, SnapshotMeta).snapshot)
     return found
 

@@ -62,8 +62,9 @@ class Machine(Struct, kw_only=True):
     """What a machine is. Times are RFC 3339 in UTC; `accel` is what it really runs on, empty before its first start;
     `pid` is the VMM process's; `idle` while it is paused only until somebody wants something of it, `disk_full` while
     it is only until the host's disk has room; `limits` are those that hold, and why others do not; `origin` tells
-    what it came from: a boot, "template ID", "snapshot NAME:TAG", "fork of NAME"; `place` names its directory, empty:
-    its id; `wanted` is what its user asked for last; `restarts` counts those in a row that nobody asked for."""
+    what it came from: a boot, "template ID", "snapshot NAME:TAG", "fork of NAME"; `unfinished`: a copy whose making is
+    not done, it goes if the daemon ends before; `place` names its directory, empty: its id; `wanted` is what its user
+    asked for last; `restarts` counts those in a row that nobody asked for."""
 
     id: str
     name: str
@@ -80,6 +81,7 @@ class Machine(Struct, kw_only=True):
     wanted: Literal["", "running", "stopped"] = ""
     restarts: int = 0
     origin: str = ""
+    unfinished: bool = False
     place: str = ""
     address: str = ""
     stop_signal: str = ""
