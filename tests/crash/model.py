@@ -60,6 +60,7 @@ class Model:
     guests: dict[str, Guest] = field(default_factory=dict)
     kept: dict[tuple[str, str], Kept] = field(default_factory=dict)
     images: dict[str, bool] = field(default_factory=dict)
+    litters: list[list[str]] = field(default_factory=list)  # names that are there all, or not at all
 
     def add(self, name: str, *may: str, files: frozenset[int] = frozenset()) -> Guest:
         guest = self.guests[name] = Guest(name, frozenset(may), files=files)
@@ -77,6 +78,10 @@ class Model:
         present = {machine.name: machine for machine in found}
         if unknown := sorted(set(present) - set(self.guests)):
             raise Violation(f"machines that nobody asked for: {unknown}")
+        for litter in self.litters:
+            if len(set(litter) & set(present)) not in (0, len(litter)):
+                raise Violation(f"of {_listed(litter)} there are only some")
+        self.litters.clear()
         for guest in list(self.guests.values()):
             machine = present.get(guest.name)
             if machine is not None:

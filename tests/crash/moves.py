@@ -230,6 +230,7 @@ class Fork(Move):
     def widen(self, model: Model) -> None:
         for child in self.children:
             model.add(child, ABSENT, "running", files=model.guests[self.target].files)
+        model.litters.append(self.children)
 
     def perform(self, client: Client) -> None:
         self.finish(client, client.machines.fork(self.target, len(self.children), self.stem))

@@ -21,6 +21,7 @@ from banger.model.machine import Machine
 from banger.store.teardown import FILES
 from banger.templates.frozen import check_files, read_meta
 from banger.templates.making import TemplateMeta
+from banger.vmm.qemu.layers import read_chain
 from tests.crash.model import ALIVE, Violation
 
 _DAEMON = b"banger.server.daemon"
@@ -146,6 +147,8 @@ class World:
                 yield f"{directory}, which is nobody's"
             elif not alive.get(directory.name, True):  # others are clones in waiting
                 yield from (str(path) for pattern in _ONLY_WHILE_ALIVE for path in directory.glob(pattern))
+            if alive.get(directory.name) is not None:
+                yield from _stray_layers(directory / "root.qcow2")
         for path in _entries(self.run / "vm"):
             if str(path) not in noted:
                 yield f"{path}, without a record"
@@ -157,6 +160,12 @@ class World:
 
     def _open_store(self) -> sqlite3.Connection:
         return sqlite3.connect(f"file:{self.state}/banger.db?mode=ro", uri=True, timeout=10)
+
+
+def _stray_layers(disk: Path) -> Iterator[str]:
+    if disk.is_symlink():
+        needed = set(read_chain(disk))
+        yield from (str(path) for path in disk.parent.glob("layer-*") if path not in needed)
 
 
 def _stray_processes(

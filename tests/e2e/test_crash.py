@@ -11,7 +11,7 @@ from tests.crash.homes import crash_home, reset
 from tests.crash.report import Report
 from tests.support.home import Home
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("crash"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 _KILLS = 30
 # A host that has other things to do kills less.

@@ -18,7 +18,7 @@ from tests.support.oracle import differences, seen_in_directory
 from tests.support.registry import PASSWORD, USER, call, make_tls, open_registry_server, require_tools
 from tests.support.shelf import Shelf
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("oci")]
+pytestmark = [pytest.mark.e2e]
 
 
 @pytest.fixture(scope="module")

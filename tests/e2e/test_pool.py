@@ -20,7 +20,7 @@ from tests.support.guests import (
 )
 from tests.support.home import IMAGE, Home, alive, open_home, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("pool")]
+pytestmark = [pytest.mark.e2e]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.home import IMAGE, Home, alive, open_home, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("restarts")]
+pytestmark = [pytest.mark.e2e]
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,6 @@ from tests.support.sick import (
 )
 
 pytestmark = pytest.mark.e2e
-in_the_ward = pytest.mark.xdist_group("sick")
 
 API_S = 1.0
 COMMAND_S = 3.0
@@ -102,7 +101,6 @@ def _checks(client: Client, name: str) -> list[Check]:
     return [health.agent, health.init, health.vmm]
 
 
-@in_the_ward
 def test_a_guest_that_freezes_its_agent_hurts_only_itself(ward: Home, client: Client, ill: str) -> None:
     client.machines.exec_detached(ill, Command(argv=["sh", "-c", _FREEZE_AGENT]))
     wait_until(lambda: not client.machines.health(ill).agent.ok, 15, "the agent is frozen")
@@ -118,7 +116,6 @@ def test_a_guest_that_freezes_its_agent_hurts_only_itself(ward: Home, client: Cl
     assert client.machines.get(ill).state == "stopped"
 
 
-@in_the_ward
 def test_a_guest_that_has_no_memory_left_hurts_only_itself(ward: Home, client: Client, ill: str) -> None:
     hog = "mount -o remount,size=100% /dev/shm; while :; do tail -c 64M /dev/zero > /dev/shm/$((i=i+1)); done"
     script = f"({hog}) & ({hog}) & bomb() {{ bomb | bomb & }}; bomb"
@@ -129,7 +126,6 @@ def test_a_guest_that_has_no_memory_left_hurts_only_itself(ward: Home, client: C
         client.machines.kill(ill)
 
 
-@in_the_ward
 def test_a_stopped_vmm_is_named_stops_in_bounded_time_and_is_killed_at_once(
     ward: Home, client: Client, ill: str
 ) -> None:
@@ -149,7 +145,6 @@ def test_a_stopped_vmm_is_named_stops_in_bounded_time_and_is_killed_at_once(
     assert not alive(vmm)
 
 
-@in_the_ward
 def test_a_stopped_vmm_is_deleted_at_once_even_while_it_is_being_stopped(
     ward: Home, client: Client, ill: str
 ) -> None:
@@ -162,7 +157,6 @@ def test_a_stopped_vmm_is_deleted_at_once_even_while_it_is_being_stopped(
     assert client.operations.wait(operation.id).state == "succeeded"
 
 
-@in_the_ward
 @pytest.mark.parametrize("damage", ["truncated", "missing"])
 def test_a_machine_whose_disk_is_damaged_says_so_and_can_be_deleted(
     ward: Home, client: Client, ill: str, damage: str
@@ -180,7 +174,6 @@ def test_a_machine_whose_disk_is_damaged_says_so_and_can_be_deleted(
     assert_nobody_waits(ward, ill)
 
 
-@in_the_ward
 def test_a_machine_whose_directories_are_removed_while_it_runs_can_be_deleted(
     ward: Home, client: Client, ill: str
 ) -> None:
@@ -271,7 +264,6 @@ def test_a_log_position_that_is_nonsense_costs_no_output(own_home: Home) -> None
     assert lines[-20:] == [f"line {number}" for number in range(20)]  # from where the agent keeps it
 
 
-@in_the_ward
 def test_a_viewer_that_never_reads_does_not_make_the_daemon_grow(ward: Home, client: Client) -> None:
     """Dozens of commands that write without end, byte by byte among them, and terminals that stand still."""
     daemon = ward.daemon_pid()

@@ -22,7 +22,7 @@ from tests.support.guests import (
 )
 from tests.support.home import IMAGE, Home, open_home, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("snapshots")]
+pytestmark = [pytest.mark.e2e]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 from tests.support.guests import facts, resource_owners
 from tests.support.home import IMAGE, Home, alive, open_home, wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("templates")]
+pytestmark = [pytest.mark.e2e]
 
 MADE = b"booting debian-bookworm once"
 

@@ -47,7 +47,7 @@ from tests.support.registry import (
 from tests.support.registry_images import Builder
 from tests.support.registry_peers import Asked, Peer, open_cutter, open_peer, reply
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60), pytest.mark.xdist_group("registry")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 AMD64 = Platform("linux", "amd64")
 HELLO = {"hello": b"hello\n", "etc/motd": b"first\n"}

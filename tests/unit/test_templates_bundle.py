@@ -25,41 +25,17 @@ from banger.bundles.members import MANIFEST, BundleFile, tar_header, tar_padding
 from banger.bundles.zstd_frame import inflate
 from banger.errors import Error
 from banger.host.sparse import data_extents
-from banger.model.machine import MachineSpec
 from banger.model.sizes import GIB, KIB, MIB
-from banger.model.template import Shape, Snapshot
 from banger.templates.bundle import SealedManifest, parse_manifest, seal
 from banger.templates.bundle_reader import Limits, unpack
 from banger.templates.bundle_transfer import describe_bundle, read_bundle_stream, unpack_bundle
 from banger.templates.bundle_writer import describe, pack
+from tests.support.frozen_machine import snapshot_record
 
 LIMITS = Limits(total_bytes=GIB, disk_bytes=GIB)
 NOISE = bytes(range(256)) * 16
-SHAPE = Shape(
-    format=1,
-    image_digest="1" * 64,
-    kernel_digest="2" * 64,
-    initramfs="3" * 64,
-    driver="qemu",
-    driver_build="10.0",
-    host_cpu="x86_64",
-    accel="kvm",
-    cpus=2,
-    memory_mib=512,
-    init="agent",
-    disk_bytes=4 * GIB,
-)
-SNAPSHOT = Snapshot(
-    id="5f",
-    machine="build",
-    tag="ready",
-    created="2026-01-01T00:00:00Z",
-    image="debian-bookworm",
-    kernel="debian-cloud",
-    shape=SHAPE,
-    spec=MachineSpec(image="debian-bookworm"),
-    size_bytes=12345,
-    digest="sha256:of-an-earlier-export",
+SNAPSHOT = msgspec.structs.replace(
+    snapshot_record(4 * GIB), size_bytes=12345, digest="sha256:of-an-earlier-export"
 )
 
 

@@ -13,41 +13,15 @@ import zstandard
 
 from banger.bundles.members import MANIFEST, BundleFile, tar_header, tar_padding
 from banger.errors import Error
-from banger.model.machine import MachineSpec
 from banger.model.sizes import MIB
-from banger.model.template import Shape, Snapshot
 from banger.templates.bundle import parse_manifest, seal
 from banger.templates.bundle_reader import Limits, unpack
 from banger.templates.qcow2_header import check_standalone_qcow2
 from banger.vmm.qemu.overlay import encode_overlay
+from tests.support.frozen_machine import snapshot_record
 
 _LIMITS = Limits(total_bytes=MIB, disk_bytes=MIB)
-_SHAPE = Shape(
-    format=1,
-    image_digest="1" * 64,
-    kernel_digest="2" * 64,
-    initramfs="3" * 64,
-    driver="qemu",
-    driver_build="10.0",
-    host_cpu="x86_64",
-    accel="kvm",
-    cpus=2,
-    memory_mib=512,
-    init="agent",
-    disk_bytes=MIB,
-)
-_SNAPSHOT = Snapshot(
-    id="5f",
-    machine="build",
-    tag="ready",
-    created="2026-01-01T00:00:00Z",
-    image="debian-bookworm",
-    kernel="debian-cloud",
-    shape=_SHAPE,
-    spec=MachineSpec(image="debian-bookworm"),
-    size_bytes=1,
-    digest="",
-)
+_SNAPSHOT = snapshot_record(MIB)
 _FILE = BundleFile(name="devices", size_bytes=2, sha256=hashlib.sha256(b"{}").hexdigest())
 _MANIFEST = seal(_SNAPSHOT, [_FILE]).data
 _MEMBER = tar_header("devices", 2) + b"{}" + bytes(510)
