@@ -9,10 +9,10 @@ from banger.client.sync import Client
 from banger.errors import Error
 from banger.model.machine import Machine
 from banger.model.operation import Operation, OperationState
-from tests.crash.model import SETTLED, Guest, Model, Violation
+from tests.crash.model import ALIVE, SETTLED, Guest, Model, Violation
 from tests.crash.moves import FILES, contents_of
 from tests.crash.world import World
-from tests.support.home import IMAGE
+from tests.support.home import IMAGE, alive
 
 SETTLE_S = 30.0
 LIST_S = 1.0
@@ -73,8 +73,11 @@ class Inspection:
             time.sleep(_POLL_S)
 
     def _is_settled(self, machine: Machine) -> bool:
+        """The daemon may not have noticed yet that a VMM was killed."""
         guest = self._model.guests.get(machine.name)
-        return machine.state.value in SETTLED and (guest is None or machine.state.value in guest.may)
+        state = machine.state.value
+        may_be = state in SETTLED and (guest is None or state in guest.may)
+        return may_be and (state not in ALIVE or alive(machine.pid))
 
     def _read_files(self, name: str) -> dict[str, str]:
         try:

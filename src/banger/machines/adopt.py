@@ -12,14 +12,13 @@ import logging
 from banger.agent.connection import open_connection
 from banger.agent.process import KnownExec, adopt_process, list_execs
 from banger.errors import Error
-from banger.host.proc import is_alive
 from banger.machines.events import hear_guest, tell_adopted
 from banger.machines.execs import ExecLog, RunningExec
 from banger.machines.idle import watch_idleness
 from banger.machines.launch import plan_places
 from banger.machines.lifecycle import end_without_main, remove_ended, watch_main, watch_vmm
 from banger.machines.live import EXEC_LABEL, MAIN_LABEL, LiveMachine, Reattached
-from banger.machines.lost_records import find_vmm, is_machine, leave_alone
+from banger.machines.lost_records import FoundVmm, find_vmms, is_machine, leave_alone, note_again
 from banger.machines.parts import Parts
 from banger.machines.states import LIVE
 from banger.model.command import Exec
@@ -38,10 +37,31 @@ _CONTROL_FIRST_S = 1.0
 
 async def adopt_all(parts: Parts) -> None:
     """Settle every machine that was live, or on its way out, when the last daemon ended."""
+    running = find_vmms(parts)
     unsettled = [m for m in parts.registry.all() if m.state in LIVE or _is_to_go(m)]
-    for machine in unsettled:
-        reattach(parts, machine)
-    await asyncio.gather(*(settle(parts, machine) for machine in unsettled))
+    unknown = [m for m in parts.registry.all() if m.id in running and m.driver and m not in unsettled]
+    for machine in unknown:
+        _believe_it_runs(parts, machine)
+    for machine in (*unsettled, *unknown):
+        reattach(parts, machine, running.get(machine.id))
+    settling = [settle(parts, machine) for machine in unsettled]
+    await asyncio.gather(*settling, *(_settle_unknown(parts, machine) for machine in unknown))
+
+
+def _believe_it_runs(parts: Parts, machine: Machine) -> None:
+    """Its record says otherwise: the store is an older one, put back. It is not ended for that."""
+    log.warning("machine=%s runs, and was %s in the store", machine.name, machine.state.value)
+    machine.timings_ms = machine.timings_ms or {"start": 0}
+    parts.registry.move(machine, "found")
+
+
+async def _settle_unknown(parts: Parts, machine: Machine) -> None:
+    """One that lacks the command that it was started for was cut off in its start, which the store does not know."""
+    await settle(parts, machine)
+    live = parts.live.get(machine.id)
+    lacks_main = machine.spec.command is not None and machine.spec.command.argv
+    if live is not None and live.connection is not None and live.main is None and lacks_main:
+        end_without_main(parts, live)
 
 
 async def release_ownerless(parts: Parts) -> None:
@@ -55,24 +75,23 @@ async def release_ownerless(parts: Parts) -> None:
     remove_strays(parts.store.resources, parts.paths.state)
 
 
-def reattach(parts: Parts, machine: Machine) -> None:
+def reattach(parts: Parts, machine: Machine, vmm: FoundVmm | None) -> None:
     """Make it live again at once, if its VMM is: the agent may take its time. One that was on its way up or down when
     the last daemon ended is not gone on with."""
-    if machine.state not in (MachineState.RUNNING, MachineState.PAUSED) or _is_half_started(machine):
+    if vmm is None or _is_half_started(machine):
         return
-    noted = [r for r in parts.store.resources.of_machine(machine.id) if r.kind == teardown.VMM]
-    processes = [teardown.process_of(r.identity) for r in noted] or [find_vmm(parts, machine)]
-    for process in processes:
-        if process is None or not is_alive(process):
-            continue
-        driver = parts.drivers.named(machine.driver)
-        places = plan_places(parts, machine)
-        live = LiveMachine(machine, Reattached(places, driver, driver.reattach(places, process)))
-        parts.live[machine.id] = live
-        live.on_event = hear_guest(parts.journal.tell, live)
-        for watch in parts.on_live:
-            watch(live)
-        watch_vmm(parts, live)
+    if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
+        return
+    note_again(parts, machine, vmm)
+    machine.pid = vmm.process.pid
+    driver = parts.drivers.named(machine.driver)
+    places = plan_places(parts, machine)
+    live = LiveMachine(machine, Reattached(places, driver, driver.reattach(places, vmm.process)))
+    parts.live[machine.id] = live
+    live.on_event = hear_guest(parts.journal.tell, live)
+    for watch in parts.on_live:
+        watch(live)
+    watch_vmm(parts, live)
 
 
 async def settle(parts: Parts, machine: Machine) -> None:

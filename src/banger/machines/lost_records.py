@@ -1,11 +1,12 @@
-"""What a damaged store does not know any more, and the host still has. Nothing of that is ended or removed here: it is
-named, and `banger system reconcile` lists it from then on.
+"""What a damaged store, or an older one that was put back, does not know any more, and the host still has. Nothing of
+that is ended or removed here: it is named, and `banger system reconcile` lists it from then on.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+from typing import NamedTuple
 
 from banger.host import cpu
 from banger.host.proc import ProcessRef, all_marked, is_alive, working_directory
@@ -44,16 +45,33 @@ def _describe(resource: Resource) -> str:
     return f"process {process.pid}" if process is not None and is_alive(process) else ""
 
 
-def find_vmm(parts: Parts, machine: Machine) -> ProcessRef | None:
-    """The VMM of a machine whose resources are not recorded, by its working directory; they are recorded again."""
-    places = plan_places(parts, machine)
-    here = str(places.directory.resolve())
-    for process, marker in all_marked(MARKER):
-        if working_directory(process) == here:
-            log.warning("machine=%s the record of process %d was lost", machine.name, process.pid)
-            take_places(parts.store.resources, machine.id, places)
-            identity: Identity = {"marker": marker, "boot": cpu.boot_id()}
-            identity |= {"pid": process.pid, "start": process.start}
-            parts.store.resources.note(machine.id, teardown.VMM, identity)
-            return process
-    return None
+class FoundVmm(NamedTuple):
+    process: ProcessRef
+    marker: str
+
+
+def find_vmms(parts: Parts) -> dict[str, FoundVmm]:
+    """The VMMs that run, by the ids of their machines. Where a process works is what it is known by: a store may be
+    damaged, or an older one, and not know it."""
+    running = {
+        working_directory(process): FoundVmm(process, marker) for process, marker in all_marked(MARKER)
+    }
+    if not running:
+        return {}
+    root = parts.paths.machines.resolve()
+    here = {
+        machine.id: str(root / plan_places(parts, machine).directory.name) for machine in parts.registry.all()
+    }
+    return {machine: running[directory] for machine, directory in here.items() if directory in running}
+
+
+def note_again(parts: Parts, machine: Machine, vmm: FoundVmm) -> None:
+    """What a store that does not know this VMM lacks."""
+    noted = [r for r in parts.store.resources.of_machine(machine.id) if r.kind == teardown.VMM]
+    if vmm.process in [teardown.process_of(r.identity) for r in noted]:
+        return
+    log.warning("machine=%s the record of process %d was lost", machine.name, vmm.process.pid)
+    take_places(parts.store.resources, machine.id, plan_places(parts, machine))
+    identity: Identity = {"marker": vmm.marker, "boot": cpu.boot_id()}
+    identity |= {"pid": vmm.process.pid, "start": vmm.process.start}
+    parts.store.resources.note(machine.id, teardown.VMM, identity)

@@ -13,6 +13,7 @@ from banger.errors import Error
 from banger.host.fs import remove_tree
 from banger.host.proc import kill_and_wait
 from banger.machines.adopt import reattach, settle
+from banger.machines.lost_records import find_vmms
 from banger.machines.parts import Parts
 from banger.machines.states import LIVE
 from banger.model.machine import Machine, MachineState
@@ -44,7 +45,7 @@ def _is_wrong(parts: Parts, machine: Machine) -> bool:
 async def _set_right(parts: Parts, machine: Machine, dry_run: bool) -> SettledMachine:
     was = machine.state.value
     if not dry_run:
-        reattach(parts, machine)
+        reattach(parts, machine, find_vmms(parts).get(machine.id))
         await settle(parts, machine)
     found = machine.state.value if parts.registry.has(machine) else "deleted"
     return SettledMachine(

@@ -5,6 +5,8 @@ created ── start ──▶ starting ── booted ──▶ running ◀─�
                       failed              stop, exited                 stop, exited
                         ▼                      ▼                            │
                      failed                stopping ──── exited ──▶ stopped ◀┘
+
+`found` leads from any state at rest to running: a VMM that an older store, put back, does not know.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from banger.errors import Error
 from banger.model.machine import Machine, MachineState
 
 S = MachineState
-Verb = Literal["start", "booted", "fail", "pause", "resume", "stop", "exited", "delete"]
+Verb = Literal["start", "booted", "fail", "pause", "resume", "stop", "exited", "delete", "found"]
 
 EDGES: dict[tuple[MachineState, Verb], MachineState] = {
     (S.CREATED, "start"): S.STARTING,
@@ -32,6 +34,9 @@ EDGES: dict[tuple[MachineState, Verb], MachineState] = {
     (S.PAUSED, "exited"): S.STOPPED,
     (S.STOPPING, "exited"): S.STOPPED,
     (S.STARTING, "exited"): S.STOPPED,
+    (S.CREATED, "found"): S.RUNNING,
+    (S.STOPPED, "found"): S.RUNNING,
+    (S.FAILED, "found"): S.RUNNING,
     (S.CREATED, "delete"): S.DELETING,
     (S.STOPPED, "delete"): S.DELETING,
     (S.FAILED, "delete"): S.DELETING,
@@ -52,7 +57,7 @@ def advance(machine: Machine, verb: Verb) -> MachineState:
 
 def wrong_state(machine: Machine, verb: str) -> Error:
     allowed = sorted(
-        v for state, v in EDGES if state is machine.state and v not in ("booted", "fail", "exited")
+        v for state, v in EDGES if state is machine.state and v not in ("booted", "fail", "exited", "found")
     )
     state = machine.state.value
     return Error(
