@@ -24,7 +24,7 @@ from banger.places import run_directory
 from tests.crash.attempts import Attempt
 from tests.crash.homes import log_since, log_size
 from tests.crash.inspection import Inspection
-from tests.crash.kills import daemon_of, kill_daemon, kill_starting_daemon, kill_vmm
+from tests.crash.kills import copy_store, daemon_of, kill_daemon, kill_starting_daemon, kill_vmm
 from tests.crash.model import ABSENT, SETTLED, Model, Violation
 from tests.crash.moves import Chooser, Delete, DeleteSnapshot, Fork, Move, Restore, Resume, Start, Stop
 from tests.crash.report import Report
@@ -33,7 +33,8 @@ from tests.support.home import Home, alive, wait_until
 
 _NOTHING = "nothing"
 _DAEMON, _VMM, _BOTH, _STARTING = "daemon", "VMM", "VMM, daemon", "daemon, starting daemon"
-_KILLS = {_DAEMON: 12, _VMM: 2, _BOTH: 2, _STARTING: 2, _NOTHING: 4}
+_OLDER = "daemon, older store"
+_KILLS = {_DAEMON: 12, _VMM: 2, _BOTH: 2, _STARTING: 2, _OLDER: 2, _NOTHING: 4}
 # In seconds, and how often: within a clone, a fork, a refill; within the boot that makes a template.
 _DELAYS = {(0.0, 0.06): 4, (0.0, 0.4): 7, (0.4, 1.5): 2, (1.5, 4.5): 1}
 _STARTING_S = 0.4
@@ -102,16 +103,45 @@ class Round:
         attempts = self._begin(moves)
         struck: list[Attempt] = []
         victim = 0
+        older = self._copy_store(delay_s) if what == _OLDER else None
         if what != _NOTHING:
             time.sleep(delay_s)
             struck = [attempt for attempt in attempts if attempt.running]
             self._note_phases(struck)
-            victim = self._kill(what)
+            victim = self._kill(what, older)
         self._say(f"killed after {delay_s * 1000:.0f} ms: {what}")
-        self._settle_accounts(attempts, struck, clashing)
+        self._settle_accounts(attempts, struck, clashing, forgotten=what == _OLDER)
         if victim:
             self._account_for_victim(victim, moves)
+        if what == _OLDER:
+            self._go_on_with_older_store(moves)
+        else:
+            self._inspection.look()
+
+    def _copy_store(self, delay_s: float) -> Path:
+        """Some of the time before the kill; what is done until then is not in it."""
+        time.sleep(self._random.uniform(0, delay_s))
+        return copy_store(self._world)
+
+    def _go_on_with_older_store(self, moves: list[Move]) -> None:
+        """Whatever these moves did may be forgotten, or half of it. Nothing else is: it runs on, in the same VMM. What
+        the store does not know is found by a reconcile; a machine that comes back from its deletion has lost all."""
+        for move in moves:
+            for guest in (self._model.guests[name] for name in _touched(move) if name in self._model.guests):
+                guest.lose_track(*SETTLED, ABSENT)
+                if isinstance(move, Delete):
+                    guest.files = frozenset()
+        self._client.system.info()
+        self._inspection.settle()
+        removed = self._client.system.reconcile(remove=True).leftovers
+        self._report.reconciled += len(removed)
+        self._say(
+            f"  reconcile removed {', '.join(f'{left.kind} {left.what}' for left in removed) or 'nothing'}"
+        )
         self._inspection.look()
+        for move in moves:
+            if isinstance(move, Delete) and move.target in self._model.guests:
+                self._do(Delete(move.target))
 
     def _draw(self) -> list[Move]:
         """One move, or up to three, each on a machine of its own; the model is widened for them."""
@@ -141,15 +171,17 @@ class Round:
         self._report.moves.update(move.kind for move in moves)
         return [Attempt(move, self._client) for move in moves]
 
-    def _settle_accounts(self, attempts: list[Attempt], struck: list[Attempt], clashing: str) -> None:
-        """What was answered is certain, unless another move was at the same machine."""
+    def _settle_accounts(
+        self, attempts: list[Attempt], struck: list[Attempt], clashing: str, *, forgotten: bool = False
+    ) -> None:
+        """What was answered is certain, unless another move was at the same machine, or it is forgotten."""
         for attempt in attempts:
             attempt.wait()
             self._say(f"  {attempt.move}: {attempt.outcome}")
         for attempt in attempts:
             is_clash = bool(clashing) and attempt.move.target == clashing
             attempt.check_error(disturbed=is_clash or attempt in struck)
-            if attempt.done and not is_clash:
+            if attempt.done and not is_clash and not forgotten:
                 attempt.move.narrow(self._model)
 
     def _note_phases(self, struck: list[Attempt]) -> None:
@@ -160,7 +192,7 @@ class Round:
                 phases.add({"pool": "pool refill", "template": "template making"}.get(owner, owner))
         self._report.phases.update(phases or {"no move"})
 
-    def _kill(self, what: str) -> int:
+    def _kill(self, what: str, older: Path | None) -> int:
         """The pid of the VMM that was killed, if one was."""
         victim = 0
         if what in (_VMM, _BOTH):
@@ -172,17 +204,17 @@ class Round:
                 self._report.kills["VMM"] += 1
                 victim = process.pid
         if what != _VMM:
-            self._kill_daemon()
+            self._kill_daemon(older)
         if what == _STARTING:
             self._kill_next_daemon()
         return victim
 
-    def _kill_daemon(self) -> None:
-        daemon = kill_daemon(self._world)
+    def _kill_daemon(self, older: Path | None) -> None:
+        daemon = kill_daemon(self._world, older)
         if daemon is None:
             raise Violation("the daemon had gone by itself")
         self._say(f"  the daemon was {daemon.pid}")
-        self._report.kills["daemon"] += 1
+        self._report.kills[_OLDER if older else _DAEMON] += 1
 
     def _kill_next_daemon(self) -> None:
         delay_s = self._random.uniform(0, _STARTING_S)

@@ -33,7 +33,7 @@ class Inspection:
         self._client.system.info()  # starts a daemon, if the last one was killed
         begun = time.monotonic()
         self._check_list_is_quick()
-        machines = self._settle()
+        machines = self.settle()
         self.slowest_settling_s = max(self.slowest_settling_s, time.monotonic() - begun)
         self._model.compare_machines(machines)
         self._model.compare_snapshots((kept.machine, kept.tag) for kept in self._client.snapshots.list())
@@ -59,7 +59,7 @@ class Inspection:
         if took_s > LIST_S:
             raise Violation(f"the list of machines took {took_s:.2f} s")
 
-    def _settle(self) -> list[Machine]:
+    def settle(self) -> list[Machine]:
         """Until no machine is on its way from one state to another, and those are gone that were to go."""
         end = time.monotonic() + SETTLE_S
         while True:

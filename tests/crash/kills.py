@@ -1,7 +1,7 @@
 """Ending daemons and VMMs by SIGKILL, and starting the next daemon as any client would.
 
-While a daemon is dead nobody can start another one: we hold the lock that clients take for it. That is where a later
-step puts an older copy of the store in place (`while_no_daemon`).
+While a daemon is dead nobody can start another one: we hold the lock that clients take for it. That is when an older
+copy of the store can be put in the place of the store.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from banger.errors import Error
@@ -20,6 +21,7 @@ from banger.host.proc import ProcessRef, open_pidfd, reap, ref_of
 from tests.crash.world import Process, World
 
 _GONE_S = 10.0
+_STORE = ("banger.db", "banger.db-wal")
 
 
 def daemon_of(run: Path) -> ProcessRef | None:
@@ -44,20 +46,34 @@ def no_new_daemon(run: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def kill_daemon(world: World) -> ProcessRef | None:
-    """SIGKILL, and wait; the daemon that was, None when there was none."""
+def kill_daemon(world: World, older: Path | None = None) -> ProcessRef | None:
+    """SIGKILL, and wait; the daemon that was, None when there was none. The next one finds the store `older`."""
     daemon = daemon_of(world.run)
     if daemon is None:
         return None
     with no_new_daemon(world.run):
         kill(daemon)
-        while_no_daemon(world)
+        if older is not None:
+            _put_back(older, world.state)
     return daemon
 
 
-def while_no_daemon(world: World) -> None:
-    """The place for what only an outage makes possible. To come: the store as it was a while ago, a copy of it taken
-    by `sqlite3.Connection.backup`, or of its file and WAL as they lay there, and then all that the model knew then."""
+def copy_store(world: World) -> Path:
+    """Its files as they lie there, under a daemon that writes to them: what any backup program does."""
+    copy = world.home / "older"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for name in _STORE:
+        with suppress(FileNotFoundError):
+            shutil.copyfile(world.state / name, copy / name)
+    return copy
+
+
+def _put_back(older: Path, state: Path) -> None:
+    for name in (*_STORE, f"{_STORE[0]}-shm"):
+        (state / name).unlink(missing_ok=True)
+    for path in older.iterdir():
+        path.rename(state / path.name)
 
 
 def kill_starting_daemon(world: World, delay_s: float) -> bool:

@@ -15,6 +15,7 @@ class Report:
     moves: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
     phases: Counter[str] = field(default_factory=Counter)
+    reconciled: int = 0  # things that an older store did not know, found and removed
     findings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     slowest_list_s: float = 0.0
@@ -35,6 +36,7 @@ class Report:
             f"killed: {_table(self.kills)}",
             f"what went on meanwhile: {_table(self.phases)}",
             f"moves: {_table(self.moves)}",
+            f"of what older stores did not know, reconcile removed {self.reconciled}",
             f"slowest list {self.slowest_list_s * 1000:.0f} ms, slowest settling {self.slowest_settling_s:.1f} s",
             f"findings: {len(self.findings)}",
         ]
