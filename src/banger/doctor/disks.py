@@ -14,9 +14,9 @@ from pathlib import Path
 from banger import __file__ as package_file
 from banger.doctor.check import Mend, Sight, advise
 from banger.doctor.host import Host
+from banger.host.sparse import FICLONE
 from banger.model.sizes import GIB, format_size
 
-_FICLONE = 0x40049409
 _BUILD_BYTES = GIB
 _FEW_INODES = 10_000
 _SKEW_S = 120.0
@@ -139,7 +139,7 @@ def _can_share(directory: Path) -> bool:
         with _nameless(directory) as source, _nameless(directory) as copy:
             os.write(source, bytes(_PROBE_BYTES))
             with contextlib.suppress(OSError):
-                fcntl.ioctl(copy, _FICLONE, source)
+                fcntl.ioctl(copy, FICLONE, source)
                 return True
     except OSError as exc:
         if exc.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):

@@ -103,15 +103,7 @@ async def _fetch(uri: str) -> str:
     with tempfile.TemporaryDirectory(prefix="banger-doctor-") as directory:
         try:
             await run(
-                [
-                    _APT_HELPER,
-                    *options,
-                    "-o",
-                    "APT::Sandbox::User=root",
-                    "download-file",
-                    uri,
-                    f"{directory}/InRelease",
-                ],
+                [_APT_HELPER, *options, "download-file", uri, f"{directory}/InRelease"],
                 timeout_s=_ARCHIVE_S + 1,
             )
         except OSError as exc:

@@ -20,7 +20,7 @@ CHUNK = MIB
 # Zeros for everybody who has to hash, compress or compare a hole.
 ZEROS = bytes(CHUNK)
 
-_FICLONE = 0x40049409  # linux/fs.h; in the fcntl module from Python 3.13 on
+FICLONE = 0x40049409  # linux/fs.h; in the fcntl module from Python 3.13 on
 _COPY_BYTES = 64 * MIB  # of one system call, so that a signal or a debugger need not wait for gigabytes
 _CANNOT_CLONE = {
     *(errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS),
@@ -118,7 +118,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def _clone(source_fd: int, target_fd: int) -> bool:
     try:
-        fcntl.ioctl(target_fd, _FICLONE, source_fd)
+        fcntl.ioctl(target_fd, FICLONE, source_fd)
     except OSError as exc:
         if exc.errno in _CANNOT_CLONE:
             return False
