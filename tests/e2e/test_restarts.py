@@ -126,6 +126,7 @@ def test_reconcile_finds_what_no_record_leads_to_and_removes_it_when_asked(own: 
         ["sleep", "600"], cwd=own.state, env={**os.environ, "BANGER_RESOURCE": "of-nobody"}
     )
     left = [own.state / "machines/0123456789ab", run / "vm/lost", own.state / "snapshots/.fork-1"]
+    left += {path.with_name(path.name.rpartition("-")[0] + "-lost") for path in own.control_groups()}
     for directory in left:
         directory.mkdir(parents=True)
     try:

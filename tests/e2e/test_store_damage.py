@@ -8,6 +8,7 @@ import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -48,9 +49,11 @@ def test_a_machine_whose_record_is_garbage_goes_on_and_its_name_is_free(own_home
     assert "store damage: " in own_home.text("system", "info")
     own_home.text("vm", "create", "--name", "dev", IMAGE)
     leftovers = own_home.json("system", "reconcile")["leftovers"]
-    assert {leftover["kind"] for leftover in leftovers} == {"process", "directory"}
-    own_home.text("system", "reconcile", "--remove")
+    assert {leftover["kind"] for leftover in leftovers} - {"cgroup"} == {"process", "directory"}
+    removed = own_home.json("system", "reconcile", "--remove")["leftovers"]
+    assert removed == [{**leftover, "removed": True} for leftover in leftovers]
     assert own_home.machine_processes() == []
+    assert not any(Path(left["what"]).exists() for left in removed if left["kind"] == "cgroup")
 
 
 def test_a_machine_is_taken_over_whose_vmm_is_not_recorded_any_more(own_home: Home) -> None:

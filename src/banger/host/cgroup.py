@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -110,6 +111,11 @@ class Group:
         directory = self.directories[controller]
         known = next((name for name in names if (directory / name).exists()), names[-1])
         (directory / known).write_text(value)
+
+
+def group_prefix(state: Path) -> str:
+    """Of the names of the groups that belong to a state directory: several daemons may share a tree."""
+    return f"banger-{hashlib.sha256(os.fsencode(state)).hexdigest()[:8]}-"
 
 
 def plan_group(delegation: Delegation, name: str) -> Group:

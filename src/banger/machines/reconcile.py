@@ -10,6 +10,7 @@ import asyncio
 from pathlib import Path
 
 from banger.errors import Error
+from banger.host.cgroup import Group
 from banger.host.fs import remove_tree
 from banger.host.proc import kill_and_wait
 from banger.machines.adopt import reattach, settle
@@ -62,10 +63,13 @@ async def find_leftovers(parts: Parts) -> list[tuple[Leftover, Target]]:
 
 async def _remove(leftover: Leftover, target: Target) -> None:
     try:
-        if isinstance(target, Path):
-            await asyncio.to_thread(remove_tree, target)
-            leftover.removed = not target.exists()
-        else:
+        if not isinstance(target, Path):
             leftover.removed = await kill_and_wait(target)
+            return
+        if leftover.kind == "cgroup":
+            await Group({"any": target}).remove()
+        else:
+            await asyncio.to_thread(remove_tree, target)
+        leftover.removed = not target.exists()
     except (Error, OSError) as exc:
         leftover.problem = str(exc)

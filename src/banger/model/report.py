@@ -133,7 +133,7 @@ class DiskUsage(Struct, kw_only=True):
 
 
 class Leftover(Struct, kw_only=True):
-    """Something in banger's name that no record leads to. `kind`: process, directory or record; `removed` whether it is
+    """Something in banger's name that no record leads to. `kind`: process, directory or cgroup; `removed` whether it is
     gone now; `problem` why not."""
 
     kind: str

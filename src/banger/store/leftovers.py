@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from banger.host.cgroup import group_prefix
+from banger.host.delegation import delegation
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, all_marked, working_directory
 from banger.host.spawn import MARKER
@@ -14,7 +16,8 @@ Target = ProcessRef | Path
 
 
 class Found(NamedTuple):
-    """`kind` is process or directory; a record that leads to it has `key`, a marker or a path, in its identity."""
+    """`kind` is process, directory or cgroup; a record that leads to it has `key`, a marker or a path, in its
+    identity."""
 
     kind: str
     what: str
@@ -25,14 +28,13 @@ class Found(NamedTuple):
 def look(paths: Paths) -> list[Found]:
     """Whatever should have a record. Look before you read the records: what is made meanwhile has its record first.
     Blocking: at every process of the host."""
-    return [*_processes(paths), *_directories(paths)]
+    return [*_processes(paths), *_directories(paths), *_groups(paths)]
 
 
 def unknown(seen: Iterable[Found], identities: Iterable[Mapping[str, object]]) -> list[Found]:
     """Those that none of the records leads to."""
-    held = [(identity.get("marker"), identity.get("path")) for identity in identities]
-    known = {("process", str(marker)) for marker, _ in held} | {("directory", str(path)) for _, path in held}
-    return [found for found in seen if (found.kind, found.key) not in known]
+    known = {value for identity in identities for value in identity.values()}
+    return [found for found in seen if found.key not in known]
 
 
 def _processes(paths: Paths) -> Iterator[Found]:
@@ -54,3 +56,9 @@ def _directories(paths: Paths) -> Iterator[Found]:
     ):
         for directory in sorted(root.glob(pattern)):
             yield Found("directory", str(directory), str(directory), directory)
+
+
+def _groups(paths: Paths) -> Iterator[Found]:
+    for base in set(delegation().bases.values()):
+        for group in sorted(base.glob(f"{group_prefix(paths.state)}*")):
+            yield Found("cgroup", str(group), str(group), group)

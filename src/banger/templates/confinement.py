@@ -6,14 +6,12 @@ The group is the owner's resource, and is handed over with the VMM in it: it kee
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from banger.host.cgroup import Group, plan_group
+from banger.host.cgroup import Group, group_prefix, plan_group
 from banger.host.delegation import delegation
 from banger.model.sizes import format_size
 from banger.store import teardown
@@ -59,7 +57,7 @@ class Confinement:
 async def confine(resources: ResourceTable, owner: str, config: VmConfig, driver: Driver) -> Confinement:
     """Make the group that the owner's VMM will start in, as far as this host lets us."""
     found = delegation()
-    group = plan_group(found, _prefix(config.places.directory.parents[1]) + owner)
+    group = plan_group(found, group_prefix(config.places.directory.parents[1]) + owner)
     if not group.directories:
         return Confinement(group, missing=dict(found.missing))
     noted = resources.note(owner, teardown.CGROUP, group.identity)
@@ -82,17 +80,12 @@ def remove_strays(resources: ResourceTable, state: Path) -> int:
     known = {path for group in groups for path in group.paths}
     removed = 0
     for base in set(delegation().bases.values()):
-        for path in base.glob(_prefix(state) + "*"):
+        for path in base.glob(group_prefix(state) + "*"):
             if path not in known:
                 with contextlib.suppress(OSError):  # somebody is in it
                     path.rmdir()
                     removed += 1
     return removed
-
-
-def _prefix(state: Path) -> str:
-    """Of the names of our groups: several daemons may share a tree."""
-    return f"banger-{hashlib.sha256(os.fsencode(state)).hexdigest()[:8]}-"
 
 
 def plan_limits(config: VmConfig, driver: Driver) -> VmLimits:
