@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from banger.client.sync import Client
+from banger.errors import Error
 from banger.model.command import Command
 from banger.model.report import Check
 from tests.support.home import IMAGE, Home, alive, open_home, wait_until
@@ -230,6 +231,26 @@ def test_with_sick_ones_among_ten_the_others_are_taken_over_as_soon(own_home: Ho
         log = (own_home.state / "daemon.log").read_text(errors="replace")
         assert log.count("event=oom") < 50 and "\x1b" not in log
         assert len(log) < 200_000
+
+
+def test_a_session_that_was_lost_is_begun_again_by_who_needs_it(ward: Home, client: Client, ill: str) -> None:
+    """What ran meanwhile goes on; the guest was never restarted."""
+    ward.text("exec", "-d", ill, "--", "sh", "-c", "sleep 600; exit 3")
+    running = {entry.pid for entry in client.machines.execs(ill)}
+    socket = ward.directory / "run/vm" / files_of(ward, ill).name / "agent.sock"
+    aside = socket.rename(socket.with_name("aside.sock"))
+    end_daemon(ward)
+    with impostor(socket, flood_with(GARBAGE)):
+        ward.daemon_pid()
+        wait_until(lambda: client.machines.exec(WELL, ["true"]).exit_code == 0, 10, "the other is taken over")
+        with at_most(COMMAND_S, "being told"):
+            done = ward.run("exec", ill, "--", "true")
+        assert done.returncode == 125 and b"agent" in done.stderr
+        with at_most(API_S, "being told again"), pytest.raises(Error, match="agent"):
+            client.machines.exec(ill, ["true"])
+    aside.rename(socket)
+    wait_until(lambda: ward.run("exec", ill, "--", "true").returncode == 0, 15, "it answers again")
+    assert {entry.pid for entry in client.machines.execs(ill) if entry.running} == running
 
 
 def take_over(home: Home, names: list[str]) -> float:

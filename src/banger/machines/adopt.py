@@ -17,6 +17,7 @@ from banger.machines.execs import ExecLog, RunningExec
 from banger.machines.idle import watch_idleness
 from banger.machines.launch import plan_places
 from banger.machines.lifecycle import end_without_main, remove_ended, watch_main, watch_vmm
+from banger.machines.limits import describe_memory_kill
 from banger.machines.live import EXEC_LABEL, MAIN_LABEL, LiveMachine, Reattached
 from banger.machines.lost_records import FoundVmm, find_vmms, is_machine, leave_alone, note_again
 from banger.machines.parts import Parts
@@ -153,7 +154,9 @@ def _why_it_ended(parts: Parts, machine: Machine) -> str:
         return "the host was rebooted"
     if machine.state is MachineState.STARTING or _is_half_started(machine):
         return "the daemon ended while it started"
-    return "stopped as asked" if machine.state is MachineState.STOPPING else UNSEEN
+    if machine.state is MachineState.STOPPING:
+        return "stopped as asked"
+    return describe_memory_kill(parts.store.resources, machine) or UNSEEN
 
 
 async def _reconnect(parts: Parts, live: LiveMachine) -> None:
@@ -194,19 +197,26 @@ async def _set_vcpus_right(live: LiveMachine) -> None:
         await live.vm.pause()
 
 
-async def resync(parts: Parts, live: LiveMachine) -> None:
-    """A new session with the agent, and the execs that outlived the last."""
+async def resync(parts: Parts, live: LiveMachine, answer_s: float = _ANSWER_S) -> None:
+    """A new session with the agent, and the execs that outlived the last. All of it, or the machine has none."""
     path, name = str(live.places.agent_socket), live.machine.name
-    connection = await open_connection(path, name, _ANSWER_S, resync=True)
+    try:
+        connection = await open_connection(path, name, answer_s, resync=True)
+    except Error as exc:
+        live.on_agent_lost(exc)
+        raise
     try:
         known = await list_execs(connection)
-    except BaseException:
+        live.connect(connection)
+        with contextlib.suppress(
+            Error
+        ):  # it may have stood still all the time, its root be frozen for a commit
+            await refresh(connection, entropy=True)
+        await adopt_execs(parts, live, known)
+    except BaseException as exc:
         connection.close()
+        live.on_agent_lost(exc if isinstance(exc, Error) else Error("agent_lost", f"{name} was left alone"))
         raise
-    live.connect(connection)
-    with contextlib.suppress(Error):  # it may have stood still all the time, its root be frozen for a commit
-        await refresh(live.agent(), entropy=True)
-    await adopt_execs(parts, live, known)
     log.info("machine=%s taken over", name)
 
 

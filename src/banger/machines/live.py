@@ -57,7 +57,9 @@ class LiveMachine:
         self.execs: dict[int, RunningExec] = {}
         self.gone = asyncio.Event()  # the VMM process has ended
         self.ended = asyncio.Event()  # and all that follows from it is done
-        self.lost: Error | None = None
+        self.lost: Error | None = None  # why there is no session, when one was lost
+        self.reconnecting = asyncio.Lock()
+        self.ask_again_at = 0.0
         self.users = 0
         self.pausing = asyncio.Lock()  # whoever stops its vCPUs, or lets them go on
         self.idle_pause: UseListener | None = None
@@ -113,7 +115,7 @@ class LiveMachine:
 
     def connect(self, connection: AgentConnection) -> None:
         """Own the connection, which may have been lost already."""
-        self.connection = connection
+        self.connection, self.lost = connection, None
         connection.on_lost = self.on_agent_lost
         connection.on_event = self.on_agent_event
         if connection.lost is not None:
