@@ -8,6 +8,7 @@
 #include "identity.h"
 #include "init.h"
 #include "net.h"
+#include "oom.h"
 #include "out.h"
 #include "phases.h"
 #include "root.h"
@@ -68,7 +69,11 @@ static int configure_all(const struct fields *fields, bool first, struct err *er
 {
 	bool image;
 
-	if (check(fields, &image, err) < 0 || apply_identity(fields, first, err) < 0)
+	if (check(fields, &image, err) < 0)
+		return -1;
+	if (!first)
+		oom_forget();
+	if (apply_identity(fields, first, err) < 0)
 		return -1;
 	grow(fields);
 	agent.state = STATE_RUNNING;

@@ -14,6 +14,7 @@
 #include "fd.h"
 #include "files.h"
 #include "loop.h"
+#include "oom.h"
 #include "out.h"
 #include "port.h"
 #include "signals.h"
@@ -102,6 +103,7 @@ static int go_on_as_child(void)
 	/* An epoll set is shared by fork, and signals in it are the parent's. */
 	if (loop_open() < 0 || signals_open() < 0 || port_watch() < 0)
 		return -1;
+	oom_watch();
 	return 0;
 }
 

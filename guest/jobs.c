@@ -17,6 +17,7 @@ struct job {
 	uint32_t channel, session;
 	int report; /* a struct err comes here if the work failed */
 	void (*put)(struct field_writer *fields);
+	void (*undo)(void);
 };
 
 static struct job jobs[JOBS_MAX];
@@ -60,7 +61,7 @@ static int job_spawn(struct job *job, int (*work)(struct err *err), struct err *
 }
 
 void job_run(const struct request *request, int (*work)(struct err *err),
-	     void (*put)(struct field_writer *fields))
+	     void (*put)(struct field_writer *fields), void (*undo)(void))
 {
 	struct job *job = job_with(0);
 	struct err err;
@@ -73,6 +74,7 @@ void job_run(const struct request *request, int (*work)(struct err *err),
 	job->channel = request->channel;
 	job->session = session_number();
 	job->put = put;
+	job->undo = undo;
 	if (job_spawn(job, work, &err) < 0)
 		out_fail(request->channel, &err);
 }
@@ -90,8 +92,11 @@ bool jobs_reaped(pid_t pid, int status)
 		failed = err_set(&err, ERR_IO, 0, "ended by signal %d", WTERMSIG(status)) < 0;
 	fd_close(&job->report);
 	job->pid = 0;
-	if (job->session != session_number())
+	if (job->session != session_number()) {
+		if (job->undo)
+			job->undo();
 		return true;
+	}
 	if (failed) {
 		out_fail(job->channel, &err);
 	} else {

@@ -10,9 +10,10 @@
 #include "fields.h"
 #include "verbs.h"
 
-/* The work returns 0 or -1 with an errno in err. `put`, if any, fills the OK. */
+/* The work returns 0 or -1 with an errno in err. `put`, if any, fills the OK; `undo`, if any, is
+ * called when the session has ended that it was done for. */
 void job_run(const struct request *request, int (*work)(struct err *err),
-	     void (*put)(struct field_writer *fields));
+	     void (*put)(struct field_writer *fields), void (*undo)(void));
 bool jobs_reaped(pid_t pid, int status);
 
 #endif

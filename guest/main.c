@@ -8,6 +8,7 @@
 #include "files.h"
 #include "init.h"
 #include "loop.h"
+#include "oom.h"
 #include "phases.h"
 #include "port.h"
 #include "session.h"
@@ -41,6 +42,7 @@ int main(int argc, char **argv)
 		console("fatal: no event loop");
 		shutdown_power_off();
 	}
+	oom_watch();
 	for (;;) {
 		loop_round();
 		session_round();

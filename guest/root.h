@@ -21,5 +21,7 @@ int root_thaw(struct err *err);
 void root_will_freeze(void);
 /* Thaws what may be frozen by that. Costs nothing otherwise. */
 int root_thaw_own(struct err *err);
+/* Such a freeze ended after whoever wanted it had gone. */
+void root_frozen_in_vain(void);
 
 #endif

@@ -8,8 +8,10 @@
 #include "exec.h"
 #include "fields.h"
 #include "loop.h"
+#include "oom.h"
 #include "out.h"
 #include "port.h"
+#include "root.h"
 #include "verbs.h"
 #include "wire.h"
 
@@ -28,6 +30,9 @@ static size_t stage_at, stage_length;
 
 static uint32_t number;
 static bool greeted;
+/* A host that takes over a guest asks for its EXECS first, and hears of no event before it knows
+ * them. */
+static bool hears;
 
 uint32_t session_number(void)
 {
@@ -45,13 +50,22 @@ static void drop_half_frames(void)
 	out_clear();
 }
 
-static void session_end(void)
+/* Whoever was there has gone: execs wait for the next, and a root that was frozen for them thaws. */
+static void leave_host(void)
 {
-	greeted = false;
+	struct err err;
+
+	greeted = hears = false;
 	number++;
-	frame_reader_reset(&reader);
 	drop_half_frames();
 	exec_detach_all();
+	root_thaw_own(&err);
+}
+
+static void session_end(void)
+{
+	frame_reader_reset(&reader);
+	leave_host();
 }
 
 static void hello(const struct frame *frame)
@@ -61,10 +75,7 @@ static void hello(const struct frame *frame)
 	struct utsname system;
 	struct err err;
 
-	drop_half_frames();
-	exec_detach_all();
-	number++;
-	greeted = false;
+	leave_host();
 	if (!fields_parse(&fields, frame->payload, frame->length) ||
 	    !fields_span(&fields, TAG_NONCE, &nonce) || nonce.length != NONCE_BYTES) {
 		err_set(&err, ERR_BAD_REQUEST, 0, "malformed HELLO");
@@ -92,10 +103,12 @@ static void hello(const struct frame *frame)
 
 static void handle(const struct frame *frame)
 {
-	if (frame->type == FRAME_HELLO)
+	if (frame->type == FRAME_HELLO) {
 		hello(frame);
-	else if (greeted)
+	} else if (greeted) {
+		hears |= frame->type != FRAME_EXECS;
 		verbs_handle(frame);
+	}
 }
 
 static bool handle_frames(void)
@@ -140,6 +153,9 @@ static void give_out(void)
 		/* Answers go before streams, but never into the middle of a frame. */
 		if (!staged)
 			length = out_peek(&at);
+		/* Why an exec ended is told before its end. */
+		if (!length && hears && oom_tell())
+			continue;
 		if (!length && greeted) {
 			stage_at = 0;
 			stage_length = exec_fill(stage, STAGE_BYTES);

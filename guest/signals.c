@@ -11,8 +11,8 @@
 #include "fd.h"
 #include "jobs.h"
 #include "loop.h"
+#include "oom.h"
 #include "shutdown.h"
-#include "stats.h"
 
 static void signals_ready(struct watch *watch, uint32_t events);
 static struct watch watch = { .fd = -1, .ready = signals_ready };
@@ -29,7 +29,7 @@ static void reap(void)
 			exec_reaped(pid, status);
 	}
 	if (killed)
-		stats_tell_oom();
+		oom_look();
 	shutdown_reaped(pid < 0 && errno == ECHILD);
 }
 

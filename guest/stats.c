@@ -7,7 +7,6 @@
 #include <sys/statvfs.h>
 
 #include "files.h"
-#include "out.h"
 
 static char text[32768];
 
@@ -59,20 +58,13 @@ bool stats_root_read_only(void)
 	return statvfs("/", &root) == 0 && (root.f_flag & ST_RDONLY);
 }
 
-void stats_tell_oom(void)
+long stats_oom_kills(void)
 {
-	static long known;
 	const char *line;
-	long kills;
 
 	/* 32 KiB hold all of it. */
 	if (file_read("/proc/vmstat", text, sizeof text) < 0)
-		return;
+		return 0;
 	line = strstr(text, "\noom_kill ");
-	if (!line)
-		return;
-	kills = strtol(line + 10, NULL, 10);
-	if (kills > known)
-		out_event("oom", 0, "the kernel killed a process for lack of memory");
-	known = kills;
+	return line ? strtol(line + 10, NULL, 10) : 0;
 }

@@ -9,7 +9,7 @@
 void stats_put(struct field_writer *fields);
 void stats_put_blocks(struct field_writer *fields);
 bool stats_root_read_only(void);
-/* Sends the event `oom` if the kernel killed for memory since the last look. */
-void stats_tell_oom(void);
+/* How many processes the kernel has killed for lack of memory; 0 if it does not say. */
+long stats_oom_kills(void);
 
 #endif

@@ -1,5 +1,6 @@
 #include "verbs.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -9,6 +10,7 @@
 #include "files.h"
 #include "jobs.h"
 #include "loop.h"
+#include "oom.h"
 #include "out.h"
 #include "root.h"
 #include "session.h"
@@ -102,6 +104,8 @@ static void attach(const struct request *request)
 	put_offsets(out_begin(FRAME_OK, request->channel), exec);
 	out_end();
 	exec_attach(exec);
+	if (exec->exit_signal == SIGKILL)
+		oom_tell_again(exec->pid);
 }
 
 static void forget(const struct request *request)
@@ -169,18 +173,18 @@ static void shut_down(const struct request *request)
 
 static void grow(const struct request *request)
 {
-	job_run(request, root_grow, stats_put_blocks);
+	job_run(request, root_grow, stats_put_blocks, NULL);
 }
 
 static void freeze(const struct request *request)
 {
 	root_will_freeze();
-	job_run(request, root_freeze, NULL);
+	job_run(request, root_freeze, NULL, root_frozen_in_vain);
 }
 
 static void thaw(const struct request *request)
 {
-	job_run(request, root_thaw, NULL);
+	job_run(request, root_thaw, NULL, NULL);
 }
 
 struct verb {

@@ -34,5 +34,6 @@ void test_sockets(void);
 void test_values(void);
 void test_ext4(void);
 void test_files(void);
+void test_oom(void);
 
 #endif

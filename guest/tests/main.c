@@ -17,6 +17,7 @@ int main(void)
 		{ "values", test_values },
 		{ "ext4", test_ext4 },
 		{ "files", test_files },
+		{ "kills for memory", test_oom },
 	};
 
 	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {

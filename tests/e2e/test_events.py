@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import Any
 
@@ -66,6 +67,35 @@ def test_adoption_snapshots_and_failures_are_told(own_home: Home) -> None:
     assert own_home.run("vm", "restore", "dev", "none").returncode != 0
     told = kinds(own_home)
     assert told[-3:] == ["snapshot.made", "snapshot.deleted", "operation.failed"]
+
+
+def test_a_guest_tells_whom_it_killed_for_memory_and_goes_on(home: Home, name: str) -> None:
+    """Of a child of the agent, and of a process with another parent. What is no such kill, or the parent's of a fork,
+    is not told."""
+    home.text("run", "-d", "--name", name, "--memory", "128MiB", IMAGE)
+    assert home.run("exec", name, "--", "tail", "/dev/zero").returncode == 137
+    home.text(
+        "exec", "-d", name, "--", "sh", "-c", "cp /bin/tail '/tmp/a) b'; '/tmp/a) b' /dev/zero; sleep 900"
+    )
+    wait_until(lambda: len(told_by_guest(home, name)) == 2, 60, "both kills are told")
+    for event, victim in zip(told_by_guest(home, name), (r"tail", r"a\) b"), strict=True):
+        said = rf"{name}: a process was killed for memory: killed process \d+ \({victim}\) for lack of memory"
+        assert re.fullmatch(said, event["message"])
+        assert event["data"]["code"] == "oom"
+
+    home.text("vm", "fork", name, "--name", f"{name}c")
+    lie = "echo '<3>Out of memory: Killed process 1 (init) total-vm:1kB' > /dev/kmsg; kill -9 $$"
+    for machine in (name, f"{name}c-1"):
+        assert home.run("exec", machine, "--", "sh", "-c", lie).returncode == 137
+        assert home.json("vm", "show", machine)["state"] == "running"
+    assert len(told_by_guest(home, name)) == 2 and told_by_guest(home, f"{name}c-1") == []
+    assert home.run("exec", f"{name}c-1", "--", "tail", "/dev/zero").returncode == 137
+    assert "(tail)" in told_by_guest(home, f"{name}c-1")[-1]["message"]
+    home.text("vm", "delete", "-f", name, f"{name}c-1")
+
+
+def told_by_guest(home: Home, machine: str) -> list[dict[str, Any]]:
+    return [event for event in events(home, "--machine", machine) if event["kind"] == "machine.guest"]
 
 
 def kinds(home: Home) -> list[str]:

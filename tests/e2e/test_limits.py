@@ -122,6 +122,60 @@ def test_a_vmm_that_reaches_its_memory_limit_ends_and_the_reason_is_told(home: H
     home.text("vm", "delete", "-f", name)
 
 
+OOM_KILLED = "its command ended with 137: OOM-killed in the guest"
+
+
+@pytest.mark.parametrize("options", [("--cold",), ()])
+def test_a_command_that_needs_more_memory_than_its_guest_has_is_killed_and_the_reason_is_told(
+    home: Home, name: str, options: tuple[str, ...]
+) -> None:
+    small = ("--memory", "128MiB", *options)
+    assert home.run("run", "--name", name, *small, IMAGE, "--", "tail", "/dev/zero").returncode == 137
+    assert home.json("vm", "show", name)["reason"] == OOM_KILLED
+    *_, told, stopping, stopped = home.text("events", "--machine", name).splitlines()
+    assert "(tail) for lack of memory" in told
+    assert "machine.stopping" in stopping and OOM_KILLED in stopped
+
+
+def run_until_it_starves(home: Home, *kind: str) -> Path:
+    """Two seconds later its command takes all memory that there is. Its console."""
+    hungry = "until [ -e /root/go ]; do sleep 0.2; done; exec tail /dev/zero"
+    home.text("run", "-d", "--name", "m", *kind, IMAGE, "--", "sh", "-c", hungry)
+    home.text("exec", "-d", "m", "--", "sh", "-c", "sleep 2; touch /root/go")
+    return home.state / "machines" / home.json("vm", "show", "m")["id"] / "console.log"
+
+
+def assert_starvation_is_told(home: Home) -> None:
+    wait_until(lambda: home.json("vm", "show", "m")["state"] == "stopped", 60, "its end is seen")
+    assert home.json("vm", "show", "m")["reason"] == OOM_KILLED
+    assert home.text("events", "--machine", "m").count("(tail) for lack of memory") == 1
+
+
+@pytest.mark.parametrize(
+    "kind", [("--cold", "--memory", "128MiB"), ("--init", "image", "--memory", "768MiB")]
+)
+def test_a_command_that_was_killed_for_memory_while_no_daemon_ran_is_told_of_by_the_next(
+    own_home: Home, kind: tuple[str, ...]
+) -> None:
+    console = run_until_it_starves(own_home, *kind)
+    end_daemon(own_home)
+    wait_until(lambda: "Killed process" in console.read_text(), 60, "the guest's kernel killed it")
+    assert_starvation_is_told(own_home)
+
+
+def test_a_kill_for_memory_is_told_again_when_the_daemon_that_was_told_is_killed(own_home: Home) -> None:
+    daemon = own_home.daemon_pid()
+    console = run_until_it_starves(own_home, "--cold", "--memory", "128MiB")
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        wait_until(lambda: "Killed process" in console.read_text(), 60, "the guest's kernel killed it")
+        time.sleep(1)  # event and exit are on their way, and nobody reads them
+    finally:
+        os.kill(daemon, signal.SIGKILL)
+    wait_until(lambda: not alive(daemon), 15, "the daemon ends")
+    assert_starvation_is_told(own_home)
+
+
 @needs_groups
 def test_limits_outlive_the_daemon_and_end_with_the_machine(own_home: Home) -> None:
     own_home.text("run", "-d", "--name", "m", "--memory-limit", "600MiB", IMAGE)
