@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from banger.agent.connection import open_connection
+from banger.errors import Error
+from banger.wire.constants import Type
 from tests.support.home import IMAGE, Home, alive, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -96,7 +100,7 @@ def test_a_start_that_was_not_complete_did_not_happen(own_home: Home) -> None:
         own_home.text("run", "-d", "--name", name, IMAGE)
     with killed_daemon(own_home):
         rewrite(own_home, "half", timings_ms={})
-        rewrite(own_home, "child", timings_ms={}, origin="fork of half")
+        rewrite(own_home, "child", origin="fork of half", unfinished=True)
     wait_until(lambda: state_of(own_home, "half") == "stopped", 10, "it is stopped")
     assert own_home.json("vm", "show", "half")["reason"] == "the daemon ended while it started"
     wait_until(lambda: state_of(own_home, "child") == "gone", 10, "a fork is whole or not there")
@@ -122,3 +126,22 @@ def test_a_commit_that_was_cut_off_leaves_no_frozen_root(own_home: Home) -> None
         os.kill(pid, signal.SIGKILL)
         assert commit.wait(30) != 0
         own_home.run("exec", "calm", "--", "sh", "-c", "echo x > /root/x; sync", check=True, timeout_s=30)
+
+
+def test_a_root_that_freezes_for_a_daemon_that_is_gone_thaws(own_home: Home) -> None:
+    """The freeze waits for what was written; whoever wanted it is killed meanwhile."""
+    own_home.text("run", "-d", "--name", "calm", "--memory", "512MiB", IMAGE)
+    own_home.text("exec", "calm", "--", "dd", "if=/dev/urandom", "of=/root/big", "bs=1M", "count=100")
+    shown = own_home.json("vm", "show", "calm")
+    socket = own_home.run_directory / "vm" / (shown["place"] or shown["id"]) / "agent.sock"
+
+    async def begin_to_freeze() -> None:
+        connection = await open_connection(str(socket), "calm", 10, resync=True)
+        with pytest.raises(Error, match="did not answer FREEZE"):
+            await connection.request(Type.FREEZE, timeout_s=0.05)
+        connection.close()
+
+    with killed_daemon(own_home):
+        asyncio.run(begin_to_freeze())
+    own_home.run("exec", "calm", "--", "sh", "-c", "echo x > /root/x; sync", check=True, timeout_s=60)
+    own_home.run("exec", "calm", "--", "sh", "-c", "echo y > /root/x; sync", check=True, timeout_s=30)

@@ -122,6 +122,18 @@ def test_a_vmm_that_reaches_its_memory_limit_ends_and_the_reason_is_told(home: H
     home.text("vm", "delete", "-f", name)
 
 
+@needs_groups
+def test_a_vmm_that_reached_its_memory_limit_while_no_daemon_ran_is_told_of(own_home: Home) -> None:
+    own_home.text("run", "-d", "--name", "m", "--memory-limit", "256MiB", IMAGE)
+    pid = vmm_pid(own_home, "m")
+    fill = "sleep 2; head -c 400M /dev/urandom > /dev/shm/x"
+    own_home.text("exec", "-d", "m", "--", "sh", "-c", fill)
+    end_daemon(own_home)
+    wait_until(lambda: not alive(pid), 60, "the VMM was killed")
+    wait_until(lambda: own_home.json("vm", "show", "m")["state"] == "stopped", 10, "that is seen")
+    assert own_home.json("vm", "show", "m")["reason"].endswith("it reached its memory limit of 256MiB")
+
+
 OOM_KILLED = "its command ended with 137: OOM-killed in the guest"
 
 

@@ -244,7 +244,7 @@ def describe_end(live: LiveMachine) -> str:
         return "stopped as asked"
     if live.main is not None and live.machine.exit is not None:
         ended = f"its command ended with {live.machine.exit.code}"
-        was_killed = live.oom_killed and live.machine.exit.signal == signal.SIGKILL
+        was_killed = live.machine.exit.signal == signal.SIGKILL and live.was_oom_killed(live.main)
         return f"{ended}: {OOM_KILLED}" if was_killed else ended
     said = live.vm.stop_reason()
     if said:

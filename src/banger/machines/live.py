@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
@@ -26,6 +28,8 @@ from banger.vmm.base import Driver, Vm, VmPlaces
 MAIN_LABEL = "main"
 EXEC_LABEL = "$ "
 _ENDED_EXECS_KEPT = 64
+_OOM_VICTIM = re.compile(r"killed process ([0-9]{1,10}) ")
+_OOM_VICTIMS_KEPT = 64
 _START_S = 30.0
 _START_MARGIN_S = 2.0
 
@@ -63,7 +67,9 @@ class LiveMachine:
         self.users = 0
         self.pausing = asyncio.Lock()  # whoever stops its vCPUs, or lets them go on
         self.idle_pause: UseListener | None = None
-        self.oom_killed = False  # the guest said so of a process of its own
+        self._oom_victims: deque[int] = deque(
+            maxlen=_OOM_VICTIMS_KEPT
+        )  # as the guest says; 0: it does not know
         self.on_event: Callable[[str, str], None] = _unheard
         self.adopted = asyncio.Event()  # its connections are there, or do not come by themselves
         if isinstance(guest, Guest):
@@ -123,8 +129,14 @@ class LiveMachine:
 
     def on_agent_event(self, code: str, message: str) -> None:
         """What the agent tells unasked: as little to be believed as all that a guest says."""
-        self.oom_killed = self.oom_killed or code == "oom"
+        if code == "oom":
+            named = _OOM_VICTIM.match(message)
+            self._oom_victims.append(int(named[1]) if named else 0)
         self.on_event(code, message)
+
+    def was_oom_killed(self, command: RunningExec) -> bool:
+        """Whether its guest's kernel ended it for lack of memory, as far as the guest tells."""
+        return command.info.pid in self._oom_victims or 0 in self._oom_victims
 
     def on_agent_lost(self, error: Error) -> None:
         self.lost = error
