@@ -21,6 +21,27 @@ def image_entry(name: str = "app", **fields: Any) -> dict[str, Any]:
     return {"name": name, "architecture": "amd64", "sources": [source], **fields}
 
 
+class Clock:
+    """The time, `ahead_s` seconds from now."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead_s
+
+
+class Reports:
+    """Keeps the warnings of what is reported."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def __call__(self, phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+        if phase == "warning":
+            self.warnings.append(message)
+
+
 class Publisher:
     """Writes `directory`/index.json and its signature."""
 

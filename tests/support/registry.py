@@ -63,7 +63,7 @@ def require_tools(*names: str) -> None:
     """Skips the test that needs a program which is not here."""
     missing = [name for name in names if shutil.which(name) is None]
     if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
+        pytest.skip(f"capability missing: {', '.join(missing)}")
 
 
 def call(*argv: str, **environment: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +15,8 @@ _RANGE = re.compile(r"bytes=([0-9]+)-")
 
 class Web:
     """`asked` has path and first byte of each request; `cut_after` is how many bytes of a body are sent before the
-    connection is cut, each time a body is longer, so often as `cuts` says."""
+    connection is cut, each time a body is longer, so often as `cuts` says. `before` is called with each path before the
+    file is read, and may change what there is."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -23,6 +24,7 @@ class Web:
         self.cuts = 0
         self.cut_after = 0
         self.url = ""
+        self.before: Callable[[str], None] = lambda path: None
 
     def count(self, path: str) -> int:
         return sum(asked.endswith(path) for asked, _ in self.asked)
@@ -39,6 +41,7 @@ class _Handler(SimpleHTTPRequestHandler):
         match = _RANGE.fullmatch(self.headers.get("Range", ""))
         begin = int(match[1]) if match else 0
         self._web.asked.append((self.path, begin))
+        self._web.before(self.path)
         path = Path(self.translate_path(self.path))
         if not path.is_file():
             return self.send_error(404)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Generic, TypeVar, cast
+from threading import Barrier
+from typing import Any
 
+import msgspec
 import pytest
 
 from banger.bundles.members import BundleFile
@@ -18,71 +23,26 @@ from banger.bundles.writer import pack
 from banger.catalogs.index import parse_index
 from banger.catalogs.minisign import parse_secret_key, sign
 from banger.catalogs.publication import Publication
-from banger.catalogs.shelf import Shelf
 from banger.errors import Error
 from banger.host import cpu
-from banger.host.paths import Paths
+from banger.host.fs import PARTIAL
 from banger.host.sparse import data_extents
-from banger.images.blobs import BlobStore
-from banger.images.lazy_web import LazyWeb
-from banger.images.library import ImageLibrary, Wish
-from banger.kernels.library import KernelLibrary
+from banger.images.library import Wish
+from banger.images.registry import retries
 from banger.machines import publishing
-from banger.machines.parts import Parts
-from banger.model.catalog import PublishRequest, VerifyRequest
+from banger.model.catalog import BundleSource, ImageEntry, VerifyRequest
 from banger.model.image import Image, ImageConfig, Kernel
-from banger.model.sizes import MIB
+from banger.model.sizes import KIB, MIB
+from tests.support.catalog_host import Host
+from tests.support.catalogs import Clock
 from tests.support.registry import require_tools
+from tests.support.registry_peers import Asked, open_peer
 from tests.support.web import Web, open_web
 
-R = TypeVar("R", Image, Kernel)
 
-
-class Records(Generic[R]):
-    def __init__(self) -> None:
-        self.kept: dict[str, R] = {}
-
-    def put(self, record: R) -> None:
-        self.kept[record.name] = record
-
-    def get(self, name: str) -> R | None:
-        return self.kept.get(name)
-
-    def all(self) -> list[R]:
-        return list(self.kept.values())
-
-    def delete(self, name: str) -> bool:
-        return self.kept.pop(name, None) is not None
-
-
-class Host:
-    """A banger without a daemon."""
-
-    def __init__(self, directory: Path) -> None:
-        self.paths = Paths(*(directory / name for name in ("state", "cache", "run", "config")))
-        self.shelf = Shelf(self.paths, LazyWeb(self.paths.config, BlobStore(self.paths.oci)))
-        self.kernel_records: Records[Kernel] = Records()
-        self.images = ImageLibrary(self.paths, Records[Image](), self.shelf)
-        self.kernels = KernelLibrary(self.paths, self.kernel_records, self.shelf)
-        self.told: list[tuple[str, str]] = []
-
-    @property
-    def parts(self) -> Parts:
-        return cast("Parts", SimpleNamespace(images=self.images, kernels=self.kernels))
-
-    def report(self, phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-        self.told.append((phase, message))
-
-    def publish(self, kind: str, name: str, **options: Any) -> str:
-        request = PublishRequest(kind=cast("Any", kind), name=name, **options)
-        return asyncio.run(publishing.publish(self.parts, request, self.report))
-
-    def pull(self, ref: str, wish: Wish | None = None) -> Image:
-        return asyncio.run(self.images.pull(ref, self.report, wish))
-
-    def leftovers(self) -> list[str]:
-        found = [*self.paths.images.glob("*"), *self.paths.kernels.glob("*")]
-        return sorted(path.name for path in found)
+@pytest.fixture(autouse=True)
+def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "pause", lambda *_: 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +144,52 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(
     assert begins[0] == 0 and begins[1] >= MIB and len(begins) == 3
 
 
+def test_a_later_pull_goes_on_where_an_earlier_one_gave_up(
+    lab: Path, web: Web, taker: Host, keys: Path, tmp_path: Path
+) -> None:
+    add(taker, web, keys)
+    web.cuts, web.cut_after = retries.FOR_BLOBS.attempts, 100 * KIB
+    assert refusal(taker) == "download_failed"
+    got = web.asked[-1][1]
+    Host(tmp_path / "taker").pull("app")  # a daemon that was started anew
+    assert web.asked[-1][1] >= got + 100 * KIB > 200 * KIB
+
+
+def test_what_was_downloaded_once_needs_no_server_and_that_is_said(
+    lab: Path, web: Web, tmp_path: Path, keys: Path
+) -> None:
+    clock = Clock()
+    taker = Host(tmp_path / "taker", clock)
+    add(taker, web, keys)
+    first = taker.pull("app")
+    lab.rename(tmp_path / "taken away")
+    taker.images.delete("app", lambda image: [])
+    assert ("cache", "the bundle of app is here") not in taker.told
+    clock.ahead_s = 2 * 3600
+    assert taker.pull("app").digest == first.digest
+    assert ("cache", "the bundle of app is here") in taker.told
+    (warning,) = taker.warnings
+    assert "from the cache" in warning
+    assert web.count(".tar.zst") == 1
+
+
+def test_a_buckets_pass_goes_to_every_file(lab: Path, web: Web, taker: Host, keys: Path) -> None:
+    asyncio.run(taker.shelf.add(f"{web.url}/lab?pass=1", (keys / "lab.pub").read_text()))
+    taker.pull("app")
+    bundle = f"/lab/bundles/{bundle_of(lab).name}?pass=1"
+    asked = [path for path, _ in web.asked]
+    assert asked == ["/lab/index.json.minisig?pass=1", "/lab/index.json?pass=1", bundle]
+
+
+def test_a_name_that_will_not_do_is_said_before_the_download(
+    lab: Path, web: Web, taker: Host, keys: Path
+) -> None:
+    add(taker, web, keys)
+    with pytest.raises(Error) as caught:
+        taker.pull("app", Wish(name="debian-bookworm"))
+    assert caught.value.code == "name_taken" and web.count(".tar.zst") == 0
+
+
 def test_two_who_pull_at_once_share_one_download(
     lab: Path, web: Web, taker: Host, keys: Path, tmp_path: Path
 ) -> None:
@@ -223,13 +229,47 @@ def test_a_bad_bundle_is_never_there(lab: Path, web: Web, taker: Host, keys: Pat
     assert taker.pull("app").catalog == "lab"
 
 
-def test_a_bundle_of_another_entry_is_refused(lab: Path, web: Web, taker: Host, keys: Path) -> None:
-    """Signed and whole, but not the disk that the entry promises, or for another processor."""
+@pytest.mark.parametrize("announced", [True, False])
+def test_no_more_than_the_bundle_is_taken(
+    lab: Path, web: Web, taker: Host, keys: Path, announced: bool
+) -> None:
+    """Also where the server does not say how much will come. What it has sent is in the sockets' buffers then."""
+    sent = 0
+
+    def answer(asked: Asked, connection: socket.socket) -> None:
+        nonlocal sent
+        length = f"Content-Length: {1 << 40}\r\n" if announced else ""
+        connection.sendall(f"HTTP/1.1 200 OK\r\n{length}Connection: close\r\n\r\n".encode())
+        while True:
+            sent += connection.send(bytes(256 * KIB))
+
+    bundle = bundle_of(lab)
+    size_bytes = bundle.stat().st_size
+    bundle.unlink()
+    with open_peer(answer) as peer:
+        index = json.loads((lab / "index.json").read_bytes())
+        index["images"][0]["sources"][0]["mirrors"] = [f"http://{peer.host}/endless"]
+        sign_anew(lab, keys, index)
+        add(taker, web, keys)
+        assert refusal(taker) == "download_failed"
+        assert peer.asked[0].path == "/endless"
+    assert sent < size_bytes + 16 * MIB
+
+
+@pytest.mark.parametrize(
+    "promised", [{"digest": "sha256:" + "ab" * 32}, {"size_bytes": 4096}, {"architecture": "mips"}]
+)
+def test_a_bundle_of_another_entry_is_refused(
+    lab: Path, web: Web, taker: Host, keys: Path, promised: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signed and whole, but not the disk that the entry promises, or for another processor; no disk is left."""
     index = json.loads((lab / "index.json").read_bytes())
-    index["images"][0]["digest"] = "sha256:" + "ab" * 32
+    index["images"][0] |= promised
     sign_anew(lab, keys, index)
     add(taker, web, keys)
+    monkeypatch.setattr(cpu, "architecture", lambda: index["images"][0]["architecture"])
     assert refusal(taker) == "bundle_invalid"
+    assert not [*taker.paths.images.glob("*.ext4")]
 
 
 @pytest.mark.parametrize(
@@ -297,6 +337,72 @@ def test_each_publication_is_a_version_and_replaces_its_own_entry(lab: Path, mak
     index = parse_index((lab / "index.json").read_bytes())
     assert index.version == 3 and [entry.name for entry in index.images] == ["app", "tool"]
     assert index.images[0].description == "second" and index.images[0].aliases == ("latest",)
+
+
+def test_who_publishes_at_once_waits_for_each_other(lab: Path, keys: Path) -> None:
+    """Or readers would see two indexes of one version, and believe neither."""
+    source = BundleSource(digest="sha256:" + "ab" * 32, size_bytes=1)
+    secret = parse_secret_key((keys / "lab.key").read_text())
+    together = Barrier(8)
+
+    def publish(name: str) -> int:
+        entry = ImageEntry(name=name, architecture="amd64", sources=(source,))
+        together.wait()
+        return Publication(lab, secret).add(entry, time.time(), 60).version
+
+    with ThreadPoolExecutor(8) as pool:
+        versions = list(pool.map(publish, "abcdefgh"))
+    index = Publication(lab, secret).read()
+    assert index is not None
+    assert sorted(versions) == list(range(2, 10)) and index.version == 9
+    assert {entry.name for entry in index.images} == {"app", *"abcdefgh"}
+
+
+@pytest.mark.parametrize(
+    ("place", "addition", "named"),
+    [
+        ((), {"mood": "good"}, "/mood"),
+        (("images", 0), {"colour": "red"}, "/images/0/colour"),
+        (("images", 0, "sources", 0), {"torrent": 1}, "/images/0/sources/0/torrent"),
+        (("images", 0), {"sources": [{"type": "torrent"}]}, "/images/0/sources"),
+    ],
+)
+def test_what_only_a_newer_banger_knows_is_not_published_away(
+    lab: Path, maker: Host, keys: Path, place: tuple[Any, ...], addition: dict[str, Any], named: str
+) -> None:
+    """Readers pass it over; who writes the index anew would leave it out, and sign that."""
+    index = json.loads((lab / "index.json").read_bytes())
+    target = index
+    for step in place:
+        target = target[step]
+    target |= addition
+    sign_anew(lab, keys, index)
+    before = (lab / "index.json").read_bytes()
+    with pytest.raises(Error) as caught:
+        maker.publish("image", "app", entry="more", directory=str(lab), key_file=str(keys / "lab.key"))
+    assert caught.value.code == "unsupported" and f" {named} " in caught.value.message
+    assert (lab / "index.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("full_at", ["index.json-", "index.json.minisig-"])
+def test_a_full_disk_parts_no_index_from_its_signature(
+    lab: Path, maker: Host, keys: Path, monkeypatch: pytest.MonkeyPatch, full_at: str
+) -> None:
+    """Else nobody could read what is there, nor publish over it."""
+    really = Path.write_bytes
+
+    def write_bytes(path: Path, data: bytes) -> int:
+        if path.name.startswith(f"{PARTIAL}{full_at}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return really(path, data)
+
+    before = {path: path.read_bytes() for path in (lab / "index.json", lab / "index.json.minisig")}
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(Path, "write_bytes", write_bytes)
+        maker.publish("image", "app", directory=str(lab), key_file=str(keys / "lab.key"))
+    assert {path: path.read_bytes() for path in before} == before
+    assert sorted(path.name for path in lab.iterdir()) == ["bundles", "index.json", "index.json.minisig"]
+    maker.publish("image", "app", directory=str(lab), key_file=str(keys / "lab.key"))
 
 
 def test_what_a_stranger_wrote_is_not_signed(lab: Path, maker: Host, keys: Path) -> None:
@@ -383,6 +489,23 @@ def test_a_kernel_travels_with_its_modules(lab: Path, web: Web, maker: Host, tak
         assert (directory / name).read_bytes() == original.read_bytes(), name
     assert asyncio.run(taker.kernels.pull("own", taker.report)) == pulled
     assert taker.leftovers() == [pulled.digest]
+
+
+def test_a_kernel_of_another_catalog_is_not_this_ones(
+    lab: Path, web: Web, maker: Host, taker: Host, keys: Path
+) -> None:
+    """What was pulled from a catalog stays when that is removed, and its name may mean another's entry then."""
+    make_kernel(maker)
+    maker.publish("kernel", "own", directory=str(lab), key_file=str(keys / "lab.key"))
+    add(taker, web, keys)
+    pulled = asyncio.run(taker.kernels.pull("own", taker.report))
+    taker.kernel_records.put(msgspec.structs.replace(pulled, catalog="other", source="elsewhere"))
+    assert taker.kernels.get("own").catalog == "other"
+    with pytest.raises(Error) as caught:
+        taker.kernels.get("catalog:lab/own")
+    assert caught.value.code == "kernel_not_found"
+    asyncio.run(taker.kernels.ensure("catalog:lab/own", taker.report))
+    assert taker.kernels.get("catalog:lab/own").catalog == "lab"
 
 
 @pytest.mark.parametrize("order", ["../../../etc/shadow\n", "/etc/shadow\n", "other.ko\n", "VIRTIO.ko\n"])

@@ -9,6 +9,7 @@ from typing import Any
 import fastjsonschema
 import pytest
 
+from banger import __version__
 from banger.catalogs.builtin import FILE, builtin_index
 from banger.catalogs.index import check_usable, encode_index, parse_index, select
 from banger.catalogs.schema import index_schema
@@ -82,7 +83,8 @@ def test_what_only_a_newer_banger_knows_is_passed_over() -> None:
 
 
 def test_an_entry_may_need_a_newer_banger() -> None:
-    check_usable(parse(images=[ENTRY | {"min_banger": "0.0.9"}]).images[0])
+    for old_enough in ("0.0.9", __version__, f"{__version__}.0"):
+        check_usable(parse(images=[ENTRY | {"min_banger": old_enough}]).images[0])
     with pytest.raises(Error) as caught:
         check_usable(parse(images=[ENTRY | {"min_banger": "99.1"}]).images[0])
     assert caught.value.code == "unsupported" and "99.1" in caught.value.message

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from banger.catalogs import fetching
 from banger.catalogs.minisign import sign
 from banger.catalogs.shelf import Shelf
 from banger.catalogs.subscription import format_moment
@@ -18,16 +18,13 @@ from banger.host.paths import Paths
 from banger.images.blobs import BlobStore
 from banger.images.lazy_web import LazyWeb
 from banger.model.catalog import Catalog
-from tests.support.catalogs import DAY_S, Publisher, image_entry
+from tests.support.catalogs import DAY_S, Clock, Publisher, Reports, image_entry
 from tests.support.web import Web, open_web
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.ahead_s = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.ahead_s
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "PUBLICATION_S", 0.01)
 
 
 @pytest.fixture
@@ -57,15 +54,6 @@ def open_shelf(tmp_path: Path, clock: Clock) -> Callable[[], Shelf]:
 @pytest.fixture
 def shelf(open_shelf: Callable[[], Shelf]) -> Shelf:
     return open_shelf()
-
-
-class Reports:
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def __call__(self, phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-        if phase == "warning":
-            self.warnings.append(message)
 
 
 def add(shelf: Shelf, web: Web, publisher: Publisher, name: str = "") -> Catalog:
@@ -242,6 +230,21 @@ def test_of_two_catalogs_the_one_that_was_added_first_is_asked(
     assert found is not None and (found.catalog, found.name) == ("lab", "app")
 
 
+def test_by_an_alias_nobody_gets_the_name_of_another(shelf: Shelf, web: Web, publisher: Publisher) -> None:
+    """Else whoever pulls "shiny" would boot it as debian-bookworm from then on, or every machine with that kernel."""
+    kernel = image_entry("debian-cloud", aliases=["quick"])
+    entries = (image_entry("debian-bookworm", aliases=["shiny"]), image_entry("debian"))
+    publisher.publish(*entries, kernels=[kernel])
+    add(shelf, web, publisher)
+    image, own = shelf.find_image("shiny", "amd64"), shelf.find_image("catalog:lab/debian", "amd64")
+    assert image is not None and (image.catalog, image.name) == ("lab", "catalog:lab/debian-bookworm")
+    assert own is not None and own.name == "catalog:lab/debian"
+    found = shelf.find_kernel("quick", "amd64")
+    assert found is not None and (found.catalog, found.name) == ("lab", "catalog:lab/debian-cloud")
+    hidden = {each.entry.name: each.hidden_by for each in shelf.images() if each.catalog == "lab"}
+    assert hidden == {"debian-bookworm": "builtin", "debian": "builtin"}
+
+
 def test_a_name_is_not_passed_on_past_a_catalog_that_cannot_be_believed(
     shelf: Shelf, web: Web, publisher: Publisher, open_shelf: Callable[[], Shelf], tmp_path: Path
 ) -> None:
@@ -258,6 +261,8 @@ def test_a_name_is_not_passed_on_past_a_catalog_that_cannot_be_believed(
     file.write_text("{")
     damaged = open_shelf()
     assert [each.name for each in damaged.list()] == ["builtin", "lab"] and damaged.list()[1].problem
+    problem = damaged.list()[1].problem
+    assert refusal(damaged) == "catalog_invalid" and damaged.list()[1].problem == problem
     damaged.remove("lab")
     assert asyncio.run(damaged.look_up("something", damaged.find_image, "amd64", Reports())) is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from banger.errors import Error
@@ -111,6 +112,13 @@ def test_what_is_here_and_current_is_not_built_again(library: KernelLibrary, arc
     assert first == second and archive.builds == 1
     archive.version = "2"
     assert pull(library).version == "2" and archive.builds == 2
+
+
+def test_the_same_version_of_another_catalog_is_not_ours(library: KernelLibrary, archive: Archive) -> None:
+    pulled = pull(library)
+    library._records.put(msgspec.structs.replace(pulled, catalog="lab"))
+    assert pull(library).catalog == "builtin" and archive.builds == 2
+    assert pull(library).catalog == "builtin" and archive.builds == 2
 
 
 def test_two_pulls_at_once_build_once(library: KernelLibrary, archive: Archive) -> None:

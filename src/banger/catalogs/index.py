@@ -42,6 +42,25 @@ def parse_index(data: bytes) -> Index:
     return index
 
 
+def first_unknown(data: bytes, index: Index) -> str:
+    """The path of something in `data`, which `index` was read from, that this banger does not know; "" if it knows all.
+    Who writes the index anew would leave that away."""
+    return _first_missing(msgspec.json.decode(data), msgspec.to_builtins(index))
+
+
+def _first_missing(raw: Any, known: Any, path: str = "") -> str:
+    if isinstance(raw, list) and len(raw) != len(known):
+        return path  # a kind of source was passed over
+    inner = raw.items() if isinstance(raw, dict) else enumerate(raw) if isinstance(raw, list) else ()
+    for key, value in inner:
+        here = f"{path}/{key}"
+        if isinstance(raw, dict) and key not in known:
+            return here
+        if found := _first_missing(value, known[key], here):
+            return found
+    return ""
+
+
 def encode_index(index: Index) -> bytes:
     """For people, too: two spaces, one field a line."""
     return msgspec.json.format(msgspec.json.encode(index), indent=2) + b"\n"
@@ -95,4 +114,6 @@ def _check_names(entries: Sequence[Entry], what: str) -> None:
 
 
 def _version(text: str) -> Version:
-    return tuple(int(number) for number in _NUMBERS.findall(text)[:4])
+    """Of four numbers, so that 1.2 and 1.2.0 are the same."""
+    numbers = [int(number) for number in _NUMBERS.findall(text)[:4]]
+    return (*numbers, *[0] * (4 - len(numbers)))

@@ -10,21 +10,23 @@ Blocking: for a thread. Files are for everybody to read, whatever the umask.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
 import msgspec
 
+from banger.catalogs.addresses import bundle_path
 from banger.catalogs.builtin import NAME as BUILTIN
-from banger.catalogs.index import encode_index, parse_index
+from banger.catalogs.index import encode_index, first_unknown, parse_index
 from banger.catalogs.minisign import PublicKey, SecretKey, sign, verify
-from banger.catalogs.shelf import bundle_path
 from banger.catalogs.subscription import check_times, format_moment
 from banger.errors import Error
-from banger.host.fs import sync_path, write_file
+from banger.host.fs import open_partial, sync_path
 from banger.model.catalog import BundleSource, Entry, ImageEntry, Index, KernelEntry
 
 INDEX, SIGNATURE = "index.json", "index.json.minisig"
@@ -54,7 +56,7 @@ class Publication:
 
     def read(self) -> Index | None:
         """What is published there. Raises `catalog_invalid`, `catalog_untrusted` when it is signed by another key than
-        ours: it is not for us to sign what a stranger wrote."""
+        ours: it is not for us to sign what a stranger wrote; `unsupported` when a newer banger wrote it."""
         try:
             data = (self.directory / INDEX).read_bytes()
         except FileNotFoundError:
@@ -63,7 +65,14 @@ class Publication:
             raise Error("file_not_found", f"cannot read {exc.filename}: {exc.strerror}") from exc
         if self._key is not None and (self.directory / SIGNATURE).exists():
             verify(self._key.public, data, (self.directory / SIGNATURE).read_bytes())
-        return parse_index(data)
+        index = parse_index(data)
+        if unknown := first_unknown(data, index):
+            raise Error(
+                "unsupported",
+                f"this banger does not know {unknown[:200]} of the index there",
+                "use a newer banger",
+            )
+        return index
 
     def take_bundle(self, packed: Path) -> BundleSource:
         """Give a bundle that was written beside the others its name."""
@@ -76,8 +85,13 @@ class Publication:
         return BundleSource(digest=digest, size_bytes=final.stat().st_size)
 
     def add(self, entry: ImageEntry | KernelEntry, now: float, expires_s: float) -> Index:
-        """Write the next version of the index, with `entry` in place of the one of its name and architecture. Raises as
-        `read`, and `bad_name`."""
+        """Write the next version of the index, with `entry` in place of the one of its name and architecture; who else
+        adds one meanwhile waits, or there would be two indexes of a version. Raises as `read`, and `bad_name`."""
+        self.prepare()
+        with _locked(self.directory):
+            return self._add(entry, now, expires_s)
+
+    def _add(self, entry: ImageEntry | KernelEntry, now: float, expires_s: float) -> Index:
         before = self.begin(now)
         images, kernels = before.images, before.kernels
         if isinstance(entry, ImageEntry):
@@ -109,15 +123,24 @@ class Publication:
     def _write(self, index: Index) -> None:
         data = encode_index(index)
         parse_index(data)  # nothing goes out that no reader would take
-        signature = self.directory / SIGNATURE
-        if self._key is None:
-            signature.unlink(missing_ok=True)
-        else:
-            comment = f"catalog {index.name} version {index.version} expires {index.expires}"
-            write_file(signature, sign(self._key, data, comment), 0o644)
-            signature.chmod(0o644)
-        write_file(self.directory / INDEX, data, 0o644)
-        (self.directory / INDEX).chmod(0o644)
+        comment = f"catalog {index.name} version {index.version} expires {index.expires}"
+        signature = sign(self._key, data, comment) if self._key else None
+        # Both are written before one of them has its name: a disk that is full parts no index from its signature.
+        with _for_everybody(self.directory / INDEX, data):
+            if signature is None:
+                (self.directory / SIGNATURE).unlink(missing_ok=True)
+            else:
+                with _for_everybody(self.directory / SIGNATURE, signature):
+                    pass
+
+
+@contextmanager
+def _for_everybody(path: Path, data: bytes) -> Iterator[None]:
+    """A file that has its name when this ends well."""
+    with open_partial(path) as partial:
+        partial.write_bytes(data)
+        partial.chmod(0o644)
+        yield
 
 
 def verify_directory(directory: Path, key: PublicKey, now: float, count: Count, stop: Event) -> Index:
@@ -139,6 +162,17 @@ def bundles_of(index: Index) -> list[BundleSource]:
     entries: list[Entry] = [*index.images, *index.kernels]
     found = {s.digest: s for entry in entries for s in entry.sources if isinstance(s, BundleSource)}
     return list(found.values())
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """By its own descriptor: a file to lock would be uploaded with the others."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _check_bundle(path: Path, source: BundleSource, count: Count, stop: Event) -> None:

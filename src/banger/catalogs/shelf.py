@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
-from urllib.parse import urljoin, urlsplit
 
 from banger.catalogs import builtin
+from banger.catalogs.addresses import bundle_url, index_url
 from banger.catalogs.downloads import Downloads
-from banger.catalogs.index import MAX_BYTES, invalid, select
+from banger.catalogs.fetching import fetch_index
+from banger.catalogs.index import invalid, select
 from banger.catalogs.minisign import parse_public_key
 from banger.catalogs.subscription import Record, Subscription, expired
 from banger.errors import Error
@@ -37,14 +38,12 @@ from banger.model.catalog import (
 )
 from banger.model.names import check_name
 from banger.model.operation import Report
-from banger.model.sizes import KIB
 
 log = logging.getLogger("banger.catalogs")
 
 PREFIX = "catalog:"
 FRESH_S = 3600.0
 _RETRY_S = 60.0
-_SIGNATURE_BYTES = 16 * KIB
 _SUFFIX = ".json"
 _NAME = re.compile(NAME_PATTERN)
 E = TypeVar("E", bound=Entry)
@@ -114,14 +113,14 @@ class Shelf:
         """Fetch an index, believe it by that key, and keep both. `name` empty: what the index calls itself.
 
         Raises `bad_request`, `name_taken`, `bad_name`, and what fetching and believing raise; then nothing is kept."""
-        url, public = _index_url(url), str(parse_public_key(key))
+        url, public = index_url(url), str(parse_public_key(key))
         async with self._changing:
             known = self._subscriptions()
-            data, signature = await self._fetch(url)
             position = 1 + max((each.record.position for each in known.values()), default=0)
             record = Record(url=url, key=public, position=position)
-            if not name:
-                name = Subscription(Path("new.json"), record).believe(data, signature, self._clock()).name
+            unnamed = Subscription(Path("new.json"), record)
+            data, signature = await fetch_index(self._network(), unnamed)
+            name = name or unnamed.believe(data, signature, self._clock()).name
             if check_name(name) == builtin.NAME or name in known:
                 raise Error("name_taken", f"there is a catalog {name}", "choose another: --name NAME")
             added = Subscription(self._directory / f"{name}{_SUFFIX}", record)
@@ -171,15 +170,11 @@ class Shelf:
     async def freshen(self, report: Report) -> None:
         """Before a name is looked up for a pull: indexes of more than an hour are fetched again. Where that fails, the
         one that is here is used, and the report says so."""
-        now = self._clock()
         for subscription in self._in_order():
-            if 0 <= now - subscription.record.refreshed < FRESH_S and subscription.index is not None:
-                continue
-            if not 0 <= now - subscription.tried < _RETRY_S:
+            if self._is_due(subscription):
                 report("catalog", subscription.name)
-                with contextlib.suppress(Error):
-                    await self._refresh(subscription)
-            if subscription.problem:
+                await self._refresh_if_due(subscription)
+            if subscription.problem and not self._is_fresh(subscription):
                 report("warning", _stale(subscription))
 
     def require_sound(self, found: Found[E] | None) -> None:
@@ -199,8 +194,8 @@ class Shelf:
 
     async def open_bundle(self, found: Found[E], source: BundleSource, report: Report) -> io.RawIOBase:
         """The file of a bundle, verified. Raises what `Downloads.open_file` does."""
-        base = self._get(found.catalog).record.url
-        urls = [urljoin(base, bundle_path(source.digest)), *source.mirrors]
+        index = self._get(found.catalog).record.url
+        urls = [bundle_url(index, source.digest), *source.mirrors]
         return await self._network().open_file(urls, source.digest, source.size_bytes, report)
 
     def _find(
@@ -213,20 +208,26 @@ class Shelf:
             if wanted in ("", catalog):
                 entry = select(entries_of(index), name, architecture)
                 if entry is not None:
-                    return Found(catalog, entry, self._local_name(wanted, entry, entries_of) + suffix)
+                    return Found(catalog, entry, self._local_name(catalog, entry, entries_of) + suffix)
         return None
 
-    def _local_name(self, wanted: str, entry: E, entries_of: Callable[[Index], Sequence[E]]) -> str:
-        for catalog, index in self._indexes():
+    def _local_name(self, catalog: str, entry: E, entries_of: Callable[[Index], Sequence[E]]) -> str:
+        """Its own name only where that means this entry. It may have been found by an alias, and by that nobody gets
+        the name of an entry that comes first."""
+        for other, index in self._indexes():
             if select(entries_of(index), entry.name, entry.architecture) is not None:
-                return entry.name if wanted in ("", catalog) else f"{PREFIX}{wanted}/{entry.name}"
+                return entry.name if other == catalog else f"{PREFIX}{catalog}/{entry.name}"
         return entry.name
 
     def _listed(self, entries_of: Callable[[Index], Sequence[E]]) -> Iterator[Listed[E]]:
         owners: dict[tuple[str, str], str] = {}
         for catalog, index in self._indexes():
-            for entry in entries_of(index):
-                owner = owners.setdefault((entry.name, entry.architecture), catalog)
+            entries = entries_of(index)
+            for entry in entries:
+                for name in (entry.name, *entry.aliases):
+                    owners.setdefault((name, entry.architecture), catalog)
+            for entry in entries:
+                owner = owners[entry.name, entry.architecture]
                 yield Listed(catalog, entry, "" if owner == catalog else owner)
 
     def _indexes(self) -> Iterator[tuple[str, Index]]:
@@ -263,23 +264,38 @@ class Shelf:
             raise Error("catalog_not_found", f"there is no catalog {name!r}", "banger catalog list")
         return found
 
+    def _is_fresh(self, subscription: Subscription) -> bool:
+        age_s = self._clock() - subscription.record.refreshed
+        return 0 <= age_s < FRESH_S and subscription.index is not None
+
+    def _is_due(self, subscription: Subscription) -> bool:
+        failed_since_s = self._clock() - subscription.failed
+        return not self._is_fresh(subscription) and not 0 <= failed_since_s < _RETRY_S
+
+    async def _refresh_if_due(self, subscription: Subscription) -> None:
+        """Who waited for another's refresh takes what that brought. What goes wrong is the catalog's `problem`."""
+        async with self._changing:
+            if self._is_due(subscription):
+                with contextlib.suppress(Error):
+                    await self._renew(subscription)
+
     async def _refresh(self, subscription: Subscription) -> None:
         async with self._changing:
-            try:
-                subscription.tried = self._clock()
-                data, signature = await self._fetch(subscription.record.url)
-                if self._subscriptions().get(subscription.name) is subscription:
-                    subscription.accept(data, signature, self._clock())
-            except Error as exc:
-                subscription.problem = exc.message
-                raise
+            await self._renew(subscription)
 
-    async def _fetch(self, url: str) -> tuple[bytes, bytes]:
-        """An index and its signature. A publication may come between the two, so whoever finds that they do not fit may
-        try again."""
-        network = self._network()
-        signature = await network.read_document(signature_url(url), _SIGNATURE_BYTES)
-        return await network.read_document(url, MAX_BYTES), signature
+    async def _renew(self, subscription: Subscription) -> None:
+        """Only by who is `_changing`."""
+        try:
+            if not subscription.record.url:
+                raise invalid(
+                    subscription.problem, f"banger catalog remove {subscription.name}, and add it again"
+                )
+            data, signature = await fetch_index(self._network(), subscription)
+            if self._subscriptions().get(subscription.name) is subscription:
+                subscription.accept(data, signature, self._clock())
+        except Error as exc:
+            subscription.problem, subscription.failed = exc.message, self._clock()
+            raise
 
     def _network(self) -> Downloads:
         if self._downloads is None:
@@ -293,35 +309,17 @@ def is_name(ref: str) -> bool:
     return bool(catalog) or _NAME.search(name) is not None
 
 
+def is_of(ref: str, catalog: str) -> bool:
+    """Whether what came from `catalog` ("": not noted, so it was the built-in one) may be what `ref` means."""
+    return split_ref(ref)[0] in ("", catalog or builtin.NAME)
+
+
 def split_ref(ref: str) -> tuple[str, str]:
     """ "catalog:lab/app" → ("lab", "app"); what names no catalog → ("", ref)."""
     if not ref.startswith(PREFIX):
         return "", ref
     catalog, _, name = ref.removeprefix(PREFIX).partition("/")
     return catalog, name
-
-
-def bundle_path(digest: str) -> str:
-    """Where a bundle is, from the index."""
-    return f"bundles/{digest.removeprefix('sha256:')}.tar.zst"
-
-
-def signature_url(url: str) -> str:
-    """Beside the index. What follows a question mark (a bucket's pass, say) is kept."""
-    parts = urlsplit(url)
-    return parts._replace(path=parts.path + ".minisig").geturl()
-
-
-def _index_url(url: str) -> str:
-    """Of a catalog: its directory, or the index itself. Raises `bad_request`."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", "file") or not (parts.netloc or parts.scheme == "file"):
-        raise Error(
-            "bad_request", f"{url[:200]!r} is not the URL of a catalog", "https://..., or file:///..."
-        )
-    if parts.path.endswith(_SUFFIX):
-        return url
-    return parts._replace(path=parts.path.rstrip("/") + "/index.json").geturl()
 
 
 def _images_of(index: Index) -> Sequence[ImageEntry]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
 from banger.catalogs.index import check_usable
 from banger.errors import Error
-from banger.model.catalog import ImageEntry, KernelEntry, Source
+from banger.model.catalog import BundleSource, DebianSource, ImageEntry, KernelEntry, OciSource, Source
 from banger.model.operation import Report
 
 T = TypeVar("T")
+_DIGEST_SHOWN = len("sha256:") + 12
 
 
 async def pull_first(
@@ -19,15 +20,48 @@ async def pull_first(
     report: Report,
     hopeless: Collection[str],
 ) -> T:
-    """What `pull` makes of the first source that works. With an error of the codes `hopeless` no other would. Raises
-    what the last one raised."""
+    """What `pull` makes of the first source that works; a warning says why one was passed over.
+
+    Raises what the only source raised; of several, an error that names each, with the code of the last. An error of
+    the codes `hopeless` is raised at once: no other source would cure it."""
     check_usable(entry)
-    *others, last = entry.sources
-    for source in others:
+    failures: list[Error] = []
+    for source in entry.sources:
         try:
             return await pull(source)
         except Error as exc:
             if exc.code in hopeless:
                 raise
-            report("warning", f"{entry.name}: {exc.message}; trying another source")
-    return await pull(last)
+            failures.append(exc)
+            if len(failures) < len(entry.sources):
+                report("warning", f"{entry.name}: {_label(source)}: {exc.message}; trying another source")
+    if len(failures) == 1:
+        raise failures[0]
+    raise _all_in_one(entry, failures) from failures[-1]
+
+
+def _all_in_one(entry: ImageEntry | KernelEntry, failures: Sequence[Error]) -> Error:
+    """As programs get it, `details` has a table for each source."""
+    tried = list(zip(entry.sources, failures, strict=True))
+    return Error(
+        failures[-1].code,
+        f"{entry.name} can be had from none of its {len(tried)} sources: "
+        + "; ".join(f"{_label(source)}: {failure.message}" for source, failure in tried),
+        "check the network; else tell who publishes it",
+        {"sources": [{"type": _kind(source), **failure.as_dict()} for source, failure in tried]},
+    )
+
+
+def _kind(source: Source) -> str:
+    return str(source.__struct_config__.tag)
+
+
+def _label(source: Source) -> str:
+    """What goes wrong with a registry names that; of files and archives it does not."""
+    match source:
+        case BundleSource():
+            return f"{_kind(source)} {source.digest[:_DIGEST_SHOWN]}"
+        case DebianSource():
+            return f"{_kind(source)} {source.suite}"
+        case OciSource():
+            return _kind(source)

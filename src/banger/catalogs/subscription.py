@@ -7,6 +7,7 @@ whenever it is read. All of it blocks, for one small file.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from calendar import timegm
 from pathlib import Path
@@ -46,7 +47,7 @@ class Subscription:
         self.file = file
         self.record = record
         self.problem = ""
-        self.tried = float("-inf")  # when its index was last asked for, in seconds since 1970
+        self.failed = float("-inf")  # when its index could last not be had, in seconds since 1970
         self._index: Index | None = None
 
     @property
@@ -63,7 +64,7 @@ class Subscription:
             raise invalid(f"{file} cannot be read: {exc}", f"banger catalog remove {file.stem}") from exc
         found = cls(file, record)
         try:
-            verify(parse_public_key(record.key), record.index, record.signature)
+            found.check_signature(record.index, record.signature)
             found._index = found._check(record.index)
         except Error as exc:
             found.problem = exc.message
@@ -74,18 +75,22 @@ class Subscription:
         """The newest that was believed, expired or not."""
         return self._index
 
+    def check_signature(self, data: bytes, signature: bytes) -> None:
+        """Raises `catalog_untrusted`."""
+        verify(parse_public_key(self.record.key), data, signature)
+
     def believe(self, data: bytes, signature: bytes, now: float) -> Index:
         """The index, if it may be believed; nothing is kept. Raises as `accept`."""
-        verify(parse_public_key(self.record.key), data, signature)
+        self.check_signature(data, signature)
         index = self._check(data)
         check_times(index, now)
         return index
 
     def accept(self, data: bytes, signature: bytes, now: float) -> None:
         """Believe an index from now on. What was believed before stays when this raises `catalog_untrusted`,
-        `catalog_rolled_back`, `catalog_expired`, `catalog_invalid`, `unsupported`."""
+        `catalog_rolled_back`, `catalog_expired`, `catalog_invalid`, `unsupported`, `insufficient_disk`."""
         index = self.believe(data, signature, now)
-        self.record = msgspec.structs.replace(
+        record = msgspec.structs.replace(
             self.record,
             publisher=index.name,
             version=index.version,
@@ -94,8 +99,8 @@ class Subscription:
             index=data,
             signature=signature,
         )
-        write_file(self.file, msgspec.json.encode(self.record))
-        self._index, self.problem = index, ""
+        _write(self.file, record)
+        self.record, self._index, self.problem = record, index, ""
 
     def describe(self, now: float) -> Catalog:
         index = self._index
@@ -165,6 +170,15 @@ def parse_moment(text: str) -> float:
 
 def format_moment(seconds: float) -> str:
     return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))
+
+
+def _write(file: Path, record: Record) -> None:
+    try:
+        write_file(file, msgspec.json.encode(record))
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Error("insufficient_disk", f"no room for {file}: {exc.strerror}", "make room there") from exc
 
 
 def _sum(data: bytes) -> str:

@@ -23,6 +23,7 @@ from banger.bundles.members import BundleFile, invalid, quoted
 from banger.errors import Error
 from banger.host.fs import PARTIAL, publish, remove_tree
 from banger.images.ready_disk import looks_like_ext4
+from banger.model.catalog import ImageEntry
 from banger.model.image import Image, ImageConfig
 from banger.model.sizes import TIB
 
@@ -58,17 +59,23 @@ def pack_image(image: Image, disk: Path, out: Path, stop: Event) -> BundleFile:
     return file
 
 
-def unpack_image(bundle: io.RawIOBase, images: Path, digest: str, stop: Event) -> tuple[Manifest, str]:
-    """The disk becomes `images/<hex>.ext4`; the manifest, and that hex. `digest` is what a catalog says of the disk, ""
-    if nothing. Raises `bundle_invalid`, `insufficient_disk`, `cancelled`; then there is no such disk."""
+def unpack_image(bundle: io.RawIOBase, images: Path, entry: ImageEntry, stop: Event) -> tuple[Manifest, str]:
+    """The disk becomes `images/<hex>.ext4`; the manifest, and that hex. It is what the catalog's entry says of it, if
+    that says anything. Raises `bundle_invalid`, `insufficient_disk`, `cancelled`; then there is no such disk."""
     images.mkdir(parents=True, exist_ok=True)
     work = images / f"{PARTIAL}bundle-{os.getpid()}-{os.urandom(4).hex()}"
     work.mkdir(mode=0o700)
     try:
-        manifest = reader.unpack(_chunks(bundle), work, parse_manifest, _MAX_BYTES, stop)
+        manifest = reader.unpack(
+            _chunks(bundle),
+            work,
+            lambda data: _parse_fitting(data, entry),
+            entry.size_bytes or _MAX_BYTES,
+            stop,
+        )
         found = manifest.files[0].sha256
-        if digest not in ("", f"sha256:{found}"):
-            raise invalid(f"the disk of the bundle is sha256:{found}, the catalog says {digest}")
+        if entry.digest not in ("", f"sha256:{found}"):
+            raise invalid(f"the disk of the bundle is sha256:{found}, the catalog says {entry.digest}")
         if not looks_like_ext4(work / DISK):
             raise invalid("the disk of the bundle is no ext4 file system")
         (work / DISK).chmod(0o444)
@@ -76,6 +83,17 @@ def unpack_image(bundle: io.RawIOBase, images: Path, digest: str, stop: Event) -
         return manifest, found
     finally:
         remove_tree(work)
+
+
+def _parse_fitting(data: bytes, entry: ImageEntry) -> Manifest:
+    """Before anything is written: of that processor, and of that size."""
+    manifest = parse_manifest(data)
+    size_bytes = manifest.files[0].size_bytes
+    if manifest.architecture != entry.architecture:
+        raise invalid(f"the bundle is for {manifest.architecture}, the catalog says {entry.architecture}")
+    if entry.size_bytes not in (0, size_bytes):
+        raise invalid(f"the disk of the bundle has {size_bytes} bytes, the catalog says {entry.size_bytes}")
+    return manifest
 
 
 def parse_manifest(data: bytes) -> Manifest:

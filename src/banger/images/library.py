@@ -21,7 +21,7 @@ from banger.bundles.members import BundleFile
 from banger.bundles.thread import run_in_thread
 from banger.catalogs.offers import make_offers
 from banger.catalogs.shelf import PREFIX as CATALOG
-from banger.catalogs.shelf import Found, Shelf
+from banger.catalogs.shelf import Found, Shelf, is_of
 from banger.catalogs.sources import pull_first
 from banger.errors import Error
 from banger.host import cpu
@@ -37,7 +37,7 @@ from banger.images.namespace import have_ranges, open_work_directory, remove_own
 from banger.images.oci import ImagePlan
 from banger.images.platform import Platform, parse_platform
 from banger.images.recipe import recipe_of
-from banger.images.reference import SourceRef, format_source, parse_source
+from banger.images.reference import Reference, SourceRef, format_source, parse_reference, parse_source
 from banger.images.rootfs import PREFIX, RootfsRef, parse_rootfs_ref
 from banger.images.sources.base import Source, SourceContext
 from banger.model.catalog import BundleSource, DebianSource, ImageEntry, OciSource, Offer
@@ -107,8 +107,9 @@ class ImageLibrary:
         if found is not None:
             async with self._pulling[found.name]:
                 return await self._pull_entry(found, report, wish)
+        source = parse_source(ref)
         async with self._pulling[ref]:
-            return await self._pull_oci(ref, report, wish)
+            return await self._pull_oci(source, report, wish)
 
     async def ensure(self, ref: str, report: Report) -> Image:
         """The one that is here, however old; pulled when there is none. Raises as `pull`."""
@@ -214,6 +215,8 @@ class ImageLibrary:
         return found
 
     async def _pull_entry(self, found: Found[ImageEntry], report: Report, wish: Wish) -> Image:
+        if wish.name:
+            own_name(wish.name, self._shelf)  # a name that will not do is said before the work
         return await pull_first(
             found.entry,
             lambda source: self._pull_source(found, source, report, wish),
@@ -228,7 +231,7 @@ class ImageLibrary:
             case DebianSource():
                 return await self._pull_debian(found, source, report, wish)
             case OciSource():
-                return await self._pull_oci(source.reference, report, wish, found)
+                return await self._pull_pinned(found, source, report, wish)
             case BundleSource():
                 return await self._pull_bundle(found, source, report, wish)
 
@@ -240,19 +243,17 @@ class ImageLibrary:
         if wish.size_bytes:
             raise Error("unsupported", f"the disk of {found.entry.name} has the size it was made with")
         where = f"catalog {found.catalog}, bundle {source.digest}"
-        present = self.find(wish.name or found.name)
-        if present is not None and present.source == where and not wish.force:
-            return self._add(self._marked(msgspec.structs.replace(present), found, wish))
+        present = self._present(found, where, wish)
+        if present is not None:
+            return present
         require_free(self._paths.images, source.size_bytes + found.entry.size_bytes, f"image {found.name}")
+        if self.blobs().have(source.digest):
+            report("cache", f"the bundle of {found.entry.name} is here")
         bundle = await self._shelf.open_bundle(found, source, report)
         with bundle:
             report("unpack", found.entry.name)
             manifest, digest = await run_in_thread(
-                lambda stop: unpack_image(bundle, self._paths.images, found.entry.digest, stop)
-            )
-        if manifest.architecture != found.entry.architecture:
-            raise Error(
-                "bundle_invalid", f"the bundle is for {manifest.architecture}", "tell who publishes it"
+                lambda stop: unpack_image(bundle, self._paths.images, found.entry, stop)
             )
         record = _record(found.name, manifest.architecture, digest, where, manifest.config)
         return self._keep(self._marked(record, found, wish))
@@ -273,19 +274,37 @@ class ImageLibrary:
         record.init = "" if found.entry.init == "agent" else found.entry.init
         return record
 
+    def _present(self, found: Found[ImageEntry], source: str, wish: Wish) -> Image | None:
+        """What is here of an entry, if it was made of that source and is as it is wished."""
+        image = self.find(wish.name or found.name)
+        if image is None or wish.force or image.source != source:
+            return None
+        if image.architecture != found.entry.architecture:
+            return None
+        if wish.size_bytes not in (0, image.size_bytes):
+            return None
+        return self._add(self._marked(msgspec.structs.replace(image), found, wish))
+
+    async def _pull_pinned(
+        self, found: Found[ImageEntry], source: OciSource, report: Report, wish: Wish
+    ) -> Image:
+        """What a digest names does not change: where it is here, no registry is asked."""
+        reference = _pinned_reference(found, source)
+        present = self._present(found, format_source(reference), wish)
+        return present or await self._pull_oci(reference, report, wish, found)
+
     async def _pull_oci(
-        self, ref: str, report: Report, wish: Wish, found: Found[ImageEntry] | None = None
+        self, source_ref: SourceRef, report: Report, wish: Wish, found: Found[ImageEntry] | None = None
     ) -> Image:
         # The codecs and the registry client cost a daemon that never pulls 20 MB and 100 ms.
         from banger.images.importing import import_layers, plan_disk
         from banger.images.sources.opening import open_source
 
         settings = read_settings(self._paths.config)
-        source_ref = parse_source(ref)
         platform = parse_platform(wish.platform or f"linux/{cpu.architecture()}")
         context = SourceContext(self.blobs(), self._paths.config, wish.insecure, wish.stdin)
         async with open_source(source_ref, context) as source:
-            plan = await _resolve(source, platform, report, ref)
+            plan = await _resolve(source, platform, report, format_source(source_ref))
             record = _record_of(plan, source_ref)
             if found is not None:
                 record = self._marked(record, found, wish)
@@ -301,8 +320,9 @@ class ImageLibrary:
         return self._keep(record)
 
     def _named(self, ref: str) -> Image | None:
-        """By its own name first: a directory's image has no tag."""
-        return self._records.get(ref) or self._records.get(local_name(ref, self._shelf))
+        """By its own name first: a directory's image has no tag. Who asks for a catalog's gets no other's."""
+        record = self._records.get(ref) or self._records.get(local_name(ref, self._shelf))
+        return record if record is not None and is_of(ref, record.catalog) else None
 
     def _add(self, record: Image) -> Image:
         self._records.put(record)
@@ -316,9 +336,9 @@ class ImageLibrary:
         apt = AptTree(directory, recipe.suite, recipe.architecture)
         await apt.update(report, wish.force)
         plan = await plan_image(recipe, apt)
-        present = self.find(wish.name or recipe.name)
-        if present is not None and present.source == plan.source and not wish.force:
-            return self._add(self._marked(msgspec.structs.replace(present), found, wish))
+        present = self._present(found, plan.source, wish)
+        if present is not None:
+            return present
         find_tool("mmdebstrap")
         await require_namespace()
         require_free(self._paths.images, _BUILD_NEEDS_BYTES, f"image {recipe.name}")
@@ -368,6 +388,17 @@ async def _resolve(source: Source, platform: Platform, report: Report, ref: str)
         if ref in exc.message:
             raise
         raise Error(exc.code, f"cannot pull {ref}: {exc.message}", exc.hint, exc.details) from exc
+
+
+def _pinned_reference(found: Found[ImageEntry], source: OciSource) -> Reference:
+    """Of a registry, and nothing else: `oci:/path` would be a directory of this host, whose digest nobody checks.
+    Raises `catalog_invalid`."""
+    try:
+        return parse_reference(source.reference)
+    except Error as exc:
+        raise Error(
+            "catalog_invalid", f"catalog {found.catalog}: {exc.message}", "tell who publishes it"
+        ) from exc
 
 
 def _rootfs_source(ref: str) -> str:

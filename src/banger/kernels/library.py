@@ -24,7 +24,7 @@ from banger.bundles.members import BundleFile
 from banger.bundles.thread import run_in_thread
 from banger.catalogs.offers import make_offers
 from banger.catalogs.shelf import PREFIX as CATALOG
-from banger.catalogs.shelf import Found, Shelf
+from banger.catalogs.shelf import Found, Shelf, is_of
 from banger.catalogs.sources import pull_first
 from banger.errors import Error
 from banger.host.apt import AptTree, Package, suite_directory
@@ -158,12 +158,18 @@ class KernelLibrary:
         record = self._records.get(ref)
         if record is None and (found := self._shelf.find_kernel(ref)):
             record = self._records.get(found.name)
-        return record
+        return record if record is not None and is_of(ref, record.catalog) else None
 
     def _present(self, ref: str) -> Kernel | None:
         """A record whose files are gone (somebody cleared the cache) does not count."""
         record = self._named(ref)
         return record if record is not None and self.vmlinux(record).exists() else None
+
+    def _present_of(self, found: Found[KernelEntry]) -> Kernel | None:
+        """Another catalog's may have that name here: what was pulled stays when its catalog is removed."""
+        kernel = self._present(found.name)
+        ours = kernel is not None and is_of(f"{CATALOG}{found.catalog}/", kernel.catalog)
+        return kernel if ours else None
 
     async def _pull_entry(self, found: Found[KernelEntry], report: Report, force: bool) -> Kernel:
         return await pull_first(
@@ -188,7 +194,7 @@ class KernelLibrary:
         self, found: Found[KernelEntry], source: BundleSource, report: Report, force: bool
     ) -> Kernel:
         where = f"catalog {found.catalog}, bundle {source.digest}"
-        present = self._present(found.name)
+        present = self._present_of(found)
         if present is not None and present.source == where and not force:
             return present
         require_free(self._paths.kernels, source.size_bytes + _NEEDED_BYTES, f"kernel {found.name}")
@@ -241,7 +247,7 @@ class KernelLibrary:
         tree = AptTree(directory, recipe.suite, recipe.architecture)
         await tree.update(report, force)
         package = await tree.find_dependency(recipe.meta, IMAGE_PACKAGES)
-        present = self._present(found.name)
+        present = self._present_of(found)
         if present is not None and present.version == package.version and not force:
             return present
         require_free(self._paths.kernels, _NEEDED_BYTES, f"kernel {recipe.name}")

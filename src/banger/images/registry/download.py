@@ -132,7 +132,7 @@ class _Download:
         headers = {"Range": f"bytes={self._at}-"} if self._at else {}
         request = Request(self._place.url("blobs", self._partial.digest), headers)
         with self._client.transport.open(authorized(request, grant), line) as answer:
-            check_status(answer, "that blob", (200, 206, 416) if self._at else (200,))
+            check_status(answer, f"blob {self._partial.digest}", (200, 206, 416) if self._at else (200,))
             self._check_start(answer)
             length = answer.length()
             if length is not None and length > self._size - self._at:

@@ -1,0 +1,40 @@
+"""Where a catalog's files are, from the URL of its index. Pure.
+
+What follows a question mark (a bucket's pass, say) goes to each of them.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit
+
+from banger.errors import Error
+
+_SUFFIX = ".json"
+
+
+def index_url(url: str) -> str:
+    """Of a catalog: its directory, or the index itself. Raises `bad_request`."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https", "file") or not (parts.netloc or parts.scheme == "file"):
+        raise Error(
+            "bad_request", f"{url[:200]!r} is not the URL of a catalog", "https://..., or file:///..."
+        )
+    if parts.path.endswith(_SUFFIX):
+        return url
+    return parts._replace(path=parts.path.rstrip("/") + "/index.json").geturl()
+
+
+def signature_url(index: str) -> str:
+    """Beside the index."""
+    parts = urlsplit(index)
+    return parts._replace(path=parts.path + ".minisig").geturl()
+
+
+def bundle_url(index: str, digest: str) -> str:
+    parts = urlsplit(index)
+    return parts._replace(path=urljoin(parts.path, bundle_path(digest))).geturl()
+
+
+def bundle_path(digest: str) -> str:
+    """Where a bundle is, from the index."""
+    return f"bundles/{digest.removeprefix('sha256:')}.tar.zst"

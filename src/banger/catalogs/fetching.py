@@ -1,0 +1,36 @@
+"""An index and its signature, from wherever a catalog is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from banger.catalogs.addresses import signature_url
+from banger.catalogs.downloads import Downloads
+from banger.catalogs.index import MAX_BYTES
+from banger.catalogs.subscription import Subscription
+from banger.errors import Error
+from banger.model.sizes import KIB
+
+log = logging.getLogger("banger.catalogs")
+
+PUBLICATION_S = 1.0  # between the uploads of a signature and of its index, so much may pass
+_SIGNATURE_BYTES = 16 * KIB
+
+
+async def fetch_index(network: Downloads, subscription: Subscription) -> tuple[bytes, bytes]:
+    """The two as they are there now; whether to believe them is for the caller to find out. A publication may come
+    between the two, so those that do not fit are fetched once more, both. Raises as `Downloads.read_document`."""
+    data, signature = await _fetch_once(network, subscription.record.url)
+    try:
+        subscription.check_signature(data, signature)
+    except Error as exc:
+        log.info("catalog %s: %s; once more", subscription.name, exc.message)
+        await asyncio.sleep(PUBLICATION_S)
+        return await _fetch_once(network, subscription.record.url)
+    return data, signature
+
+
+async def _fetch_once(network: Downloads, url: str) -> tuple[bytes, bytes]:
+    signature = await network.read_document(signature_url(url), _SIGNATURE_BYTES)
+    return await network.read_document(url, MAX_BYTES), signature

@@ -1,0 +1,74 @@
+"""A banger without a daemon: its catalogs, images and kernels below one directory, records in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Generic, TypeVar, cast
+
+from banger.catalogs.shelf import Shelf
+from banger.host.paths import Paths
+from banger.images.blobs import BlobStore
+from banger.images.lazy_web import LazyWeb
+from banger.images.library import ImageLibrary, Wish
+from banger.kernels.library import KernelLibrary
+from banger.machines import publishing
+from banger.machines.parts import Parts
+from banger.model.catalog import PublishRequest
+from banger.model.image import Image, Kernel
+
+R = TypeVar("R", Image, Kernel)
+
+
+class Records(Generic[R]):
+    def __init__(self) -> None:
+        self.kept: dict[str, R] = {}
+
+    def put(self, record: R) -> None:
+        self.kept[record.name] = record
+
+    def get(self, name: str) -> R | None:
+        return self.kept.get(name)
+
+    def all(self) -> list[R]:
+        return list(self.kept.values())
+
+    def delete(self, name: str) -> bool:
+        return self.kept.pop(name, None) is not None
+
+
+class Host:
+    """`told` has phase and message of all that was reported."""
+
+    def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
+        self.paths = Paths(*(directory / name for name in ("state", "cache", "run", "config")))
+        self.shelf = Shelf(self.paths, LazyWeb(self.paths.config, BlobStore(self.paths.oci)), clock)
+        self.kernel_records: Records[Kernel] = Records()
+        self.images = ImageLibrary(self.paths, Records[Image](), self.shelf)
+        self.kernels = KernelLibrary(self.paths, self.kernel_records, self.shelf)
+        self.told: list[tuple[str, str]] = []
+
+    @property
+    def parts(self) -> Parts:
+        return cast("Parts", SimpleNamespace(images=self.images, kernels=self.kernels))
+
+    @property
+    def warnings(self) -> list[str]:
+        return [message for phase, message in self.told if phase == "warning"]
+
+    def report(self, phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+        self.told.append((phase, message))
+
+    def publish(self, kind: str, name: str, **options: Any) -> str:
+        request = PublishRequest(kind=cast("Any", kind), name=name, **options)
+        return asyncio.run(publishing.publish(self.parts, request, self.report))
+
+    def pull(self, ref: str, wish: Wish | None = None) -> Image:
+        return asyncio.run(self.images.pull(ref, self.report, wish))
+
+    def leftovers(self) -> list[str]:
+        found = [*self.paths.images.glob("*"), *self.paths.kernels.glob("*")]
+        return sorted(path.name for path in found)
