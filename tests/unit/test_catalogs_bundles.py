@@ -397,9 +397,10 @@ def test_a_full_disk_parts_no_index_from_its_signature(
         return really(path, data)
 
     before = {path: path.read_bytes() for path in (lab / "index.json", lab / "index.json.minisig")}
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patch, pytest.raises(Error, match="No space left") as refused:
         patch.setattr(Path, "write_bytes", write_bytes)
         maker.publish("image", "app", directory=str(lab), key_file=str(keys / "lab.key"))
+    assert refused.value.code == "insufficient_disk"
     assert {path: path.read_bytes() for path in before} == before
     assert sorted(path.name for path in lab.iterdir()) == ["bundles", "index.json", "index.json.minisig"]
     maker.publish("image", "app", directory=str(lab), key_file=str(keys / "lab.key"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from pathlib import Path
@@ -25,6 +26,18 @@ async def publish(parts: Parts, request: PublishRequest, report: Report) -> str:
     `kernel_not_found`, `bad_request`, `bad_name`, `file_not_found`, `insufficient_disk`, `catalog_untrusted`; then the
     index that was there still is."""
     directory = _absolute(request.directory)
+    try:
+        return await _publish(parts, request, directory, report)
+    except OSError as exc:
+        is_full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise Error(
+            "insufficient_disk" if is_full else "bad_request",
+            f"cannot write to {exc.filename or directory}: {exc.strerror}",
+            "make room there" if is_full else "publish to a directory that the daemon may write to",
+        ) from exc
+
+
+async def _publish(parts: Parts, request: PublishRequest, directory: Path, report: Report) -> str:
     key = await asyncio.to_thread(_read_key, request.key_file, request.password) if request.key_file else None
     publication = Publication(directory, key, request.catalog and check_name(request.catalog))
     await asyncio.to_thread(publication.begin, time.time())  # what is wrong with it is said before the work
