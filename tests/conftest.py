@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.home import Home, open_home
+from tests.support.web import Web, open_web
 
 # Whoever runs us in the background may have had these ignored, and ignored signals are inherited.
 for ignorable in (signal.SIGHUP, signal.SIGQUIT):
@@ -35,3 +37,11 @@ def name(request: pytest.FixtureRequest) -> str:
     """A machine name that no other test has."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     return f"t{worker[2:]}-{abs(hash(request.node.nodeid)) % 16**10:x}"
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Web]:
+    """A web server of plain files on loopback."""
+    (tmp_path / "www").mkdir()
+    with open_web(tmp_path / "www") as opened:
+        yield opened

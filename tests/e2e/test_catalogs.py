@@ -15,7 +15,7 @@ from tests.support.catalogs import Publisher, image_entry
 from tests.support.home import IMAGE, Home, open_home
 from tests.support.registry import open_registry_server, require_tools
 from tests.support.registry_images import Builder
-from tests.support.web import Web, open_web
+from tests.support.web import Web
 
 pytestmark = pytest.mark.e2e
 
@@ -36,13 +36,6 @@ def own_directory_of_links(link: Path) -> None:
     link.mkdir()
     for path in shared.glob("[!.]*"):
         (link / path.name).symlink_to(path)
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[Web]:
-    (tmp_path / "www").mkdir()
-    with open_web(tmp_path / "www") as opened:
-        yield opened
 
 
 def test_a_machine_runs_what_was_published_and_pulled(

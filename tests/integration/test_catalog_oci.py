@@ -29,7 +29,7 @@ from tests.support.catalogs import Clock, Publisher, image_entry
 from tests.support.registry import RegistryServer, open_registry_server
 from tests.support.registry_images import Builder
 from tests.support.registry_peers import open_cutter
-from tests.support.web import Web, open_web
+from tests.support.web import Web
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
@@ -57,23 +57,6 @@ class Pushed:
 
 
 @pytest.fixture(scope="module")
-def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
-    made = Builder(tmp_path_factory.mktemp("builder"))
-    try:
-        made.buildah("from", "scratch")
-    except RuntimeError as exc:
-        pytest.skip(f"capability missing: buildah does not work here: {exc}")
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    with open_registry_server(tmp_path_factory.mktemp("registry")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def local_app(builder: Builder) -> str:
     """In buildah's storage."""
     return builder.image("app", [FILES], "--cmd", '["/hello"]', "--env", "A=b", arch=HERE)
@@ -87,13 +70,6 @@ def app(builder: Builder, local_app: str, server: RegistryServer) -> Pushed:
 @pytest.fixture(scope="module")
 def other(builder: Builder, server: RegistryServer) -> Pushed:
     return push(builder, builder.image("other", [{"other": b"other\n"}], arch=HERE), server, "team/app:2")
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[Web]:
-    (tmp_path / "www").mkdir()
-    with open_web(tmp_path / "www") as opened:
-        yield opened
 
 
 @pytest.fixture

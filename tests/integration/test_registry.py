@@ -70,25 +70,8 @@ class Pulled:
 
 
 @pytest.fixture(scope="module")
-def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
-    made = Builder(tmp_path_factory.mktemp("builder"))
-    try:
-        made.buildah("from", "scratch")
-    except RuntimeError as exc:
-        pytest.skip(f"buildah does not work here: {exc}")
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def image(builder: Builder) -> str:
     return builder.image("app", [HELLO, BIG], "--cmd", '["/hello"]', "--env", "A=b", "--port", "80/tcp")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    with open_registry_server(tmp_path_factory.mktemp("registry")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -37,7 +36,7 @@ from tests.support.catalog_host import Host
 from tests.support.catalogs import Clock
 from tests.support.registry import require_tools
 from tests.support.registry_peers import Asked, open_peer
-from tests.support.web import Web, open_web
+from tests.support.web import Web
 
 
 @pytest.fixture(autouse=True)
@@ -53,13 +52,6 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     argv = ["minisign", "-G", "-W", "-p", "lab.pub", "-s", "lab.key"]
     subprocess.run(argv, cwd=directory, check=True, capture_output=True)
     return directory
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[Web]:
-    (tmp_path / "www").mkdir()
-    with open_web(tmp_path / "www") as opened:
-        yield opened
 
 
 @pytest.fixture

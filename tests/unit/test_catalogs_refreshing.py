@@ -7,7 +7,7 @@ import errno
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from banger.images.lazy_web import LazyWeb
 from banger.model.sizes import KIB, MIB
 from tests.support.catalogs import Clock, Publisher, Reports, image_entry
 from tests.support.registry_peers import Asked, open_peer, reply
-from tests.support.web import Web, open_web
+from tests.support.web import Web
 
 INDEX, SIGNATURE = "/lab/index.json", "/lab/index.json.minisig"
 
@@ -30,13 +30,6 @@ INDEX, SIGNATURE = "/lab/index.json", "/lab/index.json.minisig"
 @pytest.fixture(autouse=True)
 def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "PUBLICATION_S", 0.01)
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[Web]:
-    (tmp_path / "www").mkdir()
-    with open_web(tmp_path / "www") as opened:
-        yield opened
 
 
 @pytest.fixture

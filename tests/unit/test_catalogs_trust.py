@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,19 +19,12 @@ from banger.images.blobs import BlobStore
 from banger.images.lazy_web import LazyWeb
 from banger.model.catalog import Catalog
 from tests.support.catalogs import DAY_S, Clock, Publisher, Reports, image_entry
-from tests.support.web import Web, open_web
+from tests.support.web import Web
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "PUBLICATION_S", 0.01)
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[Web]:
-    (tmp_path / "www").mkdir()
-    with open_web(tmp_path / "www") as opened:
-        yield opened
 
 
 @pytest.fixture
