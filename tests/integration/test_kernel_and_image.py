@@ -87,9 +87,9 @@ def paths() -> Iterator[Paths]:
     """The shared cache, ours alone until the module is done."""
     missing = [tool for tool in TOOLS if not have_tool(tool)]
     if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
+        pytest.skip(f"capability missing: {', '.join(missing)}")
     if not have_ranges():
-        pytest.skip("this user has no subordinate ids")
+        pytest.skip("capability missing: this user has no subordinate ids")
     CACHE.mkdir(parents=True, exist_ok=True)
     with open(CACHE / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -99,7 +99,7 @@ def paths() -> Iterator[Paths]:
         except Error as error:
             if error.code != "download_failed":
                 raise
-            pytest.skip(f"no Debian archive: {error.message}")
+            pytest.skip(f"capability missing: Debian archive: {error.message}")
         yield paths
 
 

@@ -32,12 +32,12 @@ TEXT = bytes(range(256)) * 40
 @pytest.fixture(autouse=True)
 def needs_root() -> None:
     if os.geteuid() != 0:
-        pytest.skip("needs root: other engines make devices and set owners")
+        pytest.skip("capability missing: root: other engines make devices and set owners")
 
 
 def need_tool(name: str) -> None:
     if shutil.which(name) is None:
-        pytest.skip(f"needs {name}")
+        pytest.skip(f"capability missing: {name}")
 
 
 def run(*argv: str | Path, data: bytes | None = None) -> None:
@@ -247,12 +247,12 @@ def test_an_image_of_everything_is_extracted_alike(unpack: Unpack, how: str, tmp
 def test_what_gnu_tar_makes_is_extracted_alike(unpack: Unpack, form: list[str], tmp_path: Path) -> None:
     need_tool("tar")
     if unpack is unpack_with_umoci and "--format=gnu" in form:
-        pytest.skip("needs another umoci: it does not know GNU's own form of sparse files")
+        pytest.skip("capability missing: another umoci: it does not know GNU's own form of sparse files")
     source = tmp_path / "source"
     try:
         members_in(tmp_path)
     except OSError as exc:
-        pytest.skip(f"needs a file system with extended attributes and capabilities: {exc}")
+        pytest.skip(f"capability missing: a file system with extended attributes and capabilities: {exc}")
     run("tar", "-C", source, *form, "-cf", tmp_path / "layer.tar", ".")
     layers = [layer_of((tmp_path / "layer.tar").read_bytes(), tmp_path)]
     found = seen_in_directory(unpack(layers, tmp_path / "work"))
@@ -333,7 +333,7 @@ def mounted(disk: Path, place: Path) -> Iterator[Path]:
         ["mount", "-o", "loop,ro", disk, place], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        pytest.skip(f"needs loop mounts of ext4: {done.stderr.strip()}")
+        pytest.skip(f"capability missing: loop mounts of ext4: {done.stderr.strip()}")
     try:
         yield place
     finally:

@@ -126,7 +126,7 @@ def test_zsh_completes(directory: Path, typed: str, wanted: str) -> None:
     """By pressing Tab at a zsh on a pty."""
     zsh = shutil.which("zsh")
     if not zsh:
-        pytest.skip("no zsh on this host")
+        pytest.skip("capability missing: zsh on this host")
     (directory / ".zshrc").write_text(f"PS1='rea''dy> '\nbindkey -e\nsource {directory}/zsh\n")
     pid, master = pty.fork()
     if pid == 0:
