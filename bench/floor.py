@@ -70,6 +70,7 @@ class Floor:
         return [
             self.binary,
             *argv.plan_machine(config),
+            *argv.plan_memory(config),
             *argv.plan_kernel(config, self.tsc_khz),
             *argv.plan_console(config),
             *argv.plan_agent_port(listener),

@@ -1,0 +1,30 @@
+"""What the benches compare banger with can still be measured."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.home import Home
+
+pytestmark = pytest.mark.e2e
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_the_floor_under_a_cold_boot_boots(home: Home) -> None:
+    """The product's own functions make its command line."""
+    home.text("vm", "list")
+    done = subprocess.run(
+        [sys.executable, "-c", "from bench.floor import Floor; print(Floor().boot_ms())"],
+        cwd=REPOSITORY,
+        env=home.env,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 0 < float(done.stdout) < 60_000
