@@ -6,41 +6,39 @@ VMMs outlive the daemon. Each machine is taken over in a task of its own, so tha
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 
-from banger.agent.connection import open_connection
-from banger.agent.process import KnownExec, adopt_process, list_execs
 from banger.errors import Error
 from banger.machines.events import hear_guest, tell_adopted
-from banger.machines.execs import ExecLog, RunningExec
 from banger.machines.idle import watch_idleness
 from banger.machines.launch import plan_places
-from banger.machines.lifecycle import end_without_main, remove_ended, watch_main, watch_vmm
+from banger.machines.lifecycle import end_without_main, remove_ended, watch_vmm
 from banger.machines.limits import describe_memory_kill
-from banger.machines.live import EXEC_LABEL, MAIN_LABEL, LiveMachine, Reattached
+from banger.machines.live import LiveMachine, Reattached
 from banger.machines.lost_records import FoundVmm, find_vmms, is_machine, leave_alone, note_again
 from banger.machines.parts import Parts
+from banger.machines.sessions import ANSWER_S, resync
 from banger.machines.states import LIVE
-from banger.model.command import Exec
 from banger.model.machine import Machine, MachineState
 from banger.store import teardown
 from banger.templates.confinement import remove_strays
-from banger.templates.identity import refresh
 from banger.vmm.base import forget_frozen
 
 log = logging.getLogger("banger.adopt")
 
 UNSEEN = "the VMM had ended while no daemon ran"
-_ANSWER_S = 10.0
 _CONTROL_FIRST_S = 1.0
 
 
 async def adopt_all(parts: Parts) -> None:
     """Settle every machine that was live, or on its way out, when the last daemon ended."""
     running = find_vmms(parts)
-    unsettled = [m for m in parts.registry.all() if m.state in LIVE or _is_to_go(m)]
-    unknown = [m for m in parts.registry.all() if m.id in running and m.driver and m not in unsettled]
+    unsettled, unknown = [], []
+    for machine in parts.registry.all():
+        if machine.state in LIVE or _is_to_go(machine):
+            unsettled.append(machine)
+        elif machine.id in running and machine.driver:
+            unknown.append(machine)
     for machine in unknown:
         _believe_it_runs(parts, machine)
     for machine in (*unsettled, *unknown):
@@ -171,7 +169,7 @@ async def _reconnect(parts: Parts, live: LiveMachine) -> None:
 async def _connect_control(live: LiveMachine) -> bool:
     """Whether it says that the vCPUs stand still."""
     try:
-        await live.vm.connect_control(_ANSWER_S)
+        await live.vm.connect_control(ANSWER_S)
         await _set_vcpus_right(live)
         return await live.vm.run_state() == "disk_full"
     except Error as exc:
@@ -195,66 +193,3 @@ async def _set_vcpus_right(live: LiveMachine) -> None:
         await live.vm.resume()
     elif live.machine.state is MachineState.PAUSED and found == "running":
         await live.vm.pause()
-
-
-async def resync(parts: Parts, live: LiveMachine, answer_s: float = _ANSWER_S) -> None:
-    """A new session with the agent, and the execs that outlived the last. All of it, or the machine has none."""
-    path, name = str(live.places.agent_socket), live.machine.name
-    try:
-        connection = await open_connection(path, name, answer_s, resync=True)
-    except Error as exc:
-        live.on_agent_lost(exc)
-        raise
-    try:
-        known = await list_execs(connection)
-        live.connect(connection)
-        with contextlib.suppress(
-            Error
-        ):  # it may have stood still all the time, its root be frozen for a commit
-            await refresh(connection, entropy=True)
-        await adopt_execs(parts, live, known)
-    except BaseException as exc:
-        connection.close()
-        live.on_agent_lost(exc if isinstance(exc, Error) else Error("agent_lost", f"{name} was left alone"))
-        raise
-    log.info("machine=%s taken over", name)
-
-
-async def adopt_execs(parts: Parts, live: LiveMachine, known: list[KnownExec]) -> None:
-    """What runs in a guest that was started by somebody else: an earlier daemon, or the machine it is a copy of."""
-    for entry in known:
-        try:
-            running = await _adopt_exec(live, entry)
-        except Error as exc:
-            if exc.code != "agent_error":
-                raise
-            log.warning("machine=%s exec %d: %s", live.machine.name, entry.channel, exc.message)
-            continue
-        if entry.label == MAIN_LABEL:
-            live.main = running
-            watch_main(parts, live, running)
-        else:
-            live.use_until_end(running)
-    if live.main is None and live.machine.exit is not None:  # it ended, and the last daemon with it
-        end_without_main(parts, live)
-
-
-async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:
-    """The main command goes on where its log ends; of others, what nobody read is skipped to."""
-    sink = _open_log(live) if entry.label == MAIN_LABEL else None
-    seen = sink.positions if sink is not None else (0, 0)
-    process = await adopt_process(live.agent(), entry, seen)
-    if sink is not None:
-        sink.go_on_at(process.received)
-    argv = [entry.label.removeprefix(EXEC_LABEL)]
-    info = Exec(id=entry.channel, argv=argv, pid=entry.pid, detached=True)
-    return live.track(RunningExec(process, info, log_to=sink))
-
-
-def _open_log(live: LiveMachine) -> ExecLog | None:
-    """None when its files are damaged: the command goes on, and what it writes is read."""
-    try:
-        return ExecLog(live.places.directory, resume=True)
-    except OSError as exc:
-        log.warning("machine=%s its output is not logged any more: %s", live.machine.name, exc)
-        return None

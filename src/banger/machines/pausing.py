@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import time
 from collections.abc import AsyncIterator
 
 from banger.errors import Error
-from banger.machines.adopt import resync
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
+from banger.machines.sessions import reconnect, resync
 from banger.machines.states import advance
 from banger.model.machine import Machine, MachineState
-
-log = logging.getLogger("banger.machines")
-
-_ANSWER_S = 2.0
-_ASK_AGAIN_S = 5.0
 
 
 async def pause(parts: Parts, machine: Machine) -> None:
@@ -52,7 +45,7 @@ async def awake(parts: Parts, machine: Machine) -> AsyncIterator[LiveMachine]:
     with live.in_use():
         await live.adopted.wait()
         await _wake(parts, live)
-        await _reconnect(parts, live)
+        await reconnect(parts, live)
         yield live
 
 
@@ -76,21 +69,6 @@ async def _wake(parts: Parts, live: LiveMachine) -> None:
             f"banger vm resume {machine.name}",
             {"state": machine.state.value},
         )
-
-
-async def _reconnect(parts: Parts, live: LiveMachine) -> None:
-    """A session that was lost is begun again by whoever needs it. A guest that does not answer is asked now and then
-    only: others need not wait to be told so."""
-    if live.lost is None:
-        return
-    async with live.reconnecting:
-        if live.connection is not None or time.monotonic() < live.ask_again_at:
-            return
-        try:
-            await resync(parts, live, _ANSWER_S)
-        except Error as exc:
-            log.info("machine=%s %s", live.machine.name, exc.message)
-            live.ask_again_at = time.monotonic() + _ASK_AGAIN_S
 
 
 async def go_on(parts: Parts, live: LiveMachine) -> None:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from banger.agent.process import list_execs
 from banger.errors import Error
 from banger.host.times import Stopwatch
-from banger.machines.adopt import adopt_execs
 from banger.machines.launch import identify, make_room, plan_config, start_clone, taken_addresses
 from banger.machines.lifecycle import begin_life, starting, watch_vmm
 from banger.machines.limits import hold, refuse_unenforceable
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
+from banger.machines.sessions import adopt_execs
 from banger.model.machine import Machine
 from banger.model.operation import Report
 from banger.model.template import Shape

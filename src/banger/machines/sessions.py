@@ -1,0 +1,101 @@
+"""Sessions with the agent of a guest that somebody else talked to before: an earlier daemon, the machine that it is a
+copy of, or we ourselves until the connection was lost."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+
+from banger.agent.connection import open_connection
+from banger.agent.process import KnownExec, adopt_process, list_execs
+from banger.errors import Error
+from banger.machines.execs import ExecLog, RunningExec
+from banger.machines.lifecycle import end_without_main, watch_main
+from banger.machines.live import EXEC_LABEL, MAIN_LABEL, LiveMachine
+from banger.machines.parts import Parts
+from banger.model.command import Exec
+from banger.templates.identity import refresh
+
+log = logging.getLogger("banger.adopt")
+
+ANSWER_S = 10.0
+# Somebody waits for a command meanwhile.
+_WAITED_FOR_S = 2.0
+_ASK_AGAIN_S = 5.0
+
+
+async def resync(parts: Parts, live: LiveMachine, answer_s: float = ANSWER_S) -> None:
+    """A new session with the agent, and the execs that outlived the last. All of it, or the machine has none."""
+    path, name = str(live.places.agent_socket), live.machine.name
+    try:
+        connection = await open_connection(path, name, answer_s, resync=True)
+    except Error as exc:
+        live.on_agent_lost(exc)
+        raise
+    try:
+        known = await list_execs(connection)
+        live.connect(connection)
+        with contextlib.suppress(Error):  # it may have stood still all the time, and so has its clock
+            await refresh(connection, entropy=True)
+        await adopt_execs(parts, live, known)
+    except BaseException as exc:
+        connection.close()
+        live.on_agent_lost(exc if isinstance(exc, Error) else Error("agent_lost", f"{name} was left alone"))
+        raise
+    log.info("machine=%s taken over", name)
+
+
+async def reconnect(parts: Parts, live: LiveMachine) -> None:
+    """A session that was lost is begun again by whoever needs it. A guest that does not answer is asked now and then
+    only: others need not wait to be told so."""
+    if live.lost is None:
+        return
+    async with live.reconnecting:
+        if live.connection is not None or time.monotonic() < live.ask_again_at:
+            return
+        try:
+            await resync(parts, live, _WAITED_FOR_S)
+        except Error as exc:
+            log.info("machine=%s %s", live.machine.name, exc.message)
+            live.ask_again_at = time.monotonic() + _ASK_AGAIN_S
+
+
+async def adopt_execs(parts: Parts, live: LiveMachine, known: list[KnownExec]) -> None:
+    """What runs in a guest that was started by somebody else: an earlier daemon, or the machine it is a copy of."""
+    for entry in known:
+        try:
+            running = await _adopt_exec(live, entry)
+        except Error as exc:
+            if exc.code != "agent_error":
+                raise
+            log.warning("machine=%s exec %d: %s", live.machine.name, entry.channel, exc.message)
+            continue
+        if entry.label == MAIN_LABEL:
+            live.main = running
+            watch_main(parts, live, running)
+        else:
+            live.use_until_end(running)
+    if live.main is None and live.machine.exit is not None:  # it ended, and the last daemon with it
+        end_without_main(parts, live)
+
+
+async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:
+    """The main command goes on where its log ends; of others, what nobody read is skipped to."""
+    sink = _open_log(live) if entry.label == MAIN_LABEL else None
+    seen = sink.positions if sink is not None else (0, 0)
+    process = await adopt_process(live.agent(), entry, seen)
+    if sink is not None:
+        sink.go_on_at(process.received)
+    argv = [entry.label.removeprefix(EXEC_LABEL)]
+    info = Exec(id=entry.channel, argv=argv, pid=entry.pid, detached=True)
+    return live.track(RunningExec(process, info, log_to=sink))
+
+
+def _open_log(live: LiveMachine) -> ExecLog | None:
+    """None when its files are damaged: the command goes on, and what it writes is read."""
+    try:
+        return ExecLog(live.places.directory, resume=True)
+    except OSError as exc:
+        log.warning("machine=%s its output is not logged any more: %s", live.machine.name, exc)
+        return None
