@@ -182,6 +182,26 @@ def test_an_image_is_found_by_digest(app: str, context: SourceContext) -> None:
     assert failure(wrong, context).code == "image_not_found"
 
 
+@pytest.mark.parametrize("kind", ["manifest", "index"])
+def test_what_a_digest_names_is_asked_for_once(
+    builder: Builder, image: str, server: RegistryServer, context: SourceContext, kind: str
+) -> None:
+    if kind == "index":
+        builder.push_index([image], f"docker://{server.host}/once:{kind}")
+    else:
+        builder.push(image, f"docker://{server.host}/once:{kind}")
+    digest = server.digest_of(f"once:{kind}")
+    with open_cutter(server.host, []) as between:
+        pinned = f"{between.host}/once@{digest}"
+        first = run_pull(pinned, context)
+        between.asked.clear()
+        assert run_pull(pinned, context).plan == first.plan
+        assert between.asked == []
+        context.store.path_of(digest).write_bytes(b"damaged")
+        assert run_pull(pinned, context).plan == first.plan
+        assert [asked.path for asked in between.asked] == [f"/v2/once/manifests/{digest}"]
+
+
 def test_zstd_layers_are_pulled(builder: Builder, server: RegistryServer, context: SourceContext) -> None:
     # Of new content: buildah would rather use the gzip blob that it pushed before.
     files = {"z": os.urandom(100)}

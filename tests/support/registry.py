@@ -16,8 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
+
+from banger.images.oci import INDEX_TYPES, MANIFEST_TYPES
 
 USER, PASSWORD = "tester", "pass-word"
 _HTPASSWD = f"{USER}:$2b$04$t5BulwW0iEfz5ZGhotmgTOULPaVOtxs9ta80d4LxGSK/p4oRO.HTa\n"
@@ -41,6 +44,14 @@ class RegistryServer:
     host: str
     pid: int
     storage: Path
+
+    def digest_of(self, where: str) -> str:
+        """What the registry itself calls the digest of REPOSITORY:TAG."""
+        repository, _, tag = where.partition(":")
+        request = Request(f"http://{self.host}/v2/{repository}/manifests/{tag}", method="HEAD")
+        request.add_header("Accept", ", ".join((*INDEX_TYPES, *MANIFEST_TYPES)))
+        with urlopen(request, timeout=10) as answer:
+            return str(answer.headers["Docker-Content-Digest"])
 
 
 def make_tls(directory: Path) -> Tls:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -140,6 +141,28 @@ class BlobStore:
             opened.close()
             raise
         return opened
+
+    def read(self, digest: str, limit_bytes: int) -> bytes | None:
+        """A small blob, whole, and what its name says; None if it is not here. A damaged one is removed."""
+        found = self.open(digest)
+        if found is None:
+            return None
+        with found:
+            data = (found.readall() or b"") if found.size <= limit_bytes else b""
+        if f"{_ALGORITHM}:{hashlib.sha256(data).hexdigest()}" == digest:
+            return data
+        self.remove(digest)
+        return None
+
+    def keep(self, digest: str, data: bytes) -> None:
+        """A small blob, which was verified; if somebody else is at it, it is left to them."""
+        partial = self.claim(digest)
+        if partial is None:
+            return
+        with partial:
+            partial.truncate()
+            os.pwrite(partial.fd, data, 0)
+            self.publish(partial).close()
 
     def remove(self, digest: str) -> None:
         """For a blob that turned out to be damaged."""

@@ -11,7 +11,7 @@ from banger.errors import Error
 from banger.host.fs import require_free
 from banger.images.blobs import BlobStore
 from banger.images.byte_range import ByteRange
-from banger.images.oci import Descriptor, ImagePlan, Layer, make_plan, parse_config
+from banger.images.oci import MAX_MANIFEST_BYTES, Descriptor, ImagePlan, Layer, make_plan, parse_config
 from banger.images.platform import Platform
 from banger.images.reference import Reference
 from banger.images.registry.client import RegistryClient
@@ -63,14 +63,12 @@ class RegistrySource:
     async def resolve(self, platform: Platform, report: Report) -> ImagePlan:
         name = self.reference.familiar
         report("resolve", name)
-        document = await self._client.fetch_document(self.reference)
-        # Who had the manifest most likely has the rest.
-        self._places.sort(key=lambda place: place != document.place)
-        manifest, digest = await descend(document.data, document.digest, platform, name, self._fetch_manifest)
+        data, digest = await self._fetch_first()
+        manifest, digest = await descend(data, digest, platform, name, self._fetch_manifest)
         config = await self._fetch(manifest.config.digest, manifest.config.size, _ignore)
         with config:
-            data = await asyncio.to_thread(config.readall)
-        return make_plan(manifest, digest, parse_config(data or b""), platform, name)
+            text = await asyncio.to_thread(config.readall)
+        return make_plan(manifest, digest, parse_config(text or b""), platform, name)
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
         await asyncio.to_thread(self._require_room, plan)
@@ -107,7 +105,28 @@ class RegistrySource:
         if missing:
             require_free(self._store.directory, missing + _SPARE_BYTES, self.reference.familiar)
 
+    async def _fetch_first(self) -> tuple[bytes, str]:
+        """What the reference names, and its digest. What a digest names is kept: nobody is asked for it again."""
+        pinned = self.reference.digest
+        if pinned and (kept := await self._read_kept(pinned)) is not None:
+            return kept, pinned
+        document = await self._client.fetch_document(self.reference)
+        # Who had the manifest most likely has the rest.
+        self._places.sort(key=lambda place: place != document.place)
+        if pinned:
+            await asyncio.to_thread(self._store.keep, pinned, document.data)
+        return document.data, document.digest
+
     async def _fetch_manifest(self, entry: Descriptor) -> bytes:
+        if not self.reference.digest:
+            return await self._fetch_listed(entry)
+        kept = await self._read_kept(entry.digest)
+        if kept is None:
+            kept = await self._fetch_listed(entry)
+            await asyncio.to_thread(self._store.keep, entry.digest, kept)
+        return kept
+
+    async def _fetch_listed(self, entry: Descriptor) -> bytes:
         *others, last = self._places
         for place in others:
             try:
@@ -115,6 +134,9 @@ class RegistrySource:
             except Error:
                 continue
         return (await self._client.fetch_from(last, entry.digest, entry.size)).data
+
+    async def _read_kept(self, digest: str) -> bytes | None:
+        return await asyncio.to_thread(self._store.read, digest, MAX_MANIFEST_BYTES)
 
 
 class Tally:
