@@ -17,7 +17,6 @@ from pathlib import Path
 
 from banger.agent.binary import agent_binary
 from banger.host.cpu import architecture, check_kvm
-from banger.host.paths import Paths
 from banger.host.run import find_tool
 from banger.kernels.initramfs import Entry, write_cpio
 from banger.model.machine import MachineSpec
@@ -31,11 +30,12 @@ ANSWER_S = 60
 
 
 class Floor:
-    """`boot_ms` measures one boot. Files stay below build/bench."""
+    """`boot_ms` measures one boot, of the kernel that is in `kernels`. Files stay below build/bench."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernels: Path) -> None:
+        BUILD.mkdir(parents=True, exist_ok=True)
         self.binary = find_tool("qemu-system-x86_64")
-        self.kernel = next(Paths.user().kernels.glob("*/vmlinux")).parent
+        self.kernel = next(kernels.glob("*/vmlinux")).parent
         self.initramfs = BUILD / "floor.cpio"
         self.initramfs.write_bytes(write_cpio(self._entries()))
         self.tsc_khz = asyncio.run(measure_tsc_khz(agent_binary(architecture())))
