@@ -68,6 +68,34 @@ def test_a_machine_is_taken_over_whose_vmm_is_not_recorded_any_more(own_home: Ho
     assert own_home.machine_processes() == []
 
 
+def test_a_machine_that_an_older_store_calls_stopped_goes_on_through_a_reconcile(own_home: Home) -> None:
+    own_home.text("run", "-d", "--name", "dev", IMAGE)
+    groups = own_home.control_groups()
+    own_home.text("vm", "stop", "dev")
+    end_daemon(own_home)
+    older = {path: path.read_bytes() for path in own_home.state.glob("banger.db*")}
+    own_home.text("vm", "start", "dev")
+    processes = own_home.machine_processes()
+    end_daemon(own_home)
+    for path in own_home.state.glob("banger.db*"):
+        path.unlink()
+    for path, data in older.items():
+        path.write_bytes(data)
+    assert own_home.json("vm", "show", "dev")["state"] == "running"
+    wait_until(lambda: own_home.run("exec", "dev", "--", "true").returncode == 0, 30, "it answers")
+    own_home.text("system", "reconcile", "--remove")
+    assert own_home.text("exec", "dev", "--", "echo", "here") == "here\n"
+    assert own_home.machine_processes() == processes
+    own_home.text("vm", "delete", "-f", "dev")
+    assert not any(group.exists() for group in groups)
+
+
+def end_daemon(home: Home) -> None:
+    pid = home.daemon_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not alive(pid), 5, "the daemon is dead")
+
+
 def test_a_store_with_a_page_of_zeros_keeps_the_other_machines(own_home: Home) -> None:
     own_home.json("system", "info")
     client = Client(own_home.json("system", "info")["socket"], start=False)

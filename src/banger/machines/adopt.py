@@ -76,12 +76,12 @@ async def release_ownerless(parts: Parts) -> None:
 
 def reattach(parts: Parts, machine: Machine, vmm: FoundVmm | None) -> None:
     """Make it live again at once, if its VMM is: the agent may take its time. One that was on its way up or down when
-    the last daemon ended is not gone on with."""
-    if vmm is None or _is_half_started(machine):
-        return
-    if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
+    the last daemon ended is not gone on with, but ended by its records."""
+    if vmm is None:
         return
     note_again(parts, machine, vmm)
+    if _is_half_started(machine) or machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
+        return
     machine.pid = vmm.process.pid
     driver = parts.drivers.named(machine.driver)
     places = plan_places(parts, machine)

@@ -16,6 +16,7 @@ from banger.machines.parts import Parts
 from banger.model.machine import Machine
 from banger.store import teardown
 from banger.store.resources import Identity, Resource
+from banger.templates.confinement import note_group
 from banger.templates.guest import take_places
 
 log = logging.getLogger("banger.adopt")
@@ -75,3 +76,4 @@ def note_again(parts: Parts, machine: Machine, vmm: FoundVmm) -> None:
     identity: Identity = {"marker": vmm.marker, "boot": cpu.boot_id()}
     identity |= {"pid": vmm.process.pid, "start": vmm.process.start}
     parts.store.resources.note(machine.id, teardown.VMM, identity)
+    note_group(parts.store.resources, machine.id, vmm.marker, parts.paths.state)

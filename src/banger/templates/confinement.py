@@ -73,6 +73,14 @@ async def confine(resources: ResourceTable, owner: str, config: VmConfig, driver
     return confinement
 
 
+def note_group(resources: ResourceTable, owner: str, marker: str, state: Path) -> None:
+    """Of a VMM that runs, and began as `marker`'s: the group that it is in, unless there is a record of it."""
+    group = plan_group(delegation(), group_prefix(state) + marker)
+    known = [r.identity for r in resources.of_machine(owner) if r.kind == teardown.CGROUP]
+    if group.identity not in known and any(path.exists() for path in group.paths):
+        resources.note(owner, teardown.CGROUP, group.identity)
+
+
 def remove_strays(resources: ResourceTable, state: Path) -> int:
     """Empty groups of this `state` directory that no record leads to, since the records were lost; how many there were.
     A group that is about to be made has its record already."""
