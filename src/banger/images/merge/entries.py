@@ -15,17 +15,15 @@ from banger.images.merge.pax import Overrides, check_name, parse_records
 from banger.images.merge.sparse import Segments, read_old_map, read_pax_map
 from banger.images.merge.tar_header import (
     HEADER,
-    USTAR,
     ZERO_BLOCK,
     c_string,
     checksum_matches,
     parse_number,
     parse_owner,
+    read_prefix,
 )
 from banger.images.tree import Kind
 
-_EXTENSION_BYTES = 1 << 20
-_EXTENSIONS_IN_A_ROW = 16
 _TARGET_BYTES = 4095
 _ID_LIMIT = 1 << 32
 _DEVICE_LIMIT = 1 << 20
@@ -33,9 +31,15 @@ _MEMO_LIMIT = 4096
 _SECOND_NS = 1_000_000_000
 
 _PLAIN_TYPES = frozenset((b"0", b"\0", b"7"))
+_OLD_FILE = b"\0"
 _SPARSE = b"S"
-_EXTENSION_TYPES = frozenset((b"x", b"g", b"L", b"K"))
+_PAX_TYPES = frozenset((b"x", b"X"))  # the second is Solaris'
+_EXTENSION_TYPES = _PAX_TYPES | {b"g", b"L", b"K"}
+# An archive's label, and Solaris' access lists.
+_REMARK_TYPES = frozenset((b"V", b"A"))
 _LINK = b"1"
+_DUMPED_DIRECTORY = b"D"  # its data are the names that were in it
+_PARTIAL_TYPES = {b"M": "the rest of a file that another volume begins", b"N": "a table of names"}
 _KINDS = {
     b"2": Kind.SYMLINK,
     b"3": Kind.CHAR,
@@ -107,7 +111,8 @@ def skip_data(cursor: Cursor, entry: Entry) -> None:
 
 
 class _Headers:
-    """What is remembered from one header to the next. `overrides` are for the entry to come."""
+    """What is remembered from one header to the next. `overrides` are for the entry to come: several extended headers
+    are not added up, the last one counts, as everywhere. GNU's long names stand beside them."""
 
     __slots__ = ("_cursor", "_extensions", "_limits", "_owners", "overrides")
 
@@ -124,14 +129,18 @@ class _Headers:
         if not checksum_matches(block, checksum):
             raise Corrupt("a header's checksum is wrong")
         path = c_string(name)
-        if prefix[0] and magic[:6] == USTAR:
-            path = c_string(prefix) + b"/" + path
+        if prefix[0] and (above := read_prefix(magic, prefix, block)):
+            path = above + b"/" + path
         try:
             length = parse_number(size)
             if length < 0:
                 raise Corrupt(f"its size is {length}")
             if flag in _EXTENSION_TYPES:
                 self._read_extension(flag, length)
+                return None
+            if flag in _REMARK_TYPES:
+                self._cursor.skip(length)
+                self._cursor.skip_padding(length)
                 return None
             entry = Entry(path, Kind.FILE, self._owner(owner), parse_number(mtime) * _SECOND_NS, length)
             if flag not in _PLAIN_TYPES or self.overrides is not None or path[-1:] == b"/":
@@ -143,7 +152,6 @@ class _Headers:
         except LayerFailure as exc:
             exc.entry = exc.entry or (self.overrides and self.overrides.path) or path
             raise
-        self._extensions = 0
         return entry
 
     def _owner(self, field: bytes) -> tuple[int, int, int]:
@@ -158,22 +166,23 @@ class _Headers:
     def _read_extension(self, flag: bytes, size: int) -> None:
         """Take what precedes an entry to say more about it."""
         self._extensions += 1
-        if size > _EXTENSION_BYTES:
+        if size > self._limits.header_bytes:
             raise TooLarge(f"an extended header has {size} bytes")
-        if self._extensions > _EXTENSIONS_IN_A_ROW:
-            raise Refused(f"more than {_EXTENSIONS_IN_A_ROW} extended headers in a row")
+        if self._extensions > self._limits.entries:
+            raise TooLarge(f"more than {self._limits.entries} extended headers")
         data = self._cursor.read(size)
         self._cursor.skip_padding(size)
         if flag == b"g":
             return
-        if self.overrides is None:
-            self.overrides = Overrides()
-        if flag == b"x":
-            parse_records(data, self.overrides)
-        elif flag == b"L":
-            self.overrides.path = check_name(data.rstrip(b"\0"))
+        before = self.overrides or Overrides()
+        if flag in _PAX_TYPES:
+            self.overrides = parse_records(data, Overrides(before.long_path, before.long_target))
+            return
+        self.overrides = before
+        if flag == b"L":
+            before.long_path = check_name(data.rstrip(b"\0"))
         else:
-            self.overrides.target = check_name(data.rstrip(b"\0"))
+            before.long_target = check_name(data.rstrip(b"\0"))
 
 
 def _check_end(cursor: Cursor) -> None:
@@ -184,9 +193,15 @@ def _check_end(cursor: Cursor) -> None:
 
 def _check_owner(owner: tuple[int, int, int]) -> tuple[int, int, int]:
     mode, uid, gid = owner
-    if not (0 <= uid < _ID_LIMIT and 0 <= gid < _ID_LIMIT and mode >= 0):
+    if not (min(uid, gid) >= -_ID_LIMIT // 2 and max(uid, gid) < _ID_LIMIT and mode >= 0):
         raise Corrupt(f"its mode, owner or group is out of range: {mode:o}, {uid}, {gid}")
-    return mode & 0o7777, uid, gid
+    return mode & 0o7777, _plain_id(uid), _plain_id(gid)
+
+
+def _plain_id(number: int) -> int:
+    """As chown(2) takes it: negative ones are the highest, and -1 leaves the owner who extracts, which is root."""
+    number &= _ID_LIMIT - 1
+    return 0 if number == _ID_LIMIT - 1 else number
 
 
 def _complete(
@@ -197,6 +212,11 @@ def _complete(
         _apply(entry, overrides)
     if flag in _PLAIN_TYPES or flag == _SPARSE:
         _complete_file(entry, flag, bytes(block), overrides, cursor)
+    elif flag == _DUMPED_DIRECTORY:
+        entry.kind = Kind.DIRECTORY
+        cursor.skip(entry.stored)
+        cursor.skip_padding(entry.stored)
+        entry.size = entry.stored = 0
     elif flag == _LINK:
         entry.kind = None
         entry.size = entry.stored = 0
@@ -208,16 +228,17 @@ def _complete(
             entry.mode = 0o777
             _check_target(entry)
         elif entry.kind in (Kind.CHAR, Kind.BLOCK):
-            entry.device = _parse_device(device)
+            entry.device = _parse_device(device, overrides)
+    elif flag in _PARTIAL_TYPES:
+        raise Refused(f"it is {_PARTIAL_TYPES[flag]}, not a file")
     else:
         raise Refused(f"its type {flag!r} is not one that a disk could hold")
 
 
 def _apply(entry: Entry, overrides: Overrides) -> None:
-    if overrides.path is not None:
-        entry.path = overrides.path
-    if overrides.target is not None:
-        entry.target = overrides.target
+    # As archive/tar of Go has it, and so all that reads images.
+    entry.path = overrides.long_path or overrides.path or entry.path
+    entry.target = overrides.long_target or overrides.target or entry.target
     if overrides.size is not None:
         entry.size = entry.stored = overrides.size
     if overrides.mtime_ns is not None:
@@ -237,16 +258,19 @@ def _complete_file(
         found = read_pax_map(overrides, cursor, entry.stored)
         if found is not None:
             entry.size, entry.stored, entry.segments = found
-            entry.path = overrides.path or entry.path
+            entry.path = overrides.long_path or overrides.path or entry.path
     if entry.path.endswith(b"/") and flag != _SPARSE:
-        # Before POSIX directories had no type of their own.
+        # Before POSIX directories had no type of their own; some programs gave them a size, and no data.
         entry.kind = Kind.DIRECTORY
-        if entry.stored:
+        if entry.stored and flag != _OLD_FILE:
             raise Corrupt("a directory with data")
+        entry.size, entry.stored, entry.segments = 0, 0, None
 
 
-def _parse_device(field: bytes) -> tuple[int, int]:
-    major, minor = parse_number(field[:8]), parse_number(field[8:])
+def _parse_device(field: bytes, overrides: Overrides | None) -> tuple[int, int]:
+    major, minor = (overrides.major, overrides.minor) if overrides is not None else (None, None)
+    major = parse_number(field[:8]) if major is None else major
+    minor = parse_number(field[8:]) if minor is None else minor
     if not (0 <= major < _DEVICE_LIMIT and 0 <= minor < _DEVICE_LIMIT):
         raise Corrupt(f"its device number is {major}:{minor}")
     return major, minor

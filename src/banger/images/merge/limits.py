@@ -19,6 +19,8 @@ class Limits:
     """Names, link targets, extended attributes and maps of sparse files: what is held in memory."""
     file_bytes: int = 16 * TIB - 4096
     """The length of one file with its holes: ext4 has no longer ones."""
+    header_bytes: int = MIB
+    """One extended header."""
     xattr_bytes: int = 64 * 1024
     """Extended attributes of one entry, names and values."""
 

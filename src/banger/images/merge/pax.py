@@ -4,26 +4,48 @@ Kept are the keys that say something about a file on a disk; times other than mt
 are not. Global extended headers are ignored, as other container engines do, and so are extended attributes that the
 disk's file system has no place for.
 
-Source: POSIX.1-2017 pax, "pax Extended Header"; SCHILY.xattr of star(5).
+Source: POSIX.1-2017 pax, "pax Extended Header"; SCHILY.xattr of star(5); LIBARCHIVE.xattr of tar(5).
 """
 
 from __future__ import annotations
+
+from base64 import b64decode
+from urllib.parse import unquote_to_bytes
 
 from banger.images.ext4 import can_store
 from banger.images.merge.failure import Corrupt, Refused
 
 XATTR = b"SCHILY.xattr."
+_LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
 _MAX_LENGTH_DIGITS = 8
 _NANO_DIGITS = 9
 _SECONDS_LIMIT = 1 << 63
 
 
 class Overrides:
-    """What extended headers say about the entry that follows; None where they are silent."""
+    """What extended headers say about the entry that follows; None where they are silent. `long_path` and
+    `long_target` are GNU's, with a header each."""
 
-    __slots__ = ("gid", "mtime_ns", "path", "size", "sparse", "target", "uid", "xattrs")
+    __slots__ = (
+        "gid",
+        "long_path",
+        "long_target",
+        "major",
+        "minor",
+        "mtime_ns",
+        "path",
+        "size",
+        "sparse",
+        "target",
+        "uid",
+        "xattrs",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, long_path: bytes | None = None, long_target: bytes | None = None) -> None:
+        self.long_path = long_path
+        self.long_target = long_target
+        self.major: int | None = None
+        self.minor: int | None = None
         self.path: bytes | None = None
         self.target: bytes | None = None
         self.size: int | None = None
@@ -35,8 +57,9 @@ class Overrides:
         """GNU.sparse records without that prefix, in order: some keys repeat."""
 
 
-def parse_records(data: bytes, overrides: Overrides) -> None:
-    """Read an extended header into `overrides`. Raises `Corrupt`, `Refused`."""
+def parse_records(data: bytes, overrides: Overrides) -> Overrides:
+    """Read an extended header into `overrides`; these. NULs may follow the last record. Raises `Corrupt`, `Refused`."""
+    data = data.rstrip(b"\0")
     position = 0
     while position < len(data):
         blank = data.find(b" ", position, position + _MAX_LENGTH_DIGITS + 1)
@@ -49,6 +72,7 @@ def parse_records(data: bytes, overrides: Overrides) -> None:
             raise Corrupt("an extended header has a record of the wrong length")
         apply_record(overrides, data[blank + 1 : equals], data[equals + 1 : end - 1])
         position = end
+    return overrides
 
 
 def apply_record(overrides: Overrides, key: bytes, value: bytes) -> None:
@@ -66,16 +90,27 @@ def apply_record(overrides: Overrides, key: bytes, value: bytes) -> None:
     elif key == b"size":
         overrides.size = parse_decimal(value) if value else None
     elif key == b"uid":
-        overrides.uid = parse_decimal(value) if value else None
+        overrides.uid = _parse_signed(value) if value else None
     elif key == b"gid":
-        overrides.gid = parse_decimal(value) if value else None
+        overrides.gid = _parse_signed(value) if value else None
+    elif key == b"SCHILY.devmajor":
+        overrides.major = parse_decimal(value) if value else None
+    elif key == b"SCHILY.devminor":
+        overrides.minor = parse_decimal(value) if value else None
+    elif key.startswith(_LIBARCHIVE_XATTR):
+        _add_coded_xattr(overrides, key[len(_LIBARCHIVE_XATTR) :], value)
 
 
 def parse_decimal(value: bytes) -> int:
-    """Digits only, below 2^63."""
-    if not value.isdigit() or len(value) > 19 or (number := int(value)) >= _SECONDS_LIMIT:
+    """Digits only, below 2^63. Any number of zeros may come first."""
+    digits = value.lstrip(b"0")
+    if not value.isdigit() or len(digits) > 19 or (number := int(digits or b"0")) >= _SECONDS_LIMIT:
         raise Corrupt(f"an extended header has the number {value[:40]!r}")
     return number
+
+
+def _parse_signed(value: bytes) -> int:
+    return -parse_decimal(value[1:]) if value.startswith(b"-") else parse_decimal(value)
 
 
 def parse_time_ns(value: bytes) -> int:
@@ -98,6 +133,19 @@ def _add_xattr(overrides: Overrides, name: bytes, value: bytes) -> None:
     if overrides.xattrs is None:
         overrides.xattrs = {}
     overrides.xattrs[name] = value
+
+
+def _add_coded_xattr(overrides: Overrides, name: bytes, value: bytes) -> None:
+    """libarchive's form: the name with percent signs as in addresses, the value in base 64. Mostly beside the other
+    form, which counts."""
+    name = unquote_to_bytes(name)
+    if overrides.xattrs is not None and name in overrides.xattrs:
+        return
+    try:
+        plain = b64decode(value + b"=" * (-len(value) % 4), validate=True)
+    except ValueError as exc:
+        raise Corrupt(f"an extended header has the attribute {value[:40]!r}") from exc
+    _add_xattr(overrides, name, plain)
 
 
 def check_name(value: bytes) -> bytes:

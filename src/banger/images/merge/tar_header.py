@@ -19,9 +19,9 @@ BLOCK = 512
 ZERO_BLOCK = bytes(BLOCK)
 # Mode, uid and gid come as one field: few combinations occur, and one look-up then replaces three parsings.
 HEADER = Struct("100s24s12s12s8sc100s8s64x16s155s12x")
-USTAR = b"ustar\0"
+_USTAR, _GNU = b"ustar\0", b"ustar  \0"
+_STAR, _STAR_AT, _STAR_PREFIX = b"tar\0", 508, 131
 
-_CHECKSUM_AT = 148
 _ADLER_BASE = 65521
 _NUMBER_LIMIT = 1 << 63
 
@@ -43,10 +43,10 @@ def checksum_matches(block: memoryview, field: bytes) -> bool:
 
 
 def parse_number(field: bytes) -> int:
-    """An octal number with blanks or NULs around it, or a base-256 one. Raises `Corrupt`."""
+    """An octal number with blanks or NULs around it, before it too, or a base-256 one. Raises `Corrupt`."""
     if field[0] & 0x80:
         return _parse_base256(field)
-    digits = field.partition(b"\0")[0].strip(b" ")
+    digits = field.strip(b"\0 ").partition(b"\0")[0].rstrip(b" ")
     if not digits:
         return 0
     if not digits.isdigit():
@@ -72,6 +72,21 @@ def _parse_base256(field: bytes) -> int:
 def c_string(field: bytes) -> bytes:
     """What comes before the first NUL."""
     return field.partition(b"\0")[0]
+
+
+def read_prefix(magic: bytes, prefix: bytes, block: memoryview) -> bytes:
+    """What stands before the name, in the 155 bytes where POSIX has it. star keeps times in the last of them, and GNU
+    tar has two times there instead; but archives exist with GNU's mark and a prefix, from Go before 1.8."""
+    if magic[:6] == _USTAR:
+        return c_string(prefix[:_STAR_PREFIX] if block[_STAR_AT:] == _STAR else prefix)
+    if magic != _GNU:
+        return b""
+    try:
+        _ = parse_number(prefix[:12]), parse_number(prefix[12:24])
+    except Corrupt:
+        above = c_string(prefix)
+        return above if above.isascii() else b""
+    return b""
 
 
 def parse_owner(field: bytes) -> tuple[int, int, int]:
