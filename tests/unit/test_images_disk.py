@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -11,7 +12,7 @@ import pytest
 
 from banger.errors import Error
 from banger.host.run import Result
-from banger.host.settings import ImageSettings
+from banger.host.settings import Settings
 from banger.images import tree_tar
 from banger.images.importing import DiskPlan, in_thread, plan_disk, write_disk
 from banger.images.merge import LayerInput, Limits, merge_layers
@@ -19,7 +20,7 @@ from banger.images.tree_tar import PackedTree, list_names, pack_tree, plan_tar, 
 from banger.model.sizes import MIB, TIB
 from tests.support.layers import Member, MemorySink, layer_of, tar_of
 
-SETTINGS = ImageSettings()
+SETTINGS = Settings()
 
 
 def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
@@ -91,6 +92,73 @@ def test_attributes_that_ext4_has_no_place_for_are_dropped(tmp_path: Path) -> No
     write(layer, tmp_path / "images/disk")
 
 
+def test_a_tree_has_no_whiteouts_and_a_disk_of_its_own(tmp_path: Path) -> None:
+    names = [b".wh.notes", b"d/.wh..wh..opq", b"d/.wh.", b"d/kept", b".wh.dir/in"]
+    layer = layer_of(tar_of([Member(name, data=b"real") for name in names]), tmp_path)
+    root = merge_layers([layer], MemorySink(), whiteouts=False)
+    assert sorted(root.children) == [b".wh.dir", b".wh.notes", b"d"]
+    assert sorted(root.children[b"d"].children) == [b".wh.", b".wh..wh..opq", b"kept"]
+    plans = [plan_disk(["a"], 0, SETTINGS, whiteouts) for whiteouts in (True, False)]
+    assert plans[0].digest != plans[1].digest
+
+
+def written_bytes(disk: Path) -> int:
+    return disk.stat().st_blocks * 512
+
+
+def test_zeros_of_a_layer_take_no_space(tmp_path: Path) -> None:
+    small = [Member(b"few/%d" % n, data=bytes(4000)) for n in range(1000)]
+    large = [Member(b"large", data=bytes(64 * MIB)), Member(b"tail", data=bytes(32 * MIB) + b"x")]
+    for name, members in (("nothing", []), ("zeros", [*small, *large])):
+        write(layer_of(tar_of(members), tmp_path), tmp_path / name)
+    assert written_bytes(tmp_path / "zeros") - written_bytes(tmp_path / "nothing") < 2 * MIB
+
+
+@pytest.mark.parametrize("data", [b"A" * 40 * MIB, bytes(40 * MIB)])
+def test_the_reserve_is_kept_while_a_disk_is_written(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "images").mkdir()
+    layer = layer_of(tar_of([Member(b"f", data=data)]), tmp_path, "gzip")
+    info = os.statvfs(tmp_path)
+    disk = plan_disk([layer.diff_id], 0, SETTINGS)
+    disk = replace(disk, keep_free_bytes=info.f_bavail * info.f_frsize - 20 * MIB)
+    final = tmp_path / "images/disk"
+    if not any(data):
+        write_disk([layer], disk, final, lambda count: None, Event())
+        assert os.listdir(tmp_path / "images") == ["disk"]
+        return
+    with pytest.raises(Error) as caught:
+        write_disk([layer], disk, final, lambda count: None, Event())
+    assert caught.value.code == "insufficient_disk"
+    assert os.listdir(tmp_path / "images") == []
+
+
+def test_the_reserve_is_kept_while_a_tree_is_packed(tmp_path: Path) -> None:
+    for place in ("tree", "work"):
+        (tmp_path / place).mkdir()
+    (tmp_path / "tree/f").write_bytes(b"x")
+    with pytest.raises(Error) as caught:
+        asyncio.run(pack_tree(tmp_path / "tree", tmp_path / "work", True, silent, 1 << 60))
+    assert caught.value.code == "insufficient_disk"
+
+
+def test_holes_of_a_tree_stay_holes(tmp_path: Path) -> None:
+    for place in ("tree", "work", "again"):
+        (tmp_path / place).mkdir()
+    with open(tmp_path / "tree/sparse", "wb") as file:
+        for at in range(20):
+            file.seek(at * 300_000)
+            file.write(b"data %d" % at)
+        file.truncate(1 << 33)
+    first, again = (
+        asyncio.run(pack_tree(tmp_path / "tree", tmp_path / place, True, silent))
+        for place in ("work", "again")
+    )
+    assert first.diff_id == again.diff_id and first.size_bytes < 2 * MIB
+    disk = plan_disk([first.diff_id], 0, SETTINGS, whiteouts=False)
+    asyncio.run(write_tree_disk(first, disk, tmp_path / "images/disk", silent))
+    assert written_bytes(tmp_path / "images/disk") < 8 * MIB
+
+
 def test_a_cancelled_thread_has_ended_before_the_cancellation_goes_on() -> None:
     ended: list[bool] = []
 
@@ -149,6 +217,7 @@ def test_tar_is_told_everything() -> None:
             "insufficient_disk",
             "room",
         ),
+        (2, b"tar: /w/t: Wrote only 2 of 10 bytes\n", "insufficient_disk", "room"),
         (-9, b"", "image_build_failed", "-9"),
     ],
 )

@@ -212,13 +212,13 @@ def test_heads_are_left_out_of_a_large_file(tmp_path: Path) -> None:
         before = stream.add(b"x" * BLOCK)
         stream.begin()
         for number in range(130):
-            stream.append(bytes((number,)) * MIB)
+            stream.append(bytes((number + 1,)) * MIB)
         size, extents = stream.end()
         assert unpack_extents(before) == [(0, 4, 1)] and size == 130 * MIB
         assert unpack_extents(extents) == [(0, 5, 32763), (32763, 32772, 517)]
         assert stream.next_block == 32772 + 517
         os.pwrite(file.fileno(), b"", 0)
-        assert os.pread(file.fileno(), 1, 32772 * BLOCK) == bytes((32763 * BLOCK // MIB,))
+        assert os.pread(file.fileno(), 1, 32772 * BLOCK) == bytes((32763 * BLOCK // MIB + 1,))
 
 
 def test_a_file_can_be_16_tib_and_no_larger(tmp_path: Path) -> None:
@@ -444,7 +444,7 @@ def test_a_full_disk_has_a_name() -> None:
         writer = Ext4Writer(full.fileno(), uuid=UUID, hash_seed=HASH_SEED)
         writer.begin_file()
         with pytest.raises(Error) as caught:
-            writer.append(bytes(2 * MIB))
+            writer.append(b"x" * 2 * MIB)
     assert caught.value.code == "insufficient_disk"
 
 

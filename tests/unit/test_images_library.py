@@ -80,7 +80,9 @@ class Builder:
             raise Error("image_build_failed", "no")
         return work / "root"
 
-    async def pack(self, tree: Path, work: Path, ranges: bool, report: Report) -> PackedTree:
+    async def pack(
+        self, tree: Path, work: Path, ranges: bool, report: Report, keep_free_bytes: int
+    ) -> PackedTree:
         return PackedTree(work / "tree.tar", self.contents, 1)
 
     async def write(self, packed: PackedTree, disk: DiskPlan, final: Path, report: Report) -> None:

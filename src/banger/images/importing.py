@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from banger.errors import Error
 from banger.host.fs import open_partial, require_free
-from banger.host.settings import ImageSettings
+from banger.host.settings import Settings
 from banger.images.ext4 import Ext4Writer
 from banger.images.merge import LayerInput, Limits, merge_layers
 from banger.images.oci import ImagePlan
@@ -26,7 +26,7 @@ from banger.model.operation import Report
 from banger.model.sizes import TIB
 
 # Raise it when the same layers would give another disk.
-WRITER = 1
+WRITER = 2
 _LEAST_FREE_FACTOR = 2
 
 Count = Callable[[int], None]
@@ -35,20 +35,30 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DiskPlan:
-    """A disk to be: `digest` (64 hex digits) names it; `size_bytes` None: sized by its contents."""
+    """A disk to be: `digest` (64 hex digits) names it; `size_bytes` None: sized by its contents; `keep_free_bytes` of
+    the file system that it is written to are for others. `whiteouts`: whether names that begin with `.wh.` hide
+    something, as in layers, or mean files, as in a tree."""
 
     digest: str
     size_bytes: int | None
     limits: Limits
+    keep_free_bytes: int = 0
+    whiteouts: bool = True
 
 
-def plan_disk(diff_ids: Sequence[str], size_bytes: int, settings: ImageSettings) -> DiskPlan:
-    """Of layers, lowest first. `size_bytes` 0: sized by its contents."""
-    text = "\n".join([f"banger disk {WRITER}", str(size_bytes), *diff_ids])
+def plan_disk(
+    diff_ids: Sequence[str], size_bytes: int, settings: Settings, whiteouts: bool = True
+) -> DiskPlan:
+    """Of layers, lowest first. `size_bytes` 0: sized by its contents. Without `whiteouts` they are one tree, whose
+    names all mean files."""
+    kind = "disk" if whiteouts else "tree's disk"
+    text = "\n".join([f"banger {kind} {WRITER}", str(size_bytes), *diff_ids])
     return DiskPlan(
         hashlib.sha256(text.encode()).hexdigest(),
         size_bytes or None,
-        Limits(inflated_bytes=settings.max_inflated_bytes, entries=settings.max_entries),
+        Limits(inflated_bytes=settings.images.max_inflated_bytes, entries=settings.images.max_entries),
+        settings.limits.disk_reserve_bytes,
+        whiteouts,
     )
 
 
@@ -99,9 +109,13 @@ def write_disk(
     grows_to_bytes = max(TIB, disk.size_bytes or 0)
     with open_partial(final) as partial:
         with Ext4Writer(
-            partial, uuid=identity[:16], hash_seed=identity[16:], grows_to_bytes=grows_to_bytes
+            partial,
+            uuid=identity[:16],
+            hash_seed=identity[16:],
+            grows_to_bytes=grows_to_bytes,
+            keep_free_bytes=disk.keep_free_bytes,
         ) as writer:
-            root = merge_layers(layers, writer, disk.limits, count, cancel)
+            root = merge_layers(layers, writer, disk.limits, count, cancel, disk.whiteouts)
             writer.finish(root, size_bytes=disk.size_bytes)
         if cancel.is_set():
             raise Error("cancelled", "the import was cancelled")

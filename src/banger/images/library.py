@@ -313,7 +313,7 @@ class ImageLibrary:
                     own_name(wish.name, self._shelf) if wish.name else name_of(source_ref, self._shelf)
                 )
             diff_ids = [layer.diff_id for layer in plan.layers]
-            disk = plan_disk(diff_ids, wish.size_bytes, settings.images)
+            disk = plan_disk(diff_ids, wish.size_bytes, settings, plan.whiteouts)
             record.digest = disk.digest
             if wish.force or not self.disk(record).exists():
                 await import_layers(source, plan, disk, self.disk(record), report)
@@ -364,8 +364,9 @@ class ImageLibrary:
 
         report("root disk", record.name)
         settings = read_settings(self._paths.config)
-        packed = await pack_tree(tree, work, have_ranges(), report)
-        disk = plan_disk([packed.diff_id], size_bytes, settings.images)
+        reserve_bytes = settings.limits.disk_reserve_bytes
+        packed = await pack_tree(tree, work, have_ranges(), report, reserve_bytes)
+        disk = plan_disk([packed.diff_id], size_bytes, settings, whiteouts=False)
         record.digest = disk.digest
         if force or not self.disk(record).exists():
             await write_tree_disk(packed, disk, self.disk(record), report)

@@ -134,7 +134,8 @@ class Layer:
 @dataclass(frozen=True)
 class ImagePlan:
     """What an image is made of: `layers` from the lowest up. `manifest_digest` is the digest of the document that
-    was resolved: a manifest, or where a source has none, the configuration or the only layer."""
+    was resolved: a manifest, or where a source has none, the configuration or the only layer. Without `whiteouts` it is
+    a tree as it lies somewhere: a name that begins with `.wh.` is one like any other."""
 
     config: ImageConfig
     layers: tuple[Layer, ...]
@@ -143,6 +144,7 @@ class ImagePlan:
     created: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    whiteouts: bool = True
 
     @property
     def size_bytes(self) -> int:

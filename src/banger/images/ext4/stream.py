@@ -1,7 +1,7 @@
 """Blocks in the order they come: contents go to the disk once, through one buffer, in long sequential writes.
 
 `BlockStream` hands out every block from the first head's end on, leaving out the other heads. It never reads and
-never goes back.
+never goes back. A block of a file that is all zeros is a hole: layers can say gigabytes of them in a few bytes.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 
 from banger.errors import Error
 from banger.images.ext4.extents import pack_extent, pack_run
 from banger.images.ext4.layout import BLOCK, BLOCK_SHIFT, Heads
+from banger.model.sizes import format_size
 
 _BUFFER_BYTES = 1 << 20
 # Pieces of this size are not worth copying: the buffer is written out and they follow from where they are.
 _DIRECT_BYTES = 256 << 10
-_ZEROS = memoryview(bytes(BLOCK))
+# How much is written between two looks at the room that is left.
+_LOOK_BYTES = 16 << 20
+_ZEROS = bytes(BLOCK)
 # The last logical block has number 2³² - 2.
 _FILE_MAX_BYTES = ((1 << 32) - 1) * BLOCK
 
@@ -31,17 +35,26 @@ class BlockStream:
     `_fill` are multiples of the block.
     """
 
-    def __init__(self, fd: int, heads: Heads) -> None:
+    def __init__(self, fd: int, heads: Heads, spare: Spare | None = None) -> None:
         self._fd = fd
         self._heads = heads
+        self._spare = spare or Spare(fd, 0)
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self._start()
+
+    def restart(self) -> None:
+        """Forget all that was written; the next content comes first."""
+        set_size(self._fd, 0)
+        self._start()
+
+    def _start(self) -> None:
         self._fill = 0
-        self._open_area(heads.skip(0))
+        self._open_area(self._heads.skip(0))
         self._in_file = False
         self._logical = 0
         self._run_logical = 0
         self._run_physical = 0
-        self._extents: list[bytes] = []
+        self._extents = bytearray()
 
     @property
     def next_block(self) -> int:
@@ -53,7 +66,7 @@ class BlockStream:
         size = len(data)
         start = self._fill
         end = (start + size + BLOCK - 1) & -BLOCK
-        if end > self._room or not size or self._in_file:
+        if end > self._room or not size or self._in_file or _may_have_zeros(data, size):
             return self._add_slowly(data)
         self._buffer[start : start + size] = data
         padding = end - start - size
@@ -63,9 +76,12 @@ class BlockStream:
         return pack_extent(0, (end - start) >> BLOCK_SHIFT, (self._base + start) >> BLOCK_SHIFT)
 
     def add_block(self, block: bytes) -> int:
-        """One block → where it is."""
-        self.add(block)
-        return (self._base + self._fill - BLOCK) >> BLOCK_SHIFT
+        """One block, which is not all zeros → where it is."""
+        if self._fill == self._room:
+            self._make_room()
+        at = self._base + self._fill
+        self._put(memoryview(block))
+        return at >> BLOCK_SHIFT
 
     def _add_slowly(self, data: bytes | bytearray | memoryview) -> bytes:
         self.begin()
@@ -77,55 +93,71 @@ class BlockStream:
             raise ValueError("a file is being written already")
         self._in_file = True
         self._logical = 0
-        self._extents = []
+        self._extents = bytearray()
         self._open_run()
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
         """More of the file begun. `data` may be reused as soon as this returns."""
         view = memoryview(data)
-        while view:
-            taken = self._take(view)
-            self._logical += taken
-            view = view[taken:]
+        lead = min(len(view), -self._logical % BLOCK)
+        if lead:
+            self._put(view[:lead])
+            if not self._logical % BLOCK:
+                self._drop_zeros(BLOCK)
+        whole = lead + (len(view) - lead) // BLOCK * BLOCK
+        for begin, end, empty in _runs(view[lead:whole]):
+            if empty:
+                self._skip_blocks(end - begin)
+            else:
+                self._put(view[lead + begin : lead + end])
+        self._put(view[whole:])
 
     def skip(self, length: int) -> None:
         """A hole of `length` bytes. What shares a block with data becomes zeros, the rest takes no space."""
         lead = min(length, -self._logical % BLOCK)
-        self.append(_ZEROS[:lead])
-        whole, rest = divmod(length - lead, BLOCK)
-        if whole:
-            self._close_run()
-            self._logical += whole * BLOCK
-            self._open_run()
+        if lead:
+            self.append(_ZEROS[:lead])
+        rest = (length - lead) % BLOCK
+        if length - lead >= BLOCK:
+            self._skip_blocks(length - lead - rest)
         self.append(_ZEROS[:rest])
 
     def end(self) -> tuple[int, bytes]:
         """(size, extents) of the file begun."""
         size = self._logical
-        self.append(_ZEROS[: -size % BLOCK])
+        rest = size % BLOCK
+        if rest and not self._drop_zeros(rest):
+            self._put(memoryview(_ZEROS)[rest:])
         self._close_run()
         self._in_file = False
-        if self._base % BLOCK:
-            self.flush()
-        return size, b"".join(self._extents)
+        return size, bytes(self._extents)
 
     def flush(self) -> None:
         """Write what the buffer holds."""
         if self._fill:
-            write_at(self._fd, self._buffer[: self._fill], self._base)
-            self._open_at(self._base + self._fill)
+            self._write(self._buffer[: self._fill])
+
+    def _write(self, data: memoryview) -> None:
+        self._spare.spend(len(data))
+        write_at(self._fd, data, self._base)
+        self._open_at(self._base + len(data))
+
+    def _put(self, view: memoryview) -> None:
+        """Data to its place: whole blocks, or what stays within one."""
+        while view:
+            taken = self._take(view)
+            self._logical += taken
+            view = view[taken:]
 
     def _take(self, view: memoryview) -> int:
         """Put some of `view` where it goes; how many bytes of it."""
-        room = self._room - self._fill
         if len(view) >= _DIRECT_BYTES:
             self.flush()
-            room = self._limit - self._base
-            if room:
-                taken = min(room, len(view))
-                write_at(self._fd, view[:taken], self._base)
-                self._open_at(self._base + taken)
+            taken = min(self._limit - self._base, len(view))
+            if taken:
+                self._write(view[:taken])
                 return taken
+        room = self._room - self._fill
         if not room:
             self._make_room()
             return 0
@@ -133,6 +165,22 @@ class BlockStream:
         self._buffer[self._fill : self._fill + taken] = view[:taken]
         self._fill += taken
         return taken
+
+    def _drop_zeros(self, length: int) -> bool:
+        """Make a hole of the last `length` bytes, which are the beginning of a block, or all of it, if they are zeros.
+        They are still in the buffer: a block comes into it as a whole, or in pieces that are short."""
+        start = self._fill - length
+        if bytes(self._buffer[start : self._fill]) != _ZEROS[:length]:
+            return False
+        self._fill = start
+        self._logical -= length
+        self._skip_blocks(BLOCK)
+        return True
+
+    def _skip_blocks(self, length: int) -> None:
+        self._close_run()
+        self._logical += length
+        self._open_run()
 
     def _make_room(self) -> None:
         self.flush()
@@ -159,7 +207,54 @@ class BlockStream:
         if self._logical > _FILE_MAX_BYTES:
             raise Error("image_build_failed", "a file is larger than ext4 can hold (16 TiB)")
         count = ((self._base + self._fill) >> BLOCK_SHIFT) - self._run_physical
-        self._extents.append(pack_run(self._run_logical, self._run_physical, count))
+        self._extents += pack_run(self._run_logical, self._run_physical, count)
+
+
+class Spare:
+    """The space of the disk's file system that is not to be used up. It is looked at while the disk is written: what a
+    layer inflates to nobody knows before, and others write too."""
+
+    def __init__(self, fd: int, keep_bytes: int) -> None:
+        self._fd = fd
+        self._keep_bytes = keep_bytes
+        self._unseen_bytes = 0
+        """Written since the last look."""
+
+    def spend(self, length: int) -> None:
+        """Before `length` bytes are written. Raises `insufficient_disk`."""
+        self._unseen_bytes -= length
+        if not self._keep_bytes or self._unseen_bytes >= 0:
+            return
+        info = os.fstatvfs(self._fd)
+        free_bytes = info.f_bavail * info.f_frsize
+        if free_bytes - length < self._keep_bytes:
+            raise Error(
+                "insufficient_disk",
+                f"the root disk would leave less than {format_size(self._keep_bytes)} free where images are kept",
+                "make room there, or lower disk_reserve in config.toml",
+                {"free_bytes": free_bytes, "reserve_bytes": self._keep_bytes},
+            )
+        self._unseen_bytes = min(_LOOK_BYTES, free_bytes - length - self._keep_bytes)
+
+
+def _may_have_zeros(data: bytes | bytearray | memoryview, size: int) -> bool:
+    """Whether a block of a file begins with a zero, which few blocks of data do."""
+    return not data[0] if size <= BLOCK else 0 in bytes(data[::BLOCK])
+
+
+def _runs(view: memoryview) -> Iterator[tuple[int, int, bool]]:
+    """(begin, end, whether it is all zeros) of stretches of whole blocks."""
+    firsts = bytes(view[::BLOCK])
+    if 0 not in firsts:
+        yield 0, len(view), False
+        return
+    empty = [
+        not first and bytes(view[at * BLOCK : (at + 1) * BLOCK]) == _ZEROS for at, first in enumerate(firsts)
+    ]
+    at = 0
+    for is_empty, blocks in groupby(empty):
+        begin, at = at, at + BLOCK * len(list(blocks))
+        yield begin, at, is_empty
 
 
 def write_at(fd: int, data: bytes | bytearray | memoryview, position: int) -> None:

@@ -22,12 +22,12 @@ from banger.images.ext4.contents import Contents
 from banger.images.ext4.groups import GroupTable
 from banger.images.ext4.inode_table import InodeTables
 from banger.images.ext4.journal import journal_backup, pack_journal_superblock
-from banger.images.ext4.layout import BLOCK, BLOCK_SHIFT, GROUP_BYTES, plan_heads
+from banger.images.ext4.layout import BLOCK, BLOCK_SHIFT, GROUP_BYTES, INODE_BYTES, plan_heads
 from banger.images.ext4.numbering import Numbering
 from banger.images.ext4.plan import Plan, plan_disk
 from banger.images.ext4.punch import punch_holes
 from banger.images.ext4.resize import resize_contents
-from banger.images.ext4.stream import BlockStream, set_size, write_at
+from banger.images.ext4.stream import BlockStream, Spare, set_size, write_at
 from banger.images.ext4.superblock import FIRST_SUPERBLOCK_AT, Superblock
 from banger.images.tree import Kind, Node
 from banger.model.sizes import TIB
@@ -47,11 +47,18 @@ class Ext4Writer:
     """Lives for one disk; `finish` ends it. As a context manager it closes the file it opened."""
 
     def __init__(
-        self, place: Path | int, *, uuid: bytes, hash_seed: bytes, grows_to_bytes: int = TIB
+        self,
+        place: Path | int,
+        *,
+        uuid: bytes,
+        hash_seed: bytes,
+        grows_to_bytes: int = TIB,
+        keep_free_bytes: int = 0,
     ) -> None:
         """`place`: a path where nothing is yet, or the descriptor of an empty file, which stays the caller's. `uuid`
         and `hash_seed` are 16 bytes each. A mounted disk can grow to `grows_to_bytes` (at most 8 TiB) without moving
-        anything; room for that is kept in front of the data."""
+        anything; room for that is kept in front of the data. `keep_free_bytes` of the place's own file system are left
+        alone, else `insufficient_disk`."""
         if len(uuid) != 16 or len(hash_seed) != 16:
             raise ValueError("uuid and hash_seed have 16 bytes each")
         self._owned = not isinstance(place, int)
@@ -63,13 +70,15 @@ class Ext4Writer:
         self._hash_seed = hash_seed
         self._seed = extend(0, uuid)
         self._heads = plan_heads(grows_to_bytes)
-        self._stream = BlockStream(self._fd, self._heads)
+        self._spare = Spare(self._fd, keep_free_bytes)
+        self._stream = BlockStream(self._fd, self._heads, self._spare)
         # The methods of the stream are the interface: a call less for each of a hundred thousand files.
         self.add_file = self._stream.add
         self.begin_file = self._stream.begin
         self.append = self._stream.append
         self.skip_hole = self._stream.skip
         self.end_file = self._stream.end
+        self.restart = self._stream.restart
 
     def __enter__(self) -> Ext4Writer:
         return self
@@ -109,6 +118,7 @@ class Ext4Writer:
             )
             set_size(self._fd, plan.blocks * BLOCK if size_bytes is None else size_bytes)
             punch_holes(self._fd, used.free_runs(0, self._stream.next_block))
+            self._spare.spend(numbering.inodes_used * INODE_BYTES)
             InodeTables(numbering, contents, plan, self._seed).write(self._fd)
             return self._write_tables(numbering, plan, used)
         finally:

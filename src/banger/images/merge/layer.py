@@ -25,7 +25,10 @@ class LayerTree:
     `again`     files that were skipped as hidden and are needed for a link after all, by the entry's number
     """
 
-    def __init__(self, number: int, upper: Folder, wanted: dict[bytes, Pending], budget: Budget) -> None:
+    def __init__(
+        self, number: int, upper: Folder, wanted: dict[bytes, Pending], budget: Budget, hides: bool
+    ) -> None:
+        """`hides`: whether names can be whiteouts."""
         self.number = number
         self.root = Folder(over=upper)
         self.whiteouts: set[bytes] = set()
@@ -34,6 +37,7 @@ class LayerTree:
         self.again: dict[int, Node] = {}
         self._wanted = wanted
         self._budget = budget
+        self._hides = hides
         self._folders: dict[bytes, Folder] = {b"": self.root}
         self._skipped: dict[Node, int] = {}
         self._pending: dict[bytes, Pending] = {}
@@ -101,7 +105,7 @@ class LayerTree:
         """Put the entry in its place; the node if it is a file, whose data is then to be taken."""
         path = normalise(entry.path)
         self._spend(path, entry)
-        if b".wh." in path and self._take_whiteout(path):
+        if b".wh." in path and self._hides and self._take_whiteout(path):
             return None
         if entry.kind is Kind.DIRECTORY:
             self._add_folder(path, entry)

@@ -29,13 +29,18 @@ def merge_layers(
     limits: Limits | None = None,
     report: Report | None = None,
     cancel: Event | None = None,
+    whiteouts: bool = True,
 ) -> Node:
     """The root of the tree that `layers`, lowest first, make. Blocks; two threads of its own have ended on return.
+
+    Without `whiteouts` a name that begins with `.wh.` is one like any other: it is one tree, no layers.
 
     `report` hears how many compressed bytes were read since it was last called. What `sink` was given may be used
     only if this returns: layers are verified at their ends. Raises `layer_corrupt`, `layer_refused`,
     `layer_too_large`, `cancelled`, and what the sink raises."""
-    merge = _Merge(layers, sink, Budget(limits or Limits()), report or (lambda _: None), cancel or Event())
+    merge = _Merge(
+        layers, sink, Budget(limits or Limits()), report or (lambda _: None), cancel or Event(), whiteouts
+    )
     for number in range(len(layers), 0, -1):
         with naming_layer(number, layers[number - 1].digest):
             merge.add(number)
@@ -49,7 +54,13 @@ class _Merge:
     """The state of one merge. `wanted` are targets of hard links that the next lower layers must have."""
 
     def __init__(
-        self, layers: Sequence[LayerInput], sink: Sink, budget: Budget, report: Report, cancel: Event
+        self,
+        layers: Sequence[LayerInput],
+        sink: Sink,
+        budget: Budget,
+        report: Report,
+        cancel: Event,
+        whiteouts: bool,
     ) -> None:
         self.root = Folder()
         self.wanted: dict[bytes, Pending] = {}
@@ -58,9 +69,10 @@ class _Merge:
         self._budget = budget
         self._report = report
         self._cancel = cancel
+        self._whiteouts = whiteouts
 
     def add(self, number: int) -> None:
-        tree = LayerTree(number, self.root, self.wanted, self._budget)
+        tree = LayerTree(number, self.root, self.wanted, self._budget, self._whiteouts)
         layer = self._layers[number - 1]
         inflated = self._stream(layer, tree.read, self._budget.bytes_left, self._report)
         self._budget.spend_bytes(inflated)

@@ -1,4 +1,4 @@
-"""A tar file of a tree, as an image of one layer: `tar:FILE`, and "-" for standard input."""
+"""A tar file of a tree, as an image of one layer without whiteouts: `tar:FILE`, and "-" for standard input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TarSource:
         """The plan's digests are what the file has now."""
         report("resolve", self._name)
         layer = await in_thread(self._survey)
-        return ImagePlan(ImageConfig(), (layer,), layer.digest, platform)
+        return ImagePlan(ImageConfig(), (layer,), layer.digest, platform, whiteouts=False)
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
         """Everything is here."""
