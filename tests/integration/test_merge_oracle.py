@@ -263,6 +263,37 @@ def test_what_gnu_tar_makes_is_extracted_alike(unpack: Unpack, form: list[str], 
         assert differences(merged(layers), seen_in_directory(source)) == []
 
 
+def through_links() -> list[list[list[Member]]]:
+    """Images whose names go through links, each its layers."""
+    tree = [folder(b"d", 0o711), Member(b"d/a", data=b"1"), Member(b"d/b", data=b"2")]
+    link = Member(b"l", "symlink", target=b"d")
+    inside = [link, Member(b"l/c", data=b"3"), Member(b"l/a", data=b"4"), Member(b"m", "link", target=b"l/b")]
+    return [
+        [[*tree, *inside]],
+        [[*tree, link], inside[1:]],
+        [[*tree, link], [Member(b"x", data=b"5")], [Member(b"m", "link", target=b"l/a"), Member(b"l/.wh.a")]],
+        [[*tree, link], [Member(b"l/.wh..wh..opq"), Member(b"l/c", data=b"6")]],
+        [tree, [link, Member(b"l/.wh.a")]],
+        [[*tree, link], [folder(b"l"), Member(b"l/c", data=b"7")]],
+        [[*tree, link], [folder(b"l/e", 0o700), Member(b"l/e/f", data=b"8")], [Member(b".wh.l")]],
+        [[*tree, Member(b"l", "symlink", target=b"/../../d"), Member(b"l/c", data=b"9")]],
+        [[*tree, Member(b"d/l", "symlink", target=b"../../../d"), Member(b"d/l/c", data=b"10")]],
+        [[Member(b"l", "symlink", target=b"not/there"), Member(b"l/c", data=b"11")]],
+        [[*tree, link, Member(b"k", "symlink", target=b"/l/./../l")], [Member(b"k/c", data=b"12")]],
+        [[*tree, link, Member(b"k", "link", target=b"l")], [Member(b"k/c", data=b"13")]],
+    ]
+
+
+@pytest.mark.parametrize("image", through_links())
+def test_names_through_links_are_extracted_alike(image: list[list[Member]], tmp_path: Path) -> None:
+    layers = [layer_of(tar_of(members), tmp_path) for members in image]
+    found = seen_in_directory(unpack_with_umoci(layers, tmp_path / "work"))
+    ours = merged(layers)
+    times = frozenset({"mtime_ns"})
+    ignore = {path: times for path, seen in ours.items() if seen.kind.name == "DIRECTORY"}
+    assert differences(ours, found, ignore) == []
+
+
 def random_image(chance: random.Random) -> list[list[Member]]:
     """Layers whose whiteouts come first and whose directories have entries, so that nobody's taste matters."""
     names = [b"a", b"b", b"c"]

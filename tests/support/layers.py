@@ -88,6 +88,9 @@ class MemorySink:
         self.files: list[bytes] = []
         self._open: io.BytesIO | None = None
 
+    def restart(self) -> None:
+        self.files, self._open = [], None
+
     def add_file(self, data: bytes | memoryview) -> bytes:
         self.files.append(bytes(data))
         return str(len(self.files) - 1).encode()
@@ -129,27 +132,58 @@ Model = dict[bytes, Thing]
 
 
 def extract(layers: Sequence[Sequence[Member]]) -> Model:
-    """What sequential extraction leaves: path → thing. Whiteouts of a layer come before its additions."""
+    """What sequential extraction leaves: path → thing. Whiteouts remove what lower layers have."""
     tree: Model = {b"": Thing(Member(b"", "dir", mode=0o755), 0)}
     number = 0
     for layer in layers:
-        for member in layer:
-            _whiteout(tree, member.name)
+        own: set[bytes] = set()
         for member in layer:
             number += 1
-            if not member.name.rpartition(b"/")[2].startswith(b".wh."):
-                _put(tree, member, number)
+            if member.name.rpartition(b"/")[2].startswith(b".wh."):
+                _whiteout(tree, member.name, own)
+            else:
+                _put(tree, member, number, own)
     return tree
 
 
-def _whiteout(tree: Model, path: bytes) -> None:
+def _whiteout(tree: Model, path: bytes, own: set[bytes]) -> None:
     above, _, name = path.rpartition(b"/")
-    prefix = above + b"/" if above else b""
-    if name == b".wh..wh..opq":
-        for other in [p for p in tree if p.startswith(prefix) and p]:
-            del tree[other]
-    elif name.startswith(b".wh."):
-        _remove(tree, prefix + name[4:])
+    directory = follow(tree, above)
+    if directory is None:
+        return
+    prefix = directory + b"/" if directory else b""
+    hidden = prefix if name == b".wh..wh..opq" else prefix + name[4:] + b"/"
+    for other in sorted((p for p in tree if p and (p + b"/").startswith(hidden)), reverse=True):
+        if other + b"/" == hidden and name == b".wh..wh..opq":
+            continue
+        if other not in own:
+            if any(p.startswith(other + b"/") for p in tree):
+                tree[other] = Thing(Member(other, "dir", mode=0o755), tree[other].number)
+            else:
+                del tree[other]
+
+
+def follow(tree: Model, path: bytes, links: int = 0) -> bytes | None:
+    """Where `path` leads to, inside the root; None if no directory is there. A path itself that nothing has."""
+    if links > 20:
+        return None
+    at: list[bytes] = []
+    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+    for number, part in enumerate(parts):
+        if part == b"..":
+            at = at[:-1]
+            continue
+        thing = tree.get(b"/".join([*at, part]))
+        if thing is None:
+            return None
+        if thing.member.kind == "symlink":
+            target = thing.member.target
+            start = b"" if target.startswith(b"/") else b"/".join(at)
+            return follow(tree, b"/".join([start, target, *parts[number + 1 :]]), links + 1)
+        if thing.member.kind != "dir":
+            return None
+        at.append(part)
+    return b"/".join(at)
 
 
 def _remove(tree: Model, path: bytes) -> None:
@@ -157,18 +191,50 @@ def _remove(tree: Model, path: bytes) -> None:
         del tree[other]
 
 
-def _put(tree: Model, member: Member, number: int) -> None:
-    path = member.name
-    parts = path.split(b"/")
-    for end in range(1, len(parts)):
-        above = b"/".join(parts[:end])
-        if above not in tree:
-            tree[above] = Thing(Member(above, "dir", mode=0o755), -number * 100 - end)
-        assert tree[above].member.kind == "dir", (path, above)
+def _reach(tree: Model, path: bytes, number: int) -> bytes:
+    """Make the directory that `path` leads to, one part after the other. A dangling link makes what it leads to."""
+    for _ in range(100):
+        found = follow(tree, path)
+        if found is not None:
+            return found
+        missing = _first_missing(tree, path)
+        assert missing not in tree, (path, missing)
+        tree[missing] = Thing(Member(missing, "dir", mode=0o755), -number * 100 - len(tree))
+    raise AssertionError(path)
+
+
+def _first_missing(tree: Model, path: bytes, links: int = 0) -> bytes:
+    assert links <= 20
+    at: list[bytes] = []
+    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+    for number, part in enumerate(parts):
+        if part == b"..":
+            at = at[:-1]
+            continue
+        here = b"/".join([*at, part])
+        thing = tree.get(here)
+        if thing is None or thing.member.kind not in ("dir", "symlink"):
+            return here
+        if thing.member.kind == "symlink":
+            target = thing.member.target
+            start = b"" if target.startswith(b"/") else b"/".join(at)
+            return _first_missing(tree, b"/".join([start, target, *parts[number + 1 :]]), links + 1)
+        at.append(part)
+    raise AssertionError(path)
+
+
+def _put(tree: Model, member: Member, number: int, own: set[bytes]) -> None:
+    above, _, name = member.name.rpartition(b"/")
+    directory = _reach(tree, above, number)
+    path = directory + b"/" + name if directory else name
     old = tree.get(path)
     if member.kind == "link":
-        thing = tree[member.target]
-        assert thing.member.kind != "dir"
+        above, _, name = member.target.rpartition(b"/")
+        directory = follow(tree, above) or b""
+        assert directory or not above
+        target = directory + b"/" + name if directory else name
+        thing = tree[target]
+        assert thing.member.kind != "dir" and target != path
     elif old is not None and old.member.kind == "dir" and member.kind == "dir":
         thing = Thing(member, old.number)
     else:
@@ -176,6 +242,7 @@ def _put(tree: Model, member: Member, number: int) -> None:
     if member.kind != "dir" or (old is not None and old.member.kind != "dir"):
         _remove(tree, path)
     tree[path] = thing
+    own.add(path)
 
 
 KINDS = {

@@ -159,6 +159,68 @@ def test_whiteouts_hide_what_lies_below_them(
     assert sorted(found) == sorted([b"", *left])
 
 
+@pytest.mark.parametrize(
+    ("layers", "left"),
+    [
+        ([[symlink(b"l", b"d"), file(b"l/a")]], [b"d", b"d/a", b"l"]),
+        ([[folder(b"d"), symlink(b"l", b"d")], [file(b"l/a")]], [b"d", b"d/a", b"l"]),
+        (
+            [[folder(b"d"), symlink(b"l", b"d")], [folder(b"l/s"), file(b"l/s/a")]],
+            [b"d", b"d/s", b"d/s/a", b"l"],
+        ),
+        ([[folder(b"d"), symlink(b"l", b"d")], [folder(b"l"), file(b"l/a")]], [b"d", b"l", b"l/a"]),
+        ([[symlink(b"l", b"/d/../../d"), file(b"l/a")]], [b"d", b"d/a", b"l"]),
+        ([[symlink(b"x/l", b"../../../d"), file(b"x/l/a")]], [b"d", b"d/a", b"x", b"x/l"]),
+        ([[symlink(b"l", b"m"), symlink(b"m", b"d/e"), file(b"l/a")]], [b"d", b"d/e", b"d/e/a", b"l", b"m"]),
+        ([[file(b"d/a"), symlink(b"l", b"d")], [file(b"l/.wh.a")]], [b"d", b"l"]),
+        (
+            [[file(b"d/a"), symlink(b"l", b"d")], [file(b"l/.wh..wh..opq"), file(b"l/b")]],
+            [b"d", b"d/b", b"l"],
+        ),
+        ([[file(b"d/a")], [symlink(b"l", b"d"), file(b"l/.wh.a")]], [b"d", b"l"]),
+        ([[folder(b"d"), symlink(b"l", b"d")], [file(b"l/a")], [file(b".wh.l")]], [b"d", b"d/a"]),
+        ([[folder(b"d"), symlink(b"l", b"d")], [file(b"l/a")], [file(b"d/.wh.a")]], [b"d", b"l"]),
+        ([[folder(b"d"), symlink(b"l", b"d")], [file(b".wh.l"), file(b"l/a")]], [b"d", b"l", b"l/a"]),
+        ([[folder(b"d"), symlink(b"l", b"d")], [file(b"l")], [file(b"l/.wh.a")]], [b"d", b"l"]),
+        ([[file(b"d/a"), symlink(b"l", b"d")], [], [link(b"b", b"l/a")]], [b"b", b"d", b"d/a", b"l"]),
+        ([[symlink(b"l", b"l")], [file(b"l/.wh.a"), file(b"l/x/.wh..wh..opq")]], [b"l"]),
+        ([[symlink(b"l", b"d"), link(b"m", b"l")], [file(b"m/a")]], [b"d", b"d/a", b"l", b"m"]),
+        ([[symlink(b"l", b"d")], [link(b"m", b"l")], [file(b"m/a")]], [b"d", b"d/a", b"l", b"m"]),
+    ],
+)
+def test_names_go_through_links_inside_the_image(
+    layers: list[list[Member]], left: list[bytes], tmp_path: Path
+) -> None:
+    found, _ = merged(layers, tmp_path)
+    assert sorted(found) == sorted([b"", *left])
+    assert found == seen_in_model(extract(layers))
+
+
+def test_a_name_through_a_link_replaces_what_is_there(tmp_path: Path) -> None:
+    lower = [file(b"usr/lib/a", b"old"), folder(b"usr/lib", 0o711), symlink(b"lib", b"usr/lib")]
+    found, sink = merged([lower, [file(b"lib/a", b"new"), link(b"c", b"lib/a")]], tmp_path)
+    assert (found[b"usr/lib/a"].contents, found[b"c"].contents, found[b"usr/lib"].mode) == (
+        b"new",
+        b"new",
+        0o711,
+    )
+    assert sink.files == [b"new"]
+
+
+def test_a_link_to_a_name_that_cannot_be_makes_no_directory(tmp_path: Path) -> None:
+    error = refusal(tmp_path, [symlink(b"s", b"x" * 300), file(b"s/a")])
+    assert error.code == "layer_refused" and "255" in error.message
+    deep = [symlink(b"s", b"a/" * 2000), file(b"s/" + b"a/" * 100 + b"x")]
+    assert "deep" in refusal(tmp_path, deep).message
+
+
+def test_links_that_multiply_their_steps_are_not_followed_for_ever(tmp_path: Path) -> None:
+    chain = [symlink(b"l%d" % n, b"./" * 2000 + b"l%d" % (n + 1)) for n in range(38)]
+    many = [file(b"l0/%d" % n) for n in range(400)]
+    error = refusal(tmp_path, [*chain, symlink(b"l38", b"."), *many])
+    assert error.code == "layer_too_large" and "too many symbolic links" in error.message
+
+
 def test_a_directory_without_an_entry_takes_the_metadata_below(tmp_path: Path) -> None:
     lowest = [folder(b"d", 0o700, uid=5), folder(b"e", 0o711, uid=6), folder(b"f", 0o722, uid=7)]
     layers = [lowest, [file(b"d/a")], [file(b".wh.e"), file(b"e/a"), file(b"f/.wh..wh..opq"), file(b"g/a")]]
@@ -245,16 +307,20 @@ def test_names_that_are_hard_for_others_are_names(name: bytes, tmp_path: Path) -
         ([[link(b"l", b"l")]], "l", "to itself"),
         ([[folder(b"d"), link(b"l", b"d")]], "l", "to a directory"),
         ([[folder(b"d")], [link(b"l", b"d")]], "l", "to a directory"),
-        ([[symlink(b"s", b"/etc"), link(b"l", b"s/passwd")]], "l", "through a symbolic link"),
-        ([[symlink(b"s", b"/etc")], [link(b"l", b"s/passwd")]], "l", "through a symbolic link"),
+        ([[symlink(b"s", b"/etc"), link(b"l", b"s/passwd")]], "l", "not there"),
+        ([[symlink(b"s", b"/etc")], [link(b"l", b"s/passwd")]], "l", "not there"),
+        ([[symlink(b"s", b"s")], [link(b"l", b"s/passwd")]], "l", "not there"),
+        ([[folder(b"d"), symlink(b"s", b".")], [link(b"l", b"s/d")]], "l", "to a directory"),
+        ([[file(b"f"), symlink(b"s", b".")], [link(b"f", b"s/f")]], "f", "to itself"),
         ([[file(b"f")], [link(b"l", b"f/x")]], "l", "no directory"),
         ([[file(b"a")], [file(b".wh.a")], [link(b"l", b"a")]], "l", "not there"),
         ([[file(b"d/a")], [file(b"d/.wh..wh..opq")], [link(b"l", b"d/a")]], "l", "not there"),
         ([[file(b"d/a")], [file(b"d"), folder(b"d"), link(b"l", b"d/a")]], "l", "not there"),
         ([[file(b"f"), file(b"f/x")]], "f/x", "lies below"),
-        ([[symlink(b"s", b"d"), file(b"s/x")]], "s/x", "lies below"),
+        ([[symlink(b"s", b"f"), file(b"f"), file(b"s/x")]], "s/x", "lies below"),
+        ([[symlink(b"s", b"t"), symlink(b"t", b"s"), file(b"s/x")]], "s/x", "loop"),
         ([[file(b"f")], [file(b"f/x")]], "f", "higher layer"),
-        ([[symlink(b"s", b"d")], [file(b"s/x")]], "s", "higher layer"),
+        ([[symlink(b"s", b"f"), file(b"f")], [file(b"s/x")]], "s/x", "lies below"),
         ([[file(b".wh.")]], ".wh.", "whiteout of nothing"),
         ([[file(b"d/.wh...")]], "d/.wh...", "whiteout of nothing"),
         ([[file(b".wh.a/b")]], ".wh.a/b", "below a whiteout"),

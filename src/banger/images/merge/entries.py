@@ -22,7 +22,7 @@ from banger.images.merge.tar_header import (
     parse_owner,
     read_prefix,
 )
-from banger.images.tree import Kind
+from banger.images.tree import Kind, Node
 
 _TARGET_BYTES = 4095
 _ID_LIMIT = 1 << 32
@@ -86,6 +86,24 @@ class Entry:
         self.device = (0, 0)
         self.xattrs: dict[bytes, bytes] | None = None
         self.segments: Segments | None = None
+
+    def metadata_bytes(self, limits: Limits) -> int:
+        """What is held in memory of it. Raises `TooLarge`."""
+        metadata = len(self.path) + len(self.target)
+        if self.xattrs:
+            xattrs = sum(map(len, self.xattrs)) + sum(map(len, self.xattrs.values()))
+            if xattrs > limits.xattr_bytes:
+                raise TooLarge(f"its extended attributes have {xattrs} bytes")
+            metadata += xattrs
+        if self.segments:
+            metadata += 16 * len(self.segments)
+        return metadata
+
+    def node(self) -> Node:
+        """Of anything but a hard link."""
+        assert self.kind is not None
+        owner = (self.mode, self.uid, self.gid)
+        return Node(self.kind, *owner, self.mtime_ns, self.size, b"", self.target, self.device, self.xattrs)
 
 
 def read_entries(cursor: Cursor, limits: Limits) -> Iterator[Entry]:

@@ -6,13 +6,13 @@ A later entry replaces an earlier one of that name, except that directories stay
 
 from __future__ import annotations
 
-from banger.images.merge.contents import write_contents
+from banger.images.merge.contents import write_contents, write_wanted
 from banger.images.merge.cursor import Cursor
 from banger.images.merge.entries import Entry, read_entries, skip_data
-from banger.images.merge.failure import LayerFailure, Refused, TooLarge
+from banger.images.merge.failure import LayerFailure, Refused
 from banger.images.merge.limits import Budget
-from banger.images.merge.names import normalise, parse_whiteout
-from banger.images.merge.overlay import Folder, Pending
+from banger.images.merge.names import normalise, normalise_target, parse_whiteout
+from banger.images.merge.overlay import Folder, Pending, ThroughLink, may_be_link
 from banger.images.merge.sink import Sink
 from banger.images.tree import Kind, Node
 
@@ -38,6 +38,7 @@ class LayerTree:
         self._wanted = wanted
         self._budget = budget
         self._hides = hides
+        self._implied: list[bytes] = []
         self._folders: dict[bytes, Folder] = {b"": self.root}
         self._skipped: dict[Node, int] = {}
         self._pending: dict[bytes, Pending] = {}
@@ -60,11 +61,32 @@ class LayerTree:
 
     def read_again(self, cursor: Cursor, sink: Sink) -> None:
         """A second pass, for the files in `again` only."""
-        for number, entry in enumerate(read_entries(cursor, self._budget.limits)):
-            if number in self.again:
-                self.again[number].extents = write_contents(cursor, entry, sink)
-            else:
-                skip_data(cursor, entry)
+        write_wanted(cursor, self._budget.limits, self.again, sink)
+
+    def confirm(self, assumed: set[bytes]) -> set[bytes]:
+        """`assumed` are names that higher layers take for directories, without entries for them. Those that this layer
+        says nothing of, and its own. Raises `ThroughLink` when one is a link."""
+        return {path for path in assumed if self._leaves_open(path)} | self._assumptions()
+
+    def _leaves_open(self, path: bytes) -> bool:
+        """Whether it is up to the lower layers what `path` is. Raises `ThroughLink`."""
+        if path in self._folders:
+            return False
+        above, _, name = path.rpartition(b"/")
+        parent = self._folders.get(above)
+        child = parent.children.get(name) if parent is not None else None
+        if child is not None and may_be_link(child):
+            raise ThroughLink
+        return child is None and not (parent is not None and parent.opaque) and not self.removes(path)
+
+    def _assumptions(self) -> set[bytes]:
+        """The directories that this layer only implies; its whiteouts imply some too."""
+        found = {path for path in self._implied if path in self._folders and self._folders[path].implied}
+        for path in (*(path.rpartition(b"/")[0] for path in self.whiteouts), *self.opaques):
+            while path and path not in found and self._leaves_open(path):
+                found.add(path)
+                path = path.rpartition(b"/")[0]
+        return {path for path in found if not self.removes(path)}
 
     def find(self, path: bytes) -> Node | None:
         """What this layer says of `path` in the end; None if that is up to the lower layers. Raises `Refused` when a
@@ -76,10 +98,9 @@ class LayerTree:
             if child is None:
                 break
             if not isinstance(child, Folder):
-                through = (
-                    "a symbolic link" if child.kind is Kind.SYMLINK else "something that is no directory"
-                )
-                raise Refused(f"its target goes through {through}")
+                if may_be_link(child):
+                    raise ThroughLink
+                raise Refused("its target goes through something that is no directory")
             folder = child
         else:
             found = folder.children.get(name)
@@ -104,7 +125,7 @@ class LayerTree:
     def _add(self, entry: Entry) -> Node | None:
         """Put the entry in its place; the node if it is a file, whose data is then to be taken."""
         path = normalise(entry.path)
-        self._spend(path, entry)
+        self._budget.spend_entry(entry.metadata_bytes(self._budget.limits))
         if b".wh." in path and self._hides and self._take_whiteout(path):
             return None
         if entry.kind is Kind.DIRECTORY:
@@ -117,35 +138,13 @@ class LayerTree:
         if entry.kind is None:
             self._add_link(folder, name, path, entry)
             return None
-        node = Node(
-            entry.kind,
-            entry.mode,
-            entry.uid,
-            entry.gid,
-            entry.mtime_ns,
-            entry.size,
-            b"",
-            entry.target,
-            entry.device,
-            entry.xattrs,
-        )
+        node = entry.node()
         self._place(folder, name, path, node)
         if entry.kind is not Kind.FILE:
             return None
         if not self._is_needed(folder, name, path):
             self._skipped[node] = -1
         return node
-
-    def _spend(self, path: bytes, entry: Entry) -> None:
-        metadata = len(path) + len(entry.target)
-        if entry.xattrs:
-            xattrs = sum(map(len, entry.xattrs)) + sum(map(len, entry.xattrs.values()))
-            if xattrs > self._budget.limits.xattr_bytes:
-                raise TooLarge(f"its extended attributes have {xattrs} bytes")
-            metadata += xattrs
-        if entry.segments:
-            metadata += 16 * len(entry.segments)
-        self._budget.spend_entry(metadata)
 
     def _take_whiteout(self, path: bytes) -> bool:
         whiteout = parse_whiteout(path)
@@ -189,6 +188,9 @@ class LayerTree:
             if child is None:
                 self._budget.spend_entry(len(done))
                 child = self._make_folder(folder, part, done)
+                self._implied.append(done)
+            elif may_be_link(child):
+                raise ThroughLink
             elif not isinstance(child, Folder):
                 raise Refused(f"it lies below '{part.decode(errors='replace')}', which is no directory")
             folder = child
@@ -208,10 +210,7 @@ class LayerTree:
 
     def _add_link(self, folder: Folder, name: bytes, path: bytes, entry: Entry) -> None:
         """A further name for what `entry.target` is at this point of the archive."""
-        try:
-            target = normalise(entry.target)
-        except Refused as exc:
-            raise Refused(f"it is a hard link whose target is not possible: {exc.what}") from exc
+        target = normalise_target(entry.target)
         if target == path:
             raise Refused("it is a hard link to itself")
         node = self.find(target)

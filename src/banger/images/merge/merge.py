@@ -3,6 +3,9 @@
 From the top down: each layer is read once, from its first byte to its last, checked against its diff-id and put under
 what is merged already. A second pass over a layer happens only when a hard link, whose own name can be seen, is to a
 file of the same layer that was skipped because a higher layer hides it.
+
+Where a name goes through a symbolic link, what it means is not known from above. Then all begins anew, from the lowest
+layer on: `in_order`.
 """
 
 from __future__ import annotations
@@ -12,11 +15,12 @@ from threading import Event
 
 from banger.images.merge.cursor import Cursor
 from banger.images.merge.failure import Refused, naming_layer
+from banger.images.merge.in_order import merge_in_order
 from banger.images.merge.inflate import LayerInput
 from banger.images.merge.layer import LayerTree
 from banger.images.merge.limits import Budget, Limits
-from banger.images.merge.overlay import Folder, Pending, hide, hide_contents, prune, slide_under
-from banger.images.merge.pipeline import LayerStream
+from banger.images.merge.overlay import Folder, Pending, ThroughLink, hide, hide_contents, prune, slide_under
+from banger.images.merge.pipeline import read_layer
 from banger.images.merge.sink import Sink
 from banger.images.tree import Node
 
@@ -38,9 +42,19 @@ def merge_layers(
     `report` hears how many compressed bytes were read since it was last called. What `sink` was given may be used
     only if this returns: layers are verified at their ends. Raises `layer_corrupt`, `layer_refused`,
     `layer_too_large`, `cancelled`, and what the sink raises."""
-    merge = _Merge(
-        layers, sink, Budget(limits or Limits()), report or (lambda _: None), cancel or Event(), whiteouts
-    )
+    limits, report, cancel = limits or Limits(), report or (lambda _: None), cancel or Event()
+    try:
+        return _merge_from_the_top(layers, sink, Budget(limits), report, cancel, whiteouts)
+    except ThroughLink:
+        sink.restart()
+        return merge_in_order(layers, sink, Budget(limits), report, cancel, whiteouts)
+
+
+def _merge_from_the_top(
+    layers: Sequence[LayerInput], sink: Sink, budget: Budget, report: Report, cancel: Event, whiteouts: bool
+) -> Node:
+    """Raises `ThroughLink` too."""
+    merge = _Merge(layers, sink, budget, report, cancel, whiteouts)
     for number in range(len(layers), 0, -1):
         with naming_layer(number, layers[number - 1].digest):
             merge.add(number)
@@ -51,7 +65,8 @@ def merge_layers(
 
 
 class _Merge:
-    """The state of one merge. `wanted` are targets of hard links that the next lower layers must have."""
+    """The state of one merge. `wanted` are targets of hard links that the next lower layers must have, `_assumed` the
+    names that higher layers take for directories without saying so."""
 
     def __init__(
         self,
@@ -64,6 +79,7 @@ class _Merge:
     ) -> None:
         self.root = Folder()
         self.wanted: dict[bytes, Pending] = {}
+        self._assumed: set[bytes] = set()
         self._layers = layers
         self._sink = sink
         self._budget = budget
@@ -76,6 +92,7 @@ class _Merge:
         layer = self._layers[number - 1]
         inflated = self._stream(layer, tree.read, self._budget.bytes_left, self._report)
         self._budget.spend_bytes(inflated)
+        self._assumed = tree.confirm(self._assumed)
         slide_under(self.root, tree.root)
         for path in tree.opaques:
             self._budget.spend_entries(hide_contents(self.root, path))
@@ -94,19 +111,7 @@ class _Merge:
         self, layer: LayerInput, read: Callable[[Cursor, Sink], None], bytes_left: int, report: Report
     ) -> int:
         """Have `read` read the layer; how many bytes it inflated to. Raises `LayerFailure`."""
-        with LayerStream(layer, bytes_left, self._cancel) as stream:
-
-            def next_chunk() -> memoryview | None:
-                before = stream.consumed_bytes
-                chunk = stream.next_chunk()
-                report(stream.consumed_bytes - before)
-                return chunk
-
-            read(Cursor(next_chunk), self._sink)
-            while next_chunk() is not None:
-                pass
-            stream.verify()
-            return stream.inflated_bytes
+        return read_layer(layer, lambda cursor: read(cursor, self._sink), bytes_left, report, self._cancel)
 
     def _settle(self, tree: LayerTree) -> dict[bytes, Pending]:
         """Give the higher layers' hard links the targets that this layer has; which the lower ones must have."""

@@ -26,6 +26,14 @@ def normalise(name: bytes) -> bytes:
     return name
 
 
+def normalise_target(target: bytes) -> bytes:
+    """Of a hard link."""
+    try:
+        return normalise(target)
+    except Refused as exc:
+        raise Refused(f"it is a hard link whose target is not possible: {exc.what}") from exc
+
+
 def _clean(name: bytes) -> bytes:
     parts: list[bytes] = []
     for part in name.split(b"/"):

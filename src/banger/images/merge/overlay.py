@@ -80,6 +80,16 @@ class Pending(Node):
             node.places += self.places
 
 
+class ThroughLink(Exception):
+    """A name goes through a symbolic link, so that what it means depends on the lower layers. Never leaves this
+    package."""
+
+
+def may_be_link(node: Node) -> bool:
+    """Whether a node that is no directory leads to one: what stands for a lower layer's may be a link too."""
+    return node.kind is Kind.SYMLINK or isinstance(node, Pending)
+
+
 GONE = Node(Kind.FILE, 0)
 HIDING = Folder()
 HIDING.opaque = True

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from banger.errors import Error
+from banger.images.merge.cursor import Cursor
 from banger.images.merge.failure import Corrupt, Refused, TooLarge
 from banger.images.merge.inflate import Blob, LayerInput, fill, open_inflated
 
@@ -127,6 +128,30 @@ class LayerStream:
                 raise item
             self._hash.update(item.buffer[: item.length])
             self._ready.put(item)
+
+
+def read_layer(
+    layer: LayerInput,
+    read: Callable[[Cursor], None],
+    bytes_left: int,
+    report: Callable[[int], None],
+    cancel: Event,
+) -> int:
+    """Have `read` take what it wants of the layer, read the rest, and compare it with its diff-id; how many bytes it
+    inflated to. `report` hears how many compressed bytes were read since it was last called. Raises `LayerFailure`."""
+    with LayerStream(layer, bytes_left, cancel) as stream:
+
+        def next_chunk() -> memoryview | None:
+            before = stream.consumed_bytes
+            chunk = stream.next_chunk()
+            report(stream.consumed_bytes - before)
+            return chunk
+
+        read(Cursor(next_chunk))
+        while next_chunk() is not None:
+            pass
+        stream.verify()
+        return stream.inflated_bytes
 
 
 def _run_stage(stage: Callable[[], None], out: SimpleQueue[Item]) -> None:

@@ -10,6 +10,10 @@ class Sink(Protocol):
 
     Nothing is asked of it after a failure: whoever made it throws it away."""
 
+    def restart(self) -> None:
+        """Forget all that was given; its extents mean nothing any more."""
+        ...
+
     def add_file(self, data: bytes | memoryview) -> bytes:
         """A whole file → its extents."""
         ...
