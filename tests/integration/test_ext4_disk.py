@@ -218,6 +218,53 @@ def test_more_subdirectories_than_can_be_counted(disk: Path, loop: Path) -> None
             assert os.lstat(top + b"/crowded").st_nlink == links
 
 
+def test_a_file_with_more_names_than_an_inode_can_have(disk: Path, loop: Path) -> None:
+    disk.unlink(missing_ok=True)
+    content = random.Random(1).randbytes(MIB + 7)
+    with Ext4Writer(disk, uuid=UUID, hash_seed=HASH_SEED) as writer:
+        kinds = [Node(Kind.FIFO, 0o600), Node(Kind.SYMLINK, 0o777, target=b"t" * 100), Node(Kind.FILE, 0o640)]
+        writer.begin_file()
+        writer.append(content)
+        writer.skip_hole(5 * MIB)
+        writer.append(content)
+        kinds[2].size, kinds[2].extents = writer.end_file()
+        kinds[2].xattrs = {b"user.a": bytes(500)}
+        root = Node(Kind.DIRECTORY, 0o755)
+        for kind, node in enumerate(kinds):
+            root.children.update((b"%d-%d" % (kind, n), node) for n in range(65_100))
+        writer.finish(root)
+    check(disk)
+    with open_mount(disk, loop) as top:
+        names = [name for name in os.listdir(top) if name.startswith(b"2-")]
+        inodes = {os.stat(top + b"/" + name).st_ino: name for name in names}
+        assert len(names) == 65_100 and len(inodes) == 2
+        for name in inodes.values():
+            data = Path(os.fsdecode(top + b"/" + name)).read_bytes()
+            assert data == content + bytes(5 * MIB) + content
+            assert os.getxattr(top + b"/" + name, "user.a") == bytes(500)
+
+
+def test_blocks_of_zeros_are_holes(disk: Path, loop: Path) -> None:
+    chance = random.Random(2)
+    blocks = [bytes(4096), bytes(4095) + b"x", b"y" * 4096]
+    content = [b"".join(chance.choices(blocks, [4, 1, 1], k=n % 50)) + bytes(n % 3) for n in range(1, 400)]
+    disk.unlink(missing_ok=True)
+    with Ext4Writer(disk, uuid=UUID, hash_seed=HASH_SEED) as writer:
+        root = Node(Kind.DIRECTORY, 0o755)
+        for number, data in enumerate(content):
+            extents = writer.add_file(data)
+            root.children[b"%d" % number] = Node(Kind.FILE, 0o644, size=len(data), extents=extents)
+        writer.finish(root)
+    check(disk)
+    with open_mount(disk, loop, "rw") as top:
+        for number, data in enumerate(content):
+            with open(top + b"/%d" % number, "r+b") as file:
+                assert file.read() == data
+                file.seek(0)
+                file.write(b"z" * len(data))
+    check(disk)
+
+
 def write_nodes(root: Node, disk: Path, **options: int | None) -> None:
     disk.unlink(missing_ok=True)
     with Ext4Writer(disk, uuid=UUID, hash_seed=HASH_SEED) as writer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import struct
 from itertools import pairwise
 from pathlib import Path
@@ -394,13 +395,55 @@ def test_the_root_is_a_directory(tmp_path: Path) -> None:
         finish(tmp_path / "disk", Node(Kind.FILE, 0o644))
 
 
-def test_a_file_has_at_most_65000_names(tmp_path: Path) -> None:
+def test_a_file_with_more_names_than_an_inode_can_have_is_there_more_than_once(tmp_path: Path) -> None:
     file, root = Node(Kind.FILE, 0o644), directory()
     root.children.update((b"%d" % i, file) for i in range(65000))
-    finish(tmp_path / "disk", root)
-    root.children[b"one more"] = file
-    with pytest.raises(Error, match="has more than 65000 names"):
-        finish(tmp_path / "again", root)
+    assert finish(tmp_path / "disk", root).inodes_used == 12
+    root.children.update((b"more %d" % i, file) for i in range(65001))
+    assert finish(tmp_path / "again", root).inodes_used == 14
+    assert len({id(node) for node in root.children.values() if node.kind is Kind.FILE}) == 3
+
+
+def test_an_access_list_of_nothing_is_none(tmp_path: Path) -> None:
+    for value in (b"", ACL_HEAD):
+        names = (b"system.posix_acl_access", b"system.posix_acl_default")
+        split = split_attributes(dict.fromkeys(names, value) | {b"user.a": b"1"})
+        assert split == split_attributes({b"user.a": b"1"})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_blocks_of_zeros_are_holes_however_they_come(seed: int, tmp_path: Path) -> None:
+    """In pieces of any size; what is written is what is not zeros, each block once."""
+    chance = random.Random(seed)
+    content = b"".join(
+        chance.choice([bytes(BLOCK), b"x" * BLOCK, b"\0" * 99 + b"y" * (BLOCK - 99)]) for _ in range(400)
+    )
+    content += bytes(chance.choice([0, 100])) + b"z" * chance.choice([0, 0, 7])
+    full = [content[at : at + BLOCK] for at in range(0, len(content), BLOCK)]
+    expected = sum(any(block) for block in full)
+    with open(tmp_path / "disk", "w+b") as file:
+        stream = BlockStream(file.fileno(), Heads(3))
+        first = stream.next_block
+        whole = stream.add(content)
+        assert stream.next_block == first + expected
+        stream.begin()
+        at = 0
+        while at < len(content):
+            size = chance.choice([1, 511, BLOCK, 5000, 70_000, 300_000])
+            stream.append(content[at : at + size])
+            at += size
+        assert stream.end()[0] == len(content)
+        assert stream.next_block == first + 2 * expected
+        copy = stream.add_copy(len(content), whole)
+        assert stream.next_block == first + 3 * expected
+        stream.flush()
+        for extents in (whole, copy):
+            found = bytearray(len(full) * BLOCK)
+            for logical, physical, count in unpack_extents(extents):
+                found[logical * BLOCK : (logical + count) * BLOCK] = os.pread(
+                    file.fileno(), count * BLOCK, physical * BLOCK
+                )
+            assert found.rstrip(b"\0") == content.rstrip(b"\0")
 
 
 # The file.

@@ -78,6 +78,13 @@ class Node:
         if kind is Kind.DIRECTORY:
             self.children = {}
 
+    def copy(self) -> Node:
+        """Another inode that is alike, of anything but a directory; with the same extents."""
+        owner = (self.mode, self.uid, self.gid)
+        return Node(
+            self.kind, *owner, self.mtime_ns, self.size, self.extents, self.target, self.device, self.xattrs
+        )
+
 
 def path_of(root: Node, wanted: Node) -> str:
     """A path of `wanted` for people to read; slow, for error messages."""

@@ -18,6 +18,11 @@ _USER, _GROUP = 0x02, 0x08
 _WITHOUT_ID = frozenset((0x01, 0x04, 0x10, 0x20))  # owner, owning group, mask, others
 
 
+def is_no_acl(value: bytes) -> bool:
+    """A list of nothing: setxattr(2) takes the access list away then."""
+    return not value or value == _VERSION.pack(_GIVEN_VERSION)
+
+
 def store_acl(value: bytes) -> bytes | None:
     """ext4's form of what setxattr takes; None when it is no ACL."""
     count, rest = divmod(len(value) - _VERSION.size, _ENTRY.size)

@@ -41,6 +41,9 @@ class Contents:
         """Numbers the nodes; sets size and extents of directories and long links. Raises `image_build_failed`."""
         for node, parent_ino, names in self._numbering.directories():
             self._write_directory(node, parent_ino, names)
+        for copy, original in self._numbering.copies.items():
+            if original.kind is Kind.FILE:
+                copy.extents = self._stream.add_copy(original.size, original.extents)
         for node in chain((self._numbering.root,), self._numbering.nodes):
             if node.kind is Kind.SYMLINK:
                 self._write_target(node)

@@ -14,12 +14,14 @@ from banger.images.ext4.layout import FIRST_INO, ROOT_INO
 from banger.images.tree import Kind, Node, path_of
 
 LOST_AND_FOUND = b"lost+found"
-_LINKS_MAX = 65000
+LINKS_MAX = 65000
 _NAME_MAX = 255
 
 
 class Numbering:
-    """Of one tree, for one disk. `nodes[i]` has inode number `FIRST_INO + i`; the root, number 2, is not in it."""
+    """Of one tree, for one disk. `nodes[i]` has inode number `FIRST_INO + i`; the root, number 2, is not in it.
+
+    `copies`  copy → original, where a node has more names than an inode can have: a copy takes some of them"""
 
     def __init__(self, root: Node) -> None:
         """Gives the root a lost+found if it has none."""
@@ -28,6 +30,8 @@ class Numbering:
         self.root = root
         self.nodes: list[Node] = []
         self.directory_inos = array("I", [ROOT_INO])
+        self.copies: dict[Node, Node] = {}
+        self._copy_of: dict[Node, Node] = {}
         self._parents: dict[Node, int] = {}
         self._more_links: dict[Node, int] = {}
         if LOST_AND_FOUND not in root.children:
@@ -58,7 +62,7 @@ class Numbering:
         more = self._more_links.get(node, 0)
         if node.kind is not Kind.DIRECTORY:
             return 1 + more
-        return 2 + more if 2 + more <= _LINKS_MAX else 1
+        return 2 + more if 2 + more <= LINKS_MAX else 1
 
     def forget(self) -> None:
         self.root.ino = 0
@@ -73,8 +77,9 @@ class Numbering:
                 raise self._refuse(directory, f"holds a name that no file can have: {name[:300]!r}")
             child = children[name]
             if child.ino:
-                self._link_again(child)
-                continue
+                child = children[name] = self._link_again(child)
+                if child.ino:
+                    continue
             child.ino = following
             following += 1
             nodes.append(child)
@@ -83,13 +88,18 @@ class Numbering:
                 self.directory_inos.append(child.ino)
                 self._more_links[directory] = self._more_links.get(directory, 0) + 1
 
-    def _link_again(self, child: Node) -> None:
+    def _link_again(self, child: Node) -> Node:
+        """What a further name of a node is to be: the node, or a copy, which has no number yet if it is new."""
         if child.kind is Kind.DIRECTORY:
             raise self._refuse(child, "is a directory in two places")
-        more = self._more_links.get(child, 0) + 1
-        if 1 + more > _LINKS_MAX:
-            raise self._refuse(child, f"has more than {_LINKS_MAX} names")
-        self._more_links[child] = more
+        current = self._copy_of.get(child, child)
+        names = self._more_links.get(current, 0) + 2
+        if names <= LINKS_MAX:
+            self._more_links[current] = names - 1
+            return current
+        copy = self._copy_of[child] = child.copy()
+        self.copies[copy] = child
+        return copy
 
     def _refuse(self, node: Node, reason: str) -> Error:
         return refuse(self.root, node, reason)

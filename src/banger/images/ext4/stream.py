@@ -1,7 +1,8 @@
 """Blocks in the order they come: contents go to the disk once, through one buffer, in long sequential writes.
 
-`BlockStream` hands out every block from the first head's end on, leaving out the other heads. It never reads and
-never goes back. A block of a file that is all zeros is a hole: layers can say gigabytes of them in a few bytes.
+`BlockStream` hands out every block from the first head's end on, leaving out the other heads. It never
+goes back, and reads nothing but what is to be copied. A block of a file that is all zeros is a hole: layers can say
+gigabytes of them in a few bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from itertools import groupby
 
 from banger.errors import Error
-from banger.images.ext4.extents import pack_extent, pack_run
+from banger.images.ext4.extents import pack_extent, pack_run, unpack_extents
 from banger.images.ext4.layout import BLOCK, BLOCK_SHIFT, Heads
 from banger.model.sizes import format_size
 
@@ -131,6 +132,20 @@ class BlockStream:
         self._close_run()
         self._in_file = False
         return size, bytes(self._extents)
+
+    def add_copy(self, size: int, extents: bytes) -> bytes:
+        """A file with the data of one that was written before → its extents. The only reading there is."""
+        self.flush()
+        self.begin()
+        for logical, physical, count in unpack_extents(extents):
+            self.skip((logical << BLOCK_SHIFT) - self._logical)
+            at, left = physical << BLOCK_SHIFT, min(count << BLOCK_SHIFT, size - self._logical)
+            while left:
+                piece = os.pread(self._fd, min(left, _BUFFER_BYTES), at)
+                self.append(piece)
+                at, left = at + len(piece), left - len(piece)
+        self.skip(size - self._logical)
+        return self.end()[1]
 
     def flush(self) -> None:
         """Write what the buffer holds."""

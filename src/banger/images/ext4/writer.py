@@ -129,7 +129,7 @@ class Ext4Writer:
         self._stream.flush()
         used = BlockMap(self._stream.next_block, self._heads)
         for node in numbering.nodes:
-            if node.kind is Kind.FILE and node.extents:
+            if node.kind is Kind.FILE and node.extents and node not in numbering.copies:
                 used.mark_extents(node.extents)
         used.mark_range(data_end, self._stream.next_block)
         used.check()

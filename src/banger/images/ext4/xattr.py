@@ -19,7 +19,7 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache
 
-from banger.images.ext4.acl import store_acl
+from banger.images.ext4.acl import is_no_acl, store_acl
 from banger.images.ext4.checksum import extend, stored
 from banger.images.ext4.layout import BLOCK, INODE_BYTES
 
@@ -78,7 +78,8 @@ def _split(xattrs: frozenset[tuple[bytes, bytes]]) -> Split:
     """Where every file has a label, there are few different ones."""
     inline, rest = [], []
     room = INLINE_BYTES - 4 - _END_BYTES
-    for attribute in sorted(_read(name, value) for name, value in xattrs):
+    kept = (_read(name, value) for name, value in xattrs if not (name in _ACLS and is_no_acl(value)))
+    for attribute in sorted(kept):
         if attribute.space <= room:
             inline.append(attribute)
             room -= attribute.space
