@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from banger.errors import Error
@@ -275,6 +275,7 @@ def test_a_planned_disk_holds_everything_and_nothing_overlaps(streamed: int, ino
 
 
 @given(streamed=st.integers(200, 500_000), inodes=st.integers(12, 500_000))
+@example(streamed=337_038, inodes=194_190)
 def test_the_least_size_fits_and_a_block_less_does_not(streamed: int, inodes: int) -> None:
     heads = plan_heads(TIB)
     streamed = heads.skip(streamed)

@@ -133,20 +133,25 @@ def _plan_exactly(streamed: int, inodes: int, heads: Heads, size_bytes: int) -> 
 
 
 def _plan_least(streamed: int, inodes: int, heads: Heads, blocks: int = 1) -> Plan:
-    """The smallest disk of at least `blocks` that holds everything. What has to be in it grows with it, so: try."""
+    """The smallest disk of at least `blocks` that holds everything. What has to be in it grows with it, so: try.
+
+    But not always: among more groups the same inodes may round up to fewer blocks of tables. So no count of groups is
+    passed over.
+    """
+    blocks = max(blocks, streamed)
     while blocks <= heads.groups_max * BLOCKS_PER_GROUP:
         plan = _plan(streamed, inodes, heads, blocks)
         if plan.fits:
             return plan
-        blocks = max(blocks + 1, plan.end, _grown(plan, blocks, heads))
+        another = _another_group(plan.groups, heads)
+        is_cut = plan.blocks < blocks  # its last group would have been too small
+        blocks = another if is_cut else max(blocks + 1, min(plan.end, another))
     raise Error("bad_size", "the image does not fit into the largest disk it was laid out for")
 
 
-def _grown(plan: Plan, blocks: int, heads: Heads) -> int:
-    """If a last group was too small to count: the size at which it does."""
-    if plan.blocks == blocks:
-        return 0
-    return plan.blocks + _least_group(plan.groups, heads)
+def _another_group(groups: int, heads: Heads) -> int:
+    """The least size, in blocks, at which a disk has a group more."""
+    return groups * BLOCKS_PER_GROUP + _least_group(groups, heads)
 
 
 def _least_group(group: int, heads: Heads) -> int:
@@ -166,8 +171,7 @@ def _plan(streamed: int, inodes: int, heads: Heads, blocks: int) -> Plan:
     resize_block = places.take(1)
     journal = places.take_runs(plan_journal(blocks))
     enough = groups * per_group >= inodes
-    another = groups * BLOCKS_PER_GROUP + _least_group(groups, heads)
-    end = places.following if enough else max(places.following, another)
+    end = places.following if enough else max(places.following, _another_group(groups, heads))
     return Plan(
         blocks,
         groups,
