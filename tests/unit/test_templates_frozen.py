@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from banger.errors import Error
-from banger.templates.frozen import Sums, check_files, read_meta, sum_files, write_meta
+from banger.templates.frozen import Checks, Sums, check_files, read_meta, sum_files, write_meta
 
 SIZE = 5 << 20
 
@@ -119,3 +119,64 @@ def test_a_hole_and_zeros_are_the_same(frozen: Path) -> None:
 def test_logs_are_nobodys_business(frozen: Path) -> None:
     (frozen / "console.log").write_bytes(b"said something else")
     check(frozen)
+
+
+def test_sums_are_of_a_kind_that_nobody_can_aim_at(frozen: Path) -> None:
+    assert all(len(found.sha256) == 64 and found.crc32 is None for found in sum_files(frozen).values())
+
+
+def test_a_snapshot_of_an_earlier_version_is_checked_by_its_own_sums(frozen: Path) -> None:
+    (frozen / "devices").write_bytes(b"devices" * 1000)
+    old = {"devices": {"size_bytes": 7000, "crc32": 0x8D63D37D}}
+    sums = msgspec.convert(old, Sums)
+    check_files(frozen, sums)
+    flip("devices", 100)(frozen)
+    with pytest.raises(Error):
+        check_files(frozen, sums)
+
+
+def forge(directory: Path) -> None:
+    """A change of the contents that leaves size and times as they were, as far as a user can set them."""
+    before = os.stat(directory / "memory")
+    flip("memory", 17)(directory)
+    os.utime(directory / "memory", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replace_whole(directory: Path) -> None:
+    data = bytearray((directory / "memory").read_bytes())
+    data[17] ^= 1
+    (directory / "new").write_bytes(data)
+    (directory / "new").rename(directory / "memory")
+
+
+@pytest.mark.parametrize("damage", [forge, replace_whole, flip("devices", 3), remove("root.qcow2")])
+def test_damage_after_the_first_look_is_found_at_the_next(
+    frozen: Path, damage: Callable[[Path], None]
+) -> None:
+    checks = Checks(frozen, sum_files(frozen))
+    assert not checks.is_right()
+    checks.check()
+    assert checks.is_right()
+    damage(frozen)
+    assert not checks.is_right()
+    with pytest.raises(Error) as caught:
+        checks.check()
+    assert caught.value.code == "frozen_damaged"
+    assert not checks.is_right()
+
+
+def test_a_link_to_a_file_is_no_damage(frozen: Path) -> None:
+    checks = Checks(frozen, sum_files(frozen))
+    checks.check()
+    os.link(frozen / "root.qcow2", frozen.parent / "of-a-clone.qcow2")
+    checks.check()
+    assert checks.is_right()
+
+
+def test_what_is_unchanged_is_not_read_again(frozen: Path) -> None:
+    """A sum that is wrong is not noticed where nothing has changed."""
+    sums = sum_files(frozen)
+    checks = Checks(frozen, sums)
+    checks.check()
+    sums["memory"].sha256 = "0" * 64
+    checks.check()

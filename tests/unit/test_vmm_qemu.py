@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -10,8 +11,14 @@ import pytest
 
 from banger.errors import Error
 from banger.host.run import find_tool
-from banger.vmm.base import VmConfig, VmPlaces
-from banger.vmm.qemu.argv import TRANSLATED_MIB, plan_argv, plan_command_line
+from banger.vmm.base import FrozenFiles, VmConfig, VmPlaces
+from banger.vmm.qemu.argv import (
+    TRANSLATED_MIB,
+    Descriptors,
+    opens_memory_read_only,
+    plan_argv,
+    plan_command_line,
+)
 from banger.vmm.qemu.overlay import encode_overlay, write_overlay
 
 
@@ -32,7 +39,7 @@ def config(tmp_path: Path, accel: str = "tcg") -> VmConfig:
 
 
 def test_the_command_line_has_a_sandbox_and_no_default_device(tmp_path: Path) -> None:
-    argv = plan_argv("qemu", config(tmp_path), tmp_path / "a,b/x.qcow2", 2000000, 5, 6)
+    argv = plan_argv("qemu", config(tmp_path), tmp_path / "a,b/x.qcow2", 2000000, Descriptors(5, 6))
     assert "-nodefaults" in argv and "-no-user-config" in argv and "-no-reboot" in argv
     assert argv[argv.index("-sandbox") + 1].startswith("on,")
     assert argv[argv.index("-accel") + 1] == f"tcg,thread=multi,tb-size={TRANSLATED_MIB}"
@@ -40,12 +47,12 @@ def test_the_command_line_has_a_sandbox_and_no_default_device(tmp_path: Path) ->
 
 
 def test_a_comma_in_a_path_is_doubled(tmp_path: Path) -> None:
-    argv = plan_argv("qemu", config(tmp_path), tmp_path / "a,b/x.qcow2", 0, 5, 6)
+    argv = plan_argv("qemu", config(tmp_path), tmp_path / "a,b/x.qcow2", 0, Descriptors(5, 6))
     assert any(f"file={tmp_path}/a,,b/x.qcow2" in word for word in argv)
 
 
 def test_kvm_takes_the_hosts_processor(tmp_path: Path) -> None:
-    argv = plan_argv("qemu", config(tmp_path, "kvm"), tmp_path / "a,b/x.qcow2", 0, 5, 6)
+    argv = plan_argv("qemu", config(tmp_path, "kvm"), tmp_path / "a,b/x.qcow2", 0, Descriptors(5, 6))
     assert argv[argv.index("-cpu") + 1] == "host"
 
 
@@ -77,3 +84,21 @@ def test_a_disk_of_an_impossible_size_is_refused(size: int) -> None:
 def test_a_backing_path_that_does_not_fit_is_refused() -> None:
     with pytest.raises(Error):
         encode_overlay("/" + "x" * 1023, "raw", 512)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("7.2.22", False), ("8.1.5", False), ("8.2.0", True), ("10.0.2", True), ("11.0", True), ("", False)],
+)
+def test_the_memory_of_a_clone_is_never_opened_for_writing(
+    tmp_path: Path, version: str, expected: bool
+) -> None:
+    assert opens_memory_read_only(version) is expected
+    clone = dataclasses.replace(config(tmp_path), frozen=FrozenFiles(tmp_path / "template"))
+    argv = plan_argv("qemu", clone, tmp_path / "x", 0, Descriptors(5, 6, 7), opens_read_only=expected)
+    backend = argv[argv.index("-object") + 1]
+    if expected:
+        assert "mem-path=/proc/self/fd/7,readonly=on,rom=off" in backend
+    else:
+        assert "mem-path=/banger/descriptor/7" in backend
+    assert str(tmp_path / "template") not in backend and "share=off" in backend

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from banger.errors import Error
@@ -32,6 +32,7 @@ def spawn_detached(
     output: Path,
     cwd: Path,
     pass_fds: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
     entrances: Sequence[Path] = (),
 ) -> ProcessRef:
     """Start it, inside of the control groups with those `entrances`, and return who it is. Raises `tool_missing` when
@@ -44,7 +45,7 @@ def spawn_detached(
             process = subprocess.Popen(
                 argv,
                 cwd=cwd,
-                env=clean_environment({MARKER: marker}),
+                env=clean_environment({**(environment or {}), MARKER: marker}),
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,

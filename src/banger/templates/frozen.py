@@ -5,15 +5,18 @@
                 root.qcow2    the root disk, with layer-*.qcow2 below it
                 meta.json     what it is, and a sum of each of these files
 
-Sums find disks that lost power and memory that was damaged, not attackers: the directory is its user's alone.
+Sums find disks that lost power, memory that was damaged, and files that somebody else of the same user wrote to. What
+has been summed is summed again when its file is another, or was changed: the kernel sets a file's change time, and lets
+nobody choose it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from isal import isal_zlib
@@ -28,31 +31,69 @@ _ZEROS = memoryview(bytes(_CHUNK))
 T = TypeVar("T")
 
 
-class FileSum(msgspec.Struct):
-    """`crc32` covers what is not zero, and where it lies."""
+class FileSum(msgspec.Struct, omit_defaults=True):
+    """`sha256` covers what is not zero, and where it lies. Earlier versions wrote a `crc32` in its place."""
 
     size_bytes: int
-    crc32: int
+    sha256: str = ""
+    crc32: int | None = None
 
 
 Sums = dict[str, FileSum]
 
 
 def sum_files(directory: Path) -> Sums:
-    """Of everything a frozen machine consists of. Blocking: some 10 ms for 100 MiB."""
+    """Of everything a frozen machine consists of. Blocking: some 60 ms for 100 MiB."""
     names = sorted(path.name for path in directory.iterdir() if _is_part(path.name))
-    return {name: _sum_file(directory / name) for name in names}
+    return {name: _sum_file(directory / name, legacy=False) for name in names}
 
 
 def check_files(directory: Path, sums: Sums) -> None:
     """Raises `frozen_damaged`. Blocking."""
-    for name, expected in sums.items():
+    Checks(directory, sums).check()
+
+
+class _Stamp(NamedTuple):
+    """Of a file: what is another when its contents may be others."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+    changed_ns: int
+
+
+class Checks:
+    """What has been found right of a frozen machine; lives as long as somebody starts clones of it."""
+
+    def __init__(self, directory: Path, sums: Sums) -> None:
+        self._directory = directory
+        self._sums = sums
+        self._right: dict[str, _Stamp] = {}
+
+    def is_right(self) -> bool:
+        """Whether no file has changed since it was summed. Quick."""
         try:
-            found = _sum_file(directory / name)
-        except OSError as exc:
-            raise Error("frozen_damaged", f"{directory / name}: {exc.strerror}") from exc
-        if found != expected:
-            raise Error("frozen_damaged", f"{directory / name} is not what was written")
+            return all(_stamp(self._directory / name) == self._right.get(name) for name in self._sums)
+        except OSError:
+            return False
+
+    def check(self) -> None:
+        """Sum what has changed, at first all of it. Raises `frozen_damaged`. Blocking.
+
+        A link to a file, or one that goes, changes it too: that of a layer, with each clone."""
+        for name, expected in self._sums.items():
+            path = self._directory / name
+            try:
+                stamp = _stamp(path)  # before it is read, so that a change meanwhile is seen the next time
+                if self._right.get(name) == stamp:
+                    continue
+                found = _sum_file(path, legacy=not expected.sha256)
+            except OSError as exc:
+                raise Error("frozen_damaged", f"{path}: {exc.strerror}") from exc
+            if found != expected:
+                raise Error("frozen_damaged", f"{path} is not what was written")
+            self._right[name] = stamp
 
 
 def write_meta(directory: Path, meta: object) -> None:
@@ -71,16 +112,27 @@ def _is_part(name: str) -> bool:
     return name in ("memory", "devices") or name.endswith(".qcow2")
 
 
-def _sum_file(path: Path) -> FileSum:
+def _stamp(path: Path) -> _Stamp:
+    found = path.stat()
+    return _Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _sum_file(path: Path, *, legacy: bool) -> FileSum:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    crc = 0
+    digest, crc = hashlib.sha256(), 0
     buffer = memoryview(bytearray(_CHUNK))
     try:
         for offset in _chunks_with_data(fd):
             chunk = buffer[: os.preadv(fd, [buffer], offset)]
-            if chunk != _ZEROS[: len(chunk)]:
+            if chunk == _ZEROS[: len(chunk)]:
+                continue
+            if legacy:
                 crc = isal_zlib.crc32(chunk, isal_zlib.crc32(b"%d" % offset, crc))
-        return FileSum(os.fstat(fd).st_size, crc)
+            else:
+                digest.update(b"%d:%d\n" % (offset, len(chunk)))
+                digest.update(chunk)
+        size_bytes = os.fstat(fd).st_size
+        return FileSum(size_bytes, crc32=crc) if legacy else FileSum(size_bytes, digest.hexdigest())
     finally:
         os.close(fd)
 

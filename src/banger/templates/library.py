@@ -28,7 +28,7 @@ from banger.model.operation import Report
 from banger.model.template import Shape, Template
 from banger.store import teardown
 from banger.store.resources import ResourceTable
-from banger.templates.frozen import META, check_files, read_meta
+from banger.templates.frozen import META, Checks, read_meta
 from banger.templates.making import TemplateMeta, make_template
 from banger.templates.wanted import Wanted
 from banger.vmm.base import FrozenFiles
@@ -61,17 +61,32 @@ class TemplateLibrary:
         self._kernels = kernels
         self._drivers = drivers
         self._making: dict[str, asyncio.Task[None]] = {}
-        self._checked: dict[str, Stamp] = {}
+        self._checks: dict[str, tuple[Stamp, Checks]] = {}
+        self._checking = asyncio.Lock()
         self._hopeless: dict[str, float] = {}
         self.ready_of: Callable[[str], int] = lambda _: 0  # how many clones wait; the pool knows
         self.on_discard: Callable[[str], None] = lambda _: None
         self.tell: Tell = tell_nobody
 
-    def find(self, template_id: str) -> FrozenFiles | None:
-        """One that has been checked already."""
+    async def find(self, template_id: str, report: Report | None = None) -> FrozenFiles | None:
+        """One whose files are what was written: they are looked through before its first use in this daemon, and again
+        when they have changed since. A damaged one is discarded."""
         directory = self._directory(template_id)
         stamp = _stamp(directory)
-        if stamp is None or self._checked.get(template_id) != stamp:
+        if stamp is None:
+            return None
+        try:
+            known, checks = self._checks.get(template_id, (None, None))
+            if checks is None or known != stamp:
+                checks = Checks(directory, read_meta(directory, TemplateMeta).sums)
+                self._checks[template_id] = stamp, checks
+            if not checks.is_right():
+                async with self._checking:  # whoever waited here may find it done
+                    if not checks.is_right():
+                        await asyncio.to_thread(checks.check)
+        except Error as exc:
+            if _stamp(directory) == stamp:  # else it has been discarded meanwhile
+                self._discard_damaged(template_id, exc.message, report)
             return None
         self._touch(directory)
         return FrozenFiles(directory)
@@ -80,7 +95,7 @@ class TemplateLibrary:
         """The template of a shape, made now if there is none; whoever else wants it meanwhile waits for the same.
 
         Who begins it gets what making it raises; the others, and for a while everybody, `unsupported`."""
-        found = self.find(wanted.id) or await self._check(wanted.id, report)
+        found = await self.find(wanted.id, report)
         if found is not None:
             return found
         if time.monotonic() < self._hopeless.get(wanted.id, 0):
@@ -95,15 +110,16 @@ class TemplateLibrary:
         else:
             report("template", f"waiting for the template of {wanted.image.name}")
             await asyncio.wait([making])
-            if self.find(wanted.id) is None:
-                raise _no_template(wanted)
-        return FrozenFiles(self._directory(wanted.id))
+        found = await self.find(wanted.id, report)
+        if found is None:
+            raise _no_template(wanted)
+        return found
 
     def discard(self, template_id: str, reason: str) -> None:
         """It is made anew when it is wanted next. Quick: a handful of files."""
         short = template_id[:12]
         self.tell("template.discarded", f"template/{short}", f"template {short} was discarded: {reason}")
-        self._checked.pop(template_id, None)
+        self._checks.pop(template_id, None)
         self.on_discard(template_id)
         directory = self._directory(template_id)
         with contextlib.suppress(OSError), teardown.set_aside(self._resources, directory) as aside:
@@ -158,7 +174,6 @@ class TemplateLibrary:
             self._paths.templates.mkdir(parents=True, exist_ok=True, mode=0o700)
             final = self._directory(wanted.id)
             await make_template(self._paths, self._resources, wanted, final, name)
-            self._checked[wanted.id] = _stamp(final)
             short, image = wanted.id[:12], wanted.image.name
             message = f"template {short} of {image} was made"
             self.tell("template.made", f"template/{short}", message, image=image)
@@ -168,22 +183,11 @@ class TemplateLibrary:
         finally:
             del self._making[wanted.id]
 
-    async def _check(self, template_id: str, report: Report) -> FrozenFiles | None:
-        """One that an earlier daemon made is looked through before its first use."""
-        directory = self._directory(template_id)
-        if not directory.exists():
-            return None
-        stamp = _stamp(directory)
-        try:
-            meta = read_meta(directory, TemplateMeta)
-            await asyncio.to_thread(check_files, directory, meta.sums)
-        except Error as exc:
-            log.warning("template %s is discarded: %s", template_id[:12], exc.message)
-            report("warning", f"a damaged template is made anew: {exc.message}")
-            self.discard(template_id, exc.message)
-            return None
-        self._checked[template_id] = stamp
-        return self.find(template_id)
+    def _discard_damaged(self, template_id: str, reason: str, report: Report | None) -> None:
+        log.warning("template %s is discarded: %s", template_id[:12], reason)
+        if report is not None:
+            report("warning", f"a damaged template is made anew: {reason}")
+        self.discard(template_id, reason)
 
     def _describe(self, directory: Path, current: _Inputs) -> Template | None:
         try:

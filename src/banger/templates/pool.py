@@ -163,7 +163,7 @@ class Pool:
             await self._drop(owner, guest)
 
     async def _make(self, wanted: Wanted, owner: str, token: str) -> Guest | None:
-        frozen = self._templates.find(wanted.id)
+        frozen = await self._templates.find(wanted.id)
         if frozen is None:
             return None
         places = VmPlaces(

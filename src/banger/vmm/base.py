@@ -31,11 +31,6 @@ class VmPlaces:
         return self.directory / "root.qcow2"
 
     @property
-    def memory(self) -> Path:
-        """Of a clone: what its memory was when it was frozen."""
-        return self.directory / "memory"
-
-    @property
     def console_log(self) -> Path:
         return self.directory / "console.log"
 
@@ -109,8 +104,10 @@ class VmConfig:
 
 
 def forget_frozen(places: VmPlaces) -> None:
-    """A clone's own links to what it began with; once its VMM has ended nobody needs them."""
-    for path in (places.memory, FrozenFiles(places.directory).devices):
+    """A clone's own copy of the devices' state, and the memory that earlier versions linked to; once its VMM has ended
+    nobody needs them."""
+    files = FrozenFiles(places.directory)
+    for path in (files.memory, files.devices):
         path.unlink(missing_ok=True)
 
 

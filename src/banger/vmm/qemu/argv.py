@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import NamedTuple
 
 from banger.vmm.base import VmConfig
+from banger.vmm.qemu import preload
 from banger.wire.constants import PORT_NAME
 
 # Translated code that QEMU keeps, at most; it would take up to 1 GiB. See docs/decisions/0012-limits.md.
@@ -14,22 +17,37 @@ TRANSLATED_MIB = 128
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
+class Descriptors(NamedTuple):
+    """What QEMU inherits: two listening sockets, so that there is no moment at which they cannot be connected to, and
+    of a clone the frozen memory, for reading."""
+
+    agent: int
+    control: int
+    memory: int = -1
+
+
 def plan_argv(
-    binary: str, config: VmConfig, disk: Path, tsc_khz: int, agent_fd: int, control_fd: int
+    binary: str,
+    config: VmConfig,
+    disk: Path,
+    tsc_khz: int,
+    descriptors: Descriptors,
+    *,
+    opens_read_only: bool = False,
 ) -> list[str]:
-    """The whole command line; `disk` is the file that the root disk is written to. Both sockets are listening
-    descriptors that QEMU inherits, so that there is no moment at which they cannot be connected to."""
+    """The whole command line; `disk` is the file that the root disk is written to. `opens_read_only` says what
+    `opens_memory_read_only` found out about this QEMU."""
     return [
         binary,
         *plan_machine(config),
-        *plan_memory(config),
+        *plan_memory(config, descriptors.memory, opens_read_only=opens_read_only),
         *plan_kernel(config, tsc_khz),
         *plan_console(config),
         *plan_disk("root", str(disk), "qcow2", read_only=False),
         *plan_disk("modules", str(config.modules_disk), "raw", read_only=True),
-        *plan_agent_port(agent_fd),
+        *plan_agent_port(descriptors.agent),
         *plan_network(config),
-        *plan_control(control_fd),
+        *plan_control(descriptors.control),
         *("-sandbox", SANDBOX),
     ]
 
@@ -53,16 +71,24 @@ def plan_machine(config: VmConfig) -> list[str]:
     ]  # fmt: skip
 
 
-def plan_memory(config: VmConfig) -> list[str]:
+def opens_memory_read_only(version: str) -> bool:
+    """Whether a QEMU can be told to map a file privately without opening it for writing: from 8.2 on."""
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (8, 2)
+
+
+def plan_memory(config: VmConfig, fd: int = -1, *, opens_read_only: bool = False) -> list[str]:
     """A boot gets memory that we can read from outside, by its descriptor. A clone maps the frozen VM's file
-    privately: pages it does not write to are there once for all clones.
+    privately: pages it does not write to are there once for all clones. No clone may write to the file, which it gets
+    as a descriptor for reading, `fd`; see `preload` for a QEMU that would open it for writing.
 
     A state of the devices alone (see `driver`) has no section for the configuration, nor for a description.
     """
     where = "memory-backend-memfd,share=on"
     waiting: list[str] = []
     if config.frozen is not None:
-        where = f"memory-backend-file,share=off,mem-path={escape(str(config.places.memory))}"
+        path = f"/proc/self/fd/{fd},readonly=on,rom=off" if opens_read_only else preload.path_of(fd)
+        where = f"memory-backend-file,share=off,mem-path={path}"
         waiting = ["-incoming", "defer", "-S"]
     return [
         "-m", str(config.memory_mib),

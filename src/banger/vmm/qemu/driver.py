@@ -18,8 +18,9 @@ from banger.host import cpu
 from banger.host.fs import require_free
 from banger.host.proc import ProcessRef
 from banger.host.run import find_tool, run
-from banger.host.sparse import copy_file, link_or_copy
+from banger.host.sparse import copy_file
 from banger.host.spawn import spawn_detached
+from banger.host.unwritable import open_unwritable
 from banger.model.sizes import MIB
 from banger.vmm.base import (
     DriverInfo,
@@ -31,8 +32,8 @@ from banger.vmm.base import (
     VmPlaces,
     forget_frozen,
 )
-from banger.vmm.qemu import layers, memory, trial
-from banger.vmm.qemu.argv import TRANSLATED_MIB, plan_argv
+from banger.vmm.qemu import layers, memory, preload, trial
+from banger.vmm.qemu.argv import TRANSLATED_MIB, Descriptors, opens_memory_read_only, plan_argv
 from banger.vmm.qemu.monitor import Monitor
 
 _FLATTEN_S = 1800.0
@@ -98,19 +99,19 @@ class QemuVm:
             await asyncio.sleep(_LOAD_POLL_S)
 
     async def capture(self, files: FrozenFiles) -> None:
-        pid, frozen = self._process.pid, self._places.memory
-        is_clone = frozen.exists()
+        pid = self._process.pid
         try:
-            if is_clone:
-                await asyncio.to_thread(copy_file, frozen, files.memory)
+            guest = await asyncio.to_thread(memory.find_mapping, pid)
+            if guest.private:
+                await asyncio.to_thread(memory.copy_base, pid, guest, files.memory)
             await self.pause()
             await self._monitor.execute(
                 "xen-save-devices-state", {"filename": str(files.devices), "live": False}
             )
-            if is_clone:
-                await asyncio.to_thread(memory.copy_changes, pid, frozen, files.memory)
+            if guest.private:
+                await asyncio.to_thread(memory.copy_changes, pid, guest, files.memory)
             else:
-                await asyncio.to_thread(memory.copy_booted, pid, files.memory)
+                await asyncio.to_thread(memory.copy_base, pid, guest, files.memory)
         except OSError as exc:
             raise _cannot_write(files.directory, exc) from exc
 
@@ -185,7 +186,7 @@ class QemuDriver:
             modules_disk=Path("/"),
             frozen=FrozenFiles(Path("/")),
         )
-        argv = "\0".join(plan_argv("", plain, Path("/"), 0, 0, 0))
+        argv = "\0".join(plan_argv("", plain, Path("/"), 0, Descriptors(0, 0, 0)))
         return f"{(await self.info()).build} {hashlib.sha256(argv.encode()).hexdigest()[:16]}"
 
     def needs(self, config: VmConfig) -> VmLimits:
@@ -218,15 +219,21 @@ class QemuDriver:
         with contextlib.ExitStack() as stack:
             agent = stack.enter_context(_listen(config.places.agent_socket))
             control = stack.enter_context(_listen(config.places.control_socket))
-            fds = (agent.fileno(), control.fileno())
+            fds = Descriptors(agent.fileno(), control.fileno())
+            if config.frozen is not None:
+                fds = fds._replace(memory=_open_memory(config.frozen))
+                stack.callback(os.close, fds.memory)
             disk = layers.active(config.places.overlay)
-            argv = plan_argv(binary, config, disk, self._tsc_khz or 0, *fds)
+            read_only = opens_memory_read_only(self._info.version) if self._info else False
+            argv = plan_argv(binary, config, disk, self._tsc_khz or 0, fds, opens_read_only=read_only)
+            preloads = config.frozen is not None and not read_only
             process = spawn_detached(
                 argv,
                 marker=config.marker,
                 output=config.places.vmm_log,
                 cwd=config.places.directory,
-                pass_fds=fds,
+                pass_fds=[fd for fd in fds if fd >= 0],
+                environment={"LD_PRELOAD": str(preload.library(cpu.architecture()))} if preloads else {},
                 entrances=config.entrances,
             )
         return QemuVm(config.places, process)
@@ -266,12 +273,20 @@ class QemuDriver:
 
 
 def _prepare_clone(places: VmPlaces, frozen: FrozenFiles) -> None:
-    """Links of its own to all that is frozen: whoever removes the original takes nothing from it."""
-    link_or_copy(frozen.memory, places.memory)
-    link_or_copy(frozen.devices, FrozenFiles(places.directory).devices)
+    """All that it needs of what is frozen becomes its own, but for the memory, which it has open: whoever removes the
+    original takes nothing from it."""
+    copy_file(frozen.devices, FrozenFiles(places.directory).devices)
     if not places.overlay.exists():
         layers.clear(places.overlay)
         layers.lay_over(frozen.disk, places.overlay, 0)
+
+
+def _open_memory(frozen: FrozenFiles) -> int:
+    """For the VMM of a clone. All clones share the file, so none may write to it."""
+    try:
+        return open_unwritable(frozen.memory)
+    except OSError as exc:
+        raise Error("frozen_damaged", f"{frozen.memory} cannot be read: {exc.strerror}") from exc
 
 
 def _chain_bytes(disk: Path) -> int:

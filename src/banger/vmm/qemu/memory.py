@@ -7,8 +7,10 @@ Documentation/admin-guide/mm/pagemap.rst), all others are still as in the file.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import stat
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,22 +20,40 @@ from banger.errors import Error
 from banger.host.proc import PAGE_BYTES
 from banger.host.sparse import copy_sparse
 
-_MEMFD = "/memfd:memory-backend-memfd"
 _PRESENT, _SWAPPED, _FILE = 1 << 63, 1 << 62, 1 << 61
 _ENTRIES_AT_ONCE = 65536
 _RUN_BYTES = 1 << 20
+_MAPPED = re.compile(
+    r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) rw-(?P<private>[ps]) 0+ (?P<device>\S+) (?P<inode>\d+) "
+)
 
 
 class Mapping(NamedTuple):
-    """Where a VMM has its guest's memory."""
+    """Where a VMM has its guest's memory: in its address space, and as its descriptor `fd`. A clone's is private."""
 
     start: int
     size_bytes: int
+    private: bool
+    fd: int
 
 
-def copy_changes(pid: int, frozen: Path, target: Path) -> int:
-    """Bring `target`, a copy of `frozen`, up to what the clone sees now; the bytes that were copied. Blocking."""
-    mapping = _find_mapping(pid, frozen)
+def copy_base(pid: int, mapping: Mapping, target: Path) -> None:
+    """What is behind the memory, as a new file: all of the memory of a VM that was booted, and of a clone what it began
+    with. Blocking."""
+    try:
+        source = os.open(f"/proc/{pid}/fd/{mapping.fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError as exc:
+        raise _not_allowed(pid) from exc
+    try:
+        with open(target, "xb", buffering=0) as file:
+            copy_sparse(source, file.fileno())
+    finally:
+        os.close(source)
+
+
+def copy_changes(pid: int, mapping: Mapping, target: Path) -> int:
+    """Bring `target`, a copy of what is behind a clone's memory, up to what the clone sees now; the bytes that were
+    copied. Blocking."""
     copied = 0
     try:
         with (
@@ -52,36 +72,42 @@ def copy_changes(pid: int, frozen: Path, target: Path) -> int:
     return copied
 
 
-def copy_booted(pid: int, target: Path) -> None:
-    """The memory of a VM that was not cloned. Blocking."""
-    directory = f"/proc/{pid}/fd"
+def find_mapping(pid: int) -> Mapping:
+    """The guest's memory: of the files that the VMM has open, the one that it has mapped as a whole. Raises
+    `unsupported`, `vmm_failed`."""
     try:
-        for name in os.listdir(directory):
-            if os.readlink(f"{directory}/{name}").startswith(_MEMFD):
-                source = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-                break
-        else:
-            raise Error("unsupported", "this VM keeps its memory where it cannot be read", "start it anew")
+        files = _open_files(pid)
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as maps:
+            for line in maps:
+                found = _MAPPED.match(line)
+                if found is None:
+                    continue
+                start, end = int(found["start"], 16), int(found["end"], 16)
+                file = files.get((found["device"], int(found["inode"])))
+                if file is not None and end - start == file.size_bytes:
+                    return Mapping(start, end - start, found["private"] == "p", file.fd)
     except PermissionError as exc:
         raise _not_allowed(pid) from exc
-    try:
-        with open(target, "xb", buffering=0) as file:
-            copy_sparse(source, file.fileno())
-    finally:
-        os.close(source)
+    except FileNotFoundError as exc:
+        raise Error("vmm_failed", f"process {pid} went away") from exc
+    raise Error("unsupported", "this VM keeps its memory where it cannot be read", "start it anew")
 
 
-def _find_mapping(pid: int, frozen: Path) -> Mapping:
-    wanted = os.stat(frozen)
-    device = f"{os.major(wanted.st_dev):02x}:{os.minor(wanted.st_dev):02x}"
-    pattern = re.compile(rf"([0-9a-f]+)-([0-9a-f]+) rw-p 0+ {device} {wanted.st_ino} ")
-    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as maps:
-        for line in maps:
-            found = pattern.match(line)
-            if found:
-                start, end = int(found[1], 16), int(found[2], 16)
-                return Mapping(start, end - start)
-    raise Error("frozen_damaged", f"process {pid} does not have {frozen} as its memory")
+class _OpenFile(NamedTuple):
+    fd: int
+    size_bytes: int
+
+
+def _open_files(pid: int) -> dict[tuple[str, int], _OpenFile]:
+    """A descriptor of each file that a process has open, by device and inode, as `maps` has them."""
+    found = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # it has been closed
+            file = os.stat(f"/proc/{pid}/fd/{name}")
+            if stat.S_ISREG(file.st_mode):
+                device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
+                found[device, file.st_ino] = _OpenFile(int(name), file.st_size)
+    return found
 
 
 def _changed(pagemap: int, mapping: Mapping) -> Iterator[tuple[int, int]]:
