@@ -180,3 +180,13 @@ def test_what_is_unchanged_is_not_read_again(frozen: Path) -> None:
     checks.check()
     sums["memory"].sha256 = "0" * 64
     checks.check()
+
+
+def test_a_fork_notices_a_change_of_memory_and_pays_nothing_for_links_to_layers(frozen: Path) -> None:
+    checks = Checks.of_new(frozen)
+    os.link(frozen / "layer-12345678.qcow2", frozen.parent / "of-a-child.qcow2")
+    assert checks.is_right()
+    forge(frozen)
+    assert not checks.is_right()
+    with pytest.raises(Error):
+        checks.check()

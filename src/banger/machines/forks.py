@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 import msgspec
 
@@ -20,6 +21,7 @@ from banger.machines.revival import Original, revive
 from banger.model.machine import Machine
 from banger.model.names import check_name
 from banger.model.operation import Report
+from banger.templates.frozen import Checks
 from banger.vmm.base import FrozenFiles
 
 log = logging.getLogger("banger.machines")
@@ -37,7 +39,8 @@ async def fork(parts: Parts, machine: Machine, count: int, name: str, report: Re
         try:
             for _ in range(count):
                 children.append(_create_child(parts, machine, name or machine.name))
-            await _revive_all(parts, children, original, report)
+            checks = await _sum(directory)
+            await _revive_all(parts, children, original, checks, report)
             parts.registry.finish(children)
         except BaseException:
             await asyncio.shield(_remove_all(parts, children))
@@ -70,7 +73,16 @@ def _create_child(parts: Parts, parent: Machine, stem: str) -> Machine:
     return child
 
 
-async def _revive_all(parts: Parts, children: list[Machine], original: Original, report: Report) -> None:
+async def _sum(directory: Path) -> Checks:
+    try:
+        return await asyncio.to_thread(Checks.of_new, directory)
+    except OSError as exc:
+        raise Error("frozen_damaged", f"{exc.filename} cannot be read: {exc.strerror}") from exc
+
+
+async def _revive_all(
+    parts: Parts, children: list[Machine], original: Original, checks: Checks, report: Report
+) -> None:
     """As many at a time as there are processors: more would only wait for each other. The first that fails ends it."""
     turns = asyncio.Semaphore(max(2, cpu.count()))
     done = 0
@@ -78,6 +90,8 @@ async def _revive_all(parts: Parts, children: list[Machine], original: Original,
     async def one(child: Machine) -> None:
         nonlocal done
         async with turns:
+            if not checks.is_right():
+                await asyncio.to_thread(checks.check)
             await revive(parts, child, original, _silent, as_itself=False)
         done += 1
         report("clone", f"{child.name} is running", done, len(children))

@@ -26,6 +26,7 @@ from banger.host.fs import write_file
 from banger.host.sparse import data_extents
 
 META = "meta.json"
+_MACHINE = ("memory", "devices")
 _CHUNK = 1 << 18
 _ZEROS = memoryview(bytes(_CHUNK))
 T = TypeVar("T")
@@ -71,6 +72,16 @@ class Checks:
         self._sums = sums
         self._right: dict[str, _Stamp] = {}
 
+    @classmethod
+    def of_new(cls, directory: Path) -> Checks:
+        """Of memory and devices that were written just now. Not of the disk, whose layers, however large they are, each
+        clone links to. Blocking. Raises OSError."""
+        checks = cls(directory, {})
+        for name in _MACHINE:
+            checks._right[name] = _stamp(directory / name)
+            checks._sums[name] = _sum_file(directory / name, legacy=False)
+        return checks
+
     def is_right(self) -> bool:
         """Whether no file has changed since it was summed. Quick."""
         try:
@@ -109,7 +120,7 @@ def read_meta(directory: Path, kind: type[T]) -> T:
 
 
 def _is_part(name: str) -> bool:
-    return name in ("memory", "devices") or name.endswith(".qcow2")
+    return name in _MACHINE or name.endswith(".qcow2")
 
 
 def _stamp(path: Path) -> _Stamp:
