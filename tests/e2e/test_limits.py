@@ -418,3 +418,38 @@ def test_a_console_log_turns_over_and_who_follows_it_misses_nothing(own_home: Ho
     assert lines[0] in whole and whole.rstrip().endswith(b"after the turn")
     tail = own_home.run("vm", "logs", "--tail", "3", "m", check=True).stdout.splitlines()
     assert len(tail) == 3 and tail[-1].strip() == b"after the turn"
+
+
+def limit_of_process(pid: int, name: str) -> int:
+    """The hard one, from /proc."""
+    for line in Path(f"/proc/{pid}/limits").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.removeprefix(name).split()[1])
+    raise AssertionError(name)
+
+
+FLOOD = """
+use Socket; my @open;
+for my $port (1 .. 400) {
+    socket(my $s, PF_INET, SOCK_DGRAM, 17) or last;
+    send($s, "x", 0, pack_sockaddr_in(1024 + $port, inet_aton("198.51.100.1")));
+    push @open, $s;
+}
+mkdir "/run/flooded";
+sleep 3600;
+"""
+
+
+def test_a_guest_that_opens_connections_without_end_gets_so_many_and_lives_on() -> None:
+    with open_home(config="[limits]\nconnections = 16\n") as own:
+        own.text("run", "-d", "--name", "m", IMAGE)
+        pid = vmm_pid(own, "m")
+        assert limit_of_process(pid, "Max core file size") == 0
+        assert limit_of_process(pid, "Max open files") < 150
+        assert limit_of_process(pid, "Max data size") < 4 << 30
+        own.text("exec", "-d", "m", "--", "sh", "-c", f"ulimit -n 1000; perl -e '{FLOOD}'")
+        script = "until [ -e /run/flooded ]; do sleep 0.1; done; echo lives"
+        assert own.text("exec", "m", "--", "sh", "-c", script) == "lives\n"
+        end_daemon(own)
+        assert own.text("exec", "m", "--", "echo", "lives") == "lives\n"
+        own.text("vm", "stop", "m")

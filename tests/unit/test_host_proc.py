@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -84,6 +85,25 @@ def test_a_detached_process_is_marked_logged_and_found(tmp_path: Path) -> None:
         assert (tmp_path / "log").read_text() == f"{tmp_path}\nno input\n"
         assert proc.find_marked("BANGER_RESOURCE", mark) == [ref]
         assert proc.find_marked("BANGER_RESOURCE", mark[:-1]) == []
+    finally:
+        assert asyncio.run(proc.kill_and_wait(ref))
+
+
+def test_a_detached_process_leaves_no_core_and_is_held_to_bounds(tmp_path: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    assert hard == resource.RLIM_INFINITY or hard > 1 << 20
+    ref = spawn_detached(
+        ["/bin/sleep", "60"],
+        marker="m",
+        output=tmp_path / "log",
+        cwd=tmp_path,
+        bounds={resource.RLIMIT_NOFILE: 77, resource.RLIMIT_FSIZE: 1 << 50},
+    )
+    try:
+        assert resource.prlimit(ref.pid, resource.RLIMIT_CORE) == (0, 0)
+        assert resource.prlimit(ref.pid, resource.RLIMIT_NOFILE) == (77, 77)
+        _, bound = resource.prlimit(ref.pid, resource.RLIMIT_FSIZE)
+        assert bound == (1 << 50 if hard == resource.RLIM_INFINITY else min(hard, 1 << 50))
     finally:
         assert asyncio.run(proc.kill_and_wait(ref))
 

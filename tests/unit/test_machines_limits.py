@@ -46,10 +46,10 @@ def config(accel: str, asked: VmLimits) -> VmConfig:
 def test_what_nobody_asked_for_is_what_such_a_vm_needs() -> None:
     driver = QemuDriver(Path("/agent"))
     needed = plan_limits(config("tcg", VmLimits()), driver)
-    assert needed == VmLimits(memory_bytes=768 * MIB, cpus=2.25, pids=130)
-    assert plan_limits(config("kvm", VmLimits()), driver).memory_bytes == 640 * MIB
+    assert needed == VmLimits(memory_bytes=852 * MIB, cpus=2.25, pids=130)
+    assert plan_limits(config("kvm", VmLimits()), driver).memory_bytes == 724 * MIB
     asked = plan_limits(config("tcg", VmLimits(cpus=0.5)), driver)
-    assert asked == VmLimits(memory_bytes=768 * MIB, cpus=0.5, pids=130)
+    assert asked == VmLimits(memory_bytes=852 * MIB, cpus=0.5, pids=130)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from banger.vmm.qemu.argv import (
     plan_argv,
     plan_command_line,
 )
+from banger.vmm.qemu.driver import QemuDriver
 from banger.vmm.qemu.overlay import encode_overlay, write_overlay
 
 
@@ -102,3 +103,8 @@ def test_the_memory_of_a_clone_is_never_opened_for_writing(
     else:
         assert "mem-path=/banger/descriptor/7" in backend
     assert str(tmp_path / "template") not in backend and "share=off" in backend
+
+
+def test_connections_of_a_guest_are_counted_in_what_its_vm_needs(tmp_path: Path) -> None:
+    few, many = (QemuDriver(tmp_path, count).needs(config(tmp_path)) for count in (16, 1040))
+    assert many.memory_bytes - few.memory_bytes == 1024 * 256 * 1024

@@ -15,6 +15,7 @@ reserve = "1GiB"            # memory of the host that clones in waiting leave al
 [limits]
 memory_reserve = "256MiB"   # memory of the host that no machine may start into
 disk_reserve = "256MiB"     # likewise of the disk; a machine that found it full goes on when so much is free
+connections = 256           # that a machine may have open at a time, through the VMM's address translation
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class PoolSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class LimitSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     memory_reserve: str = "256MiB"
     disk_reserve: str = "256MiB"
+    connections: Annotated[int, msgspec.Meta(ge=16, le=65536)] = 256
 
     @property
     def memory_reserve_bytes(self) -> int:

@@ -9,7 +9,9 @@ be done between fork and exec in a process with threads; and who is moved later 
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import resource
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -34,8 +36,10 @@ def spawn_detached(
     pass_fds: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
     entrances: Sequence[Path] = (),
+    bounds: Mapping[int, int] | None = None,
 ) -> ProcessRef:
-    """Start it, inside of the control groups with those `entrances`, and return who it is. Raises `tool_missing` when
+    """Start it, inside of the control groups with those `entrances`, and return who it is. `bounds` are resource limits
+    by their `RLIMIT_` numbers: soft and hard alike, never above what it would have anyway. Raises `tool_missing` when
     the program is not there."""
     if entrances:
         argv = ["/bin/sh", "-c", _ENTER, "enter", *map(str, entrances), "--", *argv]
@@ -54,7 +58,18 @@ def spawn_detached(
             )
         except FileNotFoundError as exc:
             raise Error("tool_missing", f"{argv[0]} is not installed", "run make setup") from exc
+    _bound(process.pid, {resource.RLIMIT_CORE: 0, **(bounds or {})})
     # Reaped by host.proc, not by Popen: it must not warn, or wait, when collected.
     process.returncode = 0
     # One that died at once has no identity any more; start 0 matches no process, so nobody else is ever signalled.
     return ref_of(process.pid) or ProcessRef(process.pid, 0)
+
+
+def _bound(pid: int, bounds: Mapping[int, int]) -> None:
+    """A moment after its program began: before a guest of it can have done anything."""
+    with contextlib.suppress(ProcessLookupError):
+        for kind, value in bounds.items():
+            _, hard = resource.prlimit(pid, kind)
+            if hard == resource.RLIM_INFINITY or hard > value:
+                hard = value
+            resource.prlimit(pid, kind, (hard, hard))

@@ -181,7 +181,7 @@ def _open_parts(paths: Paths, mode: str) -> Parts:
     journal = Journal(store.events)
     shelf = Shelf(paths, LazyWeb(paths.config, BlobStore(paths.oci)))
     images, kernels = ImageLibrary(paths, store.images, shelf), KernelLibrary(paths, store.kernels, shelf)
-    drivers = Drivers(agent_binary(cpu.architecture()))
+    drivers = Drivers(agent_binary(cpu.architecture()), settings.limits.connections)
     templates = TemplateLibrary(paths, store.resources, images, kernels, drivers)
     images.tell = kernels.tell = templates.tell = journal.tell
     return Parts(

@@ -67,6 +67,10 @@ class FrozenFiles:
         return self.directory / "root.qcow2"
 
 
+# Of a guest through its VMM's address translation, open at a time, where nobody configured another number.
+CONNECTIONS = 256
+
+
 class VmLimits(NamedTuple):
     """Of a VMM's process on the host: memory, processors' worth of time, threads; bytes and operations a second of its
     root disk, reads and writes together. 0: what such a VM needs."""

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.host import cpu
-from banger.vmm.base import Driver, DriverInfo
+from banger.vmm.base import CONNECTIONS, Driver, DriverInfo
 
 
 class Drivers:
     """The drivers of this host, the preferred one first."""
 
-    def __init__(self, agent_binary: Path) -> None:
+    def __init__(self, agent_binary: Path, connections: int = CONNECTIONS) -> None:
         from banger.vmm.qemu.driver import QemuDriver  # a driver's library is loaded with it
 
-        self._drivers: list[Driver] = [QemuDriver(agent_binary)]
+        self._drivers: list[Driver] = [QemuDriver(agent_binary, connections)]
 
     async def infos(self) -> list[DriverInfo]:
         return [await driver.info() for driver in self._drivers]

@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import hashlib
 import os
+import resource
 import socket
 import time
 from collections.abc import Callable
@@ -21,8 +22,9 @@ from banger.host.run import find_tool, run
 from banger.host.sparse import copy_file
 from banger.host.spawn import spawn_detached
 from banger.host.unwritable import open_unwritable
-from banger.model.sizes import MIB
+from banger.model.sizes import KIB, MIB
 from banger.vmm.base import (
+    CONNECTIONS,
     DriverInfo,
     FrozenFiles,
     RunState,
@@ -44,6 +46,12 @@ _OWN_MIB = 128
 # Its main loop, and threads that wait for the disk.
 _OWN_CPUS = 0.25
 _OWN_THREADS = 128
+# Its sockets, event descriptors and logs, and the files of a disk. Connections may take what is free of them.
+_OWN_FILES = 32 + layers.MAX_LAYERS
+# What its address translation (libslirp) buffers of one connection, in both directions together.
+_CONNECTION_BYTES = 256 * KIB
+# Address space that is reserved and hardly touched: stacks of threads and coroutines, the C library's arenas.
+_UNTOUCHED_BYTES = 1536 * MIB
 _BINARIES = {"amd64": "qemu-system-x86_64"}
 
 
@@ -159,8 +167,9 @@ class QemuDriver:
 
     name = "qemu"
 
-    def __init__(self, agent_binary: Path) -> None:
+    def __init__(self, agent_binary: Path, connections: int = CONNECTIONS) -> None:
         self._agent_binary = agent_binary
+        self._connections = connections
         self._info: DriverInfo | None = None
         self._tsc_khz: int | None = None
 
@@ -192,10 +201,22 @@ class QemuDriver:
     def needs(self, config: VmConfig) -> VmLimits:
         translated_mib = TRANSLATED_MIB if config.accel == "tcg" else 0
         return VmLimits(
-            memory_bytes=(config.memory_mib + translated_mib + _OWN_MIB) * MIB,
+            memory_bytes=(config.memory_mib + translated_mib + _OWN_MIB) * MIB
+            + self._files() * _CONNECTION_BYTES,
             cpus=config.cpus + _OWN_CPUS,
             pids=config.cpus + _OWN_THREADS,
         )
+
+    def _files(self) -> int:
+        return _OWN_FILES + self._connections
+
+    def _bounds(self, config: VmConfig) -> dict[int, int]:
+        """What holds everywhere, also where there is no control group. Without a free descriptor a guest's next
+        connection fails; without memory the VMM ends."""
+        return {
+            resource.RLIMIT_NOFILE: self._files(),
+            resource.RLIMIT_DATA: self.needs(config).memory_bytes + _UNTOUCHED_BYTES,
+        }
 
     async def prepare(self, config: VmConfig) -> None:
         """Measure the TSC once, and write the overlay of a machine that has none yet: it keeps its disk from start
@@ -235,6 +256,7 @@ class QemuDriver:
                 pass_fds=[fd for fd in fds if fd >= 0],
                 environment={"LD_PRELOAD": str(preload.library(cpu.architecture()))} if preloads else {},
                 entrances=config.entrances,
+                bounds=self._bounds(config),
             )
         return QemuVm(config.places, process)
 
