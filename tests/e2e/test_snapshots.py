@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.support.guests import (
     resource_owners,
 )
 from tests.support.home import IMAGE, Home, open_home, wait_until
+from tests.support.patient import write_program
 
 pytestmark = [pytest.mark.e2e]
 
@@ -363,6 +365,39 @@ def test_a_disk_becomes_an_image(keeper: Home, name: str) -> None:
     assert refused(keeper, "vm", "commit", f"{name}-new", f"{name}-c") == "bad_state"
     keeper.run("rm", "-f", name, f"{name}-new", check=True)
     keeper.run("image", "delete", f"{name}-b", check=True)
+
+
+def needs_recovery(disk: Path) -> bool:
+    """Whether there is something in the journal: a flag in the superblock."""
+    with open(disk, "rb") as file:
+        return bool(os.pread(file.fileno(), 4, 1024 + 0x60)[0] & 4)
+
+
+def test_a_disk_that_is_committed_is_read_by_guests_alone(tmp_path: Path) -> None:
+    """Also that of a machine that was killed, which lacks nothing of what it had synced."""
+    for tool in ("e2fsck", "fsck.ext4", "debugfs", "dumpe2fs", "tune2fs", "resize2fs"):
+        write_program(tmp_path / "bin", tool, f'echo "$0 $*" >>{tmp_path}/asked; exit 8')
+    with open_home(own_images=True) as home:
+        home.env["PATH"] = f"{tmp_path}/bin:{home.env['PATH']}"
+        home.text("run", "-d", "--name", "m", IMAGE)
+        home.text("exec", "m", "--", "sh", "-c", "echo running >/root/who; rm -f /etc/motd; sync")
+        home.text("vm", "commit", "m", "running")
+        script = (
+            "for i in 1 2 3; do mkdir /root/$i; echo $i >/root/$i/x; sync; done; echo killed >/root/who; sync"
+        )
+        home.text("exec", "m", "--", "sh", "-c", script)
+        os.kill(int(home.json("vm", "show", "m")["pid"]), signal.SIGKILL)
+        wait_until(lambda: home.json("vm", "show", "m")["state"] == "stopped", 20, "its end is seen")
+        home.text("vm", "commit", "m", "killed")
+        disks = {name: home.json("image", "show", name)["digest"] for name in ("running", "killed")}
+        found = {name: needs_recovery(home.directory / f"cache/images/{d}.ext4") for name, d in disks.items()}
+        assert found == {"running": False, "killed": True}
+        script = "cat /root/who; cat /root/3/x 2>/dev/null; echo new >/root/new && sync && cat /root/new"
+        assert home.text("run", "--rm", "running", "--", "sh", "-c", script) == "running\nnew\n"
+        for kind in ("--cold", "-q"):
+            assert home.text("run", "--rm", kind, "killed", "--", "sh", "-c", script) == "killed\n3\nnew\n"
+        home.text("vm", "delete", "-f", "m")
+    assert not (tmp_path / "asked").exists()
 
 
 def test_an_image_that_a_snapshot_needs_stays(keeper: Home, name: str) -> None:

@@ -25,7 +25,6 @@ class Tool(NamedTuple):
 E2FSPROGS = (
     Tool("mke2fs", "-V", "e2fsprogs"),
     Tool("tune2fs", "", "e2fsprogs"),
-    Tool("e2fsck", "-V", "e2fsprogs"),
 )
 MMDEBSTRAP = (Tool("mmdebstrap", "--version", "mmdebstrap"),)
 QEMU_IMG = (Tool("qemu-img", "--version", "qemu-utils"),)
