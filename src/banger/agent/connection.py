@@ -1,8 +1,8 @@
 """The framed connection to a guest agent: HELLO, requests and their answers, frames of execs.
 
 Everything that comes in is hostile: limits are the codec's, an answer nobody asked for is dropped, and a guest
-that breaks the protocol loses its connection, nothing more. One that floods us gets a part of the loop's time, and one
-that does not read is not written to without end.
+that breaks the protocol loses its connection, nothing more. All that flood us get a part of the loop's time together,
+and one that does not read is not written to without end.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from banger.agent.events import EventLimit
 from banger.errors import Error
+from banger.host.turns import turns
 from banger.wire.constants import RESYNC_PAD, VERSION, Tag, Type
 from banger.wire.fields import Fields, Malformed, Value, encode_fields
 from banger.wire.frames import Frame, FrameReader, encode_frame
@@ -27,10 +28,6 @@ _WRITE_HIGH = 1024 * 1024
 _UNSENT_MAX = 8 * 1024 * 1024
 # Half a frame may have been left over from an earlier session, in each of two buffers.
 _SKIPPED_MAX = 2 * RESYNC_PAD
-# A guest that keeps us busy for a slice, of processor time, has to wait before we go on: frames of 16 bytes come faster
-# than we read them.
-_SLICE_S = 0.005
-_REST_S = 0.01
 _HELLO_RETRY_S = 0.2
 _CHANNELS = 1 << 32
 
@@ -72,6 +69,7 @@ class AgentConnection(asyncio.Protocol):
         self.on_event: Callable[[str, str], None] = _ignore_event
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader()
+        self._share = turns().join()
         self._events = EventLimit(machine)
         self._nonce = os.urandom(16)
         self._welcomed: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
@@ -93,25 +91,31 @@ class AgentConnection(asyncio.Protocol):
         self._work_off(self._reader.feed(data))
 
     def _work_off(self, frames: Iterator[Frame]) -> None:
-        """What has come in, or a slice of it; nothing else comes in before all of it is done."""
-        until = time.thread_time() + _SLICE_S
+        """What has come in, as far as our time for it goes: frames of 16 bytes come faster than we read them. Nothing
+        else comes in before all of it is done."""
+        left_s, begun = self._share.left_s(), time.thread_time()
+        if not left_s:
+            self._rest(frames)
+            return
         try:
             for frame in frames:
                 self._dispatch(frame)
                 if self._lost is not None:
                     return
-                if time.thread_time() > until:
+                if time.thread_time() - begun > left_s:
                     self._rest(frames)
                     return
             if self._reader.skipped > _SKIPPED_MAX:
                 raise Malformed("what it sends are no frames")
         except Malformed as exc:
             self._fail(Error("agent_error", f"{self.machine}: {exc.message}"))
+        finally:
+            self._share.spend(time.thread_time() - begun)
 
     def _rest(self, frames: Iterator[Frame]) -> None:
         assert self._transport is not None
         self._transport.pause_reading()
-        asyncio.get_running_loop().call_later(_REST_S, self._go_on, frames)
+        self._share.wait(lambda: self._go_on(frames))
 
     def _go_on(self, frames: Iterator[Frame]) -> None:
         if self._lost is None and self._transport is not None:
@@ -300,6 +304,7 @@ class AgentConnection(asyncio.Protocol):
         if self._lost is not None:
             return
         self._lost = error
+        self._share.close()
         if self._transport is not None:
             self._transport.abort()
         self._writable.set()

@@ -1,18 +1,56 @@
-"""QMP, through `qemu.qmp`: one connection a VM, its errors mapped, the reason of a shutdown kept."""
+"""QMP, through `qemu.qmp`: one connection a VM, its errors mapped, the reason of a shutdown kept.
+
+A QEMU that was taken over by its guest may say whatever it likes: messages have a length, and events a part of our time
+that they share with all that guests say.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
 from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError
+from qemu.qmp.error import ProtocolError
 
 from banger.errors import Error
+from banger.host.turns import turns
+from banger.model.sizes import KIB
 
 _ANSWER_S = 10.0
+# What we ask for has answers of some KiB.
+_MESSAGE_BYTES = 256 * KIB
+# What a message costs the loop beside being parsed.
+_ROUTING_S = 0.0001
 _EVENTS = {"SHUTDOWN", "GUEST_PANICKED", "BLOCK_IO_ERROR"}
+
+
+class _Client(QMPClient):
+    """One that reads no faster than its share of the loop's time lets it, but for answers to what was asked."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, readbuflen=_MESSAGE_BYTES)
+        self.share = turns().join()
+
+    async def _do_recv(self) -> Message:
+        try:
+            line = await self._readline()
+            begun = time.thread_time()
+            message = Message(line, eager=True)
+        except (
+            ValueError,
+            RecursionError,
+        ) as exc:  # without an end, or too deep: the library expects neither
+            raise ProtocolError(f"no message: {exc}") from exc
+        number = message.get("id")
+        if not isinstance(number, str | None):
+            raise ProtocolError("an answer to what was never asked")
+        if number not in self._pending:
+            self.share.spend(time.thread_time() - begun + _ROUTING_S)
+            await self.share.turn()
+        return message
 
 
 class Monitor:
@@ -22,7 +60,7 @@ class Monitor:
         self.machine = machine
         self.shutdown_reason = ""
         self.on_disk_full: Callable[[], None] | None = None
-        self._client = QMPClient(f"banger-{machine}")
+        self._client = _Client(f"banger-{machine}")
         self._client.logger.setLevel(logging.CRITICAL + 1)  # what matters comes as an exception
         self._events = EventListener(names=_EVENTS, event_filter=self._note)
         self._client.register_listener(self._events)
@@ -32,7 +70,12 @@ class Monitor:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._client.connect(path)
-        except (QMPError, TimeoutError, OSError) as exc:
+        except (
+            QMPError,
+            TimeoutError,
+            OSError,
+            AssertionError,
+        ) as exc:  # the last where it ends amid the greeting
             raise Error(
                 "vmm_failed", f"QEMU of {self.machine} does not answer on its control socket"
             ) from exc
@@ -74,6 +117,7 @@ class Monitor:
                     await self._client.disconnect()
             except (QMPError, TimeoutError, OSError, EOFError):
                 pass  # the other end is gone: closed is what we wanted
+        self._client.share.close()
 
     def _note(self, message: Message) -> bool:
         """Called for each event; nothing is queued."""
