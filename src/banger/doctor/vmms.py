@@ -16,6 +16,7 @@ from banger.errors import Error
 from banger.host import cpu
 from banger.host.run import find_tool, run
 from banger.model.doctor import Status
+from banger.templates.trials import read_trials
 from banger.vmm.drivers import Drivers
 
 _KVM = Path("/dev/kvm")
@@ -26,10 +27,15 @@ _FIRECRACKER_RESTORES = (1, 16, 1)
 
 
 async def look_at_accelerator(host: Host) -> Sight:
-    """By the rule that machines are started by."""
+    """By the rules that machines are started by: what KVM looks like, and what came of it when one was started."""
     kvm = cpu.check_kvm()
     if kvm.usable:
-        return Sight("KVM can be used")
+        found = {key: why for key, why in read_trials(host.paths.state).items() if key.startswith("kvm ")}
+        failed = next((why for why in found.values() if why), "")
+        if failed:
+            told = f"KVM looks usable, but does not bring up a machine: {failed}; machines run by software emulation"
+            return Sight(told, fine=False, mend=_mend_trial(["kvm:"]))
+        return Sight("KVM brings up machines" if found else "KVM looks usable; the first machine will show")
     return Sight(f"{kvm.reason}: machines run by software emulation", fine=False, mend=_mend_kvm(host))
 
 
@@ -76,6 +82,10 @@ async def look_at_trial(host: Host) -> Sight:
         *(drivers.named(info.name).try_machine(accel, _TRIAL_S) for accel in info.accels)
     )
     failed = [f"{accel}: {why}" for accel, why in zip(info.accels, tried, strict=True) if why]
+    ran = [accel for accel, why in zip(info.accels, tried, strict=True) if not why]
+    if failed and ran:  # machines fall back to it
+        told = f"a machine ran on {info.name} with {' and '.join(ran)}, none with {'; '.join(failed)}"
+        return Sight(told, fine=False, mend=_mend_trial(failed), status="warning")
     if failed:
         return Sight(
             f"no machine ran on {info.name}, {'; '.join(failed)}", fine=False, mend=_mend_trial(failed)

@@ -24,6 +24,7 @@ from banger.host.fs import require_free
 from banger.host.times import Stopwatch
 from banger.kernels.initramfs import ensure_initramfs
 from banger.kernels.recipe import DEFAULT as DEFAULT_KERNEL
+from banger.machines.accelerators import describe_accelerator, settle_accelerator
 from banger.machines.limits import asked_limits, hold, refuse_unenforceable
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
@@ -67,7 +68,7 @@ async def launch(
         max(machine.spec.disk_bytes, image.size_bytes),
     )
     _require_disk(machine, config.places)
-    machine.driver, machine.accel = driver.name, accel
+    driver, config = await settle_accelerator(parts, machine, kernel, driver, config, report)
     machine.image_digest = machine.image_digest or image.digest  # its disk stays on what it began with
     machine.kernel, machine.kernel_digest = kernel.name, kernel.digest
     watch.lap("resolve")
@@ -230,7 +231,7 @@ async def start_clone(
     parts: Parts, machine: Machine, config: VmConfig, driver: Driver, frozen: FrozenFiles, report: Report
 ) -> Guest:
     """A VM that goes on where `frozen` stopped, in the machine's own places."""
-    report("clone", f"starting {machine.name} on {driver.name} with {config.accel}")
+    report("clone", f"starting {machine.name} on {describe_accelerator(machine)}")
     config = config_of_clone(config, frozen, config.places, machine.id)
     await driver.prepare(config)
     return await clone(parts.store.resources, machine.id, config, driver)
@@ -243,7 +244,7 @@ async def _start_by_boot(
     take_places(parts.store.resources, machine.id, config.places)
     await driver.prepare(config)
     watch.lap("disk")
-    report("boot", f"starting {machine.name} on {driver.name} with {config.accel}")
+    report("boot", f"starting {machine.name} on {describe_accelerator(machine)}")
     guest = await boot(parts.store.resources, machine.id, config, driver, machine.spec.boot_timeout_s)
     watch.lap("kernel")
     return guest

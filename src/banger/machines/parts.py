@@ -21,6 +21,7 @@ from banger.model.machine import Machine
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
 from banger.templates.pool import Pool
+from banger.templates.trials import Trials
 from banger.vmm.drivers import Drivers
 
 
@@ -37,6 +38,7 @@ class Parts:
     drivers: Drivers
     templates: TemplateLibrary
     pool: Pool
+    trials: Trials
     operations: Operations
     registry: Registry
     live: dict[str, LiveMachine] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from banger.agent.process import list_execs
 from banger.errors import Error
 from banger.host.times import Stopwatch
+from banger.machines.accelerators import unavailable
 from banger.machines.launch import identify, make_room, plan_config, start_clone, taken_addresses
 from banger.machines.lifecycle import begin_life, starting, watch_vmm
 from banger.machines.limits import hold, refuse_unenforceable
@@ -96,11 +97,13 @@ async def plan_revival(parts: Parts, machine: Machine, shape: Shape) -> tuple[Dr
             f"{machine.name} was frozen with another version of {kernel.name} than is here",
             f"banger kernel list; the digest of the one that is missing begins with {shape.kernel_digest[:12]}",
         )
+    if why := await parts.trials.known(driver, accel, kernel.digest):
+        raise unavailable(accel, why)
     config = await plan_config(parts, machine, kernel, accel, Path(), machine.spec.disk_bytes)
     different = shape_difference(shape, driver.name, await driver.build_of(config))
     if different:
         raise Error(
             "snapshot_incompatible", f"{machine.name} was frozen where {different}", "boot it instead"
         )
-    machine.driver, machine.accel = driver.name, accel
+    machine.driver, machine.accel, machine.accel_reason = driver.name, accel, ""
     return driver, config

@@ -59,12 +59,13 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Machine(Struct, kw_only=True):
-    """What a machine is. Times are RFC 3339 in UTC; `accel` is what it really runs on, empty before its first start;
-    `pid` is the VMM process's; `idle` while it is paused only until somebody wants something of it, `disk_full` while
-    it is only until the host's disk has room; `limits` are those that hold, and why others do not; `origin` tells
-    what it came from: a boot, "template ID", "snapshot NAME:TAG", "fork of NAME"; `unfinished`: a copy whose making is
-    not done, it goes if the daemon ends before; `place` names its directory, empty: its id; `wanted` is what its user
-    asked for last; `restarts` counts those in a row that nobody asked for."""
+    """What a machine is. Times are RFC 3339 in UTC; `accel` is what it really runs on, empty before its first start,
+    and `accel_reason` says why not on a faster one; `pid` is the VMM process's; `idle` while it is paused only until
+    somebody wants something of it, `disk_full` while it is only until the host's disk has room; `limits` are those
+    that hold, and why others do not; `origin` tells what it came from: a boot, "template ID", "snapshot NAME:TAG",
+    "fork of NAME"; `unfinished`: a copy whose making is not done, it goes if the daemon ends before; `place` names
+    its directory, empty: its id; `wanted` is what its user asked for last; `restarts` counts those in a row that
+    nobody asked for."""
 
     id: str
     name: str
@@ -75,6 +76,7 @@ class Machine(Struct, kw_only=True):
     kernel: str = ""
     driver: str = ""
     accel: str = ""
+    accel_reason: str = ""
     kernel_digest: str = ""
     idle: bool = False
     disk_full: bool = False

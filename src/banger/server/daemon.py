@@ -46,6 +46,7 @@ from banger.server.app import create_app
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
 from banger.templates.pool import Pool
+from banger.templates.trials import Trials
 from banger.vmm.drivers import Drivers
 
 log = logging.getLogger("banger.daemon")
@@ -196,6 +197,7 @@ def _open_parts(paths: Paths, mode: str) -> Parts:
         drivers=drivers,
         templates=templates,
         pool=Pool(paths, store.resources, templates, settings.pool),
+        trials=Trials(paths, store.resources),
         operations=Operations(store.operations, journal.tell),
         registry=Registry(store, journal.tell),
     )

@@ -1,0 +1,123 @@
+"""Whether an accelerator brings up a real kernel on this host, found out once and written down.
+
+/dev/kvm may be there, open, make machines, run a few instructions, and still hang every kernel. So an accelerator
+counts only when a kernel and its agent have come up in it. What was found holds for one boot of this host, one build of
+the VMM and one kernel: `accelerators.json` in the state directory. Whoever removes that file has it found out anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+
+from banger.errors import Error
+from banger.host import cpu
+from banger.host.fs import write_file
+from banger.host.paths import Paths
+from banger.store import teardown
+from banger.store.resources import ResourceTable
+from banger.templates.guest import boot, take_places
+from banger.templates.making import BOOT_FAILURES
+from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmPlaces
+
+log = logging.getLogger("banger.templates")
+
+OWNER = "trial-"
+# Hardware brings up a kernel and the agent in a second; a host that has much else to do gets ten times that, and more.
+TRIAL_S = 15.0
+# Emulation needs nothing of the host; there is nothing to try, and nothing to fall back to.
+ALWAYS = "tcg"
+_LARGEST_MIB = 512
+_FAILURES = BOOT_FAILURES | {"vmm_failed"}
+
+
+class _Record(msgspec.Struct):
+    """`found` says why not, by accelerator, build and kernel; empty where it works."""
+
+    boot: str
+    found: dict[str, str]
+
+
+class Trials:
+    """Lives as long as the daemon; used from its event loop. One trial at a time: whoever starts meanwhile waits."""
+
+    def __init__(self, paths: Paths, resources: ResourceTable) -> None:
+        self._paths = paths
+        self._resources = resources
+        self._found = read_trials(paths.state)
+        self._trying = asyncio.Lock()
+
+    async def known(self, driver: Driver, accel: str, kernel_digest: str) -> str | None:
+        """Why it does not work, empty if it does; None where nobody has tried."""
+        return "" if accel == ALWAYS else self._found.get(await _key(driver, accel, kernel_digest))
+
+    async def why_not(self, driver: Driver, config: VmConfig, kernel_digest: str) -> str:
+        """Why a machine of `config` does not come up with its accelerator; empty if one did. Takes `TRIAL_S` at most,
+        once. Raises what has nothing to do with the accelerator: `insufficient_disk`, `tool_missing`."""
+        async with self._trying:
+            found = await self.known(driver, config.accel, kernel_digest)
+            if found is None:
+                found = await self._try(driver, config)
+                self._found[await _key(driver, config.accel, kernel_digest)] = found
+                self._write()
+                log.info("accelerator %s: %s", config.accel, found or "a machine came up")
+            return found
+
+    async def _try(self, driver: Driver, config: VmConfig) -> str:
+        token = os.urandom(4).hex()
+        owner = OWNER + token
+        places = VmPlaces(
+            name=f"{config.accel}-trial",
+            directory=self._paths.machines / token,
+            run_directory=self._paths.vm_run / token,
+        )
+        config = dataclasses.replace(
+            config,
+            places=places,
+            marker=owner,
+            memory_mib=min(config.memory_mib, _LARGEST_MIB),
+            cpus=1,
+            limits=AS_NEEDED,
+            frozen=None,
+        )
+        try:
+            take_places(self._resources, owner, places)
+            await driver.prepare(config)
+            guest = await boot(self._resources, owner, config, driver, TRIAL_S)
+            await guest.let_go()
+        except Error as exc:
+            if exc.code not in _FAILURES:
+                raise
+            return exc.message
+        finally:
+            await asyncio.shield(teardown.release(self._resources, owner))
+        return ""
+
+    def _write(self) -> None:
+        """A file that cannot be written costs another trial in the next daemon."""
+        data = msgspec.json.encode(_Record(cpu.boot_id(), self._found))
+        with contextlib.suppress(OSError):
+            write_file(_file(self._paths.state), data)
+
+
+def read_trials(state: Path) -> dict[str, str]:
+    """What was found since this host booted, by accelerator, build of the VMM and kernel."""
+    try:
+        record = msgspec.json.decode(_file(state).read_bytes(), type=_Record)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return {}
+    return record.found if record.boot == cpu.boot_id() else {}
+
+
+async def _key(driver: Driver, accel: str, kernel_digest: str) -> str:
+    return f"{accel} {driver.name} {(await driver.info()).build} {kernel_digest}"
+
+
+def _file(state: Path) -> Path:
+    return state / "accelerators.json"
