@@ -5,6 +5,9 @@
 `root.qcow2` is a symbolic link to the one file that may be written to. No file ever changes its name or gives it to
 another: QEMU opens files again by the name it knows them under, to read from what it wrote to before.
 
+What a guest has synced must be found again after a power failure, so a disk that holds something is pointed at another
+file only with its directory synced. A new, empty disk is not: until then there was nothing to lose.
+
 A file below is never written to again, so any number of directories may have it: each has a hard link of its own, under
 the same name, and names its layers relatively. Whoever removes a directory removes nothing of anybody else's.
 """
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from banger.errors import Error
+from banger.host.fs import sync_path
 from banger.host.sparse import link_or_copy
 from banger.vmm.qemu.overlay import write_overlay
 
@@ -106,6 +110,7 @@ def lay_over(below: Path, disk: Path, size_bytes: int) -> None:
 def replace(disk: Path, below: Path) -> None:
     """`disk`, which nobody uses, becomes an empty one above `below`; layers that only the old one needed go."""
     lay_over(below, disk, 0)
+    sync_path(disk.parent)  # before what only the old one needed goes
     tidy(disk)
 
 
@@ -132,13 +137,17 @@ def push_down(disk: Path) -> Path:
     below, *_ = chain = read_chain(disk)
     _refuse_more(disk, chain)
     create(disk, below.name, "qcow2", read_head(below).size_bytes)
-    return active(disk)
+    above = active(disk)
+    sync_path(above)
+    sync_path(disk.parent)
+    return above
 
 
 def pull_up(disk: Path, below: Path) -> None:
     """Undo `push_down`: the VMM was never told, and writes to `below`."""
     above = active(disk)
     _point(disk, below)
+    sync_path(disk.parent)
     above.unlink()
 
 
