@@ -1,6 +1,8 @@
 #include "disks.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -98,4 +100,20 @@ bool disks_find_modules(char device[DEVICE_NAME_MAX])
 		return true;
 	/* By its place only where the root was found that way, too: it might be a user's disk. */
 	return given && !find_by_serial(ROOT_SERIAL, root) && find_by_letter('b', ROOT_SERIAL, device);
+}
+
+const char *disk_type(const char *device)
+{
+	uint8_t head[2048];
+	AUTO_FD fd = open(device, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || pread(fd, head, sizeof head, 0) != (ssize_t)sizeof head)
+		return NULL;
+	if (memcmp(head, "hsqs", 4) == 0)
+		return "squashfs";
+	if (memcmp(head + 1024, "\xe2\xe1\xf5\xe0", 4) == 0)
+		return "erofs";
+	if (memcmp(head + 1024 + 56, "\x53\xef", 2) == 0)
+		return "ext4";
+	return NULL;
 }

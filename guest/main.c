@@ -8,6 +8,7 @@
 #include "files.h"
 #include "init.h"
 #include "loop.h"
+#include "modprobe.h"
 #include "oom.h"
 #include "phases.h"
 #include "port.h"
@@ -33,6 +34,8 @@ static int host_main(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	if (argc > 0 && strcmp(argv[0], MODPROBE_PATH) == 0)
+		return modprobe_main(argv);
 	if (getpid() != 1)
 		return host_main(argc, argv);
 	init_own_name = argv[0];

@@ -17,11 +17,13 @@
 
 #include "cmdline.h"
 #include "console.h"
+#include "device_nodes.h"
 #include "disks.h"
 #include "ext4.h"
 #include "fd.h"
 #include "files.h"
 #include "loop.h"
+#include "modprobe.h"
 #include "mounts.h"
 
 #define ROOT_POINT "/root"
@@ -57,23 +59,6 @@ int root_mount(struct err *err)
 	return err_set(err, ERR_IO, errno, "cannot mount %s (%s)", root_device, type);
 }
 
-/* By its magic, for each wrong try would put an error on the console. */
-static const char *type_of(const char *device)
-{
-	uint8_t head[2048];
-	AUTO_FD fd = open(device, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || pread(fd, head, sizeof head, 0) != (ssize_t)sizeof head)
-		return NULL;
-	if (memcmp(head, "hsqs", 4) == 0)
-		return "squashfs";
-	if (memcmp(head + 1024, "\xe2\xe1\xf5\xe0", 4) == 0)
-		return "erofs";
-	if (memcmp(head + 1024 + 56, "\x53\xef", 2) == 0)
-		return "ext4";
-	return NULL;
-}
-
 static void mount_modules(void)
 {
 	char device[DEVICE_NAME_MAX];
@@ -81,7 +66,7 @@ static void mount_modules(void)
 
 	if (!disks_find_modules(device))
 		return;
-	type = type_of(device);
+	type = disk_type(device);
 	if (!type) {
 		console("modules disk %s: no known file system", device);
 		return;
@@ -117,6 +102,9 @@ static void modules_give(const char *release)
 
 	if (modules_tree < 0)
 		return;
+	snprintf(path, sizeof path, "/proc/self/fd/%d/modules.devname", modules_tree);
+	device_nodes_make(path);
+	modprobe_install();
 	snprintf(path, sizeof path, "/lib/modules/%s", release);
 	if (make_directories(path) < 0 ||
 	    syscall(SYS_move_mount, modules_tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)

@@ -35,5 +35,6 @@ void test_values(void);
 void test_ext4(void);
 void test_files(void);
 void test_oom(void);
+void test_modules(void);
 
 #endif

@@ -18,6 +18,7 @@ int main(void)
 		{ "ext4", test_ext4 },
 		{ "files", test_files },
 		{ "kills for memory", test_oom },
+		{ "modules", test_modules },
 	};
 
 	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {

@@ -57,6 +57,32 @@ def test_a_guest_has_its_modules_and_can_load_more(home: Home, dev: str) -> None
     assert "overlay" in home.text("exec", dev, "--", "sh", "-c", script)
 
 
+# A file system, a kind of link that needs more than ten other modules, a protocol; devices that are there before
+# their modules, and for an ordinary user.
+USES_OF_MODULES = """
+mkdir -p /o/l /o/u /o/w /o/m && mount -t overlay overlay -o lowerdir=/o/l,upperdir=/o/u,workdir=/o/w /o/m
+ip link add wg0 type wireguard && ip link add br0 type bridge && ip link add va type veth peer name vb
+losetup -f
+setpriv --reuid 65534 --regid 65534 --clear-groups sh -c 'exec 3<>/dev/net/tun && exec 4<>/dev/fuse'
+"""
+
+
+@pytest.mark.parametrize("init", ["agent", "image"])
+def test_modules_are_loaded_where_the_image_has_no_modprobe(home: Home, name: str, init: str) -> None:
+    home.text("run", "-d", "--init", init, "--name", name, "--memory", "768MiB", IMAGE, "--", "sleep", "600")
+    home.text(
+        "exec", name, "--", "sh", "-c", "rm $(readlink -f /sbin/modprobe) /sbin/modprobe; ! which modprobe"
+    )
+    home.text("exec", name, "--", "sh", "-ec", USES_OF_MODULES)
+    elsewhere = (
+        "umount -l /lib/modules/$(uname -r) && ip link add vx0 type vxlan id 1 dstport 1 remote 192.0.2.1"
+    )
+    home.text("exec", name, "--", "sh", "-ec", elsewhere)
+    odd = "mount -t ../../../../tmp/x none /mnt 2>/dev/null; dmesg --level=err | grep -c modprobe"
+    assert home.run("exec", name, "--", "sh", "-c", odd).stdout == b"0\n"
+    home.text("rm", "-f", name)
+
+
 def test_a_guest_reaches_the_package_archive_by_the_hosts_network(home: Home, dev: str) -> None:
     """The default route, the resolver and the source list that came with the image are there."""
     script = "ip route | grep default; cat /etc/resolv.conf; grep -h Suites: /etc/apt/sources.list.d/*"

@@ -18,6 +18,7 @@ from banger.kernels.modules import (
     module_name,
     plain_name,
     read_module,
+    unpack_modules,
     write_boot_modules,
 )
 
@@ -32,6 +33,20 @@ kernel/net/core/failover.ko:
 kernel/drivers/char/hw_random/virtio-rng.ko: kernel/drivers/virtio/virtio.ko kernel/drivers/virtio/virtio_ring.ko
 """
 ELF = b"\x7fELF module"
+
+
+def test_compressed_modules_of_a_tree_are_replaced_by_plain_ones(tmp_path: Path) -> None:
+    packed = {
+        "a.ko.xz": lzma.compress(ELF),
+        "b.ko.zst": zstandard.compress(ELF),
+        "c.ko.gz": gzip.compress(ELF),
+    }
+    (tmp_path / "kernel/net").mkdir(parents=True)
+    for name, data in {**packed, "d.ko": ELF, "modules.order": b"a list"}.items():
+        (tmp_path / "kernel/net" / name).write_bytes(data)
+    unpack_modules(tmp_path)
+    found = {path.name: path.read_bytes() for path in (tmp_path / "kernel/net").iterdir()}
+    assert found == {"a.ko": ELF, "b.ko": ELF, "c.ko": ELF, "d.ko": ELF, "modules.order": b"a list"}
 
 
 def test_each_module_comes_after_what_it_needs() -> None:

@@ -30,7 +30,7 @@ from banger.host.run import run
 from banger.kernels.arm64_image import extract_image
 from banger.kernels.bzimage import extract_vmlinux
 from banger.kernels.disk import make_modules_disk
-from banger.kernels.modules import write_boot_modules
+from banger.kernels.modules import unpack_modules, write_boot_modules
 from banger.kernels.recipe import DebianKernel
 from banger.model.image import Kernel
 from banger.model.operation import Report
@@ -51,6 +51,7 @@ async def unpack_kernel(
     release, vmlinux_digest = await asyncio.to_thread(_take_kernel, root, out, recipe.architecture)
     digest = kernel_digest(package, vmlinux_digest)
     modules = await asyncio.to_thread(_merge_usr, root)
+    await asyncio.to_thread(unpack_modules, modules / release)
     await run(["depmod", "-b", str(root), release], timeout_s=120)
     await asyncio.to_thread(write_boot_modules, modules / release, out)
     report("modules disk", release)

@@ -85,6 +85,14 @@ def read_module(path: Path) -> bytes:
     return data
 
 
+def unpack_modules(release_tree: Path) -> None:
+    """Replace compressed modules by plain ones: not every kernel, and not every image's modprobe, unpacks them. Their
+    list is to be made after that. Blocking. Raises `kernel_invalid`."""
+    for path in [found for suffix in _UNPACK for found in release_tree.rglob(f"*.ko{suffix}")]:
+        path.with_suffix("").write_bytes(read_module(path))
+        path.unlink()
+
+
 def write_boot_modules(release_tree: Path, out: Path) -> None:
     """From `/lib/modules/<release>` into `out`: `order`, `vsock` (file names, one a line, in load order;
     `vsock` holds only what comes after `order`) and `modules/*.ko`. Blocking."""
