@@ -10,9 +10,11 @@
 
 #include <linux/random.h>
 
+#include "agent.h"
 #include "console.h"
 #include "fd.h"
 #include "files.h"
+#include "journal.h"
 #include "values.h"
 
 enum { HOSTS_FILE_MAX = 1 << 18, OWN_MAX = 256 };
@@ -83,12 +85,16 @@ static void write_etc(const char *path, const char *text, size_t length, mode_t 
 
 static void write_machine_id(const struct fields *fields)
 {
+	static char last[MACHINE_ID_LENGTH + 2];
 	char id[MACHINE_ID_LENGTH + 2];
 
 	if (!fields_text(fields, TAG_MACHINE_ID, id, MACHINE_ID_LENGTH + 1))
 		return;
 	strcat(id, "\n");
 	write_etc("/etc/machine-id", id, strlen(id), 0444);
+	if (!agent.is_init && strcmp(id, last) != 0)
+		journal_begin_anew();
+	memcpy(last, id, sizeof last);
 }
 
 static void write_resolv_conf(const struct fields *fields)

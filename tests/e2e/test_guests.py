@@ -29,6 +29,30 @@ def test_systemd_of_the_image_is_pid_1_and_runs(home: Home, name: str) -> None:
     home.text("rm", name)
 
 
+def test_a_machine_has_one_id_and_one_journal_for_its_life(home: Home, name: str) -> None:
+    """It began as a clone, in which a journald ran that knew another id."""
+    home.text(
+        "run", "-d", "--init", "image", "--name", name, "--memory", "768MiB", IMAGE, "--", "sleep", "600"
+    )
+    note = (
+        "logger note-of-$(hostname); until journalctl --sync 2>/dev/null; do sleep 0.2; done; "
+        "cat /etc/machine-id; journalctl -o cat | grep note-of-"
+    )
+    first = home.text("exec", name, "--", "sh", "-c", note).splitlines()
+    assert first[1:] == [f"note-of-{name}"]
+    home.text("vm", "fork", name, "--name", name + "-child")
+    child = name + "-child-1"
+    of_child = home.text("exec", child, "--", "sh", "-c", note).splitlines()
+    assert of_child[1:] == [f"note-of-{child}"] and of_child[0] != first[0]
+    home.text("rm", "-f", child)
+    home.text("stop", name)
+    home.text("start", name)
+    again = home.text("exec", name, "--", "sh", "-c", note).splitlines()
+    assert again == [first[0], f"note-of-{name}", f"note-of-{name}"]
+    assert home.text("exec", name, "--", "systemctl", "is-system-running", "--wait") == "running\n"
+    home.text("rm", "-f", name)
+
+
 def test_an_image_with_one_static_binary_and_nothing_else(home: Home, tmp_path: Path) -> None:
     """No shell, no libc, no directories: a static program that prints its version."""
     tree = tmp_path / "tree"

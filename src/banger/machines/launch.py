@@ -35,7 +35,7 @@ from banger.model.sizes import MIB, format_size
 from banger.network.user_nat import invent_mac
 from banger.store import teardown
 from banger.templates.guest import Guest, boot, clone, take_places
-from banger.templates.identity import Identity, configure, invent_identity
+from banger.templates.identity import Identity, configure, invent_identity, machine_id_of
 from banger.templates.making import BOOT_FAILURES
 from banger.templates.wanted import Wanted, config_of_clone, plan_wanted
 from banger.vmm.base import Driver, FrozenFiles, VmConfig, VmPlaces
@@ -80,7 +80,13 @@ async def launch(
             guest = await _start_as_clone(parts, machine, wanted, report, watch)
         if guest is None:
             guest = await _start_by_boot(parts, machine, config, driver, report, watch)
-        identity = invent_identity(machine.name, config.mac, taken_addresses(parts), machine.spec.init)
+        identity = invent_identity(
+            machine.name,
+            config.mac,
+            taken_addresses(parts),
+            machine.spec.init,
+            machine_id=machine_id_of(machine.id),
+        )
         try:
             await hold(machine, guest, config, report)
             answer = await identify(guest, machine, identity, config.disk_bytes)

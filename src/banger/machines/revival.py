@@ -20,7 +20,7 @@ from banger.model.machine import Machine
 from banger.model.operation import Report
 from banger.model.template import Shape
 from banger.templates.guest import Guest, take_places
-from banger.templates.identity import invent_identity, refresh
+from banger.templates.identity import invent_identity, machine_id_of, refresh
 from banger.templates.shape import shape_difference
 from banger.vmm.base import Driver, FrozenFiles, VmConfig
 
@@ -73,7 +73,12 @@ async def _settle(
         await refresh(guest.connection, entropy=True)
     else:
         identity = invent_identity(
-            machine.name, config.mac, taken_addresses(parts), machine.spec.init, lived=True
+            machine.name,
+            config.mac,
+            taken_addresses(parts),
+            machine.spec.init,
+            machine_id=machine_id_of(machine.id),
+            lived=True,
         )
         await identify(guest, machine, identity, config.disk_bytes)
     watch.lap("identity")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 import uuid
@@ -18,8 +19,8 @@ _CLOCK_OFF_NS = 15_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """`boot_id` empty: the kernel has not made one up yet, and will; `resets_tcp`: connections of whoever this was
-    before are not its own."""
+    """`machine_id` empty: it keeps the one that it has; `boot_id` empty: the kernel has not made one up yet, and will;
+    `resets_tcp`: connections of whoever this was before are not its own."""
 
     hostname: str
     machine_id: str
@@ -30,18 +31,24 @@ class Identity:
 
 
 def invent_identity(
-    hostname: str, mac: str, taken: frozenset[str], init: str, *, lived: bool = False
+    hostname: str, mac: str, taken: frozenset[str], init: str, *, machine_id: str, lived: bool = False
 ) -> Identity:
     """A new one, with an address that is not in `taken`. `lived`: it is for a guest that was somebody else. An init of
     the image's own has asked the kernel for a boot id before anything is frozen."""
     return Identity(
         hostname=hostname,
-        machine_id=os.urandom(16).hex(),
+        machine_id=machine_id,
         mac=mac,
         network=plan_user_nat(taken),
         boot_id=str(uuid.uuid4()) if lived or init == "image" else "",
         resets_tcp=lived,
     )
+
+
+def machine_id_of(owner: str) -> str:
+    """The machine-id of what the store knows as `owner`, the same each time that it starts: a guest's journal and
+    leases go by it. Children and other copies are owners of their own."""
+    return hashlib.sha256(f"machine-id of {owner}".encode()).hexdigest()[:32]
 
 
 def plan_configure(identity: Identity, init: str, disk_bytes: int) -> FieldList:
@@ -50,7 +57,8 @@ def plan_configure(identity: Identity, init: str, disk_bytes: int) -> FieldList:
     yield Tag.CLOCK_NS, time.time_ns()
     yield Tag.ENTROPY, os.urandom(64)
     yield Tag.HOSTNAME, identity.hostname
-    yield Tag.MACHINE_ID, identity.machine_id
+    if identity.machine_id:
+        yield Tag.MACHINE_ID, identity.machine_id
     yield Tag.MAC, identity.mac
     yield Tag.ADDRESS, network.address
     yield Tag.GATEWAY, network.gateway

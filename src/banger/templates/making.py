@@ -29,7 +29,7 @@ from banger.store import teardown
 from banger.store.resources import ResourceTable
 from banger.templates.frozen import Sums, sum_files, write_meta
 from banger.templates.guest import boot, take_places
-from banger.templates.identity import configure, invent_identity
+from banger.templates.identity import configure, invent_identity, machine_id_of
 from banger.templates.init import wait_for_init
 from banger.templates.wanted import Wanted
 from banger.vmm.base import FrozenFiles, VmPlaces
@@ -81,7 +81,9 @@ async def make_template(
 async def _make(resources: ResourceTable, wanted: Wanted, owner: str, places: VmPlaces, final: Path) -> None:
     begun = time.perf_counter()
     config = wanted.config_of_maker(places, owner)
-    identity = invent_identity(PLACEHOLDER, config.mac, frozenset(), wanted.init)
+    identity = invent_identity(
+        PLACEHOLDER, config.mac, frozenset(), wanted.init, machine_id=machine_id_of(owner)
+    )
     take_places(resources, owner, places)
     await wanted.driver.prepare(config)
     guest = await boot(resources, owner, config, wanted.driver, wanted.boot_limit_s)

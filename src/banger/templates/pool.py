@@ -25,7 +25,7 @@ from banger.model.sizes import MIB
 from banger.store import teardown
 from banger.store.resources import ResourceTable
 from banger.templates.guest import Guest, clone, take_places
-from banger.templates.identity import configure, invent_identity
+from banger.templates.identity import configure, invent_identity, machine_id_of
 from banger.templates.library import TemplateLibrary
 from banger.templates.making import PLACEHOLDER, rehearse
 from banger.templates.wanted import Wanted, config_of_clone
@@ -176,7 +176,9 @@ class Pool:
         take_places(self._resources, owner, places)
         await wanted.driver.prepare(config)
         guest = await clone(self._resources, owner, config, wanted.driver)
-        identity = invent_identity(PLACEHOLDER, config.mac, frozenset(), wanted.init)
+        # What runs in it already, an init and its journal, has to be told of a new id: once is enough.
+        machine_id = machine_id_of(owner) if wanted.init == "agent" else ""
+        identity = invent_identity(PLACEHOLDER, config.mac, frozenset(), wanted.init, machine_id=machine_id)
         try:
             await configure(guest.connection, identity, wanted.init, config.disk_bytes, _ANSWER_S)
             await rehearse(guest.connection)
