@@ -49,6 +49,8 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_MTU:
 	case TAG_DISK_BYTES:
 	case TAG_RESET_TCP:
+	case TAG_IPV6:
+	case TAG_AWAIT_LINK:
 	case TAG_TTY:
 	case TAG_ROWS:
 	case TAG_COLS:

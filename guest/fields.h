@@ -34,6 +34,7 @@ enum tag {
 	TAG_BOOT_ID = 44,
 	TAG_DISK_BYTES = 45,
 	TAG_RESET_TCP = 46,
+	TAG_IPV6 = 47,
 	TAG_ARGV = 48,
 	TAG_ENV = 49,
 	TAG_CWD = 50,
@@ -62,6 +63,7 @@ enum tag {
 	TAG_BLOCKS = 85,
 	TAG_EXECS = 86,
 	TAG_ROOT_READ_ONLY = 87,
+	TAG_AWAIT_LINK = 88,
 };
 
 enum { NONCE_BYTES = 16, FIELD_HEADER = 6, LABEL_MAX = 256 };

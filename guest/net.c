@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,9 +16,11 @@
 
 #include "address.h"
 #include "console.h"
+#include "loop.h"
+#include "net_ipv6.h"
 #include "netlink.h"
 
-enum { INDEX_MAX = 32, ADDRESSES_MAX = 64 };
+enum { INDEX_MAX = 32, ADDRESSES_MAX = 64, CARRIER_WAIT_MS = 2000, CARRIER_POLL_MS = 5 };
 
 /* The first ethernet interface by its index, for its name may change; 0: there is none. */
 static int link_index;
@@ -172,7 +175,7 @@ static int set_gateways(int fd, const struct fields *fields, struct err *err)
 /* virtio-net takes a new MAC address while it is up. */
 static int set_mac(int fd, struct ifreq *request, const struct fields *fields, struct err *err)
 {
-	uint8_t mac[MAC_BYTES];
+	uint8_t mac[MAC_BYTES], old[MAC_BYTES];
 	struct span text;
 
 	if (!fields_span(fields, TAG_MAC, &text) || !mac_parse(text, mac))
@@ -181,10 +184,12 @@ static int set_mac(int fd, struct ifreq *request, const struct fields *fields, s
 		return err_set(err, ERR_IO, errno, "cannot read the MAC address");
 	if (memcmp(request->ifr_hwaddr.sa_data, mac, MAC_BYTES) == 0)
 		return 0;
+	memcpy(old, request->ifr_hwaddr.sa_data, MAC_BYTES);
 	memcpy(request->ifr_hwaddr.sa_data, mac, MAC_BYTES);
 	if (!ask(fd, request, SIOCSIFHWADDR))
 		return err_set(err, ERR_IO, errno, "cannot set MAC address %.*s", (int)text.length,
 			       text.data);
+	ipv6_follow_mac(fd, link_index, old, mac);
 	return 0;
 }
 
@@ -200,19 +205,33 @@ static int set_mtu(int fd, struct ifreq *request, const struct fields *fields, s
 	return 0;
 }
 
+/* The kernel notices only within a second after the link was brought up that it has a carrier. Until
+ * then packets pass, but programs that look take the link for broken. */
+static void wait_for_carrier(int fd, struct ifreq *request)
+{
+	uint64_t deadline = now_ms() + CARRIER_WAIT_MS;
+
+	while (ask(fd, request, SIOCGIFFLAGS) && !(request->ifr_flags & IFF_RUNNING) && now_ms() < deadline)
+		poll(NULL, 0, CARRIER_POLL_MS);
+}
+
 static int configure_link(int fd, const struct fields *fields, struct err *err)
 {
 	struct ifreq request;
 
 	if (!name_link(fd, link_index, &request))
 		return err_set(err, ERR_IO, errno, "the network interface is gone");
+	if (fields_count(fields, TAG_IPV6))
+		ipv6_believe_routers(fd, link_index, request.ifr_name, fields_int(fields, TAG_IPV6, 0));
 	if (set_mac(fd, &request, fields, err) < 0 || set_mtu(fd, &request, fields, err) < 0)
 		return -1;
 	if (!set_up(fd, &request))
 		return err_set(err, ERR_IO, errno, "cannot bring the link up");
-	if (set_addresses(fd, fields, err) < 0)
+	if (set_addresses(fd, fields, err) < 0 || set_gateways(fd, fields, err) < 0)
 		return -1;
-	return set_gateways(fd, fields, err);
+	if (fields_int(fields, TAG_AWAIT_LINK, 0))
+		wait_for_carrier(fd, &request);
+	return 0;
 }
 
 void net_prepare(void)
@@ -228,7 +247,8 @@ void net_prepare(void)
 static bool concerns_net(const struct fields *fields)
 {
 	return fields_count(fields, TAG_ADDRESS) || fields_count(fields, TAG_GATEWAY) ||
-	       fields_count(fields, TAG_MAC) || fields_count(fields, TAG_MTU);
+	       fields_count(fields, TAG_MAC) || fields_count(fields, TAG_MTU) ||
+	       fields_count(fields, TAG_IPV6);
 }
 
 int net_configure(const struct fields *fields, struct err *err)

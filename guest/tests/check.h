@@ -36,5 +36,6 @@ void test_ext4(void);
 void test_files(void);
 void test_oom(void);
 void test_modules(void);
+void test_inet6(void);
 
 #endif

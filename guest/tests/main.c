@@ -19,6 +19,7 @@ int main(void)
 		{ "files", test_files },
 		{ "kills for memory", test_oom },
 		{ "modules", test_modules },
+		{ "IPv6 addresses", test_inet6 },
 	};
 
 	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {

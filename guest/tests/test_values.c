@@ -79,7 +79,8 @@ static void numbers_have_ranges(void)
 	} table[] = {
 		{ TAG_CLOCK_NS, INT64_MAX / 2 }, { TAG_DISK_BYTES, INT64_C(1) << 60 },
 		{ TAG_MTU, 65535 },		 { TAG_GROW, 1 },
-		{ TAG_RESET_TCP, 1 },
+		{ TAG_RESET_TCP, 1 },		 { TAG_IPV6, 1 },
+		{ TAG_AWAIT_LINK, 1 },
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {

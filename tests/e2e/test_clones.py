@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from banger.network.user_nat import reaches_ipv6
 from tests.support.guests import assert_strangers, clock_error_s, facts
 from tests.support.home import IMAGE, Home
 
@@ -38,9 +39,30 @@ def test_a_clone_is_who_its_record_says(home: Home, name: str) -> None:
     found = facts(home, name)
     assert found["hostname"] == name
     assert found["address"] == f"{shown['address']}/24"
+    assert found["link_local"] == link_local_of(found["mac"])
+    assert home.text("exec", name, "--", "cat", "/sys/class/net/eth0/operstate") == "up\n"
     script = "cat /etc/hostname; getent hosts $(hostname); cut -d'#' -f1 /etc/hosts"
     said = home.text("exec", name, "--", "sh", "-c", script).split()
     assert name in said and "banger" not in said
+    home.text("rm", "-f", name)
+
+
+def link_local_of(mac: str) -> str:
+    """As /proc/net/if_inet6 has it."""
+    first, *rest = mac.split(":")
+    half = [f"{int(first, 16) ^ 2:02x}", *rest[:2], "ff", "fe", *rest[2:]]
+    return "fe80" + "0" * 12 + "".join(half)
+
+
+def test_a_guest_believes_ipv6_routers_only_where_its_host_has_a_way_out(home: Home, name: str) -> None:
+    """The NAT advertises one anyway, and what a guest sent there would get no answer, not even a refusal."""
+    home.text("run", "-d", "--name", name, IMAGE)
+    believed = home.text("exec", name, "--", "cat", "/proc/sys/net/ipv6/conf/eth0/accept_ra")
+    assert believed == f"{int(reaches_ipv6())}\n"
+    if not reaches_ipv6():
+        script = "exec 3<>/dev/udp/2000::1/53"  # chooses a route, and sends nothing
+        done = home.run("exec", name, "--", "bash", "-c", script)
+        assert done.returncode == 1 and b"unreachable" in done.stderr
     home.text("rm", "-f", name)
 
 

@@ -21,11 +21,22 @@ echo machine_id=$(cat /etc/machine-id)
 echo boot_id=$(cat /proc/sys/kernel/random/boot_id)
 echo mac=$(cat /sys/class/net/eth0/address)
 echo address=$(ip -4 -o addr show eth0 | tr -s ' ' | cut -d' ' -f4)
+echo link_local=$(sed -n 's/^\(fe80[0-9a-f]*\) .* eth0$/\1/p' /proc/net/if_inet6)
 echo urandom=$(head -c16 /dev/urandom | od -An -tx1 | tr -d ' ')
 echo getrandom=$(perl -e '$b = "\0" x 16; syscall(318, $b, 16, 0); print unpack("H*", $b)')
 echo mktemp=$(mktemp -u)
 """
-UNIQUE = ("hostname", "machine_id", "boot_id", "mac", "address", "urandom", "getrandom", "mktemp")
+UNIQUE = (
+    "hostname",
+    "machine_id",
+    "boot_id",
+    "mac",
+    "address",
+    "link_local",
+    "urandom",
+    "getrandom",
+    "mktemp",
+)
 FACTS_COMMAND = ("--", "sh", "-c", _FACTS)
 
 # Counts in memory and on the disk, slowly: each step starts a process, which costs an emulated processor much. A

@@ -85,7 +85,8 @@ async def launch(
             config.mac,
             taken_addresses(parts),
             machine.spec.init,
-            machine_id=machine_id_of(machine.id),
+            machine_id=machine_id_of(guest.places.directory.name),
+            has_ids=guest.has_ids,
         )
         try:
             await hold(machine, guest, config, report)

@@ -77,7 +77,7 @@ async def _settle(
             config.mac,
             taken_addresses(parts),
             machine.spec.init,
-            machine_id=machine_id_of(machine.id),
+            machine_id=machine_id_of(config.places.directory.name),
             lived=True,
         )
         await identify(guest, machine, identity, config.disk_bytes)

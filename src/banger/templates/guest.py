@@ -31,13 +31,15 @@ _SHOWN_LINES = 8
 
 @dataclass
 class Guest:
-    """From `boot` or `clone` to its VMM's end, which nobody watches for yet."""
+    """From `boot` or `clone` to its VMM's end, which nobody watches for yet. `has_ids`: those of its place, for
+    good."""
 
     places: VmPlaces
     driver: Driver
     vm: Vm
     connection: AgentConnection
     confinement: Confinement
+    has_ids: bool = False
 
     async def let_go(self) -> None:
         """Close our ends; the VM is the caller's to release."""

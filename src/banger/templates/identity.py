@@ -31,28 +31,39 @@ class Identity:
 
 
 def invent_identity(
-    hostname: str, mac: str, taken: frozenset[str], init: str, *, machine_id: str, lived: bool = False
+    hostname: str,
+    mac: str,
+    taken: frozenset[str],
+    init: str,
+    *,
+    machine_id: str,
+    has_ids: bool = False,
+    lived: bool = False,
 ) -> Identity:
-    """A new one, with an address that is not in `taken`. `lived`: it is for a guest that was somebody else. An init of
-    the image's own has asked the kernel for a boot id before anything is frozen."""
+    """A new one, with an address that is not in `taken`. `has_ids`: its guest has them already, and an init and its
+    journal, which would have to be told of others, go by them. `lived`: it is for a guest that was somebody else. An
+    init of the image's own has asked the kernel for a boot id before anything is frozen."""
+    another_boot = lived or (init == "image" and not has_ids)
     return Identity(
         hostname=hostname,
-        machine_id=machine_id,
+        machine_id="" if has_ids else machine_id,
         mac=mac,
         network=plan_user_nat(taken),
-        boot_id=str(uuid.uuid4()) if lived or init == "image" else "",
+        boot_id=str(uuid.uuid4()) if another_boot else "",
         resets_tcp=lived,
     )
 
 
-def machine_id_of(owner: str) -> str:
-    """The machine-id of what the store knows as `owner`, the same each time that it starts: a guest's journal and
-    leases go by it. Children and other copies are owners of their own."""
-    return hashlib.sha256(f"machine-id of {owner}".encode()).hexdigest()[:32]
+def machine_id_of(place: str) -> str:
+    """The machine-id of what has its files in the directory of that name, the same each time that it starts: a guest's
+    journal and leases go by it. Children and other copies have places of their own."""
+    return hashlib.sha256(f"machine-id of {place}".encode()).hexdigest()[:32]
 
 
-def plan_configure(identity: Identity, init: str, disk_bytes: int) -> FieldList:
-    """CONFIGURE's fields. Pure but for clock and randomness."""
+def plan_configure(
+    identity: Identity, init: str, disk_bytes: int, *, will_be_frozen: bool = False
+) -> FieldList:
+    """CONFIGURE's fields. Pure but for clock and randomness. What will be frozen takes its time to get ready."""
     network = identity.network
     yield Tag.CLOCK_NS, time.time_ns()
     yield Tag.ENTROPY, os.urandom(64)
@@ -64,9 +75,12 @@ def plan_configure(identity: Identity, init: str, disk_bytes: int) -> FieldList:
     yield Tag.GATEWAY, network.gateway
     yield Tag.DNS, network.dns
     yield Tag.MTU, network.mtu
+    yield Tag.IPV6, int(network.ipv6)
     yield Tag.INIT, init
     yield Tag.GROW, 1
     yield Tag.DISK_BYTES, disk_bytes
+    if will_be_frozen:
+        yield Tag.AWAIT_LINK, 1
     if identity.boot_id:
         yield Tag.BOOT_ID, identity.boot_id
     if identity.resets_tcp:
@@ -74,10 +88,17 @@ def plan_configure(identity: Identity, init: str, disk_bytes: int) -> FieldList:
 
 
 async def configure(
-    connection: AgentConnection, identity: Identity, init: str, disk_bytes: int, limit_s: float
+    connection: AgentConnection,
+    identity: Identity,
+    init: str,
+    disk_bytes: int,
+    limit_s: float,
+    *,
+    will_be_frozen: bool = False,
 ) -> Fields:
     """Make the guest who it is; the agent's answer, with its phases."""
-    answer = await connection.request(Type.CONFIGURE, plan_configure(identity, init, disk_bytes), limit_s)
+    fields = plan_configure(identity, init, disk_bytes, will_be_frozen=will_be_frozen)
+    answer = await connection.request(Type.CONFIGURE, fields, limit_s)
     if abs(answer.int_(Tag.CLOCK_NS) - time.time_ns()) > _CLOCK_OFF_NS:
         await refresh(connection, entropy=False)
     return answer

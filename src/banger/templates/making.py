@@ -82,13 +82,20 @@ async def _make(resources: ResourceTable, wanted: Wanted, owner: str, places: Vm
     begun = time.perf_counter()
     config = wanted.config_of_maker(places, owner)
     identity = invent_identity(
-        PLACEHOLDER, config.mac, frozenset(), wanted.init, machine_id=machine_id_of(owner)
+        PLACEHOLDER, config.mac, frozenset(), wanted.init, machine_id=machine_id_of(places.directory.name)
     )
     take_places(resources, owner, places)
     await wanted.driver.prepare(config)
     guest = await boot(resources, owner, config, wanted.driver, wanted.boot_limit_s)
     try:
-        await configure(guest.connection, identity, wanted.init, config.disk_bytes, wanted.boot_limit_s)
+        await configure(
+            guest.connection,
+            identity,
+            wanted.init,
+            config.disk_bytes,
+            wanted.boot_limit_s,
+            will_be_frozen=True,
+        )
         if wanted.init == "image" and not await wait_for_init(guest.connection, wanted.boot_limit_s):
             raise Error(
                 "unsupported", f"the init of {wanted.image.name} did not come up in time to be frozen"

@@ -176,11 +176,12 @@ class Pool:
         take_places(self._resources, owner, places)
         await wanted.driver.prepare(config)
         guest = await clone(self._resources, owner, config, wanted.driver)
-        # What runs in it already, an init and its journal, has to be told of a new id: once is enough.
-        machine_id = machine_id_of(owner) if wanted.init == "agent" else ""
-        identity = invent_identity(PLACEHOLDER, config.mac, frozenset(), wanted.init, machine_id=machine_id)
+        identity = invent_identity(
+            PLACEHOLDER, config.mac, frozenset(), wanted.init, machine_id=machine_id_of(token)
+        )
         try:
             await configure(guest.connection, identity, wanted.init, config.disk_bytes, _ANSWER_S)
+            guest.has_ids = True
             await rehearse(guest.connection)
             await guest.vm.pause()
         except BaseException:

@@ -73,6 +73,7 @@ class Tag(IntEnum):
     BOOT_ID = 44
     DISK_BYTES = 45
     RESET_TCP = 46
+    IPV6 = 47
     ARGV = 48
     ENV = 49
     CWD = 50
@@ -101,6 +102,7 @@ class Tag(IntEnum):
     BLOCKS = 85
     EXECS = 86
     ROOT_READ_ONLY = 87
+    AWAIT_LINK = 88
 
 
 STDIN, STDOUT, STDERR = 0, 1, 2
