@@ -1,7 +1,5 @@
 #include "configure.h"
 
-#include <time.h>
-
 #include "agent.h"
 #include "boot_id.h"
 #include "console.h"
@@ -84,15 +82,6 @@ static int configure_all(const struct fields *fields, bool first, struct err *er
 	return 0;
 }
 
-/* Read when it is sent, so that the host can tell how far off it is. */
-static void put_clock(struct field_writer *fields)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	put_int(fields, TAG_CLOCK_NS, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
-}
-
 void configure(const struct request *request)
 {
 	bool first = agent.state == STATE_WAITING;
@@ -107,7 +96,7 @@ void configure(const struct request *request)
 	fields = out_begin(FRAME_OK, request->channel);
 	if (first)
 		phases_put(fields);
-	put_clock(fields);
+	identity_put_clock(fields);
 	out_end();
 }
 
@@ -130,6 +119,6 @@ void refresh(const struct request *request)
 		out_fail(request->channel, &err);
 		return;
 	}
-	put_clock(out_begin(FRAME_OK, request->channel));
+	identity_put_clock(out_begin(FRAME_OK, request->channel));
 	out_end();
 }

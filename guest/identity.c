@@ -56,6 +56,14 @@ static int add_entropy(const struct fields *fields, struct err *err)
 	return 0;
 }
 
+void identity_put_clock(struct field_writer *fields)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	put_int(fields, TAG_CLOCK_NS, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+}
+
 int identity_refresh(const struct fields *fields, struct err *err)
 {
 	return set_clock(fields, err) < 0 ? -1 : add_entropy(fields, err);

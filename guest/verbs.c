@@ -8,6 +8,7 @@
 #include "configure.h"
 #include "exec.h"
 #include "files.h"
+#include "identity.h"
 #include "jobs.h"
 #include "loop.h"
 #include "oom.h"
@@ -20,7 +21,10 @@
 
 static void ping(const struct request *request)
 {
-	put_int(out_begin(FRAME_OK, request->channel), TAG_UPTIME_MS, (int64_t)now_ms());
+	struct field_writer *fields = out_begin(FRAME_OK, request->channel);
+
+	put_int(fields, TAG_UPTIME_MS, (int64_t)now_ms());
+	identity_put_clock(fields);
 	out_end();
 }
 
@@ -147,6 +151,7 @@ static void health(const struct request *request)
 	put_text(fields, TAG_INIT_NAME, init);
 	put_int(fields, TAG_EXECS, (int64_t)exec_running());
 	put_int(fields, TAG_ROOT_READ_ONLY, stats_root_read_only());
+	identity_put_clock(fields);
 	out_end();
 }
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.support.guests import clock_error_s
 from tests.support.home import IMAGE, Home, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -16,11 +17,27 @@ pytestmark = pytest.mark.e2e
 
 def test_health_tells_agent_init_and_vmm_apart(home: Home, dev: str) -> None:
     health = home.json("vm", "health", dev)
-    assert {part: health[part]["ok"] for part in health} == {"agent": True, "init": True, "vmm": True}
+    assert {part: health[part]["ok"] for part in health} == {
+        "agent": True,
+        "init": True,
+        "clock": True,
+        "vmm": True,
+    }
     assert "qemu" in health["vmm"]["message"]
     text = home.text("vm", "health", dev)
-    for word in ("agent", "init", "VMM"):
+    for word in ("agent", "init", "clock", "VMM"):
         assert word.lower() in text.lower()
+
+
+@pytest.mark.parametrize("wrong", ["-1 hour", "+3 days"])
+def test_a_clock_that_is_wrong_is_told_and_put_right(home: Home, name: str, wrong: str) -> None:
+    home.text("run", "-d", "--name", name, IMAGE)
+    home.text("exec", name, "--", "date", "-s", wrong)
+    done = home.run("vm", "health", name)
+    assert done.returncode == 1 and (b"behind" if wrong[0] == "-" else b"ahead") in done.stdout
+    wait_until(lambda: home.run("vm", "health", name).returncode == 0, 90, "its clock is right")
+    assert clock_error_s(home, name) < 2
+    home.text("rm", "-f", name)
 
 
 def test_ping_prints_round_trips(home: Home, dev: str) -> None:

@@ -192,6 +192,7 @@ class StandIn:
             ("GET", "/v1/machines/dev/health"): {
                 "agent": {"ok": True, "message": "1.0"},
                 "init": {"ok": True, "message": "agent"},
+                "clock": {"ok": True, "message": "right"},
                 "vmm": {"ok": False, "message": "\x1b[31mgone"},
             },
             ("GET", "/v1/machines/dev/ping"): {"round_trips_ms": [1.0, 3.0, 2.0]},

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from banger.client.messages import Json
 
-_PARTS = (("agent", "agent"), ("init", "init"), ("vmm", "VMM"))
+_PARTS = (("agent", "agent"), ("init", "init"), ("clock", "clock"), ("vmm", "VMM"))
 
 
 def _name(parser: Parser) -> None:

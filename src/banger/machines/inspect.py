@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TypedDict
 
+from banger.agent.guest_clock import FAR_OFF_S, read_clock_off_s
 from banger.agent.guest_stats import read_guest_stats
 from banger.errors import Error
 from banger.host.fs import disk_usage_bytes
@@ -30,26 +31,36 @@ _NUMBER = re.compile(r"[0-9]{1,10}")
 class _AgentHealth(TypedDict):
     agent: Check
     init: Check
+    clock: Check
 
 
 async def health(live: LiveMachine) -> Health:
-    """Agent, init and VMM, each on its own: one that hangs does not hide the others."""
+    """Agent, init, clock and VMM, each on its own: one that hangs does not hide the others."""
     parts, vmm = await asyncio.gather(_agent_health(live), _vmm_health(live))
-    return Health(agent=parts["agent"], init=parts["init"], vmm=vmm)
+    return Health(agent=parts["agent"], init=parts["init"], clock=parts["clock"], vmm=vmm)
 
 
 async def _agent_health(live: LiveMachine) -> _AgentHealth:
     if live.machine.state is MachineState.PAUSED:
         still = Check(ok=True, message="not asked: the vCPUs stand still")
-        return {"agent": still, "init": still}
+        return {"agent": still, "init": still, "clock": still}
     try:
-        return _read_health(await live.agent().request(Type.HEALTH, timeout_s=_QUICK_S))
+        asked_ns = time.time_ns()
+        answer = await live.agent().request(Type.HEALTH, timeout_s=_QUICK_S)
+        return _read_health(answer, read_clock_off_s(answer, asked_ns, time.time_ns()))
     except Error as exc:
         unknown = Check(ok=False, message="unknown: the agent does not answer")
-        return {"agent": Check(ok=False, message=exc.message), "init": unknown}
+        return {"agent": Check(ok=False, message=exc.message), "init": unknown, "clock": unknown}
 
 
-def _read_health(answer: Fields) -> _AgentHealth:
+def _clock_check(off_s: float) -> Check:
+    if abs(off_s) <= FAR_OFF_S:
+        return Check(ok=True, message=f"off by {abs(off_s):.3f} s at least" if off_s else "right")
+    way = "ahead" if off_s > 0 else "behind"
+    return Check(ok=False, message=f"{abs(off_s):.1f} s {way}; it is put right within a minute")
+
+
+def _read_health(answer: Fields, clock_off_s: float) -> _AgentHealth:
     uptime_s = answer.int_(Tag.UPTIME_MS) / 1000
     state = answer.shown(Tag.STATE, 32)
     name = answer.shown(Tag.INIT_NAME, 32)
@@ -59,6 +70,7 @@ def _read_health(answer: Fields) -> _AgentHealth:
     return {
         "agent": Check(ok=state == "running", message=f"{state}, guest up for {uptime_s:.1f} s"),
         "init": Check(ok=init_ok, message=message),
+        "clock": _clock_check(clock_off_s),
     }
 
 

@@ -15,38 +15,17 @@ from pathlib import Path
 
 from banger.machines.live import LiveMachine
 from banger.machines.logs import turned_over
-from banger.machines.parts import Parts
 
 log = logging.getLogger("banger.machines")
 
 LIMIT_BYTES = 8 << 20
-_LOOK_S = 10.0
 
 
-class LogTurns:
-    """Lives as long as the daemon; looks every 10 s, while there is a machine that runs."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._looking: asyncio.Task[None] | None = None
-        parts.on_live.append(self.watch)
-
-    def watch(self, live: LiveMachine) -> None:
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look(), name="logs of machines")
-
-    def close(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-
-    async def _look(self) -> None:
-        while self._parts.live:
-            await asyncio.sleep(_LOOK_S)
-            for live in [*self._parts.live.values()]:
-                for path in (live.places.console_log, live.places.vmm_log):
-                    if _size(path) > LIMIT_BYTES:
-                        await asyncio.to_thread(turn_over, path)
-        self._looking = None
+async def turn_over_logs(live: LiveMachine) -> None:
+    """Those that have become too long."""
+    for path in (live.places.console_log, live.places.vmm_log):
+        if _size(path) > LIMIT_BYTES:
+            await asyncio.to_thread(turn_over, path)
 
 
 def turn_over(path: Path) -> None:

@@ -13,6 +13,7 @@ class Check(Struct, kw_only=True):
 class Health(Struct, kw_only=True):
     agent: Check
     init: Check
+    clock: Check
     vmm: Check
 
 

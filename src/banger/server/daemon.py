@@ -35,12 +35,12 @@ from banger.kernels.library import KernelLibrary
 from banger.machines.adopt import adopt_all, release_ownerless
 from banger.machines.disk_room import DiskRoom
 from banger.machines.events import Journal
-from banger.machines.log_turns import LogTurns
 from banger.machines.operations import Operations
 from banger.machines.parts import Parts
 from banger.machines.reconcile import find_leftovers
 from banger.machines.registry import Registry
 from banger.machines.restarts import Restarts
+from banger.machines.rounds import Rounds
 from banger.places import ensure_private_directory
 from banger.server.app import create_app
 from banger.store.store import Store
@@ -132,7 +132,7 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
     await _sweep(parts)
     await release_ownerless(parts)
     restarts = Restarts(parts)
-    disk_room, log_turns = DiskRoom(parts), LogTurns(parts)
+    disk_room, rounds = DiskRoom(parts), Rounds(parts)
     adopting = asyncio.create_task(_take_over(parts, restarts), name="adopt")
     _tell_starter(b"ready\n")
     _tell_systemd()
@@ -148,7 +148,7 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
         await asyncio.wait([adopting])
         restarts.close()
         disk_room.close()
-        log_turns.close()
+        rounds.close()
         await asyncio.gather(*(live.detach() for live in parts.live.values()))
     log.info("stopped; %d machines go on", len(parts.live))
 

@@ -1,0 +1,35 @@
+"""Guests' clocks. One stands still while the host sleeps, and who is root in a guest may set it to anything: what is
+far off is put right, whatever the reason."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+
+from banger.agent.guest_clock import FAR_OFF_S, ask_clock_off_s
+from banger.errors import Error
+from banger.machines.live import LiveMachine
+from banger.model.machine import MachineState
+
+log = logging.getLogger("banger.machines")
+
+_ANSWER_S = 5.0
+
+
+async def put_clocks_right(machines: Iterable[LiveMachine]) -> None:
+    """Of those that run and answer. It is no use of a machine: one that nobody uses is paused nevertheless, and one
+    that is paused stays so."""
+    await asyncio.gather(*(_put_right(live) for live in machines))
+
+
+async def _put_right(live: LiveMachine) -> None:
+    connection = live.connection
+    if connection is None or live.machine.state is not MachineState.RUNNING:
+        return
+    with contextlib.suppress(Error):
+        off_s = await ask_clock_off_s(connection, _ANSWER_S)
+        if abs(off_s) > FAR_OFF_S:
+            log.info("machine=%s its clock is put right, it was off by %.1f s", live.machine.name, off_s)
+            await live.catch_up()
