@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 TLS_HANDSHAKE = 0x16  # the first byte of it
 
@@ -39,6 +41,22 @@ def open_peer(answer: Answerer) -> Iterator[Peer]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         peer = Peer(f"127.0.0.1:{listener.getsockname()[1]}")
         with _accepting(listener, lambda connection: _serve(peer, connection, answer)):
+            yield peer
+
+
+@contextmanager
+def open_tls_peer(certificate: Path, key: Path, answer: Answerer) -> Iterator[Peer]:
+    """As `open_peer`, with TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def serve(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            _serve(peer, wrapped, answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = Peer(f"127.0.0.1:{listener.getsockname()[1]}")
+        with _accepting(listener, serve):
             yield peer
 
 

@@ -18,6 +18,7 @@ class Downloads(Protocol):
     async def open_file(
         self, urls: Sequence[str], digest: str, size_bytes: int, report: Report
     ) -> io.RawIOBase:
-        """From the cache, or the first of `urls` that has it: of that digest and size, or not at all. What broke off is
-        resumed, and several who want the same share one download. Raises as `read_document`, and
+        """From the cache, or the first of `urls` that has it, the catalog's own before those that it names: of that
+        digest and size, or not at all. What broke off is resumed, and several who want the same share one download.
+        Raises as `read_document`, and
         `insufficient_disk`."""

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
+from urllib.parse import urlsplit
 
 from banger.catalogs import builtin
 from banger.catalogs.addresses import bundle_url, index_url
@@ -191,6 +192,10 @@ class Shelf:
                 if subscription.has_expired(self._clock()):
                     raise expired(subscription.name, index.expires)
                 return
+
+    def host_of(self, catalog: str) -> str:
+        """The host (and port) that a catalog is fetched from; "" for the built-in one and those in files."""
+        return "" if catalog == builtin.NAME else urlsplit(self._get(catalog).record.url).netloc
 
     async def open_bundle(self, found: Found[E], source: BundleSource, report: Report) -> io.RawIOBase:
         """The file of a bundle, verified. Raises what `Downloads.open_file` does."""

@@ -1,5 +1,6 @@
 """Files of plain web servers and directories, for catalogs: fetched as the blobs of registries are, with the same
-patience, proxies, certificates and passwords, into the same store."""
+patience, proxies and certificates, into the same store. Passwords go to the catalog's own origin alone; what it names
+as mirrors is a stranger's text (see `registry.ranges`)."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from banger.host.fs import require_free
 from banger.images.blobs import BlobStore, PartialBlob
 from banger.images.byte_range import ByteRange
 from banger.images.registry.client import Place, RegistryClient
+from banger.images.registry.credentials import Credentials, find_credentials
 from banger.images.registry.download import fetch_blob
 from banger.images.registry.lifeline import Lifeline, in_thread
 from banger.images.registry.retries import FOR_DOCUMENTS, with_retries
@@ -50,6 +52,10 @@ class WebFile(Place):
     def scope(self) -> str:
         return ""
 
+    @property
+    def tokens_elsewhere(self) -> bool:
+        return False
+
     def url(self, kind: str, version: str) -> str:
         return self.address
 
@@ -66,29 +72,35 @@ class Web:
         if path := _local_path(url):
             return await asyncio.to_thread(_read_file, path, limit_bytes)
         place = _web_file(url)
-        async with self._client() as client:
+        async with self._client(url) as client:
             return await with_retries(
                 lambda: client.ask(place, Request(url), place.name, lambda answer: answer.read(limit_bytes)),
                 FOR_DOCUMENTS,
             )
 
     async def open_file(self, urls: Sequence[str], digest: str, size_bytes: int, report: Report) -> ByteRange:
-        """See `Downloads`."""
+        """See `Downloads`. Of `urls` the first is the catalog's own, the others are what it names."""
         if not self._store.have(digest, size_bytes):
             require_free(self._store.directory, size_bytes + _SPARE_BYTES, "the download")
         for path in filter(None, map(_local_path, urls)):
             return await self._copy_in(path, digest, size_bytes)
         tally = Tally(asyncio.get_running_loop(), report, size_bytes)
-        places = [_web_file(url) for url in urls]
-        async with self._client() as client:
+        own = _web_file(urls[0])
+        places = [own, *(_web_file(url, sender=own.host) for url in urls[1:])]
+        async with self._client(urls[0]) as client:
             return await fetch_blob(client, places, digest, size_bytes, self._store, tally.add)
 
     @asynccontextmanager
-    async def _client(self) -> AsyncIterator[RegistryClient]:
+    async def _client(self, own: str) -> AsyncIterator[RegistryClient]:
+        """`own`: the URL whose origin gets credentials."""
+
+        async def find_own(registry: str, repository: str) -> Credentials | None:
+            return await find_credentials(registry) if registry == _web_file(own).registry else None
+
         settings: RegistrySettings = await asyncio.to_thread(load_settings, self._config)
         transport = Transport(settings)
         try:
-            yield RegistryClient(transport)
+            yield RegistryClient(transport, find=find_own)
         except Error as exc:
             code = _CODES.get(exc.code, exc.code)
             raise Error(code, exc.message, "check the network and the catalog's URL", exc.details) from exc
@@ -123,12 +135,12 @@ class Web:
         return self._store.publish(partial)
 
 
-def _web_file(url: str) -> WebFile:
+def _web_file(url: str, sender: str = "") -> WebFile:
     try:
         parts = split_url(url)
     except ValueError as exc:
         raise Error("bad_request", f"{url[:200]!r}: {exc}", "https://host/path") from exc
-    return WebFile(Endpoint(parts.netloc), "", url)
+    return WebFile(Endpoint(parts.netloc), "", url, sender=sender)
 
 
 def _local_path(url: str) -> str:

@@ -7,16 +7,25 @@ each exchange. Source: OCI distribution-spec, "Pull".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from banger.errors import Error
-from banger.images.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST_BYTES, digest_of
+from banger.images.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST_BYTES, digest_of, parse_document
 from banger.images.reference import DEFAULT_REGISTRY, DEFAULT_REGISTRY_API, Reference
 from banger.images.registry.challenge import Challenge, parse_challenges
 from banger.images.registry.credentials import Credentials, find_credentials
-from banger.images.registry.failures import Kind, NetworkFailure, denied, for_status, late, may_pass, nonsense
+from banger.images.registry.failures import (
+    Kind,
+    NetworkFailure,
+    denied,
+    for_status,
+    late,
+    may_pass,
+    nonsense,
+    with_earlier,
+)
 from banger.images.registry.grants import Grant, Grants
 from banger.images.registry.lifeline import Cut, Lifeline, in_thread
 from banger.images.registry.retries import FOR_DOCUMENTS, with_retries
@@ -30,10 +39,11 @@ _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 
 @dataclass(frozen=True)
 class Place:
-    """A repository at an endpoint."""
+    """A repository at an endpoint. `sender`: the host whose text named it, "" for the user."""
 
     endpoint: Endpoint
     repository: str
+    sender: str = field(default="", kw_only=True)
 
     @property
     def host(self) -> str:
@@ -52,8 +62,16 @@ class Place:
     def scope(self) -> str:
         return f"repository:{self.name}:pull" if self.repository else ""
 
+    @property
+    def tokens_elsewhere(self) -> bool:
+        """Whether a token server of another origin may have its credentials, as registries' protocol has it."""
+        return True
+
     def url(self, kind: str, version: str) -> str:
         return f"https://{self.host}/v2/{self.name}/{kind}/{version}"
+
+    def request(self, kind: str, version: str, headers: Mapping[str, str] | None = None) -> Request:
+        return Request(self.url(kind, version), headers or {}, sender=self.sender)
 
 
 @dataclass(frozen=True)
@@ -83,29 +101,40 @@ class RegistryClient:
         self._grants = grants or Grants()
         self._find = find
 
-    def places(self, reference: Reference) -> list[Place]:
-        endpoints = self.transport.settings.endpoints(reference)
-        return [Place(endpoint, reference.repository) for endpoint in endpoints]
+    def places(self, reference: Reference, sender: str = "") -> list[Place]:
+        """`sender` named the reference, mirrors are the user's."""
+        *mirrors, own = self.transport.settings.endpoints(reference)
+        places = [Place(endpoint, reference.repository) for endpoint in mirrors]
+        return [*places, Place(own, reference.repository, sender=sender)]
 
-    async def fetch_document(self, reference: Reference) -> Document:
-        """From the first place that has it; its digest is checked. Raises `image_not_found`, `registry_denied`,
-        `registry_busy`, `registry_error`, `download_failed`, `tls_failed`, `credentials_error`."""
-        *mirrors, last = self.places(reference)
-        for place in mirrors:
+    async def fetch_document(
+        self, places: Sequence[Place], version: str, size: int | None = None
+    ) -> Document:
+        """From the first place that has one, a manifest or index of the right digest. The last one's answer counts.
+        Raises `image_not_found`, `registry_denied`, `registry_busy`, `registry_error`, `download_failed`, `tls_failed`,
+        `credentials_error`, `image_invalid`; then the message has what each place said."""
+        *others, last = places
+        failures = []
+        for place in others:
             try:
-                return await self.fetch_from(place, reference.version)
-            except Error:
-                continue  # the registry itself is asked in the end, and its answer counts
-        return await self.fetch_from(last, reference.version)
+                return await self.fetch_from(place, version, size)
+            except Error as exc:
+                failures.append((place.host, exc))
+        try:
+            return await self.fetch_from(last, version, size)
+        except Error as exc:
+            raise with_earlier(exc, failures) from exc
 
     async def fetch_from(self, place: Place, version: str, size: int | None = None) -> Document:
         """`version`: a tag or digest; `size` in bytes where a descriptor told it."""
 
         def work(answer: Answer) -> Document:
             data = answer.read(MAX_MANIFEST_BYTES if size is None else size)
-            return _check_document(Document(data, digest_of(data), place), version, answer)
+            document = _check_document(Document(data, digest_of(data), place), version, answer)
+            parse_document(data)  # a log-in page is none, whatever its status
+            return document
 
-        request = Request(place.url("manifests", version), {"Accept": _ACCEPT})
+        request = place.request("manifests", version, {"Accept": _ACCEPT})
         what = f"{place.name}{'@' if ':' in version else ':'}{version}"
         return await with_retries(lambda: self.ask(place, request, what, work), FOR_DOCUMENTS)
 
@@ -157,7 +186,13 @@ class RegistryClient:
             grant = await self._in_thread(
                 place,
                 lambda line: answer_challenge(
-                    self.transport, place.host, challenges, place.scope, credentials, line
+                    self.transport,
+                    place.host,
+                    challenges,
+                    place.scope,
+                    credentials,
+                    line,
+                    place.tokens_elsewhere,
                 ),
             )
             self._grants.put(place.host, place.scope, grant)

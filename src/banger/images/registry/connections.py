@@ -2,6 +2,7 @@
 
 A connection is bound to the current lifeline when its pool hands it out and let go when it comes back. What is
 shut when the line is cut is a duplicate of the socket's descriptor, because TLS takes the socket object apart.
+Names are resolved here, once: what the gate lets through is what is connected to.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from urllib3.exceptions import (
 
 from banger.images.registry.failures import NetworkFailure, broken, closed, late, not_tls, refused, untrusted
 from banger.images.registry.lifeline import Lifeline, current
+from banger.images.registry.ranges import Gate
 
 # Its debug lines hold whole URLs, and those of blobs may be signed.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
@@ -60,9 +62,17 @@ class _Socket:
 class _Connection(HTTPConnection):
     _wire: _Socket | None = None
     _line: Lifeline | None = None
+    gate: Gate
+    _address = ""
+
+    def connect(self) -> None:
+        super().connect()
+        if self._address:
+            self.gate.met(self._address, isinstance(self, HTTPSConnection))
 
     def _new_conn(self) -> socket.socket:
-        connected = super()._new_conn()
+        # A proxy resolves names itself, and is where the user says.
+        connected = super()._new_conn() if self.proxy else self._connect_judged()
         self._wire = _Socket(connected)
         try:
             self.take()
@@ -71,6 +81,26 @@ class _Connection(HTTPConnection):
             self.close()
             raise
         return connected
+
+    def _connect_judged(self) -> socket.socket:
+        """To the first address that takes us. Raises what the gate has against one."""
+        name, last = self._dns_host, None
+        try:
+            for address in _resolve(self, name):
+                forbidden = self.gate.forbids(address)
+                if forbidden is not None:
+                    raise forbidden
+                self._dns_host = address
+                try:
+                    connected = super()._new_conn()
+                except (NewConnectionError, ConnectTimeoutError) as exc:
+                    last = exc
+                    continue
+                self._address = address
+                return connected
+        finally:
+            self._dns_host = name
+        raise last or NewConnectionError(self, f"{name} has no address")
 
     def take(self) -> None:
         """Bind to the lifeline of this thread's work."""
@@ -91,6 +121,15 @@ class _Connection(HTTPConnection):
             self._wire = None
 
 
+def _resolve(connection: HTTPConnection, name: str) -> list[str]:
+    """Its addresses, each once."""
+    try:
+        found = socket.getaddrinfo(name.strip("[]"), connection.port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+    except socket.gaierror as exc:
+        raise NameResolutionError(name, connection, exc) from exc
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
 class _HungUp(ConnectionError):
     """The other side ended the connection during the TLS handshake."""
 
@@ -107,6 +146,13 @@ class _TlsConnection(_Connection, HTTPSConnection):
 
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
+    gate: Gate
+
+    def _new_conn(self) -> Any:
+        connection = super()._new_conn()
+        if isinstance(connection, _Connection):
+            connection.gate = self.gate
+        return connection
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection = super()._get_conn(timeout)
@@ -129,7 +175,9 @@ class _TlsPool(_Pool, HTTPSConnectionPool):
             conn.connect()
 
 
-def make_pool(context: ssl.SSLContext, proxy: str | None, connect_s: float, read_s: float) -> PoolManager:
+def make_pool(
+    context: ssl.SSLContext, proxy: str | None, connect_s: float, read_s: float, gate: Gate
+) -> PoolManager:
     """Connections to one host. `proxy` is a URL."""
     options: dict[str, Any] = {
         "ssl_context": context,
@@ -139,7 +187,11 @@ def make_pool(context: ssl.SSLContext, proxy: str | None, connect_s: float, read
         "retries": False,
     }
     pool = ProxyManager(proxy, **options) if proxy else PoolManager(**options)
-    pool.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+    guarded = {"gate": gate}
+    pool.pool_classes_by_scheme = {
+        "http": type("_GuardedPool", (_Pool,), guarded),
+        "https": type("_GuardedTlsPool", (_TlsPool,), guarded),
+    }
     return pool
 
 

@@ -14,11 +14,11 @@ from banger.errors import Error
 from banger.images.blobs import BlobStore, PartialBlob
 from banger.images.byte_range import ByteRange
 from banger.images.registry.client import Place, RegistryClient, authorized, check_status
-from banger.images.registry.failures import broken, nonsense
+from banger.images.registry.failures import broken, nonsense, with_earlier
 from banger.images.registry.grants import Grant
 from banger.images.registry.lifeline import Lifeline, in_thread
 from banger.images.registry.retries import FOR_BLOBS, with_retries
-from banger.images.registry.transport import CHUNK_BYTES, Answer, Request
+from banger.images.registry.transport import CHUNK_BYTES, Answer
 from banger.images.verify import check_blob
 
 # Counts bytes as they come; negative when some turned out to be worthless. Called from threads.
@@ -63,13 +63,18 @@ async def _download_from_any(
     on_bytes: OnBytes,
 ) -> ByteRange:
     *others, last = places
+    failures = []
     for place in others:
         try:
             return await _Download(client, place, partial, size, store, on_bytes).run()
         except Error as exc:
             if exc.code == "insufficient_disk":
                 raise
-    return await _Download(client, last, partial, size, store, on_bytes).run()
+            failures.append((place.host, exc))
+    try:
+        return await _Download(client, last, partial, size, store, on_bytes).run()
+    except Error as exc:
+        raise with_earlier(exc, failures) from exc
 
 
 class _Download:
@@ -130,7 +135,7 @@ class _Download:
 
     def _transfer(self, line: Lifeline, grant: Grant | None) -> None:
         headers = {"Range": f"bytes={self._at}-"} if self._at else {}
-        request = Request(self._place.url("blobs", self._partial.digest), headers)
+        request = self._place.request("blobs", self._partial.digest, headers)
         with self._client.transport.open(authorized(request, grant), line) as answer:
             check_status(answer, f"blob {self._partial.digest}", (200, 206, 416) if self._at else (200,))
             self._check_start(answer)

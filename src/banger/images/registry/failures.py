@@ -6,6 +6,7 @@ Messages name hosts and repositories; never a URL's query, a header or a body th
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 from banger.errors import Error
 
@@ -55,6 +56,16 @@ def not_tls(host: str) -> NetworkFailure:
     return NetworkFailure(Kind.NOT_TLS, error)
 
 
+def in_clear(host: str) -> Error:
+    """A secret that would go over plain HTTP."""
+    return Error(
+        "tls_failed",
+        f"{host} wants a log-in, but does not speak TLS: passwords and tokens are not sent in the clear",
+        f"use its https:// address; or name {host} in `insecure` of registries.toml, if you trust the network",
+        {"host": host},
+    )
+
+
 def closed(host: str) -> NetworkFailure:
     return NetworkFailure(Kind.CLOSED, broken(host, "it hung up before TLS was agreed on").error)
 
@@ -86,6 +97,17 @@ def denied(host: str, what: str) -> Error:
         f"check the name, or log in: banger image login {host}",
         {"host": host},
     )
+
+
+def with_earlier(last: Error, earlier: Sequence[tuple[str, Error]]) -> Error:
+    """The last one's error, and in its message what went wrong at the places that were asked before."""
+    if not earlier:
+        return last
+    before = "; ".join(
+        failure.message if host in failure.message else f"{host}: {failure.message}"
+        for host, failure in earlier
+    )
+    return Error(last.code, f"{last.message} (asked before: {before})", last.hint, last.details)
 
 
 def for_status(host: str, what: str, status: int) -> Error:

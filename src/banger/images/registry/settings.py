@@ -3,6 +3,9 @@
     # Hosts that may be spoken to without a trusted certificate, or without TLS at all. Without a port: all ports.
     insecure = ["registry.lan:5000"]
 
+    # Hosts on private addresses that registries and catalogs elsewhere may send us to.
+    reachable = ["storage.lan"]
+
     # Asked before the registry itself, in this order. With or without a path.
     [mirrors]
     "docker.io" = ["https://mirror.lan:5000", "https://proxy.lan/hub"]
@@ -45,6 +48,7 @@ class RegistrySettings:
 
     certs: Path | None = None
     insecure: frozenset[str] = frozenset()
+    reachable: frozenset[str] = frozenset()
     mirrors: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
 
     def endpoints(self, reference: Reference) -> list[Endpoint]:
@@ -57,6 +61,10 @@ class RegistrySettings:
     def may_be_plain(self, host: str) -> bool:
         """Whether plain HTTP is tried when the host does not speak TLS."""
         return self.is_insecure(host) or is_loopback(host)
+
+    def may_be_reached(self, host: str) -> bool:
+        """Whether anybody may send us there, whatever its address: the user has named it."""
+        return self.is_insecure(host) or host in self.reachable or hostname(host) in self.reachable
 
     def with_insecure(self, registry: str) -> RegistrySettings:
         """For `--insecure`: this registry, at any of its ports."""
@@ -88,7 +96,7 @@ def load_settings(config: Path) -> RegistrySettings:
 
 def parse_settings(table: Mapping[str, object], path: Path) -> RegistrySettings:
     """The file's content, checked. Raises `bad_request`."""
-    unknown = sorted(table.keys() - {"insecure", "mirrors"})
+    unknown = sorted(table.keys() - {"insecure", "reachable", "mirrors"})
     if unknown:
         raise _wrong(path, f"{unknown[0]!r} is not known")
     mirrors = table.get("mirrors", {})
@@ -96,6 +104,7 @@ def parse_settings(table: Mapping[str, object], path: Path) -> RegistrySettings:
         raise _wrong(path, "[mirrors] is a table of lists")
     return RegistrySettings(
         insecure=frozenset(_hosts(table.get("insecure", []), path, "insecure")),
+        reachable=frozenset(_hosts(table.get("reachable", []), path, "reachable")),
         mirrors={
             registry: tuple(_endpoint(url, path) for url in _texts(urls, path, registry))
             for registry, urls in mirrors.items()
@@ -117,15 +126,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-def is_local(host: str) -> bool:
-    """Loopback, link-local and unspecified addresses: nothing that another host should send us to."""
-    try:
-        address = ipaddress.ip_address(hostname(host))
-    except ValueError:
-        return is_loopback(host)
-    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 def _texts(value: object, path: Path, where: str) -> list[str]:

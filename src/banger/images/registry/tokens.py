@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import msgspec
@@ -47,13 +48,15 @@ def answer_challenge(
     scope: str,
     credentials: Credentials | None,
     line: Lifeline,
+    elsewhere: bool = True,
 ) -> Grant:
-    """Blocking. Raises `registry_denied`, `registry_error`, `NetworkFailure`."""
+    """Blocking. `elsewhere`: whether a token server of another origin may have the credentials. Raises
+    `registry_denied`, `registry_error`, `NetworkFailure`."""
     if credentials is not None and credentials.registry_token:
         return _for_a_while(f"Bearer {_check_token(host, credentials.registry_token)}")
     bearer = find_challenge(challenges, "bearer")
     if bearer is not None:
-        return _fetch_token(transport, host, bearer, scope, credentials, line)
+        return _fetch_token(transport, host, bearer, scope, credentials, line, elsewhere)
     if find_challenge(challenges, "basic") is None:
         raise nonsense(host, "it wants a log-in of a kind that is not known")
     if credentials is None or not credentials.username:
@@ -96,14 +99,17 @@ def _fetch_token(
     scope: str,
     credentials: Credentials | None,
     line: Lifeline,
+    elsewhere: bool,
 ) -> Grant:
     try:
+        realm = split_url(challenge.parameters.get("realm", ""))
+        if not elsewhere and not transport.is_own(host, realm):
+            credentials = None
         request = plan_token_request(challenge, scope, credentials)
     except ValueError:
         raise nonsense(host, "it names no place to log in at") from None
-    realm = split_url(request.url)
     transport.check_way(host, realm)
-    with transport.open(request, line) as answer:
+    with transport.open(replace(request, sender=host), line) as answer:
         line.allow(transport.timeouts.small)
         if answer.status in (400, 401, 403):
             raise _not_accepted(host, credentials)

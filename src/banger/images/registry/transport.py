@@ -1,8 +1,8 @@
 """HTTP exchanges with registries and the hosts they send us to: redirects, limits, time-outs, trust.
 
 Blocking; runs in threads under a lifeline. What a host may do: redirect a few times, never taking the Authorization
-header to another origin, never down to plain HTTP unless it was allowed for that host, never from elsewhere to this
-host's own addresses.
+header to another origin, never down to plain HTTP unless it was allowed for that host, never to addresses that are none
+of its business (`ranges`). Passwords and tokens go over TLS, or to hosts that users named as insecure, or on loopback.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib3 import BaseHTTPResponse, PoolManager
 
 from banger import __version__
+from banger.errors import Error
 from banger.images.registry.connections import TROUBLE, make_pool, translate
-from banger.images.registry.failures import Kind, NetworkFailure, nonsense, not_tls
+from banger.images.registry.failures import Kind, NetworkFailure, in_clear, nonsense, not_tls
 from banger.images.registry.lifeline import Lifeline
-from banger.images.registry.settings import RegistrySettings, is_local, is_loopback
+from banger.images.registry.ranges import Gate, Range, Ranges, range_of, written_range
+from banger.images.registry.settings import RegistrySettings, is_loopback
 
 MAX_REDIRECTS = 5
 CHUNK_BYTES = 256 * 1024
@@ -45,11 +47,17 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Request:
-    """`url` as https; the transport knows who is spoken to without TLS. `body` makes it a form that is posted."""
+    """`url` as https; the transport knows who is spoken to without TLS. `body` makes it a form that is posted, which
+    holds a secret. `sender` is the host whose text named the URL; "" for the user."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    sender: str = ""
+
+    @property
+    def is_secret(self) -> bool:
+        return self.body is not None or "Authorization" in self.headers
 
 
 class Answer:
@@ -112,7 +120,8 @@ class Transport:
         # Not the loop's own threads: the daemon needs those while downloads fill ours.
         self.executor = ThreadPoolExecutor(_THREADS, "registry")
         self._lock = Lock()
-        self._pools: dict[str, PoolManager] = {}
+        self._pools: dict[tuple[str, str], PoolManager] = {}
+        self.ranges = Ranges(settings)
         self._plain: set[str] = set()
 
     def close(self) -> None:
@@ -125,6 +134,7 @@ class Transport:
         line.allow(self.timeouts.head)
         for _ in range(MAX_REDIRECTS + 1):
             line.check()
+            self._check_written(request)
             answer = self._try_schemes(request)
             target = answer.header("Location") if answer.status in _REDIRECTS else ""
             if not target:
@@ -157,9 +167,11 @@ class Transport:
 
     def _send(self, parts: SplitResult, request: Request) -> Answer:
         host = parts.netloc
+        if parts.scheme == "http" and request.is_secret and not self.settings.may_be_plain(host):
+            raise in_clear(host)
         headers = {"User-Agent": f"banger/{__version__}", "Accept-Encoding": "identity", **request.headers}
         try:
-            response = self._pool(host).urlopen(
+            response = self._pool(host, request.sender).urlopen(
                 "GET" if request.body is None else "POST",
                 parts.geturl(),
                 body=request.body,
@@ -185,27 +197,46 @@ class Transport:
         kept = dict(request.headers)
         if self._origin(there) != self._origin(here):
             kept.pop("Authorization", None)
-        return Request(there.geturl(), kept)
+        return Request(there.geturl(), kept, sender=request.sender or here.netloc)
 
     def check_way(self, here: str, there: SplitResult) -> None:
         """Whether `here` may send us `there`. Raises `registry_error`, `NetworkFailure`."""
-        if is_local(there.netloc) and not is_loopback(here):
-            raise nonsense(here, "it sends us to an address of this very host")
         if there.scheme == "http" and not self.settings.may_be_plain(there.netloc):
             raise not_tls(there.netloc)
+        self._check_written(Request(there.geturl(), sender=here))
+
+    def _check_written(self, request: Request) -> None:
+        """Before anything is connected to; of names, the gate decides once they are resolved."""
+        host = split_url(request.url).netloc
+        if request.sender and not self.ranges.may_write(request.sender, host):
+            raise _astray(request.sender, host, written_range(host) or Range.HOST)
+
+    def _gate(self, host: str, sender: str) -> Gate:
+        def forbids(address: str) -> Error | None:
+            if not sender or self.ranges.may_reach(sender, host, address):
+                return None
+            return _astray(sender, host, range_of(address))
+
+        return Gate(forbids, lambda address, tls: self.ranges.prove(host, address, tls))
 
     def _origin(self, parts: SplitResult) -> tuple[str, str, int]:
         """RFC 6454; by the scheme that is really spoken."""
         plain = parts.scheme == "http" or parts.netloc in self._plain
         return "http" if plain else "https", parts.hostname or "", parts.port or (80 if plain else 443)
 
-    def _pool(self, host: str) -> PoolManager:
+    def is_own(self, host: str, parts: SplitResult) -> bool:
+        """Whether a URL is of the origin that `host` (or host:port) is asked at."""
+        return self._origin(parts) == self._origin(parts._replace(netloc=host))
+
+    def _pool(self, host: str, sender: str) -> PoolManager:
+        """A connection that was made for one sender is not used for another: it was judged for that one."""
         with self._lock:
-            if host not in self._pools:
-                context = self._context(host)
-                times = self.timeouts
-                self._pools[host] = make_pool(context, find_proxy(host), times.connect, times.read)
-            return self._pools[host]
+            if (host, sender) not in self._pools:
+                context, times = self._context(host), self.timeouts
+                self._pools[host, sender] = make_pool(
+                    context, find_proxy(host), times.connect, times.read, self._gate(host, sender)
+                )
+            return self._pools[host, sender]
 
     def _context(self, host: str) -> ssl.SSLContext:
         context = ssl.create_default_context()
@@ -222,6 +253,15 @@ class Transport:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+def _astray(sender: str, host: str, found: Range) -> Error:
+    return Error(
+        "registry_error",
+        f"{sender}: it sends us to {host}, which is {found.value}",
+        f"if that is meant to be, name {host} in `reachable` of registries.toml",
+        {"host": sender},
+    )
 
 
 def split_url(url: str) -> SplitResult:

@@ -34,10 +34,12 @@ class Source(Protocol):
 @dataclass(frozen=True)
 class SourceContext:
     """What sources need of their surroundings. `config` is where registries.toml is looked for. `insecure` is for the
-    registry that is named, no other. `stdin` are the bytes that "-" means. `grants` may be kept for the next pulls."""
+    registry that is named, no other. `sender` is the host of the catalog that named it, "" for the user. `stdin` are
+    the bytes that "-" means. `grants` may be kept for the next pulls."""
 
     store: BlobStore
     config: Path
     insecure: bool = False
+    sender: str = ""
     stdin: AsyncIterable[bytes] | None = field(default=None, compare=False)
     grants: Grants = field(default_factory=Grants, compare=False)

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from banger.errors import Error
 from banger.host.fs import require_free
 from banger.images.blobs import BlobStore
 from banger.images.byte_range import ByteRange
@@ -38,7 +37,10 @@ async def open_registry(
     if context.insecure:
         settings = settings.with_insecure(reference.registry)
     transport = Transport(settings, timeouts)
-    source = RegistrySource(reference, RegistryClient(transport, context.grants), context.store)
+    if context.sender:
+        await asyncio.to_thread(transport.ranges.introduce, context.sender)
+    client = RegistryClient(transport, context.grants)
+    source = RegistrySource(reference, client, context.store, context.sender)
     try:
         yield source
     finally:
@@ -51,11 +53,13 @@ async def open_registry(
 class RegistrySource:
     """Owns the downloads it began; `end` stops those that go on and closes blobs that nobody took."""
 
-    def __init__(self, reference: Reference, client: RegistryClient, store: BlobStore) -> None:
+    def __init__(
+        self, reference: Reference, client: RegistryClient, store: BlobStore, sender: str = ""
+    ) -> None:
         self.reference = reference
         self._client = client
         self._store = store
-        self._places = client.places(reference)
+        self._places = client.places(reference, sender)
         self._slots = asyncio.Semaphore(PARALLEL)
         self._begun: dict[str, asyncio.Task[ByteRange]] = {}
         self._tally: Tally | None = None
@@ -110,7 +114,7 @@ class RegistrySource:
         pinned = self.reference.digest
         if pinned and (kept := await self._read_kept(pinned)) is not None:
             return kept, pinned
-        document = await self._client.fetch_document(self.reference)
+        document = await self._client.fetch_document(self._places, self.reference.version)
         # Who had the manifest most likely has the rest.
         self._places.sort(key=lambda place: place != document.place)
         if pinned:
@@ -127,13 +131,7 @@ class RegistrySource:
         return kept
 
     async def _fetch_listed(self, entry: Descriptor) -> bytes:
-        *others, last = self._places
-        for place in others:
-            try:
-                return (await self._client.fetch_from(place, entry.digest, entry.size)).data
-            except Error:
-                continue
-        return (await self._client.fetch_from(last, entry.digest, entry.size)).data
+        return (await self._client.fetch_document(self._places, entry.digest, entry.size)).data
 
     async def _read_kept(self, digest: str) -> bytes | None:
         return await asyncio.to_thread(self._store.read, digest, MAX_MANIFEST_BYTES)
