@@ -17,7 +17,8 @@ from banger.images.blobs import BlobStore
 from banger.images.oci import OCI_INDEX
 from banger.images.platform import Platform
 from banger.images.reference import parse_reference
-from banger.images.registry import retries
+from banger.images.registry import credential_program, retries
+from banger.images.registry.credentials import Credentials, find_credentials
 from banger.images.sources.base import SourceContext
 from banger.images.sources.registry import open_registry
 from banger.images.web import Web
@@ -75,11 +76,17 @@ def port(peer: Peer) -> str:
     return peer.host.rpartition(":")[2]
 
 
-def pull(tmp_path: Path, source: str, insecure: bool = False, sender: str = "") -> Error:
+def pull(
+    tmp_path: Path, source: str, insecure: bool = False, sender: str = "", warned: list[str] | None = None
+) -> Error:
+    def report(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+        if phase == "warning" and warned is not None:
+            warned.append(message)
+
     async def work() -> None:
         context = SourceContext(BlobStore(tmp_path / "cache"), tmp_path / "config", insecure, sender)
         async with open_registry(parse_reference(source), context) as opened:
-            await opened.resolve(Platform("linux", "amd64"), silent)
+            await opened.resolve(Platform("linux", "amd64"), report)
 
     with pytest.raises(Error) as caught:
         asyncio.run(work())
@@ -295,3 +302,89 @@ def test_when_nobody_has_it_the_error_tells_what_each_said(tmp_path: Path) -> No
         error = pull(tmp_path, f"{own.host}/x")
         assert error.code == "image_not_found"
         assert mirror.host in error.message and own.host in error.message
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("after", ["3600", "Fri, 01 Jan 2100 00:00:00 GMT"])
+def test_a_registry_that_asks_for_an_hour_is_not_waited_for(tmp_path: Path, status: int, after: str) -> None:
+    with open_peer(answers(lambda asked: reply(status, Retry_After=after))) as peer:
+        error = pull(tmp_path, f"{peer.host}/x")
+        assert error.code == ("registry_busy" if status == 429 else "download_failed")
+        assert "try again after" in error.hint and len(peer.asked) == 1
+
+
+def test_a_token_server_may_ask_for_patience_too(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> bytes:
+        if asked.path.startswith("/token"):
+            return reply(429, Retry_After="3600")
+        url = f"http://{asked.headers['host']}/token"
+        return reply(401, WWW_Authenticate=f'Bearer realm="{url}"')
+
+    with open_peer(answers(answer)) as peer:
+        assert pull(tmp_path, f"{peer.host}/x").code == "registry_busy"
+
+
+def test_without_its_helper_a_public_image_is_asked_for_and_a_private_one_names_the_helper(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker/config.json").write_text('{"auths": {}, "credsStore": "no-such-helper"}')
+    index = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).encode()
+
+    def answer(asked: Asked) -> bytes:
+        if asked.path.startswith("/token"):
+            return reply(200, b'{"token":"anonymous"}')
+        if "authorization" not in asked.headers or "/private/" in asked.path:
+            url = f"http://{asked.headers['host']}/token"
+            return reply(401, WWW_Authenticate=f'Bearer realm="{url}"')
+        return reply(200, index)
+
+    with open_peer(answers(answer)) as peer:
+        warned: list[str] = []
+        error = pull(tmp_path, f"{peer.host}/public/x", warned=warned)
+        assert error.code == "platform_not_found"
+        assert len(warned) == 1 and "docker-credential-no-such-helper is not installed" in warned[0]
+        error = pull(tmp_path, f"{peer.host}/private/x")
+        assert error.code == "registry_denied"
+        assert "docker-credential-no-such-helper is not installed" in error.message
+    with open_peer(answers(lambda asked: BASIC)) as peer:
+        assert "no-such-helper" in pull(tmp_path, f"{peer.host}/x").message
+
+
+def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> None:
+    program = tmp_path / "bin" / f"docker-credential-{name}"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(script)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("", "not installed"),
+        ("#!/bin/sh\nexit 3\n", "code 3"),
+        ("#!/bin/sh\necho s3cret\n", "not credentials"),
+        ("#!/bin/sh\nsleep 30\n", "did not answer"),
+        ("#!/no/such/shell\n", "cannot be started"),
+    ],
+)
+def test_a_broken_helper_hides_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
+) -> None:
+    monkeypatch.setattr(credential_program, "_ANSWER_S", 0.5)
+    if script:
+        helper(tmp_path, monkeypatch, "test", script)
+    podman, docker = tmp_path / "home/.config/containers/auth.json", tmp_path / "docker/config.json"
+    podman.parent.mkdir(parents=True)
+    podman.write_text('{"credHelpers": {"a.lan": "test"}}')
+    faults: list[Error] = []
+    assert asyncio.run(find_credentials("a.lan", "", faults)) is None
+    assert [fault.code for fault in faults] == ["credentials_error"]
+    assert reason in faults[0].message and "s3cret" not in str(faults[0].as_dict())
+    docker.parent.mkdir()
+    entry = {"auth": base64.b64encode(b"u:p").decode()}
+    docker.write_text(json.dumps({"credsStore": "test", "auths": {"a.lan": entry}}))
+    faults.clear()
+    assert asyncio.run(find_credentials("a.lan", "", faults)) == Credentials("u", "p")
+    assert len(faults) == 1, "one that failed is not asked again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from banger.images import tree_tar
 from banger.images.debian import Plan
 from banger.images.importing import DiskPlan
 from banger.images.library import ImageLibrary, Wish
+from banger.images.ready_disk import copy_ready_disk
 from banger.images.rootfs import parse_rootfs_ref
 from banger.images.tree_tar import PackedTree
 from banger.model.image import Image
@@ -253,3 +255,23 @@ def test_a_directory_cannot_take_the_name_of_a_known_image(library: ImageLibrary
         with pytest.raises(Error) as caught:
             pull(library, f"rootfs:{name}={tmp_path}")
         assert caught.value.code == "name_taken"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "directory", "relative", "missing", "nul"])
+def test_only_a_plain_file_by_its_absolute_path_is_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """And nothing is waited for: nobody writes to the pipe."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    disk = tmp_path / "relative"
+    with open(disk, "wb") as file:
+        file.truncate(1 << 20)
+        file.seek(1080)
+        file.write(b"\x53\xef")
+    places = {"device": "/dev/zero", "directory": str(tmp_path), "relative": "relative", "nul": "/a\0b"}
+    with pytest.raises(Error) as caught:
+        asyncio.run(copy_ready_disk(Path(places.get(kind, tmp_path / kind)), tmp_path / "images"))
+    assert caught.value.code == "file_not_found"
+    assert not (tmp_path / "images").exists()
+    assert asyncio.run(copy_ready_disk(disk, tmp_path / "images"))

@@ -21,7 +21,8 @@ from banger.images.registry.challenge import Challenge, parse_challenges
 from banger.images.registry.credentials import Credentials, find_credentials
 from banger.images.registry.failures import Kind, NetworkFailure, broken, for_status, refused
 from banger.images.registry.lifeline import Cut, Lifeline, in_thread
-from banger.images.registry.retries import FOR_BLOBS, FOR_DOCUMENTS, pause, with_retries
+from banger.images.registry.proxies import find_proxy
+from banger.images.registry.retries import FOR_BLOBS, FOR_DOCUMENTS, asked_wait_s, pause, with_retries
 from banger.images.registry.settings import Endpoint, is_loopback, load_settings
 from banger.images.registry.tokens import parse_token, plan_token_request
 
@@ -268,6 +269,63 @@ def test_a_helper_with_a_path_for_a_name_is_refused(home: Path) -> None:
     assert caught.value.code == "credentials_error"
 
 
+@pytest.mark.parametrize("content", ["[", '{"auths": {"a.lan": {"auth": "s3cret!"}}}', "", None])
+def test_a_broken_file_hides_no_other_file(home: Path, content: str | None) -> None:
+    path = home / ".config/containers/auth.json"
+    path.parent.mkdir(parents=True)
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_text(content)
+    keep(home / ".docker/config.json", auths={"a.lan": auth("u:p")})
+    faults: list[Error] = []
+    assert asyncio.run(find_credentials("a.lan", "", faults)) == Credentials("u", "p")
+    assert [str(path) in fault.message for fault in faults] == ([True] if content != "" else [])
+
+
+@pytest.mark.parametrize(
+    ("rule", "host", "exempt"),
+    [
+        ("*", "registry.example", True),
+        ("10.0.0.0/8", "10.1.2.3:5000", True),
+        ("10.0.0.0/8", "11.1.2.3:5000", False),
+        ("10.0.0.0/8", "10.example", False),
+        ("10.0.0.1/8", "10.1.2.3", True),
+        ("fd00::/8", "[fd12::1]:5000", True),
+        ("fd00::1", "[fd00::1]:5000", True),
+        ("fd00::1", "[fd00::2]:5000", False),
+        ("[fd00:0::1]:5000", "[fd00::1]:5000", True),
+        ("[fd00::1]:5001", "[fd00::1]:5000", False),
+        ("10.1.2.3", "10.1.2.3:5000", True),
+        ("10.1.2.3:5000", "10.1.2.3:5000", True),
+        ("10.1.2.3:5001", "10.1.2.3:5000", False),
+        ("*.corp.lan", "reg.corp.lan:5000", True),
+        ("*.corp.lan", "xcorp.lan", False),
+        (".corp.lan", "a.reg.Corp.LAN.:5000", True),
+        ("corp.lan", "corp.lan", True),
+        ("corp.lan", "reg.corp.lan", True),
+        ("corp.lan", "notcorp.lan", False),
+        ("corp.lan:5000", "reg.corp.lan:5000", True),
+        ("corp.lan:443", "reg.corp.lan", True),
+        ("corp.lan:5000", "reg.corp.lan", False),
+        ("a.lan , b.lan", "b.lan", True),
+        ("a.lan b.lan", "b.lan", True),
+        ("", "b.lan", False),
+        (",", "b.lan", False),
+        ("10.0.0.0/99,:,[,/", "10.0.0.1", False),
+    ],
+)
+def test_no_proxy_is_read_in_all_its_forms(
+    monkeypatch: pytest.MonkeyPatch, rule: str, host: str, exempt: bool
+) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.lan:3128")
+    monkeypatch.setenv("NO_PROXY", rule)
+    assert find_proxy(host) == (None if exempt else "http://proxy.lan:3128")
+
+
 def test_secrets_are_not_printed() -> None:
     assert "p4ss" not in repr(Credentials("u", "p4ss", "p4ss", "p4ss"))
 
@@ -342,6 +400,66 @@ def test_what_may_pass_is_tried_again_and_what_may_not_is_not(monkeypatch: pytes
     assert failing(refused("h", "x"), FOR_BLOBS) == 6
     assert failing(Error("image_invalid", "x"), FOR_BLOBS) == 1
     assert failing(broken("h", "x"), FOR_BLOBS, lambda: len(attempts) <= 10) == 15
+
+
+DATE = "Sat, 28 Nov 2026 10:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("after", "date", "seconds"),
+    [
+        ("7", "", 7),
+        (" 3600 ", "", 3600),
+        ("9" * 30, "", 366 * 86400),
+        ("Sat, 28 Nov 2026 10:01:30 GMT", DATE, 90),
+        ("Saturday, 28-Nov-26 10:01:30 GMT", DATE, 90),
+        ("Sat, 28 Nov 2026 09:00:00 GMT", DATE, 0),
+        ("", DATE, 0),
+        ("soon", DATE, 0),
+        ("-5", DATE, 0),
+        ("1.5", DATE, 0),
+        ("\u0664", DATE, 0),
+        ("Sat, 28 Nov 99999 10:01:30 GMT", DATE, 0),
+    ],
+)
+def test_how_long_a_server_asks_to_wait(after: str, date: str, seconds: float) -> None:
+    assert asked_wait_s(after, date) == seconds
+
+
+def asks_to_wait(seconds: float) -> NetworkFailure:
+    return NetworkFailure(Kind.BROKEN, for_status("a.lan", "x:1", 429), seconds)
+
+
+def test_too_long_a_wait_is_refused_at_once_and_says_until_when() -> None:
+    attempts = 0
+
+    async def attempt() -> None:
+        nonlocal attempts
+        attempts += 1
+        raise asks_to_wait(3600)
+
+    with pytest.raises(Error) as caught:
+        asyncio.run(with_retries(attempt, FOR_BLOBS))
+    assert attempts == 1 and caught.value.code == "registry_busy"
+    assert "3600 s" in caught.value.message and "try again after 2" in caught.value.hint
+    assert caught.value.details["retry_after_s"] == 3600
+
+
+def test_a_short_wait_is_said_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    told: list[str] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    async def attempt() -> str:
+        if not slept:
+            raise asks_to_wait(30)
+        return "done"
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert asyncio.run(with_retries(attempt, FOR_DOCUMENTS, tell=told.append)) == "done"
+    assert slept == [30] and len(told) == 1 and "again in 30 s" in told[0]
 
 
 def test_pauses_grow_and_end() -> None:

@@ -26,7 +26,7 @@ from banger.catalogs.index import encode_index, first_unknown, parse_index
 from banger.catalogs.minisign import PublicKey, SecretKey, sign, verify
 from banger.catalogs.subscription import check_times, format_moment
 from banger.errors import Error
-from banger.host.fs import open_partial, sync_path
+from banger.host.fs import open_partial, open_plain, read_plain, sync_path
 from banger.model.catalog import BundleSource, Entry, ImageEntry, Index, KernelEntry
 
 INDEX, SIGNATURE = "index.json", "index.json.minisig"
@@ -58,13 +58,13 @@ class Publication:
         """What is published there. Raises `catalog_invalid`, `catalog_untrusted` when it is signed by another key than
         ours: it is not for us to sign what a stranger wrote; `unsupported` when a newer banger wrote it."""
         try:
-            data = (self.directory / INDEX).read_bytes()
+            data = read_plain(self.directory / INDEX)
         except FileNotFoundError:
             return None
         except OSError as exc:
             raise Error("file_not_found", f"cannot read {exc.filename}: {exc.strerror}") from exc
         if self._key is not None and (self.directory / SIGNATURE).exists():
-            verify(self._key.public, data, (self.directory / SIGNATURE).read_bytes())
+            verify(self._key.public, data, read_plain(self.directory / SIGNATURE))
         index = parse_index(data)
         if unknown := first_unknown(data, index):
             raise Error(
@@ -147,7 +147,7 @@ def verify_directory(directory: Path, key: PublicKey, now: float, count: Count, 
     """As a reader would look: the signature, the times, and every bundle's size and digest. Raises `file_not_found`,
     `catalog_untrusted`, `catalog_expired`, `catalog_invalid`, `bundle_invalid`, `cancelled`."""
     try:
-        data, signature = (directory / INDEX).read_bytes(), (directory / SIGNATURE).read_bytes()
+        data, signature = read_plain(directory / INDEX), read_plain(directory / SIGNATURE)
     except OSError as exc:
         raise Error("file_not_found", f"{exc.filename}: {exc.strerror}", "publish something first") from exc
     verify(key, data, signature)
@@ -178,7 +178,7 @@ def _locked(directory: Path) -> Iterator[None]:
 def _check_bundle(path: Path, source: BundleSource, count: Count, stop: Event) -> None:
     found = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with open(open_plain(path), "rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 if stop.is_set():
                     raise Error("cancelled", "the catalog was being verified when it was no longer wanted")

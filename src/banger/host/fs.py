@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,6 +82,21 @@ def disk_usage_bytes(path: Path) -> int:
         for name in files:
             total += os.lstat(os.path.join(root, name)).st_blocks * 512
     return total
+
+
+def open_plain(path: str | Path) -> int:
+    """A descriptor to read a plain file by, also through links. Pipes and devices are an OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
+    return fd
+
+
+def read_plain(path: str | Path, limit_bytes: int = -1) -> bytes:
+    """As `open_plain`; so many bytes at most."""
+    with open(open_plain(path), "rb") as file:
+        return file.read(limit_bytes)
 
 
 def free_bytes(directory: Path) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.host.fs import PARTIAL, publish, remove_tree, require_free, sync_path
+from banger.images.sources.files import open_file
 
 _CHUNK = 4 * 1024 * 1024
 _MAGIC_AT, _MAGIC = 1080, b"\x53\xef"
@@ -18,8 +19,8 @@ _LEAST_BYTES = 1024 * 1024
 
 
 async def copy_ready_disk(source: Path, images: Path) -> str:
-    """Copy an ext4 disk to `images/<digest>.ext4`; the digest. Raises `file_not_found`, `image_invalid`,
-    `insufficient_disk`."""
+    """Copy an ext4 disk to `images/<digest>.ext4`; the digest. A plain file by its absolute path: never a device or
+    pipe. Raises `file_not_found`, `image_invalid`, `insufficient_disk`."""
     return await asyncio.to_thread(_copy, source, images)
 
 
@@ -31,29 +32,24 @@ def looks_like_ext4(path: Path) -> bool:
 
 
 def _copy(source: Path, images: Path) -> str:
-    try:
-        fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as exc:
-        raise Error(
-            "file_not_found", f"cannot read {source}: {exc.strerror}", "give an absolute path"
-        ) from exc
     partial = images / f"{PARTIAL}disk-{os.getpid()}-{os.urandom(4).hex()}"
-    try:
-        size = _check(fd, source)
-        images.mkdir(parents=True, exist_ok=True)
-        require_free(images, os.fstat(fd).st_blocks * 512, f"a copy of {source}")
-        digest = _copy_data(fd, partial, size)
-        sync_path(partial)
-        partial.chmod(0o444)
-        publish(partial, images / f"{digest}.ext4")
-        return digest
-    finally:
-        os.close(fd)
-        remove_tree(partial)
+    with open_file(str(source)) as file:
+        fd = file.fileno()
+        try:
+            size = _check(fd, source)
+            images.mkdir(parents=True, exist_ok=True)
+            require_free(images, os.fstat(fd).st_blocks * 512, f"a copy of {source}")
+            digest = _copy_data(fd, partial, size)
+            sync_path(partial)
+            partial.chmod(0o444)
+            publish(partial, images / f"{digest}.ext4")
+            return digest
+        finally:
+            remove_tree(partial)
 
 
 def _check(fd: int, source: Path) -> int:
-    size = os.lseek(fd, 0, os.SEEK_END)
+    size = os.fstat(fd).st_size
     if size < _LEAST_BYTES or size % 512 or os.pread(fd, 2, _MAGIC_AT) != _MAGIC:
         raise Error(
             "image_invalid", f"{source} is no ext4 disk", "make one with mke2fs -t ext4, without partitions"

@@ -18,7 +18,7 @@ from banger.errors import Error
 from banger.host.fs import require_free
 from banger.images.blobs import BlobStore, PartialBlob
 from banger.images.byte_range import ByteRange
-from banger.images.registry.client import Place, RegistryClient
+from banger.images.registry.client import Place, RegistryClient, tell_log
 from banger.images.registry.credentials import Credentials, find_credentials
 from banger.images.registry.download import fetch_blob
 from banger.images.registry.lifeline import Lifeline, in_thread
@@ -72,10 +72,11 @@ class Web:
         if path := _local_path(url):
             return await asyncio.to_thread(_read_file, path, limit_bytes)
         place = _web_file(url)
-        async with self._client(url) as client:
+        async with self._client(url, tell_log) as client:
             return await with_retries(
                 lambda: client.ask(place, Request(url), place.name, lambda answer: answer.read(limit_bytes)),
                 FOR_DOCUMENTS,
+                tell=client.wait,
             )
 
     async def open_file(self, urls: Sequence[str], digest: str, size_bytes: int, report: Report) -> ByteRange:
@@ -87,20 +88,21 @@ class Web:
         tally = Tally(asyncio.get_running_loop(), report, size_bytes)
         own = _web_file(urls[0])
         places = [own, *(_web_file(url, sender=own.host) for url in urls[1:])]
-        async with self._client(urls[0]) as client:
+        async with self._client(urls[0], report) as client:
             return await fetch_blob(client, places, digest, size_bytes, self._store, tally.add)
 
     @asynccontextmanager
-    async def _client(self, own: str) -> AsyncIterator[RegistryClient]:
+    async def _client(self, own: str, report: Report) -> AsyncIterator[RegistryClient]:
         """`own`: the URL whose origin gets credentials."""
 
-        async def find_own(registry: str, repository: str) -> Credentials | None:
-            return await find_credentials(registry) if registry == _web_file(own).registry else None
+        async def find_own(registry: str, repository: str, faults: list[Error]) -> Credentials | None:
+            is_own = registry == _web_file(own).registry
+            return await find_credentials(registry, "", faults) if is_own else None
 
         settings: RegistrySettings = await asyncio.to_thread(load_settings, self._config)
         transport = Transport(settings)
         try:
-            yield RegistryClient(transport, find=find_own)
+            yield RegistryClient(transport, find=find_own, report=report)
         except Error as exc:
             code = _CODES.get(exc.code, exc.code)
             raise Error(code, exc.message, "check the network and the catalog's URL", exc.details) from exc

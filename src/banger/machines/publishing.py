@@ -12,7 +12,7 @@ from banger.bundles.thread import run_in_thread
 from banger.catalogs.minisign import SecretKey, parse_public_key, parse_secret_key
 from banger.catalogs.publication import Publication, bundles_of, verify_directory
 from banger.errors import Error
-from banger.host.fs import PARTIAL, require_free
+from banger.host.fs import PARTIAL, read_plain, require_free
 from banger.machines.parts import Parts
 from banger.model.catalog import BundleSource, ImageEntry, KernelEntry, PublishRequest, VerifyRequest
 from banger.model.names import check_name
@@ -122,8 +122,7 @@ def _absolute(directory: str) -> Path:
 
 def _read_key(path: str, password: str) -> SecretKey:
     try:
-        with open(path, "rb") as file:
-            text = file.read(_KEY_BYTES).decode("ascii", "replace")
+        text = read_plain(path, _KEY_BYTES).decode("ascii", "replace")
     except OSError as exc:
         raise Error("file_not_found", f"cannot read the key {path}: {exc.strerror}") from exc
     return parse_secret_key(text, password)

@@ -10,6 +10,7 @@
     lifeline            how a thread that waits for the network is told to stop
     failures, retries   what goes wrong, and whether it is worth another attempt
     ranges              where addresses lead, and who may send us there
+    proxies             through whom hosts are asked
     connections         urllib3's, under a lifeline
     transport           one HTTP exchange, with limits
     client              documents, log-in, who is asked in which order

@@ -6,7 +6,7 @@ each exchange. Source: OCI distribution-spec, "Pull".
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -17,8 +17,6 @@ from banger.images.reference import DEFAULT_REGISTRY, DEFAULT_REGISTRY_API, Refe
 from banger.images.registry.challenge import Challenge, parse_challenges
 from banger.images.registry.credentials import Credentials, find_credentials
 from banger.images.registry.failures import (
-    Kind,
-    NetworkFailure,
     denied,
     for_status,
     late,
@@ -28,11 +26,13 @@ from banger.images.registry.failures import (
 )
 from banger.images.registry.grants import Grant, Grants
 from banger.images.registry.lifeline import Cut, Lifeline, in_thread
-from banger.images.registry.retries import FOR_DOCUMENTS, with_retries
+from banger.images.registry.retries import FOR_DOCUMENTS, passing, with_retries
 from banger.images.registry.settings import Endpoint
 from banger.images.registry.tokens import FindCredentials, answer_challenge
 from banger.images.registry.transport import Answer, Request, Transport
+from banger.model.operation import Report
 
+log = logging.getLogger("banger.registry")
 T = TypeVar("T")
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 
@@ -83,6 +83,11 @@ class Document:
     place: Place
 
 
+def tell_log(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+    """A `Report` for who has nobody to tell."""
+    log.log(logging.WARNING if phase == "warning" else logging.INFO, "%s", message)
+
+
 class Unauthorized(Exception):
     """A registry's 401. Never leaves this room."""
 
@@ -95,11 +100,21 @@ class RegistryClient:
     """Lives as long as its transport, which it does not close."""
 
     def __init__(
-        self, transport: Transport, grants: Grants | None = None, find: FindCredentials = find_credentials
+        self,
+        transport: Transport,
+        grants: Grants | None = None,
+        find: FindCredentials = find_credentials,
+        report: Report = tell_log,
     ) -> None:
+        """`report` hears of warnings and of long waits."""
         self.transport = transport
         self._grants = grants or Grants()
         self._find = find
+        self._faults: dict[str, Error] = {}
+        self.report = report
+
+    def wait(self, message: str) -> None:
+        self.report("wait", message)
 
     def places(self, reference: Reference, sender: str = "") -> list[Place]:
         """`sender` named the reference, mirrors are the user's."""
@@ -136,12 +151,12 @@ class RegistryClient:
 
         request = place.request("manifests", version, {"Accept": _ACCEPT})
         what = f"{place.name}{'@' if ':' in version else ':'}{version}"
-        return await with_retries(lambda: self.ask(place, request, what, work), FOR_DOCUMENTS)
+        return await with_retries(lambda: self.ask(place, request, what, work), FOR_DOCUMENTS, tell=self.wait)
 
     async def check_login(self, registry_host: str, credentials: Credentials) -> None:
         """Raises `registry_denied`, and whatever else may happen on the way."""
 
-        async def only_these(registry: str, repository: str) -> Credentials:
+        async def only_these(registry: str, repository: str, faults: list[Error]) -> Credentials:
             return credentials
 
         asking = RegistryClient(self.transport, Grants(), only_these)
@@ -169,12 +184,35 @@ class RegistryClient:
             return await self._in_thread(place, lambda line: exchange(line, grant))
         except Unauthorized as exc:
             challenges = exc.challenges
-        grant = await self._authorize(place, challenges, grant)
         try:
+            grant = await self._authorize(place, challenges, grant)
             return await self._in_thread(place, lambda line: exchange(line, grant))
         except Unauthorized as exc:
             self._grants.forget(place.host)
-            raise denied(place.host, what) from exc
+            raise self._denied(place, denied(place.host, what)) from exc
+        except Error as exc:
+            if exc.code != "registry_denied":
+                raise
+            raise self._denied(place, exc) from exc
+
+    def _denied(self, place: Place, error: Error) -> Error:
+        """Nobody was let in without a password; why there was none is the better half of the answer."""
+        fault = self._faults.get(place.registry)
+        if fault is None:
+            return error
+        return Error(error.code, f"{error.message}; {fault.message}", fault.hint, error.details)
+
+    async def _find_credentials(self, place: Place) -> Credentials | None:
+        faults: list[Error] = []
+        credentials = await self._find(place.registry, place.name, faults)
+        self._faults.pop(place.registry, None)
+        if faults and credentials is None:
+            self._faults[place.registry] = faults[0]
+        for fault in faults:
+            self.report(
+                "warning", fault.message if credentials else f"{fault.message}; asking without a log-in"
+            )
+        return credentials
 
     async def _authorize(self, place: Place, challenges: list[Challenge], tried: Grant | None) -> Grant:
         """A grant other than the one that was tried; several exchanges that need one fetch it once."""
@@ -182,7 +220,7 @@ class RegistryClient:
             known = self._grants.find(place.host, place.scope)
             if known is not None and known != tried:
                 return known
-            credentials = await self._find(place.registry, place.name)
+            credentials = await self._find_credentials(place)
             grant = await self._in_thread(
                 place,
                 lambda line: answer_challenge(
@@ -217,11 +255,9 @@ def check_status(answer: Answer, what: str, good: tuple[int, ...]) -> None:
         return
     if answer.status == 401:
         raise Unauthorized(parse_challenges(answer.headers("WWW-Authenticate")))
-    error = for_status(answer.host, what, answer.status)
-    if not may_pass(answer.status):
-        raise error
-    after = answer.header("Retry-After")
-    raise NetworkFailure(Kind.BROKEN, error, float(after) if re.fullmatch("[0-9]{1,4}", after) else 0)
+    if may_pass(answer.status):
+        raise passing(answer, what)
+    raise for_status(answer.host, what, answer.status)
 
 
 def _check_document(document: Document, version: str, answer: Answer) -> Document:

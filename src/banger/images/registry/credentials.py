@@ -28,6 +28,7 @@ import msgspec
 from msgspec import Struct
 
 from banger.errors import Error
+from banger.host.fs import read_plain
 from banger.images.reference import DEFAULT_REGISTRY, parse_registry
 from banger.images.registry.credential_program import ask_program
 
@@ -75,14 +76,21 @@ class AuthFile(Struct, rename={"programs": "credHelpers", "store": "credsStore"}
         return next((entry for entry in found if entry is not None), None)
 
 
-async def find_credentials(registry: str, repository: str = "") -> Credentials | None:
-    """None where nobody keeps any. Raises `credentials_error`."""
+async def find_credentials(
+    registry: str, repository: str = "", faults: list[Error] | None = None
+) -> Credentials | None:
+    """None where nobody keeps any. A file or helper that is broken hides no other, and most images need no password:
+    what is wrong is added to `faults`. Without such a list, raises `credentials_error` when nothing was found."""
+    noted: list[Error] = []
     for path in auth_files():
-        content = await asyncio.to_thread(read_auth_file, path)
-        found = await _in_file(content, path, registry, repository) if content else None
+        found = await _try_file(path, registry, repository, noted)
         if found is not None:
-            return found
-    return None
+            break
+    else:
+        if noted and faults is None:
+            raise noted[0]
+    (faults if faults is not None else []).extend(noted)
+    return found
 
 
 def auth_files() -> list[Path]:
@@ -109,8 +117,7 @@ def docker_file() -> Path:
 def read_bytes(path: Path) -> bytes:
     """Empty for a file that is not there. Raises `credentials_error`."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_plain(path, MAX_FILE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return b""
     except OSError as exc:
@@ -156,15 +163,37 @@ def decode_entry(entry: AuthEntry, path: Path) -> Credentials | None:
     return found if found != Credentials() else None
 
 
-async def _in_file(content: AuthFile, path: Path, registry: str, repository: str) -> Credentials | None:
-    program = content.program_for(registry)
-    if program:
-        answer = await ask_program(program, registry)
-        if answer is not None:
-            name, secret = answer
-            return Credentials(identity_token=secret) if name == "<token>" else Credentials(name, secret)
+async def _try_file(path: Path, registry: str, repository: str, faults: list[Error]) -> Credentials | None:
+    """Its helper, then what it has itself."""
+    try:
+        content = await asyncio.to_thread(read_auth_file, path)
+    except Error as exc:
+        faults.append(exc)
+        return None
+    if content is None:
+        return None
+    found = await _try_program(content.program_for(registry), registry, faults)
     entry = content.entry_for(registry, repository)
-    return decode_entry(entry, path) if entry is not None else None
+    try:
+        return found or (decode_entry(entry, path) if entry is not None else None)
+    except Error as exc:
+        faults.append(exc)
+        return None
+
+
+async def _try_program(name: str, registry: str, faults: list[Error]) -> Credentials | None:
+    """One that several files name is asked once more only if it answered."""
+    if not name or any(fault.details.get("helper") == name for fault in faults):
+        return None
+    try:
+        answer = await ask_program(name, registry)
+    except Error as exc:
+        faults.append(Error(exc.code, exc.message, exc.hint, {**exc.details, "helper": name}))
+        return None
+    if answer is None:
+        return None
+    username, secret = answer
+    return Credentials(identity_token=secret) if username == "<token>" else Credentials(username, secret)
 
 
 def _keys(registry: str, repository: str) -> Iterator[str]:

@@ -104,7 +104,10 @@ class _Download:
         what = f"{self._place.name}@{self._partial.digest}"
         try:
             return await with_retries(
-                lambda: self._client.run(self._place, what, self._attempt), FOR_BLOBS, self._progressed
+                lambda: self._client.run(self._place, what, self._attempt),
+                FOR_BLOBS,
+                self._progressed,
+                self._client.wait,
             )
         except Error:
             self._on_bytes(-self._at)  # who comes next counts what is there

@@ -19,9 +19,10 @@ from msgspec import Struct
 from banger.errors import Error
 from banger.images.registry.challenge import Challenge, find_challenge
 from banger.images.registry.credentials import Credentials
-from banger.images.registry.failures import denied, nonsense
+from banger.images.registry.failures import denied, may_pass, nonsense
 from banger.images.registry.grants import Grant
 from banger.images.registry.lifeline import Lifeline
+from banger.images.registry.retries import passing
 from banger.images.registry.transport import Request, Transport, split_url
 
 MAX_TOKEN_BYTES = 64 * 1024
@@ -32,7 +33,8 @@ _CLIENT = "banger"
 # RFC 6750, b64token; what a header may hold.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
-FindCredentials = Callable[[str, str], Awaitable[Credentials | None]]
+# Registry, repository, and where to note what is wrong with those who keep credentials.
+FindCredentials = Callable[[str, str, list[Error]], Awaitable[Credentials | None]]
 
 
 class _TokenAnswer(Struct):
@@ -113,6 +115,8 @@ def _fetch_token(
         line.allow(transport.timeouts.small)
         if answer.status in (400, 401, 403):
             raise _not_accepted(host, credentials)
+        if may_pass(answer.status):
+            raise passing(answer, "a token")
         if answer.status != 200:
             raise nonsense(answer.host, f"status {answer.status} instead of a token")
         return parse_token(answer.host, answer.read(MAX_TOKEN_BYTES))

@@ -8,7 +8,6 @@ of its business (`ranges`). Passwords and tokens go over TLS, or to hosts that u
 from __future__ import annotations
 
 import ssl
-import urllib.request
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,8 +21,9 @@ from banger.errors import Error
 from banger.images.registry.connections import TROUBLE, make_pool, translate
 from banger.images.registry.failures import Kind, NetworkFailure, in_clear, nonsense, not_tls
 from banger.images.registry.lifeline import Lifeline
+from banger.images.registry.proxies import find_proxy
 from banger.images.registry.ranges import Gate, Range, Ranges, range_of, written_range
-from banger.images.registry.settings import RegistrySettings, is_loopback
+from banger.images.registry.settings import RegistrySettings
 
 MAX_REDIRECTS = 5
 CHUNK_BYTES = 256 * 1024
@@ -271,11 +271,3 @@ def split_url(url: str) -> SplitResult:
         raise ValueError("not a URL that can be asked")
     _ = parts.port  # raises ValueError when it is none
     return parts._replace(fragment="")
-
-
-def find_proxy(host: str) -> str | None:
-    """From the environment, as other programs read it. Never for this host itself."""
-    if is_loopback(host) or urllib.request.proxy_bypass(host):
-        return None
-    proxies = urllib.request.getproxies_environment()
-    return proxies.get("https") or proxies.get("all")

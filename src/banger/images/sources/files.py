@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
 from banger.errors import Error
+from banger.host.fs import open_plain
 from banger.images.byte_range import ByteRange
 from banger.images.oci import invalid
 
 
 def open_file(path: str) -> ByteRange:
     """Blocking. Raises `file_not_found`."""
-    fd = _open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise _no(path, "it is not a file")
-    return ByteRange(fd)
+    return ByteRange(_open(path, open_plain))
 
 
 class Directory:
@@ -25,7 +23,7 @@ class Directory:
     def __init__(self, path: str) -> None:
         """Raises `file_not_found`."""
         self.name = path
-        self._fd = _open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._fd = _open(path, lambda path: os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
     def open(self, name: str) -> ByteRange:
         """Raises `image_invalid`."""
@@ -54,13 +52,13 @@ def _step(at: int, name: str) -> int:
     return inner
 
 
-def _open(path: str, flags: int) -> int:
+def _open(path: str, opened: Callable[[str], int]) -> int:
     if not path.startswith("/"):
         raise _no(path, "the path is not absolute")
     try:
-        return os.open(path, flags)
-    except OSError as exc:
-        raise _no(path, exc.strerror or "it cannot be opened") from exc
+        return opened(path)
+    except (OSError, ValueError) as exc:  # ValueError: a NUL byte
+        raise _no(path, getattr(exc, "strerror", "") or "it cannot be opened") from exc
 
 
 def _no(path: str, reason: str) -> Error:

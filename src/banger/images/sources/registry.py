@@ -67,6 +67,7 @@ class RegistrySource:
     async def resolve(self, platform: Platform, report: Report) -> ImagePlan:
         name = self.reference.familiar
         report("resolve", name)
+        self._client.report = report
         data, digest = await self._fetch_first()
         manifest, digest = await descend(data, digest, platform, name, self._fetch_manifest)
         config = await self._fetch(manifest.config.digest, manifest.config.size, _ignore)
