@@ -62,6 +62,64 @@ def test_a_zombie_is_not_alive_and_can_be_collected() -> None:
     assert proc.reap(pid) is None
 
 
+# Its first thread ends, as hostile code in a VMM can have it with one system call; another goes on.
+HEADLESS = """
+import ctypes, os, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+print("on", flush=True)
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)
+"""
+
+
+@pytest.fixture
+def headless(tmp_path: Path) -> Iterator[ProcessRef]:
+    """A process whose first thread has ended."""
+    argv = [sys.executable, "-c", HEADLESS]
+    environment = {"BANGER_TEST_MARK": str(tmp_path)}
+    with subprocess.Popen(argv, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"on\n"
+        deadline = time.monotonic() + 30
+        while " Z " not in Path(f"/proc/{process.pid}/stat").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        yield proc.child_ref(process.pid)
+        process.kill()
+
+
+def test_a_process_lives_as_long_as_one_of_its_threads(headless: ProcessRef) -> None:
+    assert proc.ref_of(headless.pid) == headless
+    assert proc.is_alive(headless)
+    assert not asyncio.run(proc.wait_gone(headless, timeout_s=0.05))
+
+
+def test_a_process_without_its_first_thread_is_killed_like_any(headless: ProcessRef) -> None:
+    assert asyncio.run(proc.kill_and_wait(headless))
+    assert not proc.is_alive(headless)
+    assert not proc.send_signal(headless, 9)
+    assert proc.reap(headless.pid) is None  # it was collected
+
+
+def test_a_process_without_its_first_thread_is_found(headless: ProcessRef, tmp_path: Path) -> None:
+    assert proc.find_marked("BANGER_TEST_MARK", str(tmp_path)) == [headless]
+    assert proc.working_directory(headless) == str(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: starts programs as another user")
+@pytest.mark.parametrize("users", [["--reuid", "12345"], ["--ruid", "12345"]])
+def test_what_another_user_started_is_not_ours_whatever_it_says(users: list[str]) -> None:
+    """Nor is a set-uid program of root's that another user started."""
+    mark = f"test-{os.urandom(6).hex()}"
+    argv = ["setpriv", *users, "--clear-groups", "sleep", "60"]
+    with subprocess.Popen(argv, env={"BANGER_TEST_MARK": mark, "PATH": os.environ["PATH"]}) as process:
+        deadline = time.monotonic() + 30
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"sleep"):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        found = proc.find_marked("BANGER_TEST_MARK", mark)
+        process.kill()
+    assert found == []
+
+
 def test_use_is_that_of_the_process_and_none_when_gone(sleeper: ProcessRef) -> None:
     usage = proc.usage(sleeper)
     assert usage is not None

@@ -18,6 +18,8 @@ from banger.host.proc import kill_and_wait, ref_of
 
 _PERIOD_US = 100_000
 _LEAST_QUOTA_US = 1_000
+# What is killed may have started others meanwhile.
+_KILL_ROUNDS = 5
 _REMOVE_TRIES = 200
 _REMOVE_POLL_S = 0.01
 
@@ -100,10 +102,12 @@ class Group:
 
     async def remove(self) -> None:
         """Kill what is in it, and remove it; gone already is fine. Raises OSError when something stays in it."""
-        for pid in self.processes():
-            ref = ref_of(pid)
-            if ref is not None and pid != os.getpid():
-                await kill_and_wait(ref)
+        for _ in range(_KILL_ROUNDS):
+            refs = [ref for pid in self.processes() if pid != os.getpid() and (ref := ref_of(pid))]
+            if not refs:
+                break
+            if not all([await kill_and_wait(ref) for ref in refs]):
+                break
         for path in self.paths:
             await _remove_directory(path)
 

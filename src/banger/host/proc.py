@@ -1,6 +1,7 @@
 """Processes of others: identified by pid *and* start time, signalled through a pidfd, never by a bare pid.
 
-A pid alone may have been given to somebody else since it was written down.
+A pid alone may have been given to somebody else since it was written down. And a process whose first thread has ended
+looks like a zombie, while other threads of it go on: only its pidfd says whether it lives.
 """
 
 from __future__ import annotations
@@ -8,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import signal
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_ENDING_POLL_S, _ENDING_POLLS = 0.01, 200
 
 
 class ProcessRef(NamedTuple):
@@ -33,29 +37,53 @@ class Usage(NamedTuple):
 
 
 def ref_of(pid: int) -> ProcessRef | None:
-    """The identity of a living process; None when there is none (a zombie is none)."""
+    """The identity of a living process; None when there is none (one that only waits to be collected is none)."""
     fields = _stat_fields(pid)
-    if fields is None or fields[0] in ("Z", "X"):
+    if fields is None:
         return None
-    return ProcessRef(pid, int(fields[19]))
+    ref = ProcessRef(pid, int(fields[19]))
+    return None if fields[0] in ("Z", "X") and not is_alive(ref) else ref
+
+
+def child_ref(pid: int) -> ProcessRef:
+    """The identity of a child of ours that nobody has collected yet, so that its pid is its own, alive or not."""
+    fields = _stat_fields(pid)
+    return ProcessRef(pid, int(fields[19]) if fields is not None else 0)
 
 
 def is_alive(ref: ProcessRef) -> bool:
-    return ref_of(ref.pid) == ref
+    fd = open_pidfd(ref)
+    if fd is None:
+        return False
+    os.close(fd)
+    return True
 
 
 def open_pidfd(ref: ProcessRef) -> int | None:
-    """A pidfd that surely is this process; None when it is gone. The caller closes it."""
+    """A pidfd that surely is this process; None when all of it has ended. The caller closes it."""
     try:
         fd = os.pidfd_open(ref.pid)
     except OSError as exc:
         if exc.errno in (errno.ESRCH, errno.EINVAL):
             return None
         raise
-    if is_alive(ref):
+    if _is(ref) and not _has_ended(fd):
         return fd
     os.close(fd)
     return None
+
+
+def _is(ref: ProcessRef) -> bool:
+    """Whether the pid is still, or again, that of this process, which may have ended."""
+    fields = _stat_fields(ref.pid)
+    return fields is not None and int(fields[19]) == ref.start
+
+
+def _has_ended(pidfd: int) -> bool:
+    """All threads of it, not just the first."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def send_signal(ref: ProcessRef, signo: int) -> bool:
@@ -76,10 +104,7 @@ async def wait_gone(ref: ProcessRef, timeout_s: float | None = None) -> bool:
     """Wait for a process (ours or not) to end; False on time-out. Reaps it if it is a child."""
     fd = open_pidfd(ref)
     if fd is None:
-        for _ in range(_ENDING_POLLS):
-            if reap(ref.pid) is not None or not _is_ending_child(ref):
-                break
-            await asyncio.sleep(_ENDING_POLL_S)
+        _collect(ref)
         return True
     loop = asyncio.get_running_loop()
     gone = asyncio.Event()
@@ -92,19 +117,14 @@ async def wait_gone(ref: ProcessRef, timeout_s: float | None = None) -> bool:
     finally:
         loop.remove_reader(fd)
         os.close(fd)
-    reap(ref.pid)
+    _collect(ref)
     return True
 
 
-def _is_ending_child(ref: ProcessRef) -> bool:
-    """It is a zombie already while other threads of it still end; until they have, it cannot be collected."""
-    fields = _stat_fields(ref.pid)
-    return (
-        fields is not None
-        and fields[0] == "Z"
-        and fields[1] == str(os.getpid())
-        and int(fields[19]) == ref.start
-    )
+def _collect(ref: ProcessRef) -> None:
+    """If it is a child; its pid may be another child's by now."""
+    if _is(ref):
+        reap(ref.pid)
 
 
 def reap(pid: int) -> int | None:
@@ -128,29 +148,63 @@ def find_marked(variable: str, value: str) -> list[ProcessRef]:
 
 
 def all_marked(variable: str) -> list[tuple[ProcessRef, str]]:
-    """Living processes of ours whose start environment has `variable`, and its value."""
+    """Living processes of ours whose start environment has `variable`, and its value. What a process of another user
+    says of itself is not believed, nor what one says that was started by another user, as a set-uid program is."""
     wanted = f"{variable}=".encode()
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
-        try:
-            with open(f"/proc/{entry}/environ", "rb") as file:
-                values = [word for word in file.read().split(b"\0") if word.startswith(wanted)]
-        except OSError:
-            continue
+        values = [word for word in _environment(entry).split(b"\0") if word.startswith(wanted)]
         ref = ref_of(int(entry)) if values else None
-        if ref is not None:
+        if ref is not None and _is_ours(entry):
             found.append((ref, os.fsdecode(values[0][len(wanted) :])))
     return found
 
 
+def _is_ours(entry: str) -> bool:
+    """By all of its user ids."""
+    try:
+        with open(f"/proc/{entry}/status", encoding="ascii", errors="replace") as file:
+            ids = next(line for line in file if line.startswith("Uid:")).split()[1:]
+    except (OSError, StopIteration):
+        return False
+    return set(ids) == {str(os.geteuid())}
+
+
+def _environment(entry: str) -> bytes:
+    """That of a process; nothing when it is gone, or not ours to ask."""
+    return next(filter(None, _of_threads(entry, _read_environment)), b"")
+
+
+def _read_environment(thread: str) -> bytes:
+    with open(f"/proc/{thread}/environ", "rb") as file:
+        return file.read()
+
+
+def _of_threads(entry: str, look: Callable[[str], T]) -> Iterator[T]:
+    """What `look` sees of the first thread; and of the others, if the first has ended and so has nothing any more."""
+    try:
+        yield look(entry)
+    except OSError:
+        pass
+    fields = _stat_fields(int(entry))
+    if fields is None or fields[0] != "Z":
+        return
+    try:
+        threads = os.listdir(f"/proc/{entry}/task")
+    except OSError:
+        return
+    for thread in threads:
+        try:
+            yield look(f"{entry}/task/{thread}")
+        except OSError:
+            continue
+
+
 def working_directory(ref: ProcessRef) -> str:
     """Where a process is; empty when it is gone or not ours to ask."""
-    try:
-        return os.readlink(f"/proc/{ref.pid}/cwd")
-    except OSError:
-        return ""
+    return next(_of_threads(str(ref.pid), lambda thread: os.readlink(f"/proc/{thread}/cwd")), "")
 
 
 def cpu_seconds(ref: ProcessRef) -> float:
