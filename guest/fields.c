@@ -43,6 +43,7 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_VERSION_MAX:
 	case TAG_VERSION:
 	case TAG_UPTIME_MS:
+	case TAG_REQUEST_MAX:
 	case TAG_ERRNO:
 	case TAG_CLOCK_NS:
 	case TAG_GROW:

@@ -10,6 +10,7 @@
 #include "loop.h"
 #include "oom.h"
 #include "out.h"
+#include "pieces.h"
 #include "port.h"
 #include "root.h"
 #include "verbs.h"
@@ -58,6 +59,7 @@ static void leave_host(void)
 	greeted = hears = false;
 	number++;
 	drop_half_frames();
+	verbs_forget();
 	exec_detach_all();
 	root_thaw_own(&err);
 }
@@ -98,6 +100,7 @@ static void hello(const struct frame *frame)
 	put_text(welcome, TAG_STATE, state_name(agent.state));
 	put_text(welcome, TAG_KERNEL, system.release);
 	put_int(welcome, TAG_UPTIME_MS, (int64_t)now_ms());
+	put_int(welcome, TAG_REQUEST_MAX, REQUEST_MAX);
 	out_end();
 }
 

@@ -13,6 +13,7 @@
 #include "loop.h"
 #include "oom.h"
 #include "out.h"
+#include "pieces.h"
 #include "root.h"
 #include "session.h"
 #include "shutdown.h"
@@ -192,6 +193,13 @@ static void thaw(const struct request *request)
 	job_run(request, root_thaw, NULL, NULL);
 }
 
+static struct pieces pieces;
+
+void verbs_forget(void)
+{
+	pieces_drop(&pieces);
+}
+
 struct verb {
 	uint8_t type;
 	bool any_state; /* also before CONFIGURE */
@@ -225,8 +233,7 @@ static const struct verb *verb_of(uint8_t type)
 	return NULL;
 }
 
-static int check(const struct frame *frame, const struct verb *verb, struct fields *fields,
-		 struct err *err)
+static int check(struct frame *frame, const struct verb *verb, struct fields *fields, struct err *err)
 {
 	if (!verb)
 		return err_set(err, ERR_UNKNOWN_VERB, 0, "no verb 0x%02x", frame->type);
@@ -234,6 +241,11 @@ static int check(const struct frame *frame, const struct verb *verb, struct fiel
 		return err_set(err, ERR_BAD_REQUEST, 0, "channel 0 is not for requests");
 	if (exec_find(frame->channel))
 		return err_set(err, ERR_BUSY, 0, "channel %u is an exec's", frame->channel);
+	/* The others may go on with their fields after their answer. */
+	if (pieces.pending && pieces.channel == frame->channel && frame->type != FRAME_EXEC)
+		return err_set(err, ERR_BAD_REQUEST, 0, "MORE is for EXEC");
+	if (!pieces_join(&pieces, frame))
+		return err_set(err, ERR_BAD_REQUEST, 0, "a request has at most %d bytes", REQUEST_MAX);
 	if (!fields_parse(fields, frame->payload, frame->length))
 		return err_set(err, ERR_BAD_REQUEST, 0, "malformed fields");
 	if (!verb->any_state && agent.state == STATE_WAITING)
@@ -244,6 +256,7 @@ static int check(const struct frame *frame, const struct verb *verb, struct fiel
 void verbs_handle(const struct frame *frame)
 {
 	struct request request = { .channel = frame->channel };
+	struct frame whole = *frame;
 	const struct verb *verb;
 	struct err err;
 
@@ -251,9 +264,15 @@ void verbs_handle(const struct frame *frame)
 		exec_take(frame);
 		return;
 	}
+	if (frame->type == FRAME_MORE) {
+		pieces_add(&pieces, frame);
+		return;
+	}
 	verb = verb_of(frame->type);
-	if (check(frame, verb, &request.fields, &err) < 0)
+	if (check(&whole, verb, &request.fields, &err) < 0)
 		out_fail(frame->channel, &err);
 	else
 		verb->run(&request);
+	if (pieces.pending && pieces.channel == frame->channel)
+		pieces_drop(&pieces);
 }

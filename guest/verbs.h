@@ -11,6 +11,8 @@ struct request {
 	struct fields fields;
 };
 
+/* The half of a request that an earlier session left. */
+void verbs_forget(void);
 void verbs_handle(const struct frame *frame);
 
 #endif

@@ -26,6 +26,7 @@ static inline uint32_t draw(uint64_t *state)
 void test_wire(void);
 void test_wire_fuzz(void);
 void test_fields(void);
+void test_pieces(void);
 void test_stream(void);
 void test_users(void);
 void test_tar_headers(void);

@@ -9,6 +9,7 @@ int main(void)
 		{ "frames", test_wire },
 		{ "frames, at random", test_wire_fuzz },
 		{ "fields", test_fields },
+		{ "pieces of requests", test_pieces },
 		{ "streams", test_stream },
 		{ "users", test_users },
 		{ "tar headers", test_tar_headers },

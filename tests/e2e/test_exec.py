@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from banger.client.sync import Client
+from banger.errors import Error
 from tests.support.home import Home, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -113,3 +115,35 @@ def test_odd_arguments_arrive_as_they_are(home: Home, dev: str) -> None:
     odd = ["", "two words", "new\nline", "quote'\"", "ünïcödé", "-x", "$HOME", "*"]
     output = home.run("exec", dev, "--", "printf", "[%s]", *odd, check=True).stdout.decode()
     assert output == "".join(f"[{word}]" for word in odd)
+
+
+def test_names_are_bytes(home: Home, dev: str, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"a\xe9b")
+    (tmp_path / "env").write_bytes(b"F=\xff\xfe\n")
+    words = ("-e", f"K={odd}", "-e", f"{odd}=1", "--env-file", str(tmp_path / "env"))
+    script = 'mkdir -p "/d$1"; cd "/d$1"; pwd; printf %s "$1$K$F"'
+    said = home.run("exec", *words, dev, "--", "sh", "-c", script, "sh", odd, check=True).stdout
+    assert said == b"/da\xe9b\na\xe9ba\xe9b\xff\xfe"
+    assert b"\na\xe9b=1\n" in home.run("exec", *words, dev, "--", "env", check=True).stdout
+    assert home.run("exec", "-w", f"/d{odd}", dev, "--", "pwd", check=True).stdout == b"/da\xe9b\n"
+    assert home.run("exec", "-u", odd, dev, "--", "true").returncode == 125
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    assert home.run("exec", dev, "--", "printf", "%s", "ü", check=True, env=plain).stdout == "ü".encode()
+
+
+@pytest.mark.parametrize("count", [4097, 20_000, 100_000])
+def test_as_many_arguments_as_the_kernel_takes(home: Home, dev: str, count: int) -> None:
+    words = [str(n) for n in range(count)]
+    assert home.text("exec", dev, "--", "sh", "-c", "echo $# $1", "sh", *words) == f"{count} 0\n"
+
+
+def test_more_than_the_kernel_takes_is_an_error_with_a_name(home: Home, dev: str) -> None:
+    """Of the guest's kernel, which says so as a shell does; and of one argument, which may have 128 KiB there."""
+    client = Client(home.json("system", "info")["socket"], start=False)
+    with pytest.raises(Error) as caught:
+        client.machines.exec(dev, ["true", "x" * (128 * 1024)])
+    assert caught.value.code == "command_not_executable"
+    with pytest.raises(Error) as caught:
+        client.machines.exec(dev, ["true", *["x" * 100_000] * 60])
+    assert caught.value.code == "payload_too_large"
+    assert home.text("exec", dev, "--", "echo", "fine") == "fine\n"

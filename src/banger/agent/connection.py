@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from banger.agent.events import EventLimit
 from banger.errors import Error
 from banger.host.turns import turns
-from banger.wire.constants import RESYNC_PAD, VERSION, Tag, Type
+from banger.wire.constants import MAX_PAYLOAD, MAX_REQUEST, RESYNC_PAD, VERSION, Tag, Type
 from banger.wire.fields import Fields, Malformed, Value, encode_fields
-from banger.wire.frames import Frame, FrameReader, encode_frame
+from banger.wire.frames import Frame, FrameReader, encode_frame, encode_request
 
 log = logging.getLogger("banger.agent")
 
@@ -35,7 +35,7 @@ FieldList = Iterable[tuple[int, Value]]
 
 
 class Welcome(NamedTuple):
-    """What the agent said of itself. `boot` changes with each boot of the guest."""
+    """What the agent said of itself. `boot` changes with each boot of the guest; `request_max`: bytes of a request."""
 
     version: int
     agent: str
@@ -43,6 +43,7 @@ class Welcome(NamedTuple):
     state: str
     kernel: str
     uptime_ms: int
+    request_max: int
 
 
 # FAIL codes of the agent that mean something to a user, as our codes.
@@ -186,10 +187,15 @@ class AgentConnection(asyncio.Protocol):
             self._answers.pop(channel, None)
 
     def _encode_request(self, verb: Type, channel: int, fields: FieldList) -> bytes:
-        try:
-            return encode_frame(verb, channel, encode_fields(fields))
-        except ValueError as exc:
-            raise Error("bad_request", f"this cannot be asked of the agent of {self.machine}: {exc}") from exc
+        payload = encode_fields(fields)
+        most = self.welcome.request_max if self.welcome and verb == Type.EXEC else MAX_PAYLOAD
+        if len(payload) > most:
+            raise Error(
+                "payload_too_large",
+                f"what is asked of the agent of {self.machine} has {len(payload)} bytes, it takes {most}",
+                "pass less in arguments and variables, and the rest through stdin or a file",
+            )
+        return encode_request(verb, channel, payload)
 
     # Requests have even channels and execs odd ones: those of earlier sessions, also of a machine that this one is a
     # copy of, are not known before they have been asked for.
@@ -276,6 +282,7 @@ class AgentConnection(asyncio.Protocol):
             fields.shown(Tag.STATE, 16),
             fields.shown(Tag.KERNEL, 128),
             fields.int_(Tag.UPTIME_MS),
+            min(max(MAX_PAYLOAD, fields.int_(Tag.REQUEST_MAX)), MAX_REQUEST),
         )
         if self.welcome.version != VERSION:
             raise Malformed(f"it chose version {self.welcome.version} of the protocol, which was not offered")

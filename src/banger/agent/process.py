@@ -11,6 +11,7 @@ from typing import NamedTuple
 from banger.agent.connection import LOST_FRAME, AgentConnection, FieldList
 from banger.errors import Error
 from banger.model.command import Command, Exit
+from banger.model.octets import bytes_of
 from banger.wire.constants import MAX_DATA, STDERR, STDIN, STDOUT, WINDOW, Tag, Type
 from banger.wire.fields import Fields, Malformed
 from banger.wire.frames import Frame
@@ -293,14 +294,14 @@ def _exec_fields(command: Command, label: str, applet: str, make_cwd: bool) -> F
     if applet:
         yield Tag.APPLET, applet
     for argument in command.argv:
-        yield Tag.ARGV, argument
+        yield Tag.ARGV, bytes_of(argument)
     for key, value in command.env.items():
-        yield Tag.ENV, f"{key}={value}"
+        yield Tag.ENV, b"%b=%b" % (bytes_of(key), bytes_of(value))
     if command.cwd:
-        yield Tag.CWD, command.cwd
+        yield Tag.CWD, bytes_of(command.cwd)
         yield Tag.MAKE_CWD, int(make_cwd)
     if command.user:
-        yield Tag.USER, command.user
+        yield Tag.USER, bytes_of(command.user)
     yield Tag.TTY, int(command.tty)
     yield Tag.STDIN, int(command.stdin)
     yield Tag.ROWS, command.rows

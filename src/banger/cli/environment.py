@@ -31,9 +31,8 @@ def _add(result: dict[str, str], pair: str, own: Mapping[str, str]) -> None:
 def _read_lines(path: str) -> list[str]:
     """Lines that are neither empty nor comments; blanks before a name don't count."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             lines = [line.rstrip("\r\n").lstrip() for line in file]
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-        raise Error("bad_request", f"cannot read {path}: {reason}") from exc
+    except OSError as exc:
+        raise Error("bad_request", f"cannot read {path}: {exc.strerror}") from exc
     return [line for line in lines if line and not line.startswith("#")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from banger.cli.daemon import Daemon
-from banger.cli.output import printable
+from banger.cli.output import json_text, printable
 from banger.cli.parser import Arguments, Parser, Verb
 from banger.client.calls import read_events
 from banger.client.http1 import lost, refuse
@@ -54,7 +54,7 @@ def _events(arguments: Arguments) -> int:
         for line in answer.lines():
             event = _parse(line)
             last = str(event.get("kind", ""))
-            print(line.decode("utf-8", "replace") if arguments.json else _row(event), flush=True)
+            print(json_text(event) if arguments.json else _row(event), flush=True)
     if arguments.follow and last != _LAST:
         raise lost("before it was stopped")
     return 0

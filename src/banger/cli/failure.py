@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from banger.cli.output import printable
+from banger.cli.output import json_text, printable
 from banger.errors import Error
 
 USAGE = 2
@@ -15,9 +15,7 @@ BROKEN_PIPE = 141
 def report(error: Error, as_json: bool = False) -> int:
     """Write the error to stderr; its exit code."""
     if as_json:
-        import json
-
-        _say(json.dumps({"error": error.as_dict()}))
+        _say(json_text({"error": error.as_dict()}))
     else:
         _say(f"banger: {printable(error.message)}")
         if error.hint:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from banger.client.messages import Json
 
 _PATHS = ("oci:", "oci-archive:", "docker-archive:", "tar:", "rootfs:")
-_HOLE = 65536
 
 
 def absolute_ref(ref: str) -> str:
@@ -120,27 +119,16 @@ def _export_arguments(parser: Parser) -> None:
 
 
 def _export(arguments: Arguments) -> int:
+    from banger.cli.whole_file import write_whole
+
     with Daemon().open(calls.export_image(arguments.name)) as answer:
         if arguments.file == "-":
             for piece in answer.chunks():
                 sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
         else:
-            _write_sparse(arguments.file, answer.chunks())
+            write_whole(arguments.file, answer.chunks(), sparse=True)
     return 0
-
-
-def _write_sparse(path: str, pieces: Iterator[bytes]) -> None:
-    """Zeros are left out, so that the file takes no more room than the disk did."""
-    try:
-        with open(path, "wb") as file:
-            for piece in pieces:
-                for begin in range(0, len(piece), _HOLE):
-                    part = piece[begin : begin + _HOLE]
-                    file.write(part) if part.strip(b"\0") else file.seek(len(part), os.SEEK_CUR)
-            file.truncate()
-    except OSError as exc:
-        raise Error("file_not_found", f"cannot write {path}: {exc.strerror}") from exc
 
 
 PULL = Verb(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.cli.daemon import Daemon
-from banger.cli.output import age, print_fields, print_json, print_table, printable
+from banger.cli.output import age, print_fields, print_json, print_table, printable, withhold
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client.calls import get_machine, list_machines
 
@@ -20,6 +20,7 @@ def _list_arguments(parser: Parser) -> None:
 
 
 def _show_arguments(parser: Parser) -> None:
+    parser.flag("--show-env", action="store_true", help="show the values of variables, too")
     json_flag(parser)
     parser.positional("name", metavar="NAME", help="name or id of the machine")
 
@@ -83,10 +84,10 @@ def memory_of(record: Json) -> str:
 def _show(arguments: Arguments) -> int:
     machine = Daemon().record(get_machine(arguments.name))
     if arguments.json:
-        print_json(machine)
+        print_json(machine, arguments.show_env)
     else:
         warnings = machine.pop("warnings", None)
-        print_fields(machine)
+        print_fields(machine if arguments.show_env else withhold(machine))
         for warning in warnings if isinstance(warnings, list) else ():
             print(f"warning: {printable(str(warning))}")
     return 0

@@ -7,6 +7,10 @@ import sys
 
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
+    if sys.getfilesystemencoding() != "utf-8":
+        from banger.client.start import begin_in_utf_8
+
+        begin_in_utf_8()
     arguments = sys.argv[1:]
     if arguments and arguments[0] in ("--version", "-V"):
         from banger import __version__

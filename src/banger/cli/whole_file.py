@@ -8,30 +8,38 @@ from collections.abc import Iterable
 
 from banger.errors import Error
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
-def write_whole(path: str, pieces: Iterable[bytes]) -> int:
+_HOLE = 64 * 1024
+
+
+def write_whole(path: str, pieces: Iterable[bytes], sparse: bool = False) -> int:
     """Write a file of ours alone; how many bytes. What is at `path` stays until the last of them is on the disk.
 
-    A device or a pipe is written to as it is. Raises `file_not_found`; passes on what `pieces` raises.
+    `sparse`: zeros are left out, so that a disk takes no more room than it did. A device or a pipe is written to as it
+    is. Raises `file_not_found`; passes on what `pieces` raises.
     """
     real = os.path.realpath(path)
     try:
         if os.path.exists(real) and not os.path.isfile(real):
             with open(real, "wb") as file:
                 return sum(file.write(piece) for piece in pieces)
-        return _write_beside(real, pieces)
+        return _write_beside(real, pieces, sparse)
     except OSError as exc:
         hint = "choose a place that you may write to and that has room"
         raise Error("file_not_found", f"cannot write {path}: {exc.strerror}", hint) from exc
 
 
-def _write_beside(path: str, pieces: Iterable[bytes]) -> int:
+def _write_beside(path: str, pieces: Iterable[bytes], sparse: bool) -> int:
     part = f"{path}.{os.urandom(4).hex()}.part"
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:
-            size_bytes = sum(file.write(piece) for piece in pieces)
+            size_bytes = sum(_write(file, piece, sparse) for piece in pieces)
             file.flush()
+            os.ftruncate(fd, size_bytes)
             os.fsync(fd)
         os.replace(part, path)
     except BaseException:
@@ -39,3 +47,14 @@ def _write_beside(path: str, pieces: Iterable[bytes]) -> int:
             os.unlink(part)
         raise
     return size_bytes
+
+
+def _write(file: BinaryIO, piece: bytes, sparse: bool) -> int:
+    """How many bytes of the file that is."""
+    for begin in range(0, len(piece), _HOLE if sparse else len(piece) or 1):
+        part = piece[begin : begin + _HOLE] if sparse else piece
+        if sparse and not part.strip(b"\0"):
+            file.seek(len(part), os.SEEK_CUR)
+        else:
+            file.write(part)
+    return len(piece)

@@ -19,7 +19,7 @@ from banger.client.answers import decode, encode
 from banger.client.calls import Call
 from banger.client.exchange import plan_body
 from banger.client.http1 import lost
-from banger.client.results import CompletedRun
+from banger.client.results import CompletedRun, Text
 from banger.client.start import dial_or_start
 from banger.client.transport import dial
 from banger.model.event import Event
@@ -105,12 +105,12 @@ class Machines(Room):
     async def run(
         self,
         image: str,
-        argv: Sequence[str] = (),
+        argv: Sequence[Text] = (),
         *,
         stdin: bytes = b"",
-        env: Mapping[str, str] | None = None,
-        cwd: str = "",
-        user: str = "",
+        env: Mapping[Text, Text] | None = None,
+        cwd: Text = "",
+        user: Text = "",
         timeout_s: float = 0,
         **options: Unpack[SpecOptions],
     ) -> CompletedRun:
@@ -122,12 +122,12 @@ class Machines(Room):
     async def exec(
         self,
         name: str,
-        argv: Sequence[str] = (),
+        argv: Sequence[Text] = (),
         *,
         stdin: bytes = b"",
-        env: Mapping[str, str] | None = None,
-        cwd: str = "",
-        user: str = "",
+        env: Mapping[Text, Text] | None = None,
+        cwd: Text = "",
+        user: Text = "",
         timeout_s: float = 0,
     ) -> CompletedRun:
         """Run a command in a running machine."""

@@ -13,6 +13,7 @@ from banger.client.frames import (
     PING,
     PONG,
     TEXT,
+    TOLD_LIMIT,
     BadFrame,
     FrameReader,
     Message,
@@ -21,7 +22,7 @@ from banger.client.frames import (
 )
 from banger.client.handshake import check_handshake, encode_handshake, make_key
 from banger.client.http1 import AnswerReader, encode_chunk, lost, refuse
-from banger.client.messages import PIECE_LIMIT, Conversation, encode_message
+from banger.client.messages import PIECE_LIMIT, Conversation, check_request, encode_message
 from banger.client.stream import Collector
 from banger.client.transport import ANSWER_LIMIT, LINE_LIMIT, READ_SIZE, Body, error_of, plan_head
 
@@ -139,7 +140,7 @@ class AsyncStream:
 
     def __init__(self, connection: Connection, rest: bytes) -> None:
         self._reader, self._writer = connection
-        self._frames = FrameReader()
+        self._frames = FrameReader(limit=TOLD_LIMIT)
         self._rest = rest
         self._conversation = Conversation()
 
@@ -202,7 +203,7 @@ async def open_stream(connection: Connection, target: str, first: bytes) -> Asyn
             raise refuse("it does not speak WebSocket")
         check_handshake(parser.head, key)
         stream = AsyncStream(connection, parser.rest)
-        stream.send(TEXT, first)
+        stream.send(TEXT, check_request(first))
         return stream
     except BaseException:
         writer.close()

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from banger.client.calls import Call
+from banger.client.exchange import encode_json
 from banger.client.http1 import refuse
 from banger.model.catalog import Catalog, Offer
 from banger.model.command import Exec
@@ -61,8 +62,11 @@ _decoders: dict[str, msgspec.json.Decoder[Any]] = {}
 
 
 def encode(body: object) -> bytes:
-    """Structs, and plain data with structs in it, as JSON."""
-    return msgspec.json.encode(body)
+    """Structs, and plain data with structs in it, as JSON. Raises `bad_request`."""
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:  # bytes that are no UTF-8, the way Python has them in text
+        return encode_json(msgspec.to_builtins(body))
 
 
 def decode(call: Call[T], body: bytes) -> T:

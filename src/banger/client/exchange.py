@@ -12,6 +12,8 @@ from collections.abc import Callable
 from banger.client.calls import Call, Pieces
 from banger.client.http1 import refuse
 from banger.client.transport import Answer, Body, Dial, request
+from banger.errors import Error
+from banger.model.octets import replace_bytes
 
 
 def open_answer(dial: Dial, call: Call[object], encode: Callable[[object], bytes]) -> Answer:
@@ -28,7 +30,16 @@ def plan_body(call: Call[object], encode: Callable[[object], bytes]) -> tuple[Bo
 
 
 def encode_json(body: object) -> bytes:
-    return json.dumps(body).encode()
+    """Text with bytes in it, the way Python has them, is written as docs/api.md says. Raises `bad_request`."""
+    text = json.dumps(body, ensure_ascii=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        pass
+    try:
+        return replace_bytes(text.encode("utf-8", "surrogateescape"), "\\u0000").encode()
+    except UnicodeEncodeError as exc:
+        raise Error("bad_request", "half a surrogate pair is no text, and no bytes either") from exc
 
 
 def decode_json(body: bytes) -> object:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MESSAGE_LIMIT = 256 * 1024
+# From the daemon: a machine is told with its command, which may be as long as a guest takes.
+TOLD_LIMIT = 32 * 1024 * 1024
 _CONTROL_LIMIT = 125
 _OPCODES = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 

@@ -15,6 +15,8 @@ from banger.errors import Error
 STDIN, STDOUT, STDERR = 0, 1, 2
 STDIN_WINDOW = 1024 * 1024
 PIECE_LIMIT = 64 * 1024
+# The first message of a stream. All arguments that a kernel takes, with each of their bytes escaped.
+REQUEST_LIMIT = 16 * 1024 * 1024
 
 Json = dict[str, object]
 
@@ -154,6 +156,17 @@ class Conversation:
         if not self._consumed <= consumed <= self._sent:
             raise refuse("credit for bytes that were never sent")
         self._consumed = consumed
+
+
+def check_request(request: bytes) -> bytes:
+    """Itself, the first message of a stream. Raises `payload_too_large`."""
+    if len(request) > REQUEST_LIMIT:
+        raise Error(
+            "payload_too_large",
+            f"the command has {len(request)} bytes as JSON, at most {REQUEST_LIMIT} are taken",
+            "pass less in arguments and variables, and the rest through stdin or a file",
+        )
+    return request
 
 
 def encode_message(kind: str, **fields: object) -> bytes:

@@ -13,12 +13,17 @@ from banger.errors import Error
 from banger.model.command import Command, ExecRequest
 from banger.model.event import Event
 from banger.model.machine import MachineSpec, RunRequest
+from banger.model.octets import text_of
 from banger.model.operation import Operation, OperationState, Progress
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from banger.client.calls import SpecOptions
+
+
+# Names in Linux are bytes: text is sent as UTF-8, with the bytes that `os.fsdecode` has put into it.
+Text = str | bytes
 
 
 class CompletedRun:
@@ -48,16 +53,21 @@ class CompletedRun:
 
 
 def plan_command(
-    argv: Sequence[str],
+    argv: Sequence[Text],
     stdin: bytes = b"",
-    env: Mapping[str, str] | None = None,
-    cwd: str = "",
-    user: str = "",
+    env: Mapping[Text, Text] | None = None,
+    cwd: Text = "",
+    user: Text = "",
     timeout_s: float = 0,
 ) -> Command:
     """A command without a terminal; stdin is open only when there is some."""
     return Command(
-        argv=list(argv), env=dict(env or {}), cwd=cwd, user=user, stdin=bool(stdin), timeout_s=timeout_s
+        argv=[text_of(argument) for argument in argv],
+        env={text_of(name): text_of(value) for name, value in (env or {}).items()},
+        cwd=text_of(cwd),
+        user=text_of(user),
+        stdin=bool(stdin),
+        timeout_s=timeout_s,
     )
 
 

@@ -78,7 +78,18 @@ def ensure_daemon(path: str) -> bool:
 def become_doctor(words: Sequence[str]) -> NoReturn:
     """This process becomes the doctor's, which needs the engine but no daemon. Raises OSError."""
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", DOCTOR_MODULE, *words])
+    os.execv(sys.executable, [*_python(), "-m", DOCTOR_MODULE, *words])
+
+
+def begin_in_utf_8() -> None:
+    """This process again, in a locale that is not UTF-8: names are bytes, and taken for UTF-8 as in a guest."""
+    if not sys.flags.utf8_mode and len(sys.orig_argv) > 1:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def _python() -> list[str]:
+    """An interpreter that reads names as this one does."""
+    return [sys.executable, *(("-X", "utf8") if sys.flags.utf8_mode else ())]
 
 
 def listens(path: str) -> bool:
@@ -129,7 +140,7 @@ def _spawn(writer: int, log_path: str) -> int:
     try:
         return os.posix_spawn(
             sys.executable,
-            [sys.executable, "-m", DAEMON_MODULE],
+            [*_python(), "-m", DAEMON_MODULE],
             _environment(),
             file_actions=list(_plan_files(high, log_path)),
             setsid=True,

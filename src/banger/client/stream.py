@@ -6,8 +6,7 @@ signals can poll `fileno()` with them.
 
 from __future__ import annotations
 
-import json
-
+from banger.client.exchange import encode_json
 from banger.client.frames import BINARY, TEXT
 from banger.client.http1 import lost
 from banger.client.messages import (
@@ -19,6 +18,7 @@ from banger.client.messages import (
     Exited,
     Json,
     Output,
+    check_request,
     encode_message,
 )
 from banger.client.transport import Dial
@@ -114,11 +114,12 @@ class Stream:
 
 def open_stream(dial: Dial, target: str, request: Json) -> Stream:
     """Begin the stream at `target` with `request`, which is its first message."""
-    return begin_stream(dial, target, json.dumps(request).encode())
+    return begin_stream(dial, target, encode_json(request))
 
 
 def begin_stream(dial: Dial, target: str, request: bytes) -> Stream:
     """As `open_stream`, for a request that is JSON already."""
+    check_request(request)
     websocket = open_websocket(dial(), target)
     websocket.send(TEXT, request)
     return Stream(websocket)

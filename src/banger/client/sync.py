@@ -22,7 +22,7 @@ from banger.client.answers import decode, encode
 from banger.client.calls import Call
 from banger.client.exchange import open_answer
 from banger.client.http1 import lost
-from banger.client.results import CompletedRun
+from banger.client.results import CompletedRun, Text
 from banger.client.start import dial_or_start
 from banger.client.stream import begin_stream, collect
 from banger.client.transport import dial
@@ -107,12 +107,12 @@ class Machines(Room):
     def run(
         self,
         image: str,
-        argv: Sequence[str] = (),
+        argv: Sequence[Text] = (),
         *,
         stdin: bytes = b"",
-        env: Mapping[str, str] | None = None,
-        cwd: str = "",
-        user: str = "",
+        env: Mapping[Text, Text] | None = None,
+        cwd: Text = "",
+        user: Text = "",
         timeout_s: float = 0,
         **options: Unpack[SpecOptions],
     ) -> CompletedRun:
@@ -124,12 +124,12 @@ class Machines(Room):
     def exec(
         self,
         name: str,
-        argv: Sequence[str] = (),
+        argv: Sequence[Text] = (),
         *,
         stdin: bytes = b"",
-        env: Mapping[str, str] | None = None,
-        cwd: str = "",
-        user: str = "",
+        env: Mapping[Text, Text] | None = None,
+        cwd: Text = "",
+        user: Text = "",
         timeout_s: float = 0,
     ) -> CompletedRun:
         """Run a command in a running machine."""

@@ -18,6 +18,7 @@ from banger.client.frames import (
     NORMAL,
     PING,
     TEXT,
+    TOLD_LIMIT,
     BadFrame,
     FrameReader,
     Message,
@@ -37,7 +38,7 @@ class WebSocket:
     def __init__(self, connection: socket.socket, rest: bytes = b"") -> None:
         connection.setblocking(False)
         self._connection = connection
-        self._reader = FrameReader()
+        self._reader = FrameReader(limit=TOLD_LIMIT)
         self._outgoing: deque[memoryview] = deque()
         self._said_goodbye = False
         self.queued_bytes = 0

@@ -17,6 +17,7 @@ class Registry:
     def __init__(self, store: Store, tell: Tell = tell_nobody) -> None:
         self._table = store.machines
         self._together = store.database.together
+        self._forget_deleted = store.database.forget_deleted
         self._tell = tell
         self._by_id = {machine.id: machine for machine in self._table.all()}
         self._id_of_name = {machine.name: machine.id for machine in self._by_id.values()}
@@ -91,3 +92,5 @@ class Registry:
         self._by_id.pop(machine.id, None)
         if self._id_of_name.get(machine.name) == machine.id:
             del self._id_of_name[machine.name]
+        if machine.spec.command is not None and machine.spec.command.env:
+            self._forget_deleted()

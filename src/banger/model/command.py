@@ -6,18 +6,23 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
+from banger.model.octets import PATTERN
+
+# As many as the kernel takes: an argument and the pointer to it have ten bytes at least, all of them two megabytes.
+ARGUMENTS_MAX = 1 << 18
+Bytes = Annotated[str, Meta(pattern=PATTERN)]
 Rows = Annotated[int, Meta(ge=0, le=65535)]
 
 
 class Command(Struct, kw_only=True, forbid_unknown_fields=True):
     """What to run: Docker's terms. An empty `argv` is the user's login shell. `entrypoint` None: the image's; a
-    main command alone has one."""
+    main command alone has one. Bytes that are no UTF-8 are written as `model.octets` says."""
 
-    entrypoint: Annotated[list[str], Meta(max_length=4096)] | None = None
-    argv: Annotated[list[str], Meta(max_length=4096)] = []
-    env: dict[str, str] = {}
-    cwd: str = ""
-    user: str = ""
+    entrypoint: Annotated[list[Bytes], Meta(max_length=ARGUMENTS_MAX)] | None = None
+    argv: Annotated[list[Bytes], Meta(max_length=ARGUMENTS_MAX)] = []
+    env: dict[Bytes, Bytes] = {}
+    cwd: Bytes = ""
+    user: Bytes = ""
     tty: bool = False
     stdin: bool = False
     rows: Rows = 24

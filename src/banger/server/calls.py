@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -12,8 +13,15 @@ from starlette.responses import Response, StreamingResponse
 
 from banger.errors import Error
 from banger.machines.parts import Parts
+from banger.model.command import ExecRequest
+from banger.model.machine import MachineSpec, RunRequest
+from banger.model.octets import ESCAPE, text_of
 
 BODY_LIMIT_BYTES = 1024 * 1024
+# Of a body with a command in it: all arguments that a kernel takes, with each of their bytes escaped.
+COMMAND_LIMIT_BYTES = 16 * 1024 * 1024
+# In these a U+0000 may stand for a byte.
+_WITH_COMMAND = (MachineSpec, ExecRequest, RunRequest)
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,8 @@ def json_response(result: object, status: int = 200) -> Response:
 async def _read_body(call: Call, request: Request) -> object:
     if call.body is None:
         return None
-    raw = await read_limited(request, BODY_LIMIT_BYTES)
+    limit_bytes = COMMAND_LIMIT_BYTES if call.body in _WITH_COMMAND else BODY_LIMIT_BYTES
+    raw = await read_limited(request, limit_bytes)
     if not raw and call.body_optional:
         return call.body()
     return decode(raw, call.body)
@@ -78,11 +87,30 @@ async def _read_body(call: Call, request: Request) -> object:
 def decode(raw: bytes | str, kind: Any) -> Any:
     """JSON to a struct. Raises `bad_request` for what is no JSON, `bad_spec` for what does not fit."""
     try:
-        return msgspec.json.decode(raw, type=kind)
+        value = msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as exc:
         raise Error("bad_spec", str(exc), "see /openapi.json for what is expected") from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Error("bad_request", f"the body is no JSON: {exc}") from exc
+    if b"\\u0000" in (raw.encode() if isinstance(raw, str) else raw):
+        _refuse_bytes(msgspec.to_builtins(value))
+    return value
+
+
+def _refuse_bytes(value: object) -> None:
+    """Only a command of a guest is bytes. Raises `bad_request`."""
+    if isinstance(value, str) and ESCAPE in value:
+        raise Error(
+            "bad_request",
+            f"{value!r} is no UTF-8: only commands and paths of a guest may be such bytes",
+            "give it another name",
+        )
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for name, member in members:
+        if name != "command":
+            _refuse_bytes(member)
 
 
 async def read_limited(request: Request, limit_bytes: int) -> bytes:
@@ -136,6 +164,15 @@ def query_text(request: Request, name: str) -> str:
     if not raw or "\0" in raw:
         raise Error("bad_request", f"the parameter {name} is missing")
     return raw
+
+
+def query_path(request: Request) -> str:
+    """The parameter `path`, of a guest's file. Bytes that are no UTF-8 come as they are."""
+    query = parse_qs(request.scope["query_string"].decode("latin-1"), errors="surrogateescape")
+    raw = query.get("path", [""])[-1]
+    if not raw or "\0" in raw:
+        raise Error("bad_request", "the parameter path is missing")
+    return text_of(raw)
 
 
 def query_fitting(request: Request, name: str, kind: Any) -> str:

@@ -43,6 +43,7 @@ from banger.machines.restarts import Restarts
 from banger.machines.rounds import Rounds
 from banger.places import ensure_private_directory
 from banger.server.app import create_app
+from banger.server.calls import COMMAND_LIMIT_BYTES
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
 from banger.templates.pool import Pool
@@ -125,7 +126,7 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
         http="httptools",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
-        ws_max_size=256 * 1024,
+        ws_max_size=COMMAND_LIMIT_BYTES,
         ws_ping_interval=None,
         timeout_graceful_shutdown=2,
     )

@@ -19,7 +19,7 @@ from banger.model.command import Exec, ExecRequest
 from banger.model.machine import Machine, MachineSpec, StopRequest
 from banger.model.operation import Operation, Report
 from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
-from banger.server.calls import json_response, query_bool, query_int, query_text, stream_answer
+from banger.server.calls import json_response, query_bool, query_int, query_path, stream_answer
 
 _UNSETTLED_S = 0.1
 
@@ -164,7 +164,7 @@ async def start_exec(parts: Parts, request: Request, body: ExecRequest) -> Exec:
 
 
 async def read_files(parts: Parts, request: Request, body: None) -> StreamingResponse:
-    tar = _read_tar(parts, machine_of(parts, request), query_text(request, "path"))
+    tar = _read_tar(parts, machine_of(parts, request), query_path(request))
     return await stream_answer(tar, "application/x-tar")
 
 
@@ -176,9 +176,9 @@ async def _read_tar(parts: Parts, machine: Machine, path: str) -> AsyncIterator[
 
 async def write_files(parts: Parts, request: Request, body: None) -> None:
     async with awake(parts, machine_of(parts, request)) as live:
-        await files.write_tar(live, query_text(request, "path"), request.stream())
+        await files.write_tar(live, query_path(request), request.stream())
 
 
 async def stat_file(parts: Parts, request: Request, body: None) -> FileStat:
     async with awake(parts, machine_of(parts, request)) as live:
-        return await files.stat_file(live, query_text(request, "path"))
+        return await files.stat_file(live, query_path(request))

@@ -10,6 +10,8 @@ PORT_NAME = "banger.agent"
 MAX_PAYLOAD = 262144
 MAX_DATA = 65536
 WINDOW = 262144
+# What a request has at most, in pieces, with an agent that takes them.
+MAX_REQUEST = 4 * 1024 * 1024
 RESYNC_PAD = MAX_PAYLOAD + 16
 
 
@@ -37,6 +39,7 @@ class Type(IntEnum):
     FREEZE = 0x2D
     THAW = 0x2E
     REFRESH = 0x2F
+    MORE = 0x30
     DATA = 0x40
     EOF = 0x41
     CREDIT = 0x42
@@ -55,6 +58,7 @@ class Tag(IntEnum):
     STATE = 7
     KERNEL = 8
     UPTIME_MS = 9
+    REQUEST_MAX = 10
     CODE = 16
     ERRNO = 17
     MESSAGE = 18

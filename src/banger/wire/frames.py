@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import NamedTuple
 
-from banger.wire.constants import MAGIC, MAX_PAYLOAD
+from banger.wire.constants import MAGIC, MAX_PAYLOAD, Type
 
 _HEADER = Struct("<HBBII")
 _CHECK = Struct("<I")
@@ -31,6 +31,14 @@ def encode_frame(type_: int, channel: int, payload: bytes = b"", flags: int = 0)
         raise ValueError(f"a frame of {len(payload)} bytes is above {MAX_PAYLOAD}")
     head = _HEADER.pack(MAGIC, type_, flags, channel, len(payload))
     return b"".join((head, _CHECK.pack(zlib.crc32(head)), payload))
+
+
+def encode_request(type_: int, channel: int, payload: bytes) -> bytes:
+    """A frame, with frames MORE before it for what does not fit into one."""
+    last = max(0, len(payload) - 1) // MAX_PAYLOAD * MAX_PAYLOAD
+    pieces = [payload[at : at + MAX_PAYLOAD] for at in range(0, last, MAX_PAYLOAD)]
+    frames = [encode_frame(Type.MORE, channel, piece) for piece in pieces]
+    return b"".join((*frames, encode_frame(type_, channel, payload[last:])))
 
 
 class FrameReader:

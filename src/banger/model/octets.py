@@ -1,0 +1,57 @@
+"""Bytes as text that JSON can carry (docs/api.md, "Bytes").
+
+Names in Linux are bytes, text in JSON is Unicode. What is UTF-8 is written as it is, any other byte as U+0000 and its
+two hexadecimal digits. No argument, variable or path has a U+0000 of its own, so nothing is ambiguous.
+"""
+
+from __future__ import annotations
+
+from banger.errors import Error
+
+ESCAPE = "\0"
+# A byte that stands for itself is never ASCII: so a U+0000 cannot be had by way of its own escape.
+PATTERN = r"^[^\x00]*(\x00[89a-f][0-9a-f][^\x00]*)*\Z"
+
+
+def text_of(raw: str | bytes) -> str:
+    """The API's form. Text may have bytes in it as Python does it, with `surrogateescape`. Raises `bad_request`."""
+    text = raw
+    if isinstance(text, str):
+        if _is_unicode(text):
+            return text
+        try:
+            text = text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as exc:
+            raise Error("bad_request", f"{raw!r} is no text, and no bytes either") from exc
+    return replace_bytes(text, ESCAPE)
+
+
+def bytes_of(text: str) -> bytes:
+    """What the API's form stands for. Raises `bad_request` for a U+0000 that stands for no byte."""
+    first, *rest = text.split(ESCAPE)
+    pieces = [first.encode("utf-8", "surrogateescape")]
+    for piece in rest:
+        pieces += (_byte(piece[:2]), piece[2:].encode("utf-8", "surrogateescape"))
+    return b"".join(pieces)
+
+
+def replace_bytes(raw: bytes, mark: str) -> str:
+    """Text in which `mark` and two digits stand for each byte that is no UTF-8."""
+    text = raw.decode("utf-8", "surrogateescape")
+    if _is_unicode(text):
+        return text
+    return "".join(mark + f"{ord(c) & 0xFF:02x}" if "\udc80" <= c <= "\udcff" else c for c in text)
+
+
+def _byte(digits: str) -> bytes:
+    if len(digits) == 2 and digits[0] in "89abcdef" and digits[1] in "0123456789abcdef":
+        return bytes.fromhex(digits)
+    raise Error("bad_request", "a NUL is in no argument, variable or path", "see docs/api.md, Bytes")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
