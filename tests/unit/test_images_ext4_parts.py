@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from banger.errors import Error
+from banger.host.fs import Spare
 from banger.images.ext4 import DiskInfo, Ext4Writer, can_store
 from banger.images.ext4.acl import store_acl
 from banger.images.ext4.bitmaps import BlockMap
@@ -181,7 +182,7 @@ PIECES = st.lists(
 def test_data_is_where_its_extents_say(files: list[list[tuple[bool, int]]]) -> None:
     fd = os.memfd_create("disk")
     try:
-        stream = BlockStream(fd, Heads(1))
+        stream = BlockStream(fd, Heads(1), Spare(fd, 0, "it"))
         written = []
         for number, pieces in enumerate(files, 1):
             content = bytearray()
@@ -209,7 +210,7 @@ def read_extents(fd: int, extents: bytes, size: int) -> bytes:
 
 def test_heads_are_left_out_of_a_large_file(tmp_path: Path) -> None:
     with open(tmp_path / "disk", "w+b") as file:
-        stream = BlockStream(file.fileno(), Heads(3))
+        stream = BlockStream(file.fileno(), Heads(3), Spare(file.fileno(), 0, "it"))
         before = stream.add(b"x" * BLOCK)
         stream.begin()
         for number in range(130):
@@ -423,7 +424,7 @@ def test_blocks_of_zeros_are_holes_however_they_come(seed: int, tmp_path: Path) 
     full = [content[at : at + BLOCK] for at in range(0, len(content), BLOCK)]
     expected = sum(any(block) for block in full)
     with open(tmp_path / "disk", "w+b") as file:
-        stream = BlockStream(file.fileno(), Heads(3))
+        stream = BlockStream(file.fileno(), Heads(3), Spare(file.fileno(), 0, "it"))
         first = stream.next_block
         whole = stream.add(content)
         assert stream.next_block == first + expected

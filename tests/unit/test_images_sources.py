@@ -33,6 +33,7 @@ from banger.images.sources import spool
 from banger.images.sources.archive import Archive
 from banger.images.sources.base import SourceContext
 from banger.images.sources.opening import open_source
+from tests.support.small_disk import make_disks_small
 
 AMD64 = Platform("linux", "amd64")
 
@@ -400,6 +401,26 @@ def test_a_bomb_is_refused(tmp_path: Path, context: SourceContext, monkeypatch: 
             yield bytes(65536)
 
     assert code_of("-", SourceContext(context.store, context.config, stdin=endless())) == "image_invalid"
+
+
+def test_what_is_inflated_first_takes_no_space_for_zeros_and_keeps_the_reserve(
+    tmp_path: Path, context: SourceContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_disks_small(monkeypatch, 50 << 20)
+
+    async def stream(data: bytes) -> AsyncIterator[bytes]:
+        for at in range(0, len(data), 1 << 20):
+            yield data[at : at + (1 << 20)]
+
+    for content, code in ((bytes(64 << 20), ""), (b"A" * (64 << 20), "insufficient_disk")):
+        tar = make_tar(("f", content))
+        (tmp_path / "t").write_bytes(lzma.compress(tar, preset=0))
+        for ref, data in ((f"tar:{tmp_path}/t", None), ("-", stream(tar))):
+            spare = SourceContext(context.store, context.config, stdin=data, keep_free_bytes=20 << 20)
+            if code:
+                assert code_of(ref, spare) == code
+            else:
+                assert layers_of(ref, spare) == [tar]
 
 
 def test_the_http_library_is_loaded_only_to_pull() -> None:

@@ -14,6 +14,7 @@ from banger.errors import Error
 from banger.model.sizes import format_size
 
 PARTIAL = ".partial-"
+_LOOK_BYTES = 16 << 20
 
 
 @contextmanager
@@ -118,3 +119,31 @@ def require_free(directory: Path, needed_bytes: int, purpose: str) -> None:
             "make room there, or move banger's directories (BANGER_HOME, XDG_CACHE_HOME)",
             {"needed_bytes": needed_bytes, "free_bytes": free},
         )
+
+
+class Spare:
+    """The space of a file system that is not to be used up by who writes to a file there. It is looked at meanwhile:
+    what will be written is not always known before, and others write too."""
+
+    def __init__(self, fd: int, keep_bytes: int, purpose: str) -> None:
+        self._fd = fd
+        self._keep_bytes = keep_bytes
+        self._purpose = purpose
+        self._unseen_bytes = 0
+        """What may be written before the next look."""
+
+    def spend(self, length: int) -> None:
+        """Before `length` bytes are written. Raises `insufficient_disk`."""
+        self._unseen_bytes -= length
+        if not self._keep_bytes or self._unseen_bytes >= 0:
+            return
+        info = os.fstatvfs(self._fd)
+        free = info.f_bavail * info.f_frsize
+        if free - length < self._keep_bytes:
+            raise Error(
+                "insufficient_disk",
+                f"{self._purpose} would leave less than {format_size(self._keep_bytes)} of the cache's disk free",
+                "make room there (banger image prune, banger image cache prune), or lower disk_reserve in config.toml",
+                {"free_bytes": free, "reserve_bytes": self._keep_bytes},
+            )
+        self._unseen_bytes = min(_LOOK_BYTES, free - length - self._keep_bytes)

@@ -303,7 +303,14 @@ class ImageLibrary:
         settings = read_settings(self._paths.config)
         platform = parse_platform(wish.platform or f"linux/{cpu.architecture()}")
         sender = self._shelf.host_of(found.catalog) if found is not None else ""
-        context = SourceContext(self.blobs(), self._paths.config, wish.insecure, sender, wish.stdin)
+        context = SourceContext(
+            self.blobs(),
+            self._paths.config,
+            wish.insecure,
+            sender,
+            wish.stdin,
+            keep_free_bytes=settings.limits.disk_reserve_bytes,
+        )
         async with open_source(source_ref, context) as source:
             plan = await _resolve(source, platform, report, format_source(source_ref))
             record = _record_of(plan, source_ref)

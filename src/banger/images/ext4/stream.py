@@ -14,15 +14,13 @@ from contextlib import contextmanager
 from itertools import groupby
 
 from banger.errors import Error
+from banger.host.fs import Spare
 from banger.images.ext4.extents import pack_extent, pack_run, unpack_extents
 from banger.images.ext4.layout import BLOCK, BLOCK_SHIFT, Heads
-from banger.model.sizes import format_size
 
 _BUFFER_BYTES = 1 << 20
 # Pieces of this size are not worth copying: the buffer is written out and they follow from where they are.
 _DIRECT_BYTES = 256 << 10
-# How much is written between two looks at the room that is left.
-_LOOK_BYTES = 16 << 20
 _ZEROS = bytes(BLOCK)
 # The last logical block has number 2³² - 2.
 _FILE_MAX_BYTES = ((1 << 32) - 1) * BLOCK
@@ -36,10 +34,10 @@ class BlockStream:
     `_fill` are multiples of the block.
     """
 
-    def __init__(self, fd: int, heads: Heads, spare: Spare | None = None) -> None:
+    def __init__(self, fd: int, heads: Heads, spare: Spare) -> None:
         self._fd = fd
         self._heads = heads
-        self._spare = spare or Spare(fd, 0)
+        self._spare = spare
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._start()
 
@@ -223,33 +221,6 @@ class BlockStream:
             raise Error("image_build_failed", "a file is larger than ext4 can hold (16 TiB)")
         count = ((self._base + self._fill) >> BLOCK_SHIFT) - self._run_physical
         self._extents += pack_run(self._run_logical, self._run_physical, count)
-
-
-class Spare:
-    """The space of the disk's file system that is not to be used up. It is looked at while the disk is written: what a
-    layer inflates to nobody knows before, and others write too."""
-
-    def __init__(self, fd: int, keep_bytes: int) -> None:
-        self._fd = fd
-        self._keep_bytes = keep_bytes
-        self._unseen_bytes = 0
-        """Written since the last look."""
-
-    def spend(self, length: int) -> None:
-        """Before `length` bytes are written. Raises `insufficient_disk`."""
-        self._unseen_bytes -= length
-        if not self._keep_bytes or self._unseen_bytes >= 0:
-            return
-        info = os.fstatvfs(self._fd)
-        free_bytes = info.f_bavail * info.f_frsize
-        if free_bytes - length < self._keep_bytes:
-            raise Error(
-                "insufficient_disk",
-                f"the root disk would leave less than {format_size(self._keep_bytes)} free where images are kept",
-                "make room there, or lower disk_reserve in config.toml",
-                {"free_bytes": free_bytes, "reserve_bytes": self._keep_bytes},
-            )
-        self._unseen_bytes = min(_LOOK_BYTES, free_bytes - length - self._keep_bytes)
 
 
 def _may_have_zeros(data: bytes | bytearray | memoryview, size: int) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from banger.host.fs import Spare
 from banger.images.ext4.bitmaps import BlockMap
 from banger.images.ext4.checksum import extend
 from banger.images.ext4.contents import Contents
@@ -27,7 +28,7 @@ from banger.images.ext4.numbering import Numbering
 from banger.images.ext4.plan import Plan, plan_disk
 from banger.images.ext4.punch import punch_holes
 from banger.images.ext4.resize import resize_contents
-from banger.images.ext4.stream import BlockStream, Spare, set_size, write_at
+from banger.images.ext4.stream import BlockStream, set_size, write_at
 from banger.images.ext4.superblock import FIRST_SUPERBLOCK_AT, Superblock
 from banger.images.tree import Kind, Node
 from banger.model.sizes import TIB
@@ -70,7 +71,7 @@ class Ext4Writer:
         self._hash_seed = hash_seed
         self._seed = extend(0, uuid)
         self._heads = plan_heads(grows_to_bytes)
-        self._spare = Spare(self._fd, keep_free_bytes)
+        self._spare = Spare(self._fd, keep_free_bytes, "the root disk")
         self._stream = BlockStream(self._fd, self._heads, self._spare)
         # The methods of the stream are the interface: a call less for each of a hundred thousand files.
         self.add_file = self._stream.add

@@ -35,7 +35,8 @@ class Source(Protocol):
 class SourceContext:
     """What sources need of their surroundings. `config` is where registries.toml is looked for. `insecure` is for the
     registry that is named, no other. `sender` is the host of the catalog that named it, "" for the user. `stdin` are
-    the bytes that "-" means. `grants` may be kept for the next pulls."""
+    the bytes that "-" means. `grants` may be kept for the next pulls. `keep_free_bytes` of the cache's file system are
+    for others."""
 
     store: BlobStore
     config: Path
@@ -43,3 +44,4 @@ class SourceContext:
     sender: str = ""
     stdin: AsyncIterable[bytes] | None = field(default=None, compare=False)
     grants: Grants = field(default_factory=Grants, compare=False)
+    keep_free_bytes: int = 0

@@ -79,7 +79,7 @@ def _seekable(file: ByteRange, context: SourceContext, line: Lifeline) -> ByteRa
     if not first_bytes(file).startswith(_COMPRESSED):
         return file
     with file:
-        return spool_inflated(file, context.store.make(), line)
+        return spool_inflated(file, context.store.make(), line, context.keep_free_bytes)
 
 
 def _choose_form(archive: Archive, wanted: str) -> Source:
@@ -96,7 +96,7 @@ def _choose_form(archive: Archive, wanted: str) -> Source:
 
 
 async def _open_tar(file: ByteRange, name: str, context: SourceContext, owned: ExitStack) -> TarSource:
-    source = TarSource(file, name, await asyncio.to_thread(context.store.make))
+    source = TarSource(file, name, await asyncio.to_thread(context.store.make), context.keep_free_bytes)
     owned.callback(source.close)
     return source
 
@@ -105,4 +105,4 @@ async def _read_stdin(context: SourceContext) -> ByteRange:
     if context.stdin is None:
         raise Error("bad_request", "no standard input came with the request", "use tar:FILE for a file")
     directory: Path = await asyncio.to_thread(context.store.make)
-    return await spool_stream(context.stdin, directory)
+    return await spool_stream(context.stdin, directory, context.keep_free_bytes)

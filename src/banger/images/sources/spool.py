@@ -1,6 +1,7 @@
 """Bytes that come compressed, or as a stream, put into a file without a name that can be read at any place.
 
-The file is in the cache and vanishes with its last descriptor, whatever happens to us.
+The file is in the cache and vanishes with its last descriptor, whatever happens to us. Zeros take no space in it, and
+what is to stay free of the file system does.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterable, Iterable, Iterator
 from pathlib import Path
 
 from banger.errors import Error
+from banger.host.fs import Spare
 from banger.images.byte_range import ByteRange
 from banger.images.merge.failure import LayerFailure
 from banger.images.merge.inflate import Blob, LayerInput, fill, open_inflated
@@ -24,6 +26,7 @@ from banger.images.registry.lifeline import Lifeline
 from banger.model.sizes import MIB
 
 _CHUNK_BYTES = MIB
+_PURPOSE = "the archive"
 _LZMA_MEMORY_BYTES = 256 * MIB
 _GZIP, _XZ, _BZIP2 = b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -57,9 +60,9 @@ def inflate(blob: ByteRange, line: Lifeline) -> Iterator[bytes | memoryview]:
         raise invalid(f"it cannot be inflated: {str(exc)[:200]}") from exc
 
 
-def spool_inflated(blob: ByteRange, directory: Path, line: Lifeline) -> ByteRange:
+def spool_inflated(blob: ByteRange, directory: Path, line: Lifeline, keep_free_bytes: int = 0) -> ByteRange:
     """Blocking. Raises `image_invalid`, `insufficient_disk`, `Cut`."""
-    return _write_all(inflate(blob, line), directory, line)
+    return _write_all(inflate(blob, line), directory, line, keep_free_bytes)
 
 
 def hash_inflated(blob: ByteRange, line: Lifeline) -> str:
@@ -72,13 +75,15 @@ def hash_inflated(blob: ByteRange, line: Lifeline) -> str:
     return f"sha256:{found.hexdigest()}"
 
 
-async def spool_stream(stream: AsyncIterable[bytes], directory: Path) -> ByteRange:
+async def spool_stream(stream: AsyncIterable[bytes], directory: Path, keep_free_bytes: int = 0) -> ByteRange:
     """Raises `image_invalid` for one without an end, `insufficient_disk`."""
     spooled, total = await asyncio.to_thread(_make, directory), 0
+    spare = Spare(spooled.fileno(), keep_free_bytes, _PURPOSE)
     try:
         async for chunk in stream:
-            await asyncio.to_thread(_write, spooled.fileno(), chunk)
+            await asyncio.to_thread(_write, spooled.fileno(), chunk, spare)
             total = _bounded(total + len(chunk))
+        os.ftruncate(spooled.fileno(), total)
     except BaseException:
         spooled.close()
         raise
@@ -86,13 +91,17 @@ async def spool_stream(stream: AsyncIterable[bytes], directory: Path) -> ByteRan
     return spooled
 
 
-def _write_all(chunks: Iterable[bytes | memoryview], directory: Path, line: Lifeline) -> ByteRange:
+def _write_all(
+    chunks: Iterable[bytes | memoryview], directory: Path, line: Lifeline, keep_free_bytes: int
+) -> ByteRange:
     spooled, total = _make(directory), 0
+    spare = Spare(spooled.fileno(), keep_free_bytes, _PURPOSE)
     try:
         for chunk in chunks:
             line.check()
-            _write(spooled.fileno(), chunk)
+            _write(spooled.fileno(), chunk, spare)
             total = _bounded(total + len(chunk))
+        os.ftruncate(spooled.fileno(), total)
     except BaseException:
         spooled.close()
         raise
@@ -105,8 +114,12 @@ def _make(directory: Path) -> ByteRange:
         return ByteRange(os.dup(file.fileno()))
 
 
-def _write(fd: int, chunk: bytes | memoryview) -> None:
+def _write(fd: int, chunk: bytes | memoryview, spare: Spare) -> None:
     view = memoryview(chunk)
+    if view and not view[0] and not bytes(view).strip(b"\0"):
+        os.lseek(fd, len(view), os.SEEK_CUR)
+        return
+    spare.spend(len(view))
     try:
         while view:
             view = view[os.write(fd, view) :]

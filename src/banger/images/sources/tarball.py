@@ -17,8 +17,9 @@ from banger.model.operation import Report
 class TarSource:
     """Plain, gzip or zstd files are read where they are; others are inflated into `directory` first. Owns the file."""
 
-    def __init__(self, file: ByteRange, name: str, directory: Path) -> None:
+    def __init__(self, file: ByteRange, name: str, directory: Path, keep_free_bytes: int = 0) -> None:
         self._file = file
+        self._keep_free_bytes = keep_free_bytes
         self._name = name
         self._directory = directory
 
@@ -42,7 +43,7 @@ class TarSource:
             raise invalid(f"{self._name} is empty")
         kind = layer_type(self._file)
         if kind is None:
-            inflated = spool_inflated(self._file, self._directory, line)
+            inflated = spool_inflated(self._file, self._directory, line, self._keep_free_bytes)
             self._file.close()
             self._file, kind = inflated, LAYER_TAR
         digest = hash_blob(self._file, line)
