@@ -156,3 +156,26 @@ def test_any_text_is_a_source_or_a_clear_error(text: str) -> None:
         assert error.code == "bad_reference"
     else:
         assert parse_source(format_source(source)) == source
+
+
+def test_what_other_tools_write_before_a_reference_is_understood() -> None:
+    assert parse_source("docker://registry.lan:5000/app:1") == parse_reference("registry.lan:5000/app:1")
+    assert parse_source("docker://debian") == parse_reference("debian")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("docker-daemon:app:1", "docker save"),
+        ("containers-storage:localhost/app", "podman save"),
+        ("https://registry.lan/app", "without https://"),
+        ("HTTP://registry.lan/app.tar", "without http://"),
+        ("file:///tmp/app.tar", "docker-archive:"),
+        ("dir:/tmp/app", "oci:"),
+        ("oci://registry.lan/app", "registry.lan/app"),
+    ],
+)
+def test_what_only_other_tools_read_is_refused_with_a_way_out(text: str, hint: str) -> None:
+    with pytest.raises(Error) as caught:
+        parse_source(text)
+    assert caught.value.code == "bad_reference" and hint in caught.value.hint

@@ -146,7 +146,7 @@ def test_a_layout_is_read_from_a_directory_and_from_a_tar_file(
 
 
 @pytest.mark.parametrize("name", ["index.json", "oci-layout", "layer", "config"])
-@pytest.mark.parametrize("damage", ["gone", "empty", "changed", "link", "pipe", "directory"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "changed", "link", "foreign link", "pipe", "directory"])
 def test_a_damaged_layout_is_refused(tmp_path: Path, context: SourceContext, name: str, damage: str) -> None:
     files = layout_of()
     write_all(tmp_path / "l", files)
@@ -164,16 +164,45 @@ def test_a_damaged_layout_is_refused(tmp_path: Path, context: SourceContext, nam
         path.symlink_to(tmp_path / "outside")
     if damage == "pipe":
         os.mkfifo(path)
+    if damage == "foreign link":
+        (tmp_path / "outside").write_bytes(bytes(len(content)))
+        path.symlink_to(tmp_path / "outside")
     if damage == "directory":
         path.mkdir()
-    assert code_of(f"oci:{tmp_path}/l", context) == "image_invalid"
+    if damage == "link" and blob:  # its digest says that it is the right one
+        assert layers_of(f"oci:{tmp_path}/l", context) == [LAYER]
+    else:
+        assert code_of(f"oci:{tmp_path}/l", context) == "image_invalid"
 
 
-def test_a_layout_whose_blobs_lie_elsewhere_is_refused(tmp_path: Path, context: SourceContext) -> None:
-    write_all(tmp_path / "l", layout_of())
-    (tmp_path / "l/blobs").rename(tmp_path / "blobs")
-    (tmp_path / "l/blobs").symlink_to("../blobs")
-    assert code_of(f"oci:{tmp_path}/l", context) == "image_invalid"
+@pytest.mark.parametrize("link", ["blob", "hard", "inside", "chain", "directory", "index", "root"])
+def test_a_layout_may_be_made_of_links(tmp_path: Path, context: SourceContext, link: str) -> None:
+    """Of blobs to anywhere, of other files to places inside."""
+    root = tmp_path / "l"
+    write_all(root, layout_of())
+    (root / "own").mkdir()
+    (tmp_path / "store").mkdir()
+    for path in sorted((root / "blobs/sha256").iterdir()):
+        target = (root / "own" if link == "inside" else tmp_path / "store") / path.name
+        if link in ("blob", "hard", "inside", "chain"):
+            path.rename(target)
+        if link == "hard":
+            path.hardlink_to(target)
+        elif link == "chain":
+            (root / "own" / path.name).symlink_to(target)
+            path.symlink_to(f"../../own/{path.name}")
+        elif link in ("blob", "inside"):
+            path.symlink_to(os.path.relpath(target, path.parent))
+    if link == "directory":
+        (root / "blobs").rename(tmp_path / "blobs")
+        (root / "blobs").symlink_to("../blobs")
+    if link == "index":
+        (root / "index.json").rename(root / "own/index.json")
+        (root / "index.json").symlink_to("own/index.json")
+    if link == "root":
+        (tmp_path / "to").symlink_to("l")
+        root = tmp_path / "to"
+    assert layers_of(f"oci:{root}", context) == [LAYER]
 
 
 @pytest.mark.parametrize(
@@ -274,8 +303,14 @@ def test_a_configuration_that_is_not_what_its_name_says_is_refused(
 
 
 def test_several_images_have_to_be_told_apart(tmp_path: Path, context: SourceContext) -> None:
-    entries = [{"Config": "c.json", "RepoTags": [tag], "Layers": ["l/layer.tar"]} for tag in ("a:1", "b:1")]
-    files = docker_of() | {"manifest.json": json.dumps(entries).encode()}
+    entries = [
+        {"Config": "c.json", "RepoTags": ["a:1"], "Layers": ["l/layer.tar"]},
+        {"Config": "d.json", "RepoTags": ["b:1"], "Layers": ["l/layer.tar"]},
+    ]
+    files = docker_of() | {
+        "manifest.json": json.dumps(entries).encode(),
+        "d.json": config_of(LAYER, created="2020-01-01T00:00:00Z"),
+    }
     assert docker_code(tmp_path, context, files) == "image_not_found"
     assert layers_of(f"docker-archive:{tmp_path}/d.tar:b:1", context) == [LAYER]
     assert layers_of(f"docker-archive:{tmp_path}/d.tar:@1", context) == [LAYER]
@@ -349,7 +384,126 @@ def test_any_archive_is_read_or_refused(data: st.DataObject) -> None:
         archive.close()
 
 
+def test_an_image_that_was_saved_under_two_names_is_one(tmp_path: Path, context: SourceContext) -> None:
+    entries = [{"Config": "c.json", "RepoTags": [tag], "Layers": ["l/layer.tar"]} for tag in ("a:1", "b:1")]
+    files = docker_of() | {"manifest.json": json.dumps(entries).encode()}
+    (tmp_path / "d.tar").write_bytes(make_tar(*files.items()))
+    layout = layout_of()
+    index = json.loads(layout["index.json"])
+    for key in ("org.opencontainers.image.ref.name", "io.containerd.image.name"):
+        first = {**index["manifests"][0], "annotations": {key: "app:1.0"}}
+        second = {**index["manifests"][0], "annotations": {key: "app:latest"}}
+        both = layout | {"index.json": json.dumps({**index, "manifests": [first, second]}).encode()}
+        write_all(tmp_path / key, both)
+        (tmp_path / f"{key}.tar").write_bytes(make_tar(*both.items()))
+        for source in (
+            f"oci:{tmp_path}/{key}",
+            f"oci-archive:{tmp_path}/{key}.tar",
+            f"docker-archive:{tmp_path}/d.tar",
+        ):
+            assert layers_of(source, context) == [LAYER]
+        assert layers_of(f"oci:{tmp_path}/{key}:app:latest", context) == [LAYER]
+
+
 # Trees as one layer
+
+
+async def piped(data: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), 700):
+        yield data[at : at + 700]
+
+
+@pytest.mark.parametrize("wrap", [bytes, gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+@pytest.mark.parametrize("form", ["docker", "oci", "dots", "last"])
+def test_the_archive_of_an_image_is_no_tree(
+    tmp_path: Path, context: SourceContext, wrap: Callable[[bytes], bytes], form: str
+) -> None:
+    files: dict[str, bytes] = layout_of() if form == "oci" else docker_of("app:1")
+    members = [(f"./{name}" if form == "dots" else name, data) for name, data in files.items()]
+    if form == "last":
+        members = [("l/" + "x" * 150, b"long"), *reversed(members)]
+    data = wrap(make_tar(*members))
+    (tmp_path / "t").write_bytes(data)
+    assert layers_of(f"tar:{tmp_path}/t", context) == [LAYER]
+    own = SourceContext(context.store, context.config, stdin=piped(data))
+    plan, layers = asyncio.run(read("-", own))
+    assert layers == [LAYER] and plan.layers[0].diff_id == digest_of(LAYER)
+
+
+@pytest.mark.parametrize("manifest", [b"{}", b"[]", b"hello", b'[{"Config": "nowhere"}]', b"\xff"])
+def test_a_tree_may_have_a_file_that_is_called_manifest(
+    tmp_path: Path, context: SourceContext, manifest: bytes
+) -> None:
+    data = make_tar(("manifest.json", manifest), ("a/index.json", b"1"), ("a/oci-layout", b"2"))
+    (tmp_path / "t").write_bytes(data)
+    assert layers_of(f"tar:{tmp_path}/t", context) == [data]
+
+
+OTHER_FORMS = {
+    "plain text": b"<!DOCTYPE html>\n<html>\xc3\xa9</html>\n",
+    "an lzma file": lzma.compress(LAYER, format=lzma.FORMAT_ALONE),
+    "an lz4 file": b"\x04\x22\x4d\x18" + bytes(60),
+    "a zip file": b"PK\x03\x04" + bytes(60),
+    "a 7z file": b"7z\xbc\xaf\x27\x1c" + bytes(60),
+    "a program (ELF)": b"\x7fELF" + bytes(600),
+    "a qcow2 disk": b"QFI\xfb" + bytes(600),
+    "a disk with an ext4 file system": bytes(1080) + b"\x53\xef" + bytes(8000),
+    "an empty file": b"",
+    "data of no known kind": b"\x80\x81" * 500,
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FORMS)
+@pytest.mark.parametrize("source", ["tar:{}/f", "docker-archive:{}/f", "oci-archive:{}/f", "-"])
+@pytest.mark.parametrize("wrap", [None, gzip.compress, zstandard.compress, lzma.compress])
+def test_what_is_no_tar_file_is_named(
+    tmp_path: Path, context: SourceContext, name: str, source: str, wrap: Callable[[bytes], bytes] | None
+) -> None:
+    data = OTHER_FORMS[name] if wrap is None else wrap(OTHER_FORMS[name])
+    (tmp_path / "f").write_bytes(data)
+    own = SourceContext(context.store, context.config, stdin=piped(data))
+    with pytest.raises(Error) as caught:
+        layers_of(source.format(tmp_path), own)
+    assert caught.value.code == "image_invalid" and name in caught.value.message and caught.value.hint
+
+
+def skippable(data: bytes, number: int = 0) -> bytes:
+    return bytes([0x50 + number]) + b"\x2a\x4d\x18" + len(data).to_bytes(4, "little") + data
+
+
+ZSTD_FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "pzstd": lambda data: skippable(b"1234") + zstandard.compress(data),
+    "other number": lambda data: skippable(b"", 15) + zstandard.compress(data),
+    "several": lambda data: skippable(b"a" * 9, 3) + skippable(b"b") + zstandard.compress(data),
+    "between": lambda data: (
+        zstandard.compress(data[:700]) + skippable(b"x" * 300) + zstandard.compress(data[700:])
+    ),
+    "at the end": lambda data: zstandard.compress(data) + skippable(b"x"),
+    "frames": lambda data: b"".join(
+        zstandard.compress(data[at : at + 999]) for at in range(0, len(data), 999)
+    ),
+    "gzip members": lambda data: b"".join(
+        gzip.compress(data[at : at + 999]) for at in range(0, len(data), 999)
+    ),
+}
+
+
+@pytest.mark.parametrize("form", ZSTD_FORMS)
+def test_frames_and_members_are_read_wherever_a_tar_may_be(
+    tmp_path: Path, context: SourceContext, form: str
+) -> None:
+    wrap = ZSTD_FORMS[form]
+    (tmp_path / "t").write_bytes(wrap(LAYER))
+    plan, layers = asyncio.run(read(f"tar:{tmp_path}/t", context))
+    assert plan.layers[0].diff_id == digest_of(LAYER) and layers == [wrap(LAYER)]
+    assert plan.layers[0].compression == ("gzip" if form == "gzip members" else "zstd")
+    (tmp_path / "d").write_bytes(wrap(make_tar(*docker_of("app").items())))
+    assert layers_of(f"docker-archive:{tmp_path}/d", context) == [LAYER]
+    (tmp_path / "o").write_bytes(wrap(make_tar(*layout_of().items())))
+    assert layers_of(f"oci-archive:{tmp_path}/o", context) == [LAYER]
+    (tmp_path / "i").write_bytes(make_tar(*(docker_of("app") | {"l/layer.tar": wrap(LAYER)}).items()))
+    plan, layers = asyncio.run(read(f"docker-archive:{tmp_path}/i", context))
+    assert plan.layers[0].diff_id == digest_of(LAYER) and layers == [wrap(LAYER)]
 
 
 @pytest.mark.parametrize(

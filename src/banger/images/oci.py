@@ -35,6 +35,8 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+# What old tools and careless registries call a configuration: it says nothing, so its content has to.
+_SAYS_NOTHING = ("application/octet-stream", "application/json", "text/plain", "text/html")
 INDEX_TYPES = (OCI_INDEX, DOCKER_LIST)
 MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
 
@@ -204,7 +206,7 @@ def choose_manifest(index: Index, platform: Platform, name: str) -> Descriptor:
     best = choose(platform, [found for _, found in known])
     if best is not None:
         return next(entry for entry, found in known if found == best)
-    unnamed = [entry for entry in entries if entry.platform is None]
+    unnamed = list({entry.digest: entry for entry in entries if entry.platform is None}.values())
     if len(unnamed) == 1 and not known:
         return unnamed[0]
     raise no_platform(name, platform, [str(found) for _, found in known])
@@ -319,8 +321,8 @@ def _check_index(data: bytes) -> Index:
 
 def _check_manifest(data: bytes) -> Manifest:
     manifest = decode(data, Manifest, "manifest")
-    kind = manifest.config.media_type
-    if kind and kind not in (OCI_CONFIG, DOCKER_CONFIG):
+    kind = manifest.config.media_type.partition(";")[0].strip().lower()
+    if kind and kind not in (OCI_CONFIG, DOCKER_CONFIG, *_SAYS_NOTHING):
         raise invalid(f"it is not a container image but {kind[:100]}")
     check_descriptor(manifest.config, MAX_CONFIG_BYTES, "image configuration")
     if len(manifest.layers or []) > MAX_LAYERS:

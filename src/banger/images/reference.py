@@ -7,6 +7,7 @@
     oci-archive:FILE[:TAG]          the same in a tar file
     docker-archive:FILE[:REF|:@N]   what `docker save` writes; REF or the Nth image of several
     tar:FILE  and  -                one tree as one layer, from a file or from standard input
+    docker://REF                    what other tools write for REF
 
 Grammar: the reference grammar of github.com/distribution/reference. As in skopeo, the path of `oci:` and
 its like ends at the first colon.
@@ -115,6 +116,20 @@ class StandardInput:
 
 SourceRef = Reference | OciLayout | OciArchive | DockerArchive | TarFile | StandardInput
 _TRANSPORTS = ("oci:", "oci-archive:", "docker-archive:", "tar:")
+_DOCKER = "docker://"
+# What other tools know and this one does not, and what to do.
+_ELSEWHERE = {
+    "docker-daemon:": "docker save IMAGE | banger image pull --name NAME -",
+    "containers-storage:": "podman save IMAGE | banger image pull --name NAME -",
+    "podman:": "podman save IMAGE | banger image pull --name NAME -",
+    "dir:/": "skopeo copy dir:/path oci:/other makes a layout of it: oci:/other",
+    "file:/": "write tar:/path, docker-archive:/path, oci-archive:/path or oci:/path",
+    "sif:": "apptainer build --sandbox DIR makes a directory of it: rootfs:DIR",
+    "ostree:": "skopeo copy can make a layout of it: oci:/path",
+    "http://": "an image is written without http://, as registry.lan:5000/app; a file has to be downloaded first",
+    "https://": "an image is written without https://, as registry.lan/app; a file has to be downloaded first",
+    "oci://": "an image of a registry is written registry.lan/app, a layout oci:/path",
+}
 
 
 def parse_reference(text: str) -> Reference:
@@ -143,6 +158,11 @@ def parse_source(text: str) -> SourceRef:
     """Any place an image can come from. Paths are not looked at. Raises `bad_reference`."""
     if text == "-":
         return StandardInput()
+    elsewhere = next((known for known in _ELSEWHERE if text.lower().startswith(known)), None)
+    if elsewhere is not None:
+        raise Error("bad_reference", f"{text[:300]!r} is nothing that banger reads", _ELSEWHERE[elsewhere])
+    if text.startswith(_DOCKER):
+        return parse_reference(text.removeprefix(_DOCKER))
     transport = next((known for known in _TRANSPORTS if text.startswith(known)), None)
     if transport is None:
         return parse_reference(text)

@@ -32,8 +32,8 @@ from banger.images.reference import parse_reference
 from banger.images.registry.lifeline import Lifeline, in_thread
 from banger.images.sources.archive import Archive
 from banger.images.sources.documents import not_there
+from banger.images.sources.forms import form_of, layer_type
 from banger.images.sources.layout import open_checked, read_file
-from banger.images.sources.spool import layer_type
 from banger.images.verify import hash_blob
 from banger.model.operation import Report
 
@@ -97,7 +97,9 @@ class DockerArchiveSource:
         with self._archive.open(name) as blob:
             kind = layer_type(blob)
             if kind is None or blob.size > MAX_LAYER_BYTES:
-                raise invalid(f"{self._archive.name}: {name[:200]!r} is not a layer")
+                raise invalid(
+                    f"{self._archive.name}: {name[:200]!r} is not a layer but {form_of(blob).value}"
+                )
             return (diff_id if kind == LAYER_TAR else hash_blob(blob, line)), blob.size, kind
 
 
@@ -112,6 +114,7 @@ def select_entry(entries: list[Entry], wanted: str, name: str) -> Entry:
         ]
     else:
         found = entries
+    found = list({(entry.config, *(entry.layers or [])): entry for entry in found}.values())
     if len(found) != 1:
         raise not_there(name, wanted, sorted(tag for entry in entries for tag in entry.repo_tags or []))
     return found[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -66,10 +67,18 @@ def select_image(index: Index, wanted: str, name: str) -> Index:
     elif wanted:
         found = [entry for entry in entries if not names_of(entry).isdisjoint({wanted, _canonical(wanted)})]
     else:
-        found = entries if len({frozenset(names_of(entry)) for entry in entries}) == 1 else []
+        found = entries if _is_one_image(entries) else []
     if not found:
         raise not_there(name, wanted, sorted({_shown(entry) for entry in entries} - {""}))
-    return Index(manifests=found)
+    return Index(manifests=list({entry.digest: entry for entry in found}.values()))
+
+
+def _is_one_image(entries: list[Descriptor]) -> bool:
+    """Whether all names mean the same manifests, as those of an image that was saved under two tags do."""
+    manifests: defaultdict[frozenset[str], set[str]] = defaultdict(set)
+    for entry in entries:
+        manifests[frozenset(names_of(entry))].add(entry.digest)
+    return len({frozenset(digests) for digests in manifests.values()}) == 1
 
 
 def names_of(entry: Descriptor) -> set[str]:

@@ -22,14 +22,12 @@ from banger.images.reference import (
 from banger.images.registry.lifeline import Lifeline, in_thread
 from banger.images.sources.archive import Archive
 from banger.images.sources.base import Source, SourceContext
-from banger.images.sources.docker_archive import MANIFEST_FILE, DockerArchiveSource
-from banger.images.sources.documents import INDEX_FILE, LAYOUT_FILE
 from banger.images.sources.files import Directory, open_file
+from banger.images.sources.forms import INFLATED, Form, form_of, not_a_tar
 from banger.images.sources.layout import LayoutSource
-from banger.images.sources.spool import first_bytes, spool_inflated, spool_stream
+from banger.images.sources.saved import choose_form
+from banger.images.sources.spool import spool_inflated, spool_stream
 from banger.images.sources.tarball import TarSource
-
-_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh")
 
 
 def open_source(source: SourceRef, context: SourceContext) -> AbstractAsyncContextManager[Source]:
@@ -58,7 +56,7 @@ async def _open_local(
             case OciArchive(path, wanted) | DockerArchive(path, wanted):
                 archive = await _open_archive(path, context)
                 owned.callback(archive.close)
-                yield _choose_form(archive, wanted)
+                yield choose_form(archive, wanted)
             case TarFile(path):
                 yield await _open_tar(await asyncio.to_thread(open_file, path), path, context, owned)
             case StandardInput():
@@ -69,30 +67,26 @@ async def _open_archive(path: str, context: SourceContext) -> Archive:
     """One that is compressed as a whole is inflated into the cache first."""
     file = await asyncio.to_thread(open_file, path)
     try:
-        return await in_thread(lambda line: Archive(_seekable(file, context, line), path, line))
+        return await in_thread(lambda line: Archive(_seekable(file, path, context, line), path, line))
     except BaseException:
         file.close()
         raise
 
 
-def _seekable(file: ByteRange, context: SourceContext, line: Lifeline) -> ByteRange:
-    if not first_bytes(file).startswith(_COMPRESSED):
+def _seekable(file: ByteRange, name: str, context: SourceContext, line: Lifeline) -> ByteRange:
+    """Raises `image_invalid` for what is no tar file."""
+    form = form_of(file)
+    if form is Form.TAR:
         return file
+    if form not in INFLATED:
+        raise not_a_tar(name, form)
     with file:
-        return spool_inflated(file, context.store.make(), line, context.keep_free_bytes)
-
-
-def _choose_form(archive: Archive, wanted: str) -> Source:
-    """An OCI layout where there is one: its blobs come with digests."""
-    if INDEX_FILE in archive and LAYOUT_FILE in archive:
-        return LayoutSource(archive, wanted, archive.name)
-    if MANIFEST_FILE in archive:
-        return DockerArchiveSource(archive, wanted)
-    raise Error(
-        "image_invalid",
-        f"{archive.name} holds neither {INDEX_FILE} nor {MANIFEST_FILE}",
-        "a tar file of a plain tree is written tar:FILE",
-    )
+        inflated = spool_inflated(file, context.store.make(), line, context.keep_free_bytes)
+    inside = form_of(inflated)
+    if inside is not Form.TAR:
+        inflated.close()
+        raise not_a_tar(name, form, inside)
+    return inflated
 
 
 async def _open_tar(file: ByteRange, name: str, context: SourceContext, owned: ExitStack) -> TarSource:

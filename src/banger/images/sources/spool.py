@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import bz2
 import errno
-import hashlib
 import lzma
 import os
 import tempfile
@@ -21,41 +20,27 @@ from banger.host.fs import Spare
 from banger.images.byte_range import ByteRange
 from banger.images.merge.failure import LayerFailure
 from banger.images.merge.inflate import Blob, LayerInput, fill, open_inflated
-from banger.images.oci import LAYER_GZIP, LAYER_TAR, LAYER_ZSTD, MAX_LAYER_BYTES, invalid
+from banger.images.oci import MAX_LAYER_BYTES, invalid
 from banger.images.registry.lifeline import Lifeline
+from banger.images.sources.forms import Form, form_of
 from banger.model.sizes import MIB
 
 _CHUNK_BYTES = MIB
 _PURPOSE = "the archive"
 _LZMA_MEMORY_BYTES = 256 * MIB
-_GZIP, _XZ, _BZIP2 = b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh"
-_ZSTD = b"\x28\xb5\x2f\xfd"
-
-
-def layer_type(blob: ByteRange) -> str | None:
-    """The media type of a layer, by its first bytes; None if it is compressed as no layer may be."""
-    magic = first_bytes(blob)
-    if magic.startswith((_XZ, _BZIP2)):
-        return None
-    return LAYER_GZIP if magic.startswith(_GZIP) else LAYER_ZSTD if magic.startswith(_ZSTD) else LAYER_TAR
-
-
-def first_bytes(blob: ByteRange) -> bytes:
-    blob.seek(0)
-    found = blob.read(6) or b""
-    blob.seek(0)
-    return found
 
 
 def inflate(blob: ByteRange, line: Lifeline) -> Iterator[bytes | memoryview]:
     """What is in a file that is compressed in any of the usual ways. A chunk is good until the next is asked for.
     Blocking. Raises `image_invalid`, `Cut`."""
-    magic = first_bytes(blob)
+    form, total = form_of(blob), 0
+    slowly = form in (Form.XZ, Form.BZIP2)
+    chunks: Iterator[bytes | memoryview]
+    chunks = _inflate_slowly(blob, form is Form.XZ, line) if slowly else _inflate_fast(blob, line)
     try:
-        if magic.startswith((_XZ, _BZIP2)):
-            yield from _inflate_slowly(blob, magic.startswith(_XZ), line)
-        else:
-            yield from _inflate_fast(blob, line)
+        for chunk in chunks:
+            total = _bounded(total + len(chunk))
+            yield chunk
     except (lzma.LZMAError, LayerFailure, EOFError, ValueError) as exc:
         raise invalid(f"it cannot be inflated: {str(exc)[:200]}") from exc
 
@@ -65,14 +50,12 @@ def spool_inflated(blob: ByteRange, directory: Path, line: Lifeline, keep_free_b
     return _write_all(inflate(blob, line), directory, line, keep_free_bytes)
 
 
-def hash_inflated(blob: ByteRange, line: Lifeline) -> str:
-    """The digest of what is in a compressed file. Blocking. Raises `image_invalid`, `Cut`."""
-    found, total = hashlib.sha256(), 0
-    for chunk in inflate(blob, line):
-        line.check()
-        found.update(chunk)
-        total = _bounded(total + len(chunk))
-    return f"sha256:{found.hexdigest()}"
+def plain(blob: ByteRange) -> Iterator[bytes]:
+    """All of it, as it is. Blocking."""
+    blob.seek(0)
+    while chunk := blob.read(_CHUNK_BYTES):
+        yield chunk
+    blob.seek(0)
 
 
 async def spool_stream(stream: AsyncIterable[bytes], directory: Path, keep_free_bytes: int = 0) -> ByteRange:
