@@ -283,7 +283,7 @@ def test_an_archive_without_the_image_says_what_it_holds(
     builder.push(image, f"oci:{tmp_path}/layout:1.0")
     builder.push(image, f"oci:{tmp_path}/layout:2.0")
     assert "app:1.0" in failure(f"docker-archive:{tmp_path}/d.tar:other", context).hint
-    error = failure(f"oci:{tmp_path}/layout", context)
+    error = failure(f"oci:{tmp_path}/layout:3.0", context)
     assert error.code == "image_not_found" and error.details["known"] == ["1.0", "2.0"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -15,11 +16,13 @@ from banger.images.oci import (
     OCI_MANIFEST,
     Index,
     Manifest,
+    check_platform,
     choose_manifest,
     digest_of,
     make_plan,
     parse_config,
     parse_document,
+    platform_of,
 )
 from banger.images.platform import Platform, choose, parse_platform, parse_platform_fields
 
@@ -253,3 +256,96 @@ def test_what_is_chosen_runs_on_what_was_wanted(available: list[tuple[str, str, 
 
 def test_digests_are_sha256() -> None:
     assert digest_of(b"") == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "",
+        "application/octet-stream",
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "text/html",
+        "text/plain",
+        "application/vnd.docker.container.image.v1+json",
+    ],
+)
+def test_a_configuration_may_be_called_what_says_nothing(kind: str) -> None:
+    plan(manifest(config={"digest": D[0], "size": 1, "mediaType": kind}), config())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/vnd.cncf.helm.config.v1+json",
+        "application/vnd.oci.empty.v1+json",
+        "application/vnd.wasm.config.v0+json",
+        "application/vnd.docker.plugin.v1+json",
+    ],
+)
+def test_what_is_no_container_image_is_refused_by_its_name(kind: str) -> None:
+    with pytest.raises(Error, match=re.escape(kind)):
+        plan(manifest(config={"digest": D[0], "size": 1, "mediaType": kind}), config())
+
+
+@pytest.mark.parametrize(
+    ("named", "config_says", "platform", "warnings"),
+    [
+        ("", ("linux", "amd64", ""), "linux/amd64", 0),
+        ("", ("linux", "x86_64", ""), "linux/amd64", 0),
+        ("", ("", "", ""), "linux/amd64", 0),
+        ("", ("linux", "amd64", "v2"), "linux/amd64/v2", 1),
+        ("", ("linux", "amd64", "odd"), "linux/amd64/odd", 1),
+        ("", ("unknown", "unknown", ""), "linux/amd64", 1),
+        ("", ("linux", "unknown", ""), "linux/amd64", 1),
+        ("linux/amd64", ("linux", "arm64", ""), "linux/amd64", 1),
+        ("linux/amd64", ("windows", "amd64", ""), "linux/amd64", 1),
+        ("linux/amd64", ("linux", "amd64", "v3"), "linux/amd64/v3", 1),
+        ("linux/amd64/v2", ("linux", "amd64", "v2"), "linux/amd64/v2", 1),
+        ("linux/amd64/v2", ("linux", "amd64", ""), "linux/amd64", 1),
+        ("linux/amd64/v2", ("", "", ""), "linux/amd64/v2", 1),
+    ],
+)
+def test_an_index_that_promised_the_platform_is_believed(
+    named: str, config_says: tuple[str, str, str], platform: str, warnings: int
+) -> None:
+    fields = dict(zip(("os", "architecture", "variant"), config_says, strict=True))
+    document = parse_config(encoded(config(**fields)))
+    found, told = check_platform(document, AMD64, "app", parse_platform(named) if named else None)
+    assert str(found) == platform and len(told) == warnings
+
+
+@pytest.mark.parametrize(
+    "platforms",
+    [
+        [("linux", "amd64", "v2")],
+        [("linux", "x86_64", "v3"), ("linux", "amd64", "v2")][::-1],
+        [("linux", "amd64", "odd")],
+        [("unknown", "unknown", "")],
+        [("", "", "")],
+    ],
+)
+def test_an_odd_index_of_one_architecture_will_do(platforms: list[tuple[str, str, str]]) -> None:
+    assert choose_manifest(index(*platforms), AMD64, "app").digest == D[0]
+
+
+def test_a_newer_arm_is_another_machine() -> None:
+    with pytest.raises(Error):
+        choose_manifest(index(("linux", "arm", "v7")), parse_platform("arm/v6"), "app")
+
+
+@given(st.lists(fields, max_size=6), fields)
+def test_a_hint_is_something_that_can_be_followed(
+    available: list[tuple[str, str, str]], own: tuple[str, str, str]
+) -> None:
+    """Who asks for the platform that an error names gets past that error, whatever the configuration says."""
+    found = index(*available)
+    document = parse_config(encoded(config(**dict(zip(("os", "architecture", "variant"), own, strict=True)))))
+    try:
+        choose_manifest(found, parse_platform("s390x"), "app")
+    except Error as error:
+        if "--platform" not in error.hint:
+            return
+        wanted = parse_platform(error.hint.rpartition(" ")[2])
+        chosen = choose_manifest(found, wanted, "app")
+        check_platform(document, wanted, "app", platform_of(chosen))

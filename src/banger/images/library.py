@@ -392,11 +392,14 @@ class ImageLibrary:
 async def _resolve(source: Source, platform: Platform, report: Report, ref: str) -> ImagePlan:
     """A source speaks of hosts and files; who asked for an image wants to read its name."""
     try:
-        return await source.resolve(platform, report)
+        plan = await source.resolve(platform, report)
     except Error as exc:
         if ref in exc.message:
             raise
         raise Error(exc.code, f"cannot pull {ref}: {exc.message}", exc.hint, exc.details) from exc
+    for warning in plan.warnings:
+        report("warning", warning)
+    return plan
 
 
 def _pinned_reference(found: Found[ImageEntry], source: OciSource) -> Reference:

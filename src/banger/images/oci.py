@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from banger.errors import Error
-from banger.images.platform import Platform, choose, parse_platform_fields
+from banger.images.platform import Platform, choose, choose_near, parse_platform, parse_platform_fields
 from banger.images.reference import check_digest
 from banger.model.image import ImageConfig
 from banger.model.sizes import GIB, MIB
@@ -53,6 +53,7 @@ COMPRESSION = {
     "application/vnd.docker.image.rootfs.diff.tar.zstd": "zstd",
 }
 REF_NAME = "org.opencontainers.image.ref.name"
+_ATTESTATION = "vnd.docker.reference.type"
 CONTAINERD_NAME = "io.containerd.image.name"
 
 
@@ -137,7 +138,8 @@ class Layer:
 class ImagePlan:
     """What an image is made of: `layers` from the lowest up. `manifest_digest` is the digest of the document that
     was resolved: a manifest, or where a source has none, the configuration or the only layer. Without `whiteouts` it is
-    a tree as it lies somewhere: a name that begins with `.wh.` is one like any other."""
+    a tree as it lies somewhere: a name that begins with `.wh.` is one like any other. `warnings` are of documents that
+    contradict each other."""
 
     config: ImageConfig
     layers: tuple[Layer, ...]
@@ -147,6 +149,7 @@ class ImagePlan:
     annotations: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     whiteouts: bool = True
+    warnings: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -201,12 +204,15 @@ def parse_document(data: bytes) -> Manifest | Index:
 def choose_manifest(index: Index, platform: Platform, name: str) -> Descriptor:
     """The manifest or nested index for `platform`. Raises `platform_not_found`, which names those there are."""
     entries = index.manifests or []
-    platforms = [_platform_of(entry) for entry in entries]
+    platforms = [platform_of(entry) for entry in entries]
     known = [(entry, found) for entry, found in zip(entries, platforms, strict=True) if found is not None]
-    best = choose(platform, [found for _, found in known])
+    available = [found for _, found in known]
+    best = choose(platform, available) or choose_near(platform, available)
     if best is not None:
         return next(entry for entry, found in known if found == best)
     unnamed = list({entry.digest: entry for entry in entries if entry.platform is None}.values())
+    if not unnamed and not known:
+        unnamed = [entry for entry in entries if not entry.annotation(_ATTESTATION)]
     if len(unnamed) == 1 and not known:
         return unnamed[0]
     raise no_platform(name, platform, [str(found) for _, found in known])
@@ -217,10 +223,15 @@ def parse_config(data: bytes) -> Config:
 
 
 def make_plan(
-    manifest: Manifest, manifest_digest: str, config: Config, platform: Platform, name: str
+    manifest: Manifest,
+    manifest_digest: str,
+    config: Config,
+    platform: Platform,
+    name: str,
+    named: Platform | None = None,
 ) -> ImagePlan:
-    """Check manifest and configuration against each other. Raises `image_invalid`, `platform_not_found`,
-    `unsupported` for foreign layers."""
+    """Check manifest and configuration against each other. `named` is what an index says of the manifest. Raises
+    `image_invalid`, `platform_not_found`, `unsupported` for foreign layers."""
     layers = manifest.layers or []
     return plan_layers(
         [_layer_fields(layer) for layer in layers],
@@ -229,6 +240,7 @@ def make_plan(
         platform,
         name,
         manifest.annotations or {},
+        named,
     )
 
 
@@ -239,9 +251,10 @@ def plan_layers(
     platform: Platform,
     name: str,
     annotations: dict[str, str] | None = None,
+    named: Platform | None = None,
 ) -> ImagePlan:
     """As `make_plan`, from (digest, size, media type) of each blob."""
-    found = check_platform(config, platform, name)
+    found, warnings = check_platform(config, platform, name, named)
     diff_ids = [check_digest(diff_id) for diff_id in config.rootfs.diff_ids or []]
     if len(diff_ids) != len(blobs):
         raise invalid(f"{name} has {len(blobs)} layers, but its configuration names {len(diff_ids)}")
@@ -255,17 +268,36 @@ def plan_layers(
         created=config.created or "",
         annotations=annotations or {},
         labels=run.labels or {},
+        warnings=warnings,
     )
 
 
-def check_platform(config: Config, wanted: Platform, name: str) -> Platform:
-    """The platform an image is for, by its own configuration. Raises `platform_not_found`."""
+def check_platform(
+    config: Config, wanted: Platform, name: str, named: Platform | None = None
+) -> tuple[Platform, tuple[str, ...]]:
+    """The platform an image is for, by its own configuration and by what an index named it for, and what is odd about
+    that. An index that promised the platform is believed: whoever wrote its lists meant it. Raises
+    `platform_not_found`."""
+    promised = named or wanted
+    doubts = []
+    if named is not None and choose(wanted, [named]) is None:
+        doubts.append(f"{name} is for {named}; this is {wanted}, so some programs may not start")
     if not config.os and not config.architecture:
-        return wanted
+        return promised, tuple(doubts)
     found = parse_platform_fields(config.os or "linux", config.architecture or "", config.variant or "")
-    if choose(wanted, [found]) is None:
+    if choose(wanted, [found]) is not None:
+        return found, tuple(doubts)
+    if "unknown" in (found.os, found.architecture):
+        doubts.append(f"the configuration of {name} does not say what it is for; taking it for {promised}")
+    elif choose_near(wanted, [found]) is not None:
+        promised = found
+        if named != found:
+            doubts.append(f"{name} is for {found}; this is {wanted}, so some programs may not start")
+    elif named is not None:
+        doubts.append(f"the configuration of {name} says {found}, the index {named}; taking it for {named}")
+    else:
         raise no_platform(name, wanted, [str(found)])
-    return found
+    return promised, tuple(doubts)
 
 
 def image_config(run: RunConfig) -> ImageConfig:
@@ -291,15 +323,23 @@ def invalid(message: str) -> Error:
 
 def no_platform(name: str, wanted: Platform, available: list[str]) -> Error:
     there = sorted(set(available))
+    possible = [found for found in there if _can_be_asked_for(found)]
     listed = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
     return Error(
         "platform_not_found",
         f"{name} has nothing for {wanted}, only for {listed}"
         if there
         else f"{name} has nothing for {wanted}",
-        f"choose one of them: --platform {there[0]}" if there else "use another image",
+        f"choose one of them: --platform {possible[0]}" if possible else "use another image",
         {"platforms": there[:100]},
     )
+
+
+def _can_be_asked_for(platform: str) -> bool:
+    try:
+        return str(parse_platform(platform)) == platform
+    except Error:
+        return False
 
 
 def check_descriptor(descriptor: Descriptor, limit_bytes: int, what: str) -> Descriptor:
@@ -349,7 +389,7 @@ def _layer_fields(layer: Descriptor) -> tuple[str, int, str]:
     return layer.digest, layer.size, kind
 
 
-def _platform_of(entry: Descriptor) -> Platform | None:
+def platform_of(entry: Descriptor) -> Platform | None:
     """None where none is named, and for attestations, which call themselves unknown/unknown."""
     fields = entry.platform
     if fields is None or fields.os in ("", "unknown"):

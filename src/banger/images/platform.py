@@ -72,6 +72,18 @@ def choose(wanted: Platform, available: Sequence[Platform]) -> Platform | None:
     return max(fitting, key=_rank, default=None)
 
 
+def choose_near(wanted: Platform, available: Sequence[Platform]) -> Platform | None:
+    """Where nothing fits: what is for the same architecture in a newer variant, or in one that says nothing. Of arm's
+    variants the newer ones are other instructions."""
+    near = [found for found in available if _is_near(wanted, found)]
+    return min(near, key=_rank, default=None)
+
+
+def _is_near(wanted: Platform, found: Platform) -> bool:
+    alike = (found.os, found.architecture) == (wanted.os, wanted.architecture)
+    return alike and (found.architecture != "arm" or _rank(found) < 0)
+
+
 def _fits(wanted: Platform, found: Platform) -> bool:
     if (found.os, found.architecture) != (wanted.os, wanted.architecture):
         return False

@@ -20,6 +20,7 @@ from banger.images.oci import (
     digest_of,
     invalid,
     parse_document,
+    platform_of,
 )
 from banger.images.platform import Platform
 from banger.images.reference import parse_reference
@@ -37,14 +38,21 @@ class _Layout(Struct):
 
 
 async def descend(
-    data: bytes, digest: str, platform: Platform, name: str, fetch: FetchManifest
-) -> tuple[Manifest, str]:
-    """Through indexes to the platform's manifest, and that one's digest. What `fetch` gives is checked here, too."""
+    data: bytes,
+    digest: str,
+    platform: Platform,
+    name: str,
+    fetch: FetchManifest,
+    named: Platform | None = None,
+) -> tuple[Manifest, str, Platform | None]:
+    """Through indexes to the platform's manifest, and that one's digest, and the platform that the last index which
+    named any has it for. What `fetch` gives is checked here, too."""
     for _ in range(_MAX_DEPTH):
         parsed = parse_document(data)
         if isinstance(parsed, Manifest):
-            return parsed, digest
+            return parsed, digest, named
         entry = choose_manifest(parsed, platform, name)
+        named = platform_of(entry) or named
         data, digest = await fetch(entry), entry.digest
         if len(data) != entry.size or digest_of(data) != digest:
             raise invalid(f"{name}: the manifest is not {digest} of {entry.size} bytes")

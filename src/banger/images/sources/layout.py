@@ -20,6 +20,7 @@ from banger.images.oci import (
     invalid,
     make_plan,
     parse_config,
+    platform_of,
 )
 from banger.images.platform import Platform
 from banger.images.reference import check_digest
@@ -49,9 +50,11 @@ class LayoutSource:
         index = await asyncio.to_thread(self._read_index)
         first = choose_manifest(select_image(index, self._wanted, self._name), platform, self._name)
         data = await self._fetch(first)
-        manifest, digest = await descend(data, first.digest, platform, self._name, self._fetch)
+        manifest, digest, named = await descend(
+            data, first.digest, platform, self._name, self._fetch, platform_of(first)
+        )
         config = await asyncio.to_thread(self._read_blob, manifest.config, MAX_CONFIG_BYTES)
-        return make_plan(manifest, digest, parse_config(config), platform, self._name)
+        return make_plan(manifest, digest, parse_config(config), platform, self._name, named)
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
         """Everything is here."""

@@ -69,11 +69,11 @@ class RegistrySource:
         report("resolve", name)
         self._client.report = report
         data, digest = await self._fetch_first()
-        manifest, digest = await descend(data, digest, platform, name, self._fetch_manifest)
+        manifest, digest, named = await descend(data, digest, platform, name, self._fetch_manifest)
         config = await self._fetch(manifest.config.digest, manifest.config.size, _ignore)
         with config:
             text = await asyncio.to_thread(config.readall)
-        return make_plan(manifest, digest, parse_config(text or b""), platform, name)
+        return make_plan(manifest, digest, parse_config(text or b""), platform, name, named)
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
         await asyncio.to_thread(self._require_room, plan)
