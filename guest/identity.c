@@ -11,6 +11,7 @@
 #include <linux/random.h>
 
 #include "agent.h"
+#include "canary.h"
 #include "console.h"
 #include "fd.h"
 #include "files.h"
@@ -53,6 +54,7 @@ static int add_entropy(const struct fields *fields, struct err *err)
 	/* Reseeding makes it count at once: two clones must never draw the same number. */
 	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)
 		return err_set(err, ERR_IO, errno, "cannot seed the random number generator");
+	canary_want_new();
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include "agent.h"
 #include "boot.h"
+#include "canary.h"
 #include "console.h"
 #include "files.h"
 #include "init.h"
@@ -48,6 +49,7 @@ int main(int argc, char **argv)
 	oom_watch();
 	for (;;) {
 		loop_round();
+		canary_round();
 		session_round();
 		shutdown_round();
 	}

@@ -66,6 +66,20 @@ def test_a_guest_believes_ipv6_routers_only_where_its_host_has_a_way_out(home: H
     home.text("rm", "-f", name)
 
 
+_SEED_OF_PID_1 = r"""
+my ($seed_address, @pairs) = (0);
+open my $vector, "<:raw", "/proc/1/auxv" or die; @pairs = unpack "Q*", do { local $/; <$vector> };
+while (my ($kind, $value) = splice @pairs, 0, 2) { $seed_address = $value if $kind == 25 }
+open my $memory, "<:raw", "/proc/1/mem" or die; seek $memory, $seed_address, 0; read $memory, my $seed, 16;
+print unpack "H*", $seed;
+"""
+
+
+def test_the_agents_of_two_clones_guard_their_stacks_by_other_numbers(home: Home) -> None:
+    seeds = {home.text("run", "--rm", IMAGE, "--", "perl", "-e", _SEED_OF_PID_1) for _ in range(2)}
+    assert len(seeds) == 2 and all(len(seed) == 32 for seed in seeds)
+
+
 def test_a_clones_clock_is_the_hosts(home: Home, name: str) -> None:
     home.text("run", "-d", "--name", name, IMAGE)
     assert clock_error_s(home, name) < 0.05
