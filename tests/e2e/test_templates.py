@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -11,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from banger.templates.frozen import sum_files
 from tests.support.guests import facts, resource_owners
 from tests.support.home import IMAGE, Home, alive, open_home, wait_until
 
@@ -277,11 +280,13 @@ def test_a_damaged_template_is_discarded_and_made_anew(
 def test_damage_that_only_a_clone_finds_makes_the_template_anew(
     own: Home, warm: str, name: str, kept: int
 ) -> None:
-    """It was looked through before, so nobody looks again."""
-    devices = own.state / "templates" / warm / "devices"
-    other = devices.with_name("other")
-    other.write_bytes(devices.read_bytes()[:kept])
-    other.rename(devices)
+    """Its sums are right, and yet it is of no use."""
+    directory = own.state / "templates" / warm
+    devices = directory / "devices"
+    devices.write_bytes(devices.read_bytes()[:kept])
+    meta = json.loads((directory / "meta.json").read_bytes())
+    meta["sums"]["devices"] = msgspec.to_builtins(sum_files(directory)["devices"])
+    (directory / "meta.json").write_text(json.dumps(meta))
     done = own.run("run", "-d", "--name", name, IMAGE, check=True)
     assert b"does not start from its template" in done.stderr
     assert MADE in done.stderr

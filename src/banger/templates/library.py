@@ -72,9 +72,9 @@ class TemplateLibrary:
         """One whose files are what was written: they are looked through before its first use in this daemon, and again
         when they have changed since. A damaged one is discarded."""
         directory = self._directory(template_id)
-        stamp = _stamp(directory)
-        if stamp is None:
+        if not directory.exists():
             return None
+        stamp = _stamp(directory)
         try:
             known, checks = self._checks.get(template_id, (None, None))
             if checks is None or known != stamp:
