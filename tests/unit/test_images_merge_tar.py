@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -24,8 +25,16 @@ LONG = b"d" * 90 + b"/" + b"f" * 150
 
 
 def entries_of(tar: bytes, chunk: int = 700) -> list[Entry]:
-    """In chunks of an awkward size, so that headers are cut."""
-    chunks = (memoryview(tar)[at : at + chunk] for at in range(0, len(tar), chunk))
+    """In chunks of an awkward size, so that headers are cut; each is gone when the next one comes."""
+    buffer = memoryview(bytearray(chunk))
+
+    def fill() -> Iterator[memoryview]:
+        for at in range(0, len(tar), chunk):
+            piece = tar[at : at + chunk]
+            buffer[: len(piece)] = piece
+            yield buffer[: len(piece)]
+
+    chunks = fill()
     cursor = Cursor(lambda: next(chunks, None))
     found = []
     for entry in read_entries(cursor, Limits()):

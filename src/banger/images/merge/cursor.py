@@ -44,7 +44,7 @@ class Cursor:
 
     def read(self, count: int) -> bytes:
         """`count` bytes, copied. Raises `Corrupt` when the stream ends before."""
-        return b"".join(self.pieces(count))
+        return b"".join(map(bytes, self.pieces(count)))
 
     def pieces(self, count: int) -> Iterator[memoryview]:
         """`count` bytes as they come; each piece is valid until the next. Raises `Corrupt`."""
