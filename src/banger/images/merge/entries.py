@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from banger.images.merge.cursor import Cursor
 from banger.images.merge.failure import Corrupt, LayerFailure, Refused, TooLarge
 from banger.images.merge.limits import Limits
-from banger.images.merge.pax import Overrides, check_name, parse_records
+from banger.images.merge.pax import Overrides, parse_records
 from banger.images.merge.sparse import Segments, read_old_map, read_pax_map
 from banger.images.merge.tar_header import (
     HEADER,
@@ -198,9 +198,9 @@ class _Headers:
             return
         self.overrides = before
         if flag == b"L":
-            before.long_path = check_name(data.rstrip(b"\0"))
+            before.long_path = c_string(data)
         else:
-            before.long_target = check_name(data.rstrip(b"\0"))
+            before.long_target = c_string(data)
 
 
 def _check_end(cursor: Cursor) -> None:
