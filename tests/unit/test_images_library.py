@@ -21,6 +21,7 @@ from banger.images.rootfs import parse_rootfs_ref
 from banger.images.tree_tar import PackedTree
 from banger.model.image import Image
 from banger.model.operation import Report
+from tests.support.small_disk import make_disks_small
 
 
 class Records:
@@ -275,3 +276,14 @@ def test_only_a_plain_file_by_its_absolute_path_is_registered(
     assert caught.value.code == "file_not_found"
     assert not (tmp_path / "images").exists()
     assert asyncio.run(copy_ready_disk(disk, tmp_path / "images"))
+
+
+def test_a_disk_that_is_copied_leaves_the_reserve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_disks_small(monkeypatch, 50 << 20)
+    (tmp_path / "images").mkdir()
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"x" * 1080 + b"\x53\xef" + b"x" * ((40 << 20) - 1082))
+    with pytest.raises(Error) as caught:
+        asyncio.run(copy_ready_disk(disk, tmp_path / "images", 20 << 20))
+    assert caught.value.code == "insufficient_disk" and os.listdir(tmp_path / "images") == []
+    assert asyncio.run(copy_ready_disk(disk, tmp_path / "images", 5 << 20))

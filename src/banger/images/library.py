@@ -161,7 +161,8 @@ class ImageLibrary:
         source = source or f"disk:{rootfs}"
         name = own_name(name, self._shelf)
         record = _record(name, cpu.architecture(), "", source, config or ImageConfig())
-        record.digest = await copy_ready_disk(rootfs, self._paths.images)
+        reserve_bytes = read_settings(self._paths.config).limits.disk_reserve_bytes
+        record.digest = await copy_ready_disk(rootfs, self._paths.images, reserve_bytes)
         return self._keep(record, "made")
 
     def delete(self, name: str, in_use: Callable[[Image], Sequence[str]]) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from banger.errors import Error
-from banger.host.fs import PARTIAL, publish, remove_tree, require_free, sync_path
+from banger.host.fs import PARTIAL, Spare, publish, remove_tree, require_free, sync_path
+from banger.images.ext4.stream import write_at
 from banger.images.sources.files import open_file
 
 _CHUNK = 4 * 1024 * 1024
@@ -18,10 +19,10 @@ _MAGIC_AT, _MAGIC = 1080, b"\x53\xef"
 _LEAST_BYTES = 1024 * 1024
 
 
-async def copy_ready_disk(source: Path, images: Path) -> str:
+async def copy_ready_disk(source: Path, images: Path, keep_free_bytes: int = 0) -> str:
     """Copy an ext4 disk to `images/<digest>.ext4`; the digest. A plain file by its absolute path: never a device or
     pipe. Raises `file_not_found`, `image_invalid`, `insufficient_disk`."""
-    return await asyncio.to_thread(_copy, source, images)
+    return await asyncio.to_thread(_copy, source, images, keep_free_bytes)
 
 
 def looks_like_ext4(path: Path) -> bool:
@@ -31,7 +32,7 @@ def looks_like_ext4(path: Path) -> bool:
         return size >= _LEAST_BYTES and size % 512 == 0 and os.pread(file.fileno(), 2, _MAGIC_AT) == _MAGIC
 
 
-def _copy(source: Path, images: Path) -> str:
+def _copy(source: Path, images: Path, keep_free_bytes: int) -> str:
     partial = images / f"{PARTIAL}disk-{os.getpid()}-{os.urandom(4).hex()}"
     with open_file(str(source)) as file:
         fd = file.fileno()
@@ -39,7 +40,7 @@ def _copy(source: Path, images: Path) -> str:
             size = _check(fd, source)
             images.mkdir(parents=True, exist_ok=True)
             require_free(images, os.fstat(fd).st_blocks * 512, f"a copy of {source}")
-            digest = _copy_data(fd, partial, size)
+            digest = _copy_data(fd, partial, size, keep_free_bytes)
             sync_path(partial)
             partial.chmod(0o444)
             publish(partial, images / f"{digest}.ext4")
@@ -57,18 +58,20 @@ def _check(fd: int, source: Path) -> int:
     return size
 
 
-def _copy_data(fd: int, partial: Path, size: int) -> str:
+def _copy_data(fd: int, partial: Path, size: int, keep_free_bytes: int) -> str:
     """The digest is over size and data with their places, so that holes cost nothing."""
     digest = hashlib.sha256(f"disk {size}\n".encode())
     out = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.ftruncate(out, size)
+        spare = Spare(out, keep_free_bytes, "the copy of the disk")
         for begin, end in _data_ranges(fd, size):
             for offset in range(begin, end, _CHUNK):
                 chunk = os.pread(fd, min(_CHUNK, end - offset), offset)
                 if chunk.strip(b"\0"):
                     digest.update(offset.to_bytes(8, "little") + chunk)
-                    os.pwrite(out, chunk, offset)
+                    spare.spend(len(chunk))
+                    write_at(out, chunk, offset)
     finally:
         os.close(out)
     return digest.hexdigest()
