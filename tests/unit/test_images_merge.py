@@ -39,6 +39,7 @@ from tests.support.oracle import Tree
 MODEL_EXAMPLES = int(os.environ.get("BANGER_MODEL_EXAMPLES", "300"))
 NAMES = [b"a", b"b", b"c"]
 PATHS = [*NAMES, *(x + b"/" + y for x in NAMES for y in NAMES), b"a/a/a", b"a/b/a", b"b/a/a", b"a/a/a/a"]
+TARGETS = [*PATHS, b"/", b".", b"..", b"../b", b"/a/b", b"./c/../a/", b"../../c/nothing"]
 
 
 def merged(layers: Sequence[Sequence[Member]], directory: Path, how: str = "") -> tuple[Tree, MemorySink]:
@@ -78,7 +79,7 @@ def member_for(draw: st.DrawFn, layers: list[list[Member]]) -> Member:
         return Member(prefix + b".wh..wh..opq")
     serial = sum(map(len, layers)) + 1
     data = b"%d" % serial if kind == "file" else b""
-    target = draw(st.sampled_from(PATHS)) if kind in ("link", "symlink") else b""
+    target = draw(st.sampled_from(PATHS if kind == "link" else TARGETS)) if kind.endswith("link") else b""
     if kind == "link" and target == path:
         kind, target = "file", b""
     return Member(path, kind, data, target, mode=draw(st.integers(0, 0o7777)), uid=serial, mtime=serial)
@@ -312,14 +313,14 @@ def test_names_that_are_hard_for_others_are_names(name: bytes, tmp_path: Path) -
         ([[symlink(b"s", b"s")], [link(b"l", b"s/passwd")]], "l", "not there"),
         ([[folder(b"d"), symlink(b"s", b".")], [link(b"l", b"s/d")]], "l", "to a directory"),
         ([[file(b"f"), symlink(b"s", b".")], [link(b"f", b"s/f")]], "f", "to itself"),
-        ([[file(b"f")], [link(b"l", b"f/x")]], "l", "no directory"),
+        ([[file(b"f")], [link(b"l", b"f/x")]], "l", "not there"),
         ([[file(b"a")], [file(b".wh.a")], [link(b"l", b"a")]], "l", "not there"),
         ([[file(b"d/a")], [file(b"d/.wh..wh..opq")], [link(b"l", b"d/a")]], "l", "not there"),
         ([[file(b"d/a")], [file(b"d"), folder(b"d"), link(b"l", b"d/a")]], "l", "not there"),
         ([[file(b"f"), file(b"f/x")]], "f/x", "lies below"),
         ([[symlink(b"s", b"f"), file(b"f"), file(b"s/x")]], "s/x", "lies below"),
         ([[symlink(b"s", b"t"), symlink(b"t", b"s"), file(b"s/x")]], "s/x", "loop"),
-        ([[file(b"f")], [file(b"f/x")]], "f", "higher layer"),
+        ([[file(b"f")], [file(b"f/x")]], "f/x", "lies below"),
         ([[symlink(b"s", b"f"), file(b"f")], [file(b"s/x")]], "s/x", "lies below"),
         ([[file(b".wh.")]], ".wh.", "whiteout of nothing"),
         ([[file(b"d/.wh...")]], "d/.wh...", "whiteout of nothing"),

@@ -66,7 +66,8 @@ class LayerTree:
     def confirm(self, assumed: set[bytes]) -> set[bytes]:
         """`assumed` are names that higher layers take for directories, without entries for them. Those that this layer
         says nothing of, and its own. Raises `ThroughLink` when one is a link."""
-        return {path for path in assumed if self._leaves_open(path)} | self._assumptions()
+        left = {path for path in assumed if self._leaves_open(path) and not self.removes(path)}
+        return left | self._assumptions()
 
     def _leaves_open(self, path: bytes) -> bool:
         """Whether it is up to the lower layers what `path` is. Raises `ThroughLink`."""
@@ -77,16 +78,17 @@ class LayerTree:
         child = parent.children.get(name) if parent is not None else None
         if child is not None and may_be_link(child):
             raise ThroughLink
-        return child is None and not (parent is not None and parent.opaque) and not self.removes(path)
+        return child is None and not (parent is not None and parent.opaque)
 
     def _assumptions(self) -> set[bytes]:
-        """The directories that this layer only implies; its whiteouts imply some too."""
-        found = {path for path in self._implied if path in self._folders and self._folders[path].implied}
+        """The directories that this layer only implies; its whiteouts imply some too. That it also removes, replaces
+        or describes one does not matter: that may stand behind in the archive."""
+        found = set(self._implied)
         for path in (*(path.rpartition(b"/")[0] for path in self.whiteouts), *self.opaques):
             while path and path not in found and self._leaves_open(path):
                 found.add(path)
                 path = path.rpartition(b"/")[0]
-        return {path for path in found if not self.removes(path)}
+        return found
 
     def find(self, path: bytes) -> Node | None:
         """What this layer says of `path` in the end; None if that is up to the lower layers. Raises `Refused` when a

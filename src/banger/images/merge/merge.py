@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from threading import Event
 
+from banger.errors import Error
 from banger.images.merge.cursor import Cursor
 from banger.images.merge.failure import Refused, naming_layer
 from banger.images.merge.in_order import merge_in_order
@@ -46,8 +47,13 @@ def merge_layers(
     try:
         return _merge_from_the_top(layers, sink, Budget(limits), report, cancel, whiteouts)
     except ThroughLink:
-        sink.restart()
-        return merge_in_order(layers, sink, Budget(limits), report, cancel, whiteouts)
+        pass
+    except Error as exc:
+        # What is impossible by its name may be possible where a link leads, and only that way round is it known.
+        if exc.code != Refused.code:
+            raise
+    sink.restart()
+    return merge_in_order(layers, sink, Budget(limits), report, cancel, whiteouts)
 
 
 def _merge_from_the_top(
