@@ -178,6 +178,7 @@ PIECES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=4))
 def test_data_is_where_its_extents_say(files: list[list[tuple[bool, int]]]) -> None:
     fd = os.memfd_create("disk")
