@@ -15,6 +15,7 @@
 #include "applet.h"
 #include "fd.h"
 #include "files.h"
+#include "space.h"
 #include "users.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -231,6 +232,8 @@ static int child_prepare(const struct child_plan *plan, struct user *user, struc
 	setsid();
 	umask(022);
 	set_limits();
+	if (plan->process_1 && space_prepare(err) < 0)
+		return -1;
 	if ((plan->tty ? open_tty(plan, err) : open_pipes(plan, err)) < 0)
 		return -1;
 	if (find_user(&plan->fields, user, err) < 0)

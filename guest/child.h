@@ -10,6 +10,7 @@
 struct child_plan {
 	struct fields fields; /* of the EXEC request */
 	bool tty;
+	bool process_1; /* it is the first of a new space */
 	int stdio[3];  /* pipe ends, -1: /dev/null; unused with a tty */
 	int tty_fd;    /* the master's descriptor, from which the child opens its own side */
 	int report_fd; /* a failure is written here as a struct err; closed by a successful start */

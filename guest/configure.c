@@ -54,16 +54,18 @@ static int apply_identity(const struct fields *fields, bool first, struct err *e
 	return 0;
 }
 
-static void grow(const struct fields *fields)
+/* A smaller disk than asked for is still a disk; the answer says why it is one. */
+static void grow(const struct fields *fields, struct err *ungrown)
 {
-	struct err err;
-
-	if (fields_int(fields, TAG_GROW, 0) &&
-	    root_grow_to((uint64_t)fields_int(fields, TAG_DISK_BYTES, 0), &err) < 0)
-		console("%s", err.message); /* a smaller disk than asked for is still a disk */
+	if (!fields_int(fields, TAG_GROW, 0) ||
+	    root_grow_to((uint64_t)fields_int(fields, TAG_DISK_BYTES, 0), ungrown) == 0)
+		ungrown->message[0] = 0;
+	else
+		console("%s", ungrown->message);
 }
 
-static int configure_all(const struct fields *fields, bool first, struct err *err)
+static int configure_all(const struct fields *fields, bool first, struct err *ungrown,
+			 struct err *err)
 {
 	bool image;
 
@@ -73,7 +75,7 @@ static int configure_all(const struct fields *fields, bool first, struct err *er
 		oom_forget();
 	if (apply_identity(fields, first, err) < 0)
 		return -1;
-	grow(fields);
+	grow(fields, ungrown);
 	agent.state = STATE_RUNNING;
 	if (first && image && init_hand_over(fields, err) < 0)
 		return -1;
@@ -86,9 +88,9 @@ void configure(const struct request *request)
 {
 	bool first = agent.state == STATE_WAITING;
 	struct field_writer *fields;
-	struct err err;
+	struct err err, ungrown;
 
-	if (configure_all(&request->fields, first, &err) < 0) {
+	if (configure_all(&request->fields, first, &ungrown, &err) < 0) {
 		console("configure: %s", err.message);
 		out_fail(request->channel, &err);
 		return;
@@ -96,6 +98,8 @@ void configure(const struct request *request)
 	fields = out_begin(FRAME_OK, request->channel);
 	if (first)
 		phases_put(fields);
+	if (ungrown.message[0])
+		put_text(fields, TAG_MESSAGE, ungrown.message);
 	identity_put_clock(fields);
 	out_end();
 }

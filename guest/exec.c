@@ -17,6 +17,7 @@
 #include "out.h"
 #include "processes.h"
 #include "session.h"
+#include "space.h"
 
 static struct exec *execs[EXEC_MAX];
 static size_t exec_count, turn;
@@ -151,6 +152,23 @@ static void timeout_fired(struct timer *timer)
 	session_kill(exec->pid, SIGKILL);
 }
 
+bool exec_is_process_1(pid_t pid)
+{
+	for (size_t i = 0; i < exec_count; i++)
+		if (execs[i]->process_1 && execs[i]->pid == pid && execs[i]->state != EXEC_ENDED)
+			return true;
+	return false;
+}
+
+/* The pid of the one that all others are executed beside, 0: there is none. */
+static pid_t find_process_1(void)
+{
+	for (size_t i = 0; i < exec_count; i++)
+		if (execs[i]->process_1 && execs[i]->state == EXEC_RUNNING)
+			return execs[i]->pid;
+	return 0;
+}
+
 void exec_reaped(pid_t pid, int status)
 {
 	for (size_t i = 0; i < exec_count; i++) {
@@ -232,12 +250,15 @@ static int plumbing_open(struct plumbing *plumbing, const struct fields *fields)
 
 static pid_t fork_child(const struct plumbing *plumbing, const struct fields *fields)
 {
-	pid_t pid = fork();
+	bool process_1 = fields_int(fields, TAG_PROCESS_1, 0);
+	pid_t beside = find_process_1();
+	pid_t pid = process_1 ? space_fork_new() : beside ? space_fork_into(beside) : fork();
 
 	if (pid == 0) {
 		struct child_plan plan = {
 			.fields = *fields,
 			.tty = plumbing->tty >= 0,
+			.process_1 = process_1,
 			.stdio = { plumbing->child[0], plumbing->child[1], plumbing->child[2] },
 			.tty_fd = plumbing->tty,
 			.report_fd = plumbing->report_write,
@@ -257,6 +278,7 @@ static struct exec *exec_new(const struct request *request, struct plumbing *plu
 	exec->channel = request->channel;
 	exec->session = session_number();
 	exec->tty = plumbing->tty >= 0;
+	exec->process_1 = fields_int(&request->fields, TAG_PROCESS_1, 0);
 	exec->start = (struct watch){ fd_take(&plumbing->report_read), 0, start_ready, exec };
 	exec->input.watch = (struct watch){ fd_take(&plumbing->ours[0]), 0, input_ready, exec };
 	for (int i = 0; i < 2; i++)
@@ -390,15 +412,15 @@ void exec_forget(struct exec *exec)
 	exec_free(exec);
 }
 
-int exec_signal(struct exec *exec, int signal_number, struct err *err)
+int exec_signal(struct exec *exec, int signal_number, bool session, struct err *err)
 {
 	if (signal_number < 1 || signal_number >= _NSIG)
 		return err_set(err, ERR_BAD_REQUEST, 0, "no signal %d", signal_number);
 	if (exec->state == EXEC_ENDED)
 		return err_set(err, ERR_NO_SUCH_EXEC, 0, "the process has ended");
-	if (signal_number == SIGKILL || signal_number == SIGTERM)
+	if (session)
 		session_kill(exec->pid, signal_number);
-	else if (kill(-exec->pid, signal_number) < 0)
+	else if (kill(exec->pid, signal_number) < 0)
 		return err_set(err, ERR_IO, errno, "signal %d", signal_number);
 	return 0;
 }

@@ -47,6 +47,7 @@ struct exec {
 	pid_t pid; /* also the id of its session and process group */
 	enum exec_state state;
 	bool tty;
+	bool process_1; /* of a space of its own */
 	bool attached;    /* to the present session of the host */
 	uint32_t session; /* that asked for it */
 	struct watch start; /* tells of a failed start, or closes at a successful one */
@@ -65,6 +66,8 @@ struct exec *exec_find(uint32_t channel);
 /* Answers the request, now or when the program has started or failed to. */
 void exec_start(const struct request *request);
 void exec_reaped(pid_t pid, int status);
+/* Whether it is an exec that is process 1 of a space of its own, and has not ended. */
+bool exec_is_process_1(pid_t pid);
 /* A stream frame from the host. */
 void exec_take(const struct frame *frame);
 /* Writes as many stream frames as fit and are due, every exec having its turn. */
@@ -72,7 +75,8 @@ size_t exec_fill(uint8_t *at, size_t room);
 void exec_detach_all(void);
 void exec_attach(struct exec *exec);
 void exec_forget(struct exec *exec);
-int exec_signal(struct exec *exec, int signal_number, struct err *err);
+/* The process alone, or everything in its session. */
+int exec_signal(struct exec *exec, int signal_number, bool session, struct err *err);
 int exec_resize(struct exec *exec, int rows, int columns, struct err *err);
 size_t exec_running(void);
 /* The n-th record, NULL past the end. */

@@ -69,6 +69,8 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_BLOCKS:
 	case TAG_EXECS:
 	case TAG_ROOT_READ_ONLY:
+	case TAG_SESSION:
+	case TAG_PROCESS_1:
 		return KIND_INT;
 	}
 	return KIND_UNKNOWN;

@@ -13,6 +13,7 @@
 #include "console.h"
 #include "fd.h"
 #include "files.h"
+#include "initctl.h"
 #include "loop.h"
 #include "oom.h"
 #include "out.h"
@@ -118,6 +119,7 @@ int init_hand_over(const struct fields *fields, struct err *err)
 		return -1;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_set(err, ERR_IO, errno, "pipe");
+	initctl_close();
 	report_read = ends[0];
 	report_write = ends[1];
 	pid = fork();

@@ -8,6 +8,7 @@
 #include "console.h"
 #include "files.h"
 #include "init.h"
+#include "initctl.h"
 #include "loop.h"
 #include "modprobe.h"
 #include "oom.h"
@@ -47,6 +48,7 @@ int main(int argc, char **argv)
 		shutdown_power_off();
 	}
 	oom_watch();
+	initctl_open();
 	for (;;) {
 		loop_round();
 		canary_round();

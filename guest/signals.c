@@ -17,6 +17,17 @@
 static void signals_ready(struct watch *watch, uint32_t events);
 static struct watch watch = { .fd = -1, .ready = signals_ready };
 
+/* What reboot(2) does to process 1 of a space, and no other signal can do: it ends by one of these. */
+static void space_ended(int status)
+{
+	int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+
+	if (number == SIGHUP)
+		shutdown_begin(SHUTDOWN_REBOOT, SHUTDOWN_GRACE_MS);
+	else if (number == SIGINT)
+		shutdown_begin(SHUTDOWN_POWEROFF, SHUTDOWN_GRACE_MS);
+}
+
 static void reap(void)
 {
 	bool killed = false;
@@ -24,6 +35,8 @@ static void reap(void)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (exec_is_process_1(pid))
+			space_ended(status);
 		killed |= WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 		if (!jobs_reaped(pid, status))
 			exec_reaped(pid, status);

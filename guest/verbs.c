@@ -60,7 +60,9 @@ static void signal_exec(const struct request *request)
 
 	if (exec)
 		answer(request,
-		       exec_signal(exec, (int)fields_int(&request->fields, TAG_SIGNAL, 0), &err), &err);
+		       exec_signal(exec, (int)fields_int(&request->fields, TAG_SIGNAL, 0),
+				   fields_int(&request->fields, TAG_SESSION, 0), &err),
+		       &err);
 }
 
 static void resize(const struct request *request)
@@ -94,6 +96,8 @@ static void list_execs(const struct request *request)
 		put_int(fields, TAG_EXIT_CODE, exec->exit_code);
 		put_int(fields, TAG_EXIT_SIGNAL, exec->exit_signal);
 		put_int(fields, TAG_TIMED_OUT, exec->timed_out);
+		put_int(fields, TAG_TTY, exec->tty);
+		put_int(fields, TAG_STDIN, exec->tty || exec->input.watch.fd >= 0);
 		put_offsets(fields, exec);
 		put_bytes(fields, TAG_LABEL, exec->label, exec->label_length);
 	}

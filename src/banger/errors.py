@@ -75,6 +75,7 @@ CODES: dict[str, tuple[int, int]] = {
     "operation_not_found": (404, 125),
     "template_not_found": (404, 125),
     "snapshot_not_found": (404, 125),
+    "exec_not_found": (404, 125),
     "method_not_allowed": (405, 125),
     "name_taken": (409, 125),
     "bad_state": (409, 125),

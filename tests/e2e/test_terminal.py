@@ -17,7 +17,7 @@ from tests.support.home import IMAGE, Home
 
 pytestmark = pytest.mark.e2e
 
-DETACH = b"\x1d"
+DETACH = b"\x1e\x11"
 
 
 class Terminal:

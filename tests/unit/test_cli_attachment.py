@@ -276,18 +276,27 @@ def test_a_new_size_is_told(stand_in: StandIn, terminal: Terminals) -> None:
     assert stand_in.said == [{"type": "resize", "rows": 50, "cols": 120}]
 
 
-def test_ctrl_bracket_detaches_and_restores(stand_in: StandIn, terminal: Terminals) -> None:
+def test_the_detach_keys_detach_and_restore(stand_in: StandIn, terminal: Terminals) -> None:
     one = terminal("run", "-it", "debian", "cat")
-    one.type(b"first\x1dlost")
+    one.type(b"first\x1dkept\x1e\x11lost")
     one.see(b"come back with `banger vm attach dev`")
     assert one.process.wait(10) == 0 and one.is_restored
-    assert b"first" in one.screen
+    assert b"first\x1dkept" in one.screen
     assert stand_in.said[-1] == {"type": "detach"}
+
+
+def test_other_detach_keys_can_be_named(stand_in: StandIn, terminal: Terminals) -> None:
+    one = terminal("exec", "-it", "--detach-keys", "ctrl-p,x", "dev", "cat")
+    one.type(b"\x1e\x11\x10")
+    one.see(b"\x1e\x11\x10")  # what began like the keys comes after a moment
+    one.type(b"\x10x")
+    one.see(b"come back with `banger vm attach --exec")
+    assert one.process.wait(10) == 0 and one.is_restored
 
 
 def test_without_a_command_a_terminal_means_it(stand_in: StandIn, terminal: Terminals) -> None:
     one = terminal("exec", "dev")
-    one.type(b"\x1d")
+    one.type(b"\x1e\x11")
     assert one.process.wait(10) == 0
     command = stand_in.requests[0]["command"]
     assert (command["tty"], command["stdin"], command["argv"]) == (True, True, [])
@@ -345,7 +354,7 @@ def test_attach_uses_the_commands_own_terminal_mode(stand_in: StandIn, terminal:
     spec = {"image": "debian", "command": {"argv": ["sh"], "tty": True, "stdin": True}}
     stand_in.answers["GET", "/v1/machines/dev"] = {"name": "dev", "spec": spec}
     one = terminal("vm", "attach", "dev")
-    one.type(b"x\x1d")
+    one.type(b"x\x1e\x11")
     assert one.process.wait(10) == 0 and one.is_restored
 
 

@@ -44,7 +44,18 @@ def banger(*words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
 def test_list_is_a_table(stand_in: StandIn, capsys: Capture) -> None:
     assert dispatch(["vm", "list"]) == 0
     head, row = capsys.readouterr().out.splitlines()
-    assert head.split() == ["NAME", "STATE", "IMAGE", "ACCEL", "CPUS", "MEMORY", "ADDRESS", "AGE", "EXIT"]
+    assert head.split() == [
+        "NAME",
+        "STATE",
+        "IMAGE",
+        "ACCEL",
+        "CPUS",
+        "MEMORY",
+        "ADDRESS",
+        "AGE",
+        "EXIT",
+        "REASON",
+    ]
     assert row.split()[:7] == ["dev", "running", "debian", "tcg", "2", "512MiB", "10.0.2.15"]
     assert head.index("ACCEL") == row.index("tcg")
 

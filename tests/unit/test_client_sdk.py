@@ -57,6 +57,8 @@ def test_a_calls_annotation_and_its_named_answer_agree(name: str) -> None:
     samples = {
         "operation_id": "x",
         "name": "x",
+        "exec_id": 1,
+        "signal": 15,
         "ref": "x",
         "image": "x",
         "path": "/x",

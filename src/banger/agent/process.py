@@ -93,8 +93,9 @@ class GuestProcess:
             self._stdin_closed = True
             self._connection.send(Type.EOF, self.channel, _OFFSET.pack(self._stdin_sent), STDIN)
 
-    async def signal(self, signo: int, timeout_s: float = 10) -> None:
-        fields = [(Tag.EXEC, self.channel), (Tag.SIGNAL, signo)]
+    async def signal(self, signo: int, timeout_s: float = 10, *, session: bool = False) -> None:
+        """To the process alone, or with `session` to all that it started in its session, too."""
+        fields = [(Tag.EXEC, self.channel), (Tag.SIGNAL, signo), (Tag.SESSION, int(session))]
         await self._connection.request(Type.SIGNAL, fields, timeout_s)
 
     async def resize(self, rows: int, cols: int) -> None:
@@ -203,15 +204,17 @@ async def start_process(
     label: str = "",
     applet: str = "",
     make_cwd: bool = False,
+    process_1: bool = False,
     timeout_s: float = 30,
 ) -> GuestProcess:
-    """Start a command (or a built-in of the agent), with `make_cwd` in a directory that need not be there yet.
+    """Start a command (or a built-in of the agent), with `make_cwd` in a directory that need not be there yet,
+    with `process_1` as that of a space of its own.
     Raises `command_not_found` and the like."""
     channel = connection.exec_channel()
     process = GuestProcess(connection, channel)
     try:
         answer = await connection.request_on(
-            channel, Type.EXEC, _exec_fields(command, label, applet, make_cwd), timeout_s
+            channel, Type.EXEC, _exec_fields(command, label, applet, make_cwd, process_1), timeout_s
         )
     except BaseException:
         connection.close_channel(channel)
@@ -242,6 +245,8 @@ class KnownExec(NamedTuple):
     exit: Exit | None
     offsets: list[int]
     label: str
+    tty: bool = False
+    stdin: bool = False
 
 
 async def list_execs(connection: AgentConnection) -> list[KnownExec]:
@@ -279,6 +284,8 @@ def _read_known(fields: Fields) -> KnownExec:
         None if running else read_exit(fields),
         offsets,
         fields.shown(Tag.LABEL, 256),
+        bool(fields.int_(Tag.TTY)),
+        bool(fields.int_(Tag.STDIN)),
     )
 
 
@@ -290,7 +297,7 @@ def read_exit(fields: Fields) -> Exit:
     return Exit(code=code, signal=signal, timed_out=timed_out)
 
 
-def _exec_fields(command: Command, label: str, applet: str, make_cwd: bool) -> FieldList:
+def _exec_fields(command: Command, label: str, applet: str, make_cwd: bool, process_1: bool) -> FieldList:
     if applet:
         yield Tag.APPLET, applet
     for argument in command.argv:
@@ -308,5 +315,7 @@ def _exec_fields(command: Command, label: str, applet: str, make_cwd: bool) -> F
     yield Tag.COLS, command.cols
     if command.timeout_s:
         yield Tag.TIMEOUT_MS, max(1, int(command.timeout_s * 1000))
+    if process_1:
+        yield Tag.PROCESS_1, 1
     if label:
         yield Tag.LABEL, label

@@ -11,6 +11,7 @@ import select
 import signal
 import time
 
+from banger.cli.detaching import HOLD_S, DetachKeys
 from banger.cli.pipes import Sink, Source
 from banger.cli.signals import FORWARDED, Patience, Signals
 from banger.client.messages import (
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from banger.cli.progress import Progress as ProgressView
     from banger.cli.terminal import Terminal
 
-DETACH_KEY = b"\x1d"
 DETACH_WAIT_S = 2.0
 
 
@@ -46,9 +46,12 @@ class Interrupted(Exception):
 class Ending:
     """How it ended: the exit code for our own process, and the daemon's last word, if there was one."""
 
-    __slots__ = ("code", "exited", "machine", "machine_goes_on")
+    __slots__ = ("code", "exec_id", "exited", "machine", "machine_goes_on")
 
-    def __init__(self, code: int, machine: str, exited: Exited | None, machine_goes_on: bool) -> None:
+    def __init__(
+        self, code: int, machine: str, exited: Exited | None, machine_goes_on: bool, exec_id: int = 0
+    ) -> None:
+        self.exec_id = exec_id
         self.code = code
         self.machine = machine
         self.exited = exited
@@ -67,6 +70,7 @@ class Attachment:
         terminal: Terminal | None = None,
         keep: bool = False,
         quiet: bool = False,
+        detach_keys: bytes = b"",
     ) -> None:
         self._stream = stream
         self._machine = machine
@@ -74,6 +78,9 @@ class Attachment:
         self._terminal = terminal
         self._keep = keep
         self._quiet = quiet
+        self._keys = DetachKeys(detach_keys)
+        self._release_at = 0.0
+        self._exec_id = 0
         self._progress: ProgressView | None = None
         self._patience = Patience()
         self._last: Event | None = None
@@ -112,6 +119,8 @@ class Attachment:
                 self._hear()
             if self._source and self._source.fileno() in ready:
                 self._read_stdin(self._source)
+            if self._keys.held and time.monotonic() >= self._release_at:
+                self._stream.send_stdin(self._keys.release())
             if self._progress:
                 self._progress.tick()
 
@@ -128,7 +137,7 @@ class Attachment:
             wanted = (0 if blocked else select.POLLIN) | (select.POLLOUT if self._stream.wants_write else 0)
             if wanted:
                 poll.register(self._stream, wanted)
-            if self._source and not self._source.ended and self._stream.stdin_room:
+            if self._source and not self._source.ended and self._stdin_room > 0:
                 poll.register(self._source, select.POLLIN)
         return dict(poll.poll(self._timeout_ms(blocked)))
 
@@ -136,6 +145,8 @@ class Attachment:
         if self._stream.has_early and not blocked:
             return 0
         wait_s = self._progress.wait_s if self._progress else None
+        if self._keys.held and self._last is None:
+            wait_s = max(0.0, self._release_at - time.monotonic())
         return None if wait_s is None else wait_s * 1000
 
     def _hear(self) -> None:
@@ -143,6 +154,7 @@ class Attachment:
             if isinstance(event, Output):
                 self._write(event.channel, event.data)
             elif isinstance(event, Started):
+                self._exec_id = event.exec_id
                 self._begin()
             elif isinstance(event, Progress):
                 self._show(event)
@@ -168,15 +180,23 @@ class Attachment:
             self._resize()
 
     def _read_stdin(self, source: Source) -> None:
-        data = source.read(self._stream.stdin_room)
-        key = data.find(DETACH_KEY) if self._terminal and self._terminal.is_raw else -1
-        if wanted := data if key < 0 else data[:key]:
-            self._stream.send_stdin(wanted)
-        if key >= 0:
+        data, leaves = source.read(self._stdin_room), False
+        if self._terminal and self._terminal.is_raw:
+            data, leaves = self._keys.feed(data)
+            self._release_at = time.monotonic() + HOLD_S
+        if source.ended:
+            data += self._keys.release()
+        if data:
+            self._stream.send_stdin(data)
+        if leaves:
             self._source = None
             self._stream.detach()
         elif source.ended:
             self._stream.close_stdin()
+
+    @property
+    def _stdin_room(self) -> int:
+        return self._stream.stdin_room - self._keys.held
 
     def _take_signals(self, signals: Signals) -> None:
         for number in signals.take():
@@ -235,4 +255,4 @@ class Attachment:
         if isinstance(self._last, Exited):
             return Ending(self._last.code, self._machine, self._last, False)
         assert isinstance(self._last, Detached)
-        return Ending(0, self._last.machine or self._machine, None, True)
+        return Ending(0, self._last.machine or self._machine, None, True, self._exec_id)

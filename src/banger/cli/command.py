@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from banger.cli.detaching import default_keys, parse_keys
 from banger.cli.environment import collect_environment
 from banger.cli.parser import Arguments, Parser, seconds
 from banger.cli.terminal import Terminal, is_terminal, terminal_size
@@ -23,6 +24,17 @@ def command_options(parser: Parser) -> None:
     parser.flag("-t", "--tty", action="store_true", help="run on a terminal of its own")
     parser.flag(
         "--timeout", type=seconds, default=0.0, metavar="TIME", help="kill it after so long (exit code 124)"
+    )
+
+
+def detach_option(parser: Parser) -> None:
+    """Of the verbs that may hand a terminal over."""
+    parser.flag(
+        "--detach-keys",
+        type=parse_keys,
+        default=default_keys(),
+        metavar="KEYS",
+        help="keys that leave the command running (default: ctrl-^,ctrl-q)",
     )
 
 

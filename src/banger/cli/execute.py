@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from banger.cli.command import command_options, imply_terminal, own_terminal, plan_command
+from banger.cli.command import command_options, detach_option, imply_terminal, own_terminal, plan_command
 from banger.cli.daemon import Daemon
-from banger.cli.parser import Arguments, Parser, Verb
+from banger.cli.parser import Arguments, Parser, Verb, exec_flag
 from banger.client.calls import attach_target, exec_target
 
 TYPE_CHECKING = False
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def _exec_arguments(parser: Parser) -> None:
     command_options(parser)
     parser.flag("-d", "--detach", action="store_true", help="print the command's number and leave it running")
+    detach_option(parser)
     parser.positional("name", metavar="NAME", help="name or id of the machine")
     parser.positional(
         "command", metavar="[--] CMD", nargs="*", default=[], help="command (default: the login shell)"
@@ -23,6 +24,8 @@ def _exec_arguments(parser: Parser) -> None:
 
 def _attach_arguments(parser: Parser) -> None:
     parser.flag("--no-stdin", action="store_true", help="only watch: pass no input on")
+    exec_flag(parser, "the command with this number, rather than the main one")
+    detach_option(parser)
     parser.positional("name", metavar="NAME", help="name or id of the machine")
 
 
@@ -34,15 +37,21 @@ def _exec(arguments: Arguments) -> int:
 
     stream = Daemon().stream(exec_target(arguments.name), {"command": plan_command(arguments)})
     ending = Attachment(
-        stream, arguments.name, stdin=arguments.interactive, terminal=own_terminal(arguments)
+        stream,
+        arguments.name,
+        stdin=arguments.interactive,
+        terminal=own_terminal(arguments),
+        detach_keys=arguments.detach_keys,
     ).run()
     if ending.machine_goes_on:
-        from banger.cli.failure import warn
-
-        warn(
-            f"the command goes on in {arguments.name}; `banger vm logs --exec {arguments.name}` has its output"
-        )
+        _say_it_goes_on(arguments.name, ending.exec_id)
     return ending.code
+
+
+def _say_it_goes_on(name: str, exec_id: int) -> None:
+    from banger.cli.failure import warn
+
+    warn(f"command {exec_id} of {name} goes on; come back with `banger vm attach --exec {exec_id} {name}`")
 
 
 def _exec_detached(arguments: Arguments) -> int:
@@ -56,20 +65,28 @@ def _exec_detached(arguments: Arguments) -> int:
 
 def _attach(arguments: Arguments) -> int:
     from banger.cli.attachment import Attachment
-    from banger.client.calls import get_machine
+    from banger.client.calls import get_exec, get_machine
 
     daemon = Daemon()
-    command = _main_command(daemon.record(get_machine(arguments.name)))
+    if arguments.exec is None:
+        command = _main_command(daemon.record(get_machine(arguments.name)))
+    else:
+        command = daemon.record(get_exec(arguments.name, arguments.exec))
     arguments.tty = bool(command.get("tty"))
     arguments.interactive = bool(command.get("stdin")) and not arguments.no_stdin
     ending = Attachment(
-        daemon.stream(attach_target(arguments.name), {}),
+        daemon.stream(
+            attach_target(arguments.name), {} if arguments.exec is None else {"exec": arguments.exec}
+        ),
         arguments.name,
         stdin=arguments.interactive,
         terminal=own_terminal(arguments),
         keep=True,
+        detach_keys=arguments.detach_keys,
     ).run()
-    if ending.machine_goes_on:
+    if ending.machine_goes_on and arguments.exec is not None:
+        _say_it_goes_on(arguments.name, arguments.exec)
+    elif ending.machine_goes_on:
         from banger.cli.failure import warn
 
         warn(f"{ending.machine} goes on; come back with `banger vm attach {ending.machine}`")
@@ -88,4 +105,4 @@ EXEC = Verb(
     "banger vm exec dev -- ls -l /\ntar c . | banger exec -i dev -- tar x -C /srv",
     command_after=1,
 )
-ATTACH = Verb(_attach_arguments, _attach, "banger vm attach dev")
+ATTACH = Verb(_attach_arguments, _attach, "banger vm attach dev\nbanger vm attach --exec 5 dev")

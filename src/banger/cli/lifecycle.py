@@ -7,14 +7,13 @@ from collections.abc import Callable
 
 from banger.cli.daemon import Daemon
 from banger.cli.each import for_each
-from banger.cli.parser import Arguments, Parser, Verb, seconds
+from banger.cli.parser import Arguments, Parser, Verb, exec_flag, seconds
 from banger.client import calls
 from banger.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from banger.client.calls import Call
-    from banger.client.messages import Json
 
 
 def _names(parser: Parser) -> None:
@@ -35,8 +34,18 @@ def _grace(parser: Parser) -> None:
 
 def _kill_options(parser: Parser) -> None:
     parser.flag(
-        "-s", "--signal", type=signal_number, metavar="SIGNAL", help="signal the main command, rather"
+        "-s",
+        "--signal",
+        type=signal_number,
+        metavar="SIGNAL",
+        help="signal the main command instead of killing the VM",
     )
+    exec_flag(parser, "signal the command with this number (default: KILL)")
+    _names(parser)
+
+
+def _wait_options(parser: Parser) -> None:
+    exec_flag(parser, "wait for the command with this number")
     _names(parser)
 
 
@@ -95,7 +104,12 @@ def _restart(arguments: Arguments) -> int:
 
 
 def _kill(arguments: Arguments) -> int:
-    return _simply(arguments, lambda name: calls.kill_machine(name, arguments.signal))
+    def call(name: str) -> Call[None]:
+        if arguments.exec is None:
+            return calls.kill_machine(name, arguments.signal)
+        return calls.signal_exec(name, arguments.exec, arguments.signal or signal.SIGKILL)
+
+    return _simply(arguments, call)
 
 
 def _pause(arguments: Arguments) -> int:
@@ -137,14 +151,17 @@ def _wait(arguments: Arguments) -> int:
     daemon = Daemon()
 
     def one(name: str) -> None:
-        print(_exit_code(daemon.record(calls.wait_machine(name))), flush=True)
+        if arguments.exec is None:
+            ended = daemon.record(calls.wait_machine(name)).get("exit")
+        else:
+            ended = daemon.record(calls.wait_exec(name, arguments.exec))
+        print(_exit_code(ended), flush=True)
 
     return for_each(arguments.names, one)
 
 
-def _exit_code(machine: Json) -> str:
+def _exit_code(ended: object) -> str:
     """A machine that was stopped before its command ended has none."""
-    ended = machine.get("exit")
     return str(ended.get("code", "-")) if isinstance(ended, dict) else "-"
 
 
@@ -155,4 +172,4 @@ KILL = Verb(_kill_options, _kill, "banger vm kill dev\nbanger vm kill --signal H
 PAUSE = Verb(_names, _pause, "banger vm pause dev")
 RESUME = Verb(_names, _resume, "banger vm resume dev")
 DELETE = Verb(_delete_options, _delete, "banger vm delete dev web\nbanger rm -f --all")
-WAIT = Verb(_names, _wait, "banger vm wait dev")
+WAIT = Verb(_wait_options, _wait, "banger vm wait dev\nbanger vm wait --exec 5 dev")

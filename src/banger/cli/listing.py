@@ -11,7 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from banger.client.messages import Json
 
-_HEADINGS = ("name", "state", "image", "accel", "cpus", "memory", "address", "age", "exit")
+_HEADINGS = ("name", "state", "image", "accel", "cpus", "memory", "address", "age", "exit", "reason")
+
+
+_REASON_MAX = 60
 
 
 def _list_arguments(parser: Parser) -> None:
@@ -54,7 +57,16 @@ def _row(machine: Json) -> tuple[str, ...]:
         text_of(machine, "address"),
         age(text_of(machine, "created")),
         text_of(part_of(machine, "exit"), "code"),
+        _reason(machine),
     )
+
+
+def _reason(machine: Json) -> str:
+    """Why it does not run; all of it is in `vm show`."""
+    if text_of(machine, "state") not in ("stopped", "failed"):
+        return ""
+    reason = printable(text_of(machine, "reason"))
+    return reason if len(reason) <= _REASON_MAX else reason[: _REASON_MAX - 1] + "…"
 
 
 def _state(machine: Json) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from banger.cli.daemon import Daemon
-from banger.cli.parser import Arguments, Parser, Verb, at_least
+from banger.cli.parser import Arguments, Parser, UsageError, Verb, at_least
 from banger.client.calls import machine_logs
 
 TYPE_CHECKING = False
@@ -16,16 +16,34 @@ if TYPE_CHECKING:
 def _logs_arguments(parser: Parser) -> None:
     parser.flag("-f", "--follow", action="store_true", help="go on until the machine stops")
     parser.flag("--tail", type=at_least(0), metavar="N", help="only the last N lines")
-    parser.flag("--exec", action="store_true", help="the output of commands, rather than the console")
-    parser.positional("name", metavar="NAME", help="name or id of the machine")
+    parser.flag(
+        "--exec",
+        nargs="?",
+        const="",
+        metavar="ID",
+        help="the output of the main command, or of the one with this number, rather than the console",
+    )
+    parser.positional("name", metavar="NAME", nargs="?", help="name or id of the machine")
 
 
 def _logs(arguments: Arguments) -> int:
-    source: Source = "exec" if arguments.exec else "console"
-    with Daemon().open(machine_logs(arguments.name, source, arguments.tail, arguments.follow)) as answer:
+    name, exec_ = _told_apart(arguments)
+    source: Source = "console" if exec_ is None else "exec"
+    exec_id = at_least(1)(exec_) if exec_ else None
+    call = machine_logs(name, source, arguments.tail, arguments.follow, exec_id)
+    with Daemon().open(call) as answer:
         for piece in answer.chunks():
             _write_all(piece)
     return 0
+
+
+def _told_apart(arguments: Arguments) -> tuple[str, str | None]:
+    """The machine, and what `--exec` was given: in `--exec NAME` that is the machine."""
+    if arguments.name:
+        return arguments.name, arguments.exec
+    if arguments.exec:
+        return arguments.exec, ""
+    raise UsageError("the following arguments are required: NAME", "banger vm logs")
 
 
 def _write_all(data: bytes) -> None:
@@ -35,4 +53,8 @@ def _write_all(data: bytes) -> None:
         rest = rest[os.write(1, rest) :]
 
 
-LOGS = Verb(_logs_arguments, _logs, "banger vm logs --follow dev\nbanger logs --tail 20 --exec dev")
+LOGS = Verb(
+    _logs_arguments,
+    _logs,
+    "banger vm logs --follow dev\nbanger logs --tail 20 --exec dev\nbanger logs --exec 5 dev",
+)

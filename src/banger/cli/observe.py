@@ -28,6 +28,28 @@ def _ping_arguments(parser: Parser) -> None:
     _json_name(parser)
 
 
+def _execs(arguments: Arguments) -> int:
+    execs = Daemon().records(calls.list_execs(arguments.name))
+    if arguments.json:
+        print_json(execs)
+    else:
+        print_table(("id", "pid", "state", "exit", "started", "command"), [_exec_row(e) for e in execs])
+    return 0
+
+
+def _exec_row(record: Json) -> tuple[str, ...]:
+    ended, argv = record.get("exit"), record.get("argv")
+    state = "running" if record.get("running") is True else "ended"
+    return (
+        str(record.get("id", "")),
+        str(record.get("pid", "")),
+        f"{state}, main" if record.get("main") is True else state,
+        str(ended.get("code", "")) if isinstance(ended, dict) else "",
+        str(record.get("started", "")),
+        printable(" ".join(map(str, argv)) if isinstance(argv, list) else ""),
+    )
+
+
 def _health(arguments: Arguments) -> int:
     health = Daemon().record(calls.machine_health(arguments.name))
     if arguments.json:
@@ -92,3 +114,4 @@ HEALTH = Verb(_json_name, _health, "banger vm health dev")
 PING = Verb(_ping_arguments, _ping, "banger vm ping -c 10 dev")
 STATS = Verb(_json_name, _stats, "banger vm stats dev")
 PORTS = Verb(_json_name, _ports, "banger vm ports dev")
+EXECS = Verb(_json_name, _execs, "banger vm execs dev")

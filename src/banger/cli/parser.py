@@ -138,6 +138,11 @@ def json_flag(parser: Parser) -> None:
     parser.flag("--json", action="store_true", help="print JSON, errors too")
 
 
+def exec_flag(parser: Parser, help_: str) -> None:
+    """For the verbs that are for one command of a machine, by its number."""
+    parser.flag("--exec", type=at_least(1), metavar="ID", help=help_)
+
+
 def seconds(text: str) -> float:
     """argparse's `type` of a duration."""
     from banger.cli.durations import parse_duration

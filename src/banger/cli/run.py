@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from banger.cli.command import command_options, imply_terminal, own_terminal, plan_command
+from banger.cli.command import command_options, detach_option, imply_terminal, own_terminal, plan_command
 from banger.cli.daemon import Daemon
 from banger.cli.parser import (
     Arguments,
@@ -51,7 +51,11 @@ def _spec_options(parser: Parser) -> None:
     parser.flag("--cpus", type=at_least(1), metavar="N", help="number of processors")
     parser.flag("--memory", type=mebibytes, metavar="SIZE", help='memory, such as "512MiB"')
     parser.flag("--disk", type=size, metavar="SIZE", help='size of the root disk, such as "4GiB"')
-    parser.flag("--init", choices=("agent", "image"), help="what is process 1: our agent or the image's init")
+    parser.flag(
+        "--init",
+        choices=("agent", "image", "entrypoint"),
+        help="what is process 1: our agent, the image's init, or (for itself) the image's entrypoint",
+    )
     parser.flag(
         "--accel", choices=("auto", "kvm", "tcg"), help="how to run: hardware (kvm) or emulation (tcg)"
     )
@@ -101,6 +105,7 @@ def _run_arguments(parser: Parser) -> None:
     _spec_options(parser)
     parser.flag("--rm", action="store_true", help="delete the machine when the command ends")
     parser.flag("-d", "--detach", action="store_true", help="print the machine's name and leave it running")
+    detach_option(parser)
     parser.flag("--timings", action="store_true", help="print where the time went, to stderr")
     parser.flag("-q", "--quiet", action="store_true", help="show no progress")
     _target(parser)
@@ -153,6 +158,7 @@ def _run(arguments: Arguments) -> int:
         terminal=None if arguments.detach else own_terminal(arguments),
         keep=not arguments.rm,
         quiet=arguments.quiet,
+        detach_keys=arguments.detach_keys,
     ).run()
     _say_what_goes_on(ending, arguments.detach)
     if watch and ending.exited:

@@ -15,6 +15,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "create": ("run", "CREATE", "make a machine without starting it"),
         "exec": ("execute", "EXEC", "run a command in a running machine"),
         "attach": ("execute", "ATTACH", "connect to a machine's main command"),
+        "execs": ("observe", "EXECS", "list the commands in a machine"),
         "list": ("listing", "LIST", "list machines"),
         "show": ("listing", "SHOW", "show all about a machine"),
         "start": ("lifecycle", "START", "start machines"),

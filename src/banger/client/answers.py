@@ -10,7 +10,7 @@ from banger.client.calls import Call
 from banger.client.exchange import encode_json
 from banger.client.http1 import refuse
 from banger.model.catalog import Catalog, Offer
-from banger.model.command import Exec
+from banger.model.command import Exec, Exit
 from banger.model.image import Image, Kernel, Login, Pruned
 from banger.model.machine import Machine
 from banger.model.operation import Operation
@@ -40,6 +40,7 @@ TYPES: dict[str, Any] = {
     "Stats": Stats,
     "SystemInfo": SystemInfo,
     "Exec": Exec,
+    "Exit": Exit,
     "list[Exec]": list[Exec],
     "Image": Image,
     "list[Image]": list[Image],

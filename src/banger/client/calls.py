@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
 
     from banger.model.catalog import Catalog, Offer
-    from banger.model.command import Command, Exec
+    from banger.model.command import Command, Exec, Exit
     from banger.model.image import Image, Kernel, Login, Pruned
     from banger.model.machine import Accel, Init, Machine
     from banger.model.operation import Operation
@@ -361,19 +361,40 @@ def machine_ports(name: str) -> Call[list[GuestPort]]:
 
 
 def machine_logs(
-    name: str, source: Source = "console", tail: int | None = None, follow: bool = False
+    name: str,
+    source: Source = "console",
+    tail: int | None = None,
+    follow: bool = False,
+    exec_id: int | None = None,
 ) -> Call[bytes]:
-    """`tail` is in lines; `follow` goes on until the machine stops."""
+    """`tail` is in lines; `follow` goes on until the machine stops. With `source` "exec" and no `exec_id`: of the main
+    command."""
     query: dict[str, str] = {"source": source}
     if tail is not None:
         query["tail"] = str(tail)
     if follow:
         query["follow"] = "true"
+    if exec_id is not None:
+        query["exec"] = str(exec_id)
     return Call("GET", _machine(name, "logs", query), "bytes")
 
 
 def list_execs(name: str) -> Call[list[Exec]]:
     return Call("GET", _machine(name, "execs"), "list[Exec]")
+
+
+def get_exec(name: str, exec_id: int) -> Call[Exec]:
+    return Call("GET", _machine(name, f"execs/{exec_id}"), "Exec")
+
+
+def signal_exec(name: str, exec_id: int, signal: int) -> Call[None]:
+    """The command's process alone gets it."""
+    return Call("POST", _machine(name, f"execs/{exec_id}/kill", {"signal": str(signal)}), "None")
+
+
+def wait_exec(name: str, exec_id: int) -> Call[Exit]:
+    """Answered when the command has ended."""
+    return Call("GET", _machine(name, f"execs/{exec_id}/wait"), "Exit")
 
 
 def exec_detached(name: str, command: Command) -> Call[Exec]:
@@ -449,7 +470,7 @@ def exec_target(name: str) -> str:
 
 
 def attach_target(name: str) -> str:
-    """The path of the main command's stream."""
+    """The path of the stream of a command that runs already: the main one, if the first message names no other."""
     return _machine(name, "attach")
 
 

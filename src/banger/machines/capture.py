@@ -10,7 +10,7 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.host.fs import require_free
-from banger.machines.launch import plan_config
+from banger.machines.launch import guest_init, plan_config
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.model.machine import MachineState
@@ -63,4 +63,6 @@ async def _shape(parts: Parts, live: LiveMachine) -> Shape:
     machine = live.machine
     kernel = parts.kernels.get_version(machine.kernel, machine.kernel_digest)
     config = await plan_config(parts, machine, kernel, machine.accel, Path(), machine.spec.disk_bytes)
-    return await plan_machine_shape(machine.image_digest, kernel, config, live.driver, machine.spec.init)
+    return await plan_machine_shape(
+        machine.image_digest, kernel, config, live.driver, guest_init(machine.spec)
+    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from banger.errors import Error
 from banger.host.times import now
-from banger.machines.limits import KILLED_FOR_MEMORY
+from banger.machines.endings import code_of
 from banger.machines.live import LiveMachine
 from banger.model.event import Event, Tell
 from banger.model.machine import Machine, MachineState
@@ -23,9 +23,6 @@ log = logging.getLogger("banger.journal")
 
 _PAGE = 500
 GAP = "journal.gap"
-OOM_KILLED = "OOM-killed in the guest"
-# Reasons that programs may want to know, by the words that they are told in.
-_CODES = {OOM_KILLED: "oom", KILLED_FOR_MEMORY: "memory_limit"}
 _RESUMED = (MachineState.PAUSED, MachineState.RUNNING)
 
 
@@ -155,8 +152,7 @@ def tell_moved(tell: Tell, machine: Machine, was: MachineState) -> None:
     data: dict[str, object] = {"id": machine.id, "was": was.value}
     if machine.reason:
         data["reason"] = machine.reason
-    code = next((code for words, code in _CODES.items() if words in machine.reason), "")
-    if code:
+    if code := code_of(machine.reason):
         data["code"] = code
     if machine.state is MachineState.STOPPED and machine.exit is not None:
         data["exit"] = machine.exit
@@ -176,6 +172,10 @@ def tell_adopted(tell: Tell, machine: Machine) -> None:
         id=machine.id,
         pid=machine.pid,
     )
+
+
+def tell_warning(tell: Tell, machine: Machine, message: str) -> None:
+    tell("machine.warning", f"machine/{machine.name}", f"{machine.name}: {message}", id=machine.id)
 
 
 def tell_restart(tell: Tell, machine: Machine, pause_s: float) -> None:

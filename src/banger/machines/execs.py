@@ -19,23 +19,26 @@ log = logging.getLogger("banger.exec")
 
 _POSITIONS = Struct("<QQ")
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
+OTHERS_LIMIT_BYTES = 1024 * 1024
 
 Viewer = Callable[[Output], Awaitable[None]]
 
 
 class ExecLog:
-    """What the main command wrote, in order, and how far into each of its streams that is.
+    """What a command wrote, in order, and how far into each of its streams that is.
 
-    `exec.log` turns over at 16 MiB to `exec.log.1`. `exec.pos` holds two u64, the bytes of stdout and of stderr
-    that are in the log: a daemon that takes the command over goes on exactly there.
+    `exec.log`, of the main command, turns over at 16 MiB to `exec.log.1`. `exec.pos` holds two u64, the bytes of stdout
+    and of stderr that are in the log: a daemon that takes the command over goes on exactly there. Another command that
+    nobody watches has `exec-ID.log`, which turns over at 1 MiB.
     """
 
-    def __init__(self, directory: Path, *, resume: bool) -> None:
-        self._path = directory / "exec.log"
+    def __init__(self, directory: Path, *, resume: bool, exec_id: int | None = None) -> None:
+        self._path = directory / exec_log_name(exec_id)
+        self._limit_bytes = LOG_LIMIT_BYTES if exec_id is None else OTHERS_LIMIT_BYTES
         self._complained = False
         self._fd = _open_append(self._path)
         self._size = os.fstat(self._fd).st_size
-        self._positions = _map_positions(directory / "exec.pos", resume=resume)
+        self._positions = _map_positions(self._path.with_suffix(".pos"), resume=resume)
 
     @property
     def positions(self) -> tuple[int, int]:
@@ -49,7 +52,7 @@ class ExecLog:
 
     def write(self, output: Output) -> None:
         try:
-            if self._size + len(output.data) > LOG_LIMIT_BYTES:
+            if self._size + len(output.data) > self._limit_bytes:
                 self._rotate()
             self._size += os.write(self._fd, output.data)
             self._complained = False
@@ -75,6 +78,23 @@ class ExecLog:
     def close(self) -> None:
         os.close(self._fd)
         self._positions.close()
+
+
+def exec_log_name(exec_id: int | None) -> str:
+    """None: of the main command."""
+    return "exec.log" if exec_id is None else f"exec-{exec_id}.log"
+
+
+def remove_exec_log(directory: Path, exec_id: int) -> None:
+    log_path = directory / exec_log_name(exec_id)
+    for path in (log_path, log_path.with_suffix(".pos"), log_path.with_name(log_path.name + ".1")):
+        path.unlink(missing_ok=True)
+
+
+def remove_exec_logs(directory: Path) -> None:
+    """Of a machine that begins anew, and so do the numbers of its commands."""
+    for path in directory.glob("exec-*.*"):
+        path.unlink(missing_ok=True)
 
 
 def _open_append(path: Path) -> int:
@@ -107,6 +127,7 @@ class RunningExec:
         self.info = info
         self._viewer = viewer
         self._log = log_to
+        self._wanted_size: tuple[int, int] | None = None
         self.done: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self.done.add_done_callback(_retrieve)
         self._pump_task = asyncio.create_task(self._pump(), name=f"exec {info.id}")
@@ -114,6 +135,33 @@ class RunningExec:
     def watch(self, viewer: Viewer | None) -> None:
         """From now on `viewer` sees the output; None: nobody does."""
         self._viewer = viewer
+
+    async def write(self, data: bytes) -> None:
+        """To its stdin, which a guest that stands still takes when it goes on."""
+        await self.process.write(data)
+
+    def close_stdin(self) -> None:
+        self.process.close_stdin()
+
+    def note_size(self, rows: int, cols: int) -> None:
+        """What its terminal is to be, as soon as the guest can be told."""
+        self._wanted_size = (rows, cols)
+
+    async def fit(self) -> None:
+        """Give its terminal the size that was noted last, if the guest has not heard of it."""
+        size, self._wanted_size = self._wanted_size, None
+        if size is not None and self.info.running:
+            await self.process.resize(*size)
+
+    def log_from_now(self, directory: Path) -> None:
+        """Unless it is logged already. A command whose log cannot be written goes on."""
+        if self._log is not None or not self.info.running:
+            return
+        try:
+            self._log = ExecLog(directory, resume=False, exec_id=self.info.id)
+            self._log.go_on_at(self.process.received)
+        except OSError as exc:
+            log.warning("exec %d: its output is not logged: %s", self.info.id, exc)
 
     async def _pump(self) -> None:
         try:

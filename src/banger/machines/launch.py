@@ -25,6 +25,7 @@ from banger.host.times import Stopwatch
 from banger.kernels.initramfs import ensure_initramfs
 from banger.kernels.recipe import DEFAULT as DEFAULT_KERNEL
 from banger.machines.accelerators import describe_accelerator, settle_accelerator
+from banger.machines.events import tell_warning
 from banger.machines.limits import asked_limits, hold, refuse_unenforceable
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
@@ -76,7 +77,7 @@ async def launch(
         guest = None
         if parts.settings.templates.enabled and not machine.spec.cold and not config.places.overlay.exists():
             spec = machine.spec
-            wanted = await plan_wanted(image, kernel, driver, config, spec.init, spec.boot_timeout_s)
+            wanted = await plan_wanted(image, kernel, driver, config, guest_init(spec), spec.boot_timeout_s)
             guest = await _start_as_clone(parts, machine, wanted, report, watch)
         if guest is None:
             guest = await _start_by_boot(parts, machine, config, driver, report, watch)
@@ -84,13 +85,14 @@ async def launch(
             machine.name,
             config.mac,
             taken_addresses(parts),
-            machine.spec.init,
+            guest_init(machine.spec),
             machine_id=machine_id_of(guest.places.directory.name),
             has_ids=guest.has_ids,
         )
         try:
             await hold(machine, guest, config, report)
             answer = await identify(guest, machine, identity, config.disk_bytes)
+            _warn_of_small_root(parts, machine, answer, report)
         except BaseException:
             await guest.let_go()
             raise
@@ -100,12 +102,26 @@ async def launch(
 
 
 def fill_in(spec: MachineSpec, image: Image) -> MachineSpec:
-    """With what the user left to the image."""
-    return msgspec.structs.replace(
-        spec,
-        kernel=spec.kernel or image.kernel or DEFAULT_KERNEL,
-        init=spec.init or ("image" if image.init == "image" else "agent"),
-    )
+    """With what the user left to the image. An entrypoint that is named along with `image` is what the image has for an
+    init."""
+    init = spec.init or ("image" if image.init == "image" else "agent")
+    if spec.init == "image" and spec.command is not None and spec.command.entrypoint:
+        init = "entrypoint"
+    return msgspec.structs.replace(spec, kernel=spec.kernel or image.kernel or DEFAULT_KERNEL, init=init)
+
+
+def guest_init(spec: MachineSpec) -> str:
+    """As the agent is told it: a process 1 of a space of its own is no matter of the boot."""
+    return "image" if spec.init == "image" else "agent"
+
+
+def _warn_of_small_root(parts: Parts, machine: Machine, answer: Fields, report: Report) -> None:
+    said = answer.shown(Tag.MESSAGE, 200)
+    if said:
+        warning = f"its root file system did not grow to {format_size(machine.spec.disk_bytes)}: {said}"
+        machine.warnings.append(warning)
+        report("warning", f"{machine.name}: {warning}")
+        tell_warning(parts.journal.tell, machine, warning)
 
 
 def _require_disk(machine: Machine, places: VmPlaces) -> None:
@@ -206,6 +222,7 @@ async def _start_as_clone(
             wanted.config.places.overlay.unlink(missing_ok=True)
             take_places(parts.store.resources, machine.id, wanted.config.places)
             if exc.code == "unsupported":
+                report("warning", f"{machine.name} boots by itself, which takes longer: {exc.message}")
                 break
             log.warning("machine=%s template %s: %s", machine.name, wanted.id[:12], exc.message)
             report("warning", f"{machine.name} does not start from its template: {exc.message}")
@@ -261,7 +278,7 @@ async def identify(guest: Guest, machine: Machine, identity: Identity, disk_byte
     """Before any process of its user runs in it."""
     spec = machine.spec
     machine.address = identity.network.host_address  # at once: whoever starts meanwhile gets another
-    answer = await configure(guest.connection, identity, spec.init, disk_bytes, spec.boot_timeout_s)
+    answer = await configure(guest.connection, identity, guest_init(spec), disk_bytes, spec.boot_timeout_s)
     machine.pid = guest.vm.process.pid
     return answer
 

@@ -13,12 +13,14 @@ from typing import Literal
 from banger.errors import Error
 from banger.host.proc import send_signal, wait_gone
 from banger.host.times import Stopwatch, now
-from banger.machines.events import OOM_KILLED, hear_guest
-from banger.machines.execs import RunningExec, Viewer
+from banger.machines.endings import UNEXPECTED, describe_end, is_failure
+from banger.machines.events import hear_guest
+from banger.machines.execs import RunningExec, Viewer, remove_exec_logs
 from banger.machines.idle import watch_idleness
 from banger.machines.launch import launch, plan_places
-from banger.machines.limits import KILLED_FOR_MEMORY, check_asked, describe_memory_kill
+from banger.machines.limits import check_asked, describe_memory_kill
 from banger.machines.live import LiveMachine
+from banger.machines.logs import size_of
 from banger.machines.main_command import parse_signal, plan_command
 from banger.machines.parts import Parts
 from banger.machines.states import LIVE, advance, wrong_state
@@ -33,10 +35,12 @@ from banger.wire.constants import Tag, Type
 
 log = logging.getLogger("banger.machines")
 
-UNEXPECTED = "the VMM ended unexpectedly"
 _SIGNAL_S = 3.0
 _TERM_S = 5.0
 _AGENT_MARGIN_S = 3.0
+_OWN_SHUTDOWN_S = 15.0
+_INIT_SHUTDOWN_S = 5.0
+_SIGNALS_OF_INITS = (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP)
 
 
 def create(
@@ -106,7 +110,11 @@ async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer |
         if command is None and viewer is not None:
             raise _nothing_to_run(machine)
         machine.stop_signal = image.config.stop_signal
+        places = plan_places(parts, machine)
+        remove_exec_logs(places.directory)
+        console_begin = size_of(places.console_log)
         live = await launch(parts, machine, image, report, watch)
+        live.console_begin = console_begin
         begin_life(parts, live)
         if command is not None:
             await _start_main(parts, live, command, report, viewer, watch)
@@ -135,7 +143,7 @@ async def _start_main(
         report("init", "waiting for the image's init")
         await wait_for_init(live.agent(), live.machine.spec.boot_timeout_s)
         watch.lap("init")
-    main = await live.start_main(command, viewer)
+    main = await live.start_main(command, viewer, process_1=live.machine.spec.init == "entrypoint")
     watch.lap("exec")
     watch_main(parts, live, main)
 
@@ -182,7 +190,19 @@ async def _after_main(parts: Parts, live: LiveMachine, main: RunningExec) -> Non
         return  # the agent went away; the VMM's end, or a new session, tells more
     live.machine.exit = main.done.result()
     parts.registry.save(live.machine)
+    limit_s = _own_shutdown_s(live, main.done.result())
+    if limit_s and await _gone_within(live, limit_s):
+        return
     await _end_machine(parts, live)
+
+
+def _own_shutdown_s(live: LiveMachine, exit_: Exit) -> float:
+    """How long its guest may take to go down by itself, if that is what ended the main command. An init of the image
+    does not say so: it only sends signals to everybody."""
+    if live.goes_down:
+        return _OWN_SHUTDOWN_S
+    was_told_to = live.machine.spec.init == "image" and exit_.signal in _SIGNALS_OF_INITS
+    return _INIT_SHUTDOWN_S if was_told_to and not live.machine.spec.remove else 0
 
 
 def end_without_main(parts: Parts, live: LiveMachine) -> None:
@@ -216,7 +236,7 @@ async def _after_exit(parts: Parts, live: LiveMachine) -> None:
     finally:
         live.ended.set()  # whoever waits for it is told, whatever went wrong
     if parts.registry.has(machine):
-        parts.on_ended(machine, _is_failure(machine))
+        parts.on_ended(machine, is_failure(machine))
 
 
 async def _settle_end(parts: Parts, live: LiveMachine, reason: str) -> None:
@@ -230,28 +250,6 @@ async def _settle_end(parts: Parts, live: LiveMachine, reason: str) -> None:
     if machine.spec.remove and parts.registry.has(machine):
         await remove_ended(parts, machine)
         parts.locks.pop(machine.id, None)
-
-
-def _is_failure(machine: Machine) -> bool:
-    """A command that failed, or a VMM that ended before its command did."""
-    if machine.exit is not None:
-        return machine.exit.code != 0
-    return machine.reason == UNEXPECTED or machine.reason.startswith(KILLED_FOR_MEMORY)
-
-
-def describe_end(live: LiveMachine) -> str:
-    if live.machine.state is MachineState.STOPPING and live.machine.wanted == "stopped":
-        return "stopped as asked"
-    if live.main is not None and live.machine.exit is not None:
-        ended = f"its command ended with {live.machine.exit.code}"
-        was_killed = live.machine.exit.signal == signal.SIGKILL and live.was_oom_killed(live.main)
-        return f"{ended}: {OOM_KILLED}" if was_killed else ended
-    said = live.vm.stop_reason()
-    if said:
-        return {"guest-shutdown": "the guest powered off", "guest-reset": "the guest rebooted"}.get(
-            said, f"the VMM said {said}"
-        )
-    return UNEXPECTED
 
 
 def _exit_of(main: RunningExec) -> Exit | None:
@@ -274,7 +272,7 @@ async def stop(parts: Parts, machine: Machine, grace_s: float, *, by_user: bool 
         if was_paused:
             with contextlib.suppress(Error):
                 await live.vm.resume()
-    answers = machine.spec.init != "agent" or await _end_main(live, grace_s)
+    answers = await _end_main(live, grace_s)
     if (answers and await _shut_down_by_agent(live, grace_s)) or await _terminate(live):
         await live.ended.wait()
         return

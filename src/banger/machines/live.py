@@ -17,7 +17,7 @@ from banger.agent.process import start_process
 from banger.errors import Error
 from banger.host.proc import ProcessRef, wait_gone
 from banger.host.times import now
-from banger.machines.execs import ExecLog, RunningExec, Viewer
+from banger.machines.execs import ExecLog, RunningExec, Viewer, remove_exec_log
 from banger.model.command import Command, Exec
 from banger.model.machine import Machine
 from banger.templates.guest import Guest
@@ -70,6 +70,8 @@ class LiveMachine:
         self._oom_victims: deque[int] = deque(
             maxlen=_OOM_VICTIMS_KEPT
         )  # as the guest says; 0: it does not know
+        self.console_begin = 0  # of this life, in a log that may have those of earlier ones
+        self.goes_down = False  # by itself, as it says
         self.on_event: Callable[[str, str], None] = _unheard
         self.adopted = asyncio.Event()  # its connections are there, or do not come by themselves
         if isinstance(guest, Guest):
@@ -114,10 +116,12 @@ class LiveMachine:
             self.idle_pause.unused()
 
     async def catch_up(self) -> None:
-        """It stood still, and so did its clock. One whose agent does not answer has worse troubles."""
+        """It stood still, and so did its clock and its terminals. An agent that does not answer has worse troubles."""
         if self.connection is not None:
             with contextlib.suppress(Error):
                 await refresh(self.connection, entropy=False)
+                for running in self.execs.values():
+                    await running.fit()
 
     def connect(self, connection: AgentConnection) -> None:
         """Own the connection, which may have been lost already."""
@@ -132,6 +136,8 @@ class LiveMachine:
         if code == "oom":
             named = _OOM_VICTIM.match(message)
             self._oom_victims.append(int(named[1]) if named else 0)
+        elif code == "shutdown":
+            self.goes_down = True
         self.on_event(code, message)
 
     def was_oom_killed(self, command: RunningExec) -> bool:
@@ -162,23 +168,33 @@ class LiveMachine:
             )
         return self.connection
 
-    async def start_main(self, command: Command, viewer: Viewer | None) -> RunningExec:
-        """Start the machine's own command; its output also goes to `exec.log`."""
-        process = await start_process(self.agent(), command, label=MAIN_LABEL, make_cwd=True)
-        log = ExecLog(self.places.directory, resume=False)
-        self.main = self.track(
-            RunningExec(process, _info(process.channel, process.pid, command), viewer=viewer, log_to=log)
+    async def start_main(
+        self, command: Command, viewer: Viewer | None, *, process_1: bool = False
+    ) -> RunningExec:
+        """Start the machine's own command; its output also goes to `exec.log`. `process_1`: in a space of its own."""
+        process = await start_process(
+            self.agent(), command, label=MAIN_LABEL, make_cwd=True, process_1=process_1
         )
+        log = ExecLog(self.places.directory, resume=False)
+        info = _info(process.channel, process.pid, command)
+        info.main = True
+        self.main = self.track(RunningExec(process, info, viewer=viewer, log_to=log))
         return self.main
 
     async def start_exec(self, command: Command, viewer: Viewer | None) -> RunningExec:
         label = EXEC_LABEL + (command.argv[0] if command.argv else "")[:60]
         process = await start_process(self.agent(), command, label=label, timeout_s=_start_limit_s(command))
         info = _info(process.channel, process.pid, command)
-        info.detached = viewer is None
         running = self.track(RunningExec(process, info, viewer=viewer))
+        if viewer is None:
+            self.keep_output(running)
         self.use_until_end(running)
         return running
+
+    def keep_output(self, running: RunningExec) -> None:
+        """Nobody watches it from now on: what it writes is logged. The main command's always is."""
+        running.info.detached = True
+        running.log_from_now(self.places.directory)
 
     def use_until_end(self, running: RunningExec) -> None:
         """A command that somebody started keeps the machine awake; its main command alone does not."""
@@ -190,7 +206,8 @@ class LiveMachine:
         self.execs[running.info.id] = running
         ended = [i for i, e in self.execs.items() if not e.info.running and e is not self.main]
         for exec_id in ended[: max(0, len(ended) - _ENDED_EXECS_KEPT)]:
-            del self.execs[exec_id]
+            self.execs.pop(exec_id)
+            remove_exec_log(self.places.directory, exec_id)
         return running
 
 
@@ -204,4 +221,11 @@ def _start_limit_s(command: Command) -> float:
 
 
 def _info(channel: int, pid: int, command: Command) -> Exec:
-    return Exec(id=channel, argv=list(command.argv), pid=pid, started=now())
+    return Exec(
+        id=channel,
+        argv=list(command.argv),
+        pid=pid,
+        started=now(),
+        tty=command.tty,
+        stdin=command.stdin or command.tty,
+    )

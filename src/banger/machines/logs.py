@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from banger.errors import Error
+from banger.machines.execs import exec_log_name
 
 _CHUNK = 65536
 _FOLLOW_S = 0.2
@@ -14,8 +15,15 @@ _TAIL_LIMIT = 1024 * 1024
 _FILES = {"console": "console.log", "exec": "exec.log"}
 
 
-def log_path(directory: Path, source: str) -> Path:
-    """Raises `bad_request` for a source there is not."""
+def log_path(directory: Path, source: str, exec_id: int | None = None) -> Path:
+    """`exec_id`: of a command other than the main one. Raises `bad_request` for a source there is not, `exec_not_found`
+    for a command that has no log."""
+    if exec_id is not None:
+        path = directory / exec_log_name(exec_id)
+        if source != "exec" or not path.exists():
+            hint = "only what runs without anybody watching is logged"
+            raise Error("exec_not_found", f"there is no output of a command {exec_id}", hint)
+        return path
     name = _FILES.get(source)
     if name is None:
         raise Error("bad_request", f"no log {source!r}", f"one of: {', '.join(_FILES)}")
@@ -41,7 +49,7 @@ async def read_log(
     while True:
         writing = still_writes()
         while True:
-            if _identity(older) != turn and _size(path) < _size(older):
+            if _identity(older) != turn and size_of(path) < size_of(older):
                 turn = _identity(older)
                 for chunk in _chunks(older, offset):  # what we had not read yet, at the same place
                     yield chunk
@@ -54,7 +62,7 @@ async def read_log(
         if not (follow and writing):
             return
         await asyncio.sleep(_FOLLOW_S)
-        if _size(path) < offset and _identity(older) == turn:
+        if size_of(path) < offset and _identity(older) == turn:
             offset = 0  # begun anew
 
 
@@ -85,7 +93,7 @@ def _chunks(path: Path, offset: int) -> Iterator[bytes]:
 
 def find_tail(path: Path, lines: int) -> int:
     """Where the last `lines` lines begin; a guest that writes no newlines is cut at 1 MiB."""
-    size = _size(path)
+    size = size_of(path)
     begin = max(0, size - _TAIL_LIMIT)
     data = _read_at(path, begin, _TAIL_LIMIT)
     position = len(data) - 1 if data.endswith(b"\n") else len(data)
@@ -96,7 +104,7 @@ def find_tail(path: Path, lines: int) -> int:
     return begin + position + 1 if lines else size
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
     try:
         return path.stat().st_size
     except FileNotFoundError:

@@ -38,6 +38,18 @@ async def resume(parts: Parts, machine: Machine) -> None:
         live.idle_pause.unused()
 
 
+async def wake_to_stop(parts: Parts, machine: Machine) -> None:
+    """One that stood still when this daemon came has no session yet: its command could not be asked to end."""
+    live = parts.live.get(machine.id)
+    if live is None:
+        return
+    await live.adopted.wait()
+    async with live.pausing:
+        if machine.state is MachineState.PAUSED and live.connection is None and live.lost is None:
+            with contextlib.suppress(Error):
+                await go_on(parts, live)
+
+
 @contextlib.asynccontextmanager
 async def awake(parts: Parts, machine: Machine) -> AsyncIterator[LiveMachine]:
     """The running machine, in use until the end of the block; an idle one is woken. Raises `bad_state`."""
@@ -49,6 +61,15 @@ async def awake(parts: Parts, machine: Machine) -> AsyncIterator[LiveMachine]:
         yield live
 
 
+@contextlib.asynccontextmanager
+async def steady(parts: Parts, machine: Machine) -> AsyncIterator[LiveMachine]:
+    """As `awake`, for what takes a moment: nobody stops its vCPUs meanwhile, so that what the guest is told it either
+    hears now or never. Raises `bad_state`."""
+    async with awake(parts, machine) as live, live.pausing:
+        _refuse_paused(live)
+        yield live
+
+
 async def _wake(parts: Parts, live: LiveMachine) -> None:
     machine = live.machine
     if machine.state is not MachineState.PAUSED:
@@ -56,6 +77,11 @@ async def _wake(parts: Parts, live: LiveMachine) -> None:
     async with live.pausing:
         if machine.state is MachineState.PAUSED and machine.idle:
             await go_on(parts, live)
+    _refuse_paused(live)
+
+
+def _refuse_paused(live: LiveMachine) -> None:
+    machine = live.machine
     if machine.disk_full:
         raise Error(
             "insufficient_disk",

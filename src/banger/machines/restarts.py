@@ -7,8 +7,11 @@
 | `always` | again | again | | again |
 | `unless-stopped` | again | again | | again, unless its user stopped it |
 
-A failure is an exit code other than 0, a VMM that ended unexpectedly, or a start that failed. Between two starts in a
-row lies a pause that doubles, up to a minute.
+A failure is an exit code other than 0, a VMM that ended unexpectedly, a kernel that panicked, or a start that failed.
+Between two starts in a row lies a pause that doubles, up to a minute.
+
+A guest that reboots is started again under every policy, and that counts as no failure; but one that is to be removed
+when it ends has ended. The first reboot in a row is followed by a start at once, others likewise by pauses.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from datetime import datetime
 from banger.host import cpu
 from banger.host.times import now
 from banger.machines.adopt import UNSEEN
+from banger.machines.endings import REBOOTED
 from banger.machines.events import tell_restart
 from banger.machines.lifecycle import start
 from banger.machines.parts import Parts
@@ -39,6 +43,16 @@ SETTLED_S = 10.0
 def plan_pause_s(restarts: int) -> float:
     """Before the start that follows `restarts` others in a row. Pure."""
     return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * (1 << min(restarts, 16)))
+
+
+def plan_reboot_pause_s(reboots: int) -> float:
+    """Before the start that follows `reboots` others in a row. Pure."""
+    return plan_pause_s(reboots - 1) if reboots else 0.0
+
+
+def wants_reboot(machine: Machine) -> bool:
+    """Of a machine that ended, whose guest rebooted: whatever its policy, that is no end. Pure."""
+    return machine.reason.startswith(REBOOTED) and not machine.spec.remove and machine.wanted != "stopped"
 
 
 def wants_restart(machine: Machine, *, failed: bool) -> bool:
@@ -72,12 +86,19 @@ class Restarts:
     def consider(self, machine: Machine, failed: bool) -> None:
         """It has ended, and is settled."""
         if _ran_s(machine) >= SETTLED_S:
-            machine.restarts = 0
-        if not wants_restart(machine, failed=failed):
+            machine.restarts = machine.reboots = 0
+        if wants_reboot(machine):
+            pause_s = plan_reboot_pause_s(machine.reboots)
+            machine.reboots += 1
+        elif wants_restart(machine, failed=failed):
+            pause_s = plan_pause_s(machine.restarts)
+            machine.restarts += 1
+        else:
             return
-        pause_s = plan_pause_s(machine.restarts)
-        machine.restarts += 1
-        machine.reason += f"; starts again in {pause_s:g} s"
+        self._begin_in(machine, pause_s)
+
+    def _begin_in(self, machine: Machine, pause_s: float) -> None:
+        machine.reason += f"; starts again in {pause_s:g} s" if pause_s else "; starts again"
         self._parts.registry.save(machine)
         tell_restart(self._parts.journal.tell, machine, pause_s)
         loop = asyncio.get_running_loop()
@@ -134,4 +155,7 @@ def _ran_s(machine: Machine) -> float:
 
 
 def _ended_unseen(machine: Machine) -> bool:
+    if machine.reason.startswith(REBOOTED) and ";" in machine.reason:  # the last daemon was about to start it
+        machine.reason = REBOOTED
+        return True
     return machine.wanted == "running" and machine.reason == UNSEEN

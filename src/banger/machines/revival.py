@@ -10,7 +10,7 @@ from banger.agent.process import list_execs
 from banger.errors import Error
 from banger.host.times import Stopwatch
 from banger.machines.accelerators import unavailable
-from banger.machines.launch import identify, make_room, plan_config, start_clone, taken_addresses
+from banger.machines.launch import guest_init, identify, make_room, plan_config, start_clone, taken_addresses
 from banger.machines.lifecycle import begin_life, starting, watch_vmm
 from banger.machines.limits import hold, refuse_unenforceable
 from banger.machines.live import LiveMachine
@@ -76,7 +76,7 @@ async def _settle(
             machine.name,
             config.mac,
             taken_addresses(parts),
-            machine.spec.init,
+            guest_init(machine.spec),
             machine_id=machine_id_of(config.places.directory.name),
             lived=True,
         )

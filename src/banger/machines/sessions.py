@@ -81,21 +81,30 @@ async def adopt_execs(parts: Parts, live: LiveMachine, known: list[KnownExec]) -
 
 
 async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:
-    """The main command goes on where its log ends; of others, what nobody read is skipped to."""
-    sink = _open_log(live) if entry.label == MAIN_LABEL else None
+    """Its log goes on where it ended, or begins with what nobody has read."""
+    is_main = entry.label == MAIN_LABEL
+    sink = _open_log(live, None if is_main else entry.channel)
     seen = sink.positions if sink is not None else (0, 0)
     process = await adopt_process(live.agent(), entry, seen)
     if sink is not None:
         sink.go_on_at(process.received)
     argv = [entry.label.removeprefix(EXEC_LABEL)]
-    info = Exec(id=entry.channel, argv=argv, pid=entry.pid, detached=True)
+    info = Exec(
+        id=entry.channel,
+        argv=argv,
+        pid=entry.pid,
+        detached=True,
+        main=is_main,
+        tty=entry.tty,
+        stdin=entry.stdin,
+    )
     return live.track(RunningExec(process, info, log_to=sink))
 
 
-def _open_log(live: LiveMachine) -> ExecLog | None:
+def _open_log(live: LiveMachine, exec_id: int | None) -> ExecLog | None:
     """None when its files are damaged: the command goes on, and what it writes is read."""
     try:
-        return ExecLog(live.places.directory, resume=True)
+        return ExecLog(live.places.directory, resume=True, exec_id=exec_id)
     except OSError as exc:
         log.warning("machine=%s its output is not logged any more: %s", live.machine.name, exc)
         return None

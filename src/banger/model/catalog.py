@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from banger.model.machine import Init
+from banger.model.machine import ImageInit
 
 NAME_PATTERN = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*\Z"
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=63)]
@@ -78,7 +78,7 @@ class ImageEntry(Entry, kw_only=True, frozen=True):
     what their process 1 is."""
 
     kernel: Annotated[str, Meta(max_length=200)] = ""
-    init: Init = "agent"
+    init: ImageInit = "agent"
 
 
 class KernelEntry(Entry, kw_only=True, frozen=True):

@@ -40,7 +40,8 @@ class Exit(Struct, kw_only=True):
 
 
 class Exec(Struct, kw_only=True):
-    """One command in a machine, running or ended."""
+    """One command in a machine, running or ended. `main`: the machine ends with it; `tty` and `stdin`: what it reads
+    from."""
 
     id: int
     argv: list[str] = []
@@ -49,9 +50,18 @@ class Exec(Struct, kw_only=True):
     exit: Exit | None = None
     started: str = ""
     detached: bool = False
+    main: bool = False
+    tty: bool = False
+    stdin: bool = False
 
 
 class ExecRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """First message on an exec stream, and the body of a detached exec."""
 
     command: Command = field(default_factory=Command)
+
+
+class AttachRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """First message on an attach stream. `exec`: which command; None: the main command."""
+
+    exec: Annotated[int, Meta(ge=1, le=0xFFFFFFFF)] | None = None

@@ -11,7 +11,11 @@ from banger.model.command import Command, Exit
 from banger.model.sizes import GIB
 
 Accel = Literal["auto", "kvm", "tcg"]
-Init = Literal["agent", "image"]
+# Process 1: the agent; the image's init, with the agent beside it; the agent, while the main command is process 1 of a
+# space of its own.
+Init = Literal["agent", "image", "entrypoint"]
+# What an image may ask for by itself.
+ImageInit = Literal["agent", "image"]
 # What becomes of a machine that ended without being asked to; "on-failure:3" tries three times in a row.
 RESTART_PATTERN = r"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,5})?)\Z"
 
@@ -65,7 +69,7 @@ class Machine(Struct, kw_only=True):
     that hold, and why others do not; `origin` tells what it came from: a boot, "template ID", "snapshot NAME:TAG",
     "fork of NAME"; `unfinished`: a copy whose making is not done, it goes if the daemon ends before; `place` names
     its directory, empty: its id; `wanted` is what its user asked for last; `restarts` counts those in a row that
-    nobody asked for."""
+    nobody asked for, `reboots` those that its guest did."""
 
     id: str
     name: str
@@ -82,6 +86,7 @@ class Machine(Struct, kw_only=True):
     disk_full: bool = False
     wanted: Literal["", "running", "stopped"] = ""
     restarts: int = 0
+    reboots: int = 0
     origin: str = ""
     unfinished: bool = False
     place: str = ""

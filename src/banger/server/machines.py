@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from banger.errors import Error
-from banger.machines import creation, files, inspect, lifecycle, logs, pausing
+from banger.machines import commands, creation, files, inspect, lifecycle, logs, pausing
 from banger.machines.launch import plan_places
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.machines.pausing import awake
 from banger.machines.states import LIVE
-from banger.model.command import Exec, ExecRequest
+from banger.model.command import Exec, ExecRequest, Exit
 from banger.model.machine import Machine, MachineSpec, StopRequest
 from banger.model.operation import Operation, Report
 from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
@@ -68,6 +69,7 @@ async def stop_machine(parts: Parts, request: Request, body: StopRequest) -> Ope
 
     async def work(report: Report) -> str:
         report("stop", f"stopping {machine.name}")
+        await pausing.wake_to_stop(parts, machine)
         await lifecycle.stop(parts, machine, body.grace_s)
         return machine.name
 
@@ -80,6 +82,7 @@ async def restart_machine(parts: Parts, request: Request, body: StopRequest) -> 
     async def work(report: Report) -> str:
         if machine.state in LIVE:
             report("stop", f"stopping {machine.name}")
+            await pausing.wake_to_stop(parts, machine)
             await lifecycle.stop(parts, machine, body.grace_s)
         await lifecycle.start(parts, machine, report)
         return machine.name
@@ -89,14 +92,11 @@ async def restart_machine(parts: Parts, request: Request, body: StopRequest) -> 
 
 async def kill_machine(parts: Parts, request: Request, body: None) -> None:
     machine = machine_of(parts, request)
-    signal = query_int(request, "signal", None, 1, 64)
-    if signal is None:
+    number = query_int(request, "signal", None, 1, 64)
+    if number is None:
         await lifecycle.kill(parts, machine)
         return
-    main = parts.live_of(machine).main
-    if main is None:
-        raise Error("bad_state", f"machine {machine.name!r} has no main command to signal")
-    await main.process.signal(signal)
+    await commands.signal_command(parts, machine, number)
 
 
 async def pause_machine(parts: Parts, request: Request, body: None) -> Machine:
@@ -147,14 +147,48 @@ async def machine_ports(parts: Parts, request: Request, body: None) -> list[Gues
 async def machine_logs(parts: Parts, request: Request, body: None) -> StreamingResponse:
     machine = machine_of(parts, request)
     source = request.query_params.get("source", "console")
-    path = logs.log_path(plan_places(parts, machine).directory, source)
+    exec_id = query_int(request, "exec", None, 1, 0xFFFFFFFF)
+    path = logs.log_path(plan_places(parts, machine).directory, source, exec_id)
     tail = query_int(request, "tail", None, 0, 1_000_000)
-    stream = logs.read_log(path, tail, query_bool(request, "follow"), lambda: machine.state in LIVE)
+    stream = logs.read_log(
+        path, tail, query_bool(request, "follow"), lambda: _writes(parts, machine, exec_id)
+    )
     return StreamingResponse(stream, media_type="application/octet-stream")
 
 
+def _writes(parts: Parts, machine: Machine, exec_id: int | None) -> bool:
+    """Whether a log may grow still."""
+    live = parts.live.get(machine.id)
+    if exec_id is None or live is None:
+        return machine.state in LIVE
+    return exec_id in live.execs and live.execs[exec_id].info.running
+
+
+def _exec_id(request: Request) -> int:
+    text: str = request.path_params["id"]
+    if not (text.isascii() and text.isdigit() and len(text) < 11):
+        raise Error(
+            "exec_not_found", f"there is no command {text!r}", "a command has a number: banger vm execs"
+        )
+    return int(text)
+
+
 async def list_execs(parts: Parts, request: Request, body: None) -> list[Exec]:
-    return [running.info for running in live_of(parts, request).execs.values()]
+    return await commands.list_commands(parts, machine_of(parts, request))
+
+
+async def show_exec(parts: Parts, request: Request, body: None) -> Exec:
+    return await commands.show_command(parts, machine_of(parts, request), _exec_id(request))
+
+
+async def signal_exec(parts: Parts, request: Request, body: None) -> None:
+    number = query_int(request, "signal", signal.SIGKILL, 1, 64)
+    assert number is not None
+    await commands.signal_command(parts, machine_of(parts, request), number, _exec_id(request))
+
+
+async def wait_exec(parts: Parts, request: Request, body: None) -> Exit:
+    return await commands.wait_command(parts, machine_of(parts, request), _exec_id(request))
 
 
 async def start_exec(parts: Parts, request: Request, body: ExecRequest) -> Exec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.model.catalog import AddCatalog, Catalog, Offer, PublishRequest, VerifyRequest
-from banger.model.command import Exec, ExecRequest
+from banger.model.command import Exec, ExecRequest, Exit
 from banger.model.image import (
     Image,
     Kernel,
@@ -182,11 +182,17 @@ CALLS: tuple[Call, ...] = (
     Call(method="GET", path=_M + "/logs", summary="Console, or output of the main command",
          handler=machines.machine_logs, media=_BYTES,
          query=(Query("source", "string", "console or exec"), Query("tail", "integer", "only the last lines"),
-                Query("follow", "boolean", "go on until the machine stops"))),
+                Query("follow", "boolean", "go on until the machine stops"),
+                Query("exec", "integer", "with source=exec: of the command with this number"))),
     Call(method="GET", path=_M + "/execs", summary="Commands that run in it, and the last that ended",
          handler=machines.list_execs, answer=list[Exec]),
     Call(method="POST", path=_M + "/execs", summary="Start a command and leave it",
          handler=machines.start_exec, body=ExecRequest, answer=Exec, status=201),
+    Call(method="GET", path=_M + "/execs/{id}", summary="One command", handler=machines.show_exec, answer=Exec),
+    Call(method="POST", path=_M + "/execs/{id}/kill", summary="Signal a command",
+         handler=machines.signal_exec, query=(Query("signal", "integer", "which one; 9 by default"),)),
+    Call(method="GET", path=_M + "/execs/{id}/wait", summary="Wait until a command has ended",
+         handler=machines.wait_exec, answer=Exit),
     Call(method="GET", path=_M + "/files", summary="A file or tree of the guest, as tar",
          handler=machines.read_files, media=_TAR, query=(_PATH,)),
     Call(method="PUT", path=_M + "/files", summary="Unpack a tar stream below a directory of the guest",
@@ -199,5 +205,5 @@ CALLS: tuple[Call, ...] = (
 STREAMS = {
     "/v1/run": (streams.handle_run, "Make, start and attach to a machine"),
     _M + "/exec": (streams.handle_exec, "Run a command and attach to it"),
-    _M + "/attach": (streams.handle_attach, "Attach to the main command"),
+    _M + "/attach": (streams.handle_attach, "Attach to a command that runs"),
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -14,8 +16,27 @@ from banger.errors import Error
 from banger.machines.execs import RunningExec
 from banger.server.calls import decode
 
+log = logging.getLogger("banger.streams")
+
 STDIN_LIMIT_BYTES = 1024 * 1024
 _CREDIT_STEP_BYTES = 128 * 1024
+_ORDERS_MAX = 64
+
+
+class Resize(NamedTuple):
+    """The client's terminal has another size."""
+
+    rows: int
+    cols: int
+
+
+class Signal(NamedTuple):
+    """The client wants the command to have a signal."""
+
+    number: int
+
+
+Order = Resize | Signal
 
 
 class Detached(Exception):
@@ -32,6 +53,7 @@ class Stream:
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._orders: asyncio.Queue[Order] = asyncio.Queue(_ORDERS_MAX)
         self._stdin_held = 0
         self._consumed = 0
         self._credited = 0
@@ -57,12 +79,12 @@ class Stream:
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):
             await self._socket.close(code)
 
-    async def serve(self, running: RunningExec) -> None:
-        """Carry the client's input to a command until the command has ended. Raises `Detached`,
-        `ClientGone`, and the error that ended the command's connection."""
+    async def serve(self, running: RunningExec, obey: Callable[[Order], Awaitable[None]]) -> None:
+        """Carry the client's input to a command, and its orders to `obey`, until the command has ended. Raises
+        `Detached`, `ClientGone`, and the error that ended the command's connection."""
         done = running.done  # never cancelled by us: others wait for it too
-        reader = asyncio.create_task(self._read(running))
-        feeder = asyncio.create_task(self._feed(running))
+        reader = asyncio.create_task(self._read())
+        others = [asyncio.create_task(work) for work in (self._feed(running), self._carry_out(obey))]
         try:
             waiting: list[asyncio.Future[Any]] = [done, reader]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -70,15 +92,15 @@ class Stream:
                 reader.result()  # raises why the client is no longer there
             done.result()
         finally:
-            for task in (reader, feeder):
+            for task in (reader, *others):
                 task.cancel()
-            await asyncio.wait([reader, feeder])
-            for task in (reader, feeder):
+            await asyncio.wait([reader, *others])
+            for task in (reader, *others):
                 if not task.cancelled():
                     task.exception()
 
-    async def _read(self, running: RunningExec) -> None:
-        """The client's messages: data is queued (bounded by credit), control acts at once."""
+    async def _read(self) -> None:
+        """The client's messages, which are queued: data (bounded by credit), and orders (bounded by number)."""
         while True:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
@@ -87,7 +109,7 @@ class Stream:
             if data is not None:
                 self._take_stdin(data)
             else:
-                await self._control(running, decode(message.get("text") or "", dict[str, Any]))
+                await self._control(decode(message.get("text") or "", dict[str, Any]))
 
     def _take_stdin(self, data: bytes) -> None:
         if not data or data[0] != 0:
@@ -97,26 +119,35 @@ class Stream:
             raise Error("payload_too_large", "more stdin than was credited")
         self._stdin.put_nowait(data[1:])
 
-    async def _control(self, running: RunningExec, message: dict[str, Any]) -> None:
+    async def _control(self, message: dict[str, Any]) -> None:
         kind = message.get("type")
         if kind == "stdin_eof":
             self._stdin.put_nowait(None)
         elif kind == "resize":
-            await running.process.resize(_number(message, "rows"), _number(message, "cols"))
+            await self._orders.put(Resize(_number(message, "rows"), _number(message, "cols")))
         elif kind == "signal":
-            await running.process.signal(_number(message, "signal"))
+            await self._orders.put(Signal(_number(message, "signal")))
         elif kind == "detach":
             raise Detached
         else:
             raise Error("bad_request", f"unknown message type {kind!r}")
 
+    async def _carry_out(self, obey: Callable[[Order], Awaitable[None]]) -> None:
+        """One after the other. What the guest refuses, or does not answer, ends nothing else."""
+        while True:
+            order = await self._orders.get()
+            try:
+                await obey(order)
+            except Error as exc:
+                log.info("%s: %s", order, exc.message)
+
     async def _feed(self, running: RunningExec) -> None:
         while True:
             data = await self._stdin.get()
             if data is None:
-                running.process.close_stdin()
+                running.close_stdin()
                 return
-            await running.process.write(data)
+            await running.write(data)
             self._stdin_held -= len(data)
             self._consumed += len(data)
             if self._consumed - self._credited >= _CREDIT_STEP_BYTES or not self._stdin_held:

@@ -12,15 +12,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from banger.errors import Error
 from banger.host.times import Stopwatch
-from banger.machines import lifecycle
+from banger.machines import commands, lifecycle
 from banger.machines.execs import RunningExec
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.machines.pausing import awake
-from banger.model.command import ExecRequest
+from banger.model.command import AttachRequest, ExecRequest
 from banger.model.machine import Machine, RunRequest
 from banger.model.operation import Report
-from banger.server.stream import ClientGone, Detached, Stream
+from banger.server.stream import ClientGone, Detached, Order, Resize, Stream
 
 log = logging.getLogger("banger.streams")
 
@@ -34,44 +34,46 @@ async def handle_exec(parts: Parts, socket: WebSocket) -> None:
         async with awake(parts, parts.registry.find(socket.path_params["name"])) as live:
             running = await live.start_exec(request.command, stream.show)
             await stream.send("started", exec=running.info.id, pid=running.info.pid)
-            await _follow(stream, live, running, hang_up=True)
+            await _follow(parts, stream, live, running, hang_up=True)
             await stream.send("exit", **_exit_fields(running), timings_ms={})
 
 
 async def handle_attach(parts: Parts, socket: WebSocket) -> None:
-    """The main command of a running machine, from now on."""
+    """The main command of a running machine, or the one that is named, from now on."""
     await socket.accept()
     stream = Stream(socket)
     async with _reporting(stream):
-        await stream.receive_request(dict[str, Any])
-        live = parts.live_of(parts.registry.find(socket.path_params["name"]))
-        await live.adopted.wait()
-        if live.main is None:
-            raise Error(
-                "bad_state",
-                f"machine {live.machine.name!r} has no main command to attach to",
-                f"banger vm exec -it {live.machine.name}",
-            )
-        async with awake(parts, live.machine):
-            live.main.watch(stream.show)
-            await stream.send("started", exec=live.main.info.id, pid=live.main.info.pid)
-            await _follow(stream, live, live.main, hang_up=False)
-        await live.ended.wait()
-        await stream.send("exit", **_exit_fields(live.main), timings_ms={})
+        request: AttachRequest = await stream.receive_request(AttachRequest)
+        async with awake(parts, parts.registry.find(socket.path_params["name"])) as live:
+            running = commands.find_command(live, request.exec)
+            running.watch(stream.show)
+            await stream.send("started", exec=running.info.id, pid=running.info.pid)
+            await _follow(parts, stream, live, running, hang_up=False)
+        if running is live.main:
+            await live.ended.wait()
+        await stream.send("exit", **_exit_fields(running), timings_ms={})
 
 
-async def _follow(stream: Stream, live: LiveMachine, running: RunningExec, *, hang_up: bool) -> None:
+async def _follow(
+    parts: Parts, stream: Stream, live: LiveMachine, running: RunningExec, *, hang_up: bool
+) -> None:
+    async def obey(order: Order) -> None:
+        if isinstance(order, Resize):
+            await commands.resize_command(parts, live.machine, running, order.rows, order.cols)
+        else:
+            await commands.signal_command(parts, live.machine, order.number, running.info.id)
+
     try:
-        await stream.serve(running)
+        await stream.serve(running, obey)
     except Detached:
         running.watch(None)
+        live.keep_output(running)
         await stream.send("detached", machine=live.machine.name)
         raise
     except ClientGone:
         running.watch(None)
         if hang_up:
-            with contextlib.suppress(Error):
-                await running.process.signal(signal.SIGHUP)
+            await commands.hang_up(parts, live.machine, running, signal.SIGHUP)
         raise
 
 
@@ -134,7 +136,7 @@ async def _see_through(parts: Parts, stream: Stream, machine: Machine, watch: St
         watch.lap("start")
         await stream.send("started", exec=main.info.id, pid=main.info.pid)
         with live.in_use():
-            await _follow(stream, live, main, hang_up=False)
+            await _follow(parts, stream, live, main, hang_up=False)
         watch.lap("run")
     except ClientGone:
         if machine.spec.remove:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 _TAIL_BYTES = 16 * 1024
+_PANIC_BYTES = 64 * 1024
 
 
 def read_console_tail(path: Path, lines: int = 8) -> list[str]:
@@ -19,6 +20,22 @@ def read_console_tail(path: Path, lines: int = 8) -> list[str]:
     text = data.decode("utf-8", "replace")
     cleaned = (printable(line)[:300] for line in text.splitlines())
     return [line for line in cleaned if line.strip()][-lines:]
+
+
+def find_panic(path: Path, begin: int) -> str:
+    """What the kernel said of its panic, if that is how the log ended from `begin` on; empty if not. A kernel that goes
+    down in order says so last."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(begin if begin <= size else 0, size - _PANIC_BYTES))
+            data = file.read(_PANIC_BYTES)
+    except OSError:
+        return ""
+    _, panic, after = data.rpartition(b"Kernel panic - not syncing: ")
+    if not panic or b"reboot: " in after:
+        return ""
+    return printable(after.splitlines()[0].decode("utf-8", "replace"))[:200].strip() if after else ""
 
 
 def printable(text: str) -> str:

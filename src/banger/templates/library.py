@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from banger.agent.binary import agent_binary
 from banger.errors import Error
@@ -37,11 +38,20 @@ from banger.vmm.drivers import Drivers
 log = logging.getLogger("banger.templates")
 
 UNUSED_S = 30 * 86400.0
-_RETRY_S = 600.0
+_FIRST_RETRY_S = 10.0
+_LONGEST_RETRY_S = 600.0
 _LEAST_PREFIX = 4
 # Tells what was made under an id from what is made next; None: nothing is there.
 Stamp = tuple[int, int] | None
 Templates = list[Template]  # `list` is a method's name below
+
+
+class Failed(NamedTuple):
+    """A template that could not be made: when it is tried again, by the monotonic clock."""
+
+    retry_at: float
+    pause_s: float
+    why: str
 
 
 class TemplateLibrary:
@@ -63,7 +73,7 @@ class TemplateLibrary:
         self._making: dict[str, asyncio.Task[None]] = {}
         self._checks: dict[str, tuple[Stamp, Checks]] = {}
         self._checking = asyncio.Lock()
-        self._hopeless: dict[str, float] = {}
+        self._failed: dict[str, Failed] = {}
         self.ready_of: Callable[[str], int] = lambda _: 0  # how many clones wait; the pool knows
         self.on_discard: Callable[[str], None] = lambda _: None
         self.tell: Tell = tell_nobody
@@ -98,8 +108,9 @@ class TemplateLibrary:
         found = await self.find(wanted.id, report)
         if found is not None:
             return found
-        if time.monotonic() < self._hopeless.get(wanted.id, 0):
-            raise _no_template(wanted)
+        failed = self._failed.get(wanted.id)
+        if failed is not None and time.monotonic() < failed.retry_at:
+            raise _no_template(wanted, failed)
         making = self._making.get(wanted.id)
         if making is None:
             report("template", f"booting {wanted.image.name} once, to start from there from now on")
@@ -112,7 +123,7 @@ class TemplateLibrary:
             await asyncio.wait([making])
         found = await self.find(wanted.id, report)
         if found is None:
-            raise _no_template(wanted)
+            raise _no_template(wanted, self._failed.get(wanted.id))
         return found
 
     def discard(self, template_id: str, reason: str) -> None:
@@ -177,8 +188,12 @@ class TemplateLibrary:
             short, image = wanted.id[:12], wanted.image.name
             message = f"template {short} of {image} was made"
             self.tell("template.made", f"template/{short}", message, image=image)
-        except Error:
-            self._hopeless[wanted.id] = time.monotonic() + _RETRY_S
+            self._failed.pop(wanted.id, None)
+        except Error as exc:
+            failed = plan_retry(self._failed.get(wanted.id), time.monotonic(), exc.message)
+            self._failed[wanted.id] = failed
+            words = f"a template of {wanted.image.name} could not be made: {failed.why}"
+            self.tell("template.failed", f"template/{wanted.id[:12]}", words, image=wanted.image.name)
             raise
         finally:
             del self._making[wanted.id]
@@ -237,8 +252,15 @@ class TemplateLibrary:
             os.utime(directory)
 
 
-def _no_template(wanted: Wanted) -> Error:
-    return Error("unsupported", f"a template of {wanted.image.name} could not be made a moment ago")
+def plan_retry(before: Failed | None, now_s: float, why: str) -> Failed:
+    """A slow moment of the host must not cost much: the first pause is short, each further one twice as long. Pure."""
+    pause_s = min(_LONGEST_RETRY_S, 2 * before.pause_s) if before is not None else _FIRST_RETRY_S
+    return Failed(now_s + pause_s, pause_s, why)
+
+
+def _no_template(wanted: Wanted, failed: Failed | None) -> Error:
+    why = f": {failed.why}; it is tried again {failed.pause_s:g} s after that" if failed is not None else ""
+    return Error("unsupported", f"a template of {wanted.image.name} could not be made a moment ago{why}")
 
 
 class _Inputs:

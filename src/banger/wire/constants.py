@@ -107,6 +107,8 @@ class Tag(IntEnum):
     EXECS = 86
     ROOT_READ_ONLY = 87
     AWAIT_LINK = 88
+    SESSION = 96
+    PROCESS_1 = 97
 
 
 STDIN, STDOUT, STDERR = 0, 1, 2
