@@ -124,6 +124,21 @@ def test_whoever_is_attached_keeps_it_awake_and_its_main_command_alone_does_not(
     home.text("rm", name)
 
 
+def test_a_signal_wakes_it_and_a_stop_asks_its_command_also_under_a_new_daemon(name: str) -> None:
+    script = "trap 'echo heard' HUP; trap 'echo bye; exit 3' TERM; while :; do sleep 1 & wait $!; done"
+    with open_home() as own:
+        own.text("run", "-d", *IDLE, "--name", name, IMAGE, "--", "sh", "-c", script)
+        wait_idle(own, name)
+        own.text("vm", "kill", "--signal", "HUP", name)
+        wait_until(lambda: "heard" in own.text("logs", "--exec", name), 20, "it heard of that")
+        wait_idle(own, name)
+        own.text("system", "restart")
+        assert state(own, name) == ("paused", True)
+        own.text("stop", name)
+        assert own.text("logs", "--exec", name).endswith("bye\n")
+        own.text("rm", name)
+
+
 def test_a_guest_that_computes_is_not_idle(home: Home, name: str) -> None:
     home.text("run", "-d", *IDLE, "--name", name, IMAGE, "--", "sh", "-c", "while :; do :; done")
     for _ in range(12):
