@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tests.support.home import IMAGE, Home
+from tests.support.home import IMAGE, Home, open_home
 
 pytestmark = pytest.mark.e2e
 
@@ -81,7 +81,7 @@ def test_a_run_without_a_command_is_a_shell(home: Home, name: str) -> None:
     assert name not in home.text("vm", "list")
 
 
-def test_ctrl_bracket_detaches_and_everything_goes_on(home: Home, name: str) -> None:
+def test_the_keys_detach_and_everything_goes_on(home: Home, name: str) -> None:
     terminal = Terminal(home, "vm", "run", "--rm", "--name", name, IMAGE)
     terminal.expect(rb"[#$] ")
     terminal.type(b"echo $((1000+234)); sleep 2; echo kept > /root/file\n")
@@ -96,6 +96,25 @@ def test_ctrl_bracket_detaches_and_everything_goes_on(home: Home, name: str) -> 
     again.expect(rb"[#$] ")
     again.type(b"exit 4\n")
     assert again.close() == 4
+
+
+def test_a_command_that_was_detached_from_is_come_back_to_also_under_a_new_daemon(name: str) -> None:
+    with open_home() as own:
+        own.text("run", "-d", "--name", name, IMAGE)
+        terminal = Terminal(own, "exec", "-it", name, "--", "bash", "--norc")
+        terminal.expect(rb"[#$] ")
+        terminal.type(b"\x1d\x15kept=yes" + b"\n" + DETACH)
+        assert terminal.close() == 0
+        (shell,) = [e for e in own.json("vm", "execs", name) if e["running"]]
+        assert shell["tty"] and shell["detached"]
+        own.text("system", "restart")
+        (again,) = [e for e in own.json("vm", "execs", name) if e["running"]]
+        assert (again["id"], again["tty"], again["stdin"]) == (shell["id"], True, True)
+        terminal = Terminal(own, "vm", "attach", "--exec", str(shell["id"]), name)
+        terminal.type(b"echo it is $kept; exit 4\n")
+        terminal.expect(rb"it is yes")
+        assert terminal.close() == 4
+        own.text("rm", "-f", name)
 
 
 def test_the_terminal_is_as_it_was_afterwards(home: Home, dev: str) -> None:
