@@ -18,10 +18,11 @@ from banger.client.aio_transport import AsyncAnswer, Connection, open_stream, re
 from banger.client.answers import decode, encode
 from banger.client.calls import Call
 from banger.client.exchange import plan_body
-from banger.client.http1 import lost
+from banger.client.http1 import lost, may_ask_again
 from banger.client.results import CompletedRun, Text
 from banger.client.start import dial_or_start
 from banger.client.transport import dial
+from banger.errors import Error
 from banger.model.event import Event
 from banger.model.operation import Operation, Progress
 
@@ -249,11 +250,20 @@ class AsyncClient:
         return await asyncio.open_unix_connection(sock=found)
 
     async def open(self, call: Call[object]) -> AsyncAnswer:
-        """The call's answer, checked for the error it may carry, with the body still to read."""
+        """The call's answer, checked for the error it may carry, with the body still to read. What only reads is sent
+        once more when a daemon ended instead of answering."""
+        try:
+            answer = await self._send(call)
+        except Error as exc:
+            if not may_ask_again(call.method, exc):
+                raise
+            answer = await self._send(call)
+        return await answer.checked()
+
+    async def _send(self, call: Call[object]) -> AsyncAnswer:
         body, content_type = plan_body(call, encode)
         connection = await self.connect()
-        answer = await request(connection, call.method, call.target, body, content_type, call.key)
-        return await answer.checked()
+        return await request(connection, call.method, call.target, body, content_type, call.key)
 
     async def perform(self, call: Call[T]) -> T:
         """Carry out a call of `banger.client.calls`."""

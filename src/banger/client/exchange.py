@@ -10,16 +10,23 @@ import json
 from collections.abc import Callable
 
 from banger.client.calls import Call, Pieces
-from banger.client.http1 import refuse
+from banger.client.http1 import may_ask_again, refuse
 from banger.client.transport import Answer, Body, Dial, request
 from banger.errors import Error
 from banger.model.octets import replace_bytes
 
 
 def open_answer(dial: Dial, call: Call[object], encode: Callable[[object], bytes]) -> Answer:
-    """Send the call; its answer, checked for the error it may carry, with the body still to read."""
+    """Send the call; its answer, checked for the error it may carry, with the body still to read. A daemon may end
+    between taking the connection and answering: what only reads is sent once more."""
     body, content_type = plan_body(call, encode)
-    return request(dial(), call.method, call.target, body, content_type, call.key).checked()
+    try:
+        answer = request(dial(), call.method, call.target, body, content_type, call.key)
+    except Error as exc:
+        if not may_ask_again(call.method, exc):
+            raise
+        answer = request(dial(), call.method, call.target, body, content_type, call.key)
+    return answer.checked()
 
 
 def plan_body(call: Call[object], encode: Callable[[object], bytes]) -> tuple[Body, str]:

@@ -11,6 +11,7 @@ from banger.errors import Error
 
 HEAD_LIMIT = 64 * 1024
 LINE_LIMIT = 256
+_UNANSWERED = "unanswered"
 _CHUNK_LIMIT = 1 << 40
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
@@ -49,13 +50,19 @@ def refuse(reason: str) -> Error:
     )
 
 
-def lost(where: str) -> Error:
-    """The error for a connection that ended where it must not."""
+def lost(where: str, answered: bool = True) -> Error:
+    """The error for a connection that ended where it must not; its details say when no byte had come."""
     return Error(
         "daemon_unreachable",
         f"the connection to the daemon ended {where}",
         "`banger system info` says whether the daemon still runs; its log may say why it ended",
+        {} if answered else {_UNANSWERED: True},
     )
+
+
+def may_ask_again(method: str, error: Error) -> bool:
+    """What only reads, and was not answered at all, can be asked of the next daemon."""
+    return method == "GET" and _UNANSWERED in error.details
 
 
 class Head:
@@ -217,6 +224,7 @@ class AnswerReader:
     def __init__(self) -> None:
         self.head: Head | None = None
         self.rest = b""
+        self._has_begun = False
         self._buffer = bytearray()
         self._body: _Nothing | _Counted | _UntilClose | _Chunked | None = None
 
@@ -228,6 +236,7 @@ class AnswerReader:
         """Take bytes of the connection; no bytes mean that it ended."""
         if not data:
             self._end()
+        self._has_begun = True
         self._buffer += data
         while self.head is None and self._read_head():
             pass
@@ -238,7 +247,7 @@ class AnswerReader:
 
     def _end(self) -> None:
         if self._body is None:
-            raise lost("before an answer")
+            raise lost("before an answer", answered=self._has_begun)
         if not self._body.done:
             self._body.end()
 
