@@ -1,4 +1,4 @@
-"""Where the API socket is. Strings and the environment only, so that a client costs nothing to start.
+"""Where the API socket and the state are. Strings and the environment only, so that a client costs nothing to start.
 
 The run directory holds sockets, whose paths have at most 107 bytes, so it is kept short.
 """
@@ -6,7 +6,6 @@ The run directory holds sockets, whose paths have at most 107 bytes, so it is ke
 from __future__ import annotations
 
 import os
-import stat
 import zlib
 
 from banger.errors import Error
@@ -31,57 +30,43 @@ def socket_path() -> str:
     return os.environ.get("BANGER_SOCKET") or run_directory() + "/banger.sock"
 
 
-def ensure_private_directory(path: str) -> None:
-    """Make `path` and its missing parents with mode 0700, or check that it is ours and nobody else's.
-
-    A directory in /tmp may have been put there by another user. Raises `daemon_unreachable`.
-    """
-    path = os.path.abspath(path)
-    for parent in _ancestors(path):
-        _make_private(parent)
-        info = os.stat(parent)
-        open_to_all = info.st_mode & stat.S_IWOTH and not info.st_mode & stat.S_ISVTX
-        if open_to_all or info.st_uid not in (0, os.geteuid()):
-            raise _not_ours(parent)
-    _make_private(path)
-    info = os.lstat(path)
-    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
-        raise _not_ours(path)
-    if info.st_mode & 0o077:
-        os.chmod(path, 0o700)
+def state_directory() -> str:
+    """User mode's state directory: under BANGER_HOME when set, else as XDG says. Raises `daemon_start_failed`."""
+    own = os.environ.get("BANGER_HOME")
+    if own:
+        return os.path.join(os.path.abspath(own), "state")
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if not state.startswith("/"):
+        state = os.path.join(home_directory(), ".local/state")
+    return os.path.join(state, "banger")
 
 
-def _ancestors(path: str) -> list[str]:
-    """From the root down, without `path` itself."""
-    names = path.strip("/").split("/")[:-1]
-    return ["/" + "/".join(names[:count]) for count in range(1, len(names) + 1)]
-
-
-def _make_private(path: str) -> None:
-    try:
-        os.mkdir(path, mode=0o700)
-    except FileExistsError:
-        pass
-    except OSError as exc:
-        raise Error(
-            "daemon_unreachable", f"cannot make {path}: {exc.strerror}", "set BANGER_HOME or XDG_RUNTIME_DIR"
-        ) from exc
-
-
-def _not_ours(path: str) -> Error:
-    return Error(
-        "daemon_unreachable",
-        f"{path} is not a directory of ours alone",
-        "remove it, or set XDG_RUNTIME_DIR to a directory that only you can write",
+def home_directory() -> str:
+    """The user's. Raises `daemon_start_failed` when nothing says where it is."""
+    home = os.environ.get("HOME") or _home_on_record()
+    if home.startswith("/"):
+        return home
+    raise Error(
+        "daemon_start_failed",
+        f"user {os.geteuid()} has no home directory",
+        "set BANGER_HOME to a directory that only you can write to",
     )
+
+
+def _home_on_record() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return ""
 
 
 def _base() -> str:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and len(runtime) <= _LONGEST_RUN and os.path.isdir(runtime):
+    if runtime and runtime.startswith("/") and len(runtime) <= _LONGEST_RUN and os.path.isdir(runtime):
         return runtime.rstrip("/")
     usual = f"/run/user/{os.geteuid()}"
     if os.access(usual, os.W_OK):
         return usual
-    private = f"/tmp/banger-of-{os.geteuid()}"
-    return private
+    return f"/tmp/banger-of-{os.geteuid()}"

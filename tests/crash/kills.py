@@ -35,10 +35,9 @@ def daemon_of(run: Path) -> ProcessRef | None:
 
 
 @contextmanager
-def no_new_daemon(run: Path) -> Iterator[None]:
+def no_new_daemon(state: Path) -> Iterator[None]:
     """Clients that find no daemon wait until the end of the block before they start one."""
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(run / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(state / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -51,7 +50,7 @@ def kill_daemon(world: World, older: Path | None = None) -> ProcessRef | None:
     daemon = daemon_of(world.run)
     if daemon is None:
         return None
-    with no_new_daemon(world.run):
+    with no_new_daemon(world.state):
         kill(daemon)
         if older is not None:
             _put_back(older, world.state)

@@ -112,7 +112,7 @@ class World:
         for kind in ("machines", "snapshots"):
             found += [str(path) for path in _entries(self.state / kind)]
         found += [str(path) for path in _entries(self.state / "templates") if path.name.startswith(".")]
-        return found + [str(path) for path in _entries(self.run / "vm")]
+        return found + [str(path) for path in _entries(self.state / "sockets")]
 
     def check_templates(self) -> None:
         """Raises `Violation` unless each one that has its name is whole."""
@@ -149,7 +149,7 @@ class World:
                 yield from (str(path) for pattern in _ONLY_WHILE_ALIVE for path in directory.glob(pattern))
             if alive.get(directory.name) is not None:
                 yield from _stray_layers(directory / "root.qcow2")
-        for path in _entries(self.run / "vm"):
+        for path in _entries(self.state / "sockets"):
             if str(path) not in noted:
                 yield f"{path}, without a record"
         for kind in ("templates", "snapshots"):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +88,83 @@ def test_a_daemon_killed_while_a_machine_boots_leaves_no_process(own_home: Home)
         wait_until(lambda: own_home.json("vm", "list") == [], 20, "the half-started machine is removed")
         assert own_home.machine_processes() == []
         assert own_home.leftovers() == []
+
+
+def test_machines_and_daemon_outlive_their_run_directory(own_home: Home) -> None:
+    """Others clean up there: at the log-out of a session, or in /tmp."""
+    own_home.text("run", "-d", "--name", "calm", IMAGE)
+    run, pid = own_home.run_directory, own_home.daemon_pid()
+    for _ in range(2):
+        shutil.rmtree(run)
+        assert own_home.text("exec", "calm", "--", "echo", "on") == "on\n"
+        assert own_home.daemon_pid() == pid
+    shutil.rmtree(run)
+    os.kill(pid, signal.SIGKILL)
+    assert own_home.text("exec", "calm", "--", "echo", "on") == "on\n"
+    second = own_home.daemon_pid()
+    shutil.rmtree(run)
+    assert own_home.text("system", "stop") == "daemon stopped\n"
+    assert not alive(second) and own_home.machine_processes()
+    assert own_home.text("system", "stop") == "no daemon runs\n"
+
+
+def test_a_socket_alone_that_is_removed_is_made_anew(own_home: Home) -> None:
+    pid = own_home.daemon_pid()
+    (own_home.run_directory / "banger.sock").unlink()
+    assert own_home.daemon_pid() == pid
+
+
+def test_nothing_of_the_starters_environment_reaches_daemon_helper_or_vmm(
+    own_home: Home, tmp_path: Path
+) -> None:
+    secrets = {
+        "SOME_API_TOKEN": "canary-4711",
+        "SSH_AUTH_SOCK": "/canary-4711",
+        "BANGER_PASSWORD": "canary-4711",
+    }
+    for tool in ("qemu-img", "debugfs", "e2fsck"):  # a helper that tells what it was given
+        real = shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+        seen = tmp_path / "seen"
+        (tmp_path / tool).write_text(f'#!/bin/sh\nenv >>{seen}\nexec {real} "$@"\n')
+        (tmp_path / tool).chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    own_home.run("run", "-d", "--name", "calm", IMAGE, check=True, env={**secrets, **path})
+    own_home.text("vm", "commit", "calm", "copy")
+    held = [Path(f"/proc/{pid}/environ").read_bytes() for pid in own_home.machine_processes()]
+    held += [Path(f"/proc/{own_home.daemon_pid()}/environ").read_bytes(), (tmp_path / "seen").read_bytes()]
+    assert len(held) > 2 and not [found for found in held if b"canary" in found]
+    names = {entry.partition(b"=")[0] for entry in held[0].split(b"\0") if entry}
+    # A shell, which enters control groups before it becomes the VMM, adds where it is.
+    assert names <= {
+        b"PATH",
+        b"LD_LIBRARY_PATH",
+        b"LANG",
+        b"BANGER_RESOURCE",
+        b"PWD",
+        b"OLDPWD",
+        b"SHLVL",
+        b"_",
+    }
+
+
+def test_a_daemon_keeps_no_limit_and_no_directory_of_the_shell_that_started_it(
+    own_home: Home, tmp_path: Path
+) -> None:
+    shell = 'ulimit -S -f 100; ulimit -S -n 128; ulimit -S -t 600; exec 99</dev/null; exec "$@"'
+    argv = ["bash", "-c", shell, "shell", *own_home.argv("system", "start")]
+    subprocess.run(argv, env=own_home.env, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    pid = own_home.daemon_pid()
+    assert os.readlink(f"/proc/{pid}/cwd") == "/" and not os.path.exists(f"/proc/{pid}/fd/99")
+    for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_NOFILE):
+        soft, hard = resource.prlimit(pid, limit)
+        assert soft == hard
+
+
+def test_a_restart_waits_for_the_old_daemon(own_home: Home) -> None:
+    for _ in range(3):
+        before = own_home.daemon_pid()
+        own_home.text("system", "restart")
+        assert not alive(before) and own_home.daemon_pid() != before
 
 
 def test_an_interrupted_run_leaves_nothing(own_home: Home) -> None:

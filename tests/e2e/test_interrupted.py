@@ -133,7 +133,7 @@ def test_a_root_that_freezes_for_a_daemon_that_is_gone_thaws(own_home: Home) -> 
     own_home.text("run", "-d", "--name", "calm", "--memory", "512MiB", IMAGE)
     own_home.text("exec", "calm", "--", "dd", "if=/dev/urandom", "of=/root/big", "bs=1M", "count=100")
     shown = own_home.json("vm", "show", "calm")
-    socket = own_home.run_directory / "vm" / (shown["place"] or shown["id"]) / "agent.sock"
+    socket = own_home.state / "sockets" / (shown["place"] or shown["id"]) / "agent.sock"
 
     async def begin_to_freeze() -> None:
         connection = await open_connection(str(socket), "calm", 10, resync=True)

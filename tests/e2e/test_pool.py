@@ -150,10 +150,11 @@ def test_one_that_is_being_made_while_its_template_goes_does_not_stay(pooled: Ho
 
 
 def test_the_pool_ends_with_the_daemon(pooled: Home) -> None:
+    """Whoever is told that it has stopped finds nothing of it any more."""
     (pid,) = waiting(pooled)
-    run = pooled.run_directory
+    daemon = pooled.daemon_pid()
     pooled.text("system", "stop")
-    wait_until(lambda: not alive(pid) and pooled.leftovers(run) == [], 10, "what waited is gone")
+    assert not alive(daemon) and not alive(pid) and pooled.leftovers() == []
 
 
 def test_a_killed_daemons_pool_is_removed_by_the_next(pooled: Home) -> None:

@@ -121,11 +121,10 @@ def test_after_a_reboot_of_the_host_every_machine_is_what_it_is(own: Home) -> No
 def test_reconcile_finds_what_no_record_leads_to_and_removes_it_when_asked(own: Home) -> None:
     assert own.text("system", "reconcile") == "records and host agree\n"
     own.text("run", "-d", "--name", "known", IMAGE)
-    run = own.run_directory
     stray = subprocess.Popen(
         ["sleep", "600"], cwd=own.state, env={**os.environ, "BANGER_RESOURCE": "of-nobody"}
     )
-    left = [own.state / "machines/0123456789ab", run / "vm/lost", own.state / "snapshots/.fork-1"]
+    left = [own.state / "machines/0123456789ab", own.state / "sockets/lost", own.state / "snapshots/.fork-1"]
     left += {path.with_name(path.name.rpartition("-")[0] + "-lost") for path in own.control_groups()}
     for directory in left:
         directory.mkdir(parents=True)

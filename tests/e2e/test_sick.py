@@ -179,7 +179,7 @@ def test_a_machine_whose_directories_are_removed_while_it_runs_can_be_deleted(
     ward: Home, client: Client, ill: str
 ) -> None:
     machine = client.machines.get(ill)
-    shutil.rmtree(ward.directory / "run/vm" / files_of(ward, ill).name)
+    shutil.rmtree(ward.state / "sockets" / files_of(ward, ill).name)
     assert ward.text("exec", ill, "--", "echo", "on") == "on\n"
     shutil.rmtree(files_of(ward, ill))
     assert_nobody_waits(ward, ill)
@@ -205,7 +205,7 @@ def test_with_sick_ones_among_ten_the_others_are_taken_over_as_soon(own_home: Ho
         list(pool.map(lambda name: own_home.text("run", "-d", "--name", name, IMAGE), [*well, *sick]))
     end_daemon(own_home)
     all_well_s = take_over(own_home, well)
-    run = own_home.directory / "run/vm"
+    run = own_home.state / "sockets"
     places = {name: files_of(own_home, name).name for name in sick}
     end_daemon(own_home)
     with contextlib.ExitStack() as stack:
@@ -237,7 +237,7 @@ def test_a_session_that_was_lost_is_begun_again_by_who_needs_it(ward: Home, clie
     """What ran meanwhile goes on; the guest was never restarted."""
     ward.text("exec", "-d", ill, "--", "sh", "-c", "sleep 600; exit 3")
     running = {entry.pid for entry in client.machines.execs(ill)}
-    socket = ward.directory / "run/vm" / files_of(ward, ill).name / "agent.sock"
+    socket = ward.state / "sockets" / files_of(ward, ill).name / "agent.sock"
     aside = socket.rename(socket.with_name("aside.sock"))
     end_daemon(ward)
     with impostor(socket, flood_with(GARBAGE)):

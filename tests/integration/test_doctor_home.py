@@ -203,7 +203,7 @@ def test_a_run_directory_that_all_can_replace_is_a_problem(patient: Patient) -> 
     patient.directory.mkdir()
     patient.directory.chmod(0o777)
     finding = patient.look("directories")
-    assert finding["status"] == "problem" and "all can write to it" in finding["found"]
+    assert finding["status"] == "problem" and "everybody" in finding["found"]
 
 
 def test_fix_makes_private_directories_and_starts_the_daemon(patient: Patient) -> None:

@@ -107,11 +107,12 @@ def test_a_machine_runs_within_a_second_or_two(patient: Patient) -> None:
 
 @needs_qemu
 def test_a_vmm_whose_guest_does_nothing_fails_the_trial(patient: Patient, tmp_path: Path) -> None:
-    write_program(tmp_path / "bin", QEMU, f'exec {shutil.which(QEMU)} "$@" $TRIAL_EXTRA')
-    stuck = patient.look("trial", env=path_with(tmp_path / "bin") | {"TRIAL_EXTRA": "-S"})
+    write_program(tmp_path / "bin", QEMU, f'exec {shutil.which(QEMU)} "$@" -S')
+    stuck = patient.look("trial", env=path_with(tmp_path / "bin"))
     assert stuck["status"] == "problem" and "its guest did nothing" in stuck["found"]
     assert stuck["took_ms"] < 10_000
-    broken = patient.look("trial", env={"TRIAL_EXTRA": "-device no-such-device"})
+    write_program(tmp_path / "bin", QEMU, f'exec {shutil.which(QEMU)} "$@" -device no-such-device')
+    broken = patient.look("trial", env=path_with(tmp_path / "bin"))
     assert broken["status"] == "problem" and "no-such-device" in broken["found"]
 
 

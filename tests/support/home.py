@@ -99,7 +99,7 @@ class Home:
         needle = f"{self.state}/".encode()
         return [pid for pid, command in command_lines() if needle in command and b"qemu-system" in command]
 
-    def leftovers(self, run: Path | None = None) -> list[str]:
+    def leftovers(self) -> list[str]:
         """What must not be there once no machine is: files, sockets, processes. Of a home with a pool, once there is
         no daemon either."""
         found = [f"process {pid}" for pid in self.machine_processes()]
@@ -108,7 +108,7 @@ class Home:
         if not templates.is_symlink():
             found += [str(path) for path in templates.glob(".*")]
         found += [str(path) for path in (self.state / "snapshots").glob(".*")]
-        found += [str(path) for path in ((run or self.run_directory) / "vm").glob("*")]
+        found += [str(path) for path in (self.state / "sockets").glob("*")]
         return found
 
     def control_groups(self) -> list[Path]:
@@ -126,7 +126,7 @@ class Home:
         run, pid = self.run_directory, self.daemon_pid()
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not alive(pid), 15, "the daemon ends")
-        left = self.leftovers(run) + [str(path) for path in groups if path.exists()]
+        left = self.leftovers() + [str(path) for path in groups if path.exists()]
         shutil.rmtree(run, ignore_errors=True)
         log = self.daemon_log()
         assert not left, f"left behind: {left}\n{log}"

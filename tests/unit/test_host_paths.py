@@ -38,10 +38,25 @@ def test_banger_home_holds_everything(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("length", [10, 50, 55, 56, 57, 60, 90, 300])
-def test_a_machines_sockets_fit_however_long_the_home(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+def test_the_socket_fits_however_long_the_home(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     monkeypatch.setenv("BANGER_HOME", "/" + "h" * length)
-    socket = Paths.user().vm_run / "0123456789ab" / "agent.sock"
-    assert len(str(socket)) <= LONGEST_SOCKET_PATH
+    assert len(str(Paths.user().socket)) <= LONGEST_SOCKET_PATH
+
+
+def test_a_runtime_directory_that_depends_on_where_we_are_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "run")
+    assert places.run_directory().startswith("/")
+
+
+def test_who_has_no_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "not/absolute")
+    with pytest.raises(Error) as caught:
+        Paths.user()
+    assert caught.value.code == "daemon_start_failed" and "BANGER_HOME" in caught.value.hint
 
 
 def test_long_homes_do_not_share_a_run_directory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,35 +84,3 @@ def test_the_system_wide_places_are_the_usual_ones() -> None:
         "/run/banger/banger.sock",
         "/etc/banger",
     ]
-
-
-def test_a_private_directory_is_made_or_mended(tmp_path: Path) -> None:
-    made = tmp_path / "run"
-    places.ensure_private_directory(str(made))
-    assert made.stat().st_mode & 0o777 == 0o700
-    made.chmod(0o755)
-    places.ensure_private_directory(str(made))
-    assert made.stat().st_mode & 0o777 == 0o700
-
-
-def test_parents_that_are_made_are_private_too(tmp_path: Path) -> None:
-    places.ensure_private_directory(str(tmp_path / "of-us" / "banger"))
-    assert (tmp_path / "of-us").stat().st_mode & 0o777 == 0o700
-
-
-def test_a_link_or_file_in_its_place_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    (tmp_path / "file").touch()
-    for name in ("link", "file"):
-        with pytest.raises(Error) as caught:
-            places.ensure_private_directory(str(tmp_path / name))
-        assert caught.value.code == "daemon_unreachable"
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: gives a directory to another user")
-def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "theirs").mkdir()
-    os.chown(tmp_path / "theirs", 12345, 12345)
-    with pytest.raises(Error, match="not a directory of ours"):
-        places.ensure_private_directory(str(tmp_path / "theirs"))

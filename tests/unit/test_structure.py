@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FLOORS = [
     {"errors"},
-    {"places", "model", "wire"},
+    {"places", "directories", "environment", "model", "wire"},
     {"host", "client"},
     {"store", "catalogs", "bundles"},
     {"vmm", "agent", "images", "kernels", "network"},

@@ -125,7 +125,7 @@ def test_what_has_nothing_to_do_with_the_accelerator_is_an_error_and_no_finding(
 def test_a_trial_leaves_nothing_behind(paths: Paths, store: Store) -> None:
     why_not(Trials(paths, store.resources), Broken())
     assert store.resources.all() == []
-    assert list(paths.machines.iterdir()) == [] and list(paths.vm_run.iterdir()) == []
+    assert list(paths.machines.iterdir()) == [] and list(paths.sockets.iterdir()) == []
 
 
 def test_emulation_is_not_tried(paths: Paths, store: Store) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from banger.agent.events import EventLimit
 from banger.errors import Error
+from banger.host import own_sockets
 from banger.host.turns import turns
 from banger.wire.constants import MAX_PAYLOAD, MAX_REQUEST, RESYNC_PAD, VERSION, Tag, Type
 from banger.wire.fields import Fields, Malformed, Value, encode_fields
@@ -353,9 +354,12 @@ async def open_connection(path: str, machine: str, timeout_s: float, *, resync: 
     """Connect to the agent port's socket and greet. Raises `agent_lost`."""
     loop = asyncio.get_running_loop()
     try:
-        _, connection = await loop.create_unix_connection(lambda: AgentConnection(machine), path)
+        _, connection = await loop.create_unix_connection(
+            lambda: AgentConnection(machine), sock=await own_sockets.dial(path)
+        )
     except OSError as exc:
-        raise Error("agent_lost", f"the agent port of {machine} does not answer: {exc.strerror}") from exc
+        said = exc.strerror or exc
+        raise Error("agent_lost", f"the agent port of {machine} does not answer: {said}") from exc
     try:
         await connection.hello(timeout_s, resync=resync)
     except BaseException:

@@ -7,6 +7,7 @@ import sys
 
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
+    forget_working_directory()
     if sys.getfilesystemencoding() != "utf-8":
         from banger.client.start import begin_in_utf_8
 
@@ -22,6 +23,21 @@ def main() -> None:
         leave(dispatch(arguments))
     except KeyboardInterrupt:
         leave(130)
+
+
+def forget_working_directory() -> None:
+    """Python looks for modules where the user happens to be, if it was started with -m or -c, or if PYTHONPATH has an
+    empty entry. What is imported from here on is not looked for there, unless we are there ourselves."""
+    import os
+
+    try:
+        here = os.getcwd()
+    except OSError:
+        here = ""
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if here not in (root, *named):
+        sys.path[:] = [place for place in sys.path if place not in ("", ".", here)]
 
 
 def leave(code: int) -> None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 from banger import places
 from banger.cli.daemon import Daemon
 from banger.cli.output import print_fields, print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import start
 from banger.client.calls import shutdown, system_info
-from banger.errors import Error
-
-_STOP_WAIT_S = 30.0
 
 
 def _nothing(parser: Parser) -> None:
@@ -49,17 +44,8 @@ def _restart(arguments: Arguments) -> int:
 
 
 def _shut_down() -> bool:
-    """Ask the daemon to stop and see it gone; False if none ran."""
-    path = places.socket_path()
-    if not start.listens(path):
-        return False
-    Daemon(start=False).call(shutdown())
-    deadline = time.monotonic() + _STOP_WAIT_S
-    while start.listens(path):
-        if time.monotonic() > deadline:
-            raise Error("timeout", f"the daemon on {path} still answers after {_STOP_WAIT_S:.0f} s")
-        time.sleep(0.02)
-    return True
+    """Ask the daemon to stop and see its process gone, and what it had started for nobody yet; False if none ran."""
+    return start.stop_daemon(places.socket_path(), lambda: Daemon(start=False).call(shutdown()))
 
 
 INFO = Verb(json_flag, _info, "banger system info --json")

@@ -1,8 +1,11 @@
 """Finding the daemon, and starting it when it isn't there. The one door through which the client starts programs.
 
-Ten clients at once start one daemon: whoever holds `<run>/start.lock` looks again, and only then starts
+Ten clients at once start one daemon: whoever holds `<state>/start.lock` looks again, and only then starts
 one. The daemon says "ready" on a pipe when its socket listens; the pipe's end without that word
-means that it died.
+means that it died. One that lives and has lost its socket is asked to listen anew.
+
+A daemon, and a doctor, keep nothing of where they were started: not the working directory, in which anybody's files may
+be, nor what the environment holds beside the names in `environment`. Limits and open files they shed by themselves.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 from banger import places
 from banger.client import transport
+from banger.client.incumbent import find_incumbent, who_listens
 from banger.errors import Error
 
 TYPE_CHECKING = False
@@ -30,6 +35,9 @@ DOCTOR_MODULE = "banger.doctor"
 READY_VARIABLE = "BANGER_READY_FD"
 READY_TIMEOUT_S = 60.0
 _READY_FD = 3
+_LISTEN_S = 10.0
+_STOP_S, _COLLECT_S = 30.0, 2.0
+_POLL_S = 0.02
 _LOG_TAIL_BYTES = 4096
 _LOG_TAIL_LINES = 8
 
@@ -62,12 +70,15 @@ def ensure_daemon(path: str) -> bool:
 
     Raises `daemon_start_failed` with the end of its log.
     """
-    run = os.path.dirname(path)
-    places.ensure_private_directory(run)
-    lock = os.open(f"{run}/start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    from banger.directories import ensure_own_directory, ensure_private_directory
+
+    state = places.state_directory()
+    ensure_own_directory(state)
+    ensure_private_directory(os.path.dirname(path))
+    lock = _open(f"{state}/start.lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if listens(path):
+        if listens(path) or _listens_anew(path):
             return False
         _start(daemon_log())
         return True
@@ -75,10 +86,66 @@ def ensure_daemon(path: str) -> bool:
         os.close(lock)
 
 
+def stop_daemon(path: str, ask: Callable[[], object]) -> bool:
+    """Have no daemon any more: one that listens is asked, one that lost its socket gets a signal. False if there was
+    none. Raises `timeout`."""
+    incumbent = None
+    try:
+        with transport.dial(path) as connection:
+            incumbent = who_listens(connection)
+    except Error as exc:
+        if not _is_absent(exc):
+            raise
+        incumbent = None if os.environ.get("BANGER_SOCKET") else find_incumbent()
+        if incumbent is None:
+            return False
+        ask = incumbent.ask_to_end
+    ask()
+    if incumbent is None:
+        gone = _within(_STOP_S, lambda: not listens(path))
+    else:
+        with incumbent:
+            gone = incumbent.wait_gone(_STOP_S)
+            if gone:
+                incumbent.wait_collected(_COLLECT_S)
+    if not gone:
+        raise Error("timeout", f"the daemon on {path} has not ended within {_STOP_S:.0f} s")
+    return True
+
+
+def _listens_anew(path: str) -> bool:
+    """Whether a daemon lives whose socket was taken away, and listens again. One that is about to end is waited for."""
+    incumbent = find_incumbent()
+    if incumbent is None:
+        return False
+    with incumbent:
+        incumbent.ask_to_listen()
+        if _within(_LISTEN_S, lambda: listens(path) or incumbent.wait_gone(0)):
+            return listens(path)
+        raise Error(
+            "daemon_unreachable",
+            f"the daemon (process {incumbent.pid}) lives, and does not listen on {path}",
+            f"kill {incumbent.pid}; its machines go on, and the next command starts another daemon",
+        )
+
+
+def _within(limit_s: float, condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
 def become_doctor(words: Sequence[str]) -> NoReturn:
     """This process becomes the doctor's, which needs the engine but no daemon. Raises OSError."""
+    from banger.environment import for_doctor
+
     sys.stdout.flush()
-    os.execv(sys.executable, [*_python(), "-m", DOCTOR_MODULE, *words])
+    environment = _with_our_code(for_doctor(os.environ))
+    os.chdir("/")
+    os.execve(sys.executable, [*_python(), DOCTOR_MODULE, *words], environment)
 
 
 def begin_in_utf_8() -> None:
@@ -88,8 +155,9 @@ def begin_in_utf_8() -> None:
 
 
 def _python() -> list[str]:
-    """An interpreter that reads names as this one does."""
-    return [sys.executable, *(("-X", "utf8") if sys.flags.utf8_mode else ())]
+    """An interpreter that reads names as this one does, and looks for modules nowhere near the user: without -P the
+    working directory comes first, with -m."""
+    return [sys.executable, *(("-X", "utf8") if sys.flags.utf8_mode else ()), "-P", "-m"]
 
 
 def listens(path: str) -> bool:
@@ -104,14 +172,8 @@ def listens(path: str) -> bool:
 
 
 def daemon_log() -> str:
-    """Where a daemon of this user logs, by the same rules as the daemon's own places."""
-    home = os.environ.get("BANGER_HOME")
-    if home:
-        return os.path.join(os.path.abspath(home), "state", "daemon.log")
-    state = os.environ.get("XDG_STATE_HOME", "")
-    if not state.startswith("/"):
-        state = os.path.expanduser("~/.local/state")
-    return os.path.join(state, "banger", "daemon.log")
+    """Where a daemon of this user logs."""
+    return f"{places.state_directory()}/daemon.log"
 
 
 def _is_absent(error: Error) -> bool:
@@ -120,68 +182,78 @@ def _is_absent(error: Error) -> bool:
 
 def _start(log_path: str) -> None:
     """Start the daemon and wait until it listens."""
-    os.makedirs(os.path.dirname(log_path), mode=0o700, exist_ok=True)
-    old_size = os.path.getsize(log_path) if os.path.exists(log_path) else 0
-    ready, writer = os.pipe()
+    log = _open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
+        old_size = os.fstat(log).st_size
+        ready, writer = os.pipe()
         try:
-            process = _spawn(writer, log_path)
+            try:
+                process = _spawn(writer, log)
+            finally:
+                os.close(writer)
+            if reason := _await_ready(ready, process):
+                raise _failed(reason, log_path, old_size)
         finally:
-            os.close(writer)
-        if reason := _await_ready(ready, process):
-            raise _failed(reason, log_path, old_size)
+            os.close(ready)
     finally:
-        os.close(ready)
+        os.close(log)
 
 
-def _spawn(writer: int, log_path: str) -> int:
-    """A process in a session of its own that keeps nothing of ours but the pipe and the log."""
-    high = fcntl.fcntl(writer, fcntl.F_DUPFD_CLOEXEC, 10)
+def _open(path: str, flags: int) -> int:
     try:
+        return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise Error(
+            "daemon_start_failed",
+            f"cannot open {path}: {exc.strerror}",
+            "make room there, or set BANGER_HOME to a directory that you can write to",
+        ) from exc
+
+
+def _spawn(writer: int, log: int) -> int:
+    """A process in a session of its own that keeps nothing of ours but the pipe and the log; it closes by itself what
+    a shell left open, since whoever has a low limit cannot name a file above it."""
+    from banger.environment import for_daemon
+
+    copies: list[int] = []
+    try:
+        for fd in (writer, log):
+            copies.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _READY_FD + 1))
+        environment = _with_our_code(for_daemon(os.environ))
+        environment[READY_VARIABLE] = str(_READY_FD)
         return os.posix_spawn(
             sys.executable,
-            [*_python(), "-m", DAEMON_MODULE],
-            _environment(),
-            file_actions=list(_plan_files(high, log_path)),
+            [*_python(), DAEMON_MODULE],
+            environment,
+            file_actions=list(_plan_files(*copies)),
             setsid=True,
             setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP),
+            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
         )
     except OSError as exc:
         raise Error("daemon_start_failed", f"cannot start {sys.executable}: {exc.strerror}") from exc
     finally:
-        os.close(high)
+        for fd in copies:
+            os.close(fd)
 
 
-def _plan_files(writer: int, log_path: str) -> Iterator[tuple[object, ...]]:
-    """stdin from nowhere, output to the log, the pipe as fd 3, and nothing else that a shell left open."""
+def _plan_files(writer: int, log: int) -> Iterator[tuple[object, ...]]:
+    """stdin from nowhere, output to the log, the pipe as fd 3."""
     yield (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
-    yield (os.POSIX_SPAWN_OPEN, 1, log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    yield (os.POSIX_SPAWN_DUP2, 1, 2)
+    yield (os.POSIX_SPAWN_DUP2, log, 1)
+    yield (os.POSIX_SPAWN_DUP2, log, 2)
     yield (os.POSIX_SPAWN_DUP2, writer, _READY_FD)
-    for fd in _inheritable_fds():
-        yield (os.POSIX_SPAWN_CLOSE, fd)
 
 
-def _inheritable_fds() -> list[int]:
-    found = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            if int(name) > _READY_FD and os.get_inheritable(int(name)):
-                found.append(int(name))
-        except OSError:
-            continue
-    return found
+def _with_our_code(environment: dict[str, str]) -> dict[str, str]:
+    """Who runs us from a directory that Python was in, or that was named from there, has it named from now on."""
+    from banger.environment import absolute
 
-
-def _environment() -> dict[str, str]:
-    """Ours, with paths that do not depend on the working directory."""
-    environment = dict(os.environ)
-    environment[READY_VARIABLE] = str(_READY_FD)
-    if home := environment.get("BANGER_HOME"):
-        environment["BANGER_HOME"] = os.path.abspath(home)
-    if search := environment.get("PYTHONPATH"):
-        environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, search.split(os.pathsep)))
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    search = environment.get("PYTHONPATH", "").split(os.pathsep)
+    first = sys.path[0] if sys.path else ""
+    if root in (absolute("."), absolute(first)) and root not in search:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [*search, root]))
     return environment
 
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
-import stat
 from pathlib import Path
 
 from banger import __version__
 from banger.client import start
+from banger.directories import ensure_own_directory, ensure_private_directory, why_refused
 from banger.doctor.check import Mend, Sight, advise
 from banger.doctor.host import Daemon, Host
 from banger.host.proc import ref_of
-from banger.places import ensure_private_directory
 
 _SOCKET_PATH_BYTES = 107
-# Of a machine's id, and the longest of its sockets.
-_MACHINE_SOCKET = "0" * 12 + "/agent.sock"
 
 
 def look_at_daemon(host: Host) -> Sight:
@@ -90,7 +87,8 @@ def _remains(host: Host) -> list[Path]:
 
 def _remove_remains(host: Host) -> list[Path]:
     """While nobody can start a daemon, and if none was started meanwhile."""
-    lock = os.open(host.paths.run / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    ensure_own_directory(str(host.paths.state))
+    lock = os.open(host.paths.state / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if start.listens(str(host.paths.socket)):
@@ -113,26 +111,25 @@ def _written_pid(path: Path) -> int | None:
 
 
 def look_at_sockets(host: Host) -> Sight:
-    longest = max(
-        (host.daemon.socket, str(host.paths.vm_run / _MACHINE_SOCKET)),
-        key=lambda path: len(os.fsencode(path)),
-    )
-    length = len(os.fsencode(longest))
+    """Those of machines are named from their directory."""
+    path = host.daemon.socket
+    length = len(os.fsencode(path))
     if length > _SOCKET_PATH_BYTES:
         return Sight(
-            f"{longest} has {length} bytes; a socket's path has at most {_SOCKET_PATH_BYTES}",
+            f"{path} has {length} bytes; a socket's path has at most {_SOCKET_PATH_BYTES}",
             fine=False,
             mend=advise("set BANGER_SOCKET, BANGER_HOME or XDG_RUNTIME_DIR to something shorter"),
         )
-    return Sight(f"{host.daemon.socket}; the longest path has {length} of {_SOCKET_PATH_BYTES} bytes")
+    return Sight(f"{path}; it has {length} of {_SOCKET_PATH_BYTES} bytes")
 
 
 def look_at_directories(host: Host) -> Sight:
     """Run directory, state and cache: ours, and nobody else's."""
     places = [host.paths.run, host.paths.state, host.paths.cache]
-    refused = [why for why in map(_why_refused, places) if why]
+    refused = {place: why for place in places if (why := why_refused(str(place)))}
     if refused:
-        return Sight("; ".join(refused), fine=False, mend=_mend_refused(places), status="problem")
+        found = "; ".join(dict.fromkeys(refused.values()))
+        return Sight(found, fine=False, mend=mend_owner(next(iter(refused))), status="problem")
     missing = [place for place in places if not place.exists()]
     loose = [place for place in places if place.exists() and place.stat().st_mode & 0o077]
     if not missing and not loose:
@@ -152,27 +149,10 @@ def _make_private(host: Host) -> str:
     return f"made private: {' '.join(changed)}"
 
 
-def _why_refused(place: Path) -> str:
-    """As the daemon would refuse it."""
-    nearest = place
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    for directory in [nearest, *nearest.parents]:
-        info = directory.stat()
-        if not stat.S_ISDIR(info.st_mode):
-            return f"{directory} is no directory"
-        open_to_all = info.st_mode & stat.S_IWOTH and not info.st_mode & stat.S_ISVTX
-        if info.st_uid not in (0, os.geteuid()) or (open_to_all and directory != place):
-            return f"{directory} belongs to others, or all can write to it"
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        return f"{nearest} cannot be written to"
-    if place.exists() and place.stat().st_uid != os.geteuid():
-        return f"{place} is another user's"
-    return ""
-
-
-def _mend_refused(places: list[Path]) -> Mend:
-    mine = [place for place in places if place.exists() and place.stat().st_uid != os.geteuid()]
-    if mine:
-        return Mend(shlex.join(["chown", "-R", str(os.geteuid()), *map(str, mine)]), root=True)
-    return advise("set BANGER_HOME or XDG_RUNTIME_DIR to a directory that only you can write to")
+def mend_owner(place: Path) -> Mend:
+    """What root left in a directory of ours is given back. Nothing else is: the owner of a directory that others share,
+    or of what another user put there, is not to be changed unseen."""
+    left_by_root = place.is_dir() and not place.is_symlink() and place.stat().st_uid == 0 != os.geteuid()
+    if left_by_root and place.parent.stat().st_uid == os.geteuid() and place != Path.home():
+        return Mend(shlex.join(["chown", "-R", str(os.geteuid()), str(place)]), root=True)
+    return advise("set BANGER_HOME to a directory that only you can write to")

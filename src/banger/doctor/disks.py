@@ -6,13 +6,13 @@ import contextlib
 import errno
 import fcntl
 import os
-import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from banger import __file__ as package_file
 from banger.doctor.check import Mend, Sight, advise
+from banger.doctor.daemons import mend_owner
 from banger.doctor.host import Host
 from banger.host.sparse import FICLONE
 from banger.model.sizes import GIB, format_size
@@ -172,7 +172,7 @@ def _can_link(source: Path, target: Path) -> bool:
 
 
 def _mend_unwritable(host: Host) -> Mend:
-    state = existing(host.paths.state)
-    if state.stat().st_uid != os.geteuid():
-        return Mend(shlex.join(["chown", "-R", str(os.geteuid()), str(state)]), root=True)
+    state = host.paths.state
+    if existing(state).stat().st_uid != os.geteuid():
+        return mend_owner(state)
     return advise("mount it for writing, make room, or set BANGER_HOME to another place")

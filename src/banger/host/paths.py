@@ -3,6 +3,7 @@
 <state>/banger.db            the store
 <state>/daemon.log           bangerd's log (user mode)
 <state>/machines/<id>/       root.qcow2 console.log exec.log; also of clones that wait for a machine
+<state>/sockets/<id>/        agent.sock qmp.sock, of machines: nobody but us cleans up there
 <state>/templates/<id>/      memory devices root.qcow2 meta.json
 <state>/snapshots/<id>/      the same, of users' own
 <state>/catalogs/<name>.json a catalog that was added: its key, its newest index
@@ -12,7 +13,7 @@
 <cache>/apt/                 a private apt tree
 <run>/banger.sock            the API; mode 0600 in a directory of mode 0700
 <run>/daemon.pid
-<run>/vm/<id>/               agent.sock qmp.sock (short: a socket path has 107 bytes)
+<run>/vm/<id>/               sockets of machines that an earlier version started
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from banger.places import SYSTEM_RUN, run_directory
+from banger.places import SYSTEM_RUN, home_directory, run_directory, state_directory
 
 
 class Paths:
@@ -85,7 +86,12 @@ class Paths:
         return self.run / "daemon.pid"
 
     @property
-    def vm_run(self) -> Path:
+    def sockets(self) -> Path:
+        return self.state / "sockets"
+
+    @property
+    def earlier_sockets(self) -> Path:
+        """Where an earlier version kept them."""
         return self.run / "vm"
 
     @classmethod
@@ -100,9 +106,9 @@ class Paths:
         if own:
             base = Path(own).absolute()
             return cls(base / "state", base / "cache", run, base / "config")
-        home = Path.home()
+        home = Path(home_directory())
         return cls(
-            _xdg("XDG_STATE_HOME", home / ".local/state"),
+            Path(state_directory()),
             _xdg("XDG_CACHE_HOME", home / ".cache"),
             run,
             _xdg("XDG_CONFIG_HOME", home / ".config"),

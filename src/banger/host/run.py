@@ -17,6 +17,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from banger.environment import for_helpers
 from banger.errors import Error
 from banger.host.proc import find_marked, send_signal
 
@@ -51,7 +52,7 @@ class Result:
 
 def find_tool(name: str) -> str:
     """The path of a program, in PATH or the sbin directories. Raises `tool_missing`."""
-    path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":" + _SBIN)
+    path = shutil.which(name, path=clean_environment()["PATH"])
     if path is None:
         package = _PACKAGE_OF.get(name, name)
         raise Error("tool_missing", f"{name} is not installed", f"apt-get install {package}")
@@ -67,10 +68,10 @@ def have_tool(name: str) -> bool:
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Ours without what changes a tool's output or behaviour: locale fixed, Python's own settings gone."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "PYTHON", "LANGUAGE"))}
+    """Of ours what a tool needs to work, and nothing that it could give away; locale fixed."""
+    kept = for_helpers(os.environ)
     kept["LANG"] = kept["LC_ALL"] = "C.UTF-8"
-    kept["PATH"] = os.environ.get("PATH", os.defpath) + ":" + _SBIN
+    kept["PATH"] = kept.get("PATH", os.defpath) + ":" + _SBIN
     kept["DEBIAN_FRONTEND"] = "noninteractive"
     kept.update(extra or {})
     return kept

@@ -1,7 +1,7 @@
 """Start a process that outlives us: a VMM.
 
-It leads a session of its own, gets /dev/null as stdin, a log file as output, and carries a marker in its
-environment by which a later process finds it even if we died before its pid was written down.
+It leads a session of its own, gets /dev/null as stdin, a log file as output, and has next to nothing in its
+environment but a marker by which a later process finds it even if we died before its pid was written down.
 
 It is in its control groups before its program begins: a shell enters them, then becomes the program. Nothing else can
 be done between fork and exec in a process with threads; and who is moved later leaves memory accounted where it was.
@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import resource
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from banger.environment import for_vmms
 from banger.errors import Error
-from banger.host.proc import ProcessRef, ref_of
-from banger.host.run import clean_environment
+from banger.host.proc import ProcessRef, child_ref
 
 log = logging.getLogger("banger.spawn")
 
@@ -49,7 +50,7 @@ def spawn_detached(
             process = subprocess.Popen(
                 argv,
                 cwd=cwd,
-                env=clean_environment({**(environment or {}), MARKER: marker}),
+                env={**_environment(), **(environment or {}), MARKER: marker},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
@@ -61,8 +62,12 @@ def spawn_detached(
     _bound(process.pid, {resource.RLIMIT_CORE: 0, **(bounds or {})})
     # Reaped by host.proc, not by Popen: it must not warn, or wait, when collected.
     process.returncode = 0
-    # One that died at once has no identity any more; start 0 matches no process, so nobody else is ever signalled.
-    return ref_of(process.pid) or ProcessRef(process.pid, 0)
+    return child_ref(process.pid)
+
+
+def _environment() -> dict[str, str]:
+    """Next to nothing: a VMM is the first that hostile code sees of the host."""
+    return {"PATH": os.defpath, **for_vmms(os.environ), "LANG": "C.UTF-8"}
 
 
 def _bound(pid: int, bounds: Mapping[int, int]) -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.host.fs import require_free
 from banger.machines.launch import guest_init, plan_config
@@ -16,7 +17,6 @@ from banger.machines.parts import Parts
 from banger.model.machine import MachineState
 from banger.model.sizes import MIB
 from banger.model.template import Shape
-from banger.places import ensure_private_directory
 from banger.store import teardown
 from banger.templates.shape import plan_machine_shape
 from banger.vmm.base import FrozenFiles

@@ -185,12 +185,14 @@ async def plan_config(
 
 
 def plan_places(parts: Parts, machine: Machine) -> VmPlaces:
-    """One that was a clone in waiting stays where it waited: QEMU knows its files by their names."""
+    """One that was a clone in waiting stays where it waited: QEMU knows its files by their names. One that an earlier
+    version started has its sockets where that one kept them."""
     place = machine.place or machine.id
+    earlier = parts.paths.earlier_sockets / place
     return VmPlaces(
         name=machine.name,
         directory=parts.paths.machines / place,
-        run_directory=parts.paths.vm_run / place,
+        run_directory=earlier if earlier.is_dir() else parts.paths.sockets / place,
     )
 
 

@@ -16,7 +16,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import msgspec
 import uvicorn
@@ -24,9 +23,14 @@ import uvicorn
 from banger import __version__
 from banger.agent.binary import agent_binary
 from banger.catalogs.shelf import Shelf
+from banger.client.incumbent import LISTEN_ANEW, LOCK
+from banger.client.start import READY_VARIABLE
+from banger.directories import check_trusted_directory, ensure_own_directory
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.inheritance import shed
 from banger.host.paths import Paths
+from banger.host.proc import child_ref
 from banger.host.settings import read_settings
 from banger.images.blobs import BlobStore
 from banger.images.lazy_web import LazyWeb
@@ -41,9 +45,9 @@ from banger.machines.reconcile import find_leftovers
 from banger.machines.registry import Registry
 from banger.machines.restarts import Restarts
 from banger.machines.rounds import Rounds
-from banger.places import ensure_private_directory
 from banger.server.app import create_app
 from banger.server.calls import COMMAND_LIMIT_BYTES
+from banger.server.reception import Reception
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
 from banger.templates.pool import Pool
@@ -51,21 +55,6 @@ from banger.templates.trials import Trials
 from banger.vmm.drivers import Drivers
 
 log = logging.getLogger("banger.daemon")
-
-
-class ApiServer(uvicorn.Server):
-    """uvicorn without its ten wake-ups a second: it sleeps until told to stop."""
-
-    def __init__(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
-        super().__init__(config)
-        self._stop = stop
-
-    async def main_loop(self) -> None:
-        await self._stop.wait()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield  # the daemon has handlers of its own
 
 
 def main() -> None:
@@ -76,9 +65,10 @@ def main() -> None:
         stream=sys.stderr,
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    paths = Paths.system() if arguments.system else Paths.user()
     mode = "system" if arguments.system else "user"
     try:
+        shed(_starter())
+        paths = Paths.system() if arguments.system else Paths.user()
         asyncio.run(serve(paths, mode))
     except Error as exc:
         print(f"bangerd: {exc.message}\nhint: {exc.hint}", file=sys.stderr)
@@ -98,12 +88,16 @@ def _parse() -> argparse.Namespace:
 async def serve(paths: Paths, mode: str) -> None:
     """Run until told to stop. Raises `daemon_start_failed` when another daemon serves here."""
     os.umask(0o077)
-    ensure_private_directory(str(paths.run))
-    paths.state.mkdir(parents=True, exist_ok=True)
-    with _only_one(paths), _listening(paths) as listener, _pid_file(paths.daemon_pid):
+    ensure_own_directory(str(paths.state))
+    ensure_own_directory(str(paths.cache))
+    check_trusted_directory(str(paths.config))
+    reception = Reception(paths)
+    asyncio.get_running_loop().add_signal_handler(LISTEN_ANEW, reception.miss)
+    with _only_one(paths), contextlib.closing(reception):
+        reception.open()
         parts = _open_parts(paths, mode)
         try:
-            await _serve_until_stopped(parts, listener)
+            await _serve_until_stopped(parts, reception)
         finally:
             await parts.operations.close()
             await parts.templates.close()
@@ -111,7 +105,7 @@ async def serve(paths: Paths, mode: str) -> None:
             parts.store.close()
 
 
-async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
+async def _serve_until_stopped(parts: Parts, reception: Reception) -> None:
     loop = asyncio.get_running_loop()
     for signo in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signo, parts.shutdown.set)
@@ -142,7 +136,7 @@ async def _serve_until_stopped(parts: Parts, listener: socket.socket) -> None:
     parts.journal.try_to_tell("daemon.started", "daemon", f"banger {__version__} serves", pid=os.getpid())
     ending = asyncio.create_task(_close_journal(parts), name="last event")
     try:
-        await ApiServer(config, parts.shutdown).serve(sockets=[listener])
+        await reception.serve(config, parts.shutdown)
     finally:
         ending.cancel()
         adopting.cancel()
@@ -206,64 +200,50 @@ def _open_parts(paths: Paths, mode: str) -> Parts:
 
 @contextlib.contextmanager
 def _only_one(paths: Paths) -> Iterator[None]:
-    """The store has one writer: a lock beside it that ends with the process."""
-    fd = os.open(paths.state / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """The store has one writer: a lock beside it that ends with the process. It says which process that is, for whoever
+    does not find our socket."""
+    fd = os.open(paths.state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:
         os.close(fd)
         raise Error(
-            "daemon_start_failed", f"another bangerd uses {paths.state}", "banger system info"
+            "daemon_start_failed",
+            f"another daemon uses {paths.state}",
+            "end it: kill the process that `banger system doctor --check daemon` or ps names; machines go on",
         ) from exc
     try:
+        ourselves = child_ref(os.getpid())
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d %d\n" % ourselves, 0)
         yield
     finally:
         os.close(fd)
 
 
-@contextlib.contextmanager
-def _listening(paths: Paths) -> Iterator[socket.socket]:
-    """The API socket, mode 0600 in a directory of 0700. We hold the lock, so an old one is nobody's."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    path = str(paths.socket)
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        listener.bind(path)
-        os.chmod(path, 0o600)
-        listener.listen(512)
-        listener.setblocking(False)
-        yield listener
-    except OSError as exc:
-        raise Error("daemon_start_failed", f"cannot listen on {path}: {exc.strerror}") from exc
-    finally:
-        listener.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-
-
-@contextlib.contextmanager
-def _pid_file(path: Path) -> Iterator[None]:
-    path.write_text(f"{os.getpid()}\n", encoding="ascii")
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-
-
 def _tell_starter(word: bytes) -> None:
     """Who started us may wait on a pipe (BANGER_READY_FD) for `ready`, or for the error."""
-    fd = os.environ.pop("BANGER_READY_FD", "")
-    if fd.isdigit():
+    fd = _starter()
+    os.environ.pop(READY_VARIABLE, None)
+    if fd is not None:
         with contextlib.suppress(OSError):
-            os.write(int(fd), word)
-            os.close(int(fd))
+            os.write(fd, word)
+            os.close(fd)
+
+
+def _starter() -> int | None:
+    fd = os.environ.get(READY_VARIABLE, "")
+    return int(fd) if fd.isdigit() else None
 
 
 def _tell_systemd() -> None:
+    """A unit may wait for it. One that no longer does is no reason to end."""
     address = os.environ.pop("NOTIFY_SOCKET", "")
     if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notify,
+        ):
             notify.connect("\0" + address[1:] if address.startswith("@") else address)
             notify.send(b"READY=1")
 

@@ -50,7 +50,8 @@ def _directories(paths: Paths) -> Iterator[Found]:
     """Those that exist only as long as a record leads to them."""
     for root, pattern in (
         (paths.machines, "*"),
-        (paths.vm_run, "*"),
+        (paths.sockets, "*"),
+        (paths.earlier_sockets, "*"),
         (paths.snapshots, ".*"),
         (paths.templates, ".*"),
     ):

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.agent.connection import AgentConnection, open_connection
+from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.proc import wait_gone
-from banger.places import ensure_private_directory
 from banger.store import teardown
 from banger.store.resources import Identity, ResourceTable
 from banger.templates.confinement import Confinement, confine

@@ -65,7 +65,7 @@ async def make_template(
     places = VmPlaces(
         name=name,
         directory=paths.templates / f".partial-{wanted.id[:12]}-{token}",
-        run_directory=paths.vm_run / token,
+        run_directory=paths.sockets / token,
     )
     try:
         await _make(resources, wanted, owner, places, final)

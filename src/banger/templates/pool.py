@@ -169,7 +169,7 @@ class Pool:
         places = VmPlaces(
             name=f"pool-{token}",
             directory=self._paths.machines / token,
-            run_directory=self._paths.vm_run / token,
+            run_directory=self._paths.sockets / token,
         )
         config = wanted.config_of_maker(places, owner)
         config = config_of_clone(config, frozen, places, owner)

@@ -75,7 +75,7 @@ class Trials:
         places = VmPlaces(
             name=f"{config.accel}-trial",
             directory=self._paths.machines / token,
-            run_directory=self._paths.vm_run / token,
+            run_directory=self._paths.sockets / token,
         )
         config = dataclasses.replace(
             config,

@@ -5,11 +5,13 @@ They get a verb as argument and a document on standard input. Source: docker/doc
 
 from __future__ import annotations
 
+import os
 import re
 
 import msgspec
 from msgspec import Struct
 
+from banger.environment import for_credential_helpers
 from banger.errors import Error
 from banger.host.run import Result, run
 from banger.images.reference import DEFAULT_REGISTRY, DEFAULT_REGISTRY_KEY
@@ -66,7 +68,13 @@ async def _call(name: str, verb: str, stdin: bytes, timeout_s: float = _TIMEOUT_
         raise _failed(name[:64], "is not the name of a credential helper")
     program = f"docker-credential-{name}"
     try:
-        return await run([program, verb], stdin=stdin, timeout_s=timeout_s, check=False)
+        return await run(
+            [program, verb],
+            env=for_credential_helpers(os.environ),
+            stdin=stdin,
+            timeout_s=timeout_s,
+            check=False,
+        )
     except OSError as exc:
         raise _failed(name, f"cannot be started: {exc.strerror}") from exc
     except Error as exc:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from banger.errors import Error
-from banger.host import cpu
+from banger.host import cpu, own_sockets
 from banger.host.fs import require_free
 from banger.host.proc import ProcessRef
 from banger.host.run import find_tool, run
@@ -341,13 +341,7 @@ async def measure_tsc_khz(agent_binary: Path) -> int:
 
 def _listen(path: Path) -> socket.socket:
     """A listening Unix socket for QEMU to inherit; only we may connect (its directory is 0700)."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        listener.bind(str(path))
-        listener.listen(4)
+        return own_sockets.listen(path)
     except OSError as exc:
-        listener.close()
         raise Error("vmm_failed", f"cannot make the socket {path}: {exc.strerror}") from exc
-    return listener

@@ -16,6 +16,7 @@ from qemu.qmp import EventListener, ExecuteError, Message, QMPClient, QMPError
 from qemu.qmp.error import ProtocolError
 
 from banger.errors import Error
+from banger.host import own_sockets
 from banger.host.turns import turns
 from banger.model.sizes import KIB
 
@@ -69,7 +70,12 @@ class Monitor:
     async def connect(self, path: str, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
-                await self._client.connect(path)
+                connection = await own_sockets.dial(path)
+                try:
+                    await self._client.connect(connection)
+                except BaseException:
+                    connection.close()
+                    raise
         except (
             QMPError,
             TimeoutError,

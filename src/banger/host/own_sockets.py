@@ -1,0 +1,59 @@
+"""Unix sockets below our own directories, whose paths may be longer than the 107 bytes of an address: they are named
+from their directory, which is held open. Only what we, or root, listen on is believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def listen(path: Path, backlog: int = 4) -> socket.socket:
+    """A new socket of that name, in place of an old one. Raises OSError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        with _address(path) as address:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(address)
+            listener.bind(address)
+        listener.listen(backlog)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+async def dial(path: Path | str) -> socket.socket:
+    """A connection. Raises OSError, also when it is another user who listens there."""
+    connection = socket.socket(
+        socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    )
+    try:
+        with _address(Path(path)) as address:
+            await asyncio.get_running_loop().sock_connect(connection, address)
+        check_peer(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def check_peer(connection: socket.socket) -> None:
+    """Raises PermissionError unless it was we, or root, who began to listen at the other end."""
+    user = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
+    if user not in (0, os.geteuid()):
+        raise PermissionError(f"user {user} listens there")
+
+
+@contextlib.contextmanager
+def _address(path: Path) -> Iterator[str]:
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)

@@ -1,0 +1,140 @@
+"""Where the API is reached: a socket in the run directory, and the daemon's number beside it.
+
+Others clean up that directory (the log-out of a session, a cleaner of /tmp), and the daemon lives on. Whoever misses
+the socket says so by a signal, and it is made anew. What was connected before goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import stat
+from collections.abc import Iterator
+
+import uvicorn
+
+from banger.directories import ensure_private_directory
+from banger.errors import Error
+from banger.host.paths import Paths
+
+log = logging.getLogger("banger.daemon")
+
+
+class Reception:
+    """From `open` to `close`; serves in between."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._listener: socket.socket | None = None
+        self._identity = (0, 0)
+        self._missed = asyncio.Event()
+
+    def open(self) -> None:
+        """Raises `daemon_unreachable`, `daemon_start_failed`. We are the only daemon, so an old socket is nobody's."""
+        ensure_private_directory(str(self._paths.run))
+        path = str(self._paths.socket)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            with _held(str(self._paths.run)) as directory:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+                listener.bind(path)
+                os.chmod(path, 0o600)
+                self._identity = _identity_in(directory, self._paths.socket.name)
+            listener.listen(512)
+            listener.setblocking(False)
+            self._paths.daemon_pid.write_text(f"{os.getpid()}\n", encoding="ascii")
+        except OSError as exc:
+            listener.close()
+            raise Error("daemon_start_failed", f"cannot listen on {path}: {exc.strerror or exc}") from exc
+        self._listener = listener
+
+    def miss(self) -> None:
+        """Somebody does not find the socket."""
+        self._missed.set()
+
+    async def serve(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
+        """Until told to stop."""
+        servers: list[asyncio.Task[None]] = []
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                if self._listener is not None:
+                    server = ApiServer(config, stop).serve(sockets=[self._listener])
+                    servers.append(asyncio.create_task(server, name="api"))
+                    self._listener = None
+                missing = asyncio.create_task(self._missed.wait())
+                await asyncio.wait([stopping, missing, *servers], return_when=asyncio.FIRST_COMPLETED)
+                missing.cancel()
+                if any(server.done() for server in servers):
+                    break
+                if self._missed.is_set() and not stop.is_set():
+                    self._missed.clear()
+                    self._open_anew()
+        finally:
+            stopping.cancel()
+            stop.set()
+            await asyncio.gather(*servers)
+
+    def close(self) -> None:
+        """Remove what is ours; the socket may be another daemon's by now, or gone."""
+        if self._listener is not None:
+            self._listener.close()
+        with contextlib.suppress(OSError):
+            if self._is_there():
+                os.unlink(self._paths.socket)
+                self._paths.daemon_pid.unlink(missing_ok=True)
+
+    def _open_anew(self) -> None:
+        if self._is_there():
+            return
+        try:
+            self.open()
+        except (Error, OSError) as exc:
+            log.warning("cannot be reached: %s", exc)
+        else:
+            log.info("serving on %s again: somebody had removed it", self._paths.socket)
+
+    def _is_there(self) -> bool:
+        try:
+            info = os.lstat(self._paths.socket)
+        except OSError:
+            return False
+        return (info.st_dev, info.st_ino) == self._identity
+
+
+class ApiServer(uvicorn.Server):
+    """uvicorn without its ten wake-ups a second: it sleeps until told to stop."""
+
+    def __init__(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    async def main_loop(self) -> None:
+        await self._stop.wait()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # the daemon has handlers of its own
+
+
+@contextlib.contextmanager
+def _held(path: str) -> Iterator[int]:
+    """The directory itself, whatever its path leads to later."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _identity_in(directory: int, name: str) -> tuple[int, int]:
+    """Of a socket that we made there. Raises OSError when it was made elsewhere."""
+    place = os.fstat(directory)
+    info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if place.st_uid != os.geteuid() or place.st_mode & 0o077 or not stat.S_ISSOCK(info.st_mode):
+        raise OSError("its directory was exchanged")
+    return (info.st_dev, info.st_ino)
