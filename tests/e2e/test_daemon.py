@@ -138,6 +138,7 @@ def test_nothing_of_the_starters_environment_reaches_daemon_helper_or_vmm(
     assert names <= {
         b"PATH",
         b"LD_LIBRARY_PATH",
+        b"LD_PRELOAD",
         b"LANG",
         b"BANGER_RESOURCE",
         b"PWD",
