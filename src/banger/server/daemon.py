@@ -71,8 +71,9 @@ def main() -> None:
         paths = Paths.system() if arguments.system else Paths.user()
         asyncio.run(serve(paths, mode))
     except Error as exc:
-        print(f"bangerd: {exc.message}\nhint: {exc.hint}", file=sys.stderr)
         _tell_starter(b"error " + msgspec.json.encode(exc.as_dict()))
+        with contextlib.suppress(OSError):  # the log's disk may be full
+            print(f"bangerd: {exc.message}\nhint: {exc.hint}", file=sys.stderr, flush=True)
         raise SystemExit(exc.exit_code) from exc
 
 

@@ -104,7 +104,15 @@ async def _release_group(identity: Identity) -> None:
 
 
 async def _release_directory(identity: Identity) -> None:
-    await asyncio.to_thread(remove_tree, Path(str(identity["path"])))
+    await asyncio.to_thread(_remove_whole, Path(str(identity["path"])))
+
+
+def _remove_whole(path: Path) -> None:
+    """What is still there keeps its record: its file system may be read-only, or something be mounted in it."""
+    remove_tree(path)
+    if os.path.lexists(path):
+        hint = "see what keeps it: a mount, its rights, a read-only file system"
+        raise Error("internal", f"{path} cannot be removed", hint)
 
 
 _RELEASERS: dict[str, Callable[[Identity], Awaitable[None]]] = {
