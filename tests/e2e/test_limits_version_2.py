@@ -114,7 +114,7 @@ def our_code() -> bytes:
         add(_PYTHON / "lib" / _VERSION, f"py/lib/{_VERSION}")
         for library in (_PYTHON / "lib").glob(f"lib{_VERSION}.so*"):
             add(library, f"py/lib/{library.name}")
-        for part in ("__init__.py", "errors.py", "host", "model"):
+        for part in ("__init__.py", "environment.py", "errors.py", "host", "model"):
             add(REPOSITORY / "src/banger" / part, f"py/src/banger/{part}")
         for name, script in (("as_root.py", _AS_ROOT), ("as_user.py", _AS_USER)):
             member = tarfile.TarInfo(f"py/{name}")
