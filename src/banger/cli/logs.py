@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from banger.cli.daemon import Daemon
 from banger.cli.parser import Arguments, Parser, UsageError, Verb, at_least
+from banger.cli.terminal import is_terminal
 from banger.client.calls import machine_logs
 
 TYPE_CHECKING = False
@@ -23,6 +25,7 @@ def _logs_arguments(parser: Parser) -> None:
         metavar="ID",
         help="the output of the main command, or of the one with this number, rather than the console",
     )
+    parser.flag("--raw", action="store_true", help="pass escape sequences on to the terminal")
     parser.positional("name", metavar="NAME", nargs="?", help="name or id of the machine")
 
 
@@ -32,8 +35,11 @@ def _logs(arguments: Arguments) -> int:
     exec_id = at_least(1)(exec_) if exec_ else None
     call = machine_logs(name, source, arguments.tail, arguments.follow, exec_id)
     with Daemon().open(call) as answer:
-        for piece in answer.chunks():
-            _write_all(piece)
+        if arguments.raw or not is_terminal(1):
+            for piece in answer.chunks():
+                _write_all(piece)
+        else:
+            _show(answer.chunks())
     return 0
 
 
@@ -44,6 +50,15 @@ def _told_apart(arguments: Arguments) -> tuple[str, str | None]:
     if arguments.exec:
         return arguments.exec, ""
     raise UsageError("the following arguments are required: NAME", "banger vm logs")
+
+
+def _show(pieces: Iterable[bytes]) -> None:
+    from banger.cli.cleaner import Cleaner
+
+    cleaner = Cleaner()
+    for piece in pieces:
+        _write_all(cleaner.feed(piece))
+    _write_all(cleaner.feed(b"", final=True))
 
 
 def _write_all(data: bytes) -> None:

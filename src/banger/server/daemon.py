@@ -47,6 +47,7 @@ from banger.machines.restarts import Restarts
 from banger.machines.rounds import Rounds
 from banger.server.app import create_app
 from banger.server.calls import COMMAND_LIMIT_BYTES
+from banger.server.protocol import BoundedProtocol
 from banger.server.reception import Reception
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
@@ -118,7 +119,7 @@ async def _serve_until_stopped(parts: Parts, reception: Reception) -> None:
         server_header=False,
         date_header=False,
         headers=[("Banger-Version", __version__)],
-        http="httptools",
+        http=BoundedProtocol,
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         ws_max_size=COMMAND_LIMIT_BYTES,

@@ -1,0 +1,126 @@
+"""HTTP as uvicorn speaks it, with bounds on what costs memory before anybody has looked at it: heads and connections.
+
+Bodies have their bounds where they are read (`calls`), messages of streams in uvicorn's own settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from http import HTTPStatus
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from banger.errors import Error
+
+HEAD_LIMIT_BYTES = 64 * 1024
+HEAD_TIMEOUT_S = 20.0
+_CONNECTIONS_MAX = 1024
+# Who is refused while he sends gets so long to read why: to hang up at once would lose it.
+_LINGER_S = 1.0
+
+
+def connections_max() -> int:
+    """Half of the files that this process may open, at most: machines need some, too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _CONNECTIONS_MAX if soft == resource.RLIM_INFINITY else max(16, min(_CONNECTIONS_MAX, soft // 2))
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. What it refuses it answers in the API's form, and hangs up: at the peer's end, or soon."""
+
+    _head_bytes = 0  # of the lines of this head that are whole
+    _held_bytes = (
+        0  # came since the parser gave anything on: the rest of a head, of a trailer, of a chunk's size
+    )
+    _too_large = _refused = False
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        if len(self.connections) > connections_max():
+            hint = "close connections that are not needed"
+            self._refuse(Error("too_many_connections", "the daemon has too many connections", hint))
+        else:
+            self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_is_here()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused or self.transport.is_closing():
+            return
+        self._held_bytes += len(data)
+        super().data_received(data)
+        if self._held_bytes > HEAD_LIMIT_BYTES and not self._refused:
+            self._refuse(_too_large())
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = 0
+        if self._deadline is None:  # another request on the same connection
+            self._expect_head()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._head_is_here()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._held_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._held_bytes = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(_too_large() if self._too_large else Error("bad_request", "this is no HTTP request"))
+
+    def _count(self, size: int) -> None:
+        """The parser ends at an exception, and 400 is what follows."""
+        self._head_bytes += size
+        if self._head_bytes > HEAD_LIMIT_BYTES:
+            self._too_large = True
+            raise ValueError("a head without an end")
+
+    def _expect_head(self) -> None:
+        self._deadline = self.loop.call_later(HEAD_TIMEOUT_S, self._come_too_late)
+
+    def _head_is_here(self) -> None:
+        self._held_bytes = 0
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _come_too_late(self) -> None:
+        if not self._held_bytes:  # never a byte: a client that connected and was stopped, or went away
+            self.transport.close()
+            return
+        hint = "send a request's head at once"
+        self._refuse(Error("head_timeout", f"a head was not whole within {HEAD_TIMEOUT_S:g} s", hint))
+
+    def _refuse(self, error: Error) -> None:
+        self._head_is_here()
+        body = msgspec.json.encode({"error": error.as_dict()})
+        status = HTTPStatus(error.http_status)
+        head = [f"HTTP/1.1 {status.value} {status.phrase}", "Content-Type: application/json"]
+        head += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
+        self.transport.write("\r\n".join(head).encode() + body)
+        self.transport.write_eof()
+        self._refused = True
+        self._deadline = self.loop.call_later(_LINGER_S, self.transport.close)
+
+
+def _too_large() -> Error:
+    message = f"a request's head has at most {HEAD_LIMIT_BYTES} bytes"
+    return Error("head_too_large", message, "send what is long as a body")
