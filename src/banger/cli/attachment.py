@@ -253,6 +253,10 @@ class Attachment:
 
     def _ending(self) -> Ending:
         if isinstance(self._last, Exited):
+            if self._last.code:
+                from banger.cli.failure import say_whose
+
+                say_whose(self._last.code)
             return Ending(self._last.code, self._machine, self._last, False)
         assert isinstance(self._last, Detached)
         return Ending(0, self._last.machine or self._machine, None, True, self._exec_id)

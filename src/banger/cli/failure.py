@@ -10,6 +10,8 @@ from banger.errors import Error
 USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+# As docs/errors.md has them: banger failed, the command is not executable, it is not found.
+OURS = (125, 126, 127)
 
 
 def report(error: Error, as_json: bool = False) -> int:
@@ -17,6 +19,10 @@ def report(error: Error, as_json: bool = False) -> int:
     if as_json:
         _say(json_text({"error": error.as_dict()}))
     else:
+        if "at" in error.details:
+            from banger.cli.complaint import reword
+
+            error = reword(error)
         _say(f"banger: {printable(error.message)}")
         if error.hint:
             _say(f"hint: {printable(error.hint)}")
@@ -41,6 +47,12 @@ def report_usage(message: str, usage: str) -> int:
     _say(f"banger: {printable(message)}")
     _say(f"hint: {usage} --help")
     return USAGE
+
+
+def say_whose(code: int) -> None:
+    """A command may end with one of our own exit codes; where they are ours an error says so."""
+    if code in OURS:
+        warn(f"exit code {code} is the command's own")
 
 
 def warn(message: str) -> None:

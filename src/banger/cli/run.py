@@ -130,7 +130,7 @@ def _key(text: str) -> str:
 def plan_spec(arguments: Arguments, command: Json | None) -> Json:
     """The API's MachineSpec, without the fields that nobody set."""
     values = {field: getattr(arguments, option, None) for option, field in _SPEC_FIELDS.items()}
-    spec: Json = {field: value for field, value in values.items() if value not in (None, False)}
+    spec: Json = {field: value for field, value in values.items() if value is not None and value is not False}
     if command is not None and arguments.entrypoint is not None:
         command["entrypoint"] = [arguments.entrypoint] if arguments.entrypoint else []
     return {"image": _image(arguments.image), **spec} | ({"command": command} if command else {})

@@ -89,12 +89,19 @@ def decode(raw: bytes | str, kind: Any) -> Any:
     try:
         value = msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as exc:
-        raise Error("bad_spec", str(exc), "see /openapi.json for what is expected") from exc
+        raise _misfit(exc) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Error("bad_request", f"the body is no JSON: {exc}") from exc
     if b"\\u0000" in (raw.encode() if isinstance(raw, str) else raw):
         _refuse_bytes(msgspec.to_builtins(value))
     return value
+
+
+def _misfit(exc: msgspec.ValidationError, name: str = "") -> Error:
+    """`at` in the details is where in the body it is, as a JSON path, or the parameter."""
+    where = str(exc).partition(" - at `")[2].rstrip("`") or f"$.{name}"
+    message = f"{name}: {exc}" if name else str(exc)
+    return Error("bad_spec", message, "see /openapi.json for what is expected", {"at": where})
 
 
 def _refuse_bytes(value: object) -> None:
@@ -181,4 +188,4 @@ def query_fitting(request: Request, name: str, kind: Any) -> str:
     try:
         return str(msgspec.convert(raw, kind)) if raw else ""
     except msgspec.ValidationError as exc:
-        raise Error("bad_spec", f"{name}: {exc}", "see /openapi.json for what is expected") from exc
+        raise _misfit(exc, name) from exc

@@ -1,0 +1,69 @@
+"""What the daemon refuses is named by its option and a rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from banger.cli.complaint import reword
+from banger.cli.failure import report, say_whose
+from banger.errors import Error
+from banger.model.command import ExecRequest
+from banger.model.machine import RunRequest
+from banger.model.template import ForkRequest, SnapshotRequest
+from banger.server.calls import decode
+
+
+def refused(kind: Any, body: object) -> Error:
+    with pytest.raises(Error) as caught:
+        decode(msgspec.json.encode(body), kind)
+    return reword(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("memory_mib", 0, "--memory: at least 64MiB is allowed"),
+        ("memory_mib", 1 << 40, "--memory: at most 1048576MiB is allowed"),
+        ("cpus", 1000, "--cpus: at most 64 is allowed"),
+        ("restart", "bogus", "--restart: no, always, unless-stopped or on-failure[:N] is expected"),
+        ("boot_timeout_s", 0, "--boot-timeout: more than 0 seconds is allowed"),
+        ("name", "x" * 65, "NAME: at most 64 characters is allowed"),
+        ("image", "", "IMAGE: at least 1 characters is allowed"),
+        ("command", {"argv": ["a\0"]}, "CMD: a NUL is in no argument"),
+    ],
+)
+def test_an_option_and_a_rule(field: str, value: object, said: str) -> None:
+    error = refused(RunRequest, {"spec": {"image": "x"} | {field: value}})
+    assert error.message == said
+    assert "openapi" not in error.hint
+
+
+def test_other_bodies_too() -> None:
+    assert refused(SnapshotRequest, {"tag": "bad tag"}).message.startswith("TAG: letters, digits")
+    assert refused(ForkRequest, {"count": 0}).message == "--count: at least 1 is allowed"
+    assert refused(ExecRequest, {"command": {"argv": ["x"] * (1 << 18 | 1)}}).message.startswith(
+        "CMD: at most"
+    )
+
+
+def test_no_message_has_a_place_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    for body in (
+        {"spec": 3},
+        {"spec": {"image": "x", "bogus": 1}},
+        [],
+        {"spec": {"image": "x", "cpus": "two"}},
+    ):
+        with pytest.raises(Error) as caught:
+            decode(msgspec.json.encode(body), RunRequest)
+        assert report(caught.value) == 2
+        said = capsys.readouterr().err
+        assert "$" not in said and "openapi" not in said and "`." not in said
+
+
+def test_an_exit_code_of_ours_is_said_to_be_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    for code in range(256):
+        say_whose(code)
+        assert bool(capsys.readouterr().err) == (code in (125, 126, 127))
