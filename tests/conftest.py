@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.home import Home, open_home
+from tests.support.home import Home, golden_home, open_home
+from tests.support.shelter import FAILED
 from tests.support.web import Web, open_web
 
 # Whoever runs us in the background may have had these ignored, and ignored signals are inherited.
 for ignorable in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(ignorable, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What is shared learns from it that it may have been hurt."""
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The shared image is made before the clock of any test runs, whoever makes it and whoever waits for that."""
+    if not session.config.option.collectonly and any(_wants_a_home(item) for item in session.items):
+        golden_home()
+
+
+def _wants_a_home(item: pytest.Item) -> bool:
+    return item.get_closest_marker("e2e") is not None or bool(
+        {"home", "own_home"} & set(getattr(item, "fixturenames", ()))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
 from tests.support.home import IMAGE, Home
 
 
-@pytest.fixture(scope="session")
-def dev(home: Home) -> Iterator[str]:
+@pytest.fixture
+def dev(home: Home) -> str:
+    """It is made for the first of them, and once more after one that left it ill."""
     name = "dev-" + os.environ.get("PYTEST_XDIST_WORKER", "main")
-    home.text("run", "-d", "--name", name, IMAGE)
-    yield name
-    home.run("vm", "delete", "-f", name, check=True)
+    if home.run("exec", "--timeout", "30s", name, "--", "true").returncode != 0:
+        home.run("vm", "delete", "-f", name)
+        home.text("run", "-d", "--name", name, IMAGE)
+    return name

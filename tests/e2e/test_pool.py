@@ -19,26 +19,25 @@ from tests.support.guests import (
     zombies_of,
 )
 from tests.support.home import IMAGE, Home, alive, open_home, wait_until
+from tests.support.shelter import Shelter, delete_machines, open_shelter
 
 pytestmark = [pytest.mark.e2e]
 
 
 @pytest.fixture(scope="module")
-def opened() -> Iterator[Home]:
-    with open_home(pool=1, own_templates=True) as pooled:
-        yield pooled
+def shelter() -> Iterator[Shelter]:
+    with open_shelter(pool=1, own_templates=True) as opened:
+        yield opened
 
 
 @pytest.fixture
-def pooled(opened: Home) -> Iterator[Home]:
+def pooled(shelter: Shelter, request: pytest.FixtureRequest) -> Iterator[Home]:
     """One clone waits, and no machine is there."""
-    if not opened.json("template", "list") or not template(opened)["ready"]:
-        opened.run("run", "--rm", IMAGE, "--", "true", check=True)
-    wait_ready(opened)
-    yield opened
-    machines = [machine["id"] for machine in opened.json("vm", "list")]
-    if machines:
-        opened.run("rm", "-f", *machines, check=True)
+    with shelter.lend(request.node, delete_machines) as home:
+        if not home.json("template", "list") or not template(home)["ready"]:
+            home.run("run", "--rm", IMAGE, "--", "true", check=True)
+        wait_ready(home)
+        yield home
 
 
 def template(home: Home) -> dict[str, Any]:

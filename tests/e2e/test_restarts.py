@@ -12,16 +12,23 @@ from typing import Any
 
 import pytest
 
-from tests.support.home import IMAGE, Home, alive, open_home, wait_until
+from tests.support.home import IMAGE, Home, alive, wait_until
+from tests.support.shelter import Shelter, delete_machines, open_shelter
 
 pytestmark = [pytest.mark.e2e]
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[Home]:
-    """These stop the daemon again and again."""
-    with open_home(own_templates=True) as opened:
+def shelter() -> Iterator[Shelter]:
+    with open_shelter(own_templates=True) as opened:
         yield opened
+
+
+@pytest.fixture
+def own(shelter: Shelter, request: pytest.FixtureRequest) -> Iterator[Home]:
+    """These stop the daemon again and again."""
+    with shelter.lend(request.node, delete_machines) as home:
+        yield home
 
 
 def shown(home: Home, name: str) -> Any:

@@ -19,7 +19,9 @@ from banger.client.sync import Client
 from banger.errors import Error
 from banger.model.command import Command
 from banger.model.report import Check
-from tests.support.home import IMAGE, Home, alive, open_home, wait_until
+from tests.support.home import IMAGE, Home, alive, wait_until
+from tests.support.pace import at_most
+from tests.support.shelter import Shelter, open_shelter
 from tests.support.sick import (
     EVENTS,
     GARBAGE,
@@ -46,10 +48,17 @@ mkdir ice; echo 1 > ice/cgroup.procs; echo 1 > ice/cgroup.freeze
 
 
 @pytest.fixture(scope="module")
-def ward() -> Iterator[Home]:
+def shelter() -> Iterator[Shelter]:
+    with open_shelter() as opened:
+        yield opened
+
+
+@pytest.fixture
+def ward(shelter: Shelter, request: pytest.FixtureRequest) -> Iterator[Home]:
     """A home with one machine that is well."""
-    with open_home() as home:
-        home.text("run", "-d", "--name", WELL, IMAGE)
+    with shelter.lend(request.node, lambda _: None) as home:
+        if not home.json("vm", "list"):
+            home.text("run", "-d", "--name", WELL, IMAGE)
         yield home
 
 
@@ -70,14 +79,6 @@ def ill(ward: Home, name: str) -> Iterator[str]:
 
 def client_of(home: Home) -> Client:
     return Client(str(home.directory / "run/banger.sock"), start=False)
-
-
-@contextlib.contextmanager
-def at_most(limit_s: float, what: str) -> Iterator[None]:
-    begun = time.monotonic()
-    yield
-    spent = time.monotonic() - begun
-    assert spent < limit_s, f"{what} took {spent:.2f} s"
 
 
 def assert_nobody_waits(home: Home, sick: str) -> None:

@@ -23,25 +23,28 @@ from tests.support.guests import (
 )
 from tests.support.home import IMAGE, Home, open_home, wait_until
 from tests.support.patient import write_program
+from tests.support.shelter import Shelter, delete_machines, open_shelter
 
 pytestmark = [pytest.mark.e2e]
 
 
 @pytest.fixture(scope="module")
-def opened() -> Iterator[Home]:
-    with open_home(own_images=True) as opened:
+def shelter() -> Iterator[Shelter]:
+    with open_shelter(own_images=True) as opened:
         yield opened
 
 
 @pytest.fixture
-def keeper(opened: Home) -> Iterator[Home]:
+def keeper(shelter: Shelter, request: pytest.FixtureRequest) -> Iterator[Home]:
     """With images of its own, and without machines of an earlier test."""
-    yield opened
-    machines = [machine["id"] for machine in opened.json("vm", "list")]
-    if machines:
-        opened.run("rm", "-f", *machines, check=True)
-    assert not list((opened.state / "snapshots").glob(".*"))
-    assert resource_owners(opened) == set()
+    with shelter.lend(request.node, leave_nothing) as home:
+        yield home
+
+
+def leave_nothing(home: Home) -> None:
+    delete_machines(home)
+    assert not list((home.state / "snapshots").glob(".*"))
+    assert resource_owners(home) == set()
 
 
 def begin(home: Home, machine: str, *words: str) -> None:
@@ -238,18 +241,28 @@ def test_a_machine_is_stopped_politely_while_it_is_frozen(keeper: Home, name: st
 
 
 @pytest.fixture(scope="module")
-def bundle(opened: Home, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a machine `sent` with the word "then"."""
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bundles")
+
+
+@pytest.fixture
+def bundle(keeper: Home, bundles: Path) -> Path:
+    """Of a machine `sent` with the word "then"; made for the first test that wants it, or the next if that failed."""
+    file = bundles / "sent.snapshot"
+    if not file.exists():
+        make_bundle(keeper, file)
+    return file
+
+
+def make_bundle(opened: Home, file: Path) -> None:
     opened.text("run", "-d", "--name", "sent", IMAGE)
     write(opened, "sent", "then")
     opened.text("vm", "snapshot", "sent", "one")
-    file = tmp_path_factory.mktemp("bundles") / "sent.snapshot"
     said = opened.text("snapshot", "export", "sent", "one", str(file))
     assert said.startswith("sha256:")
     assert opened.json("snapshot", "show", "sent", "one")["digest"] in said
     opened.run("rm", "-f", "sent", check=True)
     opened.text("snapshot", "delete", "sent", "one")
-    return file
 
 
 def test_a_snapshot_travels_in_a_file_and_gets_other_names(keeper: Home, bundle: Path, name: str) -> None:

@@ -18,6 +18,7 @@ import pytest
 from banger.templates.frozen import sum_files
 from tests.support.guests import facts, resource_owners
 from tests.support.home import IMAGE, Home, alive, open_home, wait_until
+from tests.support.shelter import Shelter, delete_machines, open_shelter
 
 pytestmark = [pytest.mark.e2e]
 
@@ -25,18 +26,16 @@ MADE = b"booting debian-bookworm once"
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Home]:
-    with open_home(own_templates=True, own_images=True) as opened:
+def shelter() -> Iterator[Shelter]:
+    with open_shelter(own_templates=True, own_images=True) as opened:
         yield opened
 
 
 @pytest.fixture
-def own(shared: Home) -> Iterator[Home]:
+def own(shelter: Shelter, request: pytest.FixtureRequest) -> Iterator[Home]:
     """With templates and images of its own, and without machines of an earlier test."""
-    yield shared
-    machines = [machine["id"] for machine in shared.json("vm", "list")]
-    if machines:
-        shared.run("rm", "-f", *machines, check=True)
+    with shelter.lend(request.node, delete_machines) as home:
+        yield home
 
 
 @pytest.fixture

