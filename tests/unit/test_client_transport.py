@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import socket
 import threading
@@ -13,6 +15,9 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from banger.client import calls, transport
+from banger.client.aio import AsyncClient
+from banger.client.sync import Client
 from banger.client.transport import dial, error_of, request, split_lines
 from banger.errors import Error
 from tests.unit.test_client_stand_in import StandIn, running
@@ -145,3 +150,49 @@ def test_an_endless_line_is_refused() -> None:
 
     with pytest.raises(Error, match="endless line"):
         list(split_lines(endless()))
+
+
+@contextmanager
+def full_queue(tmp_path: Path) -> Iterator[str]:
+    """A daemon that accepts nobody: one is in its queue, and there is room for no more."""
+    path = str(tmp_path / "full.sock")
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(path)
+        listener.listen(0)
+        stack.enter_context(socket.socket(socket.AF_UNIX)).connect(path)
+        yield path
+
+
+def test_a_daemon_that_accepts_nobody_is_waited_for_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "CONNECT_TIMEOUT_S", 1)
+    with full_queue(tmp_path) as path, pytest.raises(Error, match="silent for 1 s") as caught:
+        dial(path)
+    assert caught.value.code == "timeout"
+
+
+def test_a_call_that_only_reads_does_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for a head nor for the rest of a body; with both clients. One that works may take its time."""
+    monkeypatch.setattr(calls, "READ_TIMEOUT_S", 0.1)
+    assert calls.wait_machine("x").silence_s is calls.machine_logs("x").silence_s is None
+    assert calls.start_machine("x").silence_s is calls.delete_image("x").silence_s is None
+    path = str(tmp_path / "mute.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        with pytest.raises(Error) as caught:
+            Client(path, start=False).machines.list()
+        assert caught.value.code == "timeout"
+        with pytest.raises(Error) as caught:
+            asyncio.run(AsyncClient(path, start=False).machines.list())
+        assert caught.value.code == "timeout"
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal")
+        with pytest.raises(Error) as caught:
+            request(ours, "GET", "/", silence_s=0.1).read()
+    assert caught.value.code == "timeout"

@@ -21,7 +21,7 @@ from banger.client.exchange import plan_body
 from banger.client.http1 import lost, may_ask_again
 from banger.client.results import CompletedRun, Text
 from banger.client.start import dial_or_start
-from banger.client.transport import dial
+from banger.client.transport import dial, silent
 from banger.errors import Error
 from banger.model.event import Event
 from banger.model.operation import Operation, Progress
@@ -267,4 +267,8 @@ class AsyncClient:
 
     async def perform(self, call: Call[T]) -> T:
         """Carry out a call of `banger.client.calls`."""
-        return decode(call, await (await self.open(call)).read())
+        try:
+            async with asyncio.timeout(call.silence_s):
+                return decode(call, await (await self.open(call)).read())
+        except TimeoutError as exc:
+            raise silent(call.silence_s or 0) from exc

@@ -87,6 +87,10 @@ else:
             return cls
 
 
+# A call that only reads is answered within seconds; a daemon that is silent for so long hangs.
+READ_TIMEOUT_S = 60.0
+
+
 class Call(_Answered["T"]):
     """One request. `body` is JSON-ready data or structs, or a tar stream's pieces; `answer` names a
     type of `answers.TYPES`, "bytes" for a body that is passed on as it comes; `key`: it may be sent again."""
@@ -99,6 +103,12 @@ class Call(_Answered["T"]):
         self.answer = answer
         self.body = body
         self.key = key
+
+    @property
+    def silence_s(self) -> float | None:
+        """How long the daemon may be silent: None for ever, as where it works, waits or follows."""
+        waits = self.method != "GET" or self.answer == "bytes" or self.target.endswith("/wait")
+        return None if waits or "/catalog" in self.target else READ_TIMEOUT_S
 
 
 class Pieces:

@@ -20,12 +20,16 @@ def open_answer(dial: Dial, call: Call[object], encode: Callable[[object], bytes
     """Send the call; its answer, checked for the error it may carry, with the body still to read. A daemon may end
     between taking the connection and answering: what only reads is sent once more."""
     body, content_type = plan_body(call, encode)
+
+    def ask() -> Answer:
+        return request(dial(), call.method, call.target, body, content_type, call.key, call.silence_s)
+
     try:
-        answer = request(dial(), call.method, call.target, body, content_type, call.key)
+        answer = ask()
     except Error as exc:
         if not may_ask_again(call.method, exc):
             raise
-        answer = request(dial(), call.method, call.target, body, content_type, call.key)
+        answer = ask()
     return answer.checked()
 
 

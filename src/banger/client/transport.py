@@ -10,6 +10,7 @@ import errno
 import json
 import select
 import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator
 
 from banger.client.http1 import AnswerReader, encode_chunk, encode_request, refuse
@@ -21,6 +22,7 @@ Body = bytes | Iterable[bytes] | None
 READ_SIZE = 256 * 1024
 ANSWER_LIMIT = 64 * 1024 * 1024
 LINE_LIMIT = 1024 * 1024
+CONNECT_TIMEOUT_S = 30
 VERSION_HEADER = "banger-version"
 
 
@@ -28,11 +30,22 @@ def dial(path: str) -> socket.socket:
     """Connect to the socket at `path`. Raises `daemon_unreachable`; its details carry the `errno`."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        _limit_waiting(connection, CONNECT_TIMEOUT_S)
         connection.connect(path)
+        _limit_waiting(connection, 0)
+    except BlockingIOError as exc:
+        connection.close()
+        raise silent(CONNECT_TIMEOUT_S) from exc
     except OSError as exc:
         connection.close()
         raise _unreachable(path, exc) from exc
     return connection
+
+
+def _limit_waiting(connection: socket.socket, seconds: int) -> None:
+    """Of the kernel: with a time-out of Python's own, a queue that is full for a moment would be an error at once."""
+    interval = seconds.to_bytes(8, sys.byteorder) + bytes(8)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
 
 
 def _unreachable(path: str, exc: OSError) -> Error:
@@ -42,6 +55,15 @@ def _unreachable(path: str, exc: OSError) -> Error:
         f"no daemon answers on {path}" if absent else f"cannot connect to {path}: {exc.strerror or exc}",
         "start one with `banger system start`" if absent else "",
         {"errno": exc.errno or 0},
+    )
+
+
+def silent(waited_s: float) -> Error:
+    """The error for a daemon that is there and says nothing."""
+    return Error(
+        "timeout",
+        f"the daemon was silent for {waited_s:g} s",
+        "its log may say why; `banger system restart` starts it anew, machines go on",
     )
 
 
@@ -129,11 +151,14 @@ def request(
     body: Body = None,
     content_type: str = "application/json",
     key: str = "",
+    silence_s: float | None = None,
 ) -> Answer:
-    """Send one request and wait for the head of its answer. Owns `connection` from here on.
+    """Send one request and wait for the head of its answer. Owns `connection` from here on. Raises `timeout` when
+    nothing comes for `silence_s`, also while the body is read.
 
     Bytes go with a Content-Length, an iterable in chunks, as it yields them; a `key` as Idempotency-Key.
     """
+    connection.settimeout(silence_s)
     try:
         reader = AnswerReader()
         _send(connection, plan_head(method, target, body, content_type, key), body, reader)
@@ -200,3 +225,5 @@ def receive(connection: socket.socket) -> bytes:
         return connection.recv(READ_SIZE)
     except ConnectionResetError:
         return b""
+    except TimeoutError as exc:
+        raise silent(connection.gettimeout() or 0) from exc
