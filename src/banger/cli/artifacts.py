@@ -7,7 +7,7 @@ from collections.abc import Callable
 from banger.cli.daemon import Daemon
 from banger.cli.each import for_each
 from banger.cli.listing import print_names
-from banger.cli.output import age, print_fields, print_json, print_table
+from banger.cli.output import age, print_fields, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import calls
 from banger.model.sizes import format_size
@@ -99,7 +99,7 @@ def _pull(call: Callable[[str, bool, str], Call[object]]) -> Callable[[Arguments
         daemon = Daemon()
         begun = daemon.record(call(arguments.ref, arguments.force, arguments.platform))
         ended = finish_operation(daemon, begun, arguments.quiet)
-        print_json(ended) if arguments.json else print(ended.get("result") or arguments.ref)
+        print_json(ended) if arguments.json else print(printable(str(ended.get("result") or arguments.ref)))
         return 0
 
     return action

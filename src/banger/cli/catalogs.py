@@ -8,7 +8,7 @@ from collections.abc import Callable
 from banger.cli.daemon import Daemon
 from banger.cli.each import for_each
 from banger.cli.listing import print_names, text_of
-from banger.cli.output import age, print_json, print_table
+from banger.cli.output import age, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import calls
 from banger.errors import Error
@@ -68,7 +68,7 @@ def _add_arguments(parser: Parser) -> None:
 def _add(arguments: Arguments) -> int:
     url = arguments.url if "://" in arguments.url else f"file://{os.path.abspath(arguments.url)}"
     catalog = Daemon().record(calls.add_catalog(url, read_key(arguments.key), arguments.name))
-    print_json(catalog) if arguments.json else print(catalog.get("name", ""))
+    print_json(catalog) if arguments.json else print(printable(str(catalog.get("name", ""))))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from banger.cli.command import command_options, detach_option, imply_terminal, own_terminal, plan_command
 from banger.cli.daemon import Daemon
+from banger.cli.output import printable
 from banger.cli.parser import Arguments, Parser, Verb, exec_flag
 from banger.client.calls import attach_target, exec_target
 
@@ -59,7 +60,7 @@ def _exec_detached(arguments: Arguments) -> int:
 
     command = plan_command(arguments)
     made = Daemon().record(exec_detached_of(arguments.name, {"command": command}))
-    print(made.get("id", ""))
+    print(printable(str(made.get("id", ""))))
     return 0
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from banger.cli.daemon import Daemon
-from banger.cli.output import print_json
+from banger.cli.output import print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag, size
 from banger.client import calls
 from banger.errors import Error
@@ -70,7 +70,7 @@ def _pull(arguments: Arguments) -> int:
         )
     )
     ended = finish_operation(daemon, begun, arguments.quiet)
-    print_json(ended) if arguments.json else print(ended.get("result") or arguments.ref)
+    print_json(ended) if arguments.json else print(printable(str(ended.get("result") or arguments.ref)))
     return 0
 
 
@@ -78,7 +78,7 @@ def _import(arguments: Arguments) -> int:
     if not arguments.name:
         raise Error("bad_name", "a tar on stdin has no name", "give it one: --name NAME")
     image = Daemon().record(calls.import_image(arguments.name, _read_stdin(), arguments.size))
-    print_json(image) if arguments.json else print(image.get("name", ""))
+    print_json(image) if arguments.json else print(printable(str(image.get("name", ""))))
     return 0
 
 
@@ -109,7 +109,7 @@ def _register(arguments: Arguments) -> int:
 
 
 def _print_image(image: Json, as_json: bool) -> int:
-    print_json(image) if as_json else print(image.get("name", ""))
+    print_json(image) if as_json else print(printable(str(image.get("name", ""))))
     return 0
 
 

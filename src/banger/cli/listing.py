@@ -42,7 +42,7 @@ def _list(arguments: Arguments) -> int:
 def print_names(records: list[Json]) -> None:
     """One a line, for scripts."""
     for record in records:
-        print(record.get("name", ""))
+        print(printable(text_of(record, "name")))
 
 
 def _row(machine: Json) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.cli.daemon import Daemon
-from banger.cli.output import age, print_fields, print_json, print_table
+from banger.cli.output import age, print_fields, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import calls
 
@@ -35,7 +35,7 @@ def _list(arguments: Arguments) -> int:
         print_json(operations)
     elif arguments.quiet:
         for operation in operations:
-            print(operation.get("id", ""))
+            print(printable(str(operation.get("id", ""))))
     else:
         print_table(_HEADINGS, [_row(operation) for operation in operations])
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from banger.cli.catalogs import read_key
 from banger.cli.daemon import Daemon
-from banger.cli.output import print_json
+from banger.cli.output import print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag, seconds
 from banger.client import calls
 
@@ -71,7 +71,7 @@ def _publish(kind: str) -> Callable[[Arguments], int]:
             )
         )
         ended = finish_operation(daemon, begun, arguments.quiet)
-        print_json(ended) if arguments.json else print(ended.get("result", ""))
+        print_json(ended) if arguments.json else print(printable(str(ended.get("result", ""))))
         return 0
 
     return action
@@ -91,7 +91,7 @@ def _verify(arguments: Arguments) -> int:
     directory = os.path.abspath(arguments.directory)
     begun = daemon.record(calls.verify_catalog(directory, read_key(arguments.key)))
     ended = finish_operation(daemon, begun, arguments.quiet)
-    print_json(ended) if arguments.json else print(f"{ended.get('result', '')}: all is well")
+    print_json(ended) if arguments.json else print(printable(f"{ended.get('result', '')}: all is well"))
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.cli.daemon import Daemon
-from banger.cli.output import print_json
+from banger.cli.output import print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import calls
 
@@ -28,7 +28,7 @@ def _reconcile(arguments: Arguments) -> int:
         print_json(found)
         return 0
     lines = [*_describe_machines(found), *_describe_leftovers(found)]
-    print("\n".join(lines) if lines else "records and host agree")
+    print("\n".join(map(printable, lines)) if lines else "records and host agree")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from banger.cli.daemon import Daemon
+from banger.cli.output import printable
 from banger.cli.parser import Arguments, Parser, Verb
 from banger.client import calls
 
@@ -26,7 +27,7 @@ def _login(arguments: Arguments) -> int:
 
         password = getpass(f"password of {arguments.username} at {arguments.registry}: ")
     call = calls.log_in(arguments.registry, arguments.username, password, arguments.insecure)
-    print(f"logged in; kept in {Daemon().record(call).get('kept_in', '')}")
+    print(printable(f"logged in; kept in {Daemon().record(call).get('kept_in', '')}"))
     return 0
 
 
@@ -39,7 +40,7 @@ def _logout(arguments: Arguments) -> int:
     print("logged out" if done.get("removed") else "there was nothing kept")
     elsewhere = done.get("elsewhere")
     for path in elsewhere if isinstance(elsewhere, list) else []:
-        print(f"{path} still has a password for it")
+        print(printable(f"{path} still has a password for it"))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from banger.cli.command import command_options, detach_option, imply_terminal, own_terminal, plan_command
 from banger.cli.daemon import Daemon
+from banger.cli.output import printable
 from banger.cli.parser import (
     Arguments,
     Parser,
@@ -176,7 +177,7 @@ def _stopwatch(arguments: Arguments) -> Stopwatch | None:
 
 def _say_what_goes_on(ending: Ending, detached: bool) -> None:
     if detached and ending.machine_goes_on:
-        print(ending.machine, flush=True)
+        print(printable(ending.machine), flush=True)
     elif ending.machine_goes_on:
         from banger.cli.failure import warn
 
@@ -193,7 +194,7 @@ def _create(arguments: Arguments) -> int:
     if arguments.json:
         print_json(machine)
     else:
-        print(machine.get("name", ""))
+        print(printable(str(machine.get("name", ""))))
     return 0
 
 

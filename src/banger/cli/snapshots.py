@@ -52,7 +52,7 @@ def _list(arguments: Arguments) -> int:
         print_json(snapshots)
     elif arguments.quiet:
         for snapshot in snapshots:
-            print(text_of(snapshot, "machine"), text_of(snapshot, "tag"))
+            print(printable(f"{text_of(snapshot, 'machine')} {text_of(snapshot, 'tag')}"))
     else:
         print_table(_HEADINGS, [_row(snapshot) for snapshot in snapshots])
     return 0

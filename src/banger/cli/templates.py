@@ -5,7 +5,7 @@ from __future__ import annotations
 from banger.cli.daemon import Daemon
 from banger.cli.each import for_each
 from banger.cli.listing import memory_of, part_of, text_of
-from banger.cli.output import age, print_fields, print_json, print_table
+from banger.cli.output import age, print_fields, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.cli.upkeep import print_pruned, size_of
 from banger.client import calls
@@ -45,7 +45,7 @@ def _list(arguments: Arguments) -> int:
         print_json(templates)
     elif arguments.quiet:
         for template in templates:
-            print(_short_id(template))
+            print(printable(_short_id(template)))
     else:
         print_table(_HEADINGS, [_row(template) for template in templates])
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.cli.daemon import Daemon
-from banger.cli.output import print_json, print_table
+from banger.cli.output import print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import calls
 from banger.model.sizes import format_size
@@ -40,7 +40,9 @@ def print_pruned(pruned: Json, what: str, as_json: bool) -> int:
         return 0
     verb = "would free" if pruned.get("dry_run") else "freed"
     freed = _spaced(size_of(pruned, "freed_bytes"))
-    print(f"{verb} {freed} across {pruned.get('count', 0)} {what} in {pruned.get('directory', '')}")
+    print(
+        printable(f"{verb} {freed} across {pruned.get('count', 0)} {what} in {pruned.get('directory', '')}")
+    )
     return 0
 
 

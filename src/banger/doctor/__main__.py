@@ -17,6 +17,7 @@ from banger.doctor.examination import examine
 from banger.doctor.mending import mend_all
 from banger.doctor.rendering import exit_code, render, render_script
 from banger.model.doctor import Diagnosis
+from banger.model.shown import json_text, printable
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
@@ -41,7 +42,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         diagnosis.done = done
         diagnosis.script = render_script(mends)
     if arguments.json:
-        print(msgspec.json.format(msgspec.json.encode(diagnosis)).decode())
+        print(json_text(msgspec.to_builtins(diagnosis), indent=2))
     elif arguments.fix:
         _print_mended(diagnosis)
     else:
@@ -62,7 +63,7 @@ def _parse() -> argparse.Namespace:
 def _print_mended(diagnosis: Diagnosis) -> None:
     """The script alone goes to stdout, so that it can be kept or piped."""
     for line in diagnosis.done:
-        print(f"done     {line}", file=sys.stderr)
+        print(f"done     {printable(line)}", file=sys.stderr)
     print(render(diagnosis), file=sys.stderr)
     print(diagnosis.script, end="")
 

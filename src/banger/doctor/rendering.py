@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from banger.doctor.check import Mend, plan_install
 from banger.model.doctor import Diagnosis, Finding
+from banger.model.shown import printable
 
 _PROBLEM_CODE = 2
 _WARNING_CODE = 1
@@ -68,10 +69,3 @@ def _script_line(mend: Mend) -> str:
 def _optional_line(mend: Mend) -> str:
     line = _script_line(mend)
     return line if line.startswith("#") else f"# optional: {line}"
-
-
-def printable(text: str) -> str:
-    """One line without control characters: a file's name must not command the terminal."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
-    )
