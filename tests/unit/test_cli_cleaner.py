@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banger.cli import logs
 from banger.cli.cleaner import Cleaner
+from banger.cli.daemon import Daemon
+from banger.cli.dispatch import dispatch
 
 
 def clean(*pieces: bytes) -> str:
@@ -27,3 +31,33 @@ def test_what_is_harmless_stays_and_the_rest_is_shown() -> None:
         == "\\x1b]0;title\\x07\\x1b[2Jover\\rwritten\\xff"
     )
     assert clean("\x9b31m\u202e".encode()) == "\\x9b31m\\u202e"
+
+
+class Told:
+    """An answer of the daemon."""
+
+    def __enter__(self) -> Told:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def chunks(self) -> list[bytes]:
+        return [b"\x1b]0;ti", b"tle\x07line\n"]
+
+
+@pytest.mark.parametrize(
+    ("words", "terminal", "raw"), [([], True, False), (["--raw"], True, True), ([], False, True)]
+)
+def test_logs_are_clean_on_a_terminal_and_as_they_were_elsewhere(
+    words: list[str],
+    terminal: bool,
+    raw: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Daemon, "open", lambda *_: Told())
+    monkeypatch.setattr(logs, "is_terminal", lambda _: terminal)
+    assert dispatch(["vm", "logs", *words, "dev"]) == 0
+    said = capfd.readouterr().out
+    assert said == ("\x1b]0;title\x07line\n" if raw else "\\x1b]0;title\\x07line\n")

@@ -178,6 +178,7 @@ def test_health_says_what_is_wrong_and_ends_with_1(stand_in: StandIn, capsys: Ca
     assert capsys.readouterr().out.splitlines() == [
         "agent  ok: 1.0",
         "init   ok: agent",
+        "clock  ok: right",
         "VMM    not ok: \\x1b[31mgone",
     ]
     stand_in.answers["GET", "/v1/machines/dev/health"]["vmm"]["ok"] = True

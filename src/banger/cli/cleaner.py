@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from codecs import getincrementaldecoder
 
-from banger.cli.output import printable
+from banger.model.shown import escaped
 
 
 class Cleaner:
@@ -20,4 +20,4 @@ class Cleaner:
         self._held = "\r" if text.endswith("\r") and not final else ""
         text = text.removesuffix(self._held) if self._held else text
         lines = text.replace("\r\n", "\n").split("\n")
-        return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines).encode()
+        return "\n".join("\t".join(map(escaped, line.split("\t"))) for line in lines).encode()

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from banger.errors import Error
-from banger.model.octets import ESCAPE, bytes_of, replace_bytes
+from banger.model.octets import ESCAPE, bytes_of
 
 
 def printable(text: str) -> str:
-    """One line without control characters: a guest's names must not command the terminal."""
+    """One line without control characters: a guest's names must not command the terminal. Bytes that are no UTF-8,
+    written as the API or as Python does it, are shown as `\\xe9`."""
     if text.isprintable():
         return text
-    if ESCAPE in text or any("\udc80" <= letter <= "\udcff" for letter in text):
-        text = _show_bytes(text)
+    first, *rest = text.split(ESCAPE)
+    return escaped(first) + "".join(("\\x" if _is_byte(part) else "\\x00") + escaped(part) for part in rest)
+
+
+def escaped(text: str) -> str:
+    """As `printable`, of text that nobody has written as the API does."""
     return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
 
 
 def _escape(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":
+        return f"\\x{ord(letter) & 0xFF:02x}"
     return letter.encode("unicode_escape").decode()
 
 
-def _show_bytes(text: str) -> str:
-    """Bytes that are no UTF-8, the API's or Python's, as `\\xe9`."""
+def _is_byte(part: str) -> bool:
     try:
-        return replace_bytes(bytes_of(text), "\\x")
-    except (Error, UnicodeEncodeError):
-        return text
+        bytes_of(ESCAPE + part[:2])
+    except Error:
+        return False
+    return True
 
 
 def json_text(data: object, indent: int | None = None) -> str:
