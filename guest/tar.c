@@ -30,7 +30,7 @@ bool tar_get_number(const char *field, size_t size, int64_t *value)
 		*value = (int64_t)number;
 		return true;
 	}
-	while (i < size && field[i] == ' ')
+	while (i < size && (field[i] == ' ' || field[i] == 0))
 		i++;
 	for (; i < size && field[i] >= '0' && field[i] <= '7'; i++) {
 		if (number >> 60)

@@ -57,26 +57,68 @@ size_t tar_take(void *bytes, size_t length)
 	return used;
 }
 
-bool tar_take_contents(int fd, int64_t size, const char *name)
+bool tar_skip(int64_t size)
 {
 	int64_t left = (size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
-	int64_t wanted = size;
 
 	while (left > 0) {
 		size_t want = left < CHUNK ? (size_t)left : CHUNK;
-		size_t got = tar_take(chunk, want);
-		size_t useful = wanted < (int64_t)got ? (size_t)wanted : got;
 
-		if (fd >= 0 && write_all(fd, chunk, useful) < 0) {
+		if (tar_take(chunk, want) < want)
+			return false;
+		left -= (int64_t)want;
+	}
+	return true;
+}
+
+/* Zeros become a hole: the file is new, and gets its length at the end. */
+static int put(int fd, size_t length)
+{
+	if (chunk[0] == 0 && memcmp(chunk, chunk + 1, length - 1) == 0)
+		return lseek(fd, (off_t)length, SEEK_CUR) < 0 ? -1 : 0;
+	return write_all(fd, chunk, length);
+}
+
+/* Passes bytes of the archive on to *fd, which becomes -1 when that fails. False if the archive ends
+ * too early. */
+static bool take_bytes(int *fd, int64_t length, const char *name)
+{
+	while (length > 0) {
+		size_t want = length < CHUNK ? (size_t)length : CHUNK;
+		size_t got = tar_take(chunk, want);
+
+		if (*fd >= 0 && got && put(*fd, got) < 0) {
 			complain_errno(name);
-			fd = -1;
+			*fd = -1;
 		}
-		wanted -= (int64_t)useful;
-		left -= (int64_t)got;
+		length -= (int64_t)got;
 		if (got < want)
 			return false;
 	}
 	return true;
+}
+
+/* Writes an entry's contents to a new file (-1: to nowhere). False if the archive ends too early. */
+static bool take_contents(int fd, const struct tar_entry *entry)
+{
+	struct tar_stretch whole = { 0, entry->size };
+	const struct tar_sparse *sparse = entry->sparse;
+	const struct tar_stretch *stretches = sparse ? sparse->stretches : &whole;
+	size_t count = sparse ? sparse->count : 1;
+	int64_t length = sparse ? sparse->real_size : entry->size;
+	int nowhere = -1;
+
+	for (size_t i = 0; i < count; i++) {
+		if (fd >= 0 && lseek(fd, stretches[i].offset, SEEK_SET) < 0) {
+			complain_errno(entry->name);
+			fd = -1;
+		}
+		if (!take_bytes(&fd, stretches[i].length, entry->name))
+			return false;
+	}
+	if (fd >= 0 && ftruncate(fd, length) < 0)
+		complain_errno(entry->name);
+	return take_bytes(&nowhere, -entry->size & (TAR_BLOCK - 1), entry->name);
 }
 
 /* Opens the directory that holds the last component, making missing ones. The leaf stays part of
@@ -161,7 +203,7 @@ static bool extract_file(int directory, const char *leaf, const struct tar_entry
 		fd = openat(directory, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		complain_errno(entry->name);
-	whole = tar_take_contents(fd, entry->size, entry->name);
+	whole = take_contents(fd, entry);
 	if (fd < 0)
 		return whole;
 	if ((tar_target.keep_owner && fchown(fd, (uid_t)entry->uid, (gid_t)entry->gid) < 0) ||
@@ -240,7 +282,7 @@ bool tar_extract(const struct tar_entry *entry)
 {
 	AUTO_FD directory = -1;
 	char *leaf;
-	bool file = entry->type == '0' || entry->type == 0 || entry->type == '7';
+	bool file = entry->sparse || entry->type == '0' || entry->type == 0 || entry->type == '7';
 
 	directory = open_parent(entry->name, &leaf, true);
 	if (directory < 0)
@@ -258,7 +300,7 @@ bool tar_extract(const struct tar_entry *entry)
 		default: tar_complain(entry->name, "unknown type of entry"); break;
 		}
 	}
-	return tar_take_contents(-1, entry->size, entry->name);
+	return tar_skip(entry->size);
 }
 
 void tar_finish_directories(void)

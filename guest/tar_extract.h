@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "tar_sparse.h"
+
 /* One entry, of the header and of the pax and GNU extensions before it. */
 struct tar_entry {
 	char *name, *link;
@@ -13,6 +15,7 @@ struct tar_entry {
 	mode_t mode;
 	int64_t uid, gid, size, mtime;
 	dev_t device;
+	const struct tar_sparse *sparse; /* NULL: it has no holes that the archive knows of */
 };
 
 /* What all entries share. */
@@ -31,8 +34,8 @@ void tar_finish_directories(void);
 
 /* The archive as a stream: reads exactly length bytes, or fewer at its end. */
 size_t tar_take(void *bytes, size_t length);
-/* Passes contents and padding on to fd (-1: to nowhere). False if the archive ends too early. */
-bool tar_take_contents(int fd, int64_t size, const char *name);
+/* Skips contents and their padding. False if the archive ends too early. */
+bool tar_skip(int64_t size);
 void tar_complain(const char *name, const char *what);
 
 #endif

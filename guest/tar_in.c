@@ -13,13 +13,19 @@
 
 enum { EXTENSION_MAX = 1 << 20 };
 
+#define SPARSE "GNU.sparse."
+
 /* Values of a pax header, for the entry that follows. -1 and NULL: not given. */
 struct extension {
 	char *name, *link;
 	int64_t uid, gid, size, mtime;
+	char *sparse_name; /* of a sparse file: name is one for programs that do not know of those */
+	struct tar_sparse sparse;
 };
 
 static struct extension extension = { .uid = -1, .gid = -1, .size = -1, .mtime = -1 };
+/* GNU's long names, which have headers of their own and come before those of pax. */
+static char *long_name, *long_link;
 
 static char *copy(const char *text, size_t length)
 {
@@ -36,7 +42,17 @@ static void extension_clear(void)
 {
 	free(extension.name);
 	free(extension.link);
+	free(extension.sparse_name);
+	tar_sparse_clear(&extension.sparse);
 	extension = (struct extension){ .uid = -1, .gid = -1, .size = -1, .mtime = -1 };
+}
+
+static void forget_extensions(void)
+{
+	extension_clear();
+	free(long_name);
+	free(long_link);
+	long_name = long_link = NULL;
 }
 
 static void replace(char **text, const char *value, size_t length)
@@ -59,6 +75,14 @@ static bool take_record(const char *key, size_t key_length, const char *value, s
 		replace(&extension.name, value, value_length);
 	if (key_is(key, key_length, "linkpath"))
 		replace(&extension.link, value, value_length);
+	if (key_is(key, key_length, SPARSE "name")) {
+		replace(&extension.sparse_name, value, value_length);
+		return true;
+	}
+	if (key_length > strlen(SPARSE) && memcmp(key, SPARSE, strlen(SPARSE)) == 0) {
+		tar_sparse_record(&extension.sparse, key, key_length, value, value_length);
+		return true;
+	}
 	if (value_length >= sizeof number)
 		return true;
 	memcpy(number, value, value_length);
@@ -102,12 +126,14 @@ static bool take_extension(char type, int64_t size)
 	}
 	good = tar_take(text, whole) == whole;
 	text[size] = 0;
-	if (good && type == 'x')
+	if (good && (type == 'x' || type == 'X')) {
+		extension_clear(); /* several are not added up: the last one counts */
 		good = take_records(text, (size_t)size);
-	else if (good && type == 'L')
-		replace(&extension.name, text, strlen(text));
-	else if (good && type == 'K')
-		replace(&extension.link, text, strlen(text));
+	} else if (good && type == 'L') {
+		replace(&long_name, text, strlen(text));
+	} else if (good && type == 'K') {
+		replace(&long_link, text, strlen(text));
+	}
 	free(text);
 	if (!good)
 		tar_complain("archive", "malformed extension");
@@ -145,8 +171,35 @@ static bool numbers_of(const struct tar_header *header, struct tar_entry *entry)
 	return true;
 }
 
+static char *take_text(char **text)
+{
+	char *taken = *text;
+
+	*text = NULL;
+	return taken;
+}
+
+/* The first that is given; the others are freed later, or by the next extension. */
+static char *first_of(char **one, char **two, char **three)
+{
+	return take_text(*one ? one : *two ? two : three);
+}
+
+/* Its map, if it has one. False if the archive ends too early. */
+static bool take_sparse(const struct tar_header *header, struct tar_entry *entry)
+{
+	if (entry->type == 'S' && !tar_sparse_header(&extension.sparse, header))
+		return false;
+	if (!extension.sparse.given)
+		return true;
+	entry->sparse = &extension.sparse;
+	return tar_sparse_map(&extension.sparse, &entry->size);
+}
+
 static bool take_entry(const struct tar_header *header, struct tar_entry *entry)
 {
+	char *none = NULL;
+
 	if (extension.size >= 0)
 		entry->size = extension.size;
 	if (extension.uid >= 0)
@@ -155,17 +208,25 @@ static bool take_entry(const struct tar_header *header, struct tar_entry *entry)
 		entry->gid = extension.gid;
 	if (extension.mtime != -1)
 		entry->mtime = extension.mtime;
-	entry->name = extension.name ? extension.name : name_of(header);
-	entry->link = extension.link ? extension.link :
-				       copy(header->link, strnlen(header->link, sizeof header->link));
-	extension.name = extension.link = NULL;
+	entry->name = first_of(&long_name, &extension.sparse_name, &extension.name);
+	if (!entry->name)
+		entry->name = name_of(header);
+	entry->link = first_of(&long_link, &extension.link, &none);
+	if (!entry->link)
+		entry->link = copy(header->link, strnlen(header->link, sizeof header->link));
 	/* Only files have contents; what else claims a size has none in any known archive. */
 	if (entry->type >= '1' && entry->type <= '6')
 		entry->size = 0;
+	if (!take_sparse(header, entry))
+		return false;
+	if (entry->sparse && !tar_sparse_fits(entry->sparse, entry->size)) {
+		tar_complain(entry->name ? entry->name : "archive", "malformed map of a sparse file");
+		return tar_skip(entry->size);
+	}
 	if (entry->name && entry->link)
 		return tar_extract(entry);
 	tar_complain("archive", "a name that cannot be used");
-	return tar_take_contents(-1, entry->size, "archive");
+	return tar_skip(entry->size);
 }
 
 /* Returns 1 after an entry, 0 at the end, -1 if the archive is no good from here on. */
@@ -184,16 +245,17 @@ static int step(void)
 		return -1;
 	}
 	entry.type = header.type;
-	if (entry.type == 'x' || entry.type == 'L' || entry.type == 'K')
+	if (entry.type == 'x' || entry.type == 'X' || entry.type == 'L' || entry.type == 'K')
 		return take_extension(entry.type, entry.size) ? 1 : -1;
-	if (entry.type == 'g')
-		return tar_take_contents(-1, entry.size, "archive") ? 1 : -1;
+	/* What is said of all entries is not of files, and V is the archive's label. */
+	if (entry.type == 'g' || entry.type == 'V')
+		return tar_skip(entry.size) ? 1 : -1;
 	if (extension.size > INT64_MAX - TAR_BLOCK)
 		return -1;
 	good = take_entry(&header, &entry);
 	free(entry.name);
 	free(entry.link);
-	extension_clear();
+	forget_extensions();
 	if (!good)
 		tar_complain("archive", "ends too early");
 	return good ? 1 : -1;
@@ -224,7 +286,7 @@ int tar_in(int argc, char **argv)
 	while ((result = step()) > 0)
 		;
 	tar_finish_directories();
-	extension_clear();
+	forget_extensions();
 	fd_close(&tar_target.root);
 	/* The sender may still be writing padding: it should not die of it. */
 	while (result == 0 && tar_take(rest, sizeof rest) > 0)

@@ -1,7 +1,9 @@
-/* tar-out: writes a tree as a tar archive. Links are stored, never followed, below the path. */
+/* tar-out: writes a tree as a tar archive. Links are stored, never followed, below the path; at the path
+ * itself too, unless it is asked for. */
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,7 @@ enum {
 	LINK_BUCKETS = 1024,
 	LINK_TARGET_MAX = 65536,
 	CHUNK = 65536,
+	UNTOLD_MAX = 4 << 20,
 };
 
 /* A file with several names: the first is stored, the others refer to it. */
@@ -167,6 +170,47 @@ static void emit_contents(int fd, int64_t size)
 	pad((uint64_t)size);
 }
 
+/* Kernel interfaces mounted below the tree are no files of it, and some never end. */
+static bool is_kernel_tree(int fd)
+{
+	struct statfs stat;
+
+	if (fstatfs(fd, &stat) < 0)
+		return false;
+	switch ((unsigned long)stat.f_type) {
+	case PROC_SUPER_MAGIC:
+	case SYSFS_MAGIC:
+	case CGROUP2_SUPER_MAGIC:
+	case DEVPTS_SUPER_MAGIC:
+		return true;
+	}
+	return false;
+}
+
+/* The kernel's own files do not say how long they are: read first, then tell. */
+static void emit_untold(int fd, struct stat *stat)
+{
+	char *contents = malloc(UNTOLD_MAX);
+	size_t length = 0;
+	ssize_t got = contents ? 1 : -1;
+
+	while (got > 0 && length < UNTOLD_MAX) {
+		got = read(fd, contents + length, UNTOLD_MAX - length);
+		if (got < 0 && errno == EINTR)
+			got = 1;
+		else if (got > 0)
+			length += (size_t)got;
+	}
+	if (got != 0) {
+		complain(path, got < 0 ? errno : EFBIG);
+	} else {
+		emit_header('0', stat, "", (int64_t)length);
+		emit(contents, length);
+		pad(length);
+	}
+	free(contents);
+}
+
 static void emit_file(int directory, const char *leaf)
 {
 	/* O_NONBLOCK: should a fifo have taken the file's place, opening it must not wait. */
@@ -184,6 +228,10 @@ static void emit_file(int directory, const char *leaf)
 		emit_header('1', &stat, earlier, 0);
 		return;
 	}
+	if (is_kernel_tree(fd)) {
+		emit_untold(fd, &stat);
+		return;
+	}
 	emit_header('0', &stat, "", stat.st_size);
 	emit_contents(fd, stat.st_size);
 }
@@ -199,23 +247,6 @@ static void emit_link(int directory, const char *leaf, const struct stat *stat)
 	}
 	target[length] = 0;
 	emit_header('2', stat, target, 0);
-}
-
-/* Kernel interfaces mounted below the tree are no files of it, and some never end. */
-static bool is_kernel_tree(int fd)
-{
-	struct statfs stat;
-
-	if (fstatfs(fd, &stat) < 0)
-		return false;
-	switch ((unsigned long)stat.f_type) {
-	case PROC_SUPER_MAGIC:
-	case SYSFS_MAGIC:
-	case CGROUP2_SUPER_MAGIC:
-	case DEVPTS_SUPER_MAGIC:
-		return true;
-	}
-	return false;
 }
 
 static void emit_entry(int directory, const char *leaf, size_t length, int depth);
@@ -308,17 +339,59 @@ static void emit_argument(char *argument)
 	emit_entry(directory, follow ? "." : leaf, strlen(leaf), 0);
 }
 
+/* What the path leads to, by the name that the path has. */
+static void emit_followed(const char *argument)
+{
+	char real[PATH_MAX];
+	size_t length = strlen(argument);
+	const char *leaf;
+	char *slash;
+	AUTO_FD directory = -1;
+
+	while (length > 1 && argument[length - 1] == '/')
+		length--;
+	leaf = memrchr(argument, '/', length);
+	leaf = leaf ? leaf + 1 : argument;
+	length -= (size_t)(leaf - argument);
+	if (!realpath(argument, real) || length >= sizeof path) {
+		complain(argument, length >= sizeof path ? ENAMETOOLONG : errno);
+		return;
+	}
+	slash = strrchr(real, '/');
+	directory = slash == real ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (slash != real) {
+		*slash = 0;
+		directory = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (directory < 0) {
+		complain(argument, errno);
+		return;
+	}
+	memcpy(path, leaf, length);
+	path[length] = 0;
+	if (!length || strcmp(path, "..") == 0)
+		strcpy(path, ".");
+	emit_entry(directory, slash[1] ? slash + 1 : ".", strlen(path), 0);
+}
+
 int tar_out(int argc, char **argv)
 {
 	static const uint8_t end[2 * TAR_BLOCK];
-	int first = argc > 0 && strcmp(argv[0], "--") == 0;
+	int first = 0;
+	bool follow = first < argc && strcmp(argv[first], "--follow") == 0;
 
+	first += follow;
+	first += first < argc && strcmp(argv[first], "--") == 0;
 	if (argc - first < 1) {
-		complain("usage: tar-out [--] PATH...", EINVAL);
+		complain("usage: tar-out [--follow] [--] PATH...", EINVAL);
 		return 2;
 	}
-	for (int i = first; i < argc; i++)
-		emit_argument(argv[i]);
+	for (int i = first; i < argc; i++) {
+		if (follow)
+			emit_followed(argv[i]);
+		else
+			emit_argument(argv[i]);
+	}
 	/* No archive at all, rather than an empty one, of what is not there. */
 	if (emitted || !failed)
 		emit(end, sizeof end);

@@ -26,6 +26,7 @@ static void numbers_are_octal_or_base_256(void)
 		{ "0000644", 8, true, 0644 },
 		{ "   644 ", 8, true, 0644 },
 		{ "", 8, true, 0 },
+		{ "\0\0\0" "00000644\0", 12, true, 0644 },
 		{ "77777777", 8, true, 077777777 },
 		{ "0000x44", 8, false, 0 },
 		{ "-000644", 8, false, 0 },
@@ -302,6 +303,120 @@ static void damaged_archives_are_refused(void)
 	CHECK(run(tar_out, "no/such/path", false) == 1);
 }
 
+/* An extended header of lines "key=value". */
+static void add_records(const char *lines)
+{
+	char records[512];
+	size_t used = 0;
+
+	while (*lines) {
+		size_t length = strcspn(lines, "\n"), key = strcspn(lines, "=");
+		char name[64] = { 0 };
+
+		memcpy(name, lines, key);
+		CHECK(tar_put_record(records, sizeof records - 1, &used, name, lines + key + 1,
+				     length - key - 1));
+		lines += length + 1;
+	}
+	records[used] = 0;
+	add('x', "pax", "", records);
+}
+
+/* "data" at 1000 of 2000 bytes, in each form that there is. */
+static void sparse_files_get_their_holes(void)
+{
+	static const char *const tables[] = {
+		"GNU.sparse.size=2000\nGNU.sparse.numblocks=1\nGNU.sparse.offset=1000\n"
+		"GNU.sparse.numbytes=4\n",
+		"GNU.sparse.size=2000\nGNU.sparse.numblocks=1\nGNU.sparse.map=1000,4\n"
+		"GNU.sparse.name=holes\n",
+		"GNU.sparse.major=1\nGNU.sparse.minor=0\nGNU.sparse.name=holes\n"
+		"GNU.sparse.realsize=2000\nsize=516\n",
+	};
+	char wanted[2000] = { 0 }, found[2001];
+
+	memcpy(wanted + 1000, "data", 4);
+	for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+		int fd;
+
+		begin();
+		add_records(tables[i]);
+		if (i == 2) {
+			add('0', "GNUSparseFile.0/holes", "", "1\n1000\n4\n");
+			memset(archive + archive_length, 0, TAR_BLOCK);
+			memcpy(archive + archive_length, "data", 4);
+			archive_length += TAR_BLOCK;
+		} else {
+			add('0', i ? "GNUSparseFile.0/holes" : "holes", "", "data");
+		}
+		add('0', "after", "", "fine");
+		finish();
+		CHECK(run(tar_in, "jail", true) == 0);
+		fd = open("jail/holes", O_RDONLY | O_NOFOLLOW);
+		CHECK(fd >= 0 && read(fd, found, sizeof found) == 2000);
+		close(fd);
+		CHECK(memcmp(found, wanted, sizeof wanted) == 0 && file_is("jail/after", "fine"));
+		CHECK(unlink("jail/holes") == 0 && unlink("jail/after") == 0);
+	}
+}
+
+static void maps_that_are_malformed_make_no_file(void)
+{
+	static const char *const tables[] = {
+		"GNU.sparse.size=2000\nGNU.sparse.map=1000,5\n", /* more than there is */
+		"GNU.sparse.size=2000\nGNU.sparse.map=1999,4\n", /* beyond the end */
+		"GNU.sparse.size=2000\nGNU.sparse.map=1000,4,9,0\n",
+		"GNU.sparse.size=2000\nGNU.sparse.map=1000\n",
+		"GNU.sparse.size=2000\nGNU.sparse.map=-100,4\n",
+		"GNU.sparse.major=2\nGNU.sparse.size=2000\n",
+		"GNU.sparse.other=1\nGNU.sparse.size=2000\n",
+		"GNU.sparse.major=1\nGNU.sparse.realsize=2000\n", /* "data" is no map */
+	};
+
+	for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+		begin();
+		add_records(tables[i]);
+		add('0', "holes", "", "data");
+		add('0', "after", "", "fine");
+		finish();
+		CHECK(run(tar_in, "jail", true) == 1);
+		CHECK(access("jail/holes", F_OK) < 0);
+		unlink("jail/after");
+	}
+}
+
+/* What an earlier header said is not said by the one that follows it. */
+static void of_several_headers_the_last_counts(void)
+{
+	begin();
+	add_records("path=first\n");
+	add_records("mtime=77\n");
+	add('0', "last", "", "fine");
+	add('L', "long", "", "long");
+	add_records("path=other\n");
+	add('0', "short", "", "fine");
+	add('V', "label", "", "");
+	finish();
+	CHECK(run(tar_in, "jail", true) == 0);
+	CHECK(file_is("jail/last", "fine") && access("jail/first", F_OK) < 0);
+	CHECK(file_is("jail/long", "fine") && access("jail/other", F_OK) < 0);
+}
+
+static void files_of_the_kernel_have_their_contents(void)
+{
+	char argument[] = "/proc/self/comm", real[64], line[64] = { 0 };
+	int fd;
+
+	CHECK(run(tar_out, argument, false) == 0 && mkdir("kernel", 0755) == 0);
+	CHECK(run(tar_in, "kernel", true) == 0);
+	fd = open("kernel/comm", O_RDONLY);
+	CHECK(fd >= 0 && read(fd, line, sizeof line - 1) > 0);
+	close(fd);
+	fd = open("/proc/self/comm", O_RDONLY);
+	CHECK(fd >= 0 && read(fd, real, sizeof real) > 0 && line[0] == real[0]);
+	close(fd);
+}
+
 static void random_archives_do_no_harm(void)
 {
 	uint64_t state = 99;
@@ -314,6 +429,9 @@ static void random_archives_do_no_harm(void)
 		add('L', "long", "", "d/quite/a/long/name");
 		add('2', "d/l", "../f", "");
 		add('1', "d/h", "d/f", "");
+		add_records("GNU.sparse.size=9\nGNU.sparse.map=1,4\n");
+		add('0', "d/s", "", "data");
+		add('S', "d/o", "", "data");
 		finish();
 		for (int i = 0; i < 6; i++) {
 			size_t header = draw(&state) % (archive_length / TAR_BLOCK) * TAR_BLOCK;
@@ -340,6 +458,10 @@ void test_tar_trees(void)
 	a_tree_comes_back_as_it_was();
 	hostile_entries_stay_inside();
 	damaged_archives_are_refused();
+	sparse_files_get_their_holes();
+	maps_that_are_malformed_make_no_file();
+	of_several_headers_the_last_counts();
+	files_of_the_kernel_have_their_contents();
 	random_archives_do_no_harm();
 	CHECK(chdir(back) == 0 && nftw(base, remove_entry, 16, FTW_DEPTH | FTW_PHYS) == 0);
 }

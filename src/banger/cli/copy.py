@@ -138,18 +138,23 @@ def _copy_out(daemon: Daemon, machine: str, source: str, target: str) -> int:
             return 0
         from banger.client.trees import unpack_tree
 
-        _name_left_out(unpack_tree(answer.chunks(), lambda is_dir: _plan_here(source, is_dir, target)))
-    return 0
+        left_out = unpack_tree(answer.chunks(), lambda is_dir: _plan_here(source, is_dir, target))
+        _name_left_out(left_out)
+    return 1 if left_out else 0
 
 
 def _plan_here(source: str, is_directory: bool, target: str) -> tuple[str, str]:
     name = posixpath.basename(posixpath.normpath(source)) or "root"
-    return plan_copy(name, is_directory, source.endswith("/."), target, _kind_here(target))
+    if source.endswith(("/", "/.")) and not is_directory:
+        raise Error("agent_error", f"the machine sent something else than the directory {source}")
+    directory, name = plan_copy(name, is_directory, source.endswith("/."), target, _kind_here(target))
+    # The slash: what was typed before the last name is followed, also where it is a link.
+    return (posixpath.join(directory, "") if directory != target else directory), name
 
 
 def _name_left_out(names: list[str]) -> None:
     for name in names[:_NAMED_AT_MOST]:
-        warn(f"left out {name}: it is no plain file, or a link out of the tree")
+        warn(f"left out {name}: it is no plain file, directory or link")
     if len(names) > _NAMED_AT_MOST:
         warn(f"left out {len(names) - _NAMED_AT_MOST} more")
 
@@ -161,6 +166,13 @@ def _write_all(data: bytes) -> None:
 
 
 def _kind_here(path: str) -> str:
+    """Raises `bad_request` for a link to a directory: whether the user or an earlier copy made it cannot be told."""
+    if os.path.islink(path) and os.path.isdir(path):
+        raise Error(
+            "bad_request",
+            f"{path} is a link to a directory, which a copy out of a machine does not follow",
+            f"write {path}/ if the copy should go to where the link leads",
+        )
     if os.path.isdir(path):
         return "directory"
     return "file" if os.path.lexists(path) else ""

@@ -1,8 +1,10 @@
 """File trees as tar streams: packing ours, and unpacking what a guest sends.
 
 A guest is hostile. Nothing is written outside the destination, whatever a member's name or an earlier
-member's link says: every directory is opened from its parent with O_NOFOLLOW, never by a path. Device nodes,
-FIFOs and links that lead out of the tree are left out and named; setuid bits are dropped.
+member's link says, of this stream or of one before: every directory is opened from its parent with O_NOFOLLOW,
+never by a path, and the destination itself is no link unless a slash follows it. Links are data: they are kept as
+they are and never followed. Device nodes, FIFOs and sparse files are left out and named; set-id bits of files are
+dropped.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ _LONG_HEADERS = (
 )
 _END = bytes(1024)
 _PIECES_AT_ONCE = 64
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def pack_tree(source: str, name: str, keep_owner: bool = False) -> Iterator[bytes]:
@@ -160,6 +163,8 @@ def read_members(pieces: Iterable[bytes]) -> Iterator[tuple[tarfile.TarInfo, Ite
         reader.drain()
     except (tarfile.TarError, UnicodeError, ValueError) as exc:
         raise _broken(str(exc)) from exc
+    except RecursionError as exc:
+        raise _broken("too many extended headers in a row") from exc
 
 
 def _member_contents(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
@@ -190,6 +195,8 @@ def unpack_tree(pieces: Iterable[bytes], place: Callable[[bool], tuple[str, str]
         for member, contents in read_members(pieces):
             if unpacker is None:
                 directory, name = place(member.isdir())
+                if not name and not member.isdir():
+                    raise _broken("its first member is no directory")
                 unpacker = Unpacker(directory, name, safe_parts(member.name))
             unpacker.take(member, contents)
         return unpacker.left_out if unpacker else []
@@ -203,22 +210,50 @@ class Unpacker:
     refused to write."""
 
     def __init__(self, directory: str, name: str, root: tuple[str, ...]) -> None:
-        self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # A link is followed only if a slash comes after it: one without may be of an earlier copy.
+        self._directory = os.open(directory, _DIRECTORY)
         self._own = (name,) if name else ()
         self._root = root
         self._files: set[tuple[str, ...]] = set()
+        self._made: list[tuple[tuple[str, ...], tarfile.TarInfo]] = []
         self.left_out: list[str] = []
 
     def close(self) -> None:
-        os.close(self._directory)
+        try:
+            for parts, member in reversed(self._made):
+                self._finish_directory(parts, member)
+        finally:
+            os.close(self._directory)
+
+    def _finish_directory(self, parts: tuple[str, ...], member: tarfile.TarInfo) -> None:
+        """Its mode and time come last: it had to be written to."""
+        directory = self._open_directory(parts)
+        try:
+            os.fchmod(directory, member.mode & 0o3777)
+            _set_time(directory, member)
+        finally:
+            os.close(directory)
 
     def take(self, member: tarfile.TarInfo, contents: Iterable[bytes]) -> None:
         """Write one member, or note that it is left out."""
         parts = self._place(member.name)
         if parts is not None and member.isdir():
-            os.close(self._open_directory(parts))
+            self._make_directory(parts, member)
         elif not parts or not self._take_file(member, parts, contents):
             self.left_out.append(member.name)
+
+    def _make_directory(self, parts: tuple[str, ...], member: tarfile.TarInfo) -> None:
+        """One that is there already stays as it is: the copy only adds to it."""
+        if parts:
+            parent = self._open_directory(parts[:-1])
+            try:
+                os.mkdir(parts[-1], 0o700, dir_fd=parent)
+                self._made.append((parts, member))
+            except FileExistsError:
+                pass
+            finally:
+                os.close(parent)
+        os.close(self._open_directory(parts))
 
     def _place(self, name: str) -> tuple[str, ...] | None:
         """Where a member goes; None for one that is not in the tree."""
@@ -227,10 +262,9 @@ class Unpacker:
         return self._own + parts[len(self._root) :] if inside else None
 
     def _take_file(self, member: tarfile.TarInfo, parts: tuple[str, ...], contents: Iterable[bytes]) -> bool:
-        depth = max(0, len(parts) - len(self._own) - 1)
-        if member.isreg():
+        if member.isreg() and not member.issparse():
             self._write_file(member, parts, contents)
-        elif member.issym() and stays_inside(member.linkname, depth):
+        elif member.issym() and member.linkname and "\0" not in member.linkname:
             self._link(parts, lambda fd: os.symlink(member.linkname, parts[-1], dir_fd=fd))
         elif member.islnk():
             return self._hard_link(parts, self._place(member.linkname))
@@ -259,9 +293,8 @@ class Unpacker:
                 for piece in contents:
                     file.write(piece)
                 file.flush()
-                os.fchmod(file.fileno(), member.mode & 0o755 | 0o600)
-                with suppress(OSError, ValueError, OverflowError):
-                    os.utime(file.fileno(), (member.mtime, member.mtime))
+                os.fchmod(file.fileno(), member.mode & 0o1777)
+                _set_time(file.fileno(), member)
         finally:
             os.close(parent)
         self._files.add(parts)
@@ -287,11 +320,10 @@ class Unpacker:
 
 
 def _enter(parent: int, name: str) -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     with suppress(FileExistsError):
         os.mkdir(name, 0o755, dir_fd=parent)
     try:
-        return os.open(name, flags, dir_fd=parent)
+        return os.open(name, _DIRECTORY, dir_fd=parent)
     except OSError as exc:
         raise Error("bad_request", f"{name!r} is in the way and is no directory") from exc
 
@@ -310,15 +342,9 @@ def _link_at(source: int, first: str, parent: int, name: str) -> None:
     os.link(first, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
 
 
-def stays_inside(target: str, depth: int) -> bool:
-    """Whether a link's target, read `depth` real directories below the tree's root, stays in the tree.
-
-    `..` may only come first: after a name it could be the parent of where a link leads.
-    """
-    parts = [part for part in target.split("/") if part not in ("", ".")]
-    ups = next((index for index, part in enumerate(parts) if part != ".."), len(parts))
-    relative = bool(target) and not target.startswith("/") and "\0" not in target
-    return relative and ups <= depth and ".." not in parts[ups:]
+def _set_time(fd: int, member: tarfile.TarInfo) -> None:
+    with suppress(OSError, ValueError, OverflowError):
+        os.utime(fd, (member.mtime, member.mtime))
 
 
 def _broken(reason: str) -> Error:
