@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from banger.model.sizes import MIB
 from tests.support.home import Home
 
 pytestmark = pytest.mark.e2e
@@ -53,6 +56,76 @@ def test_a_hostile_guest_cannot_write_outside_the_destination(home: Home, dev: s
     (tmp_path / "dst").mkdir()
     home.run("cp", f"{dev}:/root/evil", str(tmp_path / "dst"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dst"]
+
+
+def test_what_comes_out_is_as_it_was_in_there(home: Home, dev: str, tmp_path: Path) -> None:
+    script = """
+        mkdir -p /root/kept/bin; mkdir -m 700 /root/kept/secret; mkdir -m 2775 /root/kept/shared; cd /root/kept
+        ln -s /usr/bin/python3 bin/python3; ln -s ../../etc/hostname bin/up; touch -d 2020-01-01 shared
+        echo g >g; chmod 664 g; truncate -s 300M holes; echo end >>holes; touch "$(printf 'n\\351')"
+    """
+    home.text("exec", dev, "--", "sh", "-c", script)
+    home.text("cp", f"{dev}:/root/kept", str(tmp_path / "kept"))
+    kept = tmp_path / "kept"
+    assert os.readlink(kept / "bin/python3") == "/usr/bin/python3"
+    assert os.readlink(kept / "bin/up") == "../../etc/hostname"
+    modes = {name: oct((kept / name).stat().st_mode & 0o7777) for name in ("secret", "shared", "g")}
+    assert modes == {"secret": "0o700", "shared": "0o2775", "g": "0o664"}
+    assert (kept / "shared").stat().st_mtime == 1_577_836_800
+    assert (kept / "holes").stat().st_size == 300 * MIB + 4
+    assert (kept / "holes").stat().st_blocks * 512 < MIB
+    assert os.fsencode(kept) + b"/n\xe9" in [entry.path for entry in os.scandir(os.fsencode(kept))]
+
+
+def test_a_link_is_copied_or_followed(home: Home, dev: str, tmp_path: Path) -> None:
+    home.text(
+        "exec",
+        dev,
+        "--",
+        "sh",
+        "-c",
+        "mkdir /root/to; echo x >/root/to/f; ln -sn to /root/way; ln -s to/f /root/f",
+    )
+    home.text("cp", f"{dev}:/root/f", str(tmp_path / "link"))
+    assert os.readlink(tmp_path / "link") == "to/f"
+    home.text("cp", "-L", f"{dev}:/root/f", str(tmp_path / "file"))
+    assert not (tmp_path / "file").is_symlink() and (tmp_path / "file").read_text() == "x\n"
+    home.text("cp", "-L", f"{dev}:/root/way", str(tmp_path / "tree"))
+    assert (tmp_path / "tree/f").read_text() == "x\n"
+
+
+def test_who_did_not_copy_all_says_so_and_ends_with_1(home: Home, dev: str, tmp_path: Path) -> None:
+    home.text(
+        "exec", dev, "--", "sh", "-c", "mkdir /root/odd; echo x >/root/odd/f; mknod /root/odd/null c 1 3"
+    )
+    done = home.run("cp", f"{dev}:/root/odd", str(tmp_path / "odd"))
+    assert done.returncode == 1 and b"odd/null" in done.stderr
+    assert (tmp_path / "odd/f").read_text() == "x\n"
+
+
+def test_files_of_the_kernel_have_their_contents(home: Home, dev: str, tmp_path: Path) -> None:
+    home.text("cp", f"{dev}:/proc/version", str(tmp_path / "version"))
+    assert (tmp_path / "version").read_text() == home.text("exec", dev, "--", "cat", "/proc/version")
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["--format=gnu", "--format=oldgnu", "--format=posix --sparse-version=0.0", "--format=posix --sparse-version=0.1",
+     "--format=posix --sparse-version=1.0"],
+)  # fmt: skip
+def test_a_sparse_file_arrives_as_it_is(home: Home, dev: str, tmp_path: Path, form: str) -> None:
+    with open(tmp_path / "sparse", "wb") as file:
+        for number in range(40):
+            file.seek(number * MIB)
+            file.write(os.urandom(3000))
+    words = ["tar", "--sparse", *form.split(), "-C", str(tmp_path), "-cf", "-", "sparse"]
+    packed = subprocess.run(words, check=True, capture_output=True).stdout
+    home.run("cp", "-", f"{dev}:/root", stdin=packed, check=True)
+    said = home.text(
+        "exec", dev, "--", "sh", "-c", "sha256sum </root/sparse; du -k /root/sparse; rm /root/sparse"
+    ).split()
+    assert said[0] == hashlib.sha256((tmp_path / "sparse").read_bytes()).hexdigest()
+    assert int(said[2]) < 2000
 
 
 def test_the_api_answers_a_missing_path_with_a_status(home: Home, dev: str) -> None:

@@ -76,7 +76,7 @@ def _copy_one_way(arguments: Arguments) -> int:
             "write the machine's one like NAME:/path",
         )
     if source_machine:
-        return _copy_out(Daemon(), source_machine, source, target)
+        return _copy_out(Daemon(), source_machine, source, target, arguments.follow_link)
     return _copy_in(Daemon(), arguments, source, target_machine, target)
 
 
@@ -128,10 +128,10 @@ def _stat_type(daemon: Daemon, machine: str, path: str) -> str:
         return ""
 
 
-def _copy_out(daemon: Daemon, machine: str, source: str, target: str) -> int:
+def _copy_out(daemon: Daemon, machine: str, source: str, target: str, follow: bool) -> int:
     if not _stat_type(daemon, machine, source):
         raise Error("file_not_found", f"there is no {source} in {machine}")
-    with daemon.open(calls.get_files(machine, source)) as answer:
+    with daemon.open(calls.get_files(machine, source, follow)) as answer:
         if target == "-":
             for piece in answer.chunks():
                 _write_all(piece)

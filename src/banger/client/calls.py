@@ -416,9 +416,10 @@ def exec_detached_of(name: str, request: Facts) -> Call[Exec]:
     return Call("POST", _machine(name, "execs"), "Exec", request)
 
 
-def get_files(name: str, path: str) -> Call[bytes]:
-    """A tar stream of the file or tree at `path`."""
-    return Call("GET", _machine(name, "files", {"path": path}), "bytes")
+def get_files(name: str, path: str, follow: bool = False) -> Call[bytes]:
+    """A tar stream of the file or tree at `path`; with `follow` of what it leads to, where it is a link."""
+    query = {"path": path, "follow": "true"} if follow else {"path": path}
+    return Call("GET", _machine(name, "files", query), "bytes")
 
 
 def put_files(name: str, path: str, tar: Iterable[bytes]) -> Call[None]:

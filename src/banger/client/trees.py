@@ -28,6 +28,7 @@ _LONG_HEADERS = (
 )
 _END = bytes(1024)
 _PIECES_AT_ONCE = 64
+_ZEROS = bytes(PIECE)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -291,8 +292,11 @@ class Unpacker:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(parts[-1], flags, 0o600, dir_fd=parent), "wb") as file:
                 for piece in contents:
-                    file.write(piece)
-                file.flush()
+                    if piece == _ZEROS[: len(piece)]:
+                        file.seek(len(piece), os.SEEK_CUR)  # a hole
+                    else:
+                        file.write(piece)
+                file.truncate()
                 os.fchmod(file.fileno(), member.mode & 0o1777)
                 _set_time(file.fileno(), member)
         finally:

@@ -51,9 +51,11 @@ def _is_mode(word: str) -> bool:
     return 0 < len(word) < 8 and set(word) <= set("01234567")
 
 
-async def read_tar(live: LiveMachine, path: str) -> AsyncIterator[bytes]:
-    """A file or tree as tar. The error of a missing path comes before the first byte."""
-    process = await start_process(live.agent(), Command(argv=[path]), applet="tar-out")
+async def read_tar(live: LiveMachine, path: str, follow: bool = False) -> AsyncIterator[bytes]:
+    """A file or tree as tar; with `follow` of what a link at `path` leads to. The error of a missing path comes before
+    the first byte."""
+    words = ["--follow", "--", path] if follow else ["--", path]
+    process = await start_process(live.agent(), Command(argv=words), applet="tar-out")
     async for piece in _checked_output(process, path):
         yield piece
 

@@ -198,13 +198,14 @@ async def start_exec(parts: Parts, request: Request, body: ExecRequest) -> Exec:
 
 
 async def read_files(parts: Parts, request: Request, body: None) -> StreamingResponse:
-    tar = _read_tar(parts, machine_of(parts, request), query_path(request))
+    follow = query_bool(request, "follow")
+    tar = _read_tar(parts, machine_of(parts, request), query_path(request), follow)
     return await stream_answer(tar, "application/x-tar")
 
 
-async def _read_tar(parts: Parts, machine: Machine, path: str) -> AsyncIterator[bytes]:
+async def _read_tar(parts: Parts, machine: Machine, path: str, follow: bool) -> AsyncIterator[bytes]:
     async with awake(parts, machine) as live:
-        async for piece in files.read_tar(live, path):
+        async for piece in files.read_tar(live, path, follow):
             yield piece
 
 
