@@ -69,7 +69,7 @@ def test_a_vmm_has_a_group_of_its_own_while_it_lives(own_home: Home) -> None:
         pid = vmm_pid(own_home, name)
         groups[name] = group_of(pid, "memory")
         assert (groups[name] / "cgroup.procs").read_text().split() == [str(pid)]
-        assert guest_mib * MIB < limit_of(groups[name]) <= (guest_mib + 256) * MIB
+        assert guest_mib * MIB < limit_of(groups[name]) <= (guest_mib + 384) * MIB
         assert set(own_home.json("vm", "show", name)["limits"]) == {"memory", "cpu", "pids"}
     assert len(set(groups.values())) == 3
     own_home.text("vm", "stop", "cold")

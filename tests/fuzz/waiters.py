@@ -6,19 +6,28 @@ import asyncio
 from typing import Any
 
 from banger.agent.connection import AgentConnection
+from banger.agent.guest_clock import read_clock_off_s
 from banger.agent.guest_stats import read_guest_stats
 from banger.agent.process import GuestProcess, read_execs
 from banger.errors import Error
 from banger.machines.inspect import _read_health, read_ports
 from banger.wire.constants import MAX_DATA, WINDOW, Type
+from banger.wire.fields import Fields
 
 READ, UNREAD = 1, 3  # channels of two processes
 ASKED = {2: Type.EXECS, 4: Type.STATS, 6: Type.PORTS, 8: Type.HEALTH, 10: Type.PING}
+
+
+def read_health(answer: Fields) -> object:
+    """As the daemon does, which asked and heard the answer at the clock's zero."""
+    return _read_health(answer, read_clock_off_s(answer, 0, 0))
+
+
 _READERS: dict[Type, Any] = {
     Type.EXECS: read_execs,
     Type.STATS: read_guest_stats,
     Type.PORTS: read_ports,
-    Type.HEALTH: _read_health,
+    Type.HEALTH: read_health,
     Type.PING: dict,
 }
 

@@ -21,7 +21,9 @@ echo machine_id=$(cat /etc/machine-id)
 echo boot_id=$(cat /proc/sys/kernel/random/boot_id)
 echo mac=$(cat /sys/class/net/eth0/address)
 echo address=$(ip -4 -o addr show eth0 | tr -s ' ' | cut -d' ' -f4)
-echo link_local=$(sed -n 's/^\(fe80[0-9a-f]*\) .* eth0$/\1/p' /proc/net/if_inet6)
+link_local() { sed -n 's/^\(fe80[0-9a-f]*\) .* eth0$/\1/p' /proc/net/if_inet6; }
+for i in 1 2 3 4 5 6 7 8 9 10; do [ -n "$(link_local)" ] && break; sleep 0.5; done
+echo link_local=$(link_local)
 echo urandom=$(head -c16 /dev/urandom | od -An -tx1 | tr -d ' ')
 echo getrandom=$(perl -e '$b = "\0" x 16; syscall(318, $b, 16, 0); print unpack("H*", $b)')
 echo mktemp=$(mktemp -u)

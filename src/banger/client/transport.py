@@ -154,11 +154,13 @@ def request(
     silence_s: float | None = None,
 ) -> Answer:
     """Send one request and wait for the head of its answer. Owns `connection` from here on. Raises `timeout` when
-    nothing comes for `silence_s`, also while the body is read.
+    nothing comes for `silence_s` (or as long as the connection itself has been told to wait), also while the body is
+    read.
 
     Bytes go with a Content-Length, an iterable in chunks, as it yields them; a `key` as Idempotency-Key.
     """
-    connection.settimeout(silence_s)
+    if connection.gettimeout() is None:
+        connection.settimeout(silence_s)
     try:
         reader = AnswerReader()
         _send(connection, plan_head(method, target, body, content_type, key), body, reader)

@@ -72,10 +72,9 @@ def find_daemon(path: str) -> Daemon:
         facts = nobody.ask(system_info())
     except _ABSENT:
         return nobody
-    except TimeoutError:
-        return Daemon(path, problem=f"it did not answer within {_ANSWER_S:g} s")
     except (Error, OSError) as exc:
-        return Daemon(path, problem=str(exc))
+        silent = isinstance(exc, Error) and exc.code == "timeout"
+        return Daemon(path, problem=f"it did not answer within {_ANSWER_S:g} s" if silent else str(exc))
     if isinstance(facts, dict) and facts:
         return Daemon(path, facts)
     return Daemon(path, problem="it does not say what it is")

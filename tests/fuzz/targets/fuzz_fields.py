@@ -8,9 +8,10 @@ import msgspec
 
 from banger.agent.guest_stats import read_guest_stats
 from banger.agent.process import read_execs, read_exit
-from banger.machines.inspect import _read_health, read_ports
+from banger.machines.inspect import read_ports
 from banger.wire.constants import Tag
 from banger.wire.fields import Fields, Malformed, encode_fields
+from tests.fuzz.waiters import read_health
 
 SEEDS = [
     encode_fields([(Tag.EXEC, 1), (Tag.PID, 1), (Tag.RUNNING, 1), (Tag.OFFSET, 0), (Tag.LABEL, "sh")]),
@@ -21,7 +22,7 @@ SEEDS = [
     encode_fields([(Tag.PORT, "tcp 7f000001 80 12 nginx"), (Tag.PORT, "udp6 " + "0" * 32 + " 53 0 -")]),
     encode_fields([(Tag.STATE, "running"), (Tag.UPTIME_MS, 5), (Tag.INIT_NAME, "init")]),
 ]
-_READERS = (read_guest_stats, read_ports, _read_health, read_execs, read_exit)
+_READERS = (read_guest_stats, read_ports, read_health, read_execs, read_exit)
 
 
 def run(data: bytes) -> None:
