@@ -207,7 +207,7 @@ static bool extract_file(int directory, const char *leaf, const struct tar_entry
 	if (fd < 0)
 		return whole;
 	if ((tar_target.keep_owner && fchown(fd, (uid_t)entry->uid, (gid_t)entry->gid) < 0) ||
-	    fchmod(fd, mode_of(entry)) < 0)
+	    fchmod(fd, mode_of(entry)) < 0 || tar_xattr_set(fd, entry->xattrs) < 0)
 		complain_errno(entry->name);
 	set_times(directory, leaf, entry->mtime);
 	return whole;
@@ -238,6 +238,12 @@ static void extract_directory(int directory, const char *leaf, const struct tar_
 	    set_owner(directory, leaf, entry) < 0) {
 		complain_errno(entry->name);
 		return;
+	}
+	if (entry->xattrs) {
+		AUTO_FD fd = openat(directory, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd < 0 || tar_xattr_set(fd, entry->xattrs) < 0)
+			complain_errno(entry->name);
 	}
 	finish_later(entry->name, entry);
 }

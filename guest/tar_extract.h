@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "tar_sparse.h"
+#include "tar_xattr.h"
 
 /* One entry, of the header and of the pax and GNU extensions before it. */
 struct tar_entry {
@@ -15,6 +16,7 @@ struct tar_entry {
 	mode_t mode;
 	int64_t uid, gid, size, mtime;
 	dev_t device;
+	const struct tar_xattr *xattrs;
 	const struct tar_sparse *sparse; /* NULL: it has no holes that the archive knows of */
 };
 

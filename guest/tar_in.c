@@ -21,6 +21,7 @@ struct extension {
 	int64_t uid, gid, size, mtime;
 	char *sparse_name; /* of a sparse file: name is one for programs that do not know of those */
 	struct tar_sparse sparse;
+	struct tar_xattr *xattrs;
 };
 
 static struct extension extension = { .uid = -1, .gid = -1, .size = -1, .mtime = -1 };
@@ -44,6 +45,7 @@ static void extension_clear(void)
 	free(extension.link);
 	free(extension.sparse_name);
 	tar_sparse_clear(&extension.sparse);
+	tar_xattr_clear(&extension.xattrs);
 	extension = (struct extension){ .uid = -1, .gid = -1, .size = -1, .mtime = -1 };
 }
 
@@ -83,6 +85,8 @@ static bool take_record(const char *key, size_t key_length, const char *value, s
 		tar_sparse_record(&extension.sparse, key, key_length, value, value_length);
 		return true;
 	}
+	if (key_length > strlen(TAR_XATTR) && memcmp(key, TAR_XATTR, strlen(TAR_XATTR)) == 0)
+		return tar_xattr_record(&extension.xattrs, key, key_length, value, value_length);
 	if (value_length >= sizeof number)
 		return true;
 	memcpy(number, value, value_length);
@@ -211,6 +215,7 @@ static bool take_entry(const struct tar_header *header, struct tar_entry *entry)
 	entry->name = first_of(&long_name, &extension.sparse_name, &extension.name);
 	if (!entry->name)
 		entry->name = name_of(header);
+	entry->xattrs = extension.xattrs;
 	entry->link = first_of(&long_link, &extension.link, &none);
 	if (!entry->link)
 		entry->link = copy(header->link, strnlen(header->link, sizeof header->link));

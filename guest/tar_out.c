@@ -18,6 +18,7 @@
 #include "fd.h"
 #include "files.h"
 #include "tar.h"
+#include "tar_xattr.h"
 
 enum {
 	PATH_SIZE = 65536,
@@ -104,7 +105,8 @@ static void set_number(char *field, size_t size, const char *key, int64_t value,
 	tar_put_record(pax, sizeof pax, used, key, text, strlen(text));
 }
 
-static void emit_header(char type, const struct stat *stat, const char *link, int64_t size)
+/* fd: of what may have extended attributes; -1: it has none. */
+static void emit_header(char type, const struct stat *stat, const char *link, int64_t size, int fd)
 {
 	struct tar_header header = { .type = type };
 	size_t used = 0;
@@ -120,6 +122,8 @@ static void emit_header(char type, const struct stat *stat, const char *link, in
 		tar_put_number(header.major, sizeof header.major, (int64_t)major(stat->st_rdev));
 		tar_put_number(header.minor, sizeof header.minor, (int64_t)minor(stat->st_rdev));
 	}
+	if (fd >= 0 && tar_xattr_put(fd, pax, sizeof pax, &used) < 0)
+		complain(path, errno);
 	if (used)
 		emit_pax(pax, used);
 	tar_seal(&header);
@@ -204,7 +208,7 @@ static void emit_untold(int fd, struct stat *stat)
 	if (got != 0) {
 		complain(path, got < 0 ? errno : EFBIG);
 	} else {
-		emit_header('0', stat, "", (int64_t)length);
+		emit_header('0', stat, "", (int64_t)length, -1);
 		emit(contents, length);
 		pad(length);
 	}
@@ -225,14 +229,14 @@ static void emit_file(int directory, const char *leaf)
 	}
 	earlier = earlier_name(&stat);
 	if (earlier) {
-		emit_header('1', &stat, earlier, 0);
+		emit_header('1', &stat, earlier, 0, -1);
 		return;
 	}
 	if (is_kernel_tree(fd)) {
 		emit_untold(fd, &stat);
 		return;
 	}
-	emit_header('0', &stat, "", stat.st_size);
+	emit_header('0', &stat, "", stat.st_size, fd);
 	emit_contents(fd, stat.st_size);
 }
 
@@ -246,7 +250,7 @@ static void emit_link(int directory, const char *leaf, const struct stat *stat)
 		return;
 	}
 	target[length] = 0;
-	emit_header('2', stat, target, 0);
+	emit_header('2', stat, target, 0, -1);
 }
 
 static void emit_entry(int directory, const char *leaf, size_t length, int depth);
@@ -268,7 +272,7 @@ static void emit_directory(int parent, const char *leaf, const struct stat *stat
 	}
 	path[length++] = '/';
 	path[length] = 0;
-	emit_header('5', stat, "", 0);
+	emit_header('5', stat, "", 0, fd);
 	while (!(depth && is_kernel_tree(fd)) && (errno = 0, entry = readdir(directory))) {
 		size_t name = strlen(entry->d_name);
 
@@ -299,9 +303,9 @@ static void emit_entry(int directory, const char *leaf, size_t length, int depth
 	case S_IFREG: emit_file(directory, leaf); break;
 	case S_IFDIR: emit_directory(directory, leaf, &stat, length, depth); break;
 	case S_IFLNK: emit_link(directory, leaf, &stat); break;
-	case S_IFCHR: emit_header('3', &stat, "", 0); break;
-	case S_IFBLK: emit_header('4', &stat, "", 0); break;
-	case S_IFIFO: emit_header('6', &stat, "", 0); break;
+	case S_IFCHR: emit_header('3', &stat, "", 0, -1); break;
+	case S_IFBLK: emit_header('4', &stat, "", 0, -1); break;
+	case S_IFIFO: emit_header('6', &stat, "", 0, -1); break;
 	default: break; /* a socket means nothing without its process */
 	}
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "applet.h"
@@ -402,6 +403,30 @@ static void of_several_headers_the_last_counts(void)
 	CHECK(file_is("jail/long", "fine") && access("jail/other", F_OK) < 0);
 }
 
+static void attributes_of_users_travel(void)
+{
+	char value[8];
+
+	CHECK(mkdir("with", 0755) == 0 && mkdir("with/dir", 0755) == 0 && mkdir("without", 0755) == 0);
+	write_file("with/file", "contents", 0600);
+	if (setxattr("with/file", "user.a", "b\0\xff", 3, 0) < 0)
+		return; /* a file system without them */
+	CHECK(setxattr("with/dir", "user.empty", "", 0, 0) == 0);
+	CHECK(run(tar_out, "with", false) == 0 && run(tar_in, "without", true) == 0);
+	CHECK(getxattr("without/with/file", "user.a", value, sizeof value) == 3);
+	CHECK(memcmp(value, "b\0\xff", 3) == 0);
+	CHECK(getxattr("without/with/dir", "user.empty", value, sizeof value) == 0);
+	/* Those of another system are not for this one. */
+	begin();
+	add_records("SCHILY.xattr.system.other=x\nSCHILY.xattr.user.ok=y\n");
+	add('0', "file", "", "data");
+	add('0', "next", "", "data");
+	finish();
+	CHECK(run(tar_in, "without", true) == 0);
+	CHECK(getxattr("without/file", "user.ok", value, sizeof value) == 1);
+	CHECK(getxattr("without/next", "user.ok", value, sizeof value) < 0);
+}
+
 static void files_of_the_kernel_have_their_contents(void)
 {
 	char argument[] = "/proc/self/comm", real[64], line[64] = { 0 };
@@ -461,6 +486,7 @@ void test_tar_trees(void)
 	sparse_files_get_their_holes();
 	maps_that_are_malformed_make_no_file();
 	of_several_headers_the_last_counts();
+	attributes_of_users_travel();
 	files_of_the_kernel_have_their_contents();
 	random_archives_do_no_harm();
 	CHECK(chdir(back) == 0 && nftw(base, remove_entry, 16, FTW_DEPTH | FTW_PHYS) == 0);

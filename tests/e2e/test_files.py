@@ -77,6 +77,17 @@ def test_what_comes_out_is_as_it_was_in_there(home: Home, dev: str, tmp_path: Pa
     assert os.fsencode(kept) + b"/n\xe9" in [entry.path for entry in os.scandir(os.fsencode(kept))]
 
 
+def test_attributes_of_users_go_there_and_back(home: Home, dev: str, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("x")
+    try:
+        os.setxattr(tmp_path / "in", "user.origin", b"here\0\xff")
+    except OSError:
+        pytest.skip("capability missing: a file system with extended attributes of users")
+    home.text("cp", str(tmp_path / "in"), f"{dev}:/root/attributed")
+    home.text("cp", f"{dev}:/root/attributed", str(tmp_path / "out"))
+    assert os.getxattr(tmp_path / "out", "user.origin") == b"here\0\xff"
+
+
 def test_a_link_is_copied_or_followed(home: Home, dev: str, tmp_path: Path) -> None:
     home.text(
         "exec",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import stat
 import tarfile
 from collections.abc import Callable
@@ -165,6 +166,43 @@ def test_directories_keep_mode_and_time(place: Path, mode: int) -> None:
     assert unpack(place, ROOT, inner, member("tree/d/f", data=b"x")) == []
     found = (place / "here/d").stat()
     assert (stat.S_IMODE(found.st_mode), found.st_mtime) == (mode, 1_000_000_000)
+
+
+def test_attributes_of_users_travel(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "d").mkdir(parents=True)
+    (source / "f").write_text("x")
+    try:
+        os.setxattr(source / "f", "user.a", b"b\0\xff")
+        os.setxattr(source / "d", "user.empty", b"")
+    except OSError:
+        pytest.skip("capability missing: a file system with extended attributes of users")
+    assert unpack_tree(pack_tree(str(source), "source"), lambda _: (str(tmp_path), "copy")) == []
+    assert os.getxattr(tmp_path / "copy/f", "user.a") == b"b\0\xff"
+    assert os.getxattr(tmp_path / "copy/d", "user.empty") == b""
+
+
+def test_capabilities_of_a_guests_program_are_not_given_here(place: Path) -> None:
+    program = member("su", data=b"x", mode=0o755)
+    program[0].pax_headers = {"SCHILY.xattr.security.capability": "\1\0\0\2" + "\0" * 16}
+    assert unpack(place, program) == []
+    assert "security.capability" not in os.listxattr(place / "here")
+
+
+def test_what_does_not_go_into_a_machine_as_it_is_is_said(tmp_path: Path) -> None:
+    complaints: list[str] = []
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        (tmp_path / "cut").write_bytes(b"x" * 3 * 64 * 1024)
+        for _ in pack_tree(str(tmp_path), ".", complaints=complaints):
+            os.truncate(tmp_path / "cut", 1)
+    assert [Path(sentence.split()[0]).name for sentence in complaints if "shorter" in sentence] == ["cut"]
+    assert any("socket: it is no plain file" in sentence for sentence in complaints)
+
+
+def test_files_of_the_kernel_have_their_contents(tmp_path: Path) -> None:
+    assert unpack_tree(pack_tree("/proc/version", "v"), lambda _: (str(tmp_path), "v")) == []
+    assert (tmp_path / "v").read_bytes() == Path("/proc/version").read_bytes()
 
 
 def test_a_directory_that_is_there_already_keeps_its_mode(place: Path) -> None:

@@ -97,9 +97,12 @@ def _copy_in(daemon: Daemon, arguments: Arguments, source: str, machine: str, ta
     )
     from banger.client.trees import pack_tree
 
-    tree = pack_tree(os.path.realpath(real) if is_directory else real, name or ".", arguments.archive)
+    complaints: list[str] = []
+    tree = pack_tree(
+        os.path.realpath(real) if is_directory else real, name or ".", arguments.archive, complaints
+    )
     daemon.call(calls.put_files(machine, directory, tree))
-    return 0
+    return _complain(complaints)
 
 
 def _own_name(path: str) -> str:
@@ -139,8 +142,7 @@ def _copy_out(daemon: Daemon, machine: str, source: str, target: str, follow: bo
         from banger.client.trees import unpack_tree
 
         left_out = unpack_tree(answer.chunks(), lambda is_dir: _plan_here(source, is_dir, target))
-        _name_left_out(left_out)
-    return 1 if left_out else 0
+    return _complain([f"left out {name}: it is no plain file, directory or link" for name in left_out])
 
 
 def _plan_here(source: str, is_directory: bool, target: str) -> tuple[str, str]:
@@ -152,11 +154,13 @@ def _plan_here(source: str, is_directory: bool, target: str) -> tuple[str, str]:
     return (posixpath.join(directory, "") if directory != target else directory), name
 
 
-def _name_left_out(names: list[str]) -> None:
-    for name in names[:_NAMED_AT_MOST]:
-        warn(f"left out {name}: it is no plain file, directory or link")
-    if len(names) > _NAMED_AT_MOST:
-        warn(f"left out {len(names) - _NAMED_AT_MOST} more")
+def _complain(sentences: list[str]) -> int:
+    """Say what did not come along; the exit code."""
+    for sentence in sentences[:_NAMED_AT_MOST]:
+        warn(sentence)
+    if len(sentences) > _NAMED_AT_MOST:
+        warn(f"and {len(sentences) - _NAMED_AT_MOST} more")
+    return 1 if sentences else 0
 
 
 def _write_all(data: bytes) -> None:

@@ -29,15 +29,20 @@ _LONG_HEADERS = (
 _END = bytes(1024)
 _PIECES_AT_ONCE = 64
 _ZEROS = bytes(PIECE)
+_UNTOLD_BYTES = 4 * 1024 * 1024
+_XATTR = "SCHILY.xattr."
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def pack_tree(source: str, name: str, keep_owner: bool = False) -> Iterator[bytes]:
+def pack_tree(
+    source: str, name: str, keep_owner: bool = False, complaints: list[str] | None = None
+) -> Iterator[bytes]:
     """A tar stream of `source`, whose root is called `name` in it ("." for the contents alone).
 
-    Without `keep_owner` all is root's. Sockets and device nodes are left out.
+    Without `keep_owner` all is root's. Sockets and device nodes are left out. What did not go as it is here is added to
+    `complaints`, a sentence each.
     """
-    packer = _Packer(keep_owner)
+    packer = _Packer(keep_owner, complaints if complaints is not None else [])
     waiting: list[bytes] = []
     for path, member in _walk(source, name):
         for piece in packer.pack(path, member):
@@ -59,8 +64,9 @@ def _walk(path: str, name: str) -> Iterator[tuple[str, str]]:
 class _Packer:
     """Writes members; remembers files of several names."""
 
-    def __init__(self, keep_owner: bool) -> None:
+    def __init__(self, keep_owner: bool, complaints: list[str]) -> None:
         self._keep_owner = keep_owner
+        self._complaints = complaints
         self._seen: dict[tuple[int, int], str] = {}
 
     def pack(self, path: str, name: str) -> Iterator[bytes]:
@@ -71,10 +77,46 @@ class _Packer:
         if self._keep_owner:
             member.uid, member.gid = info.st_uid, info.st_gid
         if not self._set_type(member, path, info):
+            self._complaints.append(f"left out {path}: it is no plain file, directory or link")
             return
+        untold = b""
+        if member.isreg() and not member.size:
+            untold = self._read_untold(path)
+            member.size = len(untold)
+        if member.isreg() or member.isdir():
+            member.pax_headers = dict(_attributes(path))
         yield member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-        if member.size:
-            yield from _contents(path, member.size)
+        if untold:
+            yield untold + bytes(-len(untold) % 512)
+        elif member.size:
+            yield from self._contents(path, member.size)
+
+    def _read_untold(self, path: str) -> bytes:
+        """What is in a file that says it is empty, as the kernel's own files do."""
+        with open(path, "rb", buffering=0) as file:
+            found = bytearray()
+            while len(found) < _UNTOLD_BYTES and (piece := file.read(_UNTOLD_BYTES - len(found))):
+                found += piece
+        if len(found) == _UNTOLD_BYTES:
+            self._complaints.append(f"{path} does not say how long it is: only its beginning was copied")
+        return bytes(found)
+
+    def _contents(self, path: str, size: int) -> Iterator[bytes]:
+        """Exactly `size` bytes of the file, whatever happens to it meanwhile, and the padding."""
+        left = size
+        with open(path, "rb", buffering=0) as file:
+            while left and (piece := file.read(min(PIECE, left))):
+                left -= len(piece)
+                yield piece
+        if left:
+            self._complaints.append(
+                f"{path} became shorter while it was copied: zeros take the place of its end"
+            )
+        while left:
+            gap = min(PIECE, left)
+            left -= gap
+            yield bytes(gap)
+        yield bytes(-size % 512)
 
     def _set_type(self, member: tarfile.TarInfo, path: str, info: os.stat_result) -> bool:
         """False for what no tar stream should carry."""
@@ -93,18 +135,13 @@ class _Packer:
         return True
 
 
-def _contents(path: str, size: int) -> Iterator[bytes]:
-    """Exactly `size` bytes of the file, whatever happens to it meanwhile, and the padding."""
-    left = size
-    with open(path, "rb", buffering=0) as file:
-        while left and (piece := file.read(min(PIECE, left))):
-            left -= len(piece)
-            yield piece
-    while left:
-        gap = min(PIECE, left)
-        left -= gap
-        yield bytes(gap)
-    yield bytes(-size % 512)
+def _attributes(path: str) -> Iterator[tuple[str, str]]:
+    """Records of extended attributes that mean the same in another system."""
+    with suppress(OSError):  # a file system without them
+        for name in os.listxattr(path, follow_symlinks=False):
+            if name.startswith("user.") or name == "security.capability":
+                value = os.getxattr(path, name, follow_symlinks=False)
+                yield _XATTR + name, value.decode("utf-8", "surrogateescape")
 
 
 class _Member(tarfile.TarInfo):
@@ -230,6 +267,7 @@ class Unpacker:
         """Its mode and time come last: it had to be written to."""
         directory = self._open_directory(parts)
         try:
+            _set_attributes(directory, member)
             os.fchmod(directory, member.mode & 0o3777)
             _set_time(directory, member)
         finally:
@@ -297,6 +335,7 @@ class Unpacker:
                     else:
                         file.write(piece)
                 file.truncate()
+                _set_attributes(file.fileno(), member)
                 os.fchmod(file.fileno(), member.mode & 0o1777)
                 _set_time(file.fileno(), member)
         finally:
@@ -344,6 +383,14 @@ def _clear(parent: int, name: str) -> None:
 
 def _link_at(source: int, first: str, parent: int, name: str) -> None:
     os.link(first, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+
+
+def _set_attributes(fd: int, member: tarfile.TarInfo) -> None:
+    """Those of users. Capabilities are as set-id bits: here the file belongs to somebody else."""
+    for key, value in member.pax_headers.items():
+        if key.startswith(_XATTR + "user."):
+            with suppress(OSError, ValueError):  # a file system without them
+                os.setxattr(fd, key.removeprefix(_XATTR), value.encode("utf-8", "surrogateescape"))
 
 
 def _set_time(fd: int, member: tarfile.TarInfo) -> None:

@@ -1,0 +1,28 @@
+/* Extended attributes in tar archives: those that mean the same everywhere, which are those of users, and
+ * capabilities of programs. The others belong to the system that they come from. */
+#ifndef BANGER_TAR_XATTR_H
+#define BANGER_TAR_XATTR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define TAR_XATTR "SCHILY.xattr."
+
+/* Of the file that comes next. */
+struct tar_xattr {
+	struct tar_xattr *next;
+	char *value;
+	size_t length;
+	char name[];
+};
+
+void tar_xattr_clear(struct tar_xattr **list);
+/* Takes a pax record whose key begins with TAR_XATTR. False if there is no memory for it. */
+bool tar_xattr_record(struct tar_xattr **list, const char *key, size_t key_length, const char *value,
+		      size_t value_length);
+/* Gives them to the file. -1 with errno. */
+int tar_xattr_set(int fd, const struct tar_xattr *list);
+/* Appends a pax record for each that the file has. -1 with errno. */
+int tar_xattr_put(int fd, char *text, size_t size, size_t *used);
+
+#endif
