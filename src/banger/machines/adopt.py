@@ -39,12 +39,24 @@ async def adopt_all(parts: Parts) -> None:
             unsettled.append(machine)
         elif machine.id in running and machine.driver:
             unknown.append(machine)
+    for machine in unsettled:
+        _show_that_it_goes(parts, machine)
     for machine in unknown:
         _believe_it_runs(parts, machine)
     for machine in (*unsettled, *unknown):
         reattach(parts, machine, running.get(machine.id))
     settling = [settle(parts, machine) for machine in unsettled]
     await asyncio.gather(*settling, *(_settle_unknown(parts, machine) for machine in unknown))
+
+
+def _show_that_it_goes(parts: Parts, machine: Machine) -> None:
+    """Before anybody can ask for it: a machine at rest that is to be removed is not one that somebody has."""
+    if machine.state in LIVE or machine.state is MachineState.DELETING:
+        return
+    try:
+        parts.registry.move(machine, "delete")
+    except Error as exc:  # then it is shown when it is removed
+        log.warning("machine=%s %s", machine.name, exc.message)
 
 
 def _believe_it_runs(parts: Parts, machine: Machine) -> None:
