@@ -29,8 +29,8 @@ def reset(home: Home) -> None:
         found = ref_of(process.pid)
         if found is not None:
             kill(found)
-    for directory in (*(home.state / kind for kind in ("machines", "snapshots", "sockets", "templates")),):
-        shutil.rmtree(directory, ignore_errors=True)
+    for kind in ("machines", "snapshots", "sockets", "templates"):
+        shutil.rmtree(home.state / kind, ignore_errors=True)
     for image in (home.directory / "cache/images").iterdir():
         if not image.is_symlink():
             image.unlink()
