@@ -76,6 +76,7 @@ CODES: dict[str, tuple[int, int]] = {
     "template_not_found": (404, 125),
     "snapshot_not_found": (404, 125),
     "exec_not_found": (404, 125),
+    "not_permitted": (403, 125),
     "method_not_allowed": (405, 125),
     "name_taken": (409, 125),
     "bad_state": (409, 125),

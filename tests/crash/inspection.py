@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from banger.client.sync import Client
 from banger.errors import Error
@@ -111,5 +112,5 @@ class Inspection:
             time.sleep(_POLL_S)
 
 
-def _named(operation: Operation) -> str:
+def _named(operation: Operation[Any]) -> str:
     return f"the operation {operation.id} ({operation.kind} {operation.target})"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from random import Random
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from banger.client.answers import encode
-from banger.client.calls import RUN_TARGET
+from banger.client.calls import machines_run_target
 from banger.client.results import plan_spec
 from banger.client.stream import begin_stream, collect
 from banger.client.sync import Client
@@ -51,7 +51,7 @@ class Move(ABC):
     def perform(self, client: Client) -> None:
         """Returns when the daemon said that it is done; raises what the daemon said otherwise."""
 
-    def finish(self, client: Client, begun: Operation) -> None:
+    def finish(self, client: Client, begun: Operation[Any]) -> None:
         self.operation = begun.id
         client.operations.wait(begun.id)
 
@@ -75,7 +75,9 @@ class RunDetached(NewMachine):
 
     def perform(self, client: Client) -> None:
         spec = plan_spec(IMAGE, None, name=self.target, memory_mib=self.memory_mib)
-        collect(begin_stream(client.dial, RUN_TARGET, encode(RunRequest(spec=spec, detach=True))), b"")
+        collect(
+            begin_stream(client.dial, machines_run_target(), encode(RunRequest(spec=spec, detach=True))), b""
+        )
 
     def narrow(self, model: Model) -> None:
         model.guests[self.target].become("running")
@@ -307,7 +309,7 @@ class DeleteTemplates(Move):
         """Whatever is there afterwards is whole, and that is always looked at."""
 
     def perform(self, client: Client) -> None:
-        client.templates.prune(everything=True)
+        client.templates.prune(all=True)
 
     def narrow(self, model: Model) -> None:
         """Templates are made again as soon as somebody wants one."""

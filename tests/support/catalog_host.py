@@ -64,7 +64,7 @@ class Host:
 
     def publish(self, kind: str, name: str, **options: Any) -> str:
         request = PublishRequest(kind=cast("Any", kind), name=name, **options)
-        return asyncio.run(publishing.publish(self.parts, request, self.report))
+        return asyncio.run(publishing.publish(self.parts, request, self.report)).entry
 
     def pull(self, ref: str, wish: Wish | None = None) -> Image:
         return asyncio.run(self.images.pull(ref, self.report, wish))

@@ -413,13 +413,13 @@ def test_without_a_key_the_index_waits_for_a_signature(maker: Host, lab: Path, k
     argv = ["minisign", "-Sm", "index.json", "-s", str(keys / "lab.key")]
     subprocess.run(argv, cwd=lab, check=True, capture_output=True)
     request = VerifyRequest(directory=str(lab), key=(keys / "lab.pub").read_text())
-    assert asyncio.run(publishing.verify(request, maker.report)) == "lab"
+    assert asyncio.run(publishing.verify(request, maker.report)).catalog == "lab"
 
 
 @pytest.mark.parametrize("damage", ["index", "bundle", "signature"])
 def test_verify_sees_what_a_reader_would(lab: Path, maker: Host, keys: Path, damage: str) -> None:
     request = VerifyRequest(directory=str(lab), key=(keys / "lab.pub").read_text())
-    assert asyncio.run(publishing.verify(request, maker.report)) == "lab"
+    assert asyncio.run(publishing.verify(request, maker.report)).catalog == "lab"
     path = {"index": lab / "index.json", "bundle": bundle_of(lab), "signature": lab / "index.json.minisig"}[
         damage
     ]

@@ -60,7 +60,7 @@ def test_templates_are_deleted_and_pruned(stand_in: StandIn, capsys: Capture) ->
     [
         ("vm snapshot dev one", {"tag": "one"}),
         ("vm restore dev one", {"tag": "one"}),
-        ("vm fork dev", {"count": 1, "name": ""}),
+        ("vm fork dev", {}),
         ("vm fork --count 3 --name w dev", {"count": 3, "name": "w"}),
         ("vm commit dev team/app:1", {"image": "team/app:1"}),
     ],
@@ -68,9 +68,12 @@ def test_templates_are_deleted_and_pruned(stand_in: StandIn, capsys: Capture) ->
 def test_verbs_say_which_and_print_what_came_of_it(
     stand_in: StandIn, capsys: Capture, words: str, body: dict[str, object]
 ) -> None:
-    stand_in.ended_operation = OPERATION | {"state": "succeeded", "result": "w-1 w-2"}
+    stand_in.ended_operation = OPERATION | {
+        "state": "succeeded",
+        "result": [{"name": "w-1"}, {"name": "w-2"}],
+    }
     assert dispatch(words.split()) == 0
-    assert json.loads(stand_in.bodies[-1]) == body
+    assert json.loads(stand_in.bodies[-1] or b"{}") == body
     assert capsys.readouterr().out == "w-1\nw-2\n"
     dispatch([*words.split(), "--json"])
     assert json.loads(capsys.readouterr().out) == stand_in.ended_operation

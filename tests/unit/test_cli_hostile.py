@@ -8,7 +8,7 @@ import pytest
 
 from banger.cli.daemon import Daemon
 from banger.cli.dispatch import dispatch
-from banger.client.calls import Call
+from banger.client.call import Call
 from tests.unit.test_client_stand_in import running
 
 HOSTILE = "\x1b[2J\x1b]0;t\x07\x9b31m\u202e\u2066\x00e9\r\n\x7f"

@@ -129,7 +129,7 @@ def test_json_is_what_the_api_says(stand_in: StandIn, capsys: Capture, words: st
         ("snapshot list dev", "GET", "/v1/snapshots?machine=dev"),
         ("snapshot rm dev one", "DELETE", "/v1/snapshots/dev/one"),
         ("operation cancel op1", "POST", "/v1/operations/op1/cancel"),
-        ("logs --tail 3 dev", "GET", "/v1/machines/dev/logs?source=console&tail=3"),
+        ("logs --tail 3 dev", "GET", "/v1/machines/dev/logs?tail=3"),
         ("logs -f --exec dev", "GET", "/v1/machines/dev/logs?source=exec&follow=true"),
         ("vm start dev", "POST", "/v1/machines/dev/start"),
         ("vm restart dev", "POST", "/v1/machines/dev/restart"),

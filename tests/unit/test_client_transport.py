@@ -15,7 +15,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from banger.client import calls, transport
+from banger.client import call, calls, transport
 from banger.client.aio import AsyncClient
 from banger.client.sync import Client
 from banger.client.transport import dial, error_of, request, split_lines
@@ -177,9 +177,9 @@ def test_a_call_that_only_reads_does_not_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither for a head nor for the rest of a body; with both clients. One that works may take its time."""
-    monkeypatch.setattr(calls, "READ_TIMEOUT_S", 0.1)
-    assert calls.wait_machine("x").silence_s is calls.machine_logs("x").silence_s is None
-    assert calls.start_machine("x").silence_s is calls.delete_image("x").silence_s is None
+    monkeypatch.setattr(call, "READ_TIMEOUT_S", 0.1)
+    assert calls.machines_wait("x").silence_s is calls.machines_logs("x").silence_s is None
+    assert calls.machines_start("x").silence_s is calls.images_delete("x").silence_s is None
     path = str(tmp_path / "mute.sock")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)

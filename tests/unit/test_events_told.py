@@ -24,6 +24,7 @@ from banger.machines.registry import Registry
 from banger.model.event import Event
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.server.app import create_app
+from banger.server.protocol import BoundedProtocol
 from banger.store.store import Store
 
 T = TypeVar("T")
@@ -48,7 +49,9 @@ class Daemon:
         self.registry = Registry(store, self.journal.tell)
         self.registry.add(machine("0123456789ab", "dev"))
         parts: Any = SimpleNamespace(journal=self.journal, registry=self.registry)
-        config = uvicorn.Config(create_app(parts), uds=self.path, log_level="error", lifespan="off")
+        config = uvicorn.Config(
+            create_app(parts), uds=self.path, http=BoundedProtocol, log_config=None, lifespan="off"
+        )
         self._server = uvicorn.Server(config)
         starting = asyncio.create_task(self._server.serve())
         while not self._server.started:
@@ -151,7 +154,7 @@ def test_a_follower_that_leaves_is_forgotten_at_once(daemon: Daemon) -> None:
     from banger.client.exchange import open_answer
 
     idle = daemon.tasks()
-    answer = open_answer(Client(daemon.path).dial, calls.read_events(follow=True), encode)
+    answer = open_answer(Client(daemon.path).dial, calls.system_events(follow=True), encode)
     assert daemon.tasks() > idle
     answer.close()
     end = time.monotonic() + 5

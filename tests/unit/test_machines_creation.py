@@ -21,6 +21,7 @@ from banger.machines.lifecycle import remove_ended
 from banger.machines.registry import Registry
 from banger.model.machine import MachineSpec
 from banger.server.app import create_app
+from banger.server.protocol import BoundedProtocol
 from banger.store import keys
 from banger.store.store import Store
 
@@ -108,7 +109,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
     async def serve() -> None:
         config = uvicorn.Config(
-            create_app(open_parts(tmp_path / "s.db")), uds=path, log_level="error", lifespan="off"
+            create_app(open_parts(tmp_path / "s.db")), uds=path, http=BoundedProtocol, lifespan="off"
         )
         servers.append(uvicorn.Server(config))
         starting = asyncio.create_task(servers[0].serve())

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import banger.engine
 import banger.server
 
-SERVER = Path(str(banger.server.__file__)).parent
+ROOMS = [Path(str(room.__file__)).parent for room in (banger.engine, banger.server)]
+FILES = sorted(path for room in ROOMS for path in room.glob("*.py"))
 GATES = {"awake", "steady"}
 # What talks to an agent, as routes call it.
 ASKS = {"start_exec", "ping", "stats", "ports", "read_tar", "write_tar", "stat_file", "find_command"}
@@ -35,13 +37,13 @@ def asking(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool]]
         yield from asking(child, inside=inside)
 
 
-@pytest.mark.parametrize("path", sorted(SERVER.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_no_route_goes_round_the_gate(path: Path) -> None:
     assert [name for name, behind in asking(ast.parse(path.read_text())) if not behind] == []
 
 
 def test_the_gate_is_where_it_was_looked_for() -> None:
-    found = {name for path in SERVER.glob("*.py") for name, _ in asking(ast.parse(path.read_text()))}
+    found = {name for path in FILES for name, _ in asking(ast.parse(path.read_text()))}
     assert found == ASKS
 
 

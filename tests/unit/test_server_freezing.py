@@ -13,18 +13,20 @@ import pytest
 import uvicorn
 
 from banger import Client
-from banger.client.calls import Call
+from banger.client.call import Call
 from banger.errors import Error
 from banger.machines import commits, forks, snapshots
 from banger.machines.operations import Operations
-from banger.model.image import Pruned
+from banger.model.image import Image, Pruned
 from banger.model.machine import Machine
 from banger.model.operation import Operation
 from banger.model.template import Snapshot, Template
 from banger.server.app import create_app
-from tests.unit.test_client_stand_in import MACHINE, SNAPSHOT, TEMPLATE
+from banger.server.protocol import BoundedProtocol
+from tests.unit.test_client_stand_in import IMAGE, MACHINE, SNAPSHOT, TEMPLATE
 
 DEV = msgspec.convert(MACHINE, Machine)
+MADE = msgspec.convert(IMAGE, Image)
 KEPT = msgspec.convert(SNAPSHOT, Snapshot)
 Asked = list[tuple[Any, ...]]
 
@@ -83,9 +85,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         told.append(("fork", machine.name, count, name))
         return [DEV] * count
 
-    async def commit(parts: object, machine: Machine, image: str, report: object) -> SimpleNamespace:
+    async def commit(parts: object, machine: Machine, image: str, report: object) -> Image:
         told.append(("commit", machine.name, image))
-        return SimpleNamespace(name=image)
+        return MADE
 
     async def export(parts: object, machine: str, tag: str) -> AsyncIterator[bytes]:
         if tag != "one":
@@ -122,7 +124,9 @@ def client(tmp_path: Path, asked: Asked) -> Iterator[Client]:
         operations=Operations(NoTable()),  # type: ignore[arg-type]
         registry=SimpleNamespace(find=find_machine),
     )
-    server = uvicorn.Server(uvicorn.Config(create_app(parts), uds=path, log_level="error", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(parts), uds=path, http=BoundedProtocol, log_config=None, lifespan="off")
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -152,7 +156,7 @@ def test_templates_are_asked_for_by_the_beginning_of_their_id(client: Client, as
 
 def test_a_prune_says_what_it_would_do_and_does_it(client: Client, asked: Asked) -> None:
     assert client.templates.prune(dry_run=True).dry_run
-    assert client.templates.prune(everything=True).count == 1
+    assert client.templates.prune(all=True).count == 1
     assert asked == [("prune", False, True), ("prune", True, False)]
 
 
@@ -160,7 +164,7 @@ def test_verbs_are_operations_with_their_results(client: Client, asked: Asked) -
     begun = [
         client.machines.snapshot("dev", "one"),
         client.machines.restore("gone", "one"),
-        client.machines.fork("dev", 2, children="w"),
+        client.machines.fork("dev", 2, "w"),
         client.machines.commit("dev", "team/app:1"),
     ]
     assert [(o.kind, o.target) for o in begun] == [
@@ -169,8 +173,9 @@ def test_verbs_are_operations_with_their_results(client: Client, asked: Asked) -
         ("fork", "machine/dev"),
         ("commit", "machine/dev"),
     ]
-    results = [client.operations.wait(operation.id).result for operation in begun]
-    assert results == ["dev:one", "dev", "dev dev", "team/app:1"]
+    ended = [client.operations.wait(operation.id) for operation in begun]
+    assert [one.made for one in ended] == ["Snapshot", "Machine", "list[Machine]", "Image"]
+    assert [one.result for one in ended] == [KEPT, DEV, [DEV, DEV], MADE]
     assert asked == [
         ("snapshot", "dev", "one"),
         ("restore", "gone", "one"),
@@ -180,8 +185,8 @@ def test_verbs_are_operations_with_their_results(client: Client, asked: Asked) -
 
 
 def test_a_fork_without_a_body_is_one_child(client: Client, asked: Asked) -> None:
-    bare: Call[Operation] = Call("POST", "/v1/machines/dev/fork", "Operation")
-    assert client.operations.wait(client.perform(bare).id).result == "dev"
+    bare: Call[Operation[list[Machine]]] = Call("POST", "/v1/machines/dev/fork", "Operation[list[Machine]]")
+    assert client.operations.wait(client.perform(bare)).result == [DEV]
     assert asked == [("fork", "dev", 1, "")]
 
 
@@ -228,11 +233,11 @@ def test_an_export_is_a_stream_and_its_error_a_status(client: Client) -> None:
 
 def test_an_import_is_an_operation_that_the_request_waits_for(client: Client, asked: Asked) -> None:
     assert client.snapshots.import_file([b"a" * 100_000, b"b"], "web", "two").tag == "one"
-    assert asked == [("import", "web", "two", b"a" * 100_000 + b"b"), ("find", "dev", "one")]
+    assert asked == [("import", "web", "two", b"a" * 100_000 + b"b")]
     assert [(o.kind, o.target) for o in client.operations.list()] == [("import", "snapshot/web:two")]
 
 
-@pytest.mark.parametrize(("machine", "tag", "code"), [("../x", "", "bad_name"), ("", "a/b", "bad_spec")])
+@pytest.mark.parametrize(("machine", "tag", "code"), [("../x", "", "bad_name"), ("", "a/b", "bad_request")])
 def test_an_import_under_a_name_that_is_none_is_refused(
     client: Client, asked: Asked, machine: str, tag: str, code: str
 ) -> None:

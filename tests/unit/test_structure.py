@@ -16,11 +16,13 @@ ROOT = Path(__file__).parents[2]
 FLOORS = [
     {"errors"},
     {"places", "directories", "environment", "model", "wire"},
+    {"api"},
     {"host", "client"},
     {"store", "catalogs", "bundles"},
     {"vmm", "agent", "images", "kernels", "network"},
     {"templates"},
     {"machines", "doctor"},
+    {"engine"},
     {"server"},
     {"cli"},
 ]

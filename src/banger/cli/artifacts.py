@@ -7,14 +7,14 @@ from collections.abc import Callable
 from banger.cli.daemon import Daemon
 from banger.cli.each import for_each
 from banger.cli.listing import print_names
-from banger.cli.output import age, print_fields, print_json, print_table, printable
+from banger.cli.output import age, print_fields, print_json, print_table
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import calls
 from banger.model.sizes import format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from banger.client.calls import Call
+    from banger.client.call import Call
     from banger.client.messages import Json
 
 Columns = tuple[tuple[str, str], ...]
@@ -94,12 +94,13 @@ def _show(call: Callable[[str], Call[object]]) -> Callable[[Arguments], int]:
 
 def _pull(call: Callable[[str, bool, str], Call[object]]) -> Callable[[Arguments], int]:
     def action(arguments: Arguments) -> int:
+        from banger.cli.made import print_made
         from banger.cli.watching import finish_operation
 
         daemon = Daemon()
         begun = daemon.record(call(arguments.ref, arguments.force, arguments.platform))
         ended = finish_operation(daemon, begun, arguments.quiet)
-        print_json(ended) if arguments.json else print(printable(str(ended.get("result") or arguments.ref)))
+        print_made(ended, arguments.json)
         return 0
 
     return action
@@ -118,10 +119,10 @@ def _delete(call: Callable[[str], Call[object]]) -> Callable[[Arguments], int]:
     return action
 
 
-IMAGE_LIST = Verb(_list_arguments, _list(calls.list_images, _IMAGE_COLUMNS), "banger image list")
-IMAGE_SHOW = Verb(_show_arguments, _show(calls.get_image), "banger image show debian-bookworm")
-IMAGE_DELETE = Verb(_delete_arguments, _delete(calls.delete_image), "banger image delete debian-bookworm")
-KERNEL_LIST = Verb(_list_arguments, _list(calls.list_kernels, _KERNEL_COLUMNS), "banger kernel list")
-KERNEL_SHOW = Verb(_show_arguments, _show(calls.get_kernel), "banger kernel show debian-cloud")
-KERNEL_PULL = Verb(_pull_arguments, _pull(calls.pull_kernel), "banger kernel pull debian-cloud")
-KERNEL_DELETE = Verb(_delete_arguments, _delete(calls.delete_kernel), "banger kernel delete debian-cloud")
+IMAGE_LIST = Verb(_list_arguments, _list(calls.images_list, _IMAGE_COLUMNS), "banger image list")
+IMAGE_SHOW = Verb(_show_arguments, _show(calls.images_get), "banger image show debian-bookworm")
+IMAGE_DELETE = Verb(_delete_arguments, _delete(calls.images_delete), "banger image delete debian-bookworm")
+KERNEL_LIST = Verb(_list_arguments, _list(calls.kernels_list, _KERNEL_COLUMNS), "banger kernel list")
+KERNEL_SHOW = Verb(_show_arguments, _show(calls.kernels_get), "banger kernel show debian-cloud")
+KERNEL_PULL = Verb(_pull_arguments, _pull(calls.kernels_pull), "banger kernel pull debian-cloud")
+KERNEL_DELETE = Verb(_delete_arguments, _delete(calls.kernels_delete), "banger kernel delete debian-cloud")

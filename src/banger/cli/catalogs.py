@@ -16,7 +16,7 @@ from banger.model.sizes import format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from banger.client.calls import Call
+    from banger.client.call import Call
     from banger.client.messages import Json
 
 _HEADINGS = ("name", "arch", "size", "from", "here", "catalog", "description")
@@ -30,7 +30,7 @@ def _list_arguments(parser: Parser) -> None:
 
 
 def _list(arguments: Arguments) -> int:
-    return _print(Daemon().records(calls.list_catalogs()), arguments.json, arguments.quiet)
+    return _print(Daemon().records(calls.catalogs_list()), arguments.json, arguments.quiet)
 
 
 def _print(catalogs: list[Json], as_json: bool, quiet: bool = False) -> int:
@@ -67,7 +67,7 @@ def _add_arguments(parser: Parser) -> None:
 
 def _add(arguments: Arguments) -> int:
     url = arguments.url if "://" in arguments.url else f"file://{os.path.abspath(arguments.url)}"
-    catalog = Daemon().record(calls.add_catalog(url, read_key(arguments.key), arguments.name))
+    catalog = Daemon().record(calls.catalogs_add(url, read_key(arguments.key), arguments.name))
     print_json(catalog) if arguments.json else print(printable(str(catalog.get("name", ""))))
     return 0
 
@@ -91,7 +91,7 @@ def _remove(arguments: Arguments) -> int:
     daemon = Daemon()
 
     def one(name: str) -> None:
-        daemon.call(calls.remove_catalog(name))
+        daemon.call(calls.catalogs_remove(name))
         print(name, flush=True)
 
     return for_each(arguments.names, one)
@@ -104,7 +104,7 @@ def _refresh_arguments(parser: Parser) -> None:
 
 def _refresh(arguments: Arguments) -> int:
     """Ends with 125 when one of them could not be refreshed."""
-    catalogs = Daemon().records(calls.refresh_catalogs(arguments.name))
+    catalogs = Daemon().records(calls.catalogs_refresh(arguments.name))
     _print(catalogs, arguments.json)
     return 125 if any(catalog.get("problem") for catalog in catalogs) else 0
 
@@ -145,7 +145,7 @@ REMOVE = Verb(_remove_arguments, _remove, "banger catalog remove lab")
 REFRESH = Verb(_refresh_arguments, _refresh, "banger catalog refresh")
 IMAGE_CATALOG = Verb(
     _offer_arguments,
-    _offers(calls.list_image_offers),
+    _offers(calls.images_offers),
     "banger image catalog\nbanger image catalog --search systemd",
 )
-KERNEL_CATALOG = Verb(_offer_arguments, _offers(calls.list_kernel_offers), "banger kernel catalog")
+KERNEL_CATALOG = Verb(_offer_arguments, _offers(calls.kernels_offers), "banger kernel catalog")

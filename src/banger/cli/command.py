@@ -11,7 +11,7 @@ from banger.cli.terminal import Terminal, is_terminal, terminal_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from banger.client.messages import Json
+    from banger.client.call import Facts
 
 
 def command_options(parser: Parser) -> None:
@@ -44,7 +44,7 @@ def imply_terminal(arguments: Arguments) -> None:
         arguments.interactive = arguments.tty = True
 
 
-def plan_command(arguments: Arguments) -> Json:
+def plan_command(arguments: Arguments) -> Facts:
     """The API's Command."""
     rows, cols = terminal_size(_window(arguments.tty))
     return {

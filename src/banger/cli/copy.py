@@ -82,7 +82,7 @@ def _copy_one_way(arguments: Arguments) -> int:
 
 def _copy_in(daemon: Daemon, arguments: Arguments, source: str, machine: str, target: str) -> int:
     if source == "-":
-        daemon.call(calls.put_files(machine, target, _read_stdin()))
+        daemon.call(calls.machines_put_files(machine, target, _read_stdin()))
         return 0
     real = os.path.realpath(source) if arguments.follow_link else source
     if not os.path.lexists(real):
@@ -101,7 +101,7 @@ def _copy_in(daemon: Daemon, arguments: Arguments, source: str, machine: str, ta
     tree = pack_tree(
         os.path.realpath(real) if is_directory else real, name or ".", arguments.archive, complaints
     )
-    daemon.call(calls.put_files(machine, directory, tree))
+    daemon.call(calls.machines_put_files(machine, directory, tree))
     return _complain(complaints)
 
 
@@ -124,7 +124,7 @@ def _kind_in_machine(daemon: Daemon, machine: str, path: str) -> str:
 
 def _stat_type(daemon: Daemon, machine: str, path: str) -> str:
     try:
-        return str(daemon.record(calls.stat_file(machine, path)).get("type", "other"))
+        return str(daemon.record(calls.machines_stat_file(machine, path)).get("type", "other"))
     except Error as exc:
         if exc.code != "file_not_found":
             raise
@@ -134,7 +134,7 @@ def _stat_type(daemon: Daemon, machine: str, path: str) -> str:
 def _copy_out(daemon: Daemon, machine: str, source: str, target: str, follow: bool) -> int:
     if not _stat_type(daemon, machine, source):
         raise Error("file_not_found", f"there is no {source} in {machine}")
-    with daemon.open(calls.get_files(machine, source, follow)) as answer:
+    with daemon.open(calls.machines_get_files(machine, source, follow)) as answer:
         if target == "-":
             for piece in answer.chunks():
                 _write_all(piece)

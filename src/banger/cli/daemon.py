@@ -10,7 +10,7 @@ from banger.client.transport import VERSION_HEADER, dial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from banger.client.calls import Call
+    from banger.client.call import Call
     from banger.client.messages import Json
     from banger.client.stream import Stream
     from banger.client.transport import Answer

@@ -7,7 +7,7 @@ import json
 from banger.cli.daemon import Daemon
 from banger.cli.output import json_text, printable
 from banger.cli.parser import Arguments, Parser, Verb
-from banger.client.calls import read_events
+from banger.client.calls import system_events
 from banger.client.http1 import lost, refuse
 from banger.errors import Error
 
@@ -48,7 +48,9 @@ def moment(text: str) -> str:
 
 
 def _events(arguments: Arguments) -> int:
-    call = read_events(since=arguments.since or "", machine=arguments.machine or "", follow=arguments.follow)
+    call = system_events(
+        since=arguments.since or "", machine=arguments.machine or "", follow=arguments.follow
+    )
     last = ""
     with Daemon().open(call) as answer:
         for line in answer.lines():

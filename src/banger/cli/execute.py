@@ -6,7 +6,7 @@ from banger.cli.command import command_options, detach_option, imply_terminal, o
 from banger.cli.daemon import Daemon
 from banger.cli.output import printable
 from banger.cli.parser import Arguments, Parser, Verb, exec_flag
-from banger.client.calls import attach_target, exec_target
+from banger.client.calls import machines_attach_target, machines_exec_target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _exec(arguments: Arguments) -> int:
     imply_terminal(arguments)
     from banger.cli.attachment import Attachment
 
-    stream = Daemon().stream(exec_target(arguments.name), {"command": plan_command(arguments)})
+    stream = Daemon().stream(machines_exec_target(arguments.name), {"command": plan_command(arguments)})
     ending = Attachment(
         stream,
         arguments.name,
@@ -56,28 +56,28 @@ def _say_it_goes_on(name: str, exec_id: int) -> None:
 
 
 def _exec_detached(arguments: Arguments) -> int:
-    from banger.client.calls import exec_detached_of
+    from banger.client.calls import machines_exec_detached
 
     command = plan_command(arguments)
-    made = Daemon().record(exec_detached_of(arguments.name, {"command": command}))
+    made = Daemon().record(machines_exec_detached(arguments.name, command))
     print(printable(str(made.get("id", ""))))
     return 0
 
 
 def _attach(arguments: Arguments) -> int:
     from banger.cli.attachment import Attachment
-    from banger.client.calls import get_exec, get_machine
+    from banger.client.calls import machines_get, machines_get_exec
 
     daemon = Daemon()
     if arguments.exec is None:
-        command = _main_command(daemon.record(get_machine(arguments.name)))
+        command = _main_command(daemon.record(machines_get(arguments.name)))
     else:
-        command = daemon.record(get_exec(arguments.name, arguments.exec))
+        command = daemon.record(machines_get_exec(arguments.name, arguments.exec))
     arguments.tty = bool(command.get("tty"))
     arguments.interactive = bool(command.get("stdin")) and not arguments.no_stdin
     ending = Attachment(
         daemon.stream(
-            attach_target(arguments.name), {} if arguments.exec is None else {"exec": arguments.exec}
+            machines_attach_target(arguments.name), {} if arguments.exec is None else {"exec": arguments.exec}
         ),
         arguments.name,
         stdin=arguments.interactive,

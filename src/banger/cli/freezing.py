@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from banger.cli.daemon import Daemon
-from banger.cli.output import print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, at_least, json_flag
 from banger.client import calls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from banger.client.calls import Call
+    from banger.client.call import Call
 
 
 def _options(parser: Parser) -> None:
@@ -54,32 +53,29 @@ def _commit_arguments(parser: Parser) -> None:
 
 def _finish(arguments: Arguments, call: Call[object]) -> int:
     """Begin the operation, see it through, print what it made, one name a line."""
+    from banger.cli.made import print_made
     from banger.cli.watching import finish_operation
 
     daemon = Daemon()
     ended = finish_operation(daemon, daemon.record(call), arguments.quiet)
-    if arguments.json:
-        print_json(ended)
-        return 0
-    for name in str(ended.get("result", "")).split():
-        print(printable(name))
+    print_made(ended, arguments.json)
     return 0
 
 
 def _snapshot(arguments: Arguments) -> int:
-    return _finish(arguments, calls.snapshot_machine(arguments.name, arguments.new))
+    return _finish(arguments, calls.machines_snapshot(arguments.name, arguments.new))
 
 
 def _restore(arguments: Arguments) -> int:
-    return _finish(arguments, calls.restore_machine(arguments.machine, arguments.tag))
+    return _finish(arguments, calls.machines_restore(arguments.machine, arguments.tag))
 
 
 def _fork(arguments: Arguments) -> int:
-    return _finish(arguments, calls.fork_machine(arguments.name, arguments.count, arguments.children))
+    return _finish(arguments, calls.machines_fork(arguments.name, arguments.count, arguments.children))
 
 
 def _commit(arguments: Arguments) -> int:
-    return _finish(arguments, calls.commit_machine(arguments.name, arguments.new))
+    return _finish(arguments, calls.machines_commit(arguments.name, arguments.new))
 
 
 SNAPSHOT = Verb(_snapshot_arguments, _snapshot, "banger vm snapshot dev before-upgrade")

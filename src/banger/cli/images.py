@@ -54,15 +54,16 @@ def _pull_arguments(parser: Parser) -> None:
 
 
 def _pull(arguments: Arguments) -> int:
+    from banger.cli.made import print_made
     from banger.cli.watching import finish_operation
 
     if arguments.ref == "-":
         return _import(arguments)
     daemon = Daemon()
     begun = daemon.record(
-        calls.pull_image(
+        calls.images_pull(
             absolute_ref(arguments.ref),
-            arguments.force,
+            force=arguments.force,
             platform=arguments.platform,
             insecure=arguments.insecure,
             size_bytes=arguments.size,
@@ -70,14 +71,14 @@ def _pull(arguments: Arguments) -> int:
         )
     )
     ended = finish_operation(daemon, begun, arguments.quiet)
-    print_json(ended) if arguments.json else print(printable(str(ended.get("result") or arguments.ref)))
+    print_made(ended, arguments.json)
     return 0
 
 
 def _import(arguments: Arguments) -> int:
     if not arguments.name:
         raise Error("bad_name", "a tar on stdin has no name", "give it one: --name NAME")
-    image = Daemon().record(calls.import_image(arguments.name, _read_stdin(), arguments.size))
+    image = Daemon().record(calls.images_import_tar(arguments.name, _read_stdin(), arguments.size))
     print_json(image) if arguments.json else print(printable(str(image.get("name", ""))))
     return 0
 
@@ -94,7 +95,7 @@ def _tag_arguments(parser: Parser) -> None:
 
 
 def _tag(arguments: Arguments) -> int:
-    return _print_image(Daemon().record(calls.tag_image(arguments.name, arguments.new)), arguments.json)
+    return _print_image(Daemon().record(calls.images_tag(arguments.name, arguments.new)), arguments.json)
 
 
 def _register_arguments(parser: Parser) -> None:
@@ -105,7 +106,7 @@ def _register_arguments(parser: Parser) -> None:
 
 def _register(arguments: Arguments) -> int:
     path = os.path.abspath(arguments.rootfs)
-    return _print_image(Daemon().record(calls.register_image(path, arguments.name)), arguments.json)
+    return _print_image(Daemon().record(calls.images_register(path, arguments.name)), arguments.json)
 
 
 def _print_image(image: Json, as_json: bool) -> int:
@@ -121,7 +122,7 @@ def _export_arguments(parser: Parser) -> None:
 def _export(arguments: Arguments) -> int:
     from banger.cli.whole_file import write_whole
 
-    with Daemon().open(calls.export_image(arguments.name)) as answer:
+    with Daemon().open(calls.images_export(arguments.name)) as answer:
         if arguments.file == "-":
             for piece in answer.chunks():
                 sys.stdout.buffer.write(piece)

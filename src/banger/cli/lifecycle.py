@@ -13,7 +13,7 @@ from banger.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from banger.client.calls import Call
+    from banger.client.call import Call
 
 
 def _names(parser: Parser) -> None:
@@ -92,32 +92,32 @@ def _simply(arguments: Arguments, call: Callable[[str], Call[object]]) -> int:
 
 
 def _start(arguments: Arguments) -> int:
-    return _operate(arguments, calls.start_machine)
+    return _operate(arguments, calls.machines_start)
 
 
 def _stop(arguments: Arguments) -> int:
-    return _operate(arguments, lambda name: calls.stop_machine(name, arguments.grace))
+    return _operate(arguments, lambda name: calls.machines_stop(name, arguments.grace))
 
 
 def _restart(arguments: Arguments) -> int:
-    return _operate(arguments, lambda name: calls.restart_machine(name, arguments.grace))
+    return _operate(arguments, lambda name: calls.machines_restart(name, arguments.grace))
 
 
 def _kill(arguments: Arguments) -> int:
     def call(name: str) -> Call[None]:
         if arguments.exec is None:
-            return calls.kill_machine(name, arguments.signal)
-        return calls.signal_exec(name, arguments.exec, arguments.signal or signal.SIGKILL)
+            return calls.machines_kill(name, arguments.signal)
+        return calls.machines_signal_exec(name, arguments.exec, arguments.signal or signal.SIGKILL)
 
     return _simply(arguments, call)
 
 
 def _pause(arguments: Arguments) -> int:
-    return _simply(arguments, calls.pause_machine)
+    return _simply(arguments, calls.machines_pause)
 
 
 def _resume(arguments: Arguments) -> int:
-    return _simply(arguments, calls.resume_machine)
+    return _simply(arguments, calls.machines_resume)
 
 
 def _delete(arguments: Arguments) -> int:
@@ -125,7 +125,7 @@ def _delete(arguments: Arguments) -> int:
 
     def one(name: str) -> None:
         try:
-            daemon.call(calls.delete_machine(name, arguments.force))
+            daemon.call(calls.machines_delete(name, arguments.force))
         except Error as exc:
             if not (arguments.force and exc.code == "machine_not_found"):
                 raise
@@ -144,7 +144,7 @@ def _chosen(daemon: Daemon, arguments: Arguments) -> list[str]:
         return names
     if not arguments.force:
         raise Error("bad_request", "--all deletes every machine", "say --force too if you mean it")
-    return [str(machine.get("name")) for machine in daemon.records(calls.list_machines())]
+    return [str(machine.get("name")) for machine in daemon.records(calls.machines_list())]
 
 
 def _wait(arguments: Arguments) -> int:
@@ -152,9 +152,9 @@ def _wait(arguments: Arguments) -> int:
 
     def one(name: str) -> None:
         if arguments.exec is None:
-            ended = daemon.record(calls.wait_machine(name)).get("exit")
+            ended = daemon.record(calls.machines_wait(name)).get("exit")
         else:
-            ended = daemon.record(calls.wait_exec(name, arguments.exec))
+            ended = daemon.record(calls.machines_wait_exec(name, arguments.exec))
         print(_exit_code(ended), flush=True)
 
     return for_each(arguments.names, one)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from banger.cli.daemon import Daemon
 from banger.cli.output import age, print_fields, print_json, print_table, printable, withhold
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
-from banger.client.calls import get_machine, list_machines
+from banger.client.calls import machines_get, machines_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _show_arguments(parser: Parser) -> None:
 
 
 def _list(arguments: Arguments) -> int:
-    machines = Daemon().records(list_machines())
+    machines = Daemon().records(machines_list())
     if arguments.json:
         print_json(machines)
     elif arguments.quiet:
@@ -94,7 +94,7 @@ def memory_of(record: Json) -> str:
 
 
 def _show(arguments: Arguments) -> int:
-    machine = Daemon().record(get_machine(arguments.name))
+    machine = Daemon().record(machines_get(arguments.name))
     if arguments.json:
         print_json(machine, arguments.show_env)
     else:

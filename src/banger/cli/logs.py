@@ -8,11 +8,7 @@ from collections.abc import Iterable
 from banger.cli.daemon import Daemon
 from banger.cli.parser import Arguments, Parser, UsageError, Verb, at_least
 from banger.cli.terminal import is_terminal
-from banger.client.calls import machine_logs
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from banger.client.calls import Source
+from banger.client.calls import machines_logs
 
 
 def _logs_arguments(parser: Parser) -> None:
@@ -31,9 +27,10 @@ def _logs_arguments(parser: Parser) -> None:
 
 def _logs(arguments: Arguments) -> int:
     name, exec_ = _told_apart(arguments)
-    source: Source = "console" if exec_ is None else "exec"
     exec_id = at_least(1)(exec_) if exec_ else None
-    call = machine_logs(name, source, arguments.tail, arguments.follow, exec_id)
+    call = machines_logs(
+        name, "console" if exec_ is None else "exec", arguments.tail, arguments.follow, exec_id
+    )
     with Daemon().open(call) as answer:
         if arguments.raw or not is_terminal(1):
             for piece in answer.chunks():

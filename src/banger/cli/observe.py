@@ -29,7 +29,7 @@ def _ping_arguments(parser: Parser) -> None:
 
 
 def _execs(arguments: Arguments) -> int:
-    execs = Daemon().records(calls.list_execs(arguments.name))
+    execs = Daemon().records(calls.machines_execs(arguments.name))
     if arguments.json:
         print_json(execs)
     else:
@@ -51,7 +51,7 @@ def _exec_row(record: Json) -> tuple[str, ...]:
 
 
 def _health(arguments: Arguments) -> int:
-    health = Daemon().record(calls.machine_health(arguments.name))
+    health = Daemon().record(calls.machines_health(arguments.name))
     if arguments.json:
         print_json(health)
     else:
@@ -71,7 +71,7 @@ def _health_line(title: str, part: object) -> str:
 
 
 def _ping(arguments: Arguments) -> int:
-    answer = Daemon().record(calls.ping_machine(arguments.name, arguments.count))
+    answer = Daemon().record(calls.machines_ping(arguments.name, arguments.count))
     if arguments.json:
         print_json(answer)
         return 0
@@ -96,12 +96,12 @@ def _summary(trips_ms: list[float], asked: int) -> str:
 
 
 def _stats(arguments: Arguments) -> int:
-    print_json(Daemon().record(calls.machine_stats(arguments.name)))
+    print_json(Daemon().record(calls.machines_stats(arguments.name)))
     return 0
 
 
 def _ports(arguments: Arguments) -> int:
-    ports = Daemon().records(calls.machine_ports(arguments.name))
+    ports = Daemon().records(calls.machines_ports(arguments.name))
     if arguments.json:
         print_json(ports)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from banger.cli.daemon import Daemon
+from banger.cli.made import made_names
 from banger.cli.output import age, print_fields, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import calls
@@ -30,7 +31,7 @@ def _wait_arguments(parser: Parser) -> None:
 
 
 def _list(arguments: Arguments) -> int:
-    operations = Daemon().records(calls.list_operations())
+    operations = Daemon().records(calls.operations_list())
     if arguments.json:
         print_json(operations)
     elif arguments.quiet:
@@ -45,7 +46,7 @@ def _row(operation: Json) -> list[str]:
     progress = operation.get("progress")
     phase = str(progress.get("phase", "")) if isinstance(progress, dict) else ""
     first = [str(operation.get(name, "")) for name in ("id", "kind", "target", "state")]
-    return [*first, age(str(operation.get("begun", ""))), phase, str(operation.get("result", ""))]
+    return [*first, age(str(operation.get("begun", ""))), phase, " ".join(made_names(operation))]
 
 
 def _print(operation: Json, as_json: bool) -> int:
@@ -54,7 +55,7 @@ def _print(operation: Json, as_json: bool) -> int:
 
 
 def _show(arguments: Arguments) -> int:
-    return _print(Daemon().record(calls.get_operation(arguments.id)), arguments.json)
+    return _print(Daemon().record(calls.operations_get(arguments.id)), arguments.json)
 
 
 def _wait(arguments: Arguments) -> int:
@@ -64,7 +65,7 @@ def _wait(arguments: Arguments) -> int:
 
 
 def _cancel(arguments: Arguments) -> int:
-    return _print(Daemon().record(calls.cancel_operation(arguments.id)), arguments.json)
+    return _print(Daemon().record(calls.operations_cancel(arguments.id)), arguments.json)
 
 
 LIST = Verb(_list_arguments, _list, "banger operation list")

@@ -15,6 +15,11 @@ from banger.client import calls
 _DEFAULT_EXPIRY_S = 30 * 86400.0
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+
 def _publish_arguments(parser: Parser) -> None:
     parser.flag(
         "--into",
@@ -50,13 +55,14 @@ def _publish_arguments(parser: Parser) -> None:
     parser.positional("name", metavar="NAME")
 
 
-def _publish(kind: str) -> Callable[[Arguments], int]:
+def _publish(kind: Literal["image", "kernel"]) -> Callable[[Arguments], int]:
     def action(arguments: Arguments) -> int:
+        from banger.cli.made import print_made
         from banger.cli.watching import finish_operation
 
         daemon = Daemon()
         begun = daemon.record(
-            calls.publish(
+            calls.catalogs_publish(
                 kind,
                 arguments.name,
                 os.path.abspath(arguments.into),
@@ -71,7 +77,7 @@ def _publish(kind: str) -> Callable[[Arguments], int]:
             )
         )
         ended = finish_operation(daemon, begun, arguments.quiet)
-        print_json(ended) if arguments.json else print(printable(str(ended.get("result", ""))))
+        print_made(ended, arguments.json)
         return 0
 
     return action
@@ -85,13 +91,14 @@ def _verify_arguments(parser: Parser) -> None:
 
 
 def _verify(arguments: Arguments) -> int:
+    from banger.cli.made import made_names
     from banger.cli.watching import finish_operation
 
     daemon = Daemon()
     directory = os.path.abspath(arguments.directory)
-    begun = daemon.record(calls.verify_catalog(directory, read_key(arguments.key)))
+    begun = daemon.record(calls.catalogs_verify(directory, read_key(arguments.key)))
     ended = finish_operation(daemon, begun, arguments.quiet)
-    print_json(ended) if arguments.json else print(printable(f"{ended.get('result', '')}: all is well"))
+    print_json(ended) if arguments.json else print(printable(f"{' '.join(made_names(ended))}: all is well"))
     return 0
 
 

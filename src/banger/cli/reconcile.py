@@ -23,7 +23,7 @@ def _options(parser: Parser) -> None:
 
 
 def _reconcile(arguments: Arguments) -> int:
-    found = Daemon().record(calls.reconcile(arguments.dry_run, arguments.remove))
+    found = Daemon().record(calls.system_reconcile(arguments.dry_run, arguments.remove))
     if arguments.json:
         print_json(found)
         return 0

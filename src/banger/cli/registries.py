@@ -26,7 +26,7 @@ def _login(arguments: Arguments) -> int:
         from getpass import getpass
 
         password = getpass(f"password of {arguments.username} at {arguments.registry}: ")
-    call = calls.log_in(arguments.registry, arguments.username, password, arguments.insecure)
+    call = calls.images_log_in(arguments.registry, arguments.username, password, arguments.insecure)
     print(printable(f"logged in; kept in {Daemon().record(call).get('kept_in', '')}"))
     return 0
 
@@ -36,7 +36,7 @@ def _logout_arguments(parser: Parser) -> None:
 
 
 def _logout(arguments: Arguments) -> int:
-    done = Daemon().record(calls.log_out(arguments.registry))
+    done = Daemon().record(calls.images_log_out(arguments.registry))
     print("logged out" if done.get("removed") else "there was nothing kept")
     elsewhere = done.get("elsewhere")
     for path in elsewhere if isinstance(elsewhere, list) else []:

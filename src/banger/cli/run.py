@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from banger.cli.attachment import Ending
     from banger.cli.timings import Stopwatch
-    from banger.client.messages import Json
+    from banger.client.call import Facts
 
 # option: field of MachineSpec
 _SPEC_FIELDS = {
@@ -128,10 +128,12 @@ def _key(text: str) -> str:
     return text
 
 
-def plan_spec(arguments: Arguments, command: Json | None) -> Json:
+def plan_spec(arguments: Arguments, command: Facts | None) -> Facts:
     """The API's MachineSpec, without the fields that nobody set."""
     values = {field: getattr(arguments, option, None) for option, field in _SPEC_FIELDS.items()}
-    spec: Json = {field: value for field, value in values.items() if value is not None and value is not False}
+    spec: Facts = {
+        field: value for field, value in values.items() if value is not None and value is not False
+    }
     if command is not None and arguments.entrypoint is not None:
         command["entrypoint"] = [arguments.entrypoint] if arguments.entrypoint else []
     return {"image": _image(arguments.image), **spec} | ({"command": command} if command else {})
@@ -149,12 +151,12 @@ def _run(arguments: Arguments) -> int:
     if not arguments.detach:
         imply_terminal(arguments)
     from banger.cli.attachment import Attachment
-    from banger.client.calls import RUN_TARGET
+    from banger.client.calls import machines_run_target
 
-    request: Json = {"spec": plan_spec(arguments, plan_command(arguments)), "detach": arguments.detach}
+    request: Facts = {"spec": plan_spec(arguments, plan_command(arguments)), "detach": arguments.detach}
     watch = _stopwatch(arguments)
     ending = Attachment(
-        Daemon().stream(RUN_TARGET, request),
+        Daemon().stream(machines_run_target(), request),
         stdin=arguments.interactive and not arguments.detach,
         terminal=None if arguments.detach else own_terminal(arguments),
         keep=not arguments.rm,
@@ -186,11 +188,11 @@ def _say_what_goes_on(ending: Ending, detached: bool) -> None:
 
 def _create(arguments: Arguments) -> int:
     from banger.cli.output import print_json
-    from banger.client.calls import create_machine_of
+    from banger.client.calls import machines_create
 
     command = plan_command(arguments) if _describes_command(arguments) else None
     spec = plan_spec(arguments, command)
-    machine = Daemon().record(create_machine_of(spec, arguments.idempotency_key or ""))
+    machine = Daemon().record(machines_create(**spec, idempotency_key=arguments.idempotency_key))
     if arguments.json:
         print_json(machine)
     else:

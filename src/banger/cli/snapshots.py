@@ -47,7 +47,7 @@ def _delete_arguments(parser: Parser) -> None:
 
 
 def _list(arguments: Arguments) -> int:
-    snapshots = Daemon().records(calls.list_snapshots(arguments.machine))
+    snapshots = Daemon().records(calls.snapshots_list(arguments.machine))
     if arguments.json:
         print_json(snapshots)
     elif arguments.quiet:
@@ -70,7 +70,7 @@ def _row(snapshot: Json) -> tuple[str, ...]:
 
 
 def _show(arguments: Arguments) -> int:
-    snapshot = Daemon().record(calls.get_snapshot(arguments.machine, arguments.tag))
+    snapshot = Daemon().record(calls.snapshots_get(arguments.machine, arguments.tag))
     print_json(snapshot) if arguments.json else print_fields(snapshot)
     return 0
 
@@ -79,7 +79,7 @@ def _delete(arguments: Arguments) -> int:
     daemon = Daemon()
 
     def one(tag: str) -> None:
-        daemon.call(calls.delete_snapshot(arguments.machine, tag))
+        daemon.call(calls.snapshots_delete(arguments.machine, tag))
         name = f"{arguments.machine}:{tag}"
         print_json(name) if arguments.json else print(name, flush=True)
 
@@ -95,9 +95,9 @@ def _export_arguments(parser: Parser) -> None:
 def _export(arguments: Arguments) -> int:
     """Digest and size are said on stderr when stdout is the file."""
     daemon = Daemon()
-    with daemon.open(calls.export_snapshot(arguments.machine, arguments.tag)) as answer:
+    with daemon.open(calls.snapshots_export(arguments.machine, arguments.tag)) as answer:
         size_bytes = _write(arguments.file, answer.chunks())
-    snapshot = daemon.record(calls.get_snapshot(arguments.machine, arguments.tag))
+    snapshot = daemon.record(calls.snapshots_get(arguments.machine, arguments.tag))
     written = size_of({"size_bytes": size_bytes}, "size_bytes")
     line = printable(f"{text_of(snapshot, 'digest') or '-'} {written}")
     print(line, file=sys.stderr if arguments.file == "-" else sys.stdout)
@@ -128,7 +128,7 @@ def _import(arguments: Arguments) -> int:
     is_stdin = arguments.file == "-"
     try:
         with open(0 if is_stdin else arguments.file, "rb", buffering=0, closefd=not is_stdin) as file:
-            call = calls.import_snapshot(_pieces(file), arguments.name, arguments.new)
+            call = calls.snapshots_import_file(_pieces(file), arguments.name, arguments.new)
             snapshot = Daemon().record(call)
     except OSError as exc:
         what = "stdin" if is_stdin else arguments.file

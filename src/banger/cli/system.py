@@ -7,7 +7,7 @@ from banger.cli.daemon import Daemon
 from banger.cli.output import print_fields, print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import start
-from banger.client.calls import shutdown, system_info
+from banger.client.calls import system_info, system_shutdown
 
 
 def _nothing(parser: Parser) -> None:
@@ -45,7 +45,7 @@ def _restart(arguments: Arguments) -> int:
 
 def _shut_down() -> bool:
     """Ask the daemon to stop and see its process gone, and what it had started for nobody yet; False if none ran."""
-    return start.stop_daemon(places.socket_path(), lambda: Daemon(start=False).call(shutdown()))
+    return start.stop_daemon(places.socket_path(), lambda: Daemon(start=False).call(system_shutdown()))
 
 
 INFO = Verb(json_flag, _info, "banger system info --json")

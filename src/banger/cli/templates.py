@@ -40,7 +40,7 @@ def _prune_arguments(parser: Parser) -> None:
 
 
 def _list(arguments: Arguments) -> int:
-    templates = Daemon().records(calls.list_templates())
+    templates = Daemon().records(calls.templates_list())
     if arguments.json:
         print_json(templates)
     elif arguments.quiet:
@@ -78,7 +78,7 @@ def _state(template: Json) -> str:
 
 
 def _show(arguments: Arguments) -> int:
-    template = Daemon().record(calls.get_template(arguments.name))
+    template = Daemon().record(calls.templates_get(arguments.name))
     print_json(template) if arguments.json else print_fields(template)
     return 0
 
@@ -87,14 +87,14 @@ def _delete(arguments: Arguments) -> int:
     daemon = Daemon()
 
     def one(identifier: str) -> None:
-        daemon.call(calls.delete_template(identifier))
+        daemon.call(calls.templates_delete(identifier))
         print_json(identifier) if arguments.json else print(identifier, flush=True)
 
     return for_each(arguments.names, one, arguments.json)
 
 
 def _prune(arguments: Arguments) -> int:
-    pruned = Daemon().record(calls.prune_templates(arguments.all, arguments.dry_run))
+    pruned = Daemon().record(calls.templates_prune(arguments.all, arguments.dry_run))
     return print_pruned(pruned, "template(s)", arguments.json)
 
 

@@ -19,7 +19,7 @@ def _prune_arguments(parser: Parser) -> None:
 
 
 def _prune(arguments: Arguments) -> int:
-    pruned = Daemon().record(calls.prune_images(arguments.dry_run))
+    pruned = Daemon().record(calls.images_prune(arguments.dry_run))
     return print_pruned(pruned, "disk(s)", arguments.json)
 
 
@@ -29,7 +29,7 @@ def _cache_arguments(parser: Parser) -> None:
 
 
 def _cache(arguments: Arguments) -> int:
-    pruned = Daemon().record(calls.prune_blobs(arguments.dry_run))
+    pruned = Daemon().record(calls.images_prune_blobs(arguments.dry_run))
     return print_pruned(pruned, "blob(s)", arguments.json)
 
 
@@ -57,7 +57,7 @@ def _df_arguments(parser: Parser) -> None:
 
 
 def _df(arguments: Arguments) -> int:
-    usage = Daemon().record(calls.disk_usage())
+    usage = Daemon().record(calls.system_disk_usage())
     if arguments.json:
         print_json(usage)
         return 0

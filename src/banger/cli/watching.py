@@ -7,7 +7,7 @@ import json
 
 from banger.cli.daemon import Daemon
 from banger.cli.progress import Progress, Step
-from banger.client.calls import cancel_operation, operation_events
+from banger.client.calls import operations_cancel, operations_events
 from banger.client.http1 import lost, refuse
 from banger.errors import Error
 
@@ -23,7 +23,7 @@ def finish_operation(daemon: Daemon, operation: Json, quiet: bool = False) -> Js
         return watch_operation(daemon, identifier, quiet)
     except KeyboardInterrupt:
         with contextlib.suppress(Error):
-            daemon.call(cancel_operation(identifier))
+            daemon.call(operations_cancel(identifier))
         raise
 
 
@@ -39,7 +39,7 @@ def watch_operation(daemon: Daemon, identifier: str, quiet: bool = False) -> Jso
 
 
 def _follow(daemon: Daemon, identifier: str, progress: Progress) -> Json:
-    with daemon.open(operation_events(identifier)) as answer, contextlib.closing(progress):
+    with daemon.open(operations_events(identifier)) as answer, contextlib.closing(progress):
         for line in answer.lines():
             event = _parse(line)
             operation = event.get("operation")

@@ -8,15 +8,24 @@ async with asyncio.TaskGroup() as group:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from banger import places
 from banger.client import calls, results
+from banger.client.aio_rooms import (
+    CatalogsVerbs,
+    ImagesVerbs,
+    KernelsVerbs,
+    MachinesVerbs,
+    OperationsVerbs,
+    SnapshotsVerbs,
+    SystemVerbs,
+    TemplatesVerbs,
+)
 from banger.client.aio_transport import AsyncAnswer, Connection, open_stream, request
 from banger.client.answers import decode, encode
-from banger.client.calls import Call
+from banger.client.call import Call
 from banger.client.exchange import plan_body
 from banger.client.http1 import lost, may_ask_again
 from banger.client.results import CompletedRun, Text
@@ -35,77 +44,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Method(Generic[P, T]):
-    """A call of the API as a method of a room."""
-
-    def __init__(self, describe: Callable[P, Call[T]]) -> None:
-        self._describe = describe
-
-    def __get__(self, room: Room, owner: type[Room]) -> Callable[P, Coroutine[Any, Any, T]]:
-        describe = self._describe
-
-        @wraps(describe)
-        async def method(*args: P.args, **kwargs: P.kwargs) -> T:
-            return await room.client.perform(describe(*args, **kwargs))
-
-        return method
-
-
-class Bytes(Generic[P]):
-    """As `Method`, for an answer that is bytes without end."""
-
-    def __init__(self, describe: Callable[P, Call[bytes]]) -> None:
-        self._describe = describe
-
-    def __get__(self, room: Room, owner: type[Room]) -> Callable[P, AsyncIterator[bytes]]:
-        describe = self._describe
-
-        @wraps(describe)
-        async def method(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[bytes]:
-            answer = await room.client.open(describe(*args, **kwargs))
-            async for piece in answer.chunks():
-                yield piece
-
-        return method
-
-
-class Room:
-    """One noun of the API."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self.client = client
-
-
-class Machines(Room):
-    create = Method(calls.create_machine)
-    list = Method(calls.list_machines)
-    get = Method(calls.get_machine)
-    delete = Method(calls.delete_machine)
-    start = Method(calls.start_machine)
-    stop = Method(calls.stop_machine)
-    restart = Method(calls.restart_machine)
-    kill = Method(calls.kill_machine)
-    pause = Method(calls.pause_machine)
-    resume = Method(calls.resume_machine)
-    snapshot = Method(calls.snapshot_machine)
-    restore = Method(calls.restore_machine)
-    fork = Method(calls.fork_machine)
-    commit = Method(calls.commit_machine)
-    wait = Method(calls.wait_machine)
-    health = Method(calls.machine_health)
-    ping = Method(calls.ping_machine)
-    stats = Method(calls.machine_stats)
-    ports = Method(calls.machine_ports)
-    logs = Bytes(calls.machine_logs)
-    execs = Method(calls.list_execs)
-    get_exec = Method(calls.get_exec)
-    signal_exec = Method(calls.signal_exec)
-    wait_exec = Method(calls.wait_exec)
-    exec_detached = Method(calls.exec_detached)
-    get_files = Bytes(calls.get_files)
-    put_files = Method(calls.put_files)
-    stat_file = Method(calls.stat_file)
-
+class Machines(MachinesVerbs):
     async def run(
         self,
         image: str,
@@ -121,7 +60,7 @@ class Machines(Room):
         """Run a command in a new machine, which is removed afterwards unless `remove=False`."""
         command = results.plan_command(argv, stdin, env, cwd, user, timeout_s)
         first = results.encode_run(image, command, options)
-        return await self._finish(calls.RUN_TARGET, first, stdin)
+        return await self._finish(calls.machines_run_target(), first, stdin)
 
     async def exec(
         self,
@@ -136,92 +75,42 @@ class Machines(Room):
     ) -> CompletedRun:
         """Run a command in a running machine."""
         command = results.plan_command(argv, stdin, env, cwd, user, timeout_s)
-        return await self._finish(calls.exec_target(name), results.encode_exec(command), stdin)
+        return await self._finish(calls.machines_exec_target(name), results.encode_exec(command), stdin)
 
     async def _finish(self, target: str, first: bytes, stdin: bytes) -> CompletedRun:
         stream = await open_stream(await self.client.connect(), target, first)
         return CompletedRun(await stream.collect(stdin))
 
 
-class Images(Room):
-    list = Method(calls.list_images)
-    get = Method(calls.get_image)
-    delete = Method(calls.delete_image)
-    pull = Method(calls.pull_image)
-    import_tar = Method(calls.import_image)
-    tag = Method(calls.tag_image)
-    register = Method(calls.register_image)
-    export = Bytes(calls.export_image)
-    prune = Method(calls.prune_images)
-    prune_blobs = Method(calls.prune_blobs)
-    offers = Method(calls.list_image_offers)
-    log_in = Method(calls.log_in)
-    log_out = Method(calls.log_out)
-
-
-class Catalogs(Room):
-    list = Method(calls.list_catalogs)
-    add = Method(calls.add_catalog)
-    refresh = Method(calls.refresh_catalogs)
-    remove = Method(calls.remove_catalog)
-    publish = Method(calls.publish)
-    verify = Method(calls.verify_catalog)
-
-
-class Kernels(Room):
-    list = Method(calls.list_kernels)
-    get = Method(calls.get_kernel)
-    delete = Method(calls.delete_kernel)
-    pull = Method(calls.pull_kernel)
-    offers = Method(calls.list_kernel_offers)
-
-
-class Templates(Room):
-    list = Method(calls.list_templates)
-    get = Method(calls.get_template)
-    delete = Method(calls.delete_template)
-    prune = Method(calls.prune_templates)
-
-
-class Snapshots(Room):
-    list = Method(calls.list_snapshots)
-    get = Method(calls.get_snapshot)
-    delete = Method(calls.delete_snapshot)
-    export = Bytes(calls.export_snapshot)
-    import_file = Method(calls.import_snapshot)
-
-
-class Operations(Room):
-    list = Method(calls.list_operations)
-    get = Method(calls.get_operation)
-    cancel = Method(calls.cancel_operation)
-
-    async def events(self, operation_id: str) -> AsyncIterator[Progress | Operation]:
+class Operations(OperationsVerbs):
+    async def events(self, operation_id: str) -> AsyncIterator[Progress | Operation[Any]]:
         """How far it is, again and again; at last the ended operation."""
-        answer = await self.client.open(calls.operation_events(operation_id))
+        answer = await self.client.open(calls.operations_events(operation_id))
         async for line in answer.lines():
             yield results.read_event(line)
 
-    async def wait(self, operation_id: str) -> Operation:
-        """The operation when it has succeeded; raises what it failed with."""
+    @overload
+    async def wait(self, operation: Operation[T]) -> Operation[T]: ...
+
+    @overload
+    async def wait(self, operation: str) -> Operation[Any]: ...
+
+    async def wait(self, operation: Operation[T] | str) -> Operation[Any]:
+        """The operation when it has succeeded; raises the error that it failed with."""
+        operation_id = operation if isinstance(operation, str) else operation.id
         async for event in self.events(operation_id):
             if isinstance(event, Operation):
                 return results.check_ended(event)
         raise lost("before the operation did")
 
 
-class System(Room):
-    info = Method(calls.system_info)
-    shutdown = Method(calls.shutdown)
-    disk_usage = Method(calls.disk_usage)
-    reconcile = Method(calls.reconcile)
-
+class System(SystemVerbs):
     async def events(
         self, since: str = "", machine: str = "", after: int | None = None, follow: bool = False
     ) -> AsyncIterator[Event]:
         """What happened; with `follow` what happens, until the daemon stops. One of kind "journal.gap" says that
         some are missing."""
-        answer = await self.client.open(calls.read_events(since, machine, after, follow))
+        answer = await self.client.open(calls.system_events(since, machine, after, follow))
         async for line in answer.lines():
             yield results.read_told(line)
 
@@ -236,11 +125,11 @@ class AsyncClient:
         self.socket_path = socket_path or places.socket_path()
         self._start = start
         self.machines = Machines(self)
-        self.images = Images(self)
-        self.catalogs = Catalogs(self)
-        self.kernels = Kernels(self)
-        self.templates = Templates(self)
-        self.snapshots = Snapshots(self)
+        self.images = ImagesVerbs(self)
+        self.catalogs = CatalogsVerbs(self)
+        self.kernels = KernelsVerbs(self)
+        self.templates = TemplatesVerbs(self)
+        self.snapshots = SnapshotsVerbs(self)
         self.operations = Operations(self)
         self.system = System(self)
 

@@ -2,62 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
 
-from banger.client.calls import Call
+from banger.client.call import Call
 from banger.client.exchange import encode_json
 from banger.client.http1 import refuse
-from banger.model.catalog import Catalog, Offer
-from banger.model.command import Exec, Exit
-from banger.model.image import Image, Kernel, Login, Pruned
-from banger.model.machine import Machine
 from banger.model.operation import Operation
-from banger.model.report import (
-    DiskUsage,
-    FileStat,
-    GuestPort,
-    Health,
-    Ping,
-    Reconciliation,
-    Stats,
-    SystemInfo,
-)
-from banger.model.template import Snapshot, Template
 
 T = TypeVar("T")
-
-TYPES: dict[str, Any] = {
-    "DiskUsage": DiskUsage,
-    "Reconciliation": Reconciliation,
-    "Login": Login,
-    "Pruned": Pruned,
-    "FileStat": FileStat,
-    "list[GuestPort]": list[GuestPort],
-    "Health": Health,
-    "Ping": Ping,
-    "Stats": Stats,
-    "SystemInfo": SystemInfo,
-    "Exec": Exec,
-    "Exit": Exit,
-    "list[Exec]": list[Exec],
-    "Image": Image,
-    "list[Image]": list[Image],
-    "Kernel": Kernel,
-    "list[Kernel]": list[Kernel],
-    "Machine": Machine,
-    "list[Machine]": list[Machine],
-    "Catalog": Catalog,
-    "list[Catalog]": list[Catalog],
-    "list[Offer]": list[Offer],
-    "Operation": Operation,
-    "list[Operation]": list[Operation],
-    "Snapshot": Snapshot,
-    "list[Snapshot]": list[Snapshot],
-    "Template": Template,
-    "list[Template]": list[Template],
-}
 
 _decoders: dict[str, msgspec.json.Decoder[Any]] = {}
 
@@ -76,11 +31,27 @@ def decode(call: Call[T], body: bytes) -> T:
         return cast("T", None)
     decoder = _decoders.get(call.answer)
     if decoder is None:
-        decoder = _decoders[call.answer] = msgspec.json.Decoder(TYPES[call.answer])
+        decoder = _decoders[call.answer] = msgspec.json.Decoder(types()[call.answer])
     try:
         return cast("T", decoder.decode(body))
     except msgspec.MsgspecError as exc:
         raise refuse(f"an answer of the wrong shape ({exc})") from exc
+
+
+def convert_operation(data: object) -> Operation[Any]:
+    """An operation, with what it made as the struct that it is."""
+    made = data.get("made") if isinstance(data, dict) else ""
+    wanted: Any = types().get(f"Operation[{made}]", Operation[Any])
+    return cast("Operation[Any]", convert(data, wanted))
+
+
+@cache
+def types() -> dict[str, Any]:
+    """The types of all answers by their names."""
+    from banger.api.table import VERBS  # it has all requests, too: they cost some ms
+    from banger.api.verb import type_name
+
+    return {type_name(verb.result): verb.result for verb in VERBS}
 
 
 def convert(data: object, wanted: type[T]) -> T:

@@ -1,23 +1,25 @@
-"""Every call of the API, once, as data: what to send and what comes back.
+"""Every call of the API as a function: what to send, and the type of the answer.
 
-A function here makes a `Call[T]`; `sync`, `aio` and the command line each know how to carry one out. Costs
-nothing to import: the types of the answers are named, and loaded by `answers` when one is decoded.
+Written by `python -m banger.api.generate` from the API's table; not by hand.
 """
+# fmt: off
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from banger.client.call import Call, Pieces, chosen
 from banger.client.http1 import encode_query, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
+    from typing import Any, Literal, TypedDict
 
-    from banger.model.catalog import Catalog, Offer
+    from banger.client.call import Facts
+    from banger.model.catalog import Catalog, Offer, Published, Verified
     from banger.model.command import Command, Exec, Exit
     from banger.model.image import Image, Kernel, Login, Pruned
-    from banger.model.machine import Accel, Init, Machine
+    from banger.model.machine import Machine
     from banger.model.operation import Operation
     from banger.model.report import (
         DiskUsage,
@@ -31,21 +33,16 @@ if TYPE_CHECKING:
     )
     from banger.model.template import Snapshot, Template
 
-    T = TypeVar("T", covariant=True)
-
-    class _Answered(Generic[T]):
-        """The type of a call's answer, for the type checker only: `typing` costs 2 ms."""
-
     class SpecOptions(TypedDict, total=False):
-        """The fields of MachineSpec that have defaults; a test compares the two."""
+        """The fields of MachineSpec that have defaults."""
 
         name: str
         kernel: str
         cpus: int
         memory_mib: int
         disk_bytes: int
-        init: Init | Literal[""]
-        accel: Accel
+        init: Literal["agent", "image", "entrypoint"] | Literal[""]
+        accel: Literal["auto", "kvm", "tcg"]
         remove: bool
         cold: bool
         restart: str
@@ -58,453 +55,529 @@ if TYPE_CHECKING:
         limits: Literal["strict", "best-effort"]
         boot_timeout_s: float
 
-    class PullOptions(TypedDict, total=False):
-        """The fields of PullRequest that have defaults, but for `force`."""
 
-        platform: str
-        insecure: bool
-        size_bytes: int
-        name: str
-
-    class PublishOptions(TypedDict, total=False):
-        """The fields of PublishRequest that have defaults."""
-
-        entry: str
-        catalog: str
-        aliases: list[str]
-        description: str
-        provenance: str
-        key_file: str
-        password: str
-        expires_s: float
-
-    Source = Literal["console", "exec"]
-    Facts = dict[str, Any]
-else:
-
-    class _Answered:
-        def __class_getitem__(cls, _: object) -> type:
-            return cls
+def machines_list() -> Call[list[Machine]]:
+    """All machines."""
+    return Call("GET", "/v1/machines", "list[Machine]")
 
 
-# A call that only reads is answered within seconds; a daemon that is silent for so long hangs.
-READ_TIMEOUT_S = 60.0
+def machines_create(
+    image: str,
+    *,
+    name: str = "",
+    kernel: str = "",
+    cpus: int = 1,
+    memory_mib: int = 512,
+    disk_bytes: int = 4294967296,
+    init: Literal["agent", "image", "entrypoint"] | Literal[""] = "",
+    accel: Literal["auto", "kvm", "tcg"] = "auto",
+    remove: bool = False,
+    cold: bool = False,
+    restart: str = "no",
+    idle_pause_s: float = 0,
+    cpu_limit: float = 0,
+    memory_limit_bytes: int = 0,
+    pids_limit: int = 0,
+    io_limit_bytes: int = 0,
+    iops_limit: int = 0,
+    limits: Literal["strict", "best-effort"] = "strict",
+    boot_timeout_s: float = 60,
+    command: Command | Facts | None = None,
+    idempotency_key: str | None = None,
+) -> Call[Machine]:
+    """Create a machine; the machine is not started."""
+    body = chosen(
+        ("image", image),
+        ("name", name, ""),
+        ("kernel", kernel, ""),
+        ("cpus", cpus, 1),
+        ("memory_mib", memory_mib, 512),
+        ("disk_bytes", disk_bytes, 4294967296),
+        ("init", init, ""),
+        ("accel", accel, "auto"),
+        ("remove", remove, False),
+        ("cold", cold, False),
+        ("restart", restart, "no"),
+        ("idle_pause_s", idle_pause_s, 0),
+        ("cpu_limit", cpu_limit, 0),
+        ("memory_limit_bytes", memory_limit_bytes, 0),
+        ("pids_limit", pids_limit, 0),
+        ("io_limit_bytes", io_limit_bytes, 0),
+        ("iops_limit", iops_limit, 0),
+        ("limits", limits, "strict"),
+        ("boot_timeout_s", boot_timeout_s, 60),
+        ("command", command, None),
+    )
+    return Call("POST", "/v1/machines", "Machine", body, key=idempotency_key)
 
 
-class Call(_Answered["T"]):
-    """One request. `body` is JSON-ready data or structs, or a tar stream's pieces; `answer` names a
-    type of `answers.TYPES`, "bytes" for a body that is passed on as it comes; `key`: it may be sent again."""
-
-    __slots__ = ("answer", "body", "key", "method", "target")
-
-    def __init__(self, method: str, target: str, answer: str, body: object = None, key: str = "") -> None:
-        self.method = method
-        self.target = target
-        self.answer = answer
-        self.body = body
-        self.key = key
-
-    @property
-    def silence_s(self) -> float | None:
-        """How long the daemon may be silent: None for ever, as where it works, waits or follows."""
-        waits = self.method != "GET" or self.answer == "bytes" or self.target.endswith("/wait")
-        return None if waits or "/catalog" in self.target else READ_TIMEOUT_S
+def machines_get(machine: str) -> Call[Machine]:
+    """One machine, by name or id."""
+    return Call("GET", f"/v1/machines/{quote(machine)}", "Machine")
 
 
-class Pieces:
-    """A body that is not JSON: bytes, sent in chunks as they come."""
+def machines_delete(machine: str, force: bool = False) -> Call[None]:
+    """Delete a machine and everything that belongs to it."""
+    query = chosen(("force", force, False))
+    return Call("DELETE", f"/v1/machines/{quote(machine)}" + encode_query(query), "None")
 
-    __slots__ = ("media", "pieces")
 
-    def __init__(self, pieces: Iterable[bytes], media: str = "application/x-tar") -> None:
-        self.pieces = pieces
-        self.media = media
+def machines_start(machine: str) -> Call[Operation[Machine]]:
+    """Boot a machine."""
+    return Call("POST", f"/v1/machines/{quote(machine)}/start", "Operation[Machine]")
+
+
+def machines_stop(machine: str, grace_s: float = 10) -> Call[Operation[Machine]]:
+    """Shut a machine down, politely first."""
+    body = chosen(("grace_s", grace_s, 10))
+    return Call("POST", f"/v1/machines/{quote(machine)}/stop", "Operation[Machine]", body or None)
+
+
+def machines_restart(machine: str, grace_s: float = 10) -> Call[Operation[Machine]]:
+    """Stop a machine if it runs, then start it."""
+    body = chosen(("grace_s", grace_s, 10))
+    return Call("POST", f"/v1/machines/{quote(machine)}/restart", "Operation[Machine]", body or None)
+
+
+def machines_kill(machine: str, signal: int | None = None) -> Call[None]:
+    """Kill the VMM at once, or signal the main command."""
+    query = chosen(("signal", signal, None))
+    return Call("POST", f"/v1/machines/{quote(machine)}/kill" + encode_query(query), "None")
+
+
+def machines_pause(machine: str) -> Call[Machine]:
+    """Stop the vCPUs of a machine."""
+    return Call("POST", f"/v1/machines/{quote(machine)}/pause", "Machine")
+
+
+def machines_resume(machine: str) -> Call[Machine]:
+    """Let the vCPUs of a machine go on."""
+    return Call("POST", f"/v1/machines/{quote(machine)}/resume", "Machine")
+
+
+def machines_snapshot(machine: str, tag: str) -> Call[Operation[Snapshot]]:
+    """Keep a machine as it is, memory and disk; the machine goes on."""
+    body = chosen(("tag", tag))
+    return Call("POST", f"/v1/machines/{quote(machine)}/snapshot", "Operation[Snapshot]", body)
+
+
+def machines_restore(machine: str, tag: str) -> Call[Operation[Machine]]:
+    """Set a machine back to a snapshot; a machine that is gone is made anew."""
+    body = chosen(("tag", tag))
+    return Call("POST", f"/v1/machines/{quote(machine)}/restore", "Operation[Machine]", body)
+
+
+def machines_fork(machine: str, count: int = 1, name: str = "") -> Call[Operation[list[Machine]]]:
+    """Make running copies of a running machine."""
+    body = chosen(("count", count, 1), ("name", name, ""))
+    return Call("POST", f"/v1/machines/{quote(machine)}/fork", "Operation[list[Machine]]", body or None)
+
+
+def machines_commit(machine: str, image: str) -> Call[Operation[Image]]:
+    """Make an image of a machine's disk."""
+    body = chosen(("image", image))
+    return Call("POST", f"/v1/machines/{quote(machine)}/commit", "Operation[Image]", body)
+
+
+def machines_wait(machine: str) -> Call[Machine]:
+    """Wait until a machine does not run any more."""
+    return Call("GET", f"/v1/machines/{quote(machine)}/wait", "Machine")
+
+
+def machines_health(machine: str) -> Call[Health]:
+    """Agent, init, clock and VMM of a machine, each on its own."""
+    return Call("GET", f"/v1/machines/{quote(machine)}/health", "Health")
+
+
+def machines_ping(machine: str, count: int = 1) -> Call[Ping]:
+    """Round trips to the agent, measured in the daemon."""
+    query = chosen(("count", count, 1))
+    return Call("GET", f"/v1/machines/{quote(machine)}/ping" + encode_query(query), "Ping")
+
+
+def machines_stats(machine: str) -> Call[Stats]:
+    """CPU, memory, disk and network of guest and VMM."""
+    return Call("GET", f"/v1/machines/{quote(machine)}/stats", "Stats")
+
+
+def machines_ports(machine: str) -> Call[list[GuestPort]]:
+    """Listening sockets of the guest."""
+    return Call("GET", f"/v1/machines/{quote(machine)}/ports", "list[GuestPort]")
+
+
+def machines_logs(
+    machine: str,
+    source: Literal["console", "exec"] = "console",
+    tail: int | None = None,
+    follow: bool = False,
+    exec: int | None = None,
+) -> Call[bytes]:
+    """The console, or the output of a command."""
+    query = chosen(
+        ("source", source, "console"),
+        ("tail", tail, None),
+        ("follow", follow, False),
+        ("exec", exec, None),
+    )
+    return Call("GET", f"/v1/machines/{quote(machine)}/logs" + encode_query(query), "bytes")
+
+
+def machines_execs(machine: str) -> Call[list[Exec]]:
+    """Commands that run in a machine, and the last ones that ended."""
+    return Call("GET", f"/v1/machines/{quote(machine)}/execs", "list[Exec]")
+
+
+def machines_exec_detached(machine: str, command: Command | Facts | None = None) -> Call[Exec]:
+    """Start a command and leave it."""
+    body = chosen(("command", command, None))
+    return Call("POST", f"/v1/machines/{quote(machine)}/execs", "Exec", body or None)
+
+
+def machines_get_exec(machine: str, id: int) -> Call[Exec]:
+    """One command."""
+    return Call("GET", f"/v1/machines/{quote(machine)}/execs/{quote(id)}", "Exec")
+
+
+def machines_signal_exec(machine: str, id: int, signal: int = 9) -> Call[None]:
+    """Signal a command."""
+    query = chosen(("signal", signal, 9))
+    return Call("POST", f"/v1/machines/{quote(machine)}/execs/{quote(id)}/kill" + encode_query(query), "None")
+
+
+def machines_wait_exec(machine: str, id: int) -> Call[Exit]:
+    """Wait until a command has ended."""
+    return Call("GET", f"/v1/machines/{quote(machine)}/execs/{quote(id)}/wait", "Exit")
+
+
+def machines_get_files(machine: str, path: str, follow: bool = False) -> Call[bytes]:
+    """A file or tree of the guest, as tar."""
+    query = chosen(("path", path), ("follow", follow, False))
+    return Call("GET", f"/v1/machines/{quote(machine)}/files" + encode_query(query), "bytes")
+
+
+def machines_put_files(machine: str, path: str, stream: Iterable[bytes]) -> Call[None]:
+    """Extract a tar stream below a directory of the guest."""
+    query = chosen(("path", path))
+    return Call(
+        "PUT",
+        f"/v1/machines/{quote(machine)}/files" + encode_query(query),
+        "None",
+        Pieces(stream, "application/x-tar"),
+    )
+
+
+def machines_stat_file(machine: str, path: str) -> Call[FileStat]:
+    """What a path of the guest is."""
+    query = chosen(("path", path))
+    return Call("GET", f"/v1/machines/{quote(machine)}/files/stat" + encode_query(query), "FileStat")
+
+
+def images_list() -> Call[list[Image]]:
+    """All images."""
+    return Call("GET", "/v1/images", "list[Image]")
+
+
+def images_pull(
+    ref: str,
+    *,
+    force: bool = False,
+    platform: str = "",
+    insecure: bool = False,
+    size_bytes: int = 0,
+    name: str = "",
+) -> Call[Operation[Image]]:
+    """Build or fetch an image."""
+    body = chosen(
+        ("ref", ref),
+        ("force", force, False),
+        ("platform", platform, ""),
+        ("insecure", insecure, False),
+        ("size_bytes", size_bytes, 0),
+        ("name", name, ""),
+    )
+    return Call("POST", "/v1/images/pull", "Operation[Image]", body)
+
+
+def images_import_tar(name: str, stream: Iterable[bytes], size_bytes: int = 0) -> Call[Image]:
+    """Make an image of a tar stream of one tree."""
+    query = chosen(("name", name), ("size_bytes", size_bytes, 0))
+    return Call(
+        "PUT",
+        "/v1/images/import" + encode_query(query),
+        "Image",
+        Pieces(stream, "application/x-tar"),
+    )
+
+
+def images_tag(name: str, new: str) -> Call[Image]:
+    """Give an image another name."""
+    body = chosen(("name", name), ("new", new))
+    return Call("POST", "/v1/images/tag", "Image", body)
+
+
+def images_register(rootfs: str, name: str) -> Call[Image]:
+    """Take a ready ext4 disk as an image."""
+    body = chosen(("rootfs", rootfs), ("name", name))
+    return Call("POST", "/v1/images/register", "Image", body)
+
+
+def images_export(name: str) -> Call[bytes]:
+    """The disk of an image, as it is."""
+    query = chosen(("name", name))
+    return Call("GET", "/v1/images/export" + encode_query(query), "bytes")
+
+
+def images_prune(dry_run: bool = False) -> Call[Pruned]:
+    """Remove disks that no name and no machine uses."""
+    query = chosen(("dry_run", dry_run, False))
+    return Call("POST", "/v1/images/prune" + encode_query(query), "Pruned")
+
+
+def images_prune_blobs(dry_run: bool = False) -> Call[Pruned]:
+    """Remove the compressed layers of registries."""
+    query = chosen(("dry_run", dry_run, False))
+    return Call("POST", "/v1/images/cache/prune" + encode_query(query), "Pruned")
+
+
+def images_offers(search: str = "") -> Call[list[Offer]]:
+    """What catalogs offer."""
+    query = chosen(("search", search, ""))
+    return Call("GET", "/v1/images/catalog" + encode_query(query), "list[Offer]")
+
+
+def images_get(name: str) -> Call[Image]:
+    """One image."""
+    return Call("GET", f"/v1/images/{quote(name)}", "Image")
+
+
+def images_delete(name: str) -> Call[None]:
+    """Delete an image that no machine uses."""
+    return Call("DELETE", f"/v1/images/{quote(name)}", "None")
+
+
+def images_log_in(registry: str, username: str, password: str, insecure: bool = False) -> Call[Login]:
+    """Check a password and keep it for later pulls."""
+    body = chosen(
+        ("registry", registry),
+        ("username", username),
+        ("password", password),
+        ("insecure", insecure, False),
+    )
+    return Call("POST", "/v1/registries/login", "Login", body)
+
+
+def images_log_out(registry: str) -> Call[Login]:
+    """Forget a registry's password."""
+    body = chosen(("registry", registry))
+    return Call("POST", "/v1/registries/logout", "Login", body)
+
+
+def kernels_list() -> Call[list[Kernel]]:
+    """All kernels."""
+    return Call("GET", "/v1/kernels", "list[Kernel]")
+
+
+def kernels_pull(ref: str, force: bool = False, platform: str = "") -> Call[Operation[Kernel]]:
+    """Fetch a kernel."""
+    body = chosen(("ref", ref), ("force", force, False), ("platform", platform, ""))
+    return Call("POST", "/v1/kernels/pull", "Operation[Kernel]", body)
+
+
+def kernels_offers(search: str = "") -> Call[list[Offer]]:
+    """What catalogs offer."""
+    query = chosen(("search", search, ""))
+    return Call("GET", "/v1/kernels/catalog" + encode_query(query), "list[Offer]")
+
+
+def kernels_get(name: str) -> Call[Kernel]:
+    """One kernel."""
+    return Call("GET", f"/v1/kernels/{quote(name)}", "Kernel")
+
+
+def kernels_delete(name: str) -> Call[None]:
+    """Delete a kernel that no machine uses."""
+    return Call("DELETE", f"/v1/kernels/{quote(name)}", "None")
+
+
+def catalogs_list() -> Call[list[Catalog]]:
+    """All catalogs, in the order in which they are asked."""
+    return Call("GET", "/v1/catalogs", "list[Catalog]")
+
+
+def catalogs_add(url: str, key: str, name: str = "") -> Call[Catalog]:
+    """Add a catalog, and pin its key."""
+    body = chosen(("url", url), ("key", key), ("name", name, ""))
+    return Call("POST", "/v1/catalogs", "Catalog", body)
+
+
+def catalogs_refresh(name: str = "") -> Call[list[Catalog]]:
+    """Fetch the indexes of all catalogs, or of one."""
+    query = chosen(("name", name, ""))
+    return Call("POST", "/v1/catalogs/refresh" + encode_query(query), "list[Catalog]")
+
+
+def catalogs_publish(
+    kind: Literal["image", "kernel"],
+    name: str,
+    directory: str,
+    *,
+    entry: str = "",
+    catalog: str = "",
+    aliases: list[str] | None = None,
+    description: str = "",
+    provenance: str = "",
+    key_file: str = "",
+    password: str = "",
+    expires_s: float = 2592000,
+) -> Call[Operation[Published]]:
+    """Put an image or kernel into a catalog's directory."""
+    body = chosen(
+        ("kind", kind),
+        ("name", name),
+        ("directory", directory),
+        ("entry", entry, ""),
+        ("catalog", catalog, ""),
+        ("aliases", aliases, None),
+        ("description", description, ""),
+        ("provenance", provenance, ""),
+        ("key_file", key_file, ""),
+        ("password", password, ""),
+        ("expires_s", expires_s, 2592000),
+    )
+    return Call("POST", "/v1/catalogs/publish", "Operation[Published]", body)
+
+
+def catalogs_verify(directory: str, key: str) -> Call[Operation[Verified]]:
+    """Look through a catalog's directory."""
+    body = chosen(("directory", directory), ("key", key))
+    return Call("POST", "/v1/catalogs/verify", "Operation[Verified]", body)
+
+
+def catalogs_remove(name: str) -> Call[None]:
+    """Remove a catalog; what was pulled from it stays."""
+    return Call("DELETE", f"/v1/catalogs/{quote(name)}", "None")
+
+
+def templates_list() -> Call[list[Template]]:
+    """All templates."""
+    return Call("GET", "/v1/templates", "list[Template]")
+
+
+def templates_prune(all: bool = False, dry_run: bool = False) -> Call[Pruned]:
+    """Remove templates that are stale, or unused for 30 days."""
+    query = chosen(("all", all, False), ("dry_run", dry_run, False))
+    return Call("POST", "/v1/templates/prune" + encode_query(query), "Pruned")
+
+
+def templates_get(id: str) -> Call[Template]:
+    """One template, by the beginning of its id."""
+    return Call("GET", f"/v1/templates/{quote(id)}", "Template")
+
+
+def templates_delete(id: str) -> Call[None]:
+    """Delete a template."""
+    return Call("DELETE", f"/v1/templates/{quote(id)}", "None")
+
+
+def snapshots_list(machine: str = "") -> Call[list[Snapshot]]:
+    """All snapshots, or those of one machine."""
+    query = chosen(("machine", machine, ""))
+    return Call("GET", "/v1/snapshots" + encode_query(query), "list[Snapshot]")
+
+
+def snapshots_import_file(stream: Iterable[bytes], machine: str = "", tag: str = "") -> Call[Snapshot]:
+    """Take a snapshot that was exported."""
+    query = chosen(("machine", machine, ""), ("tag", tag, ""))
+    return Call(
+        "PUT",
+        "/v1/snapshots/import" + encode_query(query),
+        "Snapshot",
+        Pieces(stream, "application/zstd"),
+    )
+
+
+def snapshots_get(machine: str, tag: str) -> Call[Snapshot]:
+    """One snapshot."""
+    return Call("GET", f"/v1/snapshots/{quote(machine)}/{quote(tag)}", "Snapshot")
+
+
+def snapshots_delete(machine: str, tag: str) -> Call[None]:
+    """Delete a snapshot."""
+    return Call("DELETE", f"/v1/snapshots/{quote(machine)}/{quote(tag)}", "None")
+
+
+def snapshots_export(machine: str, tag: str) -> Call[bytes]:
+    """A snapshot as one file, for the import of this host or another."""
+    return Call("GET", f"/v1/snapshots/{quote(machine)}/{quote(tag)}/export", "bytes")
 
 
 def system_info() -> Call[SystemInfo]:
+    """Versions, places, accelerators, drivers."""
     return Call("GET", "/v1/system", "SystemInfo")
 
 
-def shutdown() -> Call[None]:
+def system_shutdown() -> Call[None]:
     """Stop the daemon; machines go on."""
     return Call("POST", "/v1/system/shutdown", "None")
 
 
-def reconcile(dry_run: bool = False, remove: bool = False) -> Call[Reconciliation]:
-    """Compare the store with the host; `remove` what no record leads to."""
-    flags = {"dry_run": dry_run, "remove": remove}
-    query = encode_query({name: "true" for name, on in flags.items() if on})
-    return Call("POST", "/v1/system/reconcile" + query, "Reconciliation")
-
-
-def read_events(
-    since: str = "", machine: str = "", after: int | None = None, follow: bool = False
-) -> Call[bytes]:
-    """NDJSON: one Event a line. `since` is RFC 3339; `after` the number of an event; with `follow` it does not end,
-    and without a beginning it begins now."""
-    query = {"since": since, "machine": machine, "follow": "true" if follow else ""}
-    query["after"] = "" if after is None else str(after)
-    return Call("GET", "/v1/events" + encode_query({k: v for k, v in query.items() if v}), "bytes")
-
-
-def list_operations() -> Call[list[Operation]]:
-    return Call("GET", "/v1/operations", "list[Operation]")
-
-
-def get_operation(operation_id: str) -> Call[Operation]:
-    return Call("GET", f"/v1/operations/{quote(operation_id)}", "Operation")
-
-
-def cancel_operation(operation_id: str) -> Call[Operation]:
-    return Call("POST", f"/v1/operations/{quote(operation_id)}/cancel", "Operation")
-
-
-def operation_events(operation_id: str) -> Call[bytes]:
-    """NDJSON: one Progress a line, at last the ended Operation."""
-    return Call("GET", f"/v1/operations/{quote(operation_id)}/events", "bytes")
-
-
-def list_images() -> Call[list[Image]]:
-    return Call("GET", "/v1/images", "list[Image]")
-
-
-def get_image(name: str) -> Call[Image]:
-    return Call("GET", f"/v1/images/{quote(name)}", "Image")
-
-
-def delete_image(name: str) -> Call[None]:
-    return Call("DELETE", f"/v1/images/{quote(name)}", "None")
-
-
-def pull_image(ref: str, force: bool = False, **options: Unpack[PullOptions]) -> Call[Operation]:
-    """`ref`: a name of the catalog, a registry reference, `oci:DIR`, `docker-archive:FILE`, `rootfs:DIR`..."""
-    return Call("POST", "/v1/images/pull", "Operation", {"ref": ref, "force": force, **options})
-
-
-def import_image(name: str, tar: Iterable[bytes], size_bytes: int = 0) -> Call[Image]:
-    """An image of one tree, sent as a tar stream."""
-    query = encode_query({"name": name, "size_bytes": str(size_bytes)})
-    return Call("PUT", "/v1/images/import" + query, "Image", Pieces(tar))
-
-
-def tag_image(name: str, new: str) -> Call[Image]:
-    return Call("POST", "/v1/images/tag", "Image", {"name": name, "new": new})
-
-
-def register_image(rootfs: str, name: str) -> Call[Image]:
-    """A ready ext4 disk: a path that the daemon can read."""
-    return Call("POST", "/v1/images/register", "Image", {"rootfs": rootfs, "name": name})
-
-
-def export_image(name: str) -> Call[bytes]:
-    """The bytes of the disk."""
-    return Call("GET", "/v1/images/export" + encode_query({"name": name}), "bytes")
-
-
-def prune_images(dry_run: bool = False) -> Call[Pruned]:
-    return Call("POST", "/v1/images/prune" + _flags(dry_run=dry_run), "Pruned")
-
-
-def prune_blobs(dry_run: bool = False) -> Call[Pruned]:
-    return Call("POST", "/v1/images/cache/prune" + _flags(dry_run=dry_run), "Pruned")
-
-
-def log_in(registry: str, username: str, password: str, insecure: bool = False) -> Call[Login]:
-    body = {"registry": registry, "username": username, "password": password, "insecure": insecure}
-    return Call("POST", "/v1/registries/login", "Login", body)
-
-
-def log_out(registry: str) -> Call[Login]:
-    return Call("POST", "/v1/registries/logout", "Login", {"registry": registry})
-
-
-def disk_usage() -> Call[DiskUsage]:
+def system_disk_usage() -> Call[DiskUsage]:
+    """What takes room on the disk."""
     return Call("GET", "/v1/system/df", "DiskUsage")
 
 
-def list_image_offers(search: str = "") -> Call[list[Offer]]:
-    """What catalogs have: those in which all words of `search` occur."""
-    return Call("GET", "/v1/images/catalog" + _search(search), "list[Offer]")
-
-
-def list_kernel_offers(search: str = "") -> Call[list[Offer]]:
-    return Call("GET", "/v1/kernels/catalog" + _search(search), "list[Offer]")
-
-
-def list_catalogs() -> Call[list[Catalog]]:
-    """In the order in which they are asked."""
-    return Call("GET", "/v1/catalogs", "list[Catalog]")
-
-
-def add_catalog(url: str, key: str, name: str = "") -> Call[Catalog]:
-    """`key`: a minisign public key, or the text of the file that has it."""
-    return Call("POST", "/v1/catalogs", "Catalog", {"url": url, "key": key, "name": name})
-
-
-def refresh_catalogs(name: str = "") -> Call[list[Catalog]]:
-    """All of them, or one, of which it is an error then if that is not possible."""
-    query = encode_query({"name": name} if name else {})
-    return Call("POST", "/v1/catalogs/refresh" + query, "list[Catalog]")
-
-
-def remove_catalog(name: str) -> Call[None]:
-    return Call("DELETE", f"/v1/catalogs/{quote(name)}", "None")
-
-
-def publish(kind: str, name: str, directory: str, **options: Unpack[PublishOptions]) -> Call[Operation]:
-    """`kind`: "image" or "kernel"; `directory`: of the catalog, a path that the daemon can write to."""
-    body = {"kind": kind, "name": name, "directory": directory, **options}
-    return Call("POST", "/v1/catalogs/publish", "Operation", body)
-
-
-def verify_catalog(directory: str, key: str) -> Call[Operation]:
-    return Call("POST", "/v1/catalogs/verify", "Operation", {"directory": directory, "key": key})
-
-
-def list_kernels() -> Call[list[Kernel]]:
-    return Call("GET", "/v1/kernels", "list[Kernel]")
-
-
-def get_kernel(name: str) -> Call[Kernel]:
-    return Call("GET", f"/v1/kernels/{quote(name)}", "Kernel")
-
-
-def delete_kernel(name: str) -> Call[None]:
-    return Call("DELETE", f"/v1/kernels/{quote(name)}", "None")
-
-
-def pull_kernel(ref: str, force: bool = False, platform: str = "") -> Call[Operation]:
-    body = {"ref": ref, "force": force, "platform": platform}
-    return Call("POST", "/v1/kernels/pull", "Operation", body)
-
-
-def list_machines() -> Call[list[Machine]]:
-    return Call("GET", "/v1/machines", "list[Machine]")
-
-
-def create_machine(
-    image: str, command: Command | None = None, *, idempotency_key: str = "", **options: Unpack[SpecOptions]
-) -> Call[Machine]:
-    """Make a machine without starting it; with the same key for a day the same one."""
-    return create_machine_of({"image": image, "command": command, **options}, idempotency_key)
-
-
-def create_machine_of(spec: Facts, idempotency_key: str = "") -> Call[Machine]:
-    """As `create_machine`, of a MachineSpec that is JSON-ready already."""
-    return Call("POST", "/v1/machines", "Machine", spec, idempotency_key)
-
-
-def get_machine(name: str) -> Call[Machine]:
-    return Call("GET", _machine(name), "Machine")
-
-
-def delete_machine(name: str, force: bool = False) -> Call[None]:
-    """Without `force` a running one is `bad_state`."""
-    return Call("DELETE", _machine(name) + _flags(force=force), "None")
-
-
-def start_machine(name: str) -> Call[Operation]:
-    return Call("POST", _machine(name, "start"), "Operation")
-
-
-def stop_machine(name: str, grace_s: float | None = None) -> Call[Operation]:
-    return Call("POST", _machine(name, "stop"), "Operation", _stop_body(grace_s))
-
-
-def restart_machine(name: str, grace_s: float | None = None) -> Call[Operation]:
-    return Call("POST", _machine(name, "restart"), "Operation", _stop_body(grace_s))
-
-
-def kill_machine(name: str, signal: int | None = None) -> Call[None]:
-    """With `signal` the main command gets it; without, the VMM is killed."""
-    query = {} if signal is None else {"signal": str(signal)}
-    return Call("POST", _machine(name, "kill", query), "None")
-
-
-def pause_machine(name: str) -> Call[Machine]:
-    return Call("POST", _machine(name, "pause"), "Machine")
-
-
-def resume_machine(name: str) -> Call[Machine]:
-    return Call("POST", _machine(name, "resume"), "Machine")
-
-
-def snapshot_machine(name: str, tag: str) -> Call[Operation]:
-    """Keep it as it is now, under `tag`; it goes on."""
-    return Call("POST", _machine(name, "snapshot"), "Operation", {"tag": tag})
-
-
-def restore_machine(name: str, tag: str) -> Call[Operation]:
-    """Back to what it was; one that is gone is made anew."""
-    return Call("POST", _machine(name, "restore"), "Operation", {"tag": tag})
-
-
-def fork_machine(name: str, count: int = 1, children: str = "") -> Call[Operation]:
-    """Running copies of a running machine, called `children`-1, `children`-2..."""
-    return Call("POST", _machine(name, "fork"), "Operation", {"count": count, "name": children})
-
-
-def commit_machine(name: str, image: str) -> Call[Operation]:
-    """An image of a machine's disk."""
-    return Call("POST", _machine(name, "commit"), "Operation", {"image": image})
-
-
-def wait_machine(name: str) -> Call[Machine]:
-    """Answered when the machine has stopped."""
-    return Call("GET", _machine(name, "wait"), "Machine")
-
-
-def machine_health(name: str) -> Call[Health]:
-    return Call("GET", _machine(name, "health"), "Health")
-
-
-def ping_machine(name: str, count: int = 1) -> Call[Ping]:
-    return Call("GET", _machine(name, "ping", {"count": str(count)}), "Ping")
-
-
-def machine_stats(name: str) -> Call[Stats]:
-    return Call("GET", _machine(name, "stats"), "Stats")
-
-
-def machine_ports(name: str) -> Call[list[GuestPort]]:
-    return Call("GET", _machine(name, "ports"), "list[GuestPort]")
-
-
-def machine_logs(
-    name: str,
-    source: Source = "console",
-    tail: int | None = None,
+def system_reconcile(dry_run: bool = False, remove: bool = False) -> Call[Reconciliation]:
+    """Compare the records with the host, and set right what differs."""
+    query = chosen(("dry_run", dry_run, False), ("remove", remove, False))
+    return Call("POST", "/v1/system/reconcile" + encode_query(query), "Reconciliation")
+
+
+def system_events(
+    since: str = "",
+    machine: str = "",
+    after: int | None = None,
     follow: bool = False,
-    exec_id: int | None = None,
 ) -> Call[bytes]:
-    """`tail` is in lines; `follow` goes on until the machine stops. With `source` "exec" and no `exec_id`: of the main
-    command."""
-    query: dict[str, str] = {"source": source}
-    if tail is not None:
-        query["tail"] = str(tail)
-    if follow:
-        query["follow"] = "true"
-    if exec_id is not None:
-        query["exec"] = str(exec_id)
-    return Call("GET", _machine(name, "logs", query), "bytes")
+    """What happened, one event per line."""
+    query = chosen(
+        ("since", since, ""),
+        ("machine", machine, ""),
+        ("after", after, None),
+        ("follow", follow, False),
+    )
+    return Call("GET", "/v1/events" + encode_query(query), "bytes")
 
 
-def list_execs(name: str) -> Call[list[Exec]]:
-    return Call("GET", _machine(name, "execs"), "list[Exec]")
+def operations_list() -> Call[list[Operation[Any]]]:
+    """All operations that are still known."""
+    return Call("GET", "/v1/operations", "list[Operation[Any]]")
 
 
-def get_exec(name: str, exec_id: int) -> Call[Exec]:
-    return Call("GET", _machine(name, f"execs/{exec_id}"), "Exec")
+def operations_get(id: str) -> Call[Operation[Any]]:
+    """One operation."""
+    return Call("GET", f"/v1/operations/{quote(id)}", "Operation[Any]")
 
 
-def signal_exec(name: str, exec_id: int, signal: int) -> Call[None]:
-    """The command's process alone gets it."""
-    return Call("POST", _machine(name, f"execs/{exec_id}/kill", {"signal": str(signal)}), "None")
+def operations_events(id: str) -> Call[bytes]:
+    """The progress of an operation, one step per line, and the ended operation last."""
+    return Call("GET", f"/v1/operations/{quote(id)}/events", "bytes")
 
 
-def wait_exec(name: str, exec_id: int) -> Call[Exit]:
-    """Answered when the command has ended."""
-    return Call("GET", _machine(name, f"execs/{exec_id}/wait"), "Exit")
+def operations_cancel(id: str) -> Call[Operation[Any]]:
+    """Cancel an operation, and wait until it has cleaned up."""
+    return Call("POST", f"/v1/operations/{quote(id)}/cancel", "Operation[Any]")
 
 
-def exec_detached(name: str, command: Command) -> Call[Exec]:
-    return exec_detached_of(name, {"command": command})
+def machines_run_target() -> str:
+    """The path of a stream: make a machine, start it and attach to its command."""
+    return "/v1/run"
 
 
-def exec_detached_of(name: str, request: Facts) -> Call[Exec]:
-    """As `exec_detached`, of an ExecRequest that is JSON-ready already."""
-    return Call("POST", _machine(name, "execs"), "Exec", request)
+def machines_exec_target(machine: str) -> str:
+    """The path of a stream: run a command in a machine and attach to it."""
+    return f"/v1/machines/{quote(machine)}/exec"
 
 
-def get_files(name: str, path: str, follow: bool = False) -> Call[bytes]:
-    """A tar stream of the file or tree at `path`; with `follow` of what it leads to, where it is a link."""
-    query = {"path": path, "follow": "true"} if follow else {"path": path}
-    return Call("GET", _machine(name, "files", query), "bytes")
-
-
-def put_files(name: str, path: str, tar: Iterable[bytes]) -> Call[None]:
-    """Extract a tar stream below the directory `path`."""
-    return Call("PUT", _machine(name, "files", {"path": path}), "None", Pieces(tar))
-
-
-def stat_file(name: str, path: str) -> Call[FileStat]:
-    return Call("GET", _machine(name, "files/stat", {"path": path}), "FileStat")
-
-
-def list_templates() -> Call[list[Template]]:
-    return Call("GET", "/v1/templates", "list[Template]")
-
-
-def get_template(template_id: str) -> Call[Template]:
-    """Four characters of the id do, if no other begins with them."""
-    return Call("GET", f"/v1/templates/{quote(template_id)}", "Template")
-
-
-def delete_template(template_id: str) -> Call[None]:
-    return Call("DELETE", f"/v1/templates/{quote(template_id)}", "None")
-
-
-def prune_templates(everything: bool = False, dry_run: bool = False) -> Call[Pruned]:
-    """Those whose inputs changed or that nobody used for 30 days, or all."""
-    return Call("POST", "/v1/templates/prune" + _flags(all=everything, dry_run=dry_run), "Pruned")
-
-
-def list_snapshots(machine: str = "") -> Call[list[Snapshot]]:
-    """Of all machines, or of one."""
-    query = encode_query({"machine": machine} if machine else {})
-    return Call("GET", "/v1/snapshots" + query, "list[Snapshot]")
-
-
-def get_snapshot(machine: str, tag: str) -> Call[Snapshot]:
-    return Call("GET", _snapshot(machine, tag), "Snapshot")
-
-
-def delete_snapshot(machine: str, tag: str) -> Call[None]:
-    return Call("DELETE", _snapshot(machine, tag), "None")
-
-
-def export_snapshot(machine: str, tag: str) -> Call[bytes]:
-    """One file that another host of the same kind can import."""
-    return Call("GET", _snapshot(machine, tag) + "/export", "bytes")
-
-
-def import_snapshot(file: Iterable[bytes], machine: str = "", tag: str = "") -> Call[Snapshot]:
-    """What an export wrote. `machine` and `tag`: other names than those it has."""
-    names = {"machine": machine, "tag": tag}
-    query = encode_query({field: name for field, name in names.items() if name})
-    return Call("PUT", "/v1/snapshots/import" + query, "Snapshot", Pieces(file, "application/zstd"))
-
-
-def exec_target(name: str) -> str:
-    """The path of an exec's stream."""
-    return _machine(name, "exec")
-
-
-def attach_target(name: str) -> str:
-    """The path of the stream of a command that runs already: the main one, if the first message names no other."""
-    return _machine(name, "attach")
-
-
-RUN_TARGET = "/v1/run"
-
-
-def _machine(name: str, verb: str = "", query: dict[str, str] | None = None) -> str:
-    path = f"/v1/machines/{quote(name)}"
-    return (f"{path}/{verb}" if verb else path) + encode_query(query or {})
-
-
-def _snapshot(machine: str, tag: str) -> str:
-    return f"/v1/snapshots/{quote(machine)}/{quote(tag)}"
-
-
-def _search(words: str) -> str:
-    return encode_query({"search": words} if words else {})
-
-
-def _flags(**flags: bool) -> str:
-    """The query with those that are set."""
-    return encode_query({name: "true" for name, is_set in flags.items() if is_set})
-
-
-def _stop_body(grace_s: float | None) -> Facts | None:
-    return None if grace_s is None else {"grace_s": grace_s}
+def machines_attach_target(machine: str) -> str:
+    """The path of a stream: attach to a command that runs."""
+    return f"/v1/machines/{quote(machine)}/attach"

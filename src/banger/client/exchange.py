@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from banger.client.calls import Call, Pieces
+from banger.client.call import Call, Pieces
 from banger.client.http1 import may_ask_again, refuse
 from banger.client.transport import Answer, Body, Dial, request
 from banger.errors import Error

@@ -17,13 +17,14 @@ _HEX = frozenset(b"0123456789abcdefABCDEF")
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 
 
-def quote(text: str) -> str:
+def quote(value: object) -> str:
     """Percent-encode everything but RFC 3986's unreserved characters, `/` too."""
+    text = str(value) if not isinstance(value, bool) else "true" if value else "false"
     raw = text.encode("utf-8", "surrogateescape")
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in raw)
 
 
-def encode_query(pairs: dict[str, str]) -> str:
+def encode_query(pairs: dict[str, object]) -> str:
     """`?a=b&c=d`, or nothing for no pairs."""
     return "?" + "&".join(f"{quote(k)}={quote(v)}" for k, v in pairs.items()) if pairs else ""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from banger.client.answers import convert, encode
+from banger.client.answers import convert, convert_operation, encode
 from banger.client.http1 import lost, refuse
 from banger.client.stream import Collector
 from banger.errors import Error
@@ -86,14 +86,14 @@ def plan_spec(image: str, command: Command | None, **options: Unpack[SpecOptions
     return MachineSpec(image=image, command=command, **options)
 
 
-def read_event(line: bytes) -> Progress | Operation:
+def read_event(line: bytes) -> Progress | Operation[Any]:
     """A line of an operation's events: how far it is, or at last how it ended."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError) as exc:
         raise refuse("an event that is not JSON") from exc
     if isinstance(event, dict) and "operation" in event:
-        return convert(event["operation"], Operation)
+        return convert_operation(event["operation"])
     return convert(event, Progress)
 
 
@@ -105,7 +105,7 @@ def read_told(line: bytes) -> Event:
         raise refuse("an event that is not JSON") from exc
 
 
-def check_ended(operation: Operation) -> Operation:
+def check_ended(operation: Operation[Any]) -> Operation[Any]:
     """Itself, if it succeeded; else raises what it failed with."""
     if operation.error is not None:
         error = operation.error

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from banger.client.calls import Call, system_info
+from banger.client.call import Call
+from banger.client.calls import system_info
 from banger.client.exchange import decode_json, encode_json, open_answer
 from banger.errors import Error
 from banger.host.paths import Paths

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from banger.client.calls import reconcile
+from banger.client.calls import system_reconcile
 from banger.doctor import known
 from banger.doctor.check import Mend, Sight, advise
 from banger.doctor.host import Host
@@ -149,7 +149,7 @@ def look_at_leftovers(host: Host) -> Sight:
     """As `system reconcile` sees them. Without a daemon, what no record leads to."""
     wrong: list[str] = []
     if host.daemon.answers:
-        said = host.daemon.ask(reconcile(dry_run=True))
+        said = host.daemon.ask(system_reconcile(dry_run=True))
         facts = said if isinstance(said, dict) else {}
         wrong = [f"machine {item['name']} is not {item['was']}" for item in facts.get("machines", [])]
         left = [f"{item['kind']} {item['what']}" for item in facts.get("leftovers", [])]
@@ -170,7 +170,7 @@ def _mend_leftovers(host: Host, any_left: bool) -> Mend:
 
 
 def _set_right(host: Host) -> str:
-    host.daemon.ask(reconcile())
+    host.daemon.ask(system_reconcile())
     return "records set right: banger system reconcile"
 
 

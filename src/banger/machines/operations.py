@@ -8,6 +8,7 @@ import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar, cast
 
 from banger.errors import Error
 from banger.host.times import now
@@ -21,13 +22,14 @@ KEEP_S = 3600.0
 KEEP_COUNT = 200
 _EVENTS_KEPT = 256
 
-Work = Callable[[Report], Awaitable[str]]
+T = TypeVar("T")
+Work = Callable[[Report], Awaitable[T]]
 
 
-class RunningOperation:
+class RunningOperation(Generic[T]):
     """One operation while it runs, and its events. Watchers that are slow miss old events, never the end."""
 
-    def __init__(self, operation: Operation) -> None:
+    def __init__(self, operation: Operation[T]) -> None:
         self.operation = operation
         self.task: asyncio.Task[None] | None = None
         self.error: Error | None = None
@@ -67,13 +69,13 @@ class RunningOperation:
                 return
             await self._changed.wait()
 
-    async def result(self) -> str:
+    async def result(self) -> T:
         """Wait for the end; what it made. Raises its error."""
         while not self.ended:
             await self._changed.wait()
         if self.error is not None:
             raise self.error
-        return self.operation.result
+        return cast("T", self.operation.result)
 
 
 class Operations:
@@ -82,13 +84,13 @@ class Operations:
     def __init__(self, table: OperationTable, tell: Tell = tell_nobody) -> None:
         self._table = table
         self._tell = tell
-        self._known: dict[str, RunningOperation] = {}
+        self._known: dict[str, RunningOperation[Any]] = {}
         self._prune_timer: asyncio.TimerHandle | None = None
         self._end_interrupted()
 
-    def begin(self, kind: str, target: str, work: Work) -> RunningOperation:
+    def begin(self, kind: str, target: str, work: Work[T]) -> RunningOperation[T]:
         """Start `work` in a task of its own; its return value becomes the result."""
-        operation = Operation(
+        operation: Operation[T] = Operation(
             id=secrets.token_hex(6),
             kind=kind,
             target=target,
@@ -101,22 +103,30 @@ class Operations:
         running.task = asyncio.create_task(self._run(running, work), name=f"{kind} {target}")
         return running
 
-    def get(self, operation_id: str) -> RunningOperation:
+    def get(self, operation_id: str) -> RunningOperation[Any]:
         found = self._known.get(operation_id)
         if found is None:
             raise Error("operation_not_found", f"no operation {operation_id!r}", "banger operation list")
         return found
 
-    def list(self) -> list[Operation]:
+    def list(self) -> list[Operation[Any]]:
         return [running.operation for running in self._known.values()]
 
-    async def cancel(self, operation_id: str) -> Operation:
+    async def cancel(self, operation_id: str) -> Operation[Any]:
         """Cancel and wait until its work has cleaned up."""
         running = self.get(operation_id)
         if running.task is not None and not running.ended:
             running.task.cancel()
             await asyncio.wait([running.task])
         return running.operation
+
+    async def finish(self, running: RunningOperation[T]) -> T:
+        """What an operation made whose request waits for it. The operation is cancelled when the request is."""
+        try:
+            return await running.result()
+        except BaseException:
+            await asyncio.shield(self.cancel(running.operation.id))
+            raise
 
     async def close(self) -> None:
         """Cancel what runs: the daemon ends."""
@@ -128,10 +138,11 @@ class Operations:
         if tasks:
             await asyncio.wait(tasks, timeout=10)
 
-    async def _run(self, running: RunningOperation, work: Work) -> None:
+    async def _run(self, running: RunningOperation[T], work: Work[T]) -> None:
         operation = running.operation
         try:
             operation.result = await work(running.report)
+            operation.made = _type_name(operation.result)
             operation.state = OperationState.SUCCEEDED
         except asyncio.CancelledError:
             operation.state = OperationState.CANCELLED
@@ -162,10 +173,10 @@ class Operations:
                 )
                 self._table.put(operation)
                 self._tell_failure(operation)
-            running = RunningOperation(operation)
+            running: RunningOperation[Any] = RunningOperation(operation)
             self._known[operation.id] = running
 
-    def _tell_failure(self, operation: Operation) -> None:
+    def _tell_failure(self, operation: Operation[Any]) -> None:
         if operation.state is not OperationState.FAILED or operation.error is None:
             return
         self._tell(
@@ -193,6 +204,13 @@ class Operations:
             del self._known[operation_id]
         if any(running.ended for running in self._known.values()):
             self._schedule_prune()
+
+
+def _type_name(made: object) -> str:
+    """As the API's table writes it."""
+    if isinstance(made, list):
+        return f"list[{_type_name(made[0])}]" if made else "list"
+    return type(made).__name__
 
 
 def error_body(error: Error) -> ErrorBody:

@@ -14,15 +14,23 @@ from banger.catalogs.publication import Publication, bundles_of, verify_director
 from banger.errors import Error
 from banger.host.fs import PARTIAL, read_plain, require_free
 from banger.machines.parts import Parts
-from banger.model.catalog import BundleSource, ImageEntry, KernelEntry, PublishRequest, VerifyRequest
+from banger.model.catalog import (
+    BundleSource,
+    ImageEntry,
+    KernelEntry,
+    Published,
+    PublishRequest,
+    Verified,
+    VerifyRequest,
+)
 from banger.model.names import check_name
 from banger.model.operation import Report
 
 _KEY_BYTES = 4096
 
 
-async def publish(parts: Parts, request: PublishRequest, report: Report) -> str:
-    """The name of the entry, after its bundle and the next index are in the directory. Raises `image_not_found`,
+async def publish(parts: Parts, request: PublishRequest, report: Report) -> Published:
+    """The entry, after its bundle and the next index are in the directory. Raises `image_not_found`,
     `kernel_not_found`, `bad_request`, `bad_name`, `file_not_found`, `insufficient_disk`, `catalog_untrusted`; then the
     index that was there still is."""
     directory = _absolute(request.directory)
@@ -37,7 +45,7 @@ async def publish(parts: Parts, request: PublishRequest, report: Report) -> str:
         ) from exc
 
 
-async def _publish(parts: Parts, request: PublishRequest, directory: Path, report: Report) -> str:
+async def _publish(parts: Parts, request: PublishRequest, directory: Path, report: Report) -> Published:
     key = await asyncio.to_thread(_read_key, request.key_file, request.password) if request.key_file else None
     publication = Publication(directory, key, request.catalog and check_name(request.catalog))
     await asyncio.to_thread(publication.begin, time.time())  # what is wrong with it is said before the work
@@ -51,11 +59,11 @@ async def _publish(parts: Parts, request: PublishRequest, directory: Path, repor
     await asyncio.to_thread(publication.add, entry, time.time(), request.expires_s)
     if key is None:
         report("warning", f"the index is not signed: minisign -Sm {directory}/index.json")
-    return entry.name
+    return Published(entry=entry.name, is_signed=key is not None)
 
 
-async def verify(request: VerifyRequest, report: Report) -> str:
-    """The name of the catalog, when all is as a reader wants it. Raises as `verify_directory`."""
+async def verify(request: VerifyRequest, report: Report) -> Verified:
+    """The catalog, when all is as a reader wants it. Raises as `verify_directory`."""
     key, directory = parse_public_key(request.key), _absolute(request.directory)
     loop, done = asyncio.get_running_loop(), 0
 
@@ -65,8 +73,9 @@ async def verify(request: VerifyRequest, report: Report) -> str:
         loop.call_soon_threadsafe(report, "verify", "", done, 0, "bytes")
 
     index = await run_in_thread(lambda stop: verify_directory(directory, key, time.time(), count, stop))
-    report("verified", f"version {index.version}, {len(bundles_of(index))} bundles")
-    return index.name
+    verified = Verified(catalog=index.name, version=index.version, bundles=len(bundles_of(index)))
+    report("verified", f"version {verified.version}, {verified.bundles} bundles")
+    return verified
 
 
 async def _pack(

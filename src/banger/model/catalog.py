@@ -150,6 +150,21 @@ class VerifyRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     key: Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
+class Published(Struct, kw_only=True):
+    """An entry that was put into a catalog: its name there, and whether the index still has to be signed."""
+
+    entry: str
+    is_signed: bool
+
+
+class Verified(Struct, kw_only=True):
+    """A catalog's directory that is as a reader wants it."""
+
+    catalog: str
+    version: int
+    bundles: int
+
+
 class Offer(Struct, kw_only=True):
     """An entry as it is listed. `ref` is what to pull it by; `sources` names their kinds; `here` whether it is on this
     host; `hidden_by` the catalog whose entry of the same name is taken in place of this one."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
+
+T = TypeVar("T")
 
 
 class OperationState(str, Enum):
@@ -36,8 +38,9 @@ class ErrorBody(Struct, kw_only=True):
     details: dict[str, Any] = {}
 
 
-class Operation(Struct, kw_only=True):
-    """`target` is what it works on, such as "machine/dev"; `result` names what it made."""
+class Operation(Struct, Generic[T], kw_only=True):
+    """`target` is what it works on, such as "machine/dev". Once it has succeeded, `result` is what it made, and `made`
+    the type of that: "Machine", "list[Machine]"."""
 
     id: str
     kind: str
@@ -46,8 +49,15 @@ class Operation(Struct, kw_only=True):
     begun: str
     ended: str = ""
     progress: Progress | None = None
-    result: str = ""
+    made: str = ""
+    result: T | None = None
     error: ErrorBody | None = None
+
+
+class Ended(Struct, kw_only=True):
+    """The last line of an operation's events."""
+
+    operation: Operation[Any]
 
 
 class Report(Protocol):

@@ -65,6 +65,7 @@ class Snapshot(Struct, kw_only=True):
 
 # `$` alone would let a line end follow.
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
+TagOrNone = Annotated[str, Meta(max_length=64, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$(?!\n)")]
 
 
 class SnapshotRequest(Struct, kw_only=True, forbid_unknown_fields=True):

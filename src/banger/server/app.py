@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -13,30 +14,39 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from banger.api import machines as verbs
+from banger.api.table import SESSIONS, VERBS
+from banger.api.verb import Verb
 from banger.errors import Error
 from banger.machines.parts import Parts
-from banger.server.calls import Call, respond
+from banger.server import streams
+from banger.server.calls import respond
 from banger.server.openapi import describe_api
-from banger.server.routes import CALLS, STREAMS
 
 log = logging.getLogger("banger.api")
+
+_STREAMS = {
+    verbs.RUN.name: streams.handle_run,
+    verbs.EXEC.name: streams.handle_exec,
+    verbs.ATTACH.name: streams.handle_attach,
+}
 
 
 def create_app(parts: Parts) -> Starlette:
     routes: list[BaseRoute] = [Route("/openapi.json", _show_openapi, methods=["GET"])]
-    routes += [_route(call, parts) for call in CALLS]
-    routes += [WebSocketRoute(path, _stream(handler, parts)) for path, (handler, _) in STREAMS.items()]
+    routes += [_route(verb, parts) for verb in VERBS]
+    routes += [WebSocketRoute(one.path, _stream(_STREAMS[one.name], parts)) for one in SESSIONS]
     return Starlette(
         routes=routes,
         exception_handlers={Error: _on_error, HTTPException: _on_http, Exception: _on_bug},
     )
 
 
-def _route(call: Call, parts: Parts) -> Route:
+def _route(verb: Verb[Any, Any], parts: Parts) -> Route:
     async def endpoint(request: Request) -> Response:
-        return await respond(call, parts, request)
+        return await respond(verb, parts, request)
 
-    return Route(call.path, endpoint, methods=[call.method], name=call.handler.__name__)
+    return Route(verb.path, endpoint, methods=[verb.method], name=verb.name)
 
 
 def _stream(

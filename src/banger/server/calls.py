@@ -1,87 +1,140 @@
-"""What a route is: data that both the application and the OpenAPI document are made from."""
+"""HTTP to the engine's verbs and back: the fields of a request from path, query, headers and body, the result as JSON,
+bytes or lines. Decides nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+import pwd
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import FileResponse, Response, StreamingResponse
 
+from banger.api.verb import Again, Download, Feed, Upload, Verb
+from banger.engine.surface import HANDLERS
 from banger.errors import Error
 from banger.machines.parts import Parts
-from banger.model.command import ExecRequest
-from banger.model.machine import MachineSpec, RunRequest
 from banger.model.octets import ESCAPE, text_of
+from banger.model.principal import Principal
+from banger.server.protocol import PEER_UID
 
-BODY_LIMIT_BYTES = 1024 * 1024
-# Of a body with a command in it: all arguments that a kernel takes, with each of their bytes escaped.
-COMMAND_LIMIT_BYTES = 16 * 1024 * 1024
-# In these a U+0000 may stand for a byte.
-_WITH_COMMAND = (MachineSpec, ExecRequest, RunRequest)
-
-
-@dataclass(frozen=True)
-class Query:
-    """A parameter of the query, or a header; `kind` is its JSON type."""
-
-    name: str
-    kind: str
-    summary: str
+_SEE = "see /openapi.json for what is expected"
+# These fields alone may have bytes that are no UTF-8 in them: they belong to a guest.
+_OF_A_GUEST = frozenset({"command", "path"})
+_encoder = msgspec.json.Encoder()
 
 
-Handler = Callable[[Parts, Request, Any], Awaitable[object]]
+async def respond(verb: Verb[Any, Any], parts: Parts, request: Request) -> Response:
+    """Carry out one request."""
+    handler = HANDLERS[verb.name]
+    asked = await read_request(verb, request)
+    principal = principal_of(request)
+    if isinstance(verb, Upload):
+        return _answer(verb, await handler(parts, principal, asked, stream_body(request)))
+    return _answer(verb, await handler(parts, principal, asked))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """One method on one path. `answer` None: no body; `media` other than JSON: a stream; `headers`: those that mean
-    something here."""
-
-    method: str
-    path: str
-    summary: str
-    handler: Handler
-    body: type | None = None
-    body_optional: bool = False
-    answer: Any = None
-    status: int = 200
-    media: str = "application/json"
-    query: tuple[Query, ...] = ()
-    headers: tuple[Query, ...] = ()
-
-    @property
-    def documented_path(self) -> str:
-        """Without the router's own notes (a name may have slashes in it)."""
-        return self.path.replace(":path}", "}")
+def _answer(verb: Verb[Any, Any], result: Any) -> Response:
+    if isinstance(verb, Feed):
+        return StreamingResponse(_lines(result), media_type=verb.media)
+    if isinstance(result, Path):
+        return FileResponse(result, media_type=verb.media)
+    if isinstance(verb, Download):
+        return StreamingResponse(result, media_type=verb.media)
+    if isinstance(result, Again):
+        return json_response(result.value)
+    return Response(status_code=204) if result is None else json_response(result, verb.status)
 
 
-async def respond(call: Call, parts: Parts, request: Request) -> Response:
-    """Read the body as the call says, run its handler, write what it gives."""
-    body = await _read_body(call, request)
-    result = await call.handler(parts, request, body)
-    if isinstance(result, Response):
-        return result
-    if call.answer is None:
-        return Response(status_code=204 if call.status == 200 else call.status)
-    return json_response(result, call.status)
+async def _lines(pages: AsyncIterator[Sequence[msgspec.Struct]]) -> AsyncIterator[bytes]:
+    async for page in pages:
+        yield _encoder.encode_lines(page)
 
 
 def json_response(result: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(result), status, media_type="application/json")
 
 
-async def _read_body(call: Call, request: Request) -> object:
-    if call.body is None:
-        return None
-    limit_bytes = COMMAND_LIMIT_BYTES if call.body in _WITH_COMMAND else BODY_LIMIT_BYTES
-    raw = await read_limited(request, limit_bytes)
-    if not raw and call.body_optional:
-        return call.body()
-    return decode(raw, call.body)
+def principal_of(connection: HTTPConnection) -> Principal:
+    """Who is at the other end, as `server.protocol` has left it in the scope. Raises `not_permitted` if it has not."""
+    uid = connection.scope.get("state", {}).get(PEER_UID)
+    if uid is None:
+        raise Error("not_permitted", "this connection does not say which user it belongs to")
+    return Principal(uid=uid, name=_user_name(uid))
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+async def read_request(verb: Verb[Any, Any], request: Request) -> Any:
+    """The verb's request. Raises `bad_request` for what cannot be read, `bad_spec` for what does not fit."""
+    given: dict[str, Any] = dict(request.path_params)
+    given.update(_read_query(verb, request))
+    for name, header in verb.header.items():
+        if header.lower() in request.headers:
+            given[name] = request.headers[header]
+    if verb.takes_json:
+        given.update(await _read_body(verb, request))
+    return _fit(given, verb.request)
+
+
+def _read_query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
+    """The parameters that the verb knows. Bytes that are no UTF-8 come as `model.octets` writes them."""
+    raw = request.scope["query_string"].decode("latin-1")
+    try:
+        pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
+    except ValueError as exc:
+        raise Error("bad_request", f"the query cannot be read: {exc}") from exc
+    kinds = {field.name: field for field in msgspec.structs.fields(verb.request)}
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in verb.query or (not value and not kinds[name].required):
+            continue
+        if "\0" in value:
+            raise Error("bad_request", f"the parameter {name} has a NUL in it")
+        found[name] = _fit_parameter(name, text_of(value), kinds[name].type)
+    for name in verb.query:
+        if kinds[name].required and not found.get(name):
+            raise Error("bad_request", f"the parameter {name} is missing")
+    return found
+
+
+def _fit_parameter(name: str, text: str, kind: Any) -> Any:
+    if ESCAPE in text and name not in _OF_A_GUEST:
+        raise _no_text(text)
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise Error("bad_request", f"{name}={text[:64]!r}: {exc}", _SEE) from exc
+
+
+async def _read_body(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
+    raw = await read_limited(request, verb.body_limit_bytes)
+    if verb.body:
+        kind = next(f.type for f in msgspec.structs.fields(verb.request) if f.name == verb.body)
+        return {verb.body: decode(raw, kind)}
+    if not raw and verb.body_is_optional:
+        return {}
+    body: dict[str, Any] = decode(raw, dict[str, Any])
+    for name in body:
+        if name not in verb.in_body:
+            raise Error("bad_spec", f"Object contains unknown field `{name[:64]}`", _SEE, {"at": "$"})
+    return body
+
+
+def _fit(given: dict[str, Any], kind: Any) -> Any:
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as exc:
+        raise _misfit(exc) from exc
 
 
 def decode(raw: bytes | str, kind: Any) -> Any:
@@ -97,27 +150,30 @@ def decode(raw: bytes | str, kind: Any) -> Any:
     return value
 
 
-def _misfit(exc: msgspec.ValidationError, name: str = "") -> Error:
-    """`at` in the details is where in the body it is, as a JSON path, or the parameter."""
-    where = str(exc).partition(" - at `")[2].rstrip("`") or f"$.{name}"
-    message = f"{name}: {exc}" if name else str(exc)
-    return Error("bad_spec", message, "see /openapi.json for what is expected", {"at": where})
+def _misfit(exc: msgspec.ValidationError) -> Error:
+    """`at` in the details is where in the body it is, as a JSON path."""
+    where = str(exc).partition(" - at `")[2].rstrip("`") or "$"
+    return Error("bad_spec", str(exc), _SEE, {"at": where})
 
 
 def _refuse_bytes(value: object) -> None:
     """Only a command of a guest is bytes. Raises `bad_request`."""
     if isinstance(value, str) and ESCAPE in value:
-        raise Error(
-            "bad_request",
-            f"{value!r} is no UTF-8: only commands and paths of a guest may be such bytes",
-            "give it another name",
-        )
+        raise _no_text(value)
     members = (
         value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     )
     for name, member in members:
-        if name != "command":
+        if name not in _OF_A_GUEST:
             _refuse_bytes(member)
+
+
+def _no_text(value: str) -> Error:
+    return Error(
+        "bad_request",
+        f"{value!r} is no UTF-8: only commands and paths of a guest may be such bytes",
+        "give it another name",
+    )
 
 
 async def read_limited(request: Request, limit_bytes: int) -> bytes:
@@ -130,62 +186,9 @@ async def read_limited(request: Request, limit_bytes: int) -> bytes:
 
 
 async def stream_body(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `cancelled` when whoever sends it goes away."""
+    """The body as it comes. Raises `cancelled` when the client that sends it goes away."""
     try:
         async for chunk in request.stream():
             yield chunk
     except ClientDisconnect as exc:
-        raise Error("cancelled", "whoever sent this went away before its end") from exc
-
-
-async def stream_answer(chunks: AsyncIterator[bytes], media: str) -> StreamingResponse:
-    """An answer of bytes as they come; an error before the first of them still becomes a status."""
-    first = await anext(chunks, b"")
-    return StreamingResponse(_rejoin(first, chunks), media_type=media)
-
-
-async def _rejoin(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
-
-
-def query_int(request: Request, name: str, default: int | None, low: int, high: int) -> int | None:
-    raw = request.query_params.get(name)
-    if raw is None:
-        return default
-    if not raw.isascii() or not raw.isdigit() or len(raw) > 12 or not low <= int(raw) <= high:
-        raise Error("bad_request", f"{name}={raw!r}: a number from {low} to {high} is expected")
-    return int(raw)
-
-
-def query_bool(request: Request, name: str) -> bool:
-    raw = request.query_params.get(name, "false")
-    if raw not in ("true", "false"):
-        raise Error("bad_request", f"{name}={raw!r}: true or false is expected")
-    return raw == "true"
-
-
-def query_text(request: Request, name: str) -> str:
-    raw = request.query_params.get(name, "")
-    if not raw or "\0" in raw:
-        raise Error("bad_request", f"the parameter {name} is missing")
-    return raw
-
-
-def query_path(request: Request) -> str:
-    """The parameter `path`, of a guest's file. Bytes that are no UTF-8 come as they are."""
-    query = parse_qs(request.scope["query_string"].decode("latin-1"), errors="surrogateescape")
-    raw = query.get("path", [""])[-1]
-    if not raw or "\0" in raw:
-        raise Error("bad_request", "the parameter path is missing")
-    return text_of(raw)
-
-
-def query_fitting(request: Request, name: str, kind: Any) -> str:
-    """A text that fits a type of the model, empty where there is none. Raises `bad_spec`."""
-    raw = request.query_params.get(name, "")
-    try:
-        return str(msgspec.convert(raw, kind)) if raw else ""
-    except msgspec.ValidationError as exc:
-        raise _misfit(exc, name) from exc
+        raise Error("cancelled", "the client went away before the end of the body") from exc

@@ -22,6 +22,7 @@ import uvicorn
 
 from banger import __version__
 from banger.agent.binary import agent_binary
+from banger.api.verb import COMMAND_LIMIT_BYTES
 from banger.catalogs.shelf import Shelf
 from banger.client.incumbent import LISTEN_ANEW, LOCK
 from banger.client.start import READY_VARIABLE
@@ -46,7 +47,6 @@ from banger.machines.registry import Registry
 from banger.machines.restarts import Restarts
 from banger.machines.rounds import Rounds
 from banger.server.app import create_app
-from banger.server.calls import COMMAND_LIMIT_BYTES
 from banger.server.protocol import BoundedProtocol
 from banger.server.reception import Reception
 from banger.store.store import Store

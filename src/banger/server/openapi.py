@@ -1,81 +1,155 @@
-"""The OpenAPI document, made from the route table and the structs."""
+"""The OpenAPI document, made from the API's table."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 
 from banger import __version__
+from banger.api.table import SESSIONS, VERBS
+from banger.api.verb import Download, Feed, Session, Upload, Verb
 from banger.model.operation import ErrorBody
-from banger.server.calls import Call
-from banger.server.routes import CALLS, STREAMS
 
-_PARAMETER = re.compile(r"\{(\w+)\}")
 _REF = "#/components/schemas/{name}"
+Schema = dict[str, Any]
 
 
-def describe_api() -> dict[str, Any]:
+def describe_api() -> Schema:
     """An OpenAPI 3.1 document as plain data."""
-    kinds = [kind for call in CALLS for kind in (call.body, call.answer) if kind is not None]
-    schemas, components = msgspec.json.schema_components([*kinds, ErrorBody], ref_template=_REF)
-    remaining = iter(schemas)
-    paths: dict[str, dict[str, Any]] = {}
-    for call in CALLS:
-        body = next(remaining) if call.body is not None else None
-        answer = next(remaining) if call.answer is not None else None
-        paths.setdefault(call.documented_path, {})[call.method.lower()] = _operation(call, body, answer)
-    for path, (_, summary) in STREAMS.items():
-        paths.setdefault(path, {})["get"] = {
-            "summary": f"{summary} (WebSocket, see docs/api.md)",
-            "parameters": _path_parameters(path),
-            "responses": {"101": {"description": "A stream begins"}},
-        }
+    shapes = _Shapes()
+    paths: dict[str, Schema] = {}
+    for verb in VERBS:
+        paths.setdefault(verb.documented_path, {})[verb.method.lower()] = _operation(verb, shapes)
+    for session in SESSIONS:
+        paths.setdefault(session.path, {})["get"] = _session(session, shapes)
     return {
         "openapi": "3.1.0",
         "info": {"title": "banger", "version": __version__},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": shapes.components},
     }
 
 
-def _operation(call: Call, body: Any, answer: Any) -> dict[str, Any]:
-    status = 204 if call.answer is None and call.media == "application/json" else call.status
-    success: dict[str, Any] = {"description": call.summary}
-    if answer is not None:
-        success["content"] = {call.media: {"schema": answer}}
-    elif call.media != "application/json":
-        success["content"] = {call.media: {"schema": {"type": "string", "format": "binary"}}}
-    described: dict[str, Any] = {
-        "summary": call.summary,
-        "operationId": call.handler.__name__,
-        "parameters": [*_path_parameters(call.documented_path), *_query_parameters(call)],
-        "responses": {str(status): success, "default": _error_response()},
+class _Shapes:
+    """JSON schemas of all types of the table, with those that have names in one place."""
+
+    def __init__(self) -> None:
+        kinds: list[Any] = [ErrorBody]
+        for request in (*(verb.request for verb in VERBS), *(session.request for session in SESSIONS)):
+            kinds += [request, *(field.type for field in msgspec.structs.fields(request))]
+        for verb in VERBS:
+            if isinstance(verb, Feed):
+                kinds += verb.lines
+            elif not isinstance(verb, Download):
+                kinds.append(verb.result)
+        schemas, self.components = msgspec.json.schema_components(kinds, ref_template=_REF)
+        self._of = dict(zip(map(_key, kinds), schemas, strict=True))
+        requests = {one.request.__name__ for one in VERBS if not one.body and not _is_whole_body(one)}
+        self.components = {name: s for name, s in self.components.items() if name not in requests}
+
+    def of(self, kind: Any) -> Schema:
+        found: Schema = self._of[_key(kind)]
+        return found
+
+
+def _key(kind: Any) -> str:
+    return repr((get_origin(kind), get_args(kind), kind))
+
+
+def _is_whole_body(verb: Verb[Any, Any]) -> bool:
+    """The request and the JSON body are one and the same struct."""
+    return verb.takes_json and len(verb.in_body) == len(verb.request.__struct_fields__)
+
+
+def _operation(verb: Verb[Any, Any], shapes: _Shapes) -> Schema:
+    described: Schema = {
+        "summary": verb.summary,
+        "operationId": verb.call_name,
+        "parameters": [
+            *_path_parameters(verb),
+            *_parameters(verb, "query", {name: name for name in verb.query}, shapes),
+            *_parameters(verb, "header", verb.header, shapes),
+        ],
+        "responses": {
+            str(204 if verb.result is type(None) else verb.status): _success(verb, shapes),
+            "default": _error_response(verb.errors),
+        },
     }
-    if body is not None:
+    if isinstance(verb, Upload):
+        described["requestBody"] = {"required": True, "content": {verb.takes: {"schema": _binary()}}}
+    elif verb.takes_json:
         described["requestBody"] = {
-            "required": not call.body_optional,
-            "content": {"application/json": {"schema": body}},
+            "required": not verb.body_is_optional,
+            "content": {"application/json": {"schema": _body(verb, shapes), **_example(verb)}},
         }
     return described
 
 
-def _path_parameters(path: str) -> list[dict[str, Any]]:
+def _session(session: Session[Any], shapes: _Shapes) -> Schema:
+    return {
+        "summary": f"{session.summary} (WebSocket, see docs/api.md)",
+        "operationId": session.name.replace(".", "_"),
+        "parameters": _path_parameters(session),
+        "responses": {"101": {"description": "A stream begins"}, "default": _error_response(session.errors)},
+    }
+
+
+def _success(verb: Verb[Any, Any], shapes: _Shapes) -> Schema:
+    described: Schema = {"description": verb.summary}
+    if isinstance(verb, Feed):
+        described["content"] = {verb.media: {"schema": {"anyOf": [shapes.of(kind) for kind in verb.lines]}}}
+    elif isinstance(verb, Download):
+        described["content"] = {verb.media: {"schema": _binary()}}
+    elif verb.result is not type(None):
+        described["content"] = {verb.media: {"schema": shapes.of(verb.result)}}
+    return described
+
+
+def _body(verb: Verb[Any, Any], shapes: _Shapes) -> Schema:
+    fields = {field.name: field for field in msgspec.structs.fields(verb.request)}
+    if verb.body:
+        return shapes.of(fields[verb.body].type)
+    if _is_whole_body(verb):
+        return shapes.of(verb.request)
+    schema: Schema = {
+        "type": "object",
+        "properties": {name: shapes.of(fields[name].type) for name in verb.in_body},
+        "additionalProperties": False,
+    }
+    required = [name for name in verb.in_body if fields[name].required]
+    return schema | ({"required": required} if required else {})
+
+
+def _example(verb: Verb[Any, Any]) -> Schema:
+    body = {name: value for name, value in verb.example.items() if name in verb.in_body}
+    return {"example": body.get(verb.body) if verb.body else body} if body else {}
+
+
+def _path_parameters(one: Verb[Any, Any] | Session[Any]) -> list[Schema]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _PARAMETER.findall(path)
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in one.in_path
     ]
 
 
-def _query_parameters(call: Call) -> list[dict[str, Any]]:
+def _parameters(verb: Verb[Any, Any], place: str, names: Any, shapes: _Shapes) -> list[Schema]:
+    fields = {field.name: field for field in msgspec.structs.fields(verb.request)}
     return [
-        {"name": one.name, "in": place, "description": one.summary, "schema": {"type": one.kind}}
-        for place, some in (("query", call.query), ("header", call.headers))
-        for one in some
+        {
+            "name": names[name],
+            "in": place,
+            "required": fields[name].required,
+            "schema": shapes.of(fields[name].type),
+        }
+        for name in names
     ]
 
 
-def _error_response() -> dict[str, Any]:
+def _binary() -> Schema:
+    return {"type": "string", "format": "binary"}
+
+
+def _error_response(codes: tuple[str, ...]) -> Schema:
     wrapped = {"type": "object", "properties": {"error": {"$ref": _REF.format(name="ErrorBody")}}}
-    return {"description": "An error", "content": {"application/json": {"schema": wrapped}}}
+    named = f"An error, such as {', '.join(codes)}" if codes else "An error"
+    return {"description": named, "content": {"application/json": {"schema": wrapped}}}

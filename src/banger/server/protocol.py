@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
+import struct
 from http import HTTPStatus
 
 import msgspec
@@ -14,6 +16,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from banger.errors import Error
 
+# Where a request's scope has the uid of the process at the other end, in its `state`.
+PEER_UID = "peer_uid"
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 HEAD_LIMIT_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
 _CONNECTIONS_MAX = 1024
@@ -36,9 +41,11 @@ class BoundedProtocol(HttpToolsProtocol):
     )
     _too_large = _refused = False
     _deadline: asyncio.TimerHandle | None = None
+    _peer_uid: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
+        self._peer_uid = _uid_at(transport.get_extra_info("socket"))
         if len(self.connections) > connections_max():
             hint = "close connections that are not needed"
             self._refuse(Error("too_many_connections", "the daemon has too many connections", hint))
@@ -59,6 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["state"][PEER_UID] = self._peer_uid
         self._head_bytes = 0
         if self._deadline is None:  # another request on the same connection
             self._expect_head()
@@ -119,6 +127,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write_eof()
         self._refused = True
         self._deadline = self.loop.call_later(_LINGER_S, self.transport.close)
+
+
+def _uid_at(connection: socket.socket) -> int | None:
+    """The uid of the process at the other end of a Unix socket, as the kernel has it; None for another socket."""
+    if connection.family != socket.AF_UNIX:
+        return None
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(raw)[1])
 
 
 def _too_large() -> Error:

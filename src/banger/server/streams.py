@@ -31,7 +31,7 @@ async def handle_exec(parts: Parts, socket: WebSocket) -> None:
     stream = Stream(socket)
     async with _reporting(stream):
         request: ExecRequest = await stream.receive_request(ExecRequest)
-        async with awake(parts, parts.registry.find(socket.path_params["name"])) as live:
+        async with awake(parts, parts.registry.find(socket.path_params["machine"])) as live:
             running = await live.start_exec(request.command, stream.show)
             await stream.send("started", exec=running.info.id, pid=running.info.pid)
             await _follow(parts, stream, live, running, hang_up=True)
@@ -44,7 +44,7 @@ async def handle_attach(parts: Parts, socket: WebSocket) -> None:
     stream = Stream(socket)
     async with _reporting(stream):
         request: AttachRequest = await stream.receive_request(AttachRequest)
-        async with awake(parts, parts.registry.find(socket.path_params["name"])) as live:
+        async with awake(parts, parts.registry.find(socket.path_params["machine"])) as live:
             running = commands.find_command(live, request.exec)
             running.watch(stream.show)
             await stream.send("started", exec=running.info.id, pid=running.info.pid)
@@ -107,9 +107,9 @@ async def _start(parts: Parts, stream: Stream, machine: Machine, *, detach: bool
     """Start it as an operation whose progress the client sees. A client that leaves meanwhile cancels it."""
     viewer = None if detach else stream.show
 
-    async def work(report: Report) -> str:
+    async def work(report: Report) -> Machine:
         await lifecycle.start(parts, machine, report, viewer)
-        return machine.name
+        return machine
 
     running = parts.operations.begin("run", f"machine/{machine.name}", work)
     try:

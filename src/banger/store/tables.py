@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -93,16 +93,16 @@ class OperationTable:
 
     def __init__(self, database: Database, damage: Damage) -> None:
         self._db = database
-        self._reader = Reader(damage, "operations", Operation)
+        self._reader = Reader(damage, "operations", Operation[Any])
 
-    def put(self, operation: Operation) -> None:
+    def put(self, operation: Operation[Any]) -> None:
         self._db.execute(
             "INSERT INTO operations (id, begun, ended, record) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, record = excluded.record",
             (operation.id, operation.begun, operation.ended, msgspec.json.encode(operation)),
         )
 
-    def all(self) -> list[Operation]:
+    def all(self) -> list[Operation[Any]]:
         return self._reader.read(
             self._db.rows("SELECT rowid, id, record FROM operations ORDER BY begun, rowid")
         )

@@ -1,0 +1,91 @@
+"""Frozen machines, templates and snapshots: requests and verbs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from banger.api.verb import ZSTD, Download, Nothing, Upload, Verb
+from banger.model.image import Pruned
+from banger.model.template import Snapshot, TagOrNone, Template
+
+_S = "/v1/snapshots/{machine}/{tag}"
+
+
+class OneTemplate(Struct, kw_only=True):
+    """`id` may be the first four characters or more, if no other template begins with them."""
+
+    id: str
+
+
+class PruneTemplates(Struct, kw_only=True):
+    """`all` removes all templates, and not only those that are stale or unused for 30 days."""
+
+    all: bool = False
+    dry_run: bool = False
+
+
+class ListSnapshots(Struct, kw_only=True):
+    """`machine`: the snapshots of this machine only."""
+
+    machine: str = ""
+
+
+class OneSnapshot(Struct, kw_only=True):
+    machine: str
+    tag: str
+
+
+class ImportSnapshot(Struct, kw_only=True):
+    """`machine` and `tag`: other names than those that the export has."""
+
+    machine: Annotated[str, Meta(max_length=64)] = ""
+    tag: TagOrNone = ""
+
+
+# fmt: off
+LIST_TEMPLATES = Verb(
+    name="templates.list", summary="All templates", method="GET", path="/v1/templates",
+    request=Nothing, result=list[Template],
+)
+GET_TEMPLATE = Verb(
+    name="templates.get", summary="One template, by the beginning of its id", method="GET", path="/v1/templates/{id}",
+    request=OneTemplate, result=Template, errors=("template_not_found",), example={"id": "3f9c"},
+)
+DELETE_TEMPLATE = Verb(
+    name="templates.delete", summary="Delete a template", method="DELETE", path="/v1/templates/{id}",
+    request=OneTemplate, result=type(None), errors=("template_not_found",), example={"id": "3f9c"},
+)
+PRUNE_TEMPLATES = Verb(
+    name="templates.prune", summary="Remove templates that are stale, or unused for 30 days", method="POST",
+    path="/v1/templates/prune", request=PruneTemplates, result=Pruned, query=("all", "dry_run"),
+    example={"dry_run": True},
+)
+LIST_SNAPSHOTS = Verb(
+    name="snapshots.list", summary="All snapshots, or those of one machine", method="GET", path="/v1/snapshots",
+    request=ListSnapshots, result=list[Snapshot], query=("machine",), example={"machine": "dev"},
+)
+GET_SNAPSHOT = Verb(
+    name="snapshots.get", summary="One snapshot", method="GET", path=_S, request=OneSnapshot, result=Snapshot,
+    errors=("snapshot_not_found",), example={"machine": "dev", "tag": "clean"},
+)
+DELETE_SNAPSHOT = Verb(
+    name="snapshots.delete", summary="Delete a snapshot", method="DELETE", path=_S,
+    request=OneSnapshot, result=type(None), errors=("snapshot_not_found",),
+    example={"machine": "dev", "tag": "clean"},
+)
+EXPORT_SNAPSHOT = Download(
+    name="snapshots.export", summary="A snapshot as one file, for the import of this host or another", method="GET",
+    path=_S + "/export", request=OneSnapshot, media=ZSTD, errors=("snapshot_not_found", "frozen_damaged"),
+    example={"machine": "dev", "tag": "clean"},
+)
+IMPORT_SNAPSHOT = Upload(
+    name="snapshots.import_file", summary="Take a snapshot that was exported", method="PUT",
+    path="/v1/snapshots/import", request=ImportSnapshot, result=Snapshot, takes=ZSTD, query=("machine", "tag"),
+    errors=("snapshot_invalid", "name_taken", "bad_name", "insufficient_disk"), example={"tag": "clean"},
+)
+VERBS = (
+    LIST_TEMPLATES, PRUNE_TEMPLATES, GET_TEMPLATE, DELETE_TEMPLATE,
+    LIST_SNAPSHOTS, IMPORT_SNAPSHOT, GET_SNAPSHOT, DELETE_SNAPSHOT, EXPORT_SNAPSHOT,
+)

@@ -1,0 +1,109 @@
+"""Images and the registries that they come from: requests and verbs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from banger.api.verb import BYTES, TAR, Download, Nothing, Upload, Verb
+from banger.model.catalog import Offer
+from banger.model.image import (
+    Image,
+    Login,
+    LoginRequest,
+    LogoutRequest,
+    Pruned,
+    PullRequest,
+    Ref,
+    RegisterRequest,
+    TagRequest,
+)
+from banger.model.operation import Operation
+
+_REGISTRY = ("registry_denied", "registry_error", "tls_failed", "credentials_error")
+
+
+class OneImage(Struct, kw_only=True):
+    name: Ref
+
+
+class ImportImage(OneImage, kw_only=True):
+    """`size_bytes` is of the disk, 0: what the contents need, and head-room."""
+
+    size_bytes: Annotated[int, Meta(ge=0, le=1 << 44)] = 0
+
+
+class Prune(Struct, kw_only=True):
+    """`dry_run` only says what would be removed."""
+
+    dry_run: bool = False
+
+
+class Search(Struct, kw_only=True):
+    """`search`: only entries in which all these words occur."""
+
+    search: str = ""
+
+
+# fmt: off
+LIST = Verb(
+    name="images.list", summary="All images", method="GET", path="/v1/images", request=Nothing, result=list[Image],
+)
+GET = Verb(
+    name="images.get", summary="One image", method="GET", path="/v1/images/{name:path}",
+    request=OneImage, result=Image, errors=("image_not_found",), example={"name": "debian-bookworm"},
+)
+DELETE = Verb(
+    name="images.delete", summary="Delete an image that no machine uses", method="DELETE",
+    path="/v1/images/{name:path}", request=OneImage, result=type(None), errors=("image_not_found", "in_use"),
+    example={"name": "debian-bookworm"},
+)
+PULL = Verb(
+    name="images.pull", summary="Build or fetch an image", method="POST", path="/v1/images/pull",
+    request=PullRequest, result=Operation[Image], status=202, example={"ref": "registry.lan:5000/team/app:1.2"},
+)
+IMPORT_TAR = Upload(
+    name="images.import_tar", summary="Make an image of a tar stream of one tree", method="PUT",
+    path="/v1/images/import", request=ImportImage, result=Image, takes=TAR, query=("name", "size_bytes"),
+    errors=("image_invalid", "layer_refused", "layer_too_large", "insufficient_disk"), example={"name": "mine"},
+)
+TAG = Verb(
+    name="images.tag", summary="Give an image another name", method="POST", path="/v1/images/tag",
+    request=TagRequest, result=Image, errors=("image_not_found", "bad_reference"),
+    example={"name": "debian-bookworm", "new": "base"},
+)
+REGISTER = Verb(
+    name="images.register", summary="Take a ready ext4 disk as an image", method="POST", path="/v1/images/register",
+    request=RegisterRequest, result=Image, status=201, errors=("file_not_found", "image_invalid"),
+    example={"rootfs": "/srv/disks/base.ext4", "name": "base"},
+)
+EXPORT = Download(
+    name="images.export", summary="The disk of an image, as it is", method="GET", path="/v1/images/export",
+    request=OneImage, media=BYTES, query=("name",), errors=("image_not_found",), example={"name": "base"},
+)
+PRUNE = Verb(
+    name="images.prune", summary="Remove disks that no name and no machine uses", method="POST",
+    path="/v1/images/prune", request=Prune, result=Pruned, query=("dry_run",), example={"dry_run": True},
+)
+PRUNE_BLOBS = Verb(
+    name="images.prune_blobs", summary="Remove the compressed layers of registries", method="POST",
+    path="/v1/images/cache/prune", request=Prune, result=Pruned, query=("dry_run",), example={"dry_run": True},
+)
+OFFERS = Verb(
+    name="images.offers", summary="What catalogs offer", method="GET", path="/v1/images/catalog",
+    request=Search, result=list[Offer], query=("search",), example={"search": "debian"},
+)
+LOG_IN = Verb(
+    name="images.log_in", summary="Check a password and keep it for later pulls", method="POST",
+    path="/v1/registries/login", request=LoginRequest, result=Login, errors=_REGISTRY,
+    example={"registry": "registry.lan:5000", "username": "me", "password": "secret"},
+)
+LOG_OUT = Verb(
+    name="images.log_out", summary="Forget a registry's password", method="POST", path="/v1/registries/logout",
+    request=LogoutRequest, result=Login, errors=("credentials_error",), example={"registry": "registry.lan:5000"},
+)
+# `/images/{name}` takes all that is left, so it comes after the paths with names of their own.
+VERBS = (
+    LIST, PULL, IMPORT_TAR, TAG, REGISTER, EXPORT, PRUNE, PRUNE_BLOBS, OFFERS, GET, DELETE, LOG_IN, LOG_OUT,
+)

@@ -1,0 +1,48 @@
+"""Kernels: requests and verbs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from banger.api.images import Search
+from banger.api.verb import Nothing, Verb
+from banger.model.catalog import Offer
+from banger.model.image import Kernel, Ref
+from banger.model.operation import Operation
+
+
+class OneKernel(Struct, kw_only=True):
+    name: Ref
+
+
+class PullKernel(Struct, kw_only=True):
+    """`platform` is "os/architecture", empty: the platform of this host."""
+
+    ref: Ref
+    force: bool = False
+    platform: Annotated[str, Meta(max_length=64)] = ""
+
+
+# fmt: off
+LIST = Verb(
+    name="kernels.list", summary="All kernels", method="GET", path="/v1/kernels", request=Nothing, result=list[Kernel],
+)
+GET = Verb(
+    name="kernels.get", summary="One kernel", method="GET", path="/v1/kernels/{name}",
+    request=OneKernel, result=Kernel, errors=("kernel_not_found",), example={"name": "debian-6.1"},
+)
+DELETE = Verb(
+    name="kernels.delete", summary="Delete a kernel that no machine uses", method="DELETE", path="/v1/kernels/{name}",
+    request=OneKernel, result=type(None), errors=("kernel_not_found", "in_use"), example={"name": "debian-6.1"},
+)
+PULL = Verb(
+    name="kernels.pull", summary="Fetch a kernel", method="POST", path="/v1/kernels/pull",
+    request=PullKernel, result=Operation[Kernel], status=202, example={"ref": "debian-6.1"},
+)
+OFFERS = Verb(
+    name="kernels.offers", summary="What catalogs offer", method="GET", path="/v1/kernels/catalog",
+    request=Search, result=list[Offer], query=("search",), example={"search": "debian"},
+)
+VERBS = (LIST, PULL, OFFERS, GET, DELETE)

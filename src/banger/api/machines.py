@@ -1,0 +1,303 @@
+"""Machines: requests and verbs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from banger.api.verb import BYTES, COMMAND_LIMIT_BYTES, TAR, Download, Session, Upload, Verb
+from banger.model.command import Command, Exec, Exit
+from banger.model.image import Image, Ref
+from banger.model.machine import Machine, MachineSpec
+from banger.model.operation import Operation
+from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
+from banger.model.template import Snapshot, Tag
+
+_M = "/v1/machines/{machine}"
+_AWAKE = ("machine_not_found", "bad_state", "agent_lost", "timeout")
+_COMMAND = ("command_not_found", "command_not_executable", "user_not_found", "bad_working_directory")
+_MADE = ("bad_spec", "bad_name", "name_taken", "image_not_found", "insufficient_disk")
+_STARTED = (*_MADE, *_COMMAND, "kernel_not_found", "boot_timeout", "vmm_failed", "insufficient_memory")
+
+Seconds = Annotated[float, Meta(ge=0, le=3600)]
+ExecId = Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
+Signal = Annotated[int, Meta(ge=1, le=64)]
+GuestPath = Annotated[str, Meta(min_length=1)]
+
+
+class AllMachines(Struct, kw_only=True):
+    """No field: all machines of the daemon."""
+
+
+class OneMachine(Struct, kw_only=True):
+    """`machine` is a name or an id."""
+
+    machine: str
+
+
+class CreateMachine(Struct, kw_only=True):
+    """A machine as `spec` says. A second request with the same `idempotency_key` within 24 hours answers the machine
+    that the first one made."""
+
+    spec: MachineSpec
+    idempotency_key: str | None = None
+
+
+class DeleteMachine(OneMachine, kw_only=True):
+    """`force` kills a running machine first."""
+
+    force: bool = False
+
+
+class StopMachine(OneMachine, kw_only=True):
+    """`grace_s` is how long each polite step may take, in seconds."""
+
+    grace_s: Seconds = 10
+
+
+class KillMachine(OneMachine, kw_only=True):
+    """With `signal` the main command gets that signal; without it the VMM is killed."""
+
+    signal: Signal | None = None
+
+
+class PingMachine(OneMachine, kw_only=True):
+    count: Annotated[int, Meta(ge=1, le=10_000)] = 1
+
+
+class TaggedMachine(OneMachine, kw_only=True):
+    """`tag` names a snapshot of the machine."""
+
+    tag: Tag
+
+
+class ForkMachine(OneMachine, kw_only=True):
+    """Children are called NAME-1, NAME-2... of `name`, or of the parent's name when `name` is empty."""
+
+    count: Annotated[int, Meta(ge=1, le=256)] = 1
+    name: Annotated[str, Meta(max_length=60)] = ""
+
+
+class CommitMachine(OneMachine, kw_only=True):
+    """`image` is the name of the image that the machine's disk becomes."""
+
+    image: Ref
+
+
+class ReadLogs(OneMachine, kw_only=True):
+    """`tail` is in lines; `follow` goes on until the machine stops; `exec` with source "exec": the command with this
+    number, and without it the main command."""
+
+    source: Literal["console", "exec"] = "console"
+    tail: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    follow: bool = False
+    exec: ExecId | None = None
+
+
+class OneExec(OneMachine, kw_only=True):
+    """`id` is the number of a command, as `vm execs` lists it."""
+
+    id: ExecId
+
+
+class SignalExec(OneExec, kw_only=True):
+    """The process of the command alone gets `signal`."""
+
+    signal: Signal = 9
+
+
+class StartExec(OneMachine, kw_only=True):
+    """A command that nobody is attached to."""
+
+    command: Command = field(default_factory=Command)
+
+
+class ReadFiles(OneMachine, kw_only=True):
+    """`follow`: where `path` is a link, what the link leads to."""
+
+    path: GuestPath
+    follow: bool = False
+
+
+class WriteFiles(OneMachine, kw_only=True):
+    """`path` is a directory of the guest."""
+
+    path: GuestPath
+
+
+class StatFile(OneMachine, kw_only=True):
+    path: GuestPath
+
+
+class RunMachine(Struct, kw_only=True):
+    """Make a machine, start it, run its command and attach to it. `detach`: answer once the command runs."""
+
+    spec: MachineSpec
+    detach: bool = False
+
+
+class ExecMachine(OneMachine, kw_only=True):
+    command: Command = field(default_factory=Command)
+
+
+class AttachMachine(OneMachine, kw_only=True):
+    """`exec` is the number of a command; without it the main command."""
+
+    exec: ExecId | None = None
+
+
+# fmt: off
+LIST = Verb(
+    name="machines.list", summary="All machines", method="GET", path="/v1/machines",
+    request=AllMachines, result=list[Machine],
+)
+CREATE = Verb(
+    name="machines.create", summary="Create a machine; the machine is not started", method="POST",
+    path="/v1/machines", request=CreateMachine, result=Machine, status=201, body="spec",
+    header={"idempotency_key": "Idempotency-Key"}, body_limit_bytes=COMMAND_LIMIT_BYTES,
+    errors=("bad_name", "name_taken", "idempotency_conflict"),
+    example={"spec": {"image": "debian-bookworm", "name": "dev", "memory_mib": 1024}},
+)
+GET = Verb(
+    name="machines.get", summary="One machine, by name or id", method="GET", path=_M,
+    request=OneMachine, result=Machine, errors=("machine_not_found",), example={"machine": "dev"},
+)
+DELETE = Verb(
+    name="machines.delete", summary="Delete a machine and everything that belongs to it", method="DELETE", path=_M,
+    request=DeleteMachine, result=type(None), query=("force",), errors=("machine_not_found", "bad_state"),
+    example={"machine": "dev", "force": True},
+)
+START = Verb(
+    name="machines.start", summary="Boot a machine", method="POST", path=_M + "/start",
+    request=OneMachine, result=Operation[Machine], status=202, errors=("machine_not_found",),
+    example={"machine": "dev"},
+)
+STOP = Verb(
+    name="machines.stop", summary="Shut a machine down, politely first", method="POST", path=_M + "/stop",
+    request=StopMachine, result=Operation[Machine], status=202, errors=("machine_not_found",),
+    example={"machine": "dev", "grace_s": 5},
+)
+RESTART = Verb(
+    name="machines.restart", summary="Stop a machine if it runs, then start it", method="POST", path=_M + "/restart",
+    request=StopMachine, result=Operation[Machine], status=202, errors=("machine_not_found",),
+    example={"machine": "dev"},
+)
+KILL = Verb(
+    name="machines.kill", summary="Kill the VMM at once, or signal the main command", method="POST",
+    path=_M + "/kill", request=KillMachine, result=type(None), query=("signal",),
+    errors=("machine_not_found", "bad_state", "exec_not_found"), example={"machine": "dev", "signal": 15},
+)
+PAUSE = Verb(
+    name="machines.pause", summary="Stop the vCPUs of a machine", method="POST", path=_M + "/pause",
+    request=OneMachine, result=Machine, errors=("machine_not_found", "bad_state"), example={"machine": "dev"},
+)
+RESUME = Verb(
+    name="machines.resume", summary="Let the vCPUs of a machine go on", method="POST", path=_M + "/resume",
+    request=OneMachine, result=Machine, errors=("machine_not_found", "bad_state"), example={"machine": "dev"},
+)
+SNAPSHOT = Verb(
+    name="machines.snapshot", summary="Keep a machine as it is, memory and disk; the machine goes on", method="POST",
+    path=_M + "/snapshot", request=TaggedMachine, result=Operation[Snapshot], status=202,
+    errors=("machine_not_found",), example={"machine": "dev", "tag": "clean"},
+)
+RESTORE = Verb(
+    name="machines.restore", summary="Set a machine back to a snapshot; a machine that is gone is made anew",
+    method="POST", path=_M + "/restore", request=TaggedMachine, result=Operation[Machine], status=202,
+    example={"machine": "dev", "tag": "clean"},
+)
+FORK = Verb(
+    name="machines.fork", summary="Make running copies of a running machine", method="POST", path=_M + "/fork",
+    request=ForkMachine, result=Operation[list[Machine]], status=202, errors=("machine_not_found",),
+    example={"machine": "dev", "count": 3},
+)
+COMMIT = Verb(
+    name="machines.commit", summary="Make an image of a machine's disk", method="POST", path=_M + "/commit",
+    request=CommitMachine, result=Operation[Image], status=202, errors=("machine_not_found",),
+    example={"machine": "dev", "image": "dev-with-tools"},
+)
+WAIT = Verb(
+    name="machines.wait", summary="Wait until a machine does not run any more", method="GET", path=_M + "/wait",
+    request=OneMachine, result=Machine, errors=("machine_not_found",), example={"machine": "dev"},
+)
+HEALTH = Verb(
+    name="machines.health", summary="Agent, init, clock and VMM of a machine, each on its own", method="GET",
+    path=_M + "/health", request=OneMachine, result=Health, errors=("machine_not_found", "bad_state"),
+    example={"machine": "dev"},
+)
+PING = Verb(
+    name="machines.ping", summary="Round trips to the agent, measured in the daemon", method="GET", path=_M + "/ping",
+    request=PingMachine, result=Ping, query=("count",), errors=_AWAKE, example={"machine": "dev", "count": 10},
+)
+STATS = Verb(
+    name="machines.stats", summary="CPU, memory, disk and network of guest and VMM", method="GET", path=_M + "/stats",
+    request=OneMachine, result=Stats, errors=_AWAKE, example={"machine": "dev"},
+)
+PORTS = Verb(
+    name="machines.ports", summary="Listening sockets of the guest", method="GET", path=_M + "/ports",
+    request=OneMachine, result=list[GuestPort], errors=_AWAKE, example={"machine": "dev"},
+)
+LOGS = Download(
+    name="machines.logs", summary="The console, or the output of a command", method="GET", path=_M + "/logs",
+    request=ReadLogs, media=BYTES, query=("source", "tail", "follow", "exec"),
+    errors=("machine_not_found", "exec_not_found"), example={"machine": "dev", "tail": 100},
+)
+EXECS = Verb(
+    name="machines.execs", summary="Commands that run in a machine, and the last ones that ended", method="GET",
+    path=_M + "/execs", request=OneMachine, result=list[Exec], errors=("machine_not_found", "bad_state"),
+    example={"machine": "dev"},
+)
+EXEC_DETACHED = Verb(
+    name="machines.exec_detached", summary="Start a command and leave it", method="POST", path=_M + "/execs",
+    request=StartExec, result=Exec, status=201, body_limit_bytes=COMMAND_LIMIT_BYTES,
+    errors=(*_AWAKE, *_COMMAND), example={"machine": "dev", "command": {"argv": ["make", "test"]}},
+)
+GET_EXEC = Verb(
+    name="machines.get_exec", summary="One command", method="GET", path=_M + "/execs/{id}",
+    request=OneExec, result=Exec, errors=("machine_not_found", "bad_state", "exec_not_found"),
+    example={"machine": "dev", "id": 3},
+)
+SIGNAL_EXEC = Verb(
+    name="machines.signal_exec", summary="Signal a command", method="POST", path=_M + "/execs/{id}/kill",
+    request=SignalExec, result=type(None), query=("signal",), errors=(*_AWAKE, "exec_not_found"),
+    example={"machine": "dev", "id": 3, "signal": 15},
+)
+WAIT_EXEC = Verb(
+    name="machines.wait_exec", summary="Wait until a command has ended", method="GET", path=_M + "/execs/{id}/wait",
+    request=OneExec, result=Exit, errors=("machine_not_found", "bad_state", "exec_not_found"),
+    example={"machine": "dev", "id": 3},
+)
+GET_FILES = Download(
+    name="machines.get_files", summary="A file or tree of the guest, as tar", method="GET", path=_M + "/files",
+    request=ReadFiles, media=TAR, query=("path", "follow"), errors=(*_AWAKE, "file_not_found"),
+    example={"machine": "dev", "path": "/etc/hostname"},
+)
+PUT_FILES = Upload(
+    name="machines.put_files", summary="Extract a tar stream below a directory of the guest", method="PUT",
+    path=_M + "/files", request=WriteFiles, result=type(None), query=("path",), errors=(*_AWAKE, "file_not_found"),
+    example={"machine": "dev", "path": "/srv"},
+)
+STAT_FILE = Verb(
+    name="machines.stat_file", summary="What a path of the guest is", method="GET", path=_M + "/files/stat",
+    request=StatFile, result=FileStat, query=("path",), errors=(*_AWAKE, "file_not_found"),
+    example={"machine": "dev", "path": "/srv"},
+)
+RUN = Session(
+    name="machines.run", summary="Make a machine, start it and attach to its command", path="/v1/run",
+    request=RunMachine, errors=_STARTED,
+    example={"spec": {"image": "debian-bookworm", "remove": True, "command": {"argv": ["uname", "-a"]}}},
+)
+EXEC = Session(
+    name="machines.exec", summary="Run a command in a machine and attach to it", path=_M + "/exec",
+    request=ExecMachine, errors=(*_AWAKE, *_COMMAND), example={"machine": "dev", "command": {"argv": ["sh"]}},
+)
+ATTACH = Session(
+    name="machines.attach", summary="Attach to a command that runs", path=_M + "/attach",
+    request=AttachMachine, errors=(*_AWAKE, "exec_not_found"), example={"machine": "dev"},
+)
+VERBS = (
+    LIST, CREATE, GET, DELETE, START, STOP, RESTART, KILL, PAUSE, RESUME, SNAPSHOT, RESTORE, FORK, COMMIT, WAIT,
+    HEALTH, PING, STATS, PORTS, LOGS, EXECS, EXEC_DETACHED, GET_EXEC, SIGNAL_EXEC, WAIT_EXEC, GET_FILES, PUT_FILES,
+    STAT_FILE,
+)
+SESSIONS = (RUN, EXEC, ATTACH)

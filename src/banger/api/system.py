@@ -1,0 +1,82 @@
+"""The daemon, its operations and its journal: requests and verbs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from banger.api.verb import Feed, Nothing, Verb
+from banger.model.event import Event
+from banger.model.operation import Ended, Operation, Progress
+from banger.model.report import DiskUsage, Reconciliation, SystemInfo
+
+_OPERATION = "/v1/operations/{id}"
+
+
+class Reconcile(Struct, kw_only=True):
+    """`dry_run` only says what differs; `remove` removes what no record leads to."""
+
+    dry_run: bool = False
+    remove: bool = False
+
+
+class ReadEvents(Struct, kw_only=True):
+    """`since` is RFC 3339; `after` is the number of an event; `machine`: only events of this machine and its snapshots;
+    `follow` goes on until the daemon stops, and begins now if neither `since` nor `after` says where to begin."""
+
+    since: str = ""
+    machine: str = ""
+    after: Annotated[int, Meta(ge=0, le=999_999_999_999)] | None = None
+    follow: bool = False
+
+
+class OneOperation(Struct, kw_only=True):
+    id: str
+
+
+# fmt: off
+INFO = Verb(
+    name="system.info", summary="Versions, places, accelerators, drivers", method="GET", path="/v1/system",
+    request=Nothing, result=SystemInfo,
+)
+SHUT_DOWN = Verb(
+    name="system.shutdown", summary="Stop the daemon; machines go on", method="POST", path="/v1/system/shutdown",
+    request=Nothing, result=type(None),
+)
+DISK_USAGE = Verb(
+    name="system.disk_usage", summary="What takes room on the disk", method="GET", path="/v1/system/df",
+    request=Nothing, result=DiskUsage,
+)
+RECONCILE = Verb(
+    name="system.reconcile", summary="Compare the records with the host, and set right what differs", method="POST",
+    path="/v1/system/reconcile", request=Reconcile, result=Reconciliation, query=("dry_run", "remove"),
+    example={"dry_run": True},
+)
+EVENTS: Feed[ReadEvents, Event] = Feed(
+    name="system.events", summary="What happened, one event per line", method="GET", path="/v1/events",
+    request=ReadEvents, lines=(Event,), query=("since", "machine", "after", "follow"),
+    example={"since": "2026-01-31T12:00:00Z", "follow": True},
+)
+LIST_OPERATIONS = Verb(
+    name="operations.list", summary="All operations that are still known", method="GET", path="/v1/operations",
+    request=Nothing, result=list[Operation[Any]],
+)
+GET_OPERATION = Verb(
+    name="operations.get", summary="One operation", method="GET", path=_OPERATION,
+    request=OneOperation, result=Operation[Any], errors=("operation_not_found",), example={"id": "5e1f00c2a9d3"},
+)
+OPERATION_EVENTS: Feed[OneOperation, Progress | Ended] = Feed(
+    name="operations.events", summary="The progress of an operation, one step per line, and the ended operation last",
+    method="GET", path=_OPERATION + "/events", request=OneOperation, lines=(Progress, Ended),
+    errors=("operation_not_found",), example={"id": "5e1f00c2a9d3"},
+)
+CANCEL_OPERATION = Verb(
+    name="operations.cancel", summary="Cancel an operation, and wait until it has cleaned up", method="POST",
+    path=_OPERATION + "/cancel", request=OneOperation, result=Operation[Any], errors=("operation_not_found",),
+    example={"id": "5e1f00c2a9d3"},
+)
+VERBS = (
+    INFO, SHUT_DOWN, DISK_USAGE, RECONCILE, EVENTS,
+    LIST_OPERATIONS, GET_OPERATION, OPERATION_EVENTS, CANCEL_OPERATION,
+)

@@ -1,0 +1,18 @@
+"""The whole API: every verb and every session, in the order in which they are routed and documented."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from banger.api import catalogs, frozen, images, kernels, machines, system
+from banger.api.verb import Session, Verb
+
+VERBS: tuple[Verb[Any, Any], ...] = (
+    *machines.VERBS,
+    *images.VERBS,
+    *kernels.VERBS,
+    *catalogs.VERBS,
+    *frozen.VERBS,
+    *system.VERBS,
+)
+SESSIONS: tuple[Session[Any], ...] = machines.SESSIONS

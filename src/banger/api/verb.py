@@ -1,0 +1,150 @@
+"""What a verb is: one row of the API's table, from which routes, clients, OpenAPI and docs/api.md are made.
+
+A request is one flat struct. Its fields travel where the row says: in the path where the path names them, in a header,
+in the query; the rest is the JSON body. Nothing here knows HTTP libraries, the engine or a client.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+
+Q = TypeVar("Q", bound=Struct)
+R = TypeVar("R")
+L = TypeVar("L")
+
+BYTES = "application/octet-stream"
+NDJSON = "application/x-ndjson"
+TAR = "application/x-tar"
+ZSTD = "application/zstd"
+BODY_LIMIT_BYTES = 1024 * 1024
+# Of a body with a command in it: all arguments that a kernel takes, with each of their bytes escaped.
+COMMAND_LIMIT_BYTES = 16 * 1024 * 1024
+_PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
+
+
+class Nothing(Struct, frozen=True):
+    """The request of a verb that needs to be told nothing."""
+
+
+@dataclass(frozen=True)
+class Again(Generic[R]):
+    """A result that was made before: an earlier request with the same key made it (HTTP says 200 and not 201)."""
+
+    value: R
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb(Generic[Q, R]):
+    """JSON in, JSON out. `name` is "ROOM.METHOD", as the SDK calls it; `path` has `{field}` for fields of the request
+    (`{field:path}` where slashes belong to it); `query` names the fields that travel in the query, and `header` those
+    that travel in a header; `body` is "" for a flat body, or the one field that is the whole body; `errors` are codes
+    of errors.CODES beside those that every verb may answer; `example` is a request, as JSON has it."""
+
+    name: str
+    summary: str
+    method: str
+    path: str
+    request: type[Q]
+    result: type[R]
+    status: int = 200
+    query: tuple[str, ...] = ()
+    header: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    body_limit_bytes: int = BODY_LIMIT_BYTES
+    media: str = "application/json"
+    errors: tuple[str, ...] = ()
+    example: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def room(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def call_name(self) -> str:
+        """The name as one word: of the function in the client, and OpenAPI's operationId."""
+        return self.name.replace(".", "_")
+
+    @property
+    def documented_path(self) -> str:
+        """The path without the router's own notes."""
+        return self.path.replace(":path}", "}")
+
+    @property
+    def in_path(self) -> tuple[str, ...]:
+        return tuple(_PARAMETER.findall(self.path))
+
+    @property
+    def in_body(self) -> tuple[str, ...]:
+        """Fields that the JSON body has, in their order; with `body` that one field."""
+        elsewhere = {*self.in_path, *self.query, *self.header}
+        return tuple(name for name in self.request.__struct_fields__ if name not in elsewhere)
+
+    @property
+    def takes_json(self) -> bool:
+        return bool(self.in_body)
+
+    @property
+    def body_is_optional(self) -> bool:
+        fields = {one.name: one for one in msgspec.structs.fields(self.request)}
+        return not any(fields[name].required for name in self.in_body)
+
+    @property
+    def is_operation(self) -> bool:
+        """The verb begins long work and answers at once."""
+        return self.status == 202
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload(Verb[Q, R]):
+    """A verb whose body is a stream of bytes; all fields of its request travel elsewhere."""
+
+    takes: str = TAR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download(Verb[Q, AsyncIterator[bytes]]):
+    """A verb that answers bytes as they come."""
+
+    result: Any = AsyncIterator
+    media: str = BYTES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed(Verb[Q, AsyncIterator[Sequence[L]]]):
+    """A verb that answers JSON structs, one per line, as they come; `lines` are their types."""
+
+    lines: tuple[type[Struct], ...]
+    result: Any = AsyncIterator
+    media: str = NDJSON
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session(Generic[Q]):
+    """A verb that is an attachment: a WebSocket, whose first message is the request (docs/api.md, "Streams")."""
+
+    name: str
+    summary: str
+    path: str
+    request: type[Q]
+    errors: tuple[str, ...] = ()
+    example: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def in_path(self) -> tuple[str, ...]:
+        return tuple(_PARAMETER.findall(self.path))
+
+
+def type_name(kind: Any) -> str:
+    """A result's type as people and the client's table write it: "list[Machine]", "Operation[Image]"."""
+    if kind is type(None):
+        return "None"
+    origin = get_origin(kind)
+    if origin is None:
+        return str(kind.__name__)
+    return f"{origin.__name__}[{', '.join(type_name(one) for one in get_args(kind))}]"

@@ -1,0 +1,33 @@
+"""What an operation made, by its name."""
+
+from __future__ import annotations
+
+from banger.cli.output import print_json, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
+
+def print_made(operation: Json, as_json: bool) -> None:
+    """The ended operation as JSON, or what it made, one name per line."""
+    if as_json:
+        print_json(operation)
+        return
+    for name in made_names(operation):
+        print(printable(name))
+
+
+def made_names(operation: Json) -> list[str]:
+    """Names of machines, images, kernels, entries and catalogs; of a snapshot MACHINE:TAG."""
+    made = operation.get("result")
+    several = made if isinstance(made, list) else [] if made is None else [made]
+    return [_name(one) for one in several]
+
+
+def _name(made: object) -> str:
+    if not isinstance(made, dict):
+        return str(made)
+    if "tag" in made:
+        return f"{made.get('machine', '')}:{made['tag']}"
+    return str(next((made[field] for field in ("name", "entry", "catalog") if made.get(field)), ""))

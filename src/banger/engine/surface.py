@@ -1,0 +1,8 @@
+"""All verbs and their handlers."""
+
+from __future__ import annotations
+
+from banger.engine import catalogs, frozen, images, kernels, machines, system
+from banger.engine.verbs import HANDLERS
+
+__all__ = ["HANDLERS", "catalogs", "frozen", "images", "kernels", "machines", "system"]

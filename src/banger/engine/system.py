@@ -1,0 +1,151 @@
+"""Verbs of the daemon, its operations and its journal."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from banger import __version__
+from banger.agent.binary import agent_binary
+from banger.api import system as verbs
+from banger.api.verb import Nothing
+from banger.engine.verbs import carries_out
+from banger.errors import Error
+from banger.host import cpu
+from banger.machines import reconcile, upkeep
+from banger.machines.events import Wish
+from banger.machines.operations import RunningOperation
+from banger.machines.parts import Parts
+from banger.model.event import Event
+from banger.model.operation import Ended, Operation, Progress
+from banger.model.principal import Principal
+from banger.model.report import Accelerator, DiskUsage, DriverReport, Reconciliation, SystemInfo
+
+
+@carries_out(verbs.INFO)
+async def info(parts: Parts, principal: Principal, request: Nothing) -> SystemInfo:
+    paths, kvm = parts.paths, cpu.check_kvm()
+    infos = await parts.drivers.infos()
+    return SystemInfo(
+        version=__version__,
+        python=platform.python_version(),
+        daemon_pid=os.getpid(),
+        mode=parts.mode,
+        socket=str(paths.socket),
+        architecture=cpu.architecture(),
+        agent=_agent_path(),
+        store_version=parts.store.database.version(),
+        store_damage=parts.store.damage.all(),
+        machines=len(parts.registry.all()),
+        places={
+            "state": str(paths.state),
+            "cache": str(paths.cache),
+            "run": str(paths.run),
+            "config": str(paths.config),
+            "daemon_pid": str(paths.daemon_pid),
+        },
+        accelerators=[
+            Accelerator(name="kvm", usable=kvm.usable, reason=kvm.reason),
+            Accelerator(name="tcg", usable=True, reason="software emulation: works everywhere, slower"),
+        ],
+        drivers=[
+            DriverReport(
+                name=info.name,
+                version=info.version,
+                path=info.path,
+                accels=list(info.accels),
+                problem=info.problem,
+            )
+            for info in infos
+        ],
+    )
+
+
+def _agent_path() -> str:
+    try:
+        return str(agent_binary(cpu.architecture()))
+    except Error:
+        return ""
+
+
+@carries_out(verbs.SHUT_DOWN)
+async def shut_down(parts: Parts, principal: Principal, request: Nothing) -> None:
+    parts.shutdown.set()
+
+
+@carries_out(verbs.DISK_USAGE)
+async def disk_usage(parts: Parts, principal: Principal, request: Nothing) -> DiskUsage:
+    return await upkeep.disk_usage(parts)
+
+
+@carries_out(verbs.RECONCILE)
+async def reconcile_records(parts: Parts, principal: Principal, request: verbs.Reconcile) -> Reconciliation:
+    return await reconcile.reconcile(parts, dry_run=request.dry_run, remove=request.remove)
+
+
+@carries_out(verbs.LIST_OPERATIONS)
+async def list_operations(parts: Parts, principal: Principal, request: Nothing) -> list[Operation[Any]]:
+    return parts.operations.list()
+
+
+@carries_out(verbs.GET_OPERATION)
+async def get_operation(parts: Parts, principal: Principal, request: verbs.OneOperation) -> Operation[Any]:
+    return parts.operations.get(request.id).operation
+
+
+@carries_out(verbs.CANCEL_OPERATION)
+async def cancel_operation(parts: Parts, principal: Principal, request: verbs.OneOperation) -> Operation[Any]:
+    return await parts.operations.cancel(request.id)
+
+
+@carries_out(verbs.OPERATION_EVENTS)
+async def watch_operation(
+    parts: Parts, principal: Principal, request: verbs.OneOperation
+) -> AsyncIterator[Sequence[Progress | Ended]]:
+    return _watch(parts.operations.get(request.id))
+
+
+async def _watch(running: RunningOperation[Any]) -> AsyncIterator[Sequence[Progress | Ended]]:
+    async for progress in running.events():
+        yield [progress]
+    yield [Ended(operation=running.operation)]
+
+
+@carries_out(verbs.EVENTS)
+async def read_events(
+    parts: Parts, principal: Principal, request: verbs.ReadEvents
+) -> AsyncIterator[Sequence[Event]]:
+    wish = Wish(
+        after=request.after,
+        since=_moment(request.since),
+        machine=_name_of(parts, request.machine),
+        follow=request.follow,
+    )
+    return parts.journal.read(wish)
+
+
+def _name_of(parts: Parts, machine: str) -> str:
+    """Events have names; a machine that is gone is known by its name alone."""
+    try:
+        return parts.registry.find(machine).name if machine else ""
+    except Error:
+        return machine
+
+
+def _moment(text: str) -> str:
+    """RFC 3339 as records write it. Raises `bad_request`."""
+    if not text:
+        return ""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError("it has no offset from UTC")
+        utc = moment.astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise Error(
+            "bad_request", f"since={text[:64]!r}: {exc}", 'write it like "2026-01-31T12:00:00Z"'
+        ) from exc
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")

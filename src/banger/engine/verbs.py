@@ -1,0 +1,60 @@
+"""Which function carries out which verb, held by the type checker: request and result are the table's.
+
+A handler is `async (parts, principal, request)`, and an upload's has the stream of bytes after these. What it answers
+is plain: a struct, an `Operation` that runs on, an iterator of bytes or structs, or a `Path`, whose bytes are the
+answer. It raises `Error`. It knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from banger.api.verb import Again, Download, Upload, Verb
+from banger.machines.parts import Parts
+from banger.model.principal import Principal
+
+Q = TypeVar("Q", bound=Struct)
+R = TypeVar("R")
+
+Handler = Callable[[Parts, Principal, Q], Awaitable[R | Again[R]]]
+UploadHandler = Callable[[Parts, Principal, Q, AsyncIterator[bytes]], Awaitable[R]]
+DownloadHandler = Callable[[Parts, Principal, Q], Awaitable[AsyncIterator[bytes] | Path]]
+H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
+
+HANDLERS: dict[str, Callable[..., Awaitable[Any]]] = {}
+
+
+def carries_out(verb: Verb[Q, R]) -> Callable[[Handler[Q, R]], Handler[Q, R]]:
+    return _under(verb.name)
+
+
+def takes_in(verb: Upload[Q, R]) -> Callable[[UploadHandler[Q, R]], UploadHandler[Q, R]]:
+    return _under(verb.name)
+
+
+def gives_out(verb: Download[Q]) -> Callable[[DownloadHandler[Q]], DownloadHandler[Q]]:
+    return _under(verb.name)
+
+
+def _under(name: str) -> Callable[[H], H]:
+    def keep(handler: H) -> H:
+        assert name not in HANDLERS, name
+        HANDLERS[name] = handler
+        return handler
+
+    return keep
+
+
+async def begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes, with the first of them there: what fails before them fails now."""
+    return _rejoin(await anext(chunks, b""), chunks)
+
+
+async def _rejoin(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk

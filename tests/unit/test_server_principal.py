@@ -1,0 +1,37 @@
+"""Who asks is known by the socket, and paths of the host come only from the user of the daemon and from root."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from banger.engine.paths import refuse_paths_of_others
+from banger.errors import Error
+from banger.model.principal import Principal
+from banger.server.calls import principal_of
+
+OTHER = Principal(uid=os.geteuid() + 1, name="other")
+NAMING_PATHS = ["oci:/x", "oci-archive:/x", "docker-archive:/x:a", "tar:/x", "rootfs:/", "path:/x"]
+
+
+@pytest.mark.parametrize("source", NAMING_PATHS)
+def test_a_path_of_the_host_is_opened_for_the_daemons_user_and_root_alone(source: str) -> None:
+    for uid in (0, os.geteuid()):
+        refuse_paths_of_others(Principal(uid=uid, name="me"), source)
+    with pytest.raises(Error) as caught:
+        refuse_paths_of_others(OTHER, source)
+    assert caught.value.code == "not_permitted" and "image import" in caught.value.hint
+
+
+@pytest.mark.parametrize("source", ["debian-bookworm", "docker://a/b", "localhost:5000/oci", "-"])
+def test_other_sources_are_for_everybody(source: str) -> None:
+    refuse_paths_of_others(OTHER, source)
+
+
+def test_a_connection_without_a_known_user_is_refused() -> None:
+    from starlette.requests import HTTPConnection
+
+    with pytest.raises(Error) as caught:
+        principal_of(HTTPConnection({"type": "http", "state": {}}))
+    assert caught.value.code == "not_permitted"
