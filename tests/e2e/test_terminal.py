@@ -117,6 +117,22 @@ def test_a_command_that_was_detached_from_is_come_back_to_also_under_a_new_daemo
         own.text("rm", "-f", name)
 
 
+def test_a_new_size_while_the_machine_is_paused_ends_nothing(home: Home, name: str) -> None:
+    terminal = Terminal(home, "vm", "run", "--rm", "--name", name, IMAGE)
+    terminal.expect(rb"[#$] ")
+    home.text("vm", "pause", name)
+    terminal.resize(31, 77)
+    terminal.process.send_signal(signal.SIGWINCH)
+    terminal.type(b"stty size\n")
+    with pytest.raises(AssertionError, match="is not in"):
+        terminal.expect(rb"31 77\r\n", limit_s=1)
+    assert terminal.process.poll() is None
+    home.text("vm", "resume", name)
+    terminal.expect(rb"31 77\r\n")
+    terminal.type(b"exit 6\n")
+    assert terminal.close() == 6
+
+
 def test_the_terminal_is_as_it_was_afterwards(home: Home, dev: str) -> None:
     for command, code in ((["true"], 0), (["no-such-program"], 127), (["sh", "-c", "kill -9 $$"], 137)):
         terminal = Terminal(home, "exec", "-it", dev, "--", "true")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import select
 import signal
+import sys
 import time
 
 from banger.cli.detaching import HOLD_S, DetachKeys
@@ -23,6 +24,7 @@ from banger.client.messages import (
     MachineMade,
     Output,
     Progress,
+    Refused,
     Started,
 )
 from banger.client.stream import Stream
@@ -31,6 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from banger.cli.progress import Progress as ProgressView
     from banger.cli.terminal import Terminal
+    from banger.errors import Error
 
 DETACH_WAIT_S = 2.0
 
@@ -160,8 +163,17 @@ class Attachment:
                 self._show(event)
             elif isinstance(event, MachineMade):
                 self._machine = event.name
+            elif isinstance(event, Refused):
+                self._complain(event.error)
             if event.last:
                 self._last = event
+
+    def _complain(self, error: Error) -> None:
+        from banger.cli.failure import warn
+
+        warn(error.message)
+        if self._terminal and self._terminal.is_raw:  # a line feed alone leaves the cursor where it was
+            print("\r", end="", file=sys.stderr, flush=True)
 
     def _write(self, channel: int, data: memoryview) -> None:
         """A reader of stdout that is gone ends all; one of stderr only its own channel."""

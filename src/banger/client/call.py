@@ -61,6 +61,10 @@ class Pieces:
 
 
 def chosen(*fields: tuple[str, object] | tuple[str, object, object]) -> Facts:
-    """The fields of a request that say something: all without a default, and those that differ from theirs. So a
-    daemon that is older than a field serves whoever does not use it."""
-    return {name: value for name, value, *default in fields if not default or value != default[0]}
+    """The fields of a request that say something: all without a default, and those that differ from theirs and are not
+    None. So a daemon that is older than a field serves a client that does not use the field."""
+    return {
+        name: value
+        for name, value, *default in fields
+        if not default or (value is not None and value != default[0])
+    }

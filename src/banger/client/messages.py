@@ -77,6 +77,18 @@ class Started(Event):
         self.pid = _number(said, "pid")
 
 
+class Refused(Event):
+    """A signal or a size did not reach the command; all else goes on."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, said: Json) -> None:
+        error = said.get("error")
+        self.error = (
+            Error.from_dict(error) if isinstance(error, dict) else refuse("a refusal without a reason")
+        )
+
+
 class Exited(Event):
     """The command ended; `code` is what a shell would report."""
 
@@ -105,6 +117,7 @@ _EVENTS = {
     "progress": Progress,
     "machine": MachineMade,
     "started": Started,
+    "refused": Refused,
     "exit": Exited,
     "detached": Detached,
 }

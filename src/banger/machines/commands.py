@@ -11,7 +11,7 @@ from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.machines.pausing import awake, steady
 from banger.model.command import Exec, Exit
-from banger.model.machine import Machine
+from banger.model.machine import Machine, MachineState
 
 
 async def list_commands(parts: Parts, machine: Machine) -> list[Exec]:
@@ -38,8 +38,10 @@ async def signal_command(parts: Parts, machine: Machine, number: int, exec_id: i
 
 
 async def resize_command(parts: Parts, machine: Machine, running: RunningExec, rows: int, cols: int) -> None:
-    """A machine that is paused hears of it when it goes on."""
+    """A machine that stands still hears of it when it goes on: that is no failure."""
     running.note_size(rows, cols)
+    if machine.state is MachineState.PAUSED and not machine.idle:
+        return
     async with steady(parts, machine):
         await running.fit()
 

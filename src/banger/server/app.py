@@ -14,9 +14,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from banger.api import machines as verbs
 from banger.api.table import SESSIONS, VERBS
-from banger.api.verb import Verb
+from banger.api.verb import Session, Verb
 from banger.errors import Error
 from banger.machines.parts import Parts
 from banger.server import streams
@@ -25,17 +24,11 @@ from banger.server.openapi import describe_api
 
 log = logging.getLogger("banger.api")
 
-_STREAMS = {
-    verbs.RUN.name: streams.handle_run,
-    verbs.EXEC.name: streams.handle_exec,
-    verbs.ATTACH.name: streams.handle_attach,
-}
-
 
 def create_app(parts: Parts) -> Starlette:
     routes: list[BaseRoute] = [Route("/openapi.json", _show_openapi, methods=["GET"])]
     routes += [_route(verb, parts) for verb in VERBS]
-    routes += [WebSocketRoute(one.path, _stream(_STREAMS[one.name], parts)) for one in SESSIONS]
+    routes += [WebSocketRoute(one.path, _stream(one, parts)) for one in SESSIONS]
     return Starlette(
         routes=routes,
         exception_handlers={Error: _on_error, HTTPException: _on_http, Exception: _on_bug},
@@ -49,11 +42,9 @@ def _route(verb: Verb[Any, Any], parts: Parts) -> Route:
     return Route(verb.path, endpoint, methods=[verb.method], name=verb.name)
 
 
-def _stream(
-    handler: Callable[[Parts, WebSocket], Awaitable[None]], parts: Parts
-) -> Callable[[WebSocket], Awaitable[None]]:
+def _stream(session: Session[Any], parts: Parts) -> Callable[[WebSocket], Awaitable[None]]:
     async def endpoint(socket: WebSocket) -> None:
-        await handler(parts, socket)
+        await streams.serve(session, parts, socket)
 
     return endpoint
 

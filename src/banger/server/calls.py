@@ -76,7 +76,8 @@ def _user_name(uid: int) -> str:
 
 async def read_request(verb: Verb[Any, Any], request: Request) -> Any:
     """The verb's request. Raises `bad_request` for what cannot be read, `bad_spec` for what does not fit."""
-    given: dict[str, Any] = dict(request.path_params)
+    kinds = {field.name: field.type for field in msgspec.structs.fields(verb.request)}
+    given = {n: _fit_parameter(n, text, kinds[n]) for n, text in request.path_params.items()}
     given.update(_read_query(verb, request))
     for name, header in verb.header.items():
         if header.lower() in request.headers:

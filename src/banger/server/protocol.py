@@ -41,11 +41,11 @@ class BoundedProtocol(HttpToolsProtocol):
     )
     _too_large = _refused = False
     _deadline: asyncio.TimerHandle | None = None
-    _peer_uid: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
-        self._peer_uid = _uid_at(transport.get_extra_info("socket"))
+        # Of requests and of WebSockets: each scope begins with a copy.
+        self.app_state = {**self.app_state, PEER_UID: _uid_at(transport.get_extra_info("socket"))}
         if len(self.connections) > connections_max():
             hint = "close connections that are not needed"
             self._refuse(Error("too_many_connections", "the daemon has too many connections", hint))
@@ -66,7 +66,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["state"][PEER_UID] = self._peer_uid
         self._head_bytes = 0
         if self._deadline is None:  # another request on the same connection
             self._expect_head()

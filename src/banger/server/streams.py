@@ -1,177 +1,153 @@
-"""What streams are for: run, exec and attach."""
+"""WebSockets to attachments and back (docs/api.md, "Streams"). Decides nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import signal
 from typing import Any
 
+import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from banger.agent.process import Output
+from banger.api.verb import Session
+from banger.engine.attachments import SESSIONS
 from banger.errors import Error
-from banger.host.times import Stopwatch
-from banger.machines import commands, lifecycle
-from banger.machines.execs import RunningExec
-from banger.machines.live import LiveMachine
+from banger.machines.attachments import (
+    Attachment,
+    Consumed,
+    Detached,
+    Exited,
+    Failed,
+    MachineMade,
+    Refused,
+    Said,
+    Started,
+)
 from banger.machines.parts import Parts
-from banger.machines.pausing import awake
-from banger.model.command import AttachRequest, ExecRequest
-from banger.model.machine import Machine, RunRequest
-from banger.model.operation import Report
-from banger.server.stream import ClientGone, Detached, Order, Resize, Stream
+from banger.model.operation import Progress
+from banger.server.calls import decode, principal_of
 
 log = logging.getLogger("banger.streams")
 
+FIRST_MESSAGE_TIMEOUT_S = 20.0
 
-async def handle_exec(parts: Parts, socket: WebSocket) -> None:
-    """A command in a running machine. A broken connection hangs it up."""
+
+async def serve(session: Session[Any], parts: Parts, socket: WebSocket) -> None:
+    """One attachment from its first message to its end."""
     await socket.accept()
-    stream = Stream(socket)
-    async with _reporting(stream):
-        request: ExecRequest = await stream.receive_request(ExecRequest)
-        async with awake(parts, parts.registry.find(socket.path_params["machine"])) as live:
-            running = await live.start_exec(request.command, stream.show)
-            await stream.send("started", exec=running.info.id, pid=running.info.pid)
-            await _follow(parts, stream, live, running, hang_up=True)
-            await stream.send("exit", **_exit_fields(running), timings_ms={})
-
-
-async def handle_attach(parts: Parts, socket: WebSocket) -> None:
-    """The main command of a running machine, or the one that is named, from now on."""
-    await socket.accept()
-    stream = Stream(socket)
-    async with _reporting(stream):
-        request: AttachRequest = await stream.receive_request(AttachRequest)
-        async with awake(parts, parts.registry.find(socket.path_params["machine"])) as live:
-            running = commands.find_command(live, request.exec)
-            running.watch(stream.show)
-            await stream.send("started", exec=running.info.id, pid=running.info.pid)
-            await _follow(parts, stream, live, running, hang_up=False)
-        if running is live.main:
-            await live.ended.wait()
-        await stream.send("exit", **_exit_fields(running), timings_ms={})
-
-
-async def _follow(
-    parts: Parts, stream: Stream, live: LiveMachine, running: RunningExec, *, hang_up: bool
-) -> None:
-    async def obey(order: Order) -> None:
-        if isinstance(order, Resize):
-            await commands.resize_command(parts, live.machine, running, order.rows, order.cols)
-        else:
-            await commands.signal_command(parts, live.machine, order.number, running.info.id)
-
     try:
-        await stream.serve(running, obey)
-    except Detached:
-        running.watch(None)
-        live.keep_output(running)
-        await stream.send("detached", machine=live.machine.name)
-        raise
-    except ClientGone:
-        running.watch(None)
-        if hang_up:
-            await commands.hang_up(parts, live.machine, running, signal.SIGHUP)
-        raise
-
-
-def _exit_fields(running: RunningExec) -> dict[str, object]:
-    exit_ = running.done.result()
-    return {"code": exit_.code, "signal": exit_.signal, "timed_out": exit_.timed_out}
-
-
-async def handle_run(parts: Parts, socket: WebSocket) -> None:
-    """Make a machine, start it, attach to its main command, and see it off."""
-    await socket.accept()
-    stream = Stream(socket)
-    async with _reporting(stream):
-        watch = Stopwatch()
-        request: RunRequest = await stream.receive_request(RunRequest)
-        machine = lifecycle.create(parts, request.spec, wanted="running")
-        watch.lap("create")
-        try:
-            await stream.send("machine", machine=machine)
-            await _start(parts, stream, machine, detach=request.detach)
-        except BaseException:
-            await _discard(parts, machine)
-            raise
-        if request.detach:
-            await stream.send("detached", machine=machine.name)
-            return
-        await _see_through(parts, stream, machine, watch)
-
-
-async def _start(parts: Parts, stream: Stream, machine: Machine, *, detach: bool) -> None:
-    """Start it as an operation whose progress the client sees. A client that leaves meanwhile cancels it."""
-    viewer = None if detach else stream.show
-
-    async def work(report: Report) -> Machine:
-        await lifecycle.start(parts, machine, report, viewer)
-        return machine
-
-    running = parts.operations.begin("run", f"machine/{machine.name}", work)
-    try:
-        async for progress in running.events():
-            await stream.send(
-                "progress",
-                phase=progress.phase,
-                message=progress.message,
-                done=progress.done,
-                total=progress.total,
-                unit=progress.unit,
-            )
-        await running.result()
-    except BaseException:
-        await asyncio.shield(parts.operations.cancel(running.operation.id))
-        raise
-
-
-async def _see_through(parts: Parts, stream: Stream, machine: Machine, watch: Stopwatch) -> None:
-    live = parts.live_of(machine)
-    main = live.main
-    assert main is not None  # a start with a viewer has one
-    try:
-        watch.lap("start")
-        await stream.send("started", exec=main.info.id, pid=main.info.pid)
-        with live.in_use():
-            await _follow(parts, stream, live, main, hang_up=False)
-        watch.lap("run")
-    except ClientGone:
-        if machine.spec.remove:
-            await _discard(parts, machine)
-        raise
-    await live.ended.wait()
-    watch.lap("teardown")
-    phases = {**machine.timings_ms, **watch.phases_ms, "total": watch.total_ms()}
-    await stream.send("exit", **_exit_fields(main), timings_ms=phases)
-
-
-async def _discard(parts: Parts, machine: Machine) -> None:
-    """A run that came to nothing leaves nothing."""
-    try:
-        await asyncio.shield(lifecycle.delete(parts, machine, force=True))
+        principal = principal_of(socket)
+        request = await _receive_request(socket, session)
+        attachment = SESSIONS[session.name](parts, principal, request)
     except Error as exc:
-        log.warning("machine=%s could not be removed: %s", machine.name, exc.message)
-
-
-@contextlib.asynccontextmanager
-async def _reporting(stream: Stream) -> Any:
-    """Errors become a last message; the socket is closed in any case."""
+        await _send_last(socket, {"type": "error", "error": exc.as_dict()})
+        return
+    except WebSocketDisconnect:
+        return
+    reader = asyncio.create_task(_read(socket, attachment))
     try:
-        yield
-    except Detached:
-        pass
-    except (ClientGone, WebSocketDisconnect):
+        async for one in attachment.said():
+            await _send(socket, one)
+    except (RuntimeError, WebSocketDisconnect):
         log.debug("a client left")
-    except Error as exc:
-        with contextlib.suppress(ClientGone):
-            await stream.send("error", error=exc.as_dict())
-    except Exception as exc:
-        log.exception("a stream failed")
-        error = Error("internal", f"{type(exc).__name__}: {exc}", "see the daemon's log")
-        with contextlib.suppress(ClientGone):
-            await stream.send("error", error=error.as_dict())
     finally:
-        await stream.close()
+        reader.cancel()
+        await attachment.aclose()
+        await asyncio.wait([reader])
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+            await socket.close()
+
+
+async def _receive_request(socket: WebSocket, session: Session[Any]) -> Any:
+    """The first message, with what the path says. Raises `bad_request`, `bad_spec`, `timeout`."""
+    try:
+        message = await asyncio.wait_for(socket.receive(), FIRST_MESSAGE_TIMEOUT_S)
+    except TimeoutError:
+        text = f"no request came within {FIRST_MESSAGE_TIMEOUT_S:g} s"
+        raise Error("timeout", text, "send the request as the first message") from None
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect
+    text = message.get("text") or ""
+    if not session.in_path:
+        return decode(text, session.request)
+    asked = decode(text, dict[str, Any])
+    if extra := asked.keys() & session.in_path:
+        raise Error("bad_spec", f"Object contains unknown field `{extra.pop()}`", "the path says it already")
+    return decode(msgspec.json.encode({**asked, **socket.path_params}), session.request)
+
+
+async def _read(socket: WebSocket, attachment: Attachment) -> None:
+    """All that the client says, to the attachment; at last that it is gone."""
+    try:
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                attachment.leave()
+                return
+            data = message.get("bytes")
+            if data is not None:
+                _take_data(attachment, data)
+            else:
+                _take_message(attachment, decode(message.get("text") or "", dict[str, Any]))
+    except Error as exc:
+        attachment.leave(exc)
+
+
+def _take_data(attachment: Attachment, data: bytes) -> None:
+    if not data or data[0] != 0:
+        raise Error("bad_request", "a client may only send channel 0, stdin")
+    attachment.write(data[1:])
+
+
+def _take_message(attachment: Attachment, message: dict[str, Any]) -> None:
+    kind = message.get("type")
+    if kind == "stdin_eof":
+        attachment.close_stdin()
+    elif kind == "resize":
+        attachment.resize(_number(message, "rows"), _number(message, "cols"))
+    elif kind == "signal":
+        attachment.signal(_number(message, "signal"))
+    elif kind == "detach":
+        attachment.detach()
+    else:
+        raise Error("bad_request", f"unknown message type {kind!r}")
+
+
+def _number(message: dict[str, Any], name: str) -> int:
+    value = message.get(name)
+    if not isinstance(value, int) or not 0 <= value <= 65535:
+        raise Error("bad_request", f"{name} must be a number from 0 to 65535")
+    return value
+
+
+async def _send(socket: WebSocket, one: Said) -> None:
+    if isinstance(one, Output):
+        await socket.send_bytes(bytes((one.stream,)) + one.data)
+    else:
+        await socket.send_text(msgspec.json.encode(_message(one)).decode())
+
+
+def _message(one: Said) -> dict[str, object]:
+    if isinstance(one, Progress):
+        said = {name: getattr(one, name) for name in ("phase", "message", "done", "total", "unit")}
+        return {"type": "progress", **said}
+    if isinstance(one, MachineMade):
+        return {"type": "machine", "machine": one.machine}
+    if isinstance(one, Started):
+        return {"type": "started", "exec": one.exec, "pid": one.pid}
+    if isinstance(one, Consumed):
+        return {"type": "credit", "consumed": one.total_bytes}
+    if isinstance(one, Exited):
+        return {"type": "exit", **msgspec.structs.asdict(one.exit), "timings_ms": one.timings_ms}
+    if isinstance(one, Detached):
+        return {"type": "detached", "machine": one.machine}
+    assert isinstance(one, Refused | Failed)
+    return {"type": "refused" if isinstance(one, Refused) else "error", "error": one.error.as_dict()}
+
+
+async def _send_last(socket: WebSocket, message: dict[str, object]) -> None:
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+        await socket.send_text(msgspec.json.encode(message).decode())
+        await socket.close()

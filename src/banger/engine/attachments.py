@@ -1,0 +1,176 @@
+"""Verbs that are attachments: run, exec and attach, and what a client that leaves does to command and machine.
+
+An exec whose client is gone is hung up, as by a closed terminal. A run with `remove` ends with its client, any other
+run goes on. A client that detaches changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from banger.api import machines as verbs
+from banger.engine.machines import find
+from banger.errors import Error
+from banger.host.times import Stopwatch
+from banger.machines import commands, lifecycle
+from banger.machines.attachments import (
+    Attachment,
+    Detached,
+    Exited,
+    Last,
+    Left,
+    MachineMade,
+    Parted,
+    Started,
+)
+from banger.machines.execs import RunningExec
+from banger.machines.live import LiveMachine
+from banger.machines.parts import Parts
+from banger.machines.pausing import awake
+from banger.model.machine import Machine
+from banger.model.operation import Report
+from banger.model.principal import Principal
+
+log = logging.getLogger("banger.attachments")
+
+
+def run(parts: Parts, principal: Principal, request: verbs.RunMachine) -> Attachment:
+    """Make a machine, start it, attach to its main command, and see it off."""
+
+    async def life(attachment: Attachment) -> Last:
+        watch = Stopwatch()
+        machine = lifecycle.create(parts, request.spec, wanted="running")
+        watch.lap("create")
+        try:
+            await attachment.say(MachineMade(machine))
+            await _start(parts, attachment, machine, detach=request.detach)
+        except BaseException:
+            await _discard(parts, machine)
+            raise
+        if request.detach:
+            return Detached(machine.name)
+        return await _see_through(parts, attachment, machine, watch)
+
+    return Attachment(life)
+
+
+def exec_command(parts: Parts, principal: Principal, request: verbs.ExecMachine) -> Attachment:
+    """A command in a running machine."""
+
+    async def life(attachment: Attachment) -> Last:
+        async with awake(parts, find(parts, request)) as live:
+            running = await live.start_exec(request.command, attachment.show)
+            try:
+                await attachment.say(Started(running.info.id, running.info.pid))
+                await _follow(parts, attachment, live, running)
+            except Parted:
+                return Detached(live.machine.name)
+            except Left:
+                await commands.hang_up(parts, live.machine, running, signal.SIGHUP)
+                raise
+        return _exited(running)
+
+    return Attachment(life)
+
+
+def attach(parts: Parts, principal: Principal, request: verbs.AttachMachine) -> Attachment:
+    """The main command of a running machine, or the command with a number, from now on."""
+
+    async def life(attachment: Attachment) -> Last:
+        async with awake(parts, find(parts, request)) as live:
+            running = commands.find_command(live, request.exec)
+            running.watch(attachment.show)
+            try:
+                await attachment.say(Started(running.info.id, running.info.pid))
+                await _follow(parts, attachment, live, running)
+            except Parted:
+                return Detached(live.machine.name)
+        if running is live.main:
+            await attachment.unless_left(live.ended.wait())
+        return _exited(running)
+
+    return Attachment(life)
+
+
+SESSIONS: dict[str, Callable[[Parts, Principal, Any], Attachment]] = {
+    verbs.RUN.name: run,
+    verbs.EXEC.name: exec_command,
+    verbs.ATTACH.name: attach,
+}
+
+
+async def _follow(parts: Parts, attachment: Attachment, live: LiveMachine, running: RunningExec) -> None:
+    async def obey(order: int | tuple[int, int]) -> None:
+        if isinstance(order, tuple):
+            await commands.resize_command(parts, live.machine, running, *order)
+        else:
+            await commands.signal_command(parts, live.machine, order, running.info.id)
+
+    try:
+        await attachment.follow(running, obey)
+    except Parted:
+        running.watch(None)
+        live.keep_output(running)
+        raise
+    except Left:
+        running.watch(None)
+        raise
+
+
+async def _start(parts: Parts, attachment: Attachment, machine: Machine, *, detach: bool) -> None:
+    """Start it as an operation whose progress the client sees. A client that leaves meanwhile cancels it."""
+    viewer = None if detach else attachment.show
+
+    async def work(report: Report) -> Machine:
+        await lifecycle.start(parts, machine, report, viewer)
+        return machine
+
+    running = parts.operations.begin("run", f"machine/{machine.name}", work)
+
+    async def show() -> None:
+        async for progress in running.events():
+            await attachment.say(progress)
+
+    try:
+        await attachment.unless_left(show())
+        await running.result()
+    except BaseException:
+        await asyncio.shield(parts.operations.cancel(running.operation.id))
+        raise
+
+
+async def _see_through(parts: Parts, attachment: Attachment, machine: Machine, watch: Stopwatch) -> Last:
+    live = parts.live_of(machine)
+    main = live.main
+    assert main is not None  # a start with a viewer has one
+    try:
+        watch.lap("start")
+        with live.in_use():
+            await attachment.say(Started(main.info.id, main.info.pid))
+            await _follow(parts, attachment, live, main)
+        watch.lap("run")
+        await attachment.unless_left(live.ended.wait())
+    except Parted:
+        return Detached(machine.name)
+    except Left:
+        if machine.spec.remove:
+            await _discard(parts, machine)
+        raise
+    watch.lap("teardown")
+    return _exited(main, {**machine.timings_ms, **watch.phases_ms, "total": watch.total_ms()})
+
+
+def _exited(running: RunningExec, timings_ms: dict[str, float] | None = None) -> Exited:
+    return Exited(running.done.result(), timings_ms or {})
+
+
+async def _discard(parts: Parts, machine: Machine) -> None:
+    """A run that came to nothing leaves nothing."""
+    try:
+        await asyncio.shield(lifecycle.delete(parts, machine, force=True))
+    except Error as exc:
+        log.warning("machine=%s could not be removed: %s", machine.name, exc.message)
