@@ -26,11 +26,12 @@ from banger.host.cpu import architecture
 from banger.host.paths import Paths
 from banger.host.run import find_tool, have_tool
 from banger.images.ext4 import Ext4Writer
-from banger.images.tree import Kind, Node
+from banger.images.tree import Node
 from banger.kernels.initramfs import Entry, write_cpio
 from banger.kernels.library import KernelLibrary
 from banger.model.image import Kernel
 from banger.model.sizes import GIB, KIB, MIB, TIB
+from banger.tar.kind import Kind
 from banger.vmm.qemu.argv import plan_command_line, plan_disk
 from banger.vmm.qemu.driver import measure_tsc_khz
 from tests.integration.test_kernel_and_image import CACHE, FileRecords, silent
@@ -387,7 +388,8 @@ def test_many_nodes_take_little_memory(disk: Path) -> None:
     program = """
         import re, resource, sys
         from banger.images.ext4 import Ext4Writer
-        from banger.images.tree import Kind, Node
+        from banger.images.tree import Node
+from banger.tar.kind import Kind
 
         def resident():
             return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()

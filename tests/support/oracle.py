@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from banger.images.tree import Kind, Node
+from banger.images.tree import Node
+from banger.tar.kind import Kind
 
 _SHORT = 64
 _KINDS = {

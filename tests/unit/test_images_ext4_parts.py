@@ -25,8 +25,9 @@ from banger.images.ext4.plan import plan_disk
 from banger.images.ext4.punch import _write_zeros
 from banger.images.ext4.stream import BlockStream
 from banger.images.ext4.xattr import INLINE_BYTES, split_attributes
-from banger.images.tree import Kind, Node, path_of
+from banger.images.tree import Node, path_of
 from banger.model.sizes import GIB, MIB, TIB
+from banger.tar.kind import Kind
 
 UUID, HASH_SEED = bytes(range(16)), bytes(range(16, 32))
 

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from banger.images.ext4 import DiskInfo, Ext4Writer
-from banger.images.tree import Kind, Node
+from banger.images.tree import Node
+from banger.tar.kind import Kind
 
 UUID, HASH_SEED = bytes(range(16)), bytes(range(16, 32))
 FORMATS = {1: 0o100000, 2: 0o040000, 3: 0o020000, 4: 0o060000, 5: 0o010000, 6: 0o140000, 7: 0o120000}

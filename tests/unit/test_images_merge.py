@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from banger.errors import Error
 from banger.images.merge import LayerInput, Limits, merge_layers
-from banger.images.tree import Kind
+from banger.tar.kind import Kind
 from tests.support.layers import (
     END,
     Member,

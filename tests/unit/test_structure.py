@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FLOORS = [
     {"errors"},
-    {"places", "directories", "environment", "model", "wire"},
+    {"places", "directories", "environment", "model", "wire", "tar"},
     {"api"},
     {"host", "client"},
     {"store", "catalogs", "bundles"},

@@ -5,19 +5,7 @@ Pure data: no I/O, no checks. A hard link is the same `Node` under several names
 
 from __future__ import annotations
 
-from enum import IntEnum
-
-
-class Kind(IntEnum):
-    """What a node is. The numbers are those of ext4's directory entries."""
-
-    FILE = 1
-    DIRECTORY = 2
-    CHAR = 3
-    BLOCK = 4
-    FIFO = 5
-    SOCKET = 6
-    SYMLINK = 7
+from banger.tar.kind import Kind
 
 
 class Node:

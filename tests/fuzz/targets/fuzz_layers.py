@@ -8,9 +8,10 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.images.merge import LayerInput, Limits, merge_layers
-from banger.images.merge.tar_header import BLOCK
-from banger.images.tree import Kind, Node
+from banger.images.tree import Node
 from banger.model.sizes import MIB
+from banger.tar.header import BLOCK
+from banger.tar.kind import Kind
 from tests.support.layers import extended, header, padded
 
 _LIMITS = Limits(inflated_bytes=MIB, entries=200, metadata_bytes=MIB)

@@ -14,7 +14,8 @@ from banger.images.ext4.layout import BLOCK
 from banger.images.ext4.numbering import Numbering, refuse
 from banger.images.ext4.stream import BlockStream
 from banger.images.ext4.xattr import pack_block, split_attributes
-from banger.images.tree import Kind, Node
+from banger.images.tree import Node
+from banger.tar.kind import Kind
 
 # A symbolic link's target up to here is in the inode itself.
 FAST_LINK_MAX = 59

@@ -23,7 +23,8 @@ from itertools import chain
 from banger.images.ext4.checksum import extend, stored
 from banger.images.ext4.layout import BLOCK
 from banger.images.ext4.namehash import hash_names
-from banger.images.tree import Kind, Node
+from banger.images.tree import Node
+from banger.tar.kind import Kind
 
 HASH_VERSION = 1  # half MD4; with the superblock's flag "unsigned" the kernel reads it as 4
 

@@ -19,7 +19,7 @@ import struct
 from banger.images.ext4.checksum import extend, inode_seed, stored
 from banger.images.ext4.layout import BLOCK
 from banger.images.ext4.xattr import INLINE_BYTES
-from banger.images.tree import Kind
+from banger.tar.kind import Kind
 
 FLAG_INDEX = 0x1000
 FLAG_EXTENTS = 0x80000

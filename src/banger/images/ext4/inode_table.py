@@ -23,7 +23,8 @@ from banger.images.ext4.plan import Plan
 from banger.images.ext4.resize import SIZE_BYTES, resize_blocks, resize_i_block
 from banger.images.ext4.stream import write_at
 from banger.images.ext4.xattr import split_attributes
-from banger.images.tree import Kind, Node
+from banger.images.tree import Node
+from banger.tar.kind import Kind
 
 _INODES_PER_WRITE = 4096
 _SIZED = frozenset((Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK))

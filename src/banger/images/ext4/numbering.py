@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from banger.errors import Error
 from banger.images.ext4.layout import FIRST_INO, ROOT_INO
-from banger.images.tree import Kind, Node, path_of
+from banger.images.tree import Node, path_of
+from banger.tar.kind import Kind
 
 LOST_AND_FOUND = b"lost+found"
 LINKS_MAX = 65000

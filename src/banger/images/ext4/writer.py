@@ -30,8 +30,9 @@ from banger.images.ext4.punch import punch_holes
 from banger.images.ext4.resize import resize_contents
 from banger.images.ext4.stream import BlockStream, set_size, write_at
 from banger.images.ext4.superblock import FIRST_SUPERBLOCK_AT, Superblock
-from banger.images.tree import Kind, Node
+from banger.images.tree import Node
 from banger.model.sizes import TIB
+from banger.tar.kind import Kind
 
 
 @dataclass(frozen=True)

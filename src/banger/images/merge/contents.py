@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from banger.images.merge.cursor import Cursor
-from banger.images.merge.entries import Entry, read_entries, skip_data
+from banger.images.ext4 import can_store
 from banger.images.merge.limits import Limits
 from banger.images.merge.sink import Sink
-from banger.images.merge.sparse import Segments
 from banger.images.tree import Node
+from banger.tar.cursor import Cursor
+from banger.tar.entries import read_entries, skip_data
+from banger.tar.entry import Entry
+from banger.tar.sparse import Segments
 
 
 def write_wanted(cursor: Cursor, limits: Limits, wanted: dict[int, Node], sink: Sink) -> None:
     """Read a layer once more, for some of its files: `wanted` is by the entry's number."""
-    for number, entry in enumerate(read_entries(cursor, limits)):
+    for number, entry in enumerate(read_entries(cursor, limits, can_store)):
         if number in wanted:
             wanted[number].extents = write_contents(cursor, entry, sink)
         else:

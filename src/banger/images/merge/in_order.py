@@ -11,17 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from threading import Event
 
+from banger.images.ext4 import can_store
 from banger.images.merge.contents import write_wanted
-from banger.images.merge.cursor import Cursor
-from banger.images.merge.entries import Entry, read_entries, skip_data
-from banger.images.merge.failure import LayerFailure, Refused, TooLarge, naming_layer
+from banger.images.merge.failure import naming_layer
 from banger.images.merge.inflate import LayerInput
 from banger.images.merge.limits import Budget
 from banger.images.merge.names import COMPONENT_BYTES, PATH_BYTES, normalise, normalise_target, parse_whiteout
-from banger.images.merge.overlay import DEFAULT_DIRECTORY_MODE
+from banger.images.merge.overlay import DEFAULT_DIRECTORY_MODE, node_of
 from banger.images.merge.pipeline import read_layer
 from banger.images.merge.sink import Sink
-from banger.images.tree import Kind, Node
+from banger.images.tree import Node
+from banger.tar.cursor import Cursor
+from banger.tar.entries import read_entries, skip_data
+from banger.tar.entry import Entry
+from banger.tar.failure import Refused, TarFailure, TooLarge
+from banger.tar.kind import Kind
 
 _LINKS_IN_A_NAME = 40  # as many as Linux follows
 _LINK_STEPS = 20_000_000
@@ -73,15 +77,15 @@ class _Extraction:
         self._swept.clear()
 
     def read(self, cursor: Cursor) -> None:
-        """Take the layer's headers. Raises `LayerFailure`."""
-        for index, entry in enumerate(read_entries(cursor, self._budget.limits)):
+        """Take the layer's headers. Raises `TarFailure`."""
+        for index, entry in enumerate(read_entries(cursor, self._budget.limits, can_store)):
             try:
                 self._budget.spend_entry(entry.metadata_bytes(self._budget.limits))
                 node = self._add(entry)
                 if node is not None:
                     self._sources[node] = (self._layer, index)
                 skip_data(cursor, entry)
-            except LayerFailure as exc:
+            except TarFailure as exc:
                 exc.entry = exc.entry or entry.path
                 raise
 
@@ -110,7 +114,7 @@ class _Extraction:
         if not name:
             raise Refused("the root of an image must be a directory")
         directory = self._reach(above)
-        node = self._target(directory, name, entry) if entry.kind is None else entry.node()
+        node = self._target(directory, name, entry) if entry.kind is None else node_of(entry)
         directory.children[name] = node
         self._own.add((directory, name))
         return node if entry.kind is Kind.FILE else None

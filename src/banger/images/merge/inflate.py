@@ -20,7 +20,7 @@ from isal.igzip_lib import IsalError
 # public name; the public classes copy what it returns once more.
 from isal.isal_zlib import _GzipReader
 
-from banger.images.merge.failure import Corrupt, Refused
+from banger.tar.failure import Corrupt, Refused
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -6,15 +6,18 @@ A later entry replaces an earlier one of that name, except that directories stay
 
 from __future__ import annotations
 
+from banger.images.ext4 import can_store
 from banger.images.merge.contents import write_contents, write_wanted
-from banger.images.merge.cursor import Cursor
-from banger.images.merge.entries import Entry, read_entries, skip_data
-from banger.images.merge.failure import LayerFailure, Refused
 from banger.images.merge.limits import Budget
 from banger.images.merge.names import normalise, normalise_target, parse_whiteout
-from banger.images.merge.overlay import Folder, Pending, ThroughLink, may_be_link
+from banger.images.merge.overlay import Folder, Pending, ThroughLink, may_be_link, node_of
 from banger.images.merge.sink import Sink
-from banger.images.tree import Kind, Node
+from banger.images.tree import Node
+from banger.tar.cursor import Cursor
+from banger.tar.entries import read_entries, skip_data
+from banger.tar.entry import Entry
+from banger.tar.failure import Refused, TarFailure
+from banger.tar.kind import Kind
 
 
 class LayerTree:
@@ -44,8 +47,8 @@ class LayerTree:
         self._pending: dict[bytes, Pending] = {}
 
     def read(self, cursor: Cursor, sink: Sink) -> None:
-        """Take the whole stream; contents go to `sink`. Raises `LayerFailure`."""
-        for number, entry in enumerate(read_entries(cursor, self._budget.limits)):
+        """Take the whole stream; contents go to `sink`. Raises `TarFailure`."""
+        for number, entry in enumerate(read_entries(cursor, self._budget.limits, can_store)):
             try:
                 node = self._add(entry)
                 if node is None:
@@ -55,7 +58,7 @@ class LayerTree:
                     skip_data(cursor, entry)
                 else:
                     node.extents = write_contents(cursor, entry, sink)
-            except LayerFailure as exc:
+            except TarFailure as exc:
                 exc.entry = exc.entry or entry.path
                 raise
 
@@ -140,7 +143,7 @@ class LayerTree:
         if entry.kind is None:
             self._add_link(folder, name, path, entry)
             return None
-        node = entry.node()
+        node = node_of(entry)
         self._place(folder, name, path, node)
         if entry.kind is not Kind.FILE:
             return None

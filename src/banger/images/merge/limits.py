@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from banger.images.merge.failure import TooLarge
-from banger.model.sizes import GIB, MIB, TIB
+from banger.model.sizes import GIB, MIB
+from banger.tar.failure import TooLarge
+from banger.tar.limits import TarLimits
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Bounds of a whole image, all of its layers together, unless said otherwise."""
+class Limits(TarLimits):
+    """Bounds of a whole image, all of its layers together, unless said otherwise. Of `entries` directories that are
+    only implied by longer names count too."""
 
     inflated_bytes: int = 64 * GIB
-    entries: int = 2_000_000
-    """Directories that are only implied by longer names count too."""
     metadata_bytes: int = 256 * MIB
     """Names, link targets, extended attributes and maps of sparse files: what is held in memory."""
-    file_bytes: int = 16 * TIB - 4096
-    """The length of one file with its holes: ext4 has no longer ones."""
-    header_bytes: int = MIB
-    """One extended header."""
-    xattr_bytes: int = 64 * 1024
-    """Extended attributes of one entry, names and values."""
 
 
 class Budget:

@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from threading import Event
 
 from banger.errors import Error
-from banger.images.merge.cursor import Cursor
-from banger.images.merge.failure import Refused, naming_layer
+from banger.images.merge.failure import REFUSED, naming_layer
 from banger.images.merge.in_order import merge_in_order
 from banger.images.merge.inflate import LayerInput
 from banger.images.merge.layer import LayerTree
@@ -24,6 +23,8 @@ from banger.images.merge.overlay import Folder, Pending, ThroughLink, hide, hide
 from banger.images.merge.pipeline import read_layer
 from banger.images.merge.sink import Sink
 from banger.images.tree import Node
+from banger.tar.cursor import Cursor
+from banger.tar.failure import Refused
 
 Report = Callable[[int], None]
 
@@ -50,7 +51,7 @@ def merge_layers(
         pass
     except Error as exc:
         # What is impossible by its name may be possible where a link leads, and only that way round is it known.
-        if exc.code != Refused.code:
+        if exc.code != REFUSED:
             raise
     sink.restart()
     return merge_in_order(layers, sink, Budget(limits), report, cancel, whiteouts)
@@ -116,7 +117,7 @@ class _Merge:
     def _stream(
         self, layer: LayerInput, read: Callable[[Cursor, Sink], None], bytes_left: int, report: Report
     ) -> int:
-        """Have `read` read the layer; how many bytes it inflated to. Raises `LayerFailure`."""
+        """Have `read` read the layer; how many bytes it inflated to. Raises `TarFailure`."""
         return read_layer(layer, lambda cursor: read(cursor, self._sink), bytes_left, report, self._cancel)
 
     def _settle(self, tree: LayerTree) -> dict[bytes, Pending]:

@@ -5,7 +5,7 @@ A path here is relative to the root, without "." and "..", without slashes at it
 
 from __future__ import annotations
 
-from banger.images.merge.failure import Refused
+from banger.tar.failure import Refused
 
 COMPONENT_BYTES = 255
 PATH_BYTES = 4096

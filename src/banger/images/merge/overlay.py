@@ -7,8 +7,10 @@ layer removed a name without putting anything in its place, `GONE` takes the nam
 
 from __future__ import annotations
 
-from banger.images.merge.failure import Refused
-from banger.images.tree import Kind, Node
+from banger.images.tree import Node
+from banger.tar.entry import Entry
+from banger.tar.failure import Refused
+from banger.tar.kind import Kind
 
 DEFAULT_DIRECTORY_MODE = 0o755
 
@@ -88,6 +90,13 @@ class ThroughLink(Exception):
 def may_be_link(node: Node) -> bool:
     """Whether a node that is no directory leads to one: what stands for a lower layer's may be a link too."""
     return node.kind is Kind.SYMLINK or isinstance(node, Pending)
+
+
+def node_of(entry: Entry) -> Node:
+    """Of anything but a hard link."""
+    assert entry.kind is not None
+    owner = (entry.mode, entry.uid, entry.gid)
+    return Node(entry.kind, *owner, entry.mtime_ns, entry.size, b"", entry.target, entry.device, entry.xattrs)
 
 
 GONE = Node(Kind.FILE, 0)

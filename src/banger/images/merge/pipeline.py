@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from banger.errors import Error
-from banger.images.merge.cursor import Cursor
-from banger.images.merge.failure import Corrupt, Refused, TooLarge
 from banger.images.merge.inflate import Blob, LayerInput, fill, open_inflated
+from banger.tar.cursor import Cursor
+from banger.tar.failure import Corrupt, Refused, TooLarge
 
 CHUNK_BYTES = 512 * 1024
 _BUFFERS = 4
@@ -138,7 +138,7 @@ def read_layer(
     cancel: Event,
 ) -> int:
     """Have `read` take what it wants of the layer, read the rest, and compare it with its diff-id; how many bytes it
-    inflated to. `report` hears how many compressed bytes were read since it was last called. Raises `LayerFailure`."""
+    inflated to. `report` hears how many compressed bytes were read since it was last called. Raises `TarFailure`."""
     with LayerStream(layer, bytes_left, cancel) as stream:
 
         def next_chunk() -> memoryview | None:

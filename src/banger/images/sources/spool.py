@@ -18,12 +18,12 @@ from pathlib import Path
 from banger.errors import Error
 from banger.host.fs import Spare
 from banger.images.byte_range import ByteRange
-from banger.images.merge.failure import LayerFailure
 from banger.images.merge.inflate import Blob, LayerInput, fill, open_inflated
 from banger.images.oci import MAX_LAYER_BYTES, invalid
 from banger.images.registry.lifeline import Lifeline
 from banger.images.sources.forms import Form, form_of
 from banger.model.sizes import MIB
+from banger.tar.failure import TarFailure
 
 _CHUNK_BYTES = MIB
 _PURPOSE = "the archive"
@@ -41,7 +41,7 @@ def inflate(blob: ByteRange, line: Lifeline) -> Iterator[bytes | memoryview]:
         for chunk in chunks:
             total = _bounded(total + len(chunk))
             yield chunk
-    except (lzma.LZMAError, LayerFailure, EOFError, ValueError) as exc:
+    except (lzma.LZMAError, TarFailure, EOFError, ValueError) as exc:
         raise invalid(f"it cannot be inflated: {str(exc)[:200]}") from exc
 
 

@@ -1,19 +1,18 @@
 """A tar stream → entries, one after the other, each checked by itself.
 
 Where an entry lies in a tree, and whether that is allowed, is not decided here. What archives may look like at
-their end is as Go's archive/tar has it: two blocks of zeros, or one, or none; what follows two is ignored.
+their end is as Go's archive/tar has it: two blocks of zeros, or one, or none; what follows two is ignored. Who must
+know that nothing was cut off asks for the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from banger.images.merge.cursor import Cursor
-from banger.images.merge.failure import Corrupt, LayerFailure, Refused, TooLarge
-from banger.images.merge.limits import Limits
-from banger.images.merge.pax import Overrides, parse_records
-from banger.images.merge.sparse import Segments, read_old_map, read_pax_map
-from banger.images.merge.tar_header import (
+from banger.tar.cursor import Cursor
+from banger.tar.entry import Entry
+from banger.tar.failure import Corrupt, Refused, TarFailure, TooLarge
+from banger.tar.header import (
     HEADER,
     ZERO_BLOCK,
     c_string,
@@ -22,9 +21,11 @@ from banger.images.merge.tar_header import (
     parse_owner,
     read_prefix,
 )
-from banger.images.tree import Kind, Node
+from banger.tar.kind import Kind
+from banger.tar.limits import TarLimits
+from banger.tar.pax import Overrides, parse_records
+from banger.tar.sparse import read_old_map, read_pax_map
 
-_TARGET_BYTES = 4095
 _ID_LIMIT = 1 << 32
 _DEVICE_LIMIT = 1 << 20
 _MEMO_LIMIT = 4096
@@ -38,6 +39,7 @@ _EXTENSION_TYPES = _PAX_TYPES | {b"g", b"L", b"K"}
 # An archive's label, and Solaris' access lists.
 _REMARK_TYPES = frozenset((b"V", b"A"))
 _LINK = b"1"
+_LINKS = frozenset((_LINK, b"2"))
 _DUMPED_DIRECTORY = b"D"  # its data are the names that were in it
 _PARTIAL_TYPES = {b"M": "the rest of a file that another volume begins", b"N": "a table of names"}
 _KINDS = {
@@ -49,77 +51,26 @@ _KINDS = {
 }
 
 
-class Entry:
-    """One entry, not yet put anywhere. `kind` None is a hard link.
-
-    `path`, `target`  as the archive has them
-    `mode`            0..0o7777; of a symbolic link 0o777, as all have on Linux
-    `size`            the file's, with its holes; 0 for everything else
-    `stored`          how many bytes of it follow in the stream
-    `segments`        where these go; None for a file without holes
-    """
-
-    __slots__ = (
-        "device",
-        "gid",
-        "kind",
-        "mode",
-        "mtime_ns",
-        "path",
-        "segments",
-        "size",
-        "stored",
-        "target",
-        "uid",
-        "xattrs",
-    )
-
-    def __init__(
-        self, path: bytes, kind: Kind | None, owner: tuple[int, int, int], mtime_ns: int, size: int
-    ) -> None:
-        self.path = path
-        self.kind = kind
-        self.mode, self.uid, self.gid = owner
-        self.mtime_ns = mtime_ns
-        self.size = self.stored = size
-        self.target = b""
-        self.device = (0, 0)
-        self.xattrs: dict[bytes, bytes] | None = None
-        self.segments: Segments | None = None
-
-    def metadata_bytes(self, limits: Limits) -> int:
-        """What is held in memory of it. Raises `TooLarge`."""
-        metadata = len(self.path) + len(self.target)
-        if self.xattrs:
-            xattrs = sum(map(len, self.xattrs)) + sum(map(len, self.xattrs.values()))
-            if xattrs > limits.xattr_bytes:
-                raise TooLarge(f"its extended attributes have {xattrs} bytes")
-            metadata += xattrs
-        if self.segments:
-            metadata += 16 * len(self.segments)
-        return metadata
-
-    def node(self) -> Node:
-        """Of anything but a hard link."""
-        assert self.kind is not None
-        owner = (self.mode, self.uid, self.gid)
-        return Node(self.kind, *owner, self.mtime_ns, self.size, b"", self.target, self.device, self.xattrs)
-
-
-def read_entries(cursor: Cursor, limits: Limits) -> Iterator[Entry]:
+def read_entries(
+    cursor: Cursor, limits: TarLimits, keeps: Callable[[bytes], bool], to_its_end: bool = False
+) -> Iterator[Entry]:
     """Between two entries the taker must take the `stored` bytes and the padding, or leave them to `skip_data`.
 
-    Raises `Corrupt`, `Refused`, `TooLarge`."""
-    headers = _Headers(cursor, limits)
+    `keeps` says of which name the taker has a place for an extended attribute; the others are left out. `to_its_end`:
+    an archive without its two last blocks is one that was cut. Raises `Corrupt`, `Refused`, `TooLarge`."""
+    headers = _Headers(cursor, limits, keeps)
+    ended = False
     while (block := cursor.block()) is not None:
         if not block[0] and block == ZERO_BLOCK:
-            _check_end(cursor)
+            ended = _check_end(cursor)
             break
         entry = headers.read(block)
         if entry is not None:
             yield entry
     if headers.overrides is not None:
         raise Corrupt("ends with an extended header that belongs to nothing")
+    if to_its_end and not ended:
+        raise Corrupt("is cut short: its end is missing")
 
 
 def skip_data(cursor: Cursor, entry: Entry) -> None:
@@ -132,10 +83,11 @@ class _Headers:
     """What is remembered from one header to the next. `overrides` are for the entry to come: several extended headers
     are not added up, the last one counts, as everywhere. GNU's long names stand beside them."""
 
-    __slots__ = ("_cursor", "_extensions", "_limits", "_owners", "overrides")
+    __slots__ = ("_cursor", "_extensions", "_keeps", "_limits", "_owners", "overrides")
 
-    def __init__(self, cursor: Cursor, limits: Limits) -> None:
+    def __init__(self, cursor: Cursor, limits: TarLimits, keeps: Callable[[bytes], bool]) -> None:
         self._cursor = cursor
+        self._keeps = keeps
         self._limits = limits
         self._owners: dict[bytes, tuple[int, int, int]] = {}
         self._extensions = 0
@@ -164,10 +116,12 @@ class _Headers:
             if flag not in _PLAIN_TYPES or self.overrides is not None or path[-1:] == b"/":
                 entry.target = c_string(target)
                 _complete(entry, flag, device, block, self.overrides, self._cursor)
+                if flag in _LINKS and not 0 < len(entry.target) <= self._limits.target_bytes:
+                    raise Refused(f"it is a link to a name of {len(entry.target)} bytes")
                 self.overrides = None
             if entry.size > self._limits.file_bytes:
                 raise TooLarge(f"its length is {entry.size}; {self._limits.file_bytes} bytes are possible")
-        except LayerFailure as exc:
+        except TarFailure as exc:
             exc.entry = exc.entry or (self.overrides and self.overrides.path) or path
             raise
         return entry
@@ -194,7 +148,7 @@ class _Headers:
             return
         before = self.overrides or Overrides()
         if flag in _PAX_TYPES:
-            self.overrides = parse_records(data, Overrides(before.long_path, before.long_target))
+            self.overrides = parse_records(data, Overrides(before.long_path, before.long_target), self._keeps)
             return
         self.overrides = before
         if flag == b"L":
@@ -203,10 +157,12 @@ class _Headers:
             before.long_target = c_string(data)
 
 
-def _check_end(cursor: Cursor) -> None:
+def _check_end(cursor: Cursor) -> bool:
+    """Whether the second block of zeros is there."""
     block = cursor.block()
     if block is not None and block != ZERO_BLOCK:
         raise Corrupt("goes on after a block of zeros")
+    return block is not None
 
 
 def _check_owner(owner: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -238,13 +194,11 @@ def _complete(
     elif flag == _LINK:
         entry.kind = None
         entry.size = entry.stored = 0
-        _check_target(entry)
     elif flag in _KINDS:
         entry.kind = _KINDS[flag]
         entry.size = entry.stored = 0
         if entry.kind is Kind.SYMLINK:
             entry.mode = 0o777
-            _check_target(entry)
         elif entry.kind in (Kind.CHAR, Kind.BLOCK):
             entry.device = _parse_device(device, overrides)
     elif flag in _PARTIAL_TYPES:
@@ -292,8 +246,3 @@ def _parse_device(field: bytes, overrides: Overrides | None) -> tuple[int, int]:
     if not (0 <= major < _DEVICE_LIMIT and 0 <= minor < _DEVICE_LIMIT):
         raise Corrupt(f"its device number is {major}:{minor}")
     return major, minor
-
-
-def _check_target(entry: Entry) -> None:
-    if not 0 < len(entry.target) <= _TARGET_BYTES:
-        raise Refused(f"it is a link to a name of {len(entry.target)} bytes")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from banger.images.merge.failure import Corrupt
-from banger.images.merge.tar_header import BLOCK
+from banger.tar.failure import Corrupt
+from banger.tar.header import BLOCK
 
 _EMPTY = memoryview(b"")
 

@@ -1,8 +1,8 @@
 """Extended headers: records of `length key=value\\n` that replace or add to an entry's fields.
 
 Kept are the keys that say something about a file on a disk; times other than mtime, names of users and comments
-are not. Global extended headers are ignored, as other container engines do, and so are extended attributes that the
-disk's file system has no place for.
+are not. Global extended headers are ignored, as other container engines do, and so are extended attributes that who
+reads has no place for.
 
 Source: POSIX.1-2017 pax, "pax Extended Header"; SCHILY.xattr of star(5); LIBARCHIVE.xattr of tar(5).
 """
@@ -10,10 +10,10 @@ Source: POSIX.1-2017 pax, "pax Extended Header"; SCHILY.xattr of star(5); LIBARC
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
-from banger.images.ext4 import can_store
-from banger.images.merge.failure import Corrupt, Refused
+from banger.tar.failure import Corrupt, Refused
 
 XATTR = b"SCHILY.xattr."
 _LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
@@ -57,8 +57,9 @@ class Overrides:
         """GNU.sparse records without that prefix, in order: some keys repeat."""
 
 
-def parse_records(data: bytes, overrides: Overrides) -> Overrides:
-    """Read an extended header into `overrides`; these. NULs may follow the last record. Raises `Corrupt`, `Refused`."""
+def parse_records(data: bytes, overrides: Overrides, keeps: Callable[[bytes], bool]) -> Overrides:
+    """Read an extended header into `overrides`; these. `keeps` says which extended attributes by their names. NULs may
+    follow the last record. Raises `Corrupt`, `Refused`."""
     data = data.rstrip(b"\0")
     position = 0
     while position < len(data):
@@ -70,14 +71,14 @@ def parse_records(data: bytes, overrides: Overrides) -> Overrides:
         equals = data.find(b"=", blank + 1, end - 1)
         if end > len(data) or equals <= blank + 1 or data[end - 1] != 0x0A:
             raise Corrupt("an extended header has a record of the wrong length")
-        apply_record(overrides, data[blank + 1 : equals], data[equals + 1 : end - 1])
+        apply_record(overrides, data[blank + 1 : equals], data[equals + 1 : end - 1], keeps)
         position = end
     return overrides
 
 
-def apply_record(overrides: Overrides, key: bytes, value: bytes) -> None:
+def apply_record(overrides: Overrides, key: bytes, value: bytes, keeps: Callable[[bytes], bool]) -> None:
     if key.startswith(XATTR):
-        _add_xattr(overrides, key[len(XATTR) :], value)
+        _add_xattr(overrides, key[len(XATTR) :], value, keeps)
     elif key.startswith(b"GNU.sparse."):
         overrides.sparse = overrides.sparse or []
         overrides.sparse.append((key[len(b"GNU.sparse.") :], value))
@@ -98,7 +99,7 @@ def apply_record(overrides: Overrides, key: bytes, value: bytes) -> None:
     elif key == b"SCHILY.devminor":
         overrides.minor = parse_decimal(value) if value else None
     elif key.startswith(_LIBARCHIVE_XATTR):
-        _add_coded_xattr(overrides, key[len(_LIBARCHIVE_XATTR) :], value)
+        _add_coded_xattr(overrides, key[len(_LIBARCHIVE_XATTR) :], value, keeps)
 
 
 def parse_decimal(value: bytes) -> int:
@@ -124,18 +125,18 @@ def parse_time_ns(value: bytes) -> int:
     return -total if negative else total
 
 
-def _add_xattr(overrides: Overrides, name: bytes, value: bytes) -> None:
+def _add_xattr(overrides: Overrides, name: bytes, value: bytes, keeps: Callable[[bytes], bool]) -> None:
     """An empty value is one: unlike the other keys', it does not mean "not given"."""
     if not name or len(name) > 255 or b"\0" in name:
         raise Refused(f"an extended attribute is called {name[:40]!r}")
-    if not can_store(name):
+    if not keeps(name):
         return
     if overrides.xattrs is None:
         overrides.xattrs = {}
     overrides.xattrs[name] = value
 
 
-def _add_coded_xattr(overrides: Overrides, name: bytes, value: bytes) -> None:
+def _add_coded_xattr(overrides: Overrides, name: bytes, value: bytes, keeps: Callable[[bytes], bool]) -> None:
     """libarchive's form: the name with percent signs as in addresses, the value in base 64. Mostly beside the other
     form, which counts."""
     name = unquote_to_bytes(name)
@@ -145,7 +146,7 @@ def _add_coded_xattr(overrides: Overrides, name: bytes, value: bytes) -> None:
         plain = b64decode(value + b"=" * (-len(value) % 4), validate=True)
     except ValueError as exc:
         raise Corrupt(f"an extended header has the attribute {value[:40]!r}") from exc
-    _add_xattr(overrides, name, plain)
+    _add_xattr(overrides, name, plain, keeps)
 
 
 def check_name(value: bytes) -> bytes:

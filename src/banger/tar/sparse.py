@@ -8,10 +8,10 @@ Source: GNU tar manual, "Storing Sparse Files".
 
 from __future__ import annotations
 
-from banger.images.merge.cursor import Cursor
-from banger.images.merge.failure import Corrupt, TooLarge
-from banger.images.merge.pax import Overrides, check_name, parse_decimal
-from banger.images.merge.tar_header import BLOCK, parse_number
+from banger.tar.cursor import Cursor
+from banger.tar.failure import Corrupt, TooLarge
+from banger.tar.header import BLOCK, parse_number
+from banger.tar.pax import Overrides, check_name, parse_decimal
 
 Segments = tuple[tuple[int, int], ...]
 """(offset, length) of each stretch of data, ascending; empty stretches are left out."""

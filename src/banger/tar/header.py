@@ -13,7 +13,7 @@ from struct import Struct
 
 from isal.isal_zlib import adler32
 
-from banger.images.merge.failure import Corrupt
+from banger.tar.failure import Corrupt
 
 BLOCK = 512
 ZERO_BLOCK = bytes(BLOCK)
