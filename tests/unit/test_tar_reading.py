@@ -16,7 +16,7 @@ from banger.tar.entry import Entry
 from banger.tar.failure import Corrupt, Refused, TarFailure, TooLarge, printable
 from banger.tar.header import parse_number
 from banger.tar.kind import Kind
-from banger.tar.limits import TarLimits
+from banger.tar.limits import Bounds
 from banger.tar.pax import parse_time_ns
 from tests.support.layers import END, Member, base256, extended, header, padded, tar_of
 
@@ -36,7 +36,7 @@ def entries_of(tar: bytes, chunk: int = 700) -> list[Entry]:
     chunks = fill()
     cursor = Cursor(lambda: next(chunks, None))
     found = []
-    for entry in read_entries(cursor, TarLimits(), lambda name: True):
+    for entry in read_entries(cursor, Bounds(), lambda name: True):
         skip_data(cursor, entry)
         found.append(entry)
     return found

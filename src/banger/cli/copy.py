@@ -6,6 +6,7 @@ import errno
 import os
 import posixpath
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from banger.cli.daemon import Daemon
 from banger.cli.failure import warn
@@ -14,7 +15,8 @@ from banger.client import calls
 from banger.errors import Error
 from banger.model.names import check_name
 
-_NAMED_AT_MOST = 5
+if TYPE_CHECKING:
+    from banger.client.complaints import Complaints
 
 
 def _copy_arguments(parser: Parser) -> None:
@@ -95,9 +97,10 @@ def _copy_in(daemon: Daemon, arguments: Arguments, source: str, machine: str, ta
         target,
         _kind_in_machine(daemon, machine, target),
     )
-    from banger.client.trees import pack_tree
+    from banger.client.complaints import Complaints
+    from banger.client.packing import pack_tree
 
-    complaints: list[str] = []
+    complaints = Complaints()
     tree = pack_tree(
         os.path.realpath(real) if is_directory else real, name or ".", arguments.archive, complaints
     )
@@ -139,10 +142,12 @@ def _copy_out(daemon: Daemon, machine: str, source: str, target: str, follow: bo
             for piece in answer.chunks():
                 _write_all(piece)
             return 0
-        from banger.client.trees import unpack_tree
+        from banger.client.complaints import Complaints
+        from banger.client.unpacking import unpack_tree
 
-        left_out = unpack_tree(answer.chunks(), lambda is_dir: _plan_here(source, is_dir, target))
-    return _complain([f"left out {name}: it is no plain file, directory or link" for name in left_out])
+        complaints = Complaints()
+        unpack_tree(answer.chunks(), lambda is_dir: _plan_here(source, is_dir, target), complaints)
+    return _complain(complaints)
 
 
 def _plan_here(source: str, is_directory: bool, target: str) -> tuple[str, str]:
@@ -154,13 +159,13 @@ def _plan_here(source: str, is_directory: bool, target: str) -> tuple[str, str]:
     return (posixpath.join(directory, "") if directory != target else directory), name
 
 
-def _complain(sentences: list[str]) -> int:
+def _complain(complaints: Complaints) -> int:
     """Say what did not come along; the exit code."""
-    for sentence in sentences[:_NAMED_AT_MOST]:
+    for sentence in complaints.first:
         warn(sentence)
-    if len(sentences) > _NAMED_AT_MOST:
-        warn(f"and {len(sentences) - _NAMED_AT_MOST} more")
-    return 1 if sentences else 0
+    if complaints.count > len(complaints.first):
+        warn(f"and {complaints.count - len(complaints.first)} more")
+    return 1 if complaints.count else 0
 
 
 def _write_all(data: bytes) -> None:

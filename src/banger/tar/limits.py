@@ -1,20 +1,44 @@
-"""How much one entry of an archive may ask for."""
+"""How much an archive and each of its entries may ask for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True)
-class TarLimits:
-    """Bounds of one archive and of each of its entries."""
+class TarLimits(Protocol):
+    """What a reader goes by."""
+
+    @property
+    def entries(self) -> int:
+        """Bounds the extended headers."""
+        ...
+
+    @property
+    def file_bytes(self) -> int:
+        """The length of one file with its holes."""
+        ...
+
+    @property
+    def header_bytes(self) -> int:
+        """One extended header."""
+        ...
+
+    @property
+    def xattr_bytes(self) -> int:
+        """Extended attributes of one entry, names and values."""
+        ...
+
+    @property
+    def target_bytes(self) -> int:
+        """What a link is to."""
+        ...
+
+
+class Bounds(NamedTuple):
+    """Those of an archive that stands for itself."""
 
     entries: int = 2_000_000
-    file_bytes: int = (16 << 40) - 4096
-    """The length of one file with its holes: ext4 has no longer ones."""
+    file_bytes: int = (16 << 40) - 4096  # as ext4 has them
     header_bytes: int = 1 << 20
-    """One extended header."""
     xattr_bytes: int = 64 * 1024
-    """Extended attributes of one entry, names and values."""
-    target_bytes: int = 4095
-    """What a link is to."""
+    target_bytes: int = 4095  # as Linux has it

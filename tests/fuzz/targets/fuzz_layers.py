@@ -12,11 +12,10 @@ from banger.images.tree import Node
 from banger.model.sizes import MIB
 from banger.tar.header import BLOCK
 from banger.tar.kind import Kind
-from tests.support.layers import extended, header, padded
+from tests.support.layers import extended, header, mended, padded
 
 _LIMITS = Limits(inflated_bytes=MIB, entries=200, metadata_bytes=MIB)
 _CODES = ("layer_corrupt", "layer_refused", "layer_too_large")
-_CHECKSUM_AT, _CHECKSUM_END, _MAGIC_AT = 148, 156, 257
 # A block that begins so ends a layer.
 _NEXT = b"next layer"
 
@@ -78,15 +77,8 @@ def _split(data: bytes) -> list[bytes]:
         if block.startswith(_NEXT):
             layers.append(bytearray())
         else:
-            layers[-1] += _mended(block)
+            layers[-1] += mended(block)
     return [bytes(layer) for layer in layers[:4]]
-
-
-def _mended(block: bytes) -> bytes:
-    if len(block) < BLOCK or block[_MAGIC_AT : _MAGIC_AT + 5] != b"ustar":
-        return block
-    blank = block[:_CHECKSUM_AT] + b" " * 8 + block[_CHECKSUM_END:]
-    return block[:_CHECKSUM_AT] + b"%06o\0 " % sum(blank) + block[_CHECKSUM_END:]
 
 
 def _layer(number: int, tar: bytes) -> LayerInput:

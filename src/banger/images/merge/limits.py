@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from banger.model.sizes import GIB, MIB
+from banger.model.sizes import GIB, MIB, TIB
 from banger.tar.failure import TooLarge
-from banger.tar.limits import TarLimits
 
 
 @dataclass(frozen=True)
-class Limits(TarLimits):
-    """Bounds of a whole image, all of its layers together, unless said otherwise. Of `entries` directories that are
-    only implied by longer names count too."""
+class Limits:
+    """Bounds of a whole image, all of its layers together, unless said otherwise."""
 
     inflated_bytes: int = 64 * GIB
+    entries: int = 2_000_000
+    """Directories that are only implied by longer names count too."""
     metadata_bytes: int = 256 * MIB
     """Names, link targets, extended attributes and maps of sparse files: what is held in memory."""
+    file_bytes: int = 16 * TIB - 4096
+    """The length of one file with its holes: ext4 has no longer ones."""
+    header_bytes: int = MIB
+    """One extended header."""
+    xattr_bytes: int = 64 * 1024
+    """Extended attributes of one entry, names and values."""
+    target_bytes: int = 4095
+    """What a link is to; Linux has no longer ones."""
 
 
 class Budget:

@@ -1,0 +1,302 @@
+"""What a guest sends as a tar stream → a tree of files here.
+
+A guest is hostile. Nothing is written outside the destination, whatever an entry's name or an earlier entry's link
+says, of this stream or of one before: every directory is opened from its parent with O_NOFOLLOW, never by a path, and
+the destination itself is no link unless a slash follows it. Links are data: they are kept as they are and never
+followed. Device nodes and FIFOs are left out and named; set-id bits of files are dropped.
+
+A file has its name when all of it is there, not before; what had that name stays until then.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Self
+
+from banger.client.complaints import Complaints
+from banger.errors import Error
+from banger.tar.cursor import Cursor
+from banger.tar.entries import read_entries, skip_data
+from banger.tar.entry import Entry
+from banger.tar.failure import Corrupt, Refused, TarFailure, TooLarge, printable
+from banger.tar.kind import Kind
+from banger.tar.limits import Bounds
+
+Parts = tuple[bytes, ...]
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_PIECE = 64 * 1024
+_ZEROS = bytes(_PIECE)
+# As long and as deep as the agent's own can be.
+_NAME_BYTES = 65535
+_DEPTH = 1000
+_LIMITS = Bounds(target_bytes=_NAME_BYTES)
+_HELD_BYTES = 256 << 20
+_HELD_BESIDES_NAME = 200
+_OPEN_MODE = 0o755
+
+
+def unpack_tree(
+    pieces: Iterable[bytes], place: Callable[[bool], tuple[str, str]], complaints: Complaints
+) -> None:
+    """Write a tar stream's tree; what was left out is added to `complaints`.
+
+    The first entry is the tree's root. `place` is told whether that is a directory, and says which
+    directory to write to and what to call the root there ("": it is that directory itself). Raises `agent_error` for
+    a stream that is not as it should be, also for one that was cut short; what came before is there then.
+    """
+    chunks = iter(pieces)
+    cursor = Cursor(lambda: _next_of(chunks))
+    try:
+        _unpack(cursor, place, complaints)
+        while cursor.fetch():  # a connection that breaks after the end is told too
+            pass
+    except TarFailure as exc:
+        where = f"entry '{printable(exc.entry)}': " if exc.entry is not None else ""
+        raise Error("agent_error", f"the machine sent a broken tar stream: {where}{exc.what}") from exc
+
+
+def _next_of(chunks: Iterator[bytes]) -> memoryview | None:
+    chunk = next(chunks, None)
+    return None if chunk is None else memoryview(chunk)
+
+
+def _unpack(cursor: Cursor, place: Callable[[bool], tuple[str, str]], complaints: Complaints) -> None:
+    entries = read_entries(cursor, _LIMITS, _is_kept, to_its_end=True)
+    root = next(entries, None)
+    if root is None:
+        complaints.add("nothing was copied: the machine sent an empty tree")
+        return
+    directory, name = place(root.kind is Kind.DIRECTORY)
+    if not name and root.kind is not Kind.DIRECTORY:
+        raise Corrupt("its first entry is no directory", root.path)
+    with _Unpacker(directory, os.fsencode(name), safe_parts(root.path), complaints) as unpacker:
+        unpacker.take(root, cursor)
+        for entry in entries:
+            unpacker.take(entry, cursor)
+
+
+def _is_kept(name: bytes) -> bool:
+    """Attributes of users. Capabilities are as set-id bits: here the file belongs to somebody else."""
+    return name.startswith(b"user.")
+
+
+def safe_parts(name: bytes) -> Parts:
+    """An entry's name as components, none of them able to lead anywhere else. Raises `Refused`."""
+    parts = tuple(part for part in name.split(b"/") if part not in (b"", b"."))
+    if name.startswith(b"/") or b".." in parts or b"\0" in name:
+        raise Refused("its name leads out of the tree", name)
+    if len(name) > _NAME_BYTES:
+        raise Refused(f"its name has more than {_NAME_BYTES} bytes", name)
+    if len(parts) > _DEPTH:
+        raise Refused(f"it lies more than {_DEPTH} directories deep", name)
+    return parts
+
+
+class _Unpacker:
+    """Writes entries below a directory, which it holds open. Use in a `with`: directories get their modes and times at
+    its end, however it ends.
+
+    `_files`        what was written, of which hard links can be further names
+    `_directories`  made by this copy: (mode, time), None for one that no entry has described yet
+    Both are held to a bound: beyond it links to files are left out, and directories are refused."""
+
+    def __init__(self, directory: str, name: bytes, root: Parts, complaints: Complaints) -> None:
+        self._shown = os.fsencode(directory)
+        # A link is followed only if a slash comes after it: one without may be of an earlier copy.
+        self._directory = os.open(directory, _DIRECTORY)
+        self._own = (name,) if name else ()
+        self._root = root
+        self._complaints = complaints
+        self._files: set[bytes] = set()
+        self._directories: dict[bytes, tuple[int, int] | None] = {}
+        self._held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The deepest first: a mode may keep us out of what is below.
+        for path in sorted(self._directories, key=lambda path: path.count(b"/"), reverse=True):
+            described = self._directories[path]
+            if described is not None:
+                self._finish_directory(path, *described)
+        os.close(self._directory)
+
+    def _finish_directory(self, path: bytes, mode: int, mtime_ns: int) -> None:
+        """Its mode and time come last: it had to be written to."""
+        try:
+            with self._opened(tuple(path.split(b"/"))) as directory:
+                os.fchmod(directory, mode & 0o3777)
+                _set_time(directory, mtime_ns)
+        except OSError as exc:
+            self._complaints.add(f"{self._show(path)} does not have its mode and time: {exc.strerror}")
+
+    def take(self, entry: Entry, cursor: Cursor) -> None:
+        """Write one entry with its contents, or say that it is left out. Raises `TarFailure`, `bad_request`."""
+        parts = self._place(entry.path)
+        try:
+            why_not = self._write(entry, parts, cursor)
+        except OSError as exc:
+            shown = self._show(b"/".join(parts or ()))
+            raise Error("bad_request", f"cannot write {shown}: {exc.strerror or exc}") from exc
+        except TarFailure as exc:
+            exc.entry = exc.entry or entry.path
+            raise
+        if why_not:
+            skip_data(cursor, entry)
+            self._complaints.add(f"left out {os.fsdecode(entry.path)}: {why_not}")
+
+    def _show(self, path: bytes) -> str:
+        return os.fsdecode(os.path.join(self._shown, path) if path else self._shown)
+
+    def _place(self, name: bytes) -> Parts | None:
+        """Where an entry goes; None for one that is not in the tree."""
+        parts = safe_parts(name)
+        inside = parts[: len(self._root)] == self._root
+        return self._own + parts[len(self._root) :] if inside else None
+
+    def _write(self, entry: Entry, parts: Parts | None, cursor: Cursor) -> str:
+        """Why it was not written: then nothing of its data is taken yet."""
+        if parts is None:
+            return "it is not below what was to be copied"
+        if entry.kind is Kind.DIRECTORY:
+            self._make_directory(parts, entry)
+            return ""
+        if not parts or entry.kind not in (None, Kind.FILE, Kind.SYMLINK):
+            return "it is no plain file, directory or link"
+        first = self._first_name(entry, parts) if entry.kind is None else parts
+        if first is None:
+            return "it is a link to what was not copied"
+        self._write_file(entry, parts, first, cursor)
+        return ""
+
+    def _first_name(self, entry: Entry, parts: Parts) -> Parts | None:
+        """Of a hard link: a file that was written before; nothing else is linked to."""
+        first = self._place(entry.target)
+        return first if first and first != parts and b"/".join(first) in self._files else None
+
+    def _write_file(self, entry: Entry, parts: Parts, first: Parts, cursor: Cursor) -> None:
+        """Anything that is no directory. Whatever has its name is replaced, when it is complete."""
+        path = b"/".join(parts)
+        with self._opened(parts[:-1]) as parent, _in_place_of(parent, parts[-1]) as new:
+            if entry.kind is Kind.FILE:
+                _fill_file(parent, new, entry, cursor)
+            elif entry.kind is Kind.SYMLINK:
+                os.symlink(entry.target, new, dir_fd=parent)
+            else:
+                with self._opened(first[:-1]) as source:
+                    os.link(first[-1], new, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+        if entry.kind is Kind.SYMLINK:
+            self._files.discard(path)
+        elif path not in self._files and self._hold(path):
+            self._files.add(path)
+
+    def _hold(self, path: bytes) -> bool:
+        """Whether there is room to remember one more name."""
+        self._held += len(path) + _HELD_BESIDES_NAME
+        return self._held <= _HELD_BYTES
+
+    def _make_directory(self, parts: Parts, entry: Entry) -> None:
+        """One that is there already stays as it is: the copy only adds to it."""
+        path = b"/".join(parts)
+        with self._opened(parts, 0o700) as directory:
+            if path in self._directories:
+                self._directories[path] = (entry.mode, entry.mtime_ns)
+                _set_attributes(directory, entry)
+
+    @contextmanager
+    def _opened(self, parts: Parts, mode: int = _OPEN_MODE) -> Iterator[int]:
+        """A directory: walk down, following no link, making what is missing, the last one with `mode`."""
+        current = os.dup(self._directory)
+        try:
+            for depth in range(1, len(parts) + 1):
+                below = self._enter(current, parts, depth, mode if depth == len(parts) else _OPEN_MODE)
+                os.close(current)
+                current = below
+            yield current
+        finally:
+            os.close(current)
+
+    def _enter(self, parent: int, parts: Parts, depth: int, mode: int) -> int:
+        name = parts[depth - 1]
+        with suppress(FileNotFoundError):
+            return _open_below(parent, name)
+        path = b"/".join(parts[:depth])
+        if not self._hold(path):
+            raise TooLarge("there are more directories than a copy may have")
+        os.mkdir(name, mode, dir_fd=parent)
+        self._directories[path] = None
+        return _open_below(parent, name)
+
+
+def _open_below(parent: int, name: bytes) -> int:
+    try:
+        return os.open(name, _DIRECTORY, dir_fd=parent)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        raise Error("bad_request", f"{os.fsdecode(name)!r} is in the way and is no directory") from exc
+
+
+@contextmanager
+def _in_place_of(parent: int, name: bytes) -> Iterator[bytes]:
+    """A name to make something under, which then takes the place of `name`, whole or not at all. A directory stays, and
+    is in the way."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            raise Error("bad_request", f"cannot replace {os.fsdecode(name)!r}: it is a directory")
+    new = b".banger-" + os.urandom(8).hex().encode()
+    try:
+        yield new
+        os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)
+    finally:
+        # It is still there if something failed, and if `name` was another name of it already.
+        with suppress(FileNotFoundError):
+            os.unlink(new, dir_fd=parent)
+
+
+def _fill_file(parent: int, name: bytes, entry: Entry, cursor: Cursor) -> None:
+    fd = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
+    try:
+        for offset, length in ((0, entry.size),) if entry.segments is None else entry.segments:
+            at = offset
+            for piece in cursor.pieces(length):
+                _write_at(fd, piece, at)
+                at += len(piece)
+        cursor.skip_padding(entry.stored)
+        os.ftruncate(fd, entry.size)
+        _set_attributes(fd, entry)
+        os.fchmod(fd, entry.mode & 0o1777)
+        _set_time(fd, entry.mtime_ns)
+    finally:
+        os.close(fd)
+
+
+def _write_at(fd: int, data: memoryview, at: int) -> None:
+    """Zeros become holes."""
+    for start in range(0, len(data), _PIECE):
+        piece = data[start : start + _PIECE]
+        if not piece[0] and piece == _ZEROS[: len(piece)]:
+            continue
+        done = 0
+        while done < len(piece):
+            done += os.pwrite(fd, piece[done:], at + start + done)
+
+
+def _set_attributes(fd: int, entry: Entry) -> None:
+    if entry.xattrs:
+        entry.metadata_bytes(_LIMITS)
+        for name, value in entry.xattrs.items():
+            with suppress(OSError):  # a file system without them
+                os.setxattr(fd, name, value)
+
+
+def _set_time(fd: int, mtime_ns: int) -> None:
+    with suppress(OSError, OverflowError):  # one that no file system knows
+        os.utime(fd, ns=(mtime_ns, mtime_ns))
