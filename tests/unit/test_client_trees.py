@@ -392,10 +392,6 @@ BROKEN = {
     "a record that lacks its end": TREE + header(b"x", 7, b"x") + padded(b"7 a=bcd") + FILE + END,
     "an extended header alone": TREE + FILE + extended((b"path", b"tree/g")) + END,
     "an extended header of all memory": TREE + header(b"x", 1 << 32, b"x") + END,
-    "attributes of all memory": TREE
-    + extended(*((b"SCHILY.xattr.user.%d" % number, b"v" * 30_000) for number in range(3)))
-    + FILE
-    + END,
     "a directory with data": TREE + header(b"tree/d/", 512, b"0") + bytes(512) + END,
     "a map of holes that lies": TREE
     + extended((b"GNU.sparse.map", b"0,9"), (b"GNU.sparse.size", b"5"))

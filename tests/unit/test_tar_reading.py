@@ -64,6 +64,17 @@ def long_name(name: bytes, flag: bytes = b"L") -> bytes:
         (long_name(LONG, b"K") + long_name(b"x") + header(b"cut", flag=b"1"), "target", LONG),
         (extended((b"path", LONG)) + header(b"cut"), "path", LONG),
         (extended((b"path", b"")) + header(b"kept"), "path", b"kept"),
+        (extended((b"path", b"one"), (b"path", b"")) + header(b"kept"), "path", b"kept"),
+        (extended((b"size", b"9"), (b"size", b"")) + header(b"a", 3) + padded(b"abc"), "size", 3),
+        (extended((b"uid", b"9"), (b"uid", b"")) + header(b"a", uid=7), "uid", 7),
+        (extended((b"mtime", b"9"), (b"mtime", b"")) + header(b"a", mtime=7), "mtime_ns", 7_000_000_000),
+        (
+            extended((b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.major", b""))
+            + header(b"a", 3)
+            + padded(b"abc"),
+            "segments",
+            None,
+        ),
         (extended((b"linkpath", LONG)) + header(b"l", flag=b"2", target=b"t"), "target", LONG),
         (extended((b"path", b"new\n=\xff")) + header(b"x"), "path", b"new\n=\xff"),
         (extended((b"path", b"g"), flag=b"g") + header(b"x"), "path", b"x"),

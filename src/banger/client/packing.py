@@ -26,7 +26,7 @@ _STRETCHES_MAX = 10_000
 _SECOND_NS = 1_000_000_000
 # A FIFO that took a file's place must not make us wait.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_XATTR_BYTES = Bounds().xattr_bytes
+_XATTR_BYTES = Bounds().header_bytes // 2
 _NO_FILE = "it is no plain file, directory or link"
 _KINDS = {
     stat.S_IFREG: Kind.FILE,
@@ -64,8 +64,9 @@ class _Packer:
 
     def pack(self, source: bytes, name: bytes) -> Iterator[bytes]:
         """Directories before what is in them."""
-        yield from self._pack_one(source, name, os.lstat(source))
-        waiting = self._inside(source, name)
+        info = os.lstat(source)
+        yield from self._pack_one(source, name, info)
+        waiting = self._inside(source, name) if stat.S_ISDIR(info.st_mode) else []
         while waiting:
             path, inner = waiting.pop()
             try:
@@ -79,8 +80,6 @@ class _Packer:
 
     def _inside(self, path: bytes, name: bytes) -> list[tuple[bytes, bytes]]:
         """Paths and names of what is in a directory, the first at the end."""
-        if not stat.S_ISDIR(os.lstat(path).st_mode):
-            return []
         try:
             found = sorted(os.listdir(path), reverse=True)
         except OSError as exc:

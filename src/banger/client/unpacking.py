@@ -39,6 +39,7 @@ _LIMITS = Bounds(target_bytes=_NAME_BYTES)
 _HELD_BYTES = 256 << 20
 _HELD_BESIDES_NAME = 200
 _OPEN_MODE = 0o755
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def unpack_tree(
@@ -143,14 +144,19 @@ class _Unpacker:
         try:
             why_not = self._write(entry, parts, cursor)
         except OSError as exc:
-            shown = self._show(b"/".join(parts or ()))
-            raise Error("bad_request", f"cannot write {shown}: {exc.strerror or exc}") from exc
+            raise self._failed(parts or (), exc) from exc
         except TarFailure as exc:
             exc.entry = exc.entry or entry.path
             raise
         if why_not:
             skip_data(cursor, entry)
             self._complaints.add(f"left out {os.fsdecode(entry.path)}: {why_not}")
+
+    def _failed(self, parts: Parts, exc: OSError) -> Error:
+        message = f"cannot write {self._show(b'/'.join(parts))}: {exc.strerror or exc}"
+        if exc.errno in _NO_ROOM:
+            return Error("insufficient_disk", message, "make room there, or copy to somewhere else")
+        return Error("bad_request", message)
 
     def _show(self, path: bytes) -> str:
         return os.fsdecode(os.path.join(self._shown, path) if path else self._shown)
@@ -184,7 +190,7 @@ class _Unpacker:
     def _write_file(self, entry: Entry, parts: Parts, first: Parts, cursor: Cursor) -> None:
         """Anything that is no directory. Whatever has its name is replaced, when it is complete."""
         path = b"/".join(parts)
-        with self._opened(parts[:-1]) as parent, _in_place_of(parent, parts[-1]) as new:
+        with self._opened(parts[:-1]) as parent, _in_place_of(parent, parts[-1], self._show(path)) as new:
             if entry.kind is Kind.FILE:
                 _fill_file(parent, new, entry, cursor)
             elif entry.kind is Kind.SYMLINK:
@@ -225,32 +231,30 @@ class _Unpacker:
 
     def _enter(self, parent: int, parts: Parts, depth: int, mode: int) -> int:
         name = parts[depth - 1]
-        with suppress(FileNotFoundError):
-            return _open_below(parent, name)
+        try:
+            return os.open(name, _DIRECTORY, dir_fd=parent)
+        except FileNotFoundError:
+            pass
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            shown = self._show(b"/".join(parts[:depth]))
+            raise Error("bad_request", f"{shown} is in the way and is no directory") from exc
         path = b"/".join(parts[:depth])
         if not self._hold(path):
             raise TooLarge("there are more directories than a copy may have")
         os.mkdir(name, mode, dir_fd=parent)
         self._directories[path] = None
-        return _open_below(parent, name)
-
-
-def _open_below(parent: int, name: bytes) -> int:
-    try:
         return os.open(name, _DIRECTORY, dir_fd=parent)
-    except OSError as exc:
-        if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
-            raise
-        raise Error("bad_request", f"{os.fsdecode(name)!r} is in the way and is no directory") from exc
 
 
 @contextmanager
-def _in_place_of(parent: int, name: bytes) -> Iterator[bytes]:
+def _in_place_of(parent: int, name: bytes, shown: str) -> Iterator[bytes]:
     """A name to make something under, which then takes the place of `name`, whole or not at all. A directory stays, and
     is in the way."""
     with suppress(FileNotFoundError):
         if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-            raise Error("bad_request", f"cannot replace {os.fsdecode(name)!r}: it is a directory")
+            raise Error("bad_request", f"cannot replace {shown}: it is a directory")
     new = b".banger-" + os.urandom(8).hex().encode()
     try:
         yield new
@@ -290,11 +294,9 @@ def _write_at(fd: int, data: memoryview, at: int) -> None:
 
 
 def _set_attributes(fd: int, entry: Entry) -> None:
-    if entry.xattrs:
-        entry.metadata_bytes(_LIMITS)
-        for name, value in entry.xattrs.items():
-            with suppress(OSError):  # a file system without them
-                os.setxattr(fd, name, value)
+    for name, value in (entry.xattrs or {}).items():
+        with suppress(OSError):  # a file system without them
+            os.setxattr(fd, name, value)
 
 
 def _set_time(fd: int, mtime_ns: int) -> None:

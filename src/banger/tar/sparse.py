@@ -72,7 +72,8 @@ def read_pax_map(overrides: Overrides, cursor: Cursor, stored: int) -> tuple[int
     """(size, bytes of data, segments), None if the records describe no sparse file; takes a map that stands in front
     of the data. A name in the records becomes the entry's."""
     records = overrides.sparse or []
-    values = dict(records)
+    # A record without a value takes its keyword back; a map without one is of a file without data.
+    values = {key: value for key, value in dict(records).items() if value or key == b"map"}
     if name := values.get(b"name"):
         overrides.path = check_name(name)
     if values.get(b"major") == b"1" and values.get(b"minor") == b"0":
