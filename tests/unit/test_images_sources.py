@@ -356,6 +356,8 @@ def pax(size: int) -> bytes:
         pax(1 << 20) + bytes(2 << 20),
         b"x" * 10240,
         bytes(100),
+        make_tar(("a", b"1"))[:1024] + b"x" * 1024,
+        make_tar(("a", b"1"))[:1024] + bytes(512) + make_tar(("b", b"1")),
     ],
 )
 def test_a_hostile_archive_is_refused_at_little_cost(data: bytes) -> None:

@@ -6,19 +6,24 @@ twice is refused, because tools differ in which one they take. Blocking.
 
 from __future__ import annotations
 
-import io
 import posixpath
-import tarfile
 from dataclasses import dataclass
 
 from banger.images.byte_range import ByteRange
 from banger.images.oci import invalid
 from banger.images.registry.lifeline import Lifeline
 from banger.model.sizes import KIB
+from banger.tar.cursor import Cursor
+from banger.tar.entries import read_entries, skip_data
+from banger.tar.entry import Entry
+from banger.tar.failure import Corrupt, TarFailure, printable
+from banger.tar.kind import Kind
+from banger.tar.limits import Bounds
 
 MAX_MEMBERS = 20_000
 _MAX_HEADER_BYTES = 64 * KIB
 _MAX_LINKS = 8
+_READ_BYTES = 16 * KIB
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,9 @@ class Archive:
         self._members: dict[str, _Member] = {}
         try:
             self._index(line)
-        except (tarfile.TarError, EOFError, ValueError, UnicodeError, OverflowError, RecursionError) as exc:
-            raise invalid(f"{name} is not a tar file, or is damaged: {str(exc)[:200]}") from exc
+        except TarFailure as exc:
+            where = f"entry '{printable(exc.entry)}': " if exc.entry else ""
+            raise invalid(f"{name} is not a tar file, or is damaged: {where}{exc.what}") from exc
 
     def __contains__(self, name: str) -> bool:
         return self._find(name) is not None
@@ -57,27 +63,24 @@ class Archive:
         self._file.close()
 
     def _index(self, line: Lifeline) -> None:
-        with tarfile.open(fileobj=_Headers(self._file), mode="r:", tarinfo=tarfile.TarInfo) as tar:
-            for _ in range(MAX_MEMBERS):
-                line.check()
-                info = tar.next()
-                if info is None:
-                    return
-                tar.members = []  # type: ignore[attr-defined]  # it would keep them all
-                self._add(info)
-        raise invalid(f"{self.name} has more than {MAX_MEMBERS} members")
+        cursor = _Places(self._file)
+        limits = Bounds(entries=3 * MAX_MEMBERS, header_bytes=_MAX_HEADER_BYTES)
+        for count, entry in enumerate(read_entries(cursor, limits, lambda name: False), 1):
+            line.check()
+            if count > MAX_MEMBERS:
+                raise invalid(f"{self.name} has more than {MAX_MEMBERS} members")
+            self._add(entry, cursor.place())
+            skip_data(cursor, entry)
 
-    def _add(self, info: tarfile.TarInfo) -> None:
-        name = _normal(info.name)
-        if info.issym():
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), info.linkname))
+    def _add(self, entry: Entry, place: int) -> None:
+        name = _normal(_text(entry.path))
+        if entry.kind is Kind.SYMLINK:
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), _text(entry.target)))
             member = _Member(target=target)
-        elif info.islnk():
-            member = _Member(target=_normal(info.linkname))
-        elif info.isreg() and not info.issparse():
-            if info.size < 0 or info.offset_data + info.size > self._file.size:
-                raise invalid(f"{self.name} ends in the middle of {name[:200]!r}")
-            member = _Member(info.offset_data, info.size)
+        elif entry.kind is None:
+            member = _Member(target=_normal(_text(entry.target)))
+        elif entry.kind is Kind.FILE and entry.segments is None:
+            member = _Member(place, entry.size)
         else:
             return
         if name in self._members:
@@ -93,24 +96,33 @@ class Archive:
         return None
 
 
-class _Headers(io.RawIOBase):
-    """What tarfile reads of an archive to list it. It takes a header's word for the length of names and attributes, so
-    a read of more than those may have is refused."""
+class _Places(Cursor):
+    """Reads what is needed to list an archive: data is skipped by going past it."""
 
     def __init__(self, file: ByteRange) -> None:
-        super().__init__()
+        super().__init__(self._read)
         self._file = file
 
-    def read(self, size: int = -1, /) -> bytes:
-        if not 0 <= size <= _MAX_HEADER_BYTES:
-            raise tarfile.ReadError("a header is too long")
-        return self._file.read(size) or b""
+    def _read(self) -> memoryview | None:
+        return memoryview(self._file.read(_READ_BYTES) or b"") or None
 
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        return self._file.seek(offset, whence)
+    def place(self) -> int:
+        """Where in the file the next byte is."""
+        return self._file.tell() - (self.end - self.at)
 
-    def tell(self) -> int:
-        return self._file.tell()
+    def skip(self, count: int) -> None:
+        place = self.place() + count
+        if place > self._file.size:
+            raise Corrupt("ends in the middle of an entry")
+        if count <= self.end - self.at:
+            self.at += count
+        else:
+            self.at = self.end
+            self._file.seek(place)
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
 
 
 def _normal(name: str) -> str:
