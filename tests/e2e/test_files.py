@@ -114,6 +114,35 @@ def test_who_did_not_copy_all_says_so_and_ends_with_1(home: Home, dev: str, tmp_
     assert (tmp_path / "odd/f").read_text() == "x\n"
 
 
+def test_what_cannot_come_along_keeps_nothing_else_from_it(home: Home, dev: str, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    for name in ("a", "z"):
+        (tmp_path / "tree" / name).write_text(name)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "tree/socket"))
+        done = home.run("cp", str(tmp_path / "tree"), f"{dev}:/root/partly")
+    assert done.returncode == 1 and b"left out " in done.stderr and b"tree/socket" in done.stderr
+    assert home.text("exec", dev, "--", "ls", "/root/partly") == "a\nz\n"
+
+
+def test_holes_and_times_before_1970_go_there_and_back(home: Home, dev: str, tmp_path: Path) -> None:
+    with open(tmp_path / "in", "wb") as file:
+        for number in range(3):
+            file.seek((3 * number + 1) * MIB + 5)
+            file.write(os.urandom(3000))
+        file.truncate(16 * MIB + 1)
+    os.utime(tmp_path / "in", (-5, -5))
+    home.text("cp", str(tmp_path / "in"), f"{dev}:/root/holes")
+    said = home.text(
+        "exec", dev, "--", "sh", "-c", "cd /root; sha256sum <holes; stat -c '%Y %b' holes"
+    ).split()
+    assert said[0] == hashlib.sha256((tmp_path / "in").read_bytes()).hexdigest()
+    assert said[2] == "-5" and int(said[3]) * 512 < MIB
+    home.text("cp", f"{dev}:/root/holes", str(tmp_path / "out"))
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "in").read_bytes()
+    assert (tmp_path / "out").stat().st_mtime == -5
+
+
 def test_files_of_the_kernel_have_their_contents(home: Home, dev: str, tmp_path: Path) -> None:
     home.text("cp", f"{dev}:/proc/version", str(tmp_path / "version"))
     assert (tmp_path / "version").read_text() == home.text("exec", dev, "--", "cat", "/proc/version")
