@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.cli.copy import _plan_here
-from banger.client.complaints import Complaints
-from banger.client.packing import pack_tree
-from banger.client.unpacking import safe_parts, unpack_tree
+from banger.client.trees import Complaints, pack_tree, unpack_tree
+from banger.client.trees.unpacking import safe_parts
 from banger.errors import Error
 from tests.support.layers import END, base256, extended, header, padded
 

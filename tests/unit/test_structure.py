@@ -33,7 +33,20 @@ STARTER_CALLS = {"system", "popen", "fork", "forkpty", "create_subprocess_exec",
 VAGUE = {"utils", "util", "misc", "common", "helpers"}
 # The client starts the daemon, and ships without the engine's host room.
 MAY_START = ("banger.host.", "banger.client.start")
-CLI_STARTS_WITHOUT = {"msgspec", "rich", "asyncio", "typing_extensions", "http.client", "websockets", "ssl"}
+CLI_STARTS_WITHOUT = {
+    "msgspec",
+    "rich",
+    "asyncio",
+    "typing_extensions",
+    "http.client",
+    "websockets",
+    "ssl",
+} | {
+    "banger.tar",
+    "tarfile",
+}
+# A bundle's members are those that its manifest says; all other archives are read by the room `tar`.
+MAY_USE_TARFILE = "banger.bundles."
 
 
 def modules_in(source: Path) -> dict[str, ast.Module]:
@@ -92,6 +105,8 @@ def violations(source: Path) -> list[str]:
         found += [f"{name} imports {other}" for other in sorted(graph[name]) if wrong_arrow(name, other)]
         if starts_programs(tree, imported) and not name.startswith(MAY_START):
             found.append(f"{name} starts programs")
+        if "tarfile" in imported and not name.startswith(MAY_USE_TARFILE):
+            found.append(f"{name} has archives read by another reader than ours")
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as exc:
@@ -117,6 +132,7 @@ def test_the_house_stands() -> None:
         ({"vmm/q.py": "from subprocess import run"}, "banger.vmm.q starts programs"),
         ({"vmm/q.py": "import os\nos.execvp('a', [])"}, "banger.vmm.q starts programs"),
         ({"vmm/q.py": "import asyncio\nasyncio.create_subprocess_exec"}, "banger.vmm.q starts programs"),
+        ({"client/c.py": "import tarfile"}, "banger.client.c has archives read by another reader"),
         ({"wire/a.py": "import banger.wire.b", "wire/b.py": "import banger.wire.a"}, "cycle: "),
         ({"host/run.py": "import subprocess\nfrom banger.errors import Error"}, ""),
     ],

@@ -16,7 +16,7 @@ from banger.errors import Error
 from banger.model.names import check_name
 
 if TYPE_CHECKING:
-    from banger.client.complaints import Complaints
+    from banger.client.trees import Complaints
 
 
 def _copy_arguments(parser: Parser) -> None:
@@ -97,8 +97,7 @@ def _copy_in(daemon: Daemon, arguments: Arguments, source: str, machine: str, ta
         target,
         _kind_in_machine(daemon, machine, target),
     )
-    from banger.client.complaints import Complaints
-    from banger.client.packing import pack_tree
+    from banger.client.trees import Complaints, pack_tree
 
     complaints = Complaints()
     tree = pack_tree(
@@ -142,8 +141,7 @@ def _copy_out(daemon: Daemon, machine: str, source: str, target: str, follow: bo
             for piece in answer.chunks():
                 _write_all(piece)
             return 0
-        from banger.client.complaints import Complaints
-        from banger.client.unpacking import unpack_tree
+        from banger.client.trees import Complaints, unpack_tree
 
         complaints = Complaints()
         unpack_tree(answer.chunks(), lambda is_dir: _plan_here(source, is_dir, target), complaints)

@@ -7,8 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from banger.client.complaints import Complaints
-from banger.client.unpacking import unpack_tree
+from banger.client.trees import Complaints, unpack_tree
 from banger.errors import Error
 from banger.tar.header import BLOCK
 from tests.support.layers import END, extended, header, mended, padded

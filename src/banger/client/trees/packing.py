@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
-from banger.client.complaints import Complaints
+from banger.client.trees.complaints import Complaints
 from banger.tar.entry import Entry
 from banger.tar.kind import Kind
 from banger.tar.limits import Bounds

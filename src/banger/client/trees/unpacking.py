@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
 
-from banger.client.complaints import Complaints
+from banger.client.trees.complaints import Complaints
 from banger.errors import Error
 from banger.tar.cursor import Cursor
 from banger.tar.entries import read_entries, skip_data
@@ -43,7 +43,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def unpack_tree(
-    pieces: Iterable[bytes], place: Callable[[bool], tuple[str, str]], complaints: Complaints
+    pieces: Iterable[bytes], place: Callable[[bool], tuple[str, str]], complaints: Complaints | None = None
 ) -> None:
     """Write a tar stream's tree; what was left out is added to `complaints`.
 
@@ -54,7 +54,7 @@ def unpack_tree(
     chunks = iter(pieces)
     cursor = Cursor(lambda: _next_of(chunks))
     try:
-        _unpack(cursor, place, complaints)
+        _unpack(cursor, place, Complaints() if complaints is None else complaints)
         while cursor.fetch():  # a connection that breaks after the end is told too
             pass
     except TarFailure as exc:

@@ -1,0 +1,7 @@
+"""File trees as tar streams: packing ours, and unpacking what a guest sends. The room `tar` has the format."""
+
+from banger.client.trees.complaints import Complaints
+from banger.client.trees.packing import pack_tree
+from banger.client.trees.unpacking import unpack_tree
+
+__all__ = ["Complaints", "pack_tree", "unpack_tree"]
