@@ -362,6 +362,7 @@ def test_a_file_is_copied_out_of_a_machine(stand_in: StandIn, tmp_path: Path) ->
         (["cp", "dev:/nope", "/tmp"], 1),
         (["cp", "/nope/nope", "dev:/srv"], 1),
         (["cp", "dev:/etc", "/nope/nope/nope"], 1),
+        (["cp", "/proc/self/mem", "dev:/srv"], 2),
     ],
 )
 def test_copies_fail_with_a_line(stand_in: StandIn, words: list[str], code: int, capsys: Capture) -> None:
@@ -373,6 +374,22 @@ def test_copies_fail_with_a_line(stand_in: StandIn, words: list[str], code: int,
     files_of(stand_in, {"/etc": "directory", "/srv": "directory"}, out.getvalue())
     assert dispatch(words) == code
     assert capsys.readouterr().err.startswith("banger: ")
+
+
+@pytest.mark.parametrize("kept", [0, 400, 600, 1024])
+def test_a_copy_that_was_cut_short_fails_and_leaves_nothing(
+    stand_in: StandIn, tmp_path: Path, capsys: Capture, kept: int
+) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        info = tarfile.TarInfo("hosts")
+        info.size = 600
+        tar.addfile(info, io.BytesIO(b"x" * 600))
+    files_of(stand_in, {"/etc/hosts": "file"}, out.getvalue()[:kept])
+    assert dispatch(["cp", "dev:/etc/hosts", str(tmp_path / "copy")]) == 125
+    assert "broken tar stream" in capsys.readouterr().err
+    assert not os.path.lexists(tmp_path / "copy")
+    assert not list(tmp_path.glob(".banger-*"))
 
 
 def test_a_tar_stream_is_passed_on(stand_in: StandIn) -> None:
