@@ -485,7 +485,7 @@ ZSTD_FORMS: dict[str, Callable[[bytes], bytes]] = {
         zstandard.compress(data[at : at + 999]) for at in range(0, len(data), 999)
     ),
     "gzip members": lambda data: b"".join(
-        gzip.compress(data[at : at + 999]) for at in range(0, len(data), 999)
+        gzip.compress(data[at : at + 999], mtime=0) for at in range(0, len(data), 999)
     ),
 }
 
