@@ -566,3 +566,14 @@ def test_few_complaints_are_kept_and_all_are_counted() -> None:
         complaints.add(f"left out {number}")
     assert complaints.count == 1000
     assert complaints.first == [f"left out {number}" for number in range(5)]
+
+
+def test_what_is_remembered_of_a_copy_has_a_bound(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("banger.client.trees.unpacking._HELD_BYTES", 3000)
+    files = [member(f"tree/{number}", data=b"x") for number in range(40)]
+    links = [member(f"tree/link-{number}", tarfile.LNKTYPE, link=f"tree/{number}") for number in (0, 39)]
+    said = unpack(place, ROOT, *files, *links, member("tree/d", tarfile.DIRTYPE))
+    assert said == ["left out tree/link-39: it is a link to what was not copied"]
+    assert (place / "here/0").samefile(place / "here/link-0")
+    with pytest.raises(Error, match="more directories than a copy may have"):
+        unpack(place, ROOT, *(member(f"tree/d{number}", tarfile.DIRTYPE) for number in range(40)))

@@ -105,7 +105,7 @@ class _Unpacker:
 
     `_files`        what was written, of which hard links can be further names
     `_directories`  made by this copy: (mode, time), None for one that no entry has described yet
-    Both are held to a bound: beyond it links to files are left out, and directories are refused."""
+    Each is held to a bound: beyond it links to files are left out, and directories are refused."""
 
     def __init__(self, directory: str, name: bytes, root: Parts, complaints: Complaints) -> None:
         self._shown = os.fsencode(directory)
@@ -116,18 +116,20 @@ class _Unpacker:
         self._complaints = complaints
         self._files: set[bytes] = set()
         self._directories: dict[bytes, tuple[int, int] | None] = {}
-        self._held = 0
+        self._files_room = self._directories_room = _HELD_BYTES
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         # The deepest first: a mode may keep us out of what is below.
-        for path in sorted(self._directories, key=lambda path: path.count(b"/"), reverse=True):
-            described = self._directories[path]
-            if described is not None:
-                self._finish_directory(path, *described)
-        os.close(self._directory)
+        try:
+            for path in sorted(self._directories, key=lambda path: path.count(b"/"), reverse=True):
+                described = self._directories[path]
+                if described is not None:
+                    self._finish_directory(path, *described)
+        finally:
+            os.close(self._directory)
 
     def _finish_directory(self, path: bytes, mode: int, mtime_ns: int) -> None:
         """Its mode and time come last: it had to be written to."""
@@ -135,8 +137,8 @@ class _Unpacker:
             with self._opened(tuple(path.split(b"/"))) as directory:
                 os.fchmod(directory, mode & 0o3777)
                 _set_time(directory, mtime_ns)
-        except OSError as exc:
-            self._complaints.add(f"{self._show(path)} does not have its mode and time: {exc.strerror}")
+        except (OSError, Error, TooLarge) as exc:
+            self._complaints.add(f"{self._show(path)} does not have its mode and time: {exc}")
 
     def take(self, entry: Entry, cursor: Cursor) -> None:
         """Write one entry with its contents, or say that it is left out. Raises `TarFailure`, `bad_request`."""
@@ -200,13 +202,9 @@ class _Unpacker:
                     os.link(first[-1], new, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
         if entry.kind is Kind.SYMLINK:
             self._files.discard(path)
-        elif path not in self._files and self._hold(path):
+        elif path not in self._files and self._files_room > 0:
+            self._files_room -= len(path) + _HELD_BESIDES_NAME
             self._files.add(path)
-
-    def _hold(self, path: bytes) -> bool:
-        """Whether there is room to remember one more name."""
-        self._held += len(path) + _HELD_BESIDES_NAME
-        return self._held <= _HELD_BYTES
 
     def _make_directory(self, parts: Parts, entry: Entry) -> None:
         """One that is there already stays as it is: the copy only adds to it."""
@@ -241,7 +239,8 @@ class _Unpacker:
             shown = self._show(b"/".join(parts[:depth]))
             raise Error("bad_request", f"{shown} is in the way and is no directory") from exc
         path = b"/".join(parts[:depth])
-        if not self._hold(path):
+        self._directories_room -= len(path) + _HELD_BESIDES_NAME
+        if self._directories_room < 0:
             raise TooLarge("there are more directories than a copy may have")
         os.mkdir(name, mode, dir_fd=parent)
         self._directories[path] = None
