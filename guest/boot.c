@@ -35,7 +35,7 @@ static void quiet_stdio(void)
 		close(fd);
 }
 
-static void make_boot_id(void)
+void boot_make_id(void)
 {
 	/* An id, not a secret: it must not wait for a random number generator that is seeded at
 	 * CONFIGURE. */
@@ -68,7 +68,7 @@ void boot(void)
 	uevent_open();
 	modules_load();
 	phase_mark("modules");
-	make_boot_id();
+	boot_make_id();
 	if (root_mount(&agent.boot_error) < 0 || root_switch(&agent.boot_error) < 0)
 		console("fatal: %s", agent.boot_error.message);
 	else

@@ -9,15 +9,20 @@
 #include <sys/wait.h>
 
 #include "agent.h"
+#include "boot.h"
+#include "canary.h"
 #include "child.h"
 #include "console.h"
 #include "fd.h"
 #include "files.h"
 #include "initctl.h"
+#include "keeper.h"
 #include "loop.h"
 #include "oom.h"
 #include "out.h"
 #include "port.h"
+#include "serve.h"
+#include "session.h"
 #include "signals.h"
 
 enum { ARGUMENTS_MAX = 64, ARGUMENTS_BYTES = 4096 };
@@ -89,7 +94,8 @@ static _Noreturn void become_init(int report)
 	stand_in();
 }
 
-static int go_on_as_child(void)
+/* For the keeper and all agents that come of it. */
+static void go_beside_init(void)
 {
 	AUTO_FD score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
@@ -98,14 +104,43 @@ static int go_on_as_child(void)
 	/* systemd lets live, to the very end, whose command line begins with an @. */
 	if (init_own_name)
 		init_own_name[0] = '@';
-	prctl(PR_SET_NAME, "banger-agent");
 	if (score >= 0 && write(score, "-1000", 5) < 0)
 		console("oom_score_adj: %s", strerror(errno));
 	/* An epoll set is shared by fork, and signals in it are the parent's. */
+	loop_close();
+	signals_close();
+}
+
+static int go_on_as_agent(void)
+{
+	setsid();
+	prctl(PR_SET_NAME, "banger-agent");
 	if (loop_open() < 0 || signals_open() < 0 || port_watch() < 0)
 		return -1;
 	oom_watch();
 	return 0;
+}
+
+/* In the place of an agent that was killed. It knows what that one knew when the keeper began, and of no
+ * process that it had started. */
+static void begin_anew(void)
+{
+	if (go_on_as_agent() < 0)
+		return;
+	console("the agent was killed and is started again");
+	oom_forget();
+	boot_make_id();
+	canary_want_new();
+	session_begin_anew();
+	serve();
+}
+
+/* Either the program's start closes the pipe, or the number of the failure comes. */
+static int read_report(int report)
+{
+	int number;
+
+	return read(report, &number, sizeof number) == (ssize_t)sizeof number ? number : 0;
 }
 
 int init_hand_over(const struct fields *fields, struct err *err)
@@ -128,14 +163,20 @@ int init_hand_over(const struct fields *fields, struct err *err)
 	if (pid > 0)
 		become_init(report_write);
 	fd_close(&report_write);
-	if (go_on_as_child() < 0)
+	go_beside_init();
+	number = read_report(report_read);
+	fd_close(&report_read);
+	agent.init_failed = number != 0;
+	/* Without a keeper, should there be none, it is an agent all the same. */
+	pid = fork();
+	if (pid > 0)
+		keeper_run(pid, begin_anew);
+	if (go_on_as_agent() < 0)
 		return err_set(err, ERR_IO, errno, "event loop");
-	/* Either the program's start closes the pipe, or the number of the failure comes. */
-	if (read(report_read, &number, sizeof number) != (ssize_t)sizeof number)
-		return 0;
-	agent.init_failed = true;
-	err_set(err, ERR_IO, number, "cannot start %.100s as init", arguments[0]);
-	console("%s", err->message);
-	out_event("init_exited", number, err->message);
+	if (number) {
+		err_set(err, ERR_IO, number, "cannot start %.100s as init", arguments[0]);
+		console("%s", err->message);
+		out_event("init_exited", number, err->message);
+	}
 	return 0;
 }

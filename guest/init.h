@@ -5,7 +5,8 @@
 #include "err.h"
 #include "fields.h"
 
-/* Forks: the parent, pid 1, becomes ARGV (default /sbin/init); the caller goes on in the child.
+/* Forks: the parent, pid 1, becomes ARGV (default /sbin/init), its child the agent's keeper; the caller
+ * goes on in the keeper's child.
  * Whether the program started is told before this returns. */
 int init_hand_over(const struct fields *fields, struct err *err);
 

@@ -30,6 +30,11 @@ int loop_open(void)
 	return epoll_fd < 0 ? -1 : 0;
 }
 
+void loop_close(void)
+{
+	fd_close(&epoll_fd);
+}
+
 void loop_hurry(void)
 {
 	hurry = true;

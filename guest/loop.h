@@ -21,6 +21,8 @@ struct timer {
 };
 
 int loop_open(void);
+/* Where the process is about to be something else. */
+void loop_close(void);
 /* Waits for one round of events and handles them. */
 void loop_round(void);
 /* The next round does not sleep: work was left over. */

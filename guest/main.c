@@ -4,7 +4,6 @@
 
 #include "agent.h"
 #include "boot.h"
-#include "canary.h"
 #include "console.h"
 #include "files.h"
 #include "init.h"
@@ -14,7 +13,7 @@
 #include "oom.h"
 #include "phases.h"
 #include "port.h"
-#include "session.h"
+#include "serve.h"
 #include "shutdown.h"
 #include "signals.h"
 #include "tsc.h"
@@ -49,10 +48,5 @@ int main(int argc, char **argv)
 	}
 	oom_watch();
 	initctl_open();
-	for (;;) {
-		loop_round();
-		canary_round();
-		session_round();
-		shutdown_round();
-	}
+	serve();
 }

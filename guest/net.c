@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <linux/if.h>
@@ -27,6 +28,14 @@ static int link_index;
 static bool configured;
 /* Kept: opening and closing it takes a clone longer than most of what is said over it. */
 static int route_fd = -1;
+
+struct addresses {
+	size_t count;
+	struct address list[ADDRESSES_MAX];
+};
+
+/* Those that the host gave, in memory that an agent shares with the one that comes after it. */
+static struct addresses *own;
 
 int net_link_index(void)
 {
@@ -67,11 +76,6 @@ static int find_link(int fd)
 			return index;
 	return 0;
 }
-
-struct addresses {
-	size_t count;
-	struct address list[ADDRESSES_MAX];
-};
 
 static bool addresses_hold(const struct addresses *addresses, const struct address *address)
 {
@@ -141,18 +145,17 @@ static void collect_addresses(const struct fields *fields, struct addresses *add
  * have set is not asked for, and stays: listing it takes a clone as long as adding one. */
 static int set_addresses(int fd, const struct fields *fields, struct err *err)
 {
-	static struct addresses own;
-	struct addresses old = own;
+	struct addresses old = *own;
 
 	if (!fields_count(fields, TAG_ADDRESS))
 		return 0;
-	collect_addresses(fields, &own);
+	collect_addresses(fields, own);
 	for (size_t i = 0; i < old.count; i++)
-		if (!addresses_hold(&own, &old.list[i]))
+		if (!addresses_hold(own, &old.list[i]))
 			change_address(fd, &old.list[i], false);
-	for (size_t i = 0; i < own.count; i++)
-		if (!addresses_hold(&old, &own.list[i]) && change_address(fd, &own.list[i], true) < 0) {
-			own.count = i;
+	for (size_t i = 0; i < own->count; i++)
+		if (!addresses_hold(&old, &own->list[i]) && change_address(fd, &own->list[i], true) < 0) {
+			own->count = i;
 			return err_set(err, ERR_IO, errno, "cannot set address %zu", i + 1);
 		}
 	return 0;
@@ -236,8 +239,12 @@ static int configure_link(int fd, const struct fields *fields, struct err *err)
 
 void net_prepare(void)
 {
+	static struct addresses unshared;
 	struct ifreq loopback = { .ifr_name = "lo" };
 
+	own = mmap(NULL, sizeof *own, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (own == MAP_FAILED)
+		own = &unshared;
 	route_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (route_fd < 0 || !set_up(route_fd, &loopback))
 		console("lo: %s", strerror(errno));

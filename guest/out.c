@@ -46,6 +46,13 @@ void out_advance(size_t length)
 		head = tail = 0;
 }
 
+void out_pad(void)
+{
+	memset(queue, 0, FRAME_WHOLE);
+	head = 0;
+	tail = FRAME_WHOLE;
+}
+
 struct field_writer *out_begin(uint8_t type, uint32_t channel)
 {
 	size_t room;

@@ -15,6 +15,9 @@ bool out_has_room(void);
 size_t out_peek(const uint8_t **at);
 void out_advance(size_t length);
 
+/* As many zeros as a frame can have, into an empty queue: they complete one that was cut off. */
+void out_pad(void);
+
 /* One frame at a time: begin, put fields, end. */
 struct field_writer *out_begin(uint8_t type, uint32_t channel);
 void out_end(void);

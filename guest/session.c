@@ -104,6 +104,17 @@ static void hello(const struct frame *frame)
 	out_end();
 }
 
+void session_begin_anew(void)
+{
+	struct err err;
+
+	session_end();
+	root_thaw(&err); /* whatever the one before had frozen it for */
+	out_pad();
+	out_begin(FRAME_RESTARTED, 0);
+	out_end();
+}
+
 static void handle(const struct frame *frame)
 {
 	if (frame->type == FRAME_HELLO) {

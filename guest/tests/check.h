@@ -38,5 +38,6 @@ void test_files(void);
 void test_oom(void);
 void test_modules(void);
 void test_inet6(void);
+void test_keeper(void);
 
 #endif

@@ -21,6 +21,7 @@ int main(void)
 		{ "kills for memory", test_oom },
 		{ "modules", test_modules },
 		{ "IPv6 addresses", test_inet6 },
+		{ "the keeper", test_keeper },
 	};
 
 	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {

@@ -98,6 +98,7 @@ CODES: dict[str, tuple[int, int]] = {
     "boot_failed": (500, 125),
     "kernel_panic": (500, 125),
     "agent_lost": (502, 125),
+    "agent_restarted": (502, 125),
     "agent_error": (502, 125),
     "vmm_failed": (502, 125),
     "vmm_not_found": (503, 125),

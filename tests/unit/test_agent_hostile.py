@@ -21,7 +21,7 @@ from banger.machines import execs, files
 from banger.machines.execs import ExecLog
 from banger.machines.inspect import read_ports
 from banger.model.command import Command
-from banger.wire.constants import MAX_DATA, STDERR, STDOUT, WINDOW, Tag, Type
+from banger.wire.constants import MAX_DATA, MAX_PAYLOAD, RESYNC_PAD, STDERR, STDOUT, WINDOW, Tag, Type
 from banger.wire.fields import Fields, Malformed, encode_fields
 from banger.wire.frames import encode_frame
 from tests.support.agent_pair import Stranger, data_frame, open_pair
@@ -68,6 +68,22 @@ def test_events_without_end_are_some_lines_in_the_log(caplog: pytest.LogCaptureF
     assert len(heard) == EVENTS_A_MINUTE
     assert len(caplog.records) == EVENTS_A_MINUTE + 1
     assert not any("\n" in line or "\x1b" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize("cut_off", [b"", encode_frame(Type.OK, 2, bytes(MAX_PAYLOAD))[:-MAX_PAYLOAD]])
+def test_an_agent_that_was_restarted_ends_the_session_and_says_why(cut_off: bytes) -> None:
+    """Wherever in a frame the one before was killed."""
+
+    async def scenario() -> None:
+        async with open_pair() as (connection, stranger):
+            process = await start(connection, stranger)
+            await stranger.send(cut_off + bytes(RESYNC_PAD) + encode_frame(Type.RESTARTED, 0))
+            with pytest.raises(Error) as failed:
+                await collect(process)
+            assert failed.value.code == "agent_restarted"
+            assert connection.lost is failed.value
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
 
 
 def test_after_a_minute_a_few_more_events_are_heard() -> None:

@@ -36,7 +36,8 @@ FieldList = Iterable[tuple[int, Value]]
 
 
 class Welcome(NamedTuple):
-    """What the agent said of itself. `boot` changes with each boot of the guest; `request_max`: bytes of a request."""
+    """What the agent said of itself. `boot` is another for each agent that starts;
+    `request_max`: bytes of a request."""
 
     version: int
     agent: str
@@ -260,6 +261,8 @@ class AgentConnection(asyncio.Protocol):
             self._take_answer(frame)
         elif frame.type == Type.EVENT:
             self._hear_event(frame.payload)
+        elif frame.type == Type.RESTARTED:
+            self._fail(agent_restarted(self.machine))
         elif frame.channel in self._channels:
             self._channels[frame.channel](frame)
 
@@ -327,6 +330,15 @@ class AgentConnection(asyncio.Protocol):
 
 # What channel owners get when the connection is lost: no real frame has type 0.
 LOST_FRAME = Frame(0, 0, 0, b"")
+
+
+def agent_restarted(machine: str) -> Error:
+    """Commands that the one before had started are known to nobody any more."""
+    return Error(
+        "agent_restarted",
+        f"the agent in {machine} was killed and started again; commands of before run on unattended",
+        f"what they write and how they end is lost; new ones can be started: banger vm exec {machine}",
+    )
 
 
 def _ignore(_: Error) -> None:

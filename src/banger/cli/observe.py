@@ -39,7 +39,7 @@ def _execs(arguments: Arguments) -> int:
 
 def _exec_row(record: Json) -> tuple[str, ...]:
     ended, argv = record.get("exit"), record.get("argv")
-    state = "running" if record.get("running") is True else "ended"
+    state = "running" if record.get("running") is True else "ended" if ended else "lost"
     return (
         str(record.get("id", "")),
         str(record.get("pid", "")),

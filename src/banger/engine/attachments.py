@@ -156,8 +156,10 @@ async def _see_through(parts: Parts, attachment: Attachment, machine: Machine, w
         await attachment.unless_left(live.ended.wait())
     except Parted:
         return Detached(machine.name)
-    except Left:
-        if machine.spec.remove:
+    except (Left, Error) as exc:
+        # The end of a command whose agent was started again cannot be waited for.
+        gone = isinstance(exc, Left) or exc.code == "agent_restarted"
+        if gone and machine.spec.remove:
             await _discard(parts, machine)
         raise
     watch.lap("teardown")

@@ -193,6 +193,7 @@ def tell_restart(tell: Tell, machine: Machine, pause_s: float) -> None:
 _FROM_GUESTS = {
     "oom": "a process was killed for memory",
     "init_exited": "the image's init could not be started, or has ended",
+    "agent_restarted": "its agent was killed and started again",
 }
 _FROM_ONE_GUEST = 100
 

@@ -76,6 +76,7 @@ class LiveMachine:
         self.adopted = asyncio.Event()  # its connections are there, or do not come by themselves
         if isinstance(guest, Guest):
             self.adopted.set()
+            machine.agent_boot = _boot_of(guest.connection)
             self.connect(guest.connection)
         self.watch_task = asyncio.create_task(self._watch(), name=f"watch {machine.name}")
 
@@ -130,6 +131,11 @@ class LiveMachine:
         connection.on_event = self.on_agent_event
         if connection.lost is not None:
             self.on_agent_lost(connection.lost)
+
+    def has_another_agent(self, connection: AgentConnection) -> bool:
+        """Than the one that it had: what that one had started is lost. Noted, and so told once."""
+        before, self.machine.agent_boot = self.machine.agent_boot, _boot_of(connection)
+        return before not in ("", self.machine.agent_boot)
 
     def on_agent_event(self, code: str, message: str) -> None:
         """What the agent tells unasked: as little to be believed as all that a guest says."""
@@ -209,6 +215,10 @@ class LiveMachine:
             self.execs.pop(exec_id)
             remove_exec_log(self.places.directory, exec_id)
         return running
+
+
+def _boot_of(connection: AgentConnection) -> str:
+    return connection.welcome.boot.hex() if connection.welcome else ""
 
 
 def _unheard(code: str, message: str) -> None:

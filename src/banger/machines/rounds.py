@@ -8,6 +8,7 @@ from banger.machines.clocks import put_clocks_right
 from banger.machines.live import LiveMachine
 from banger.machines.log_turns import turn_over_logs
 from banger.machines.parts import Parts
+from banger.machines.sessions import renew_sessions
 
 _ROUND_S = 10.0
 # One round in so many looks at clocks, which wakes guests.
@@ -38,6 +39,7 @@ class Rounds:
             machines = [*self._parts.live.values()]
             for live in machines:
                 await turn_over_logs(live)
+            await renew_sessions(self._parts, machines)
             if rounds % _CLOCK_ROUNDS == 0:
                 await put_clocks_right(machines)
         self._going = None

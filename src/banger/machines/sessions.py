@@ -3,9 +3,11 @@ copy of, or we ourselves until the connection was lost."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Iterable
 
 from banger.agent.connection import open_connection
 from banger.agent.process import KnownExec, adopt_process, list_execs
@@ -15,10 +17,12 @@ from banger.machines.lifecycle import end_without_main, watch_main
 from banger.machines.live import EXEC_LABEL, MAIN_LABEL, LiveMachine
 from banger.machines.parts import Parts
 from banger.model.command import Exec
+from banger.model.machine import MachineState
 from banger.templates.identity import refresh
 
 log = logging.getLogger("banger.adopt")
 
+AGENT_RESTARTED = "its agent was killed and started again; how commands of before end is not known"
 ANSWER_S = 10.0
 # Somebody waits for a command meanwhile.
 _WAITED_FOR_S = 2.0
@@ -35,6 +39,9 @@ async def resync(parts: Parts, live: LiveMachine, answer_s: float = ANSWER_S) ->
         raise
     try:
         known = await list_execs(connection)
+        connection.reserve_channels(max(live.execs, default=0))  # those that are lost are listed still
+        if live.has_another_agent(connection):
+            _tell_restart(parts, live)
         live.connect(connection)
         with contextlib.suppress(Error):  # it may have stood still all the time, and so has its clock
             await refresh(connection, entropy=True)
@@ -59,6 +66,28 @@ async def reconnect(parts: Parts, live: LiveMachine) -> None:
         except Error as exc:
             log.info("machine=%s %s", live.machine.name, exc.message)
             live.ask_again_at = time.monotonic() + _ASK_AGAIN_S
+
+
+def _tell_restart(parts: Parts, live: LiveMachine) -> None:
+    """To whoever looks at the machine later, too: its main command, if it had one, ends unseen."""
+    machine = live.machine
+    log.warning("machine=%s has another agent", machine.name)
+    if AGENT_RESTARTED not in machine.warnings:
+        machine.warnings.append(AGENT_RESTARTED)
+    with contextlib.suppress(Error):  # a store that cannot be written keeps nobody from its guest
+        parts.registry.save(machine)
+        live.on_event("agent_restarted", "commands of before run on unattended")
+
+
+async def renew_sessions(parts: Parts, machines: Iterable[LiveMachine]) -> None:
+    """With agents that say that they were started again: nobody may need them for long, and whoever looks at the
+    machine is to know."""
+    await asyncio.gather(*(reconnect(parts, live) for live in machines if _wants_session(live)))
+
+
+def _wants_session(live: LiveMachine) -> bool:
+    was_restarted = live.lost is not None and live.lost.code == "agent_restarted"
+    return was_restarted and live.machine.state is MachineState.RUNNING and not live.gone.is_set()
 
 
 async def adopt_execs(parts: Parts, live: LiveMachine, known: list[KnownExec]) -> None:

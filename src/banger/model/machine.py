@@ -66,10 +66,10 @@ class Machine(Struct, kw_only=True):
     """What a machine is. Times are RFC 3339 in UTC; `accel` is what it really runs on, empty before its first start,
     and `accel_reason` says why not on a faster one; `pid` is the VMM process's; `idle` while it is paused only until
     somebody wants something of it, `disk_full` while it is only until the host's disk has room; `limits` are those
-    that hold, and why others do not; `origin` tells what it came from: a boot, "template ID", "snapshot NAME:TAG",
-    "fork of NAME"; `unfinished`: a copy whose making is not done, it goes if the daemon ends before; `place` names
-    its directory, empty: its id; `wanted` is what its user asked for last; `restarts` counts those in a row that
-    nobody asked for, `reboots` those that its guest did."""
+    that hold, and why others do not; `agent_boot` tells the agent that its guest has from others; `origin` tells what
+    it came from: a boot, "template ID", "snapshot NAME:TAG", "fork of NAME"; `unfinished`: a copy whose making is not
+    done, it goes if the daemon ends before; `place` names its directory, empty: its id; `wanted` is what its user
+    asked for last; `restarts` counts those in a row that nobody asked for, `reboots` those that its guest did."""
 
     id: str
     name: str
@@ -93,6 +93,7 @@ class Machine(Struct, kw_only=True):
     address: str = ""
     stop_signal: str = ""
     pid: int = 0
+    agent_boot: str = ""
     started: str = ""
     stopped: str = ""
     reason: str = ""

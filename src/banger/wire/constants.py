@@ -23,6 +23,7 @@ class Type(IntEnum):
     OK = 0x03
     FAIL = 0x04
     EVENT = 0x05
+    RESTARTED = 0x06
     PING = 0x20
     CONFIGURE = 0x21
     EXEC = 0x22

@@ -1,0 +1,45 @@
+"""Sessions with agents that are not the ones that they were."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from banger.agent.connection import agent_restarted
+from banger.errors import Error
+from banger.machines import sessions
+from banger.machines.live import LiveMachine
+from banger.model.machine import MachineState
+
+
+def lost_by(error: Error | None, state: MachineState = MachineState.RUNNING) -> Any:
+    return SimpleNamespace(lost=error, machine=SimpleNamespace(state=state), gone=asyncio.Event())
+
+
+def test_only_an_agent_that_says_that_it_is_new_is_turned_to_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All other losses wait for somebody who needs the guest."""
+    asked: list[Any] = []
+
+    async def reconnect(parts: Any, live: Any) -> None:
+        asked.append(live)
+
+    monkeypatch.setattr(sessions, "reconnect", reconnect)
+    restarted = agent_restarted("dev")
+    wanted = lost_by(restarted)
+    others = [lost_by(None), lost_by(Error("agent_lost", "x")), lost_by(restarted, MachineState.PAUSED)]
+    asyncio.run(sessions.renew_sessions(None, [wanted, *others]))  # type: ignore[arg-type]
+    assert asked == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "another"),
+    [("", b"a", False), ("61", b"a", False), ("62", b"a", True), ("61", b"", True)],
+)
+def test_another_agent_is_known_by_its_boot_and_noticed_once(before: str, now: bytes, another: bool) -> None:
+    live: Any = SimpleNamespace(machine=SimpleNamespace(agent_boot=before))
+    connection: Any = SimpleNamespace(welcome=SimpleNamespace(boot=now))
+    assert LiveMachine.has_another_agent(live, connection) is another
+    assert LiveMachine.has_another_agent(live, connection) is False
