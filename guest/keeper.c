@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,10 +17,14 @@ uint64_t keeper_pause_ms(uint64_t last_ms, uint64_t lived_ms)
 	return last_ms >= KEEPER_PAUSE_MAX_MS / 2 ? KEEPER_PAUSE_MAX_MS : 2 * last_ms;
 }
 
-static void wait_for(pid_t agent)
+/* Until it has died, or, which is true then, was stopped. */
+static bool wait_for(pid_t agent)
 {
-	while (waitpid(agent, NULL, 0) < 0 && errno == EINTR)
+	int status = 0;
+
+	while (waitpid(agent, &status, WUNTRACED) < 0 && errno == EINTR)
 		;
+	return WIFSTOPPED(status);
 }
 
 _Noreturn void keeper_run(pid_t agent, void (*begin)(void))
@@ -32,11 +37,15 @@ _Noreturn void keeper_run(pid_t agent, void (*begin)(void))
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	for (;;) {
 		/* A fork that failed counts as an agent that died at once. */
-		if (agent > 0)
-			wait_for(agent);
+		bool stopped = agent > 0 && wait_for(agent);
+
 		pause_ms = keeper_pause_ms(pause_ms, now_ms() - begun);
 		poll(NULL, 0, (int)pause_ms);
 		begun = now_ms();
+		if (stopped) {
+			kill(agent, SIGCONT);
+			continue;
+		}
 		agent = fork();
 		if (agent == 0) {
 			begin();

@@ -23,21 +23,22 @@ static void who_dies_young_waits_longer(void)
 	CHECK(keeper_pause_ms(pause_ms, KEEPER_CALM_MS) == KEEPER_PAUSE_MIN_MS);
 }
 
-/* Tells who it is, and waits to be killed. */
+/* Tells who it is again and again, until it is killed. */
 static void live(void)
 {
 	pid_t self = getpid();
 
-	if (write(report[1], &self, sizeof self) == (ssize_t)sizeof self)
-		for (;;)
-			pause();
+	while (write(report[1], &self, sizeof self) == (ssize_t)sizeof self)
+		usleep(1000);
 }
 
-static pid_t next_agent(void)
+static pid_t next_agent(pid_t before)
 {
 	pid_t pid;
 
-	CHECK(read(report[0], &pid, sizeof pid) == (ssize_t)sizeof pid);
+	do
+		CHECK(read(report[0], &pid, sizeof pid) == (ssize_t)sizeof pid);
+	while (pid == before);
 	return pid;
 }
 
@@ -56,21 +57,8 @@ static pid_t start_keeper(void)
 	return keeper;
 }
 
-static void who_is_killed_is_started_again(void)
+static void end_keeper(pid_t keeper, pid_t agent)
 {
-	pid_t keeper, agent, before = 0;
-
-	CHECK(pipe(report) == 0);
-	keeper = start_keeper();
-	agent = next_agent();
-	for (int i = 0; i < 3; i++) {
-		/* It has begun for sure when it has started one. */
-		if (i)
-			CHECK(kill(keeper, SIGTERM) == 0 && kill(keeper, SIGHUP) == 0);
-		CHECK(agent != before && kill(agent, SIGKILL) == 0);
-		before = agent;
-		agent = next_agent();
-	}
 	CHECK(waitpid(keeper, NULL, WNOHANG) == 0);
 	CHECK(kill(keeper, SIGKILL) == 0 && waitpid(keeper, NULL, 0) == keeper);
 	CHECK(kill(agent, SIGKILL) == 0);
@@ -78,8 +66,44 @@ static void who_is_killed_is_started_again(void)
 	close(report[1]);
 }
 
+static void who_is_killed_is_started_again(void)
+{
+	pid_t keeper, agent;
+
+	CHECK(pipe(report) == 0);
+	keeper = start_keeper();
+	agent = next_agent(0);
+	for (int i = 0; i < 3; i++) {
+		/* It has begun for sure when it has started one. */
+		if (i)
+			CHECK(kill(keeper, SIGTERM) == 0 && kill(keeper, SIGHUP) == 0);
+		CHECK(kill(agent, SIGKILL) == 0);
+		agent = next_agent(agent);
+	}
+	end_keeper(keeper, agent);
+}
+
+static void who_is_stopped_goes_on(void)
+{
+	uint8_t told[4096];
+	pid_t keeper, agent;
+
+	CHECK(pipe(report) == 0);
+	keeper = start_keeper();
+	agent = next_agent(0);
+	for (int i = 0; i < 3; i++) {
+		CHECK(kill(agent, SIGSTOP) == 0);
+		usleep(5000);
+		/* What it had told before is read; more comes only from one that goes on. */
+		CHECK(read(report[0], told, sizeof told) > 0);
+		CHECK(next_agent(0) == agent);
+	}
+	end_keeper(keeper, agent);
+}
+
 void test_keeper(void)
 {
 	who_dies_young_waits_longer();
 	who_is_killed_is_started_again();
+	who_is_stopped_goes_on();
 }

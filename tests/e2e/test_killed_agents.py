@@ -105,10 +105,19 @@ def test_a_run_whose_agent_is_killed_ends_and_leaves_nothing_with_rm(home: Home,
     assert name not in home.text("vm", "list")
 
 
-def test_a_stopped_agent_is_told_of_in_bounded_time(home: Home, guest: str) -> None:
-    home.text("exec", "-d", guest, "--", "sh", "-c", "sleep 1; " + STOP)
-    wait_until(lambda: home.run("vm", "health", guest).returncode == 1, 15, "it is stopped")
-    health = home.run("vm", "health", guest)
-    assert health.returncode == 1 and b"did not answer" in health.stdout
+def test_a_stopped_agent_goes_on(home: Home, guest: str) -> None:
+    for _ in range(3):
+        assert home.run("exec", guest, "--", "sh", "-c", STOP + "; exit 3").returncode == 3
+    assert_all_works(home, guest)
+    assert home.json("vm", "show", guest)["warnings"] == []
+
+
+def test_a_guest_that_kills_the_keeper_too_is_told_of_and_can_be_stopped(home: Home, guest: str) -> None:
+    home.text("exec", "-d", guest, "--", "sh", "-c", "sleep 1; kill -KILL -1")
+    wait_until(lambda: home.run("vm", "health", guest).returncode == 1, 15, "nobody answers")
+    health = home.run("vm", "health", guest).stdout
+    assert b"agent  not ok" in health and b"VMM    ok" in health
     done = home.run("exec", "--timeout", "1s", guest, "--", "true")
     assert done.returncode == 124 and b"did not answer" in done.stderr
+    home.text("stop", guest)
+    assert home.json("vm", "show", guest)["reason"] == "stopped as asked"
