@@ -43,3 +43,21 @@ def test_another_agent_is_known_by_its_boot_and_noticed_once(before: str, now: b
     connection: Any = SimpleNamespace(welcome=SimpleNamespace(boot=now))
     assert LiveMachine.has_another_agent(live, connection) is another
     assert LiveMachine.has_another_agent(live, connection) is False
+
+
+@pytest.mark.parametrize("held", [True, False, Error("timeout", "the VMM is stuck")])
+def test_a_guest_that_does_not_answer_is_given_up_only_when_nobody_is_there(held: bool | Error) -> None:
+    given_up: list[Error] = []
+
+    async def is_held() -> bool:
+        if isinstance(held, Error):
+            raise held
+        return held
+
+    live: Any = SimpleNamespace(
+        machine=SimpleNamespace(name="dev"),
+        connection=SimpleNamespace(give_up=given_up.append),
+        vm=SimpleNamespace(agent_port_is_held=is_held),
+    )
+    asyncio.run(sessions.give_up_deserted(live))
+    assert [error.code for error in given_up] == (["agent_lost"] if held is False else [])

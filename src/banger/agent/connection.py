@@ -236,6 +236,10 @@ class AgentConnection(asyncio.Protocol):
         if self._lost:
             raise self._lost
 
+    def give_up(self, error: Error) -> None:
+        """End it as lost, for a reason that shows elsewhere."""
+        self._fail(error)
+
     def close(self) -> None:
         """End it on purpose: `on_lost` is not called."""
         self.on_lost = _ignore

@@ -4,13 +4,13 @@ far off is put right, whatever the reason."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterable
 
 from banger.agent.guest_clock import FAR_OFF_S, ask_clock_off_s
 from banger.errors import Error
 from banger.machines.live import LiveMachine
+from banger.machines.sessions import give_up_deserted
 from banger.model.machine import MachineState
 
 log = logging.getLogger("banger.machines")
@@ -28,8 +28,11 @@ async def _put_right(live: LiveMachine) -> None:
     connection = live.connection
     if connection is None or live.machine.state is not MachineState.RUNNING:
         return
-    with contextlib.suppress(Error):
+    try:
         off_s = await ask_clock_off_s(connection, _ANSWER_S)
-        if abs(off_s) > FAR_OFF_S:
-            log.info("machine=%s its clock is put right, it was off by %.1f s", live.machine.name, off_s)
-            await live.catch_up()
+    except Error:
+        await give_up_deserted(live)
+        return
+    if abs(off_s) > FAR_OFF_S:
+        log.info("machine=%s its clock is put right, it was off by %.1f s", live.machine.name, off_s)
+        await live.catch_up()

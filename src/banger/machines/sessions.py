@@ -85,6 +85,22 @@ async def renew_sessions(parts: Parts, machines: Iterable[LiveMachine]) -> None:
     await asyncio.gather(*(reconnect(parts, live) for live in machines if _wants_session(live)))
 
 
+async def give_up_deserted(live: LiveMachine) -> None:
+    """A guest that does not answer may be slow. One in which nobody has the port open any more never will: who waits
+    for a command in it is told."""
+    with contextlib.suppress(Error):
+        if live.connection is not None and not await live.vm.agent_port_is_held():
+            live.connection.give_up(_deserted(live.machine.name))
+
+
+def _deserted(name: str) -> Error:
+    return Error(
+        "agent_lost",
+        f"nobody in {name} answers for it any more: its agent was killed, and so was the one that starts it again",
+        f"what runs in it goes on; banger vm stop {name}, then start, brings the agent back",
+    )
+
+
 def _wants_session(live: LiveMachine) -> bool:
     was_restarted = live.lost is not None and live.lost.code == "agent_restarted"
     return was_restarted and live.machine.state is MachineState.RUNNING and not live.gone.is_set()

@@ -164,6 +164,9 @@ class Vm(Protocol):
         """Have `on_full` called whenever its vCPUs were stopped because the host's disk is full; also if they
         are when the control connection is made."""
 
+    async def agent_port_is_held(self) -> bool:
+        """Whether anybody in the guest has the agent's port open. Raises `vmm_failed`, `timeout`."""
+
     async def press_power_button(self) -> None:
         """Ask the guest by ACPI to power off; it may ignore it."""
 

@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import hashlib
 import os
+import re
 import resource
 import socket
 import time
@@ -37,6 +38,7 @@ from banger.vmm.base import (
 from banger.vmm.qemu import layers, memory, preload, trial
 from banger.vmm.qemu.argv import TRANSLATED_MIB, Descriptors, opens_memory_read_only, plan_argv
 from banger.vmm.qemu.monitor import Monitor
+from banger.wire.constants import PORT_NAME
 
 _FLATTEN_S = 1800.0
 _LOAD_S = 20.0
@@ -52,6 +54,8 @@ _OWN_FILES = 32 + layers.MAX_LAYERS
 _CONNECTION_BYTES = 256 * KIB
 # Address space that is reserved and hardly touched: stacks of threads and coroutines, the C library's arenas.
 _UNTOUCHED_BYTES = 1536 * MIB
+# What QEMU shows of a port that its guest has not open.
+_PORT_LEFT = re.compile(rf'name = "{re.escape(PORT_NAME)}"\s+port \d+, guest off\b')
 _BINARIES = {"amd64": "qemu-system-x86_64"}
 
 
@@ -148,6 +152,12 @@ class QemuVm:
 
     def watch_disk_full(self, on_full: Callable[[], None]) -> None:
         self._monitor.on_disk_full = on_full
+
+    async def agent_port_is_held(self) -> bool:
+        """By what is shown to people: the event of it is sent of devices with an id only, and this one has none, in
+        all that was frozen so far."""
+        tree = await self._monitor.execute("human-monitor-command", {"command-line": "info qtree"})
+        return not _PORT_LEFT.search(str(tree))
 
     async def press_power_button(self) -> None:
         await self._monitor.execute("system_powerdown")
