@@ -81,6 +81,7 @@ CODES: dict[str, tuple[int, int]] = {
     "name_taken": (409, 125),
     "bad_state": (409, 125),
     "in_use": (409, 125),
+    "not_released": (500, 125),
     "idempotency_conflict": (409, 125),
     "cancelled": (409, 130),
     "payload_too_large": (413, 125),

@@ -27,7 +27,7 @@ def _reconcile(arguments: Arguments) -> int:
     if arguments.json:
         print_json(found)
         return 0
-    lines = [*_describe_machines(found), *_describe_leftovers(found)]
+    lines = [*_describe_machines(found), *_describe_unreleased(found), *_describe_leftovers(found)]
     print("\n".join(map(printable, lines)) if lines else "records and host agree")
     return 0
 
@@ -39,6 +39,16 @@ def _records(found: Json, key: str) -> list[Json]:
 
 def _describe_machines(found: Json) -> list[str]:
     return [f"{m['name']}: {m['was']} -> {m['now']} ({m['reason']})" for m in _records(found, "machines")]
+
+
+def _describe_unreleased(found: Json) -> list[str]:
+    """`what` stands in what is wrong with it already."""
+    return [
+        f"{u['owner']}: {u['what']} is released now"
+        if u.get("released")
+        else f"{u['owner']}: {u.get('problem')}"
+        for u in _records(found, "unreleased")
+    ]
 
 
 def _describe_leftovers(found: Json) -> list[str]:

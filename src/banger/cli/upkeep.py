@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from banger.cli.daemon import Daemon
+from banger.cli.failure import warn
 from banger.cli.output import print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import calls
@@ -37,13 +38,16 @@ def print_pruned(pruned: Json, what: str, as_json: bool) -> int:
     """How much room how many of `what` took, or take."""
     if as_json:
         print_json(pruned)
-        return 0
+        return 1 if pruned.get("kept") else 0
     verb = "would free" if pruned.get("dry_run") else "freed"
     freed = _spaced(size_of(pruned, "freed_bytes"))
     print(
         printable(f"{verb} {freed} across {pruned.get('count', 0)} {what} in {pruned.get('directory', '')}")
     )
-    return 0
+    kept = pruned.get("kept")
+    for path in kept if isinstance(kept, list) else ():
+        warn(f"not removed: {path}; the daemon's log says why, and the next prune tries again")
+    return 1 if kept else 0
 
 
 def _spaced(text: str) -> str:

@@ -152,6 +152,7 @@ def look_at_leftovers(host: Host) -> Sight:
         said = host.daemon.ask(system_reconcile(dry_run=True))
         facts = said if isinstance(said, dict) else {}
         wrong = [f"machine {item['name']} is not {item['was']}" for item in facts.get("machines", [])]
+        wrong += [f"{item['owner']}: {item['problem']}" for item in facts.get("unreleased", [])]
         left = [f"{item['kind']} {item['what']}" for item in facts.get("leftovers", [])]
     else:
         left = list(_find_leftovers(host.paths))

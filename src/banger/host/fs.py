@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import stat
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.model.sizes import format_size
+
+log = logging.getLogger("banger.files")
 
 PARTIAL = ".partial-"
 _LOOK_BYTES = 16 << 20
@@ -28,7 +31,7 @@ def open_partial(final: Path) -> Iterator[Path]:
         sync_path(partial)
         publish(partial, final)
     finally:
-        remove_tree(partial)
+        discard(partial)
 
 
 def publish(partial: Path, final: Path) -> None:
@@ -39,7 +42,7 @@ def publish(partial: Path, final: Path) -> None:
     except OSError:
         if not (partial.is_dir() and final.is_dir()):
             raise
-        remove_tree(partial)
+        discard(partial)
     sync_path(final.parent)
 
 
@@ -59,19 +62,43 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file or directory; gone already is fine."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    """Remove a file or directory; gone already is fine. What can be removed is, then an OSError says why the rest
+    stays."""
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    if os.path.lexists(path):
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            if os.path.lexists(path):
+                raise
+
+
+def remove_whole(path: Path, hint: str) -> None:
+    """As `remove_tree`, of what a user is told when it stays. Raises `not_released`, with what to do about it."""
+    try:
+        remove_tree(path)
+    except OSError as exc:
+        raise Error("not_released", f"{path} cannot be removed: {exc.strerror or exc}", hint) from exc
+
+
+def discard(path: Path) -> bool:
+    """Remove what is no use any more and has a name that is swept later; whether it is gone. What stays is said in the
+    log: the failure that it is discarded for is the one to be told."""
+    try:
+        remove_tree(path)
+    except OSError as exc:
+        log.warning("%s stays: %s", path, exc)
+        return False
+    return True
 
 
 def sweep_partials(directory: Path) -> int:
     """Remove what a killed writer left; how many there were. Only for a directory nobody writes to now."""
     leftovers = [p for p in directory.glob(PARTIAL + "*")] if directory.is_dir() else []
-    for path in leftovers:
-        remove_tree(path)
-    return len(leftovers)
+    return sum(map(discard, leftovers))
 
 
 def disk_usage_bytes(path: Path) -> int:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import Error
-from banger.host.fs import remove_tree, sync_path
+from banger.host.fs import discard, sync_path
 from banger.images.byte_range import ByteRange
 from banger.images.reference import check_digest
 from banger.model.sizes import format_size
@@ -51,6 +51,8 @@ class Pruned:
     blobs: int
     freed_bytes: int
     dry_run: bool
+    kept: tuple[str, ...] = ()
+    """What could not be removed."""
 
     def __str__(self) -> str:
         """The one line that people get: "freed 1.2 GiB across 47 blob(s) in /path/oci"."""
@@ -177,19 +179,19 @@ class BlobStore:
         idle = [entry for entry in _files(self._partials) if _take_idle(entry[0], remove=not dry_run)]
         places = [self._blobs] if dry_run else self._set_aside()
         found = [*idle, *(entry for place in places for entry in _files(place))]
+        kept: tuple[str, ...] = ()
         if not dry_run:
-            for place in places:
-                remove_tree(place)
-        return Pruned(str(self.directory), len(found), sum(size for _, size in found), dry_run)
+            kept = tuple(str(place) for place in places if not discard(place))
+            found = [entry for entry in found if not os.path.lexists(entry[0])]
+        return Pruned(str(self.directory), len(found), sum(size for _, size in found), dry_run, kept)
 
     def sweep(self, older_than_s: float = PARTIAL_KEPT_S) -> int:
         """Remove what a killed prune left, and downloads that nobody went on with for so long; how many."""
         trash = list(self.directory.glob(f"{_TRASH}*"))
-        for place in trash:
-            remove_tree(place)
+        swept = sum(map(discard, trash))
         limit = time.time() - older_than_s
         stale = [path for path, _ in _files(self._partials) if _modified(path) < limit]
-        return len(trash) + sum(_take_idle(path, remove=True) for path in stale)
+        return swept + sum(_take_idle(path, remove=True) for path in stale)
 
     def make(self) -> Path:
         """The directory, there now: for files that are to be on its file system."""
@@ -275,9 +277,7 @@ def _take_idle(path: Path, remove: bool) -> bool:
     try:
         if not _lock(fd) or not _is_at(fd, path):
             return False
-        if remove:
-            path.unlink(missing_ok=True)
-        return True
+        return discard(path) if remove else True
     finally:
         os.close(fd)
 

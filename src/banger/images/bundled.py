@@ -21,7 +21,7 @@ from msgspec import Struct
 from banger.bundles import reader, writer
 from banger.bundles.members import BundleFile, invalid, quoted
 from banger.errors import Error
-from banger.host.fs import PARTIAL, publish, remove_tree
+from banger.host.fs import PARTIAL, discard, publish
 from banger.images.ready_disk import looks_like_ext4
 from banger.model.catalog import ImageEntry
 from banger.model.image import Image, ImageConfig
@@ -82,7 +82,7 @@ def unpack_image(bundle: io.RawIOBase, images: Path, entry: ImageEntry, stop: Ev
         publish(work / DISK, images / f"{found}.ext4")
         return manifest, found
     finally:
-        remove_tree(work)
+        discard(work)
 
 
 def _parse_fitting(data: bytes, entry: ImageEntry) -> Manifest:

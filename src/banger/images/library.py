@@ -26,7 +26,7 @@ from banger.catalogs.sources import pull_first
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.apt import AptTree, suite_directory
-from banger.host.fs import PARTIAL, disk_usage_bytes, require_free
+from banger.host.fs import PARTIAL, disk_usage_bytes, remove_whole, require_free
 from banger.host.paths import Paths
 from banger.host.run import find_tool
 from banger.host.settings import read_settings
@@ -180,7 +180,9 @@ class ImageLibrary:
             )
         self._records.delete(record.name)
         if all(other.digest != record.digest for other in self._records.all()):
-            self.disk(record).unlink(missing_ok=True)
+            remove_whole(
+                self.disk(record), "the image is deleted: banger image prune tries again to free its disk"
+            )
 
     def stale_disks(self, keep: frozenset[str]) -> Sequence[Path]:
         """Disks whose digest neither a record nor `keep` names. Blocking."""
@@ -190,9 +192,7 @@ class ImageLibrary:
     async def sweep(self) -> int:
         """Remove what builds of a killed daemon left; how many. Only while nothing is being built."""
         leftovers = await asyncio.to_thread(lambda: [*self._paths.images.glob(f"{PARTIAL}*")])
-        for path in leftovers:
-            await remove_owned_tree(path)
-        return len(leftovers)
+        return sum([await remove_owned_tree(path) for path in leftovers])
 
     def disk(self, image: Image) -> Path:
         """By its own name: a frozen disk above it may outlive a link that led there."""

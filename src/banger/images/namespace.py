@@ -7,6 +7,7 @@ root and the caller's subordinate ids are the others. Root itself needs no names
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pwd
 import tempfile
@@ -17,6 +18,8 @@ from pathlib import Path
 from banger.errors import Error
 from banger.host.fs import PARTIAL, remove_tree
 from banger.host.run import find_tool, have_tool, run
+
+log = logging.getLogger("banger.images")
 
 _IDS_NEEDED = 65535
 
@@ -86,21 +89,26 @@ async def open_work_directory(parent: Path) -> AsyncIterator[Path]:
             raise
 
 
-async def remove_owned_tree(path: Path) -> None:
-    """Remove a tree whatever owners it has. What a build that was just killed had running may still write for a
-    moment, so it tries more than once."""
+async def remove_owned_tree(path: Path) -> bool:
+    """Remove a tree whatever owners it has; whether it is gone. What a build that was just killed had running may still
+    write for a moment, so it tries more than once. One that stays is said in the log, and swept later."""
     for _ in range(20):
         if await asyncio.to_thread(_try_remove, path):
-            return
+            return True
         argv = plan_as_root(["rm", "-rf", "--one-file-system", str(path)], have_ranges())
         if (await run(argv, check=False, timeout_s=120)).code == 0:
-            return
+            return True
         await asyncio.sleep(0.1)
+    log.warning("%s cannot be removed; it is tried again at the next start of the daemon", path)
+    return False
 
 
 def _try_remove(path: Path) -> bool:
-    remove_tree(path)
-    return not path.exists()
+    try:
+        remove_tree(path)
+    except OSError:  # another user's: there is another way
+        return False
+    return True
 
 
 def _has_range(table: Path) -> bool:

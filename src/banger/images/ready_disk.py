@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from banger.errors import Error
-from banger.host.fs import PARTIAL, Spare, publish, remove_tree, require_free, sync_path
+from banger.host.fs import PARTIAL, Spare, discard, publish, require_free, sync_path
 from banger.images.ext4.stream import write_at
 from banger.images.sources.files import open_file
 
@@ -46,7 +46,7 @@ def _copy(source: Path, images: Path, keep_free_bytes: int) -> str:
             publish(partial, images / f"{digest}.ext4")
             return digest
         finally:
-            remove_tree(partial)
+            discard(partial)
 
 
 def _check(fd: int, source: Path) -> int:

@@ -30,9 +30,10 @@ from banger.errors import Error
 from banger.host.apt import AptTree, Package, suite_directory
 from banger.host.fs import (
     PARTIAL,
+    discard,
     disk_usage_bytes,
     open_partial,
-    remove_tree,
+    remove_whole,
     require_free,
     sweep_partials,
     sync_path,
@@ -129,7 +130,7 @@ class KernelLibrary:
             )
         self._records.delete(record.name)
         if all(other.digest != record.digest for other in self._records.all()):
-            remove_tree(self.directory(record))
+            remove_whole(self.directory(record), "the kernel is deleted: remove the directory by hand")
 
     def prune(self, keep: frozenset[str]) -> int:
         """Remove the directories whose digest neither a record nor `keep` names; how many. Blocking."""
@@ -137,9 +138,7 @@ class KernelLibrary:
         root = self._paths.kernels
         found = root.iterdir() if root.is_dir() else ()
         stale = [p for p in found if p.name not in known and not p.name.startswith(PARTIAL)]
-        for path in stale:
-            remove_tree(path)
-        return len(stale)
+        return sum(map(discard, stale))
 
     def sweep(self) -> int:
         """Remove what builds of a killed daemon left; how many. Blocking; only while nothing is being built."""
@@ -237,7 +236,7 @@ class KernelLibrary:
         try:
             yield work
         finally:
-            remove_tree(work)
+            discard(work)
 
     async def _pull_debian(
         self, found: Found[KernelEntry], source: DebianSource, report: Report, force: bool
@@ -295,7 +294,6 @@ class KernelLibrary:
 def _remove_work(work: Path) -> None:
     """A cancelled step's thread may still write for a moment."""
     for _ in range(20):
-        remove_tree(work)
-        if not work.exists():
+        if discard(work):
             return
         time.sleep(0.1)

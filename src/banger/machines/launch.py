@@ -29,6 +29,7 @@ from banger.machines.events import tell_warning
 from banger.machines.limits import asked_limits, hold, refuse_unenforceable
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
+from banger.machines.unreleased import require_released
 from banger.model.image import Image, Kernel
 from banger.model.machine import Machine, MachineSpec
 from banger.model.operation import Report
@@ -220,7 +221,7 @@ async def _start_as_clone(
         except Error as exc:
             if exc.code in BOOT_FAILURES:
                 raise
-            await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+            await require_released(parts, machine)
             wanted.config.places.overlay.unlink(missing_ok=True)
             take_places(parts.store.resources, machine.id, wanted.config.places)
             if exc.code == "unsupported":

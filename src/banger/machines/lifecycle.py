@@ -24,6 +24,7 @@ from banger.machines.logs import size_of
 from banger.machines.main_command import parse_signal, plan_command
 from banger.machines.parts import Parts
 from banger.machines.states import LIVE, advance, wrong_state
+from banger.machines.unreleased import require_released
 from banger.model.command import Command, Exit
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
@@ -73,6 +74,7 @@ async def starting(parts: Parts, machine: Machine, origin: str = "") -> AsyncIte
     Whoever stops it meanwhile cancels the task. `origin` is what it goes on from, if that is known yet."""
     async with parts.locks[machine.id]:
         advance(machine, "start")
+        await require_released(parts, machine)
         machine.timings_ms, machine.origin = {}, origin  # as long as there are no timings, it has not started
         parts.registry.move(machine, "start")
         task = asyncio.current_task()

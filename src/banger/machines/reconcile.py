@@ -17,6 +17,7 @@ from banger.machines.adopt import reattach, settle
 from banger.machines.lost_records import find_vmms
 from banger.machines.parts import Parts
 from banger.machines.states import LIVE
+from banger.machines.unreleased import find_unreleased, release_unreleased
 from banger.model.machine import Machine, MachineState
 from banger.model.report import Leftover, Reconciliation, SettledMachine
 from banger.store.leftovers import Target, look, unknown
@@ -26,12 +27,16 @@ async def reconcile(parts: Parts, *, dry_run: bool, remove: bool) -> Reconciliat
     """With `dry_run` nothing is changed; with `remove` leftovers are removed."""
     wrong = [machine for machine in parts.registry.all() if _is_wrong(parts, machine)]
     machines = [await _set_right(parts, machine, dry_run) for machine in wrong]
+    unreleased = find_unreleased(parts) if dry_run else await release_unreleased(parts)
     leftovers = await find_leftovers(parts)
     if remove and not dry_run:
         for leftover, target in leftovers:
             await _remove(leftover, target)
     return Reconciliation(
-        machines=machines, leftovers=[leftover for leftover, _ in leftovers], dry_run=dry_run
+        machines=machines,
+        leftovers=[leftover for leftover, _ in leftovers],
+        dry_run=dry_run,
+        unreleased=unreleased,
     )
 
 

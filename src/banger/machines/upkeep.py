@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from banger.host.fs import disk_usage_bytes
+from banger.host.fs import discard, disk_usage_bytes
 from banger.machines.launch import plan_places
 from banger.machines.parts import Parts
 from banger.machines.users import used_image_digests
@@ -18,11 +18,16 @@ from banger.model.report import DiskUsage, Room
 async def prune_images(parts: Parts, *, dry_run: bool) -> Pruned:
     """Remove disks that no name and no machine uses."""
     stale = _stale_disks(parts)
-    freed = await asyncio.to_thread(_total, stale)
-    if not dry_run:
-        for path in stale:
-            path.unlink(missing_ok=True)
-    return Pruned(count=len(stale), freed_bytes=freed, directory=str(parts.paths.images), dry_run=dry_run)
+    sizes = {path: await asyncio.to_thread(_total, [path]) for path in stale}
+    kept = [] if dry_run else [path for path in stale if not discard(path)]
+    freed = [size for path, size in sizes.items() if path not in kept]
+    return Pruned(
+        count=len(freed),
+        freed_bytes=sum(freed),
+        directory=str(parts.paths.images),
+        dry_run=dry_run,
+        kept=[str(path) for path in kept],
+    )
 
 
 async def prune_blobs(parts: Parts, *, dry_run: bool) -> Pruned:
@@ -33,6 +38,7 @@ async def prune_blobs(parts: Parts, *, dry_run: bool) -> Pruned:
         freed_bytes=pruned.freed_bytes,
         directory=pruned.directory,
         dry_run=dry_run,
+        kept=list(pruned.kept),
     )
 
 

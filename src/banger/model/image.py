@@ -104,9 +104,11 @@ class Login(Struct, kw_only=True):
 
 
 class Pruned(Struct, kw_only=True):
-    """What a prune removed, or would remove: how many of what, how much room that makes, and where."""
+    """What a prune removed, or would remove: how many of what, how much room that makes, and where. `kept` is what
+    could not be removed; the next prune tries again."""
 
     count: int
     freed_bytes: int
     directory: str
     dry_run: bool = False
+    kept: list[str] = []

@@ -143,6 +143,17 @@ class Leftover(Struct, kw_only=True):
     problem: str = ""
 
 
+class Unreleased(Struct, kw_only=True):
+    """Something that was to be released, and could not be: its record stays. `owner`: a machine's name, or what it was
+    made for; `released`: it is gone now; `problem`: why not."""
+
+    owner: str
+    kind: str
+    what: str
+    released: bool = False
+    problem: str = ""
+
+
 class SettledMachine(Struct, kw_only=True):
     """A machine whose record said something else than the host."""
 
@@ -158,3 +169,4 @@ class Reconciliation(Struct, kw_only=True):
     machines: list[SettledMachine]
     leftovers: list[Leftover]
     dry_run: bool = False
+    unreleased: list[Unreleased] = []

@@ -46,6 +46,7 @@ from banger.machines.reconcile import find_leftovers
 from banger.machines.registry import Registry
 from banger.machines.restarts import Restarts
 from banger.machines.rounds import Rounds
+from banger.machines.unreleased import release_unreleased
 from banger.server.app import create_app
 from banger.server.protocol import BoundedProtocol
 from banger.server.reception import Reception
@@ -154,6 +155,7 @@ async def _take_over(parts: Parts, restarts: Restarts) -> None:
     """What an earlier daemon left: machines that go on, machines that are to run again, and what no record leads to."""
     await adopt_all(parts)
     restarts.bring_back()
+    await release_unreleased(parts)
     for leftover, _ in await find_leftovers(parts):
         log.warning("left behind: %s %s; banger system reconcile --remove", leftover.kind, leftover.what)
 
@@ -182,6 +184,7 @@ def _open_parts(paths: Paths, mode: str) -> Parts:
     drivers = Drivers(agent_binary(cpu.architecture()), settings.limits.connections)
     templates = TemplateLibrary(paths, store.resources, images, kernels, drivers)
     images.tell = kernels.tell = templates.tell = journal.tell
+    store.resources.tell = journal.try_to_tell
     return Parts(
         paths=paths,
         mode=mode,

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from banger.errors import Error
+from banger.model.event import Tell, tell_nobody
 from banger.store.damage import Damage, Reader
 from banger.store.database import Database
 
@@ -29,6 +31,9 @@ class ResourceTable:
     def __init__(self, database: Database, damage: Damage) -> None:
         self._db = database
         self._reader = Reader(damage, "resources", dict[str, str | int])
+        self.unreleased: dict[int, Error] = {}
+        """Of what there is a record of: why it could not be released when that was last tried."""
+        self.tell: Tell = tell_nobody
 
     def note(self, machine: str, kind: str, identity: Identity) -> int:
         """Record the intent; its id."""
@@ -48,6 +53,16 @@ class ResourceTable:
 
     def clear(self, resource_id: int) -> None:
         self._db.execute("DELETE FROM resources WHERE id = ?", (resource_id,))
+        error = self.unreleased.pop(resource_id, None)
+        if error is not None:
+            self.tell("resource.released", "host", f"released after all; before that: {error.message}")
+
+    def keep(self, resource_id: int, error: Error) -> None:
+        """It could not be released: the record stays, for whoever tries again."""
+        known = self.unreleased.get(resource_id)
+        self.unreleased[resource_id] = error
+        if known is None or known.message != error.message:
+            self.tell("resource.unreleased", "host", error.message, code=error.code)
 
     def hand_over(self, owner: str, heir: str) -> None:
         """All that `owner` holds is `heir`'s now, at once."""

@@ -8,6 +8,8 @@
 | files | path | remove the directory |
 
 A process of another `boot` of the host has ended with it.
+
+What cannot be released keeps its record, which says why as long as this daemon lives; whoever reads it tries again.
 """
 
 from __future__ import annotations
@@ -16,18 +18,20 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.cgroup import Group
-from banger.host.fs import remove_tree
+from banger.host.fs import remove_whole
 from banger.host.proc import ProcessRef, find_marked, kill_and_wait
 from banger.host.spawn import MARKER
 from banger.store.resources import Identity, Resource, ResourceTable
 
 log = logging.getLogger("banger.teardown")
+
+_AGAIN = "see what keeps it (a mount, its rights, a read-only disk), then: banger system reconcile"
 
 VMM, CGROUP, SOCKETS, FILES = "vmm", "cgroup", "sockets", "files"
 RUNTIME = frozenset({VMM, CGROUP, SOCKETS})
@@ -48,7 +52,7 @@ def is_of_earlier_boot(identity: Identity) -> bool:
 @contextlib.contextmanager
 def set_aside(resources: ResourceTable, directory: Path) -> Iterator[Path]:
     """What was published has its name no more, at once; the block removes what it is called now. Whoever ends in there
-    leaves a record of it. Raises FileNotFoundError when it is not there."""
+    leaves a record of it, and so does an error in there. Raises FileNotFoundError when it is not there."""
     aside = directory.with_name(f".removed-{directory.name[:12]}-{os.urandom(4).hex()}")
     noted = resources.note(aside.name.removeprefix("."), FILES, {"path": str(aside)})
     try:
@@ -56,24 +60,44 @@ def set_aside(resources: ResourceTable, directory: Path) -> Iterator[Path]:
     except OSError:
         resources.clear(noted)
         raise
-    yield aside
+    try:
+        yield aside
+    except OSError as exc:
+        error = Error("not_released", f"{aside} cannot be removed: {exc.strerror or exc}", _AGAIN)
+        resources.keep(noted, error)
+        raise error from exc
     resources.clear(noted)
 
 
 async def release(resources: ResourceTable, machine: str, kinds: frozenset[str] | None = None) -> list[Error]:
     """Tear down a machine's resources (of some kinds only, if given), the newest first. What could not
     be released keeps its record; the errors are returned."""
+    held = resources.of_machine(machine)
+    return await release_each(resources, [r for r in held if kinds is None or r.kind in kinds])
+
+
+async def release_each(resources: ResourceTable, held: Iterable[Resource]) -> list[Error]:
+    """As `release`, of those that are given."""
     errors = []
-    for resource in resources.of_machine(machine):
-        if kinds is not None and resource.kind not in kinds:
-            continue
+    for resource in held:
         error = await _release_one(resource)
         if error is None:
             resources.clear(resource.id)
         else:
-            log.warning("machine=%s %s: %s", machine, resource.kind, error.message)
+            log.warning("machine=%s %s: %s", resource.machine, resource.kind, error.message)
+            resources.keep(resource.id, error)
             errors.append(error)
     return errors
+
+
+def describe(resource: Resource) -> str:
+    """What it is, for people."""
+    if resource.kind == VMM:
+        process = process_of(resource.identity)
+        return f"process {process.pid}" if process else f"process of {resource.identity.get('marker', '')}"
+    if resource.kind == CGROUP:
+        return "control group " + ", ".join(map(str, Group.of_identity(resource.identity).paths))
+    return f"directory {resource.identity.get('path', '')}"
 
 
 async def _release_one(resource: Resource) -> Error | None:
@@ -85,7 +109,7 @@ async def _release_one(resource: Resource) -> Error | None:
     except Error as exc:
         return exc
     except OSError as exc:
-        return Error("internal", f"{resource.kind}: {exc}")
+        return Error("not_released", f"{describe(resource)} cannot be removed: {exc.strerror or exc}", _AGAIN)
     return None
 
 
@@ -96,7 +120,7 @@ async def _release_vmm(identity: Identity) -> None:
     found = [known] if known else find_marked(MARKER, str(identity.get("marker", "")))
     for process in found:
         if not await kill_and_wait(process):
-            raise Error("vmm_failed", f"process {process.pid} does not end, even with SIGKILL")
+            raise Error("not_released", f"process {process.pid} does not end, even with SIGKILL", _AGAIN)
 
 
 async def _release_group(identity: Identity) -> None:
@@ -104,15 +128,7 @@ async def _release_group(identity: Identity) -> None:
 
 
 async def _release_directory(identity: Identity) -> None:
-    await asyncio.to_thread(_remove_whole, Path(str(identity["path"])))
-
-
-def _remove_whole(path: Path) -> None:
-    """What is still there keeps its record: its file system may be read-only, or something be mounted in it."""
-    remove_tree(path)
-    if os.path.lexists(path):
-        hint = "see what keeps it: a mount, its rights, a read-only file system"
-        raise Error("internal", f"{path} cannot be removed", hint)
+    await asyncio.to_thread(remove_whole, Path(str(identity["path"])), _AGAIN)
 
 
 _RELEASERS: dict[str, Callable[[Identity], Awaitable[None]]] = {

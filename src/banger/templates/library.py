@@ -126,15 +126,23 @@ class TemplateLibrary:
             raise _no_template(wanted, self._failed.get(wanted.id))
         return found
 
-    def discard(self, template_id: str, reason: str) -> None:
-        """It is made anew when it is wanted next. Quick: a handful of files."""
+    def discard(self, template_id: str, reason: str) -> Error | None:
+        """It is made anew when it is wanted next. Quick: a handful of files. The answer says what of it stays."""
         short = template_id[:12]
         self.tell("template.discarded", f"template/{short}", f"template {short} was discarded: {reason}")
         self._checks.pop(template_id, None)
         self.on_discard(template_id)
         directory = self._directory(template_id)
-        with contextlib.suppress(OSError), teardown.set_aside(self._resources, directory) as aside:
-            remove_tree(aside)
+        try:
+            with teardown.set_aside(self._resources, directory) as aside:
+                remove_tree(aside)
+        except FileNotFoundError:
+            pass
+        except Error as exc:
+            return exc
+        except OSError as exc:  # it has its name still
+            return Error("not_released", f"{directory} cannot be removed: {exc.strerror}", "try again")
+        return None
 
     async def list(self) -> Templates:
         current = await self._inputs()
@@ -154,22 +162,26 @@ class TemplateLibrary:
         return found[0]
 
     async def delete(self, prefix: str) -> None:
-        """Machines that were cloned from it keep all they need. Raises `template_not_found`."""
+        """Machines that were cloned from it keep all they need. Raises `template_not_found`, `not_released`."""
         template = await self.get(prefix)
-        self.discard(template.id, "as asked")
+        error = self.discard(template.id, "as asked")
+        if error is not None:
+            raise error
 
     async def prune(self, *, everything: bool, dry_run: bool) -> Pruned:
         """Remove those that are stale or that nobody used for a month; with `everything` all."""
         limit = datetime.fromtimestamp(time.time() - UNUSED_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         doomed = [t for t in await self.list() if everything or t.stale or t.used < limit]
-        if not dry_run:
-            for template in doomed:
-                self.discard(template.id, template.stale or "it was to be pruned")
+        kept = []
+        for template in () if dry_run else doomed:
+            if self.discard(template.id, template.stale or "it was to be pruned") is not None:
+                kept.append(template)
         return Pruned(
-            count=len(doomed),
-            freed_bytes=sum(template.size_bytes for template in doomed),
+            count=len(doomed) - len(kept),
+            freed_bytes=sum(template.size_bytes for template in doomed if template not in kept),
             directory=str(self._paths.templates),
             dry_run=dry_run,
+            kept=[f"template {template.id[:12]}" for template in kept],
         )
 
     async def close(self) -> None:

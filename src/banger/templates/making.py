@@ -18,7 +18,7 @@ import msgspec
 from banger.agent.connection import AgentConnection
 from banger.agent.process import start_process
 from banger.errors import Error
-from banger.host.fs import remove_tree, require_free
+from banger.host.fs import remove_whole, require_free
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, kill_and_wait, wait_gone
 from banger.host.times import now
@@ -146,6 +146,6 @@ def _publish(wanted: Wanted, directory: Path, final: Path, boot_ms: float) -> No
         sums=sum_files(directory),
     )
     write_meta(directory, meta)
-    remove_tree(final)  # one that was found to be damaged
+    remove_whole(final, "remove it by hand")  # one that was found to be damaged
     # Not synced: 100 MiB would delay the first run, and after a power failure the sums tell whether it is whole.
     os.rename(directory, final)

@@ -1,0 +1,213 @@
+"""What cannot be released keeps its record, says so, and is released when that is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from banger.errors import Error
+from banger.host import cgroup
+from banger.host.cgroup import Group
+from banger.host.fs import PARTIAL, discard, open_partial, remove_tree, sweep_partials
+from banger.images.blobs import BlobStore
+from banger.machines.events import Journal
+from banger.machines.reconcile import reconcile
+from banger.machines.registry import Registry
+from banger.machines.unreleased import release_unreleased, require_released
+from banger.model.machine import Machine, MachineSpec, MachineState
+from banger.store import teardown
+from banger.store.store import Store
+
+MACHINE = "0123456789ab"
+STUCK = "stuck"
+
+
+@pytest.fixture
+def loosen(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """No file of that name can be removed until this is called."""
+    unlink = os.unlink
+    stuck = [STUCK]
+
+    def refuse(path: Any, *, dir_fd: int | None = None) -> None:
+        if os.path.basename(path) in stuck:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        unlink(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    return stuck.clear
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "s.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
+    journal = Journal(store.events)
+    store.resources.tell = journal.tell
+    monkeypatch.setattr("banger.machines.reconcile.look", lambda paths: [])
+    return SimpleNamespace(
+        store=store,
+        journal=journal,
+        registry=Registry(store, journal.tell),
+        live={},
+        starting={},
+        locks=defaultdict(asyncio.Lock),
+        paths=None,
+    )
+
+
+def add_machine(parts: Any, state: MachineState) -> Machine:
+    machine = Machine(id=MACHINE, name="dev", state=state, spec=MachineSpec(image="debian"), created="now")
+    parts.registry.add(machine)
+    return machine
+
+
+def make_stuck(directory: Path) -> Path:
+    (directory / "inner").mkdir(parents=True)
+    (directory / "goes").touch()
+    (directory / "inner" / STUCK).touch()
+    return directory
+
+
+def told(store: Store) -> list[str]:
+    return [event.kind for event in store.events.page(0, 100)]
+
+
+def test_a_tree_that_stays_says_why_and_only_what_must_stays(
+    tmp_path: Path, loosen: Callable[[], None]
+) -> None:
+    tree = make_stuck(tmp_path / "tree")
+    with pytest.raises(OSError, match="Read-only"):
+        remove_tree(tree)
+    assert [path.name for path in tree.rglob("*")] == ["inner", STUCK]
+    loosen()
+    remove_tree(tree)
+    assert not tree.exists()
+
+
+def test_what_cannot_be_discarded_hides_no_failure_and_is_swept_later(
+    tmp_path: Path, loosen: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ValueError, match="the cause"), open_partial(tmp_path / "final") as partial:
+        make_stuck(partial)
+        raise ValueError("the cause")
+    assert str(partial) in caplog.text
+    assert not discard(partial) and sweep_partials(tmp_path) == 0
+    loosen()
+    assert sweep_partials(tmp_path) == 1 and not list(tmp_path.glob(PARTIAL + "*"))
+
+
+def test_a_resource_that_stays_is_told_once_and_released_at_the_next_reconcile(
+    tmp_path: Path, parts: Any, loosen: Callable[[], None]
+) -> None:
+    resources = parts.store.resources
+    add_machine(parts, MachineState.STOPPED)
+    for owner in (MACHINE, "template-1"):
+        resources.note(owner, teardown.SOCKETS, {"path": str(make_stuck(tmp_path / owner))})
+        for _ in range(2):
+            (error,) = asyncio.run(teardown.release(resources, owner))
+            assert error.code == "not_released" and "reconcile" in error.hint
+    assert told(parts.store).count("resource.unreleased") == 2
+    shown = asyncio.run(reconcile(parts, dry_run=True, remove=False)).unreleased
+    assert {item.owner for item in shown} == {"dev", "template-1"} and not any(i.released for i in shown)
+    again = asyncio.run(reconcile(parts, dry_run=False, remove=False)).unreleased
+    assert all("Read-only" in item.problem for item in again) and len(resources.all()) == 2
+    loosen()
+    done = asyncio.run(reconcile(parts, dry_run=False, remove=False)).unreleased
+    assert [item.released for item in done] == [True, True] and resources.all() == []
+    assert told(parts.store).count("resource.released") == 2 and resources.unreleased == {}
+    assert asyncio.run(reconcile(parts, dry_run=False, remove=False)).unreleased == []
+
+
+def test_a_control_group_that_is_busy_keeps_its_record(
+    tmp_path: Path, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = Group({"pids": tmp_path / "group"})
+    group.make()
+    parts.store.resources.note("pool-1", teardown.CGROUP, group.identity)
+
+    async def busy(path: Path) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+
+    with monkeypatch.context() as planted:
+        planted.setattr(cgroup, "_remove_directory", busy)
+        (error,) = asyncio.run(teardown.release(parts.store.resources, "pool-1"))
+        assert str(tmp_path / "group") in error.message
+    (found,) = asyncio.run(release_unreleased(parts))
+    assert found.released and not group.paths[0].exists()
+
+
+def test_what_an_earlier_daemon_left_of_a_machine_at_rest_is_released(tmp_path: Path, parts: Any) -> None:
+    """Its files are its own, and stay."""
+    add_machine(parts, MachineState.STOPPED)
+    for kind in (teardown.FILES, teardown.SOCKETS):
+        (tmp_path / kind).mkdir()
+        parts.store.resources.note(MACHINE, kind, {"path": str(tmp_path / kind)})
+    (found,) = asyncio.run(release_unreleased(parts))
+    assert (found.kind, found.released) == (teardown.SOCKETS, True)
+    assert (tmp_path / teardown.FILES).is_dir() and not (tmp_path / teardown.SOCKETS).exists()
+
+
+@pytest.mark.parametrize("state", [MachineState.RUNNING, MachineState.STARTING, MachineState.DELETING])
+def test_what_a_machine_uses_now_is_not_released(tmp_path: Path, parts: Any, state: MachineState) -> None:
+    add_machine(parts, state)
+    (tmp_path / "sockets").mkdir()
+    parts.store.resources.note(MACHINE, teardown.SOCKETS, {"path": str(tmp_path / "sockets")})
+    assert asyncio.run(release_unreleased(parts)) == []
+    assert (tmp_path / "sockets").is_dir()
+
+
+def test_a_machine_does_not_start_beside_what_its_last_life_left(
+    tmp_path: Path, parts: Any, loosen: Callable[[], None]
+) -> None:
+    machine = add_machine(parts, MachineState.STOPPED)
+    stuck = make_stuck(tmp_path / "run")
+    parts.store.resources.note(MACHINE, teardown.SOCKETS, {"path": str(stuck)})
+    with pytest.raises(Error) as caught:
+        asyncio.run(require_released(parts, machine))
+    assert caught.value.code == "not_released" and str(stuck) in caught.value.message
+    loosen()
+    asyncio.run(require_released(parts, machine))
+    assert parts.store.resources.all() == []
+
+
+def test_what_is_set_aside_and_stays_is_released_later(
+    tmp_path: Path, parts: Any, loosen: Callable[[], None]
+) -> None:
+    snapshot = make_stuck(tmp_path / "snapshot")
+    with (
+        pytest.raises(Error) as caught,
+        teardown.set_aside(parts.store.resources, snapshot) as aside,
+    ):
+        remove_tree(aside)
+    assert caught.value.code == "not_released" and aside.exists() and not snapshot.exists()
+    loosen()
+    assert [item.released for item in asyncio.run(release_unreleased(parts))] == [True]
+    assert not aside.exists()
+
+
+def test_a_prune_counts_what_is_gone_and_names_what_is_not(
+    tmp_path: Path, loosen: Callable[[], None]
+) -> None:
+    blobs = BlobStore(tmp_path / "oci")
+    directory = blobs.path_of("sha256:" + "0" * 64).parent
+    directory.mkdir(parents=True)
+    (directory / STUCK).write_bytes(b"12")
+    (directory / "goes").write_bytes(b"345")
+    pruned = blobs.prune()
+    assert (pruned.blobs, pruned.freed_bytes, len(pruned.kept)) == (1, 3, 1)
+    loosen()
+    pruned = blobs.prune()
+    assert (pruned.blobs, pruned.freed_bytes, pruned.kept) == (1, 2, ())
