@@ -88,6 +88,7 @@ CODES: dict[str, tuple[int, int]] = {
     "head_too_large": (431, 125),
     "head_timeout": (408, 125),
     "too_many_connections": (503, 125),
+    "too_many_operations": (503, 125),
     "command_not_found": (422, 127),
     "command_not_executable": (422, 126),
     "user_not_found": (422, 125),

@@ -104,10 +104,35 @@ def test_old_operations_are_pruned_and_new_ones_kept(tmp_path: Path, monkeypatch
         operations = Operations(table)
         for _ in range(5):
             await operations.begin("test", "x", work).result()
-        operations.prune()
-        assert len(operations.list()) == 3
+        assert len(operations.list()) == len(table.all()) == 3  # no timer had to come for that
         with pytest.raises(Error, match="no operation"):
             operations.get("old")
+        await operations.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_daemon_begins_no_more_operations_than_it_can_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RUNNING_MAX", 2)
+    gate = asyncio.Event()
+
+    async def work(report: Report) -> str:
+        await gate.wait()
+        return ""
+
+    async def scenario() -> None:
+        operations = Operations(Store(tmp_path / "s.db").operations)
+        begun = [operations.begin("test", "x", work) for _ in range(2)]
+        with pytest.raises(Error) as caught:
+            operations.begin("test", "x", work)
+        assert caught.value.code == "too_many_operations" and len(operations.list()) == 2
+        begun.append(operations.begin("restart", "x", work, unasked=True))
+        gate.set()
+        for running in begun:
+            await running.result()
+        await operations.begin("test", "x", work).result()
         await operations.close()
 
     asyncio.run(scenario())

@@ -8,7 +8,6 @@ because machines may run from it.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from banger.catalogs.sources import pull_first
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.apt import AptTree, suite_directory
+from banger.host.bounded import Locks
 from banger.host.fs import PARTIAL, disk_usage_bytes, remove_whole, require_free
 from banger.host.paths import Paths
 from banger.host.run import find_tool
@@ -85,7 +85,7 @@ class ImageLibrary:
         self._paths = paths
         self._records = records
         self._shelf = shelf or Shelf(paths)
-        self._pulling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._pulling = Locks()
         self.tell: Tell = tell_nobody
 
     async def pull(self, ref: str, report: Report, wish: Wish | None = None) -> Image:

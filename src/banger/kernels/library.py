@@ -11,7 +11,6 @@ import asyncio
 import os
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from banger.catalogs.shelf import Found, Shelf, is_of
 from banger.catalogs.sources import pull_first
 from banger.errors import Error
 from banger.host.apt import AptTree, Package, suite_directory
+from banger.host.bounded import Locks
 from banger.host.fs import (
     PARTIAL,
     discard,
@@ -72,7 +72,7 @@ class KernelLibrary:
         self._paths = paths
         self._records = records
         self._shelf = shelf or Shelf(paths)
-        self._pulling: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._pulling = Locks()
         self.tell: Tell = tell_nobody
 
     async def pull(self, ref: str, report: Report, force: bool = False, architecture: str = "") -> Kernel:

@@ -50,7 +50,11 @@ class DiskRoom:
             return
         task = asyncio.create_task(self._wait(live), name=f"disk of {live.machine.name}")
         self._waiting[machine_id] = task
-        task.add_done_callback(lambda _: self._waiting.pop(machine_id, None))
+        task.add_done_callback(lambda _: self._forget(machine_id))
+
+    def _forget(self, machine_id: str) -> None:
+        self._waiting.pop(machine_id, None)
+        self._full_again.discard(machine_id)
 
     async def _wait(self, live: LiveMachine) -> None:
         """Until it runs, has ended, or somebody else has decided."""

@@ -251,7 +251,6 @@ async def _settle_end(parts: Parts, live: LiveMachine, reason: str) -> None:
     log.info("machine=%s stopped: %s", machine.name, reason)
     if machine.spec.remove and parts.registry.has(machine):
         await remove_ended(parts, machine)
-        parts.locks.pop(machine.id, None)
 
 
 def _exit_of(main: RunningExec) -> Exit | None:
@@ -377,7 +376,6 @@ async def delete(parts: Parts, machine: Machine, *, force: bool) -> None:
         if machine.state in LIVE:
             raise _still_running(machine)
         await remove_ended(parts, machine)
-    parts.locks.pop(machine.id, None)
 
 
 async def _end_by_force(parts: Parts, machine: Machine) -> None:

@@ -20,6 +20,8 @@ log = logging.getLogger("banger.operations")
 
 KEEP_S = 3600.0
 KEEP_COUNT = 200
+# What strangers ask for does not add up without end; each has a task, and its progress.
+RUNNING_MAX = 512
 _EVENTS_KEPT = 256
 
 T = TypeVar("T")
@@ -79,7 +81,8 @@ class RunningOperation(Generic[T]):
 
 
 class Operations:
-    """All operations of the daemon; ended ones are pruned by a timer that exists only while there are any."""
+    """All operations of the daemon. So many run at a time, and so many that have ended are kept; a timer, which exists
+    only while there are any, forgets those that ended long ago."""
 
     def __init__(self, table: OperationTable, tell: Tell = tell_nobody) -> None:
         self._table = table
@@ -88,8 +91,17 @@ class Operations:
         self._prune_timer: asyncio.TimerHandle | None = None
         self._end_interrupted()
 
-    def begin(self, kind: str, target: str, work: Work[T]) -> RunningOperation[T]:
-        """Start `work` in a task of its own; its return value becomes the result."""
+    def begin(
+        self, kind: str, target: str, work: Work[T], *, unasked: bool = False
+    ) -> RunningOperation[T]:
+        """Start `work` in a task of its own; its return value becomes the result. Raises `too_many_operations`, but not
+        of what the daemon begins `unasked`, of which there is one a machine."""
+        if not unasked and sum(not running.ended for running in self._known.values()) >= RUNNING_MAX:
+            raise Error(
+                "too_many_operations",
+                f"{RUNNING_MAX} operations run, more are not begun",
+                "banger operation list; wait for one to end, or cancel it",
+            )
         operation: Operation[T] = Operation(
             id=secrets.token_hex(6),
             kind=kind,
@@ -160,10 +172,13 @@ class Operations:
         self._table.put(operation)
         self._tell_failure(operation)
         running.wake()
+        if sum(each.ended for each in self._known.values()) > KEEP_COUNT:
+            self.prune()
         self._schedule_prune()
 
     def _end_interrupted(self) -> None:
         """Operations that an earlier daemon did not end did end with it."""
+        self._table.prune("", KEEP_COUNT)
         for operation in self._table.all():
             if operation.state is OperationState.RUNNING:
                 operation.state = OperationState.FAILED
@@ -191,19 +206,22 @@ class Operations:
     def _schedule_prune(self) -> None:
         if self._prune_timer is None:
             loop = asyncio.get_running_loop()
-            self._prune_timer = loop.call_later(KEEP_S + 1, self.prune)
+            self._prune_timer = loop.call_later(KEEP_S + 1, self._prune_on_time)
+
+    def _prune_on_time(self) -> None:
+        self._prune_timer = None
+        self.prune()
+        if any(running.ended for running in self._known.values()):
+            self._schedule_prune()
 
     def prune(self) -> None:
         """Forget what ended long ago, and all beyond a number."""
-        self._prune_timer = None
         cutoff = datetime.now(UTC) - timedelta(seconds=KEEP_S)
         before = cutoff.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._table.prune(before, KEEP_COUNT)
-        kept = {operation.id for operation in self._table.all()}
-        for operation_id in [i for i in self._known if i not in kept]:
+        kept = set(self._table.ids())
+        for operation_id in [i for i, running in self._known.items() if running.ended and i not in kept]:
             del self._known[operation_id]
-        if any(running.ended for running in self._known.values()):
-            self._schedule_prune()
 
 
 def _type_name(made: object) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from banger.catalogs.shelf import Shelf
 from banger.errors import Error
+from banger.host.bounded import Locks
 from banger.host.paths import Paths
 from banger.host.settings import Settings
 from banger.images.library import ImageLibrary
@@ -43,7 +43,7 @@ class Parts:
     registry: Registry
     live: dict[str, LiveMachine] = field(default_factory=dict)
     starting: dict[str, asyncio.Task[object]] = field(default_factory=dict)
-    locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    locks: Locks = field(default_factory=Locks)  # by the ids of machines
     on_ended: Callable[[Machine, bool], None] = lambda machine, failed: (
         None
     )  # restarts; True: it was a failure

@@ -135,7 +135,7 @@ class Restarts:
                 await start(parts, machine, report)
             return machine.name
 
-        running = parts.operations.begin("restart", f"machine/{machine.name}", work)
+        running = parts.operations.begin("restart", f"machine/{machine.name}", work, unasked=True)
         assert running.task is not None
         running.task.add_done_callback(lambda _: self._after(machine))
 

@@ -35,8 +35,6 @@ async def release_unreleased(parts: Parts) -> list[Unreleased]:
             if machine is not None and not _is_at_rest(parts, machine):
                 continue
             errors = await teardown.release_each(parts.store.resources, [resource])
-        if machine is None:
-            parts.locks.pop(resource.machine, None)
         described.released = not errors
         described.problem = errors[0].message if errors else ""
         found.append(described)

@@ -7,6 +7,7 @@ in a table of its own for people to look at.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
@@ -28,7 +29,7 @@ class Damage:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._untold: list[str] = []
+        self._untold: deque[str] = deque(maxlen=_KEEP)
         self._listener: Callable[[str], None] | None = None
         for what in database.damage:
             self.note(what)
@@ -36,7 +37,8 @@ class Damage:
 
     def listen(self, listener: Callable[[str], None]) -> None:
         self._listener = listener
-        untold, self._untold = self._untold, []
+        untold = [*self._untold]
+        self._untold.clear()
         for what in untold:
             listener(what)
 

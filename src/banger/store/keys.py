@@ -8,6 +8,7 @@ from typing import NamedTuple
 from banger.store.database import Database
 
 KEEP = timedelta(hours=24)
+KEEP_COUNT = 10_000
 
 
 class Made(NamedTuple):
@@ -29,8 +30,16 @@ class KeyTable:
         return Made(*found[0]) if found else None
 
     def put(self, key: str, made: Made) -> None:
-        """Old ones are forgotten on the way. Belongs to the caller's transaction."""
+        """Old ones are forgotten on the way, and the oldest where there are too many. Belongs to the caller's
+        transaction."""
         self._db.execute("DELETE FROM idempotency_keys WHERE made <= ?", (_moment(KEEP),))
+        ((count,),) = self._db.rows("SELECT count(*) FROM idempotency_keys")
+        if count >= KEEP_COUNT:
+            self._db.execute(
+                "DELETE FROM idempotency_keys WHERE rowid IN "
+                "(SELECT rowid FROM idempotency_keys ORDER BY made, rowid LIMIT ?)",
+                (count - KEEP_COUNT + 1,),
+            )
         self._db.execute(
             "INSERT INTO idempotency_keys (key, made, machine, request) VALUES (?, ?, ?, ?)",
             (key, _moment(timedelta()), made.machine, made.request),

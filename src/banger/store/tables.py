@@ -107,11 +107,14 @@ class OperationTable:
             self._db.rows("SELECT rowid, id, record FROM operations ORDER BY begun, rowid")
         )
 
+    def ids(self) -> list[str]:
+        return [row[0] for row in self._db.rows("SELECT id FROM operations")]
+
     def prune(self, ended_before: str, keep: int) -> int:
         """Forget operations that ended before then, and all but the newest `keep` ended ones."""
         cursor = self._db.execute(
             "DELETE FROM operations WHERE ended != '' AND (ended < ? OR id NOT IN "
-            "(SELECT id FROM operations ORDER BY begun DESC, rowid DESC LIMIT ?))",
+            "(SELECT id FROM operations WHERE ended != '' ORDER BY ended DESC, rowid DESC LIMIT ?))",
             (ended_before, keep),
         )
         return cursor.rowcount

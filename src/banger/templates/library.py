@@ -18,6 +18,7 @@ from typing import NamedTuple
 from banger.agent.binary import agent_binary
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.bounded import Bounded
 from banger.host.fs import disk_usage_bytes, remove_tree
 from banger.host.paths import Paths
 from banger.images.library import ImageLibrary
@@ -41,6 +42,7 @@ UNUSED_S = 30 * 86400.0
 _FIRST_RETRY_S = 10.0
 _LONGEST_RETRY_S = 600.0
 _LEAST_PREFIX = 4
+_REMEMBERED = 256
 # Tells what was made under an id from what is made next; None: nothing is there.
 Stamp = tuple[int, int] | None
 Templates = list[Template]  # `list` is a method's name below
@@ -71,9 +73,9 @@ class TemplateLibrary:
         self._kernels = kernels
         self._drivers = drivers
         self._making: dict[str, asyncio.Task[None]] = {}
-        self._checks: dict[str, tuple[Stamp, Checks]] = {}
+        self._checks: Bounded[str, tuple[Stamp, Checks]] = Bounded(_REMEMBERED)
         self._checking = asyncio.Lock()
-        self._failed: dict[str, Failed] = {}
+        self._failed: Bounded[str, Failed] = Bounded(_REMEMBERED)
         self.ready_of: Callable[[str], int] = lambda _: 0  # how many clones wait; the pool knows
         self.on_discard: Callable[[str], None] = lambda _: None
         self.tell: Tell = tell_nobody

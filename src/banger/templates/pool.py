@@ -37,6 +37,8 @@ OWNER = "pool-"
 _ANSWER_S = 30.0
 # What one more clone takes at most while it waits.
 _CLONE_BYTES = 128 * MIB
+# Each size of each image is a template of its own.
+_SHELVES_MAX = 64
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Pool:
         waited. Its vCPUs stand still, and it is nobody yet."""
         if not self._settings.per_template:
             return None
-        shelf = self._shelves.setdefault(wanted.id, Shelf(wanted, 0))
+        shelf = self._shelf_of(wanted)
         shelf.wanted, shelf.used = wanted, time.monotonic()
         while shelf.waiting:
             owner, guest = shelf.waiting.popleft()
@@ -96,15 +98,26 @@ class Pool:
             await self._drop(owner, guest)
         return None
 
+    def _shelf_of(self, wanted: Wanted) -> Shelf:
+        """A new one takes the place of the one that nobody has used for longest, if there are too many."""
+        shelf = self._shelves.get(wanted.id)
+        if shelf is None:
+            while len(self._shelves) >= _SHELVES_MAX:
+                self._drop_soon(min(self._shelves, key=lambda shelf_id: self._shelves[shelf_id].used))
+            shelf = self._shelves[wanted.id] = Shelf(wanted, 0)
+        return shelf
+
     async def drain(self, template_id: str | None = None) -> None:
         """Give up what waits: of one template, or all."""
         if template_id is None and self._refilling is not None:
             self._refilling.cancel()
             await asyncio.wait([self._refilling])
         for shelf_id in [template_id] if template_id else [*self._shelves]:
-            shelf = self._shelves.pop(shelf_id, None)
-            while shelf and shelf.waiting:
-                await self._drop(*shelf.waiting.popleft())
+            await self._clear(self._shelves.pop(shelf_id, None))
+
+    async def _clear(self, shelf: Shelf | None) -> None:
+        while shelf and shelf.waiting:
+            await self._drop(*shelf.waiting.popleft())
 
     async def close(self) -> None:
         self._closed = True
@@ -204,7 +217,9 @@ class Pool:
         self._expire_later()
 
     def _drop_soon(self, template_id: str) -> None:
-        if template_id in self._shelves:
-            task = asyncio.create_task(self.drain(template_id), name="drop waiting clones")
+        """It is no shelf any more, at once; what waited on it goes."""
+        shelf = self._shelves.pop(template_id, None)
+        if shelf is not None:
+            task = asyncio.create_task(self._clear(shelf), name="drop waiting clones")
             self._dropping.add(task)
             task.add_done_callback(self._dropping.discard)

@@ -18,6 +18,7 @@ import msgspec
 
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.bounded import Bounded
 from banger.host.fs import write_file
 from banger.host.paths import Paths
 from banger.store import teardown
@@ -34,6 +35,7 @@ TRIAL_S = 15.0
 # Emulation needs nothing of the host; there is nothing to try, and nothing to fall back to.
 ALWAYS = "tcg"
 _LARGEST_MIB = 512
+_REMEMBERED = 256
 _FAILURES = BOOT_FAILURES | {"vmm_failed"}
 
 
@@ -50,7 +52,9 @@ class Trials:
     def __init__(self, paths: Paths, resources: ResourceTable) -> None:
         self._paths = paths
         self._resources = resources
-        self._found = read_trials(paths.state)
+        self._found: Bounded[str, str] = Bounded(_REMEMBERED)
+        for key, why in read_trials(paths.state).items():
+            self._found[key] = why
         self._trying = asyncio.Lock()
 
     async def known(self, driver: Driver, accel: str, kernel_digest: str) -> str | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
+
+from banger.host.bounded import Bounded, Locks
+
+# A registry says what scopes there are.
+_KEPT = 256
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class Grants:
     """By host and scope. May outlive a pull; used from one event loop."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], Grant] = {}
-        self.locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._known: Bounded[tuple[str, str], Grant] = Bounded(_KEPT)
+        self.locks = Locks()
 
     def find(self, host: str, scope: str) -> Grant | None:
         grant = self._known.get((host, scope))
