@@ -65,9 +65,11 @@ class Turns:
     def _give(self) -> None:
         self._timer = None
         self._next_at = self.clock() + PERIOD_S
-        if self._waiting:
-            self._waiting.popleft().take_turn()
-        self._plan()
+        try:
+            if self._waiting:
+                self._waiting.popleft().take_turn()
+        finally:  # whatever one does with its turn, the others get theirs
+            self._plan()
 
 
 class Share:

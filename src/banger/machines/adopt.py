@@ -6,7 +6,9 @@ VMMs outlive the daemon. Each machine is taken over in a task of its own, so tha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import Iterator
 
 from banger.errors import Error
 from banger.machines.events import hear_guest, tell_adopted
@@ -42,11 +44,24 @@ async def adopt_all(parts: Parts) -> None:
     for machine in unsettled:
         _show_that_it_goes(parts, machine)
     for machine in unknown:
-        _believe_it_runs(parts, machine)
+        with _alone(machine):
+            _believe_it_runs(parts, machine)
     for machine in (*unsettled, *unknown):
-        reattach(parts, machine, running.get(machine.id))
+        with _alone(machine):
+            reattach(parts, machine, running.get(machine.id))
     settling = [settle(parts, machine) for machine in unsettled]
     await asyncio.gather(*settling, *(_settle_unknown(parts, machine) for machine in unknown))
+
+
+@contextlib.contextmanager
+def _alone(machine: Machine) -> Iterator[None]:
+    """What goes wrong with one machine is a fault that is logged, and keeps no other from being taken over."""
+    try:
+        yield
+    except Error as exc:
+        log.warning("machine=%s %s", machine.name, exc.message)
+    except Exception:
+        log.exception("machine=%s is not taken over: a fault of the daemon", machine.name)
 
 
 def _show_that_it_goes(parts: Parts, machine: Machine) -> None:
@@ -109,12 +124,11 @@ async def settle(parts: Parts, machine: Machine) -> None:
     """Connect to one that runs; write down the end of one that does not."""
     live = parts.live.get(machine.id)
     try:
-        if live is not None:
-            await _reconnect(parts, live)
-        else:
-            await _record_end(parts, machine)
-    except Error as exc:
-        log.warning("machine=%s %s", machine.name, exc.message)
+        with _alone(machine):
+            if live is not None:
+                await _reconnect(parts, live)
+            else:
+                await _record_end(parts, machine)
     finally:
         if live is not None:
             live.adopted.set()

@@ -3,9 +3,7 @@ far off is put right, whatever the reason."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Iterable
 
 from banger.agent.guest_clock import FAR_OFF_S, ask_clock_off_s
 from banger.errors import Error
@@ -18,13 +16,9 @@ log = logging.getLogger("banger.machines")
 _ANSWER_S = 5.0
 
 
-async def put_clocks_right(machines: Iterable[LiveMachine]) -> None:
-    """Of those that run and answer. It is no use of a machine: one that nobody uses is paused nevertheless, and one
+async def put_clock_right(live: LiveMachine) -> None:
+    """Of one that runs and answers. It is no use of a machine: one that nobody uses is paused nevertheless, and one
     that is paused stays so."""
-    await asyncio.gather(*(_put_right(live) for live in machines))
-
-
-async def _put_right(live: LiveMachine) -> None:
     connection = live.connection
     if connection is None or live.machine.state is not MachineState.RUNNING:
         return

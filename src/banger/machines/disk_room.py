@@ -10,6 +10,7 @@ import asyncio
 import logging
 
 from banger.errors import Error
+from banger.host.background import keep_going
 from banger.host.fs import free_bytes
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
@@ -48,7 +49,7 @@ class DiskRoom:
         if machine_id in self._waiting:
             self._full_again.add(machine_id)
             return
-        task = asyncio.create_task(self._wait(live), name=f"disk of {live.machine.name}")
+        task = keep_going(lambda: self._wait(live), f"disk of {live.machine.name}")
         self._waiting[machine_id] = task
         task.add_done_callback(lambda _: self._forget(machine_id))
 

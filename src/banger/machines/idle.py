@@ -10,6 +10,7 @@ import asyncio
 import logging
 
 from banger.errors import Error
+from banger.host.background import in_background
 from banger.host.proc import cpu_seconds
 from banger.machines.live import LiveMachine
 from banger.machines.registry import Registry
@@ -51,7 +52,7 @@ class IdlePause:
         if spent_s * 100 > _BUSY_PERCENT * self._after_s:
             self.unused()
             return
-        self._pausing = asyncio.create_task(self._pause(), name=f"idle {self._live.machine.name}")
+        self._pausing = in_background(self._pause(), f"idle {self._live.machine.name}")
 
     async def _pause(self) -> None:
         live = self._live
@@ -62,6 +63,7 @@ class IdlePause:
                 await live.vm.pause()
             except Error as exc:
                 log.warning("machine=%s cannot be paused: %s", live.machine.name, exc.message)
+                self.unused()
                 return
             live.machine.idle = True
             self._registry.move(live.machine, "pause", "nobody used it")

@@ -7,10 +7,11 @@ import contextlib
 import logging
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Literal
 
 from banger.errors import Error
+from banger.host.background import in_background
 from banger.host.proc import send_signal, wait_gone
 from banger.host.times import Stopwatch, now
 from banger.machines.endings import UNEXPECTED, describe_end, is_failure
@@ -407,12 +408,6 @@ def _still_running(machine: Machine) -> Error:
     )
 
 
-_background: set[asyncio.Task[None]] = set()
-
-
-def _spawn(work: object) -> None:
-    """Run a follow-up in a task that is not collected before it ends."""
-    assert asyncio.iscoroutine(work)
-    task: asyncio.Task[None] = asyncio.create_task(work)
-    _background.add(task)
-    task.add_done_callback(_background.discard)
+def _spawn(work: Coroutine[object, object, None]) -> None:
+    """Run a follow-up."""
+    in_background(work, "what follows a machine's end")

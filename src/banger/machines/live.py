@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from banger.agent.connection import AgentConnection
 from banger.agent.process import start_process
 from banger.errors import Error
+from banger.host.background import until_done
 from banger.host.proc import ProcessRef, wait_gone
 from banger.host.times import now
 from banger.machines.execs import ExecLog, RunningExec, Viewer, remove_exec_log
@@ -85,8 +86,9 @@ class LiveMachine:
         return self.vm.process
 
     async def _watch(self) -> None:
-        """Ends when the VMM process has ended, whoever ended it."""
-        await wait_gone(self.process)
+        """Ends when the VMM process has ended, whoever ended it, and not before: what cannot be waited for just now may
+        run."""
+        await until_done(lambda: wait_gone(self.process), f"the watch of {self.machine.name}")
         self.gone.set()
         self._rest()
         await self.vm.close()

@@ -13,6 +13,7 @@ import os
 import shutil
 from pathlib import Path
 
+from banger.host.fs import discard
 from banger.machines.live import LiveMachine
 from banger.machines.logs import turned_over
 
@@ -36,7 +37,7 @@ def turn_over(path: Path) -> None:
         os.replace(fresh, turned_over(path))
     except OSError as exc:
         log.warning("%s could not be kept: %s", path, exc.strerror)
-        fresh.unlink(missing_ok=True)
+        discard(fresh)
     with contextlib.suppress(FileNotFoundError):
         os.truncate(path, 0)
 

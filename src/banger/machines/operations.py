@@ -210,9 +210,11 @@ class Operations:
 
     def _prune_on_time(self) -> None:
         self._prune_timer = None
-        self.prune()
-        if any(running.ended for running in self._known.values()):
-            self._schedule_prune()
+        try:
+            self.prune()
+        finally:
+            if any(running.ended for running in self._known.values()):
+                self._schedule_prune()
 
     def prune(self) -> None:
         """Forget what ended long ago, and all beyond a number."""

@@ -21,6 +21,7 @@ import contextlib
 import logging
 from datetime import datetime
 
+from banger.errors import Error
 from banger.host import cpu
 from banger.host.times import now
 from banger.machines.adopt import UNSEEN
@@ -135,7 +136,13 @@ class Restarts:
                 await start(parts, machine, report)
             return machine.name
 
-        running = parts.operations.begin("restart", f"machine/{machine.name}", work, unasked=True)
+        try:
+            running = parts.operations.begin("restart", f"machine/{machine.name}", work, unasked=True)
+        except Error as exc:  # no room for its record just now
+            log.warning("machine=%s does not start again yet: %s", machine.name, exc.message)
+            loop = asyncio.get_running_loop()
+            self._pending[machine.id] = loop.call_later(LONGEST_PAUSE_S, self._begin, machine)
+            return
         assert running.task is not None
         running.task.add_done_callback(lambda _: self._after(machine))
 

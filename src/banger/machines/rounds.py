@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 
-from banger.machines.clocks import put_clocks_right
+from banger.host.background import keep_going
+from banger.machines.clocks import put_clock_right
 from banger.machines.live import LiveMachine
 from banger.machines.log_turns import turn_over_logs
 from banger.machines.parts import Parts
 from banger.machines.sessions import renew_sessions
+
+log = logging.getLogger("banger.machines")
 
 _ROUND_S = 10.0
 # One round in so many looks at clocks, which wakes guests.
@@ -25,7 +30,7 @@ class Rounds:
 
     def watch(self, live: LiveMachine) -> None:
         if self._going is None:
-            self._going = asyncio.create_task(self._go(), name="rounds of machines")
+            self._going = keep_going(self._go, "rounds of machines")
 
     def close(self) -> None:
         if self._going is not None:
@@ -37,9 +42,16 @@ class Rounds:
             await asyncio.sleep(_ROUND_S)
             rounds += 1
             machines = [*self._parts.live.values()]
-            for live in machines:
-                await turn_over_logs(live)
+            await _for_each(turn_over_logs, machines)
             await renew_sessions(self._parts, machines)
             if rounds % _CLOCK_ROUNDS == 0:
-                await put_clocks_right(machines)
+                await _for_each(put_clock_right, machines)
         self._going = None
+
+
+async def _for_each(do: Callable[[LiveMachine], Awaitable[None]], machines: Sequence[LiveMachine]) -> None:
+    """One machine for which that fails keeps none of the others from it."""
+    done = await asyncio.gather(*map(do, machines), return_exceptions=True)
+    for live, failed in zip(machines, done, strict=True):
+        if isinstance(failed, Exception):
+            log.error("machine=%s %s: %s", live.machine.name, do.__name__, failed, exc_info=failed)

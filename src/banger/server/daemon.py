@@ -29,6 +29,7 @@ from banger.client.start import READY_VARIABLE
 from banger.directories import check_trusted_directory, ensure_own_directory
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.background import in_background
 from banger.host.inheritance import shed
 from banger.host.paths import Paths
 from banger.host.proc import child_ref
@@ -131,13 +132,13 @@ async def _serve_until_stopped(parts: Parts, reception: Reception) -> None:
     await release_ownerless(parts)
     restarts = Restarts(parts)
     disk_room, rounds = DiskRoom(parts), Rounds(parts)
-    adopting = asyncio.create_task(_take_over(parts, restarts), name="adopt")
+    adopting = in_background(_take_over(parts, restarts), "adopting machines")
     _tell_starter(b"ready\n")
     _tell_systemd()
     log.info("serving on %s", parts.paths.socket)
     parts.store.damage.listen(partial(parts.journal.try_to_tell, "store.damaged", "store"))
     parts.journal.try_to_tell("daemon.started", "daemon", f"banger {__version__} serves", pid=os.getpid())
-    ending = asyncio.create_task(_close_journal(parts), name="last event")
+    ending = in_background(_close_journal(parts), "the last event")
     try:
         await reception.serve(config, parts.shutdown)
     finally:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.background import in_background, log_fault
 from banger.host.paths import Paths
 from banger.host.proc import is_alive
 from banger.host.settings import PoolSettings
@@ -142,6 +143,7 @@ class Pool:
 
     def _refilled(self, done: asyncio.Task[None]) -> None:
         self._refilling = None
+        log_fault(done)
         if not done.cancelled() and done.exception() is None:
             self._refill_soon()
             self._expire_later()
@@ -220,6 +222,6 @@ class Pool:
         """It is no shelf any more, at once; what waited on it goes."""
         shelf = self._shelves.pop(template_id, None)
         if shelf is not None:
-            task = asyncio.create_task(self._clear(shelf), name="drop waiting clones")
+            task = in_background(self._clear(shelf), "drop waiting clones")
             self._dropping.add(task)
             task.add_done_callback(self._dropping.discard)

@@ -1,0 +1,57 @@
+"""Work that nobody waits for: its end is heard of all the same.
+
+An exception that ends such a task is a fault of the daemon, and is logged as one when it happens. Work that is to go on
+for long is begun again, after a pause that doubles: one bad moment of the host does not end it for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TypeVar
+
+log = logging.getLogger("banger.faults")
+
+T = TypeVar("T")
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+
+
+def keep_going(work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
+    """A task that does `work` until that returns, or is cancelled."""
+    return asyncio.create_task(until_done(work, name), name=name)
+
+
+async def until_done(work: Callable[[], Awaitable[T]], name: str) -> T:
+    """What `work` returns, however often it has to be begun again."""
+    loop = asyncio.get_running_loop()
+    pause_s = FIRST_PAUSE_S
+    while True:
+        begun = loop.time()
+        try:
+            return await work()
+        except Exception:
+            if loop.time() - begun > LONGEST_PAUSE_S:  # it went well for a while
+                pause_s = FIRST_PAUSE_S
+            log.exception("a fault of the daemon: %s ended; it is begun again in %g s", name, pause_s)
+        await asyncio.sleep(pause_s)
+        pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+
+
+_held: set[asyncio.Task[None]] = set()
+
+
+def in_background(work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+    """A task that is not collected before it ends."""
+    task = asyncio.create_task(work, name=name)
+    _held.add(task)
+    task.add_done_callback(_held.discard)
+    task.add_done_callback(log_fault)
+    return task
+
+
+def log_fault(task: asyncio.Task[None]) -> None:
+    """For `add_done_callback`."""
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        log.error("a fault of the daemon: %s ended", task.get_name(), exc_info=exc)
