@@ -101,6 +101,7 @@ CODES: dict[str, tuple[int, int]] = {
     "kernel_panic": (500, 125),
     "agent_lost": (502, 125),
     "agent_restarted": (502, 125),
+    "agent_silent": (504, 125),
     "agent_error": (502, 125),
     "vmm_failed": (502, 125),
     "vmm_not_found": (503, 125),

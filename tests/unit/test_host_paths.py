@@ -59,6 +59,15 @@ def test_who_has_no_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) ->
     assert caught.value.code == "daemon_start_failed" and "BANGER_HOME" in caught.value.hint
 
 
+@pytest.mark.parametrize("variable", ["BANGER_HOME", "XDG_CACHE_HOME"])
+def test_a_home_whose_name_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """It would have to be in answers, records and command lines."""
+    monkeypatch.setenv(variable, os.fsdecode(b"/tmp/caf\xe9"))
+    with pytest.raises(Error) as caught:
+        Paths.user()
+    assert caught.value.code == "daemon_start_failed" and "\\xe9" in caught.value.message
+
+
 def test_long_homes_do_not_share_a_run_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     found = set()
     for name in ("a", "b"):

@@ -39,6 +39,8 @@ class NoTable:
     def all(self) -> list[Any]:
         return []
 
+    def prune(self, ended_before: str, keep: int) -> None: ...
+
 
 class Templates:
     """A library of one that says what it was asked."""

@@ -163,7 +163,7 @@ class AgentConnection(asyncio.Protocol):
             ) from exc
 
     async def request(self, verb: Type, fields: FieldList = (), timeout_s: float = 10) -> Fields:
-        """One request, one answer. Raises the error the agent named, `agent_lost` or `timeout`."""
+        """One request, one answer. Raises the error the agent named, `agent_lost` or `agent_silent`."""
         return await self.request_on(self._request_channel(), verb, fields, timeout_s)
 
     async def request_on(
@@ -181,9 +181,9 @@ class AgentConnection(asyncio.Protocol):
                 return await answer
         except TimeoutError as exc:
             raise Error(
-                "timeout",
+                "agent_silent",
                 f"the agent of {self.machine} did not answer {verb.name} within {timeout_s:g} s",
-                f"banger vm health {self.machine}",
+                f"banger vm health {self.machine} says what stands still; banger vm kill {self.machine} ends it",
             ) from exc
         finally:
             self._answers.pop(channel, None)

@@ -15,7 +15,7 @@ from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
 from banger.model.template import Snapshot, Tag
 
 _M = "/v1/machines/{machine}"
-_AWAKE = ("machine_not_found", "bad_state", "agent_lost", "timeout")
+_AWAKE = ("machine_not_found", "bad_state", "agent_lost", "agent_silent")
 _COMMAND = ("command_not_found", "command_not_executable", "user_not_found", "bad_working_directory")
 _MADE = ("bad_spec", "bad_name", "name_taken", "image_not_found", "insufficient_disk")
 _STARTED = (*_MADE, *_COMMAND, "kernel_not_found", "boot_timeout", "vmm_failed", "insufficient_memory")

@@ -21,6 +21,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from banger.errors import Error
+from banger.model.octets import text_of
 from banger.places import SYSTEM_RUN, home_directory, run_directory, state_directory
 
 
@@ -105,14 +107,25 @@ class Paths:
         own = os.environ.get("BANGER_HOME")
         if own:
             base = Path(own).absolute()
-            return cls(base / "state", base / "cache", run, base / "config")
+            return cls(base / "state", base / "cache", run, base / "config")._checked()
         home = Path(home_directory())
         return cls(
             Path(state_directory()),
             _xdg("XDG_CACHE_HOME", home / ".cache"),
             run,
             _xdg("XDG_CONFIG_HOME", home / ".config"),
-        )
+        )._checked()
+
+    def _checked(self) -> Paths:
+        """They stand in records, in answers and on VMMs' command lines: as text. Raises `daemon_start_failed`."""
+        for path in (self.state, self.cache, self.run, self.config):
+            if text_of(str(path)) != str(path):
+                shown = os.fsencode(path).decode(errors="backslashreplace")
+                message = f"banger cannot keep its files in {shown}: the name is no UTF-8"
+                raise Error(
+                    "daemon_start_failed", message, "set BANGER_HOME to a directory whose name is text"
+                )
+        return self
 
 
 def _xdg(variable: str, default: Path) -> Path:

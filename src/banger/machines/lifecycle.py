@@ -302,7 +302,7 @@ async def _end_main(live: LiveMachine, grace_s: float) -> bool:
         await asyncio.wait([main.done], timeout=grace_s)
     except Error as exc:
         log.info("machine=%s stop signal: %s", live.machine.name, exc.message)
-        return exc.code not in ("timeout", "agent_lost", "agent_restarted")
+        return exc.code not in ("agent_silent", "agent_lost", "agent_restarted")
     return True
 
 

@@ -191,7 +191,13 @@ class LiveMachine:
 
     async def start_exec(self, command: Command, viewer: Viewer | None) -> RunningExec:
         label = EXEC_LABEL + (command.argv[0] if command.argv else "")[:60]
-        process = await start_process(self.agent(), command, label=label, timeout_s=_start_limit_s(command))
+        limit_s = _start_limit_s(command)
+        try:
+            process = await start_process(self.agent(), command, label=label, timeout_s=limit_s)
+        except Error as exc:
+            if exc.code != "agent_silent" or limit_s == _START_S:
+                raise
+            raise Error("timeout", exc.message, exc.hint) from exc  # as its user asked for
         info = _info(process.channel, process.pid, command)
         running = self.track(RunningExec(process, info, viewer=viewer))
         if viewer is None:

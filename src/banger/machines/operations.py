@@ -91,9 +91,7 @@ class Operations:
         self._prune_timer: asyncio.TimerHandle | None = None
         self._end_interrupted()
 
-    def begin(
-        self, kind: str, target: str, work: Work[T], *, unasked: bool = False
-    ) -> RunningOperation[T]:
+    def begin(self, kind: str, target: str, work: Work[T], *, unasked: bool = False) -> RunningOperation[T]:
         """Start `work` in a task of its own; its return value becomes the result. Raises `too_many_operations`, but not
         of what the daemon begins `unasked`, of which there is one a machine."""
         if not unasked and sum(not running.ended for running in self._known.values()) >= RUNNING_MAX:

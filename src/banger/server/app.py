@@ -6,7 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,6 +17,7 @@ from banger.api.table import SESSIONS, VERBS
 from banger.api.verb import Session, Verb
 from banger.errors import Error
 from banger.machines.parts import Parts
+from banger.model.encoding import encode_json
 from banger.server import streams
 from banger.server.calls import respond
 from banger.server.openapi import describe_api
@@ -50,7 +50,7 @@ def _stream(session: Session[Any], parts: Parts) -> Callable[[WebSocket], Awaita
 
 
 async def _show_openapi(request: Request) -> Response:
-    return Response(msgspec.json.encode(describe_api()), media_type="application/json")
+    return Response(encode_json(describe_api()), media_type="application/json")
 
 
 async def _on_error(request: Request, exc: Exception) -> Response:
@@ -72,5 +72,5 @@ async def _on_bug(request: Request, exc: Exception) -> Response:
 
 
 def error_response(error: Error) -> Response:
-    body = msgspec.json.encode({"error": error.as_dict()})
+    body = encode_json({"error": error.as_dict()})
     return Response(body, error.http_status, media_type="application/json")

@@ -18,6 +18,7 @@ from banger.api.verb import Again, Download, Feed, Upload, Verb
 from banger.engine.surface import HANDLERS
 from banger.errors import Error
 from banger.machines.parts import Parts
+from banger.model.encoding import encode_json
 from banger.model.octets import ESCAPE, text_of
 from banger.model.principal import Principal
 from banger.server.protocol import PEER_UID
@@ -25,7 +26,6 @@ from banger.server.protocol import PEER_UID
 _SEE = "see /openapi.json for what is expected"
 # These fields alone may have bytes that are no UTF-8 in them: they belong to a guest.
 _OF_A_GUEST = frozenset({"command", "path"})
-_encoder = msgspec.json.Encoder()
 
 
 async def respond(verb: Verb[Any, Any], parts: Parts, request: Request) -> Response:
@@ -52,11 +52,11 @@ def _answer(verb: Verb[Any, Any], result: Any) -> Response:
 
 async def _lines(pages: AsyncIterator[Sequence[msgspec.Struct]]) -> AsyncIterator[bytes]:
     async for page in pages:
-        yield _encoder.encode_lines(page)
+        yield b"".join(encode_json(one) + b"\n" for one in page)
 
 
 def json_response(result: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(result), status, media_type="application/json")
+    return Response(encode_json(result), status, media_type="application/json")
 
 
 def principal_of(connection: HTTPConnection) -> Principal:

@@ -11,10 +11,10 @@ import socket
 import struct
 from http import HTTPStatus
 
-import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from banger.errors import Error
+from banger.model.encoding import encode_json
 
 # Where a request's scope has the uid of the process at the other end, in its `state`.
 PEER_UID = "peer_uid"
@@ -118,7 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: Error) -> None:
         self._head_is_here()
-        body = msgspec.json.encode({"error": error.as_dict()})
+        body = encode_json({"error": error.as_dict()})
         status = HTTPStatus(error.http_status)
         head = [f"HTTP/1.1 {status.value} {status.phrase}", "Content-Type: application/json"]
         head += [f"Content-Length: {len(body)}", "Connection: close", "", ""]

@@ -26,12 +26,12 @@ from banger.machines.attachments import (
     Started,
 )
 from banger.machines.parts import Parts
+from banger.model.encoding import encode_json
 from banger.model.operation import Progress
 from banger.server.calls import decode, principal_of
+from banger.server.protocol import HEAD_TIMEOUT_S
 
 log = logging.getLogger("banger.streams")
-
-FIRST_MESSAGE_TIMEOUT_S = 20.0
 
 
 async def serve(session: Session[Any], parts: Parts, socket: WebSocket) -> None:
@@ -61,12 +61,13 @@ async def serve(session: Session[Any], parts: Parts, socket: WebSocket) -> None:
 
 
 async def _receive_request(socket: WebSocket, session: Session[Any]) -> Any:
-    """The first message, with what the path says. Raises `bad_request`, `bad_spec`, `timeout`."""
+    """The first message, with what the path says. Raises `bad_request`, `bad_spec`, `head_timeout`."""
     try:
-        message = await asyncio.wait_for(socket.receive(), FIRST_MESSAGE_TIMEOUT_S)
-    except TimeoutError:
-        text = f"no request came within {FIRST_MESSAGE_TIMEOUT_S:g} s"
-        raise Error("timeout", text, "send the request as the first message") from None
+        async with asyncio.timeout(HEAD_TIMEOUT_S):
+            message = await socket.receive()
+    except TimeoutError as exc:
+        text = f"no request came within {HEAD_TIMEOUT_S:g} s"
+        raise Error("head_timeout", text, "send the first message of a stream at once") from exc
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect
     text = message.get("text") or ""
@@ -75,7 +76,7 @@ async def _receive_request(socket: WebSocket, session: Session[Any]) -> Any:
     asked = decode(text, dict[str, Any])
     if extra := asked.keys() & session.in_path:
         raise Error("bad_spec", f"Object contains unknown field `{extra.pop()}`", "the path says it already")
-    return decode(msgspec.json.encode({**asked, **socket.path_params}), session.request)
+    return decode(encode_json({**asked, **socket.path_params}), session.request)
 
 
 async def _read(socket: WebSocket, attachment: Attachment) -> None:
@@ -126,7 +127,7 @@ async def _send(socket: WebSocket, one: Said) -> None:
     if isinstance(one, Output):
         await socket.send_bytes(bytes((one.stream,)) + one.data)
     else:
-        await socket.send_text(msgspec.json.encode(_message(one)).decode())
+        await socket.send_text(encode_json(_message(one)).decode())
 
 
 def _message(one: Said) -> dict[str, object]:
@@ -149,5 +150,5 @@ def _message(one: Said) -> dict[str, object]:
 
 async def _send_last(socket: WebSocket, message: dict[str, object]) -> None:
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-        await socket.send_text(msgspec.json.encode(message).decode())
+        await socket.send_text(encode_json(message).decode())
         await socket.close()

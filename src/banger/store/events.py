@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from banger.host.times import now
+from banger.model.encoding import encode_json
 from banger.model.event import Event
 from banger.store.database import Database
 
@@ -27,7 +28,7 @@ class EventTable:
         """Its number. Belongs to the caller's transaction, if there is one."""
         cursor = self._db.execute(
             "INSERT INTO events (time, kind, target, message, data) VALUES (?, ?, ?, ?, ?)",
-            (now(), kind, target, message, msgspec.json.encode(data)),
+            (now(), kind, target, message, encode_json(data)),
         )
         assert cursor.lastrowid is not None
         if cursor.lastrowid % _BATCH == 0:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Generic, Protocol, TypeVar
 
-import msgspec
-
 from banger.errors import Error
+from banger.model.encoding import encode_json
 from banger.model.machine import Machine
 from banger.model.operation import Operation
 from banger.store.damage import Damage, Reader
@@ -33,7 +32,7 @@ class NamedTable(Generic[R]):
         self._db.execute(
             f"INSERT INTO {self._table} (name, record) VALUES (?, ?) "
             "ON CONFLICT (name) DO UPDATE SET record = excluded.record",
-            (record.name, msgspec.json.encode(record)),
+            (record.name, encode_json(record)),
         )
 
     def get(self, name: str) -> R | None:
@@ -64,7 +63,7 @@ class MachineTable:
         try:
             self._db.execute(
                 "INSERT INTO machines (id, name, record) VALUES (?, ?, ?)",
-                (machine.id, machine.name, msgspec.json.encode(machine)),
+                (machine.id, machine.name, encode_json(machine)),
             )
         except sqlite3.IntegrityError as exc:
             raise Error(
@@ -78,7 +77,7 @@ class MachineTable:
         self._db.execute(
             "INSERT INTO machines (id, name, record) VALUES (?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET record = excluded.record",
-            (machine.id, machine.name, msgspec.json.encode(machine)),
+            (machine.id, machine.name, encode_json(machine)),
         )
 
     def all(self) -> list[Machine]:
@@ -99,7 +98,7 @@ class OperationTable:
         self._db.execute(
             "INSERT INTO operations (id, begun, ended, record) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, record = excluded.record",
-            (operation.id, operation.begun, operation.ended, msgspec.json.encode(operation)),
+            (operation.id, operation.begun, operation.ended, encode_json(operation)),
         )
 
     def all(self) -> list[Operation[Any]]:
