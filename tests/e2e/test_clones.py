@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from banger.network.user_nat import reaches_ipv6
-from tests.support.guests import assert_strangers, clock_error_s, facts
+from tests.support.guests import CLOCK_S, assert_strangers, clock_error_s, facts
 from tests.support.home import IMAGE, Home
+from tests.support.pace import allowed_s
 
 pytestmark = pytest.mark.e2e
 
@@ -82,7 +83,7 @@ def test_the_agents_of_two_clones_guard_their_stacks_by_other_numbers(home: Home
 
 def test_a_clones_clock_is_the_hosts(home: Home, name: str) -> None:
     home.text("run", "-d", "--name", name, IMAGE)
-    assert clock_error_s(home, name) < 0.05
+    assert clock_error_s(home, name) < allowed_s(CLOCK_S)
     home.text("rm", "-f", name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,23 @@ def test_a_guest_reaches_the_package_archive_by_the_hosts_network(home: Home, de
     assert "via 10.0.2.2" in text
     assert "nameserver 10.0.2.3" in text
     assert "bookworm-security" in text
+
+
+def test_a_root_that_cannot_grow_is_said_where_people_look(home: Home, name: str, tmp_path: Path) -> None:
+    """The kernel grows no file system with `sparse_super2`; the same disk without it grows, and nothing is said."""
+    (tmp_path / "tree").mkdir()
+    shutil.copy(agent_binary(cpu.architecture()), tmp_path / "tree/program")
+    words = "did not grow to 2GiB"
+    for feature, said in (("sparse_super2,^resize_inode", True), ("resize_inode", False)):
+        disk = tmp_path / f"{said}.ext4"
+        argv = ["mke2fs", "-q", "-t", "ext4", "-O", feature, "-d", tmp_path / "tree", disk, "32M"]
+        subprocess.run(argv, check=True)
+        machine = f"{name}-{said}".lower()
+        home.text("image", "register", "--rootfs", str(disk), "--name", name)
+        done = home.run("run", "--name", machine, "--disk", "2GiB", name, "--", "/program", "--version")
+        assert done.returncode == 0 and done.stdout
+        shown = home.text("vm", "show", machine)
+        told = home.text("events", "--machine", machine)
+        assert [words in text for text in (done.stderr.decode(), shown, told)] == [said] * 3
+        home.text("rm", "-f", machine)
+        home.text("image", "delete", name)

@@ -100,14 +100,15 @@ def test_one_that_waits_costs_no_processor(pooled: Home) -> None:
 
 def test_one_that_was_taken_stops_starts_and_grows_like_any_other(pooled: Home) -> None:
     (pid,) = waiting(pooled)
-    pooled.text("run", "-d", "--disk", "6GiB", "--name", "big", IMAGE)
+    script = "echo said; exec sleep infinity"
+    pooled.text("run", "-d", "--disk", "6GiB", "--name", "big", IMAGE, "--", "sh", "-c", script)
     assert pooled.json("vm", "show", "big")["pid"] == pid
     script = "df -B1 --output=size / | tail -1; echo kept > /root/file"
     assert int(pooled.text("exec", "big", "--", "sh", "-c", script)) > 5.5 * 2**30
     pooled.text("stop", "big")
     pooled.text("start", "big")
     assert pooled.text("exec", "big", "--", "cat", "/root/file") == "kept\n"
-    assert pooled.text("logs", "big") is not None
+    wait_until(lambda: pooled.text("logs", "big").endswith("said\n"), 30, "its command is heard")
 
 
 def places_of_waiting(home: Home) -> list[str]:

@@ -66,6 +66,11 @@ def assert_strangers(everyone: list[dict[str, str]]) -> None:
         assert len(set(values)) == len(values), f"{key}: {sorted(values)}"
 
 
+# How far off a clock may be that was just set, on a quiet host: one that is not set is off by all the time for which
+# its guest did not run.
+CLOCK_S = 0.05
+
+
 def clock_error_s(home: Home, machine: str, readings: int = 6) -> float:
     """How far the guest's clock certainly is from the host's: how far it lies outside of the moments before and after
     it was read, in the best of some readings."""

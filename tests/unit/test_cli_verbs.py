@@ -427,8 +427,7 @@ def test_ctrl_c_cancels_the_operation_that_we_began(stand_in: StandIn) -> None:
     stand_in.progress = [{"seq": n, "phase": "a"} for n in range(100)]
     stand_in.progress_delay_s = 0.1
     process = in_background("image", "pull", "-q", "debian")
-    wait_until(lambda: stand_in.calls)
-    time.sleep(0.3)
+    wait_until(lambda: stand_in.followed)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=10) == (b"", b"") and process.returncode == 130
     assert stand_in.calls[-1] == ("POST", "/v1/operations/op1/cancel")

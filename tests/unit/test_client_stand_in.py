@@ -171,6 +171,7 @@ class StandIn:
         self.disconnects = 0
         self.progress: list[dict[str, Any]] = []
         self.progress_delay_s = 0.0
+        self.followed = 0  # how often an operation was watched
         self.answers: dict[tuple[str, str], Any] = {
             ("GET", "/v1/system"): {"version": "0.1.0", "pid": 1, "drivers": ["qemu"]},
             ("POST", "/v1/system/shutdown"): None,
@@ -256,6 +257,8 @@ class StandIn:
         return JSONResponse(answer, headers=headers)
 
     async def _events(self, asked: Request) -> Response:
+        self.followed += 1
+
         async def lines() -> Any:
             for step in self.progress:
                 yield json.dumps(step).encode() + b"\n"

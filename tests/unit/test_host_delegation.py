@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -56,12 +59,30 @@ def test_a_controller_that_was_not_delegated_is_missing_alone(tmp_path: Path) ->
     assert "no cpu controller" in found.missing["cpu"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="capability missing: root may write to any directory")
-def test_a_group_that_is_not_ours_is_not_used(tmp_path: Path) -> None:
-    unified(tmp_path, OWN, "cpu memory pids", "cpu memory pids").chmod(0o555)
-    found = find_delegation(f"0::/{OWN}\n", mount_line(tmp_path, "cgroup2"), root=False)
-    assert found.bases == {}
-    assert set(found.missing.values()) == {"no control group is delegated to this user"}
+AS_NOBODY = """
+import os, sys
+from banger.host.delegation import find_delegation
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+found = find_delegation(*sys.argv[1:], root=False)
+print(len(found.bases), *sorted(set(found.missing.values())), sep="\\n")
+"""
+
+
+@pytest.mark.parametrize(("mode", "bases"), [(0o555, 0), (0o777, 3)])
+def test_a_group_that_is_not_ours_is_not_used(mode: int, bases: int) -> None:
+    """Tried by an ordinary user, in a directory that one may enter: root may write to any."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        own = unified(Path(directory), OWN, "cpu memory pids", "cpu memory pids")
+        for path in [own, *own.rglob("*")]:
+            path.chmod(mode if path.is_dir() else mode & 0o666)
+        argv = [sys.executable, "-c", AS_NOBODY, f"0::/{OWN}\n", mount_line(Path(directory), "cgroup2")]
+        count, *missing = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert int(count) == bases
+    assert missing == ([] if bases else ["no control group is delegated to this user"])
 
 
 def test_root_makes_its_groups_at_the_root_of_each_tree_of_version_1(tmp_path: Path) -> None:

@@ -61,14 +61,14 @@ def test_challenges_are_read(header: str, challenges: list[Challenge]) -> None:
 def test_any_header_is_read_in_no_time(header: str) -> None:
     begun = time.thread_time()  # a busy host delays us whatever we do
     parse_challenges([header, header * 100])
-    assert time.thread_time() - begun < 1
+    assert time.thread_time() - begun < 20  # what is not linear takes hours
 
 
 @pytest.mark.parametrize("piece", ['a="', "a=b,", ",", " ", 'a="\\', "a ", "a = "])
 def test_long_headers_are_read_in_no_time(piece: str) -> None:
     begun = time.thread_time()  # a busy host delays us whatever we do
     parse_challenges([piece * 100_000])
-    assert time.thread_time() - begun < 1
+    assert time.thread_time() - begun < 20  # what is not linear takes hours
 
 
 # Settings
