@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.guests import (
+    CLOCK_S,
     COUNTER,
     assert_counts_on,
     assert_strangers,
@@ -22,6 +23,7 @@ from tests.support.guests import (
     resource_owners,
 )
 from tests.support.home import IMAGE, Home, open_home, wait_until
+from tests.support.pace import allowed_s
 from tests.support.patient import write_program
 from tests.support.shelter import Shelter, delete_machines, open_shelter
 
@@ -86,7 +88,7 @@ def test_memory_and_disk_come_back(keeper: Home, name: str) -> None:
     assert keeper.text("vm", "snapshot", name, "one").strip() == f"{name}:one"
     at_snapshot = count_of(keeper, name)
     assert_counts_on(keeper, name, at_snapshot)
-    assert clock_error_s(keeper, name) < 0.05
+    assert clock_error_s(keeper, name) < allowed_s(CLOCK_S)
     write(keeper, name, "now")
     machine_id = keeper.json("vm", "show", name)["id"]
     assert keeper.text("vm", "restore", name, "one").strip() == name
@@ -99,7 +101,7 @@ def test_memory_and_disk_come_back(keeper: Home, name: str) -> None:
         assert after[key] == before[key]
     for key in ("urandom", "getrandom", "mktemp"):
         assert after[key] != before[key]
-    assert clock_error_s(keeper, name) < 0.05
+    assert clock_error_s(keeper, name) < allowed_s(CLOCK_S)
     keeper.text("stop", name)
     keeper.text("start", name)
     assert keeper.text("exec", name, "--", "cat", "/root/who") == "then\n"

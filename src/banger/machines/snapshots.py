@@ -135,7 +135,8 @@ def find_snapshot(parts: Parts, machine: str, tag: str) -> Snapshot:
 
 
 async def delete_snapshot(parts: Parts, machine: str, tag: str) -> None:
-    """Machines that were restored from it keep all they need. Raises `snapshot_not_found`."""
+    """Machines that were restored from it keep all they need. Raises `snapshot_not_found`; `not_released` where it has
+    no name any more, and takes room still."""
     record = find_snapshot(parts, machine, tag)
     directory = _directory(parts, record)
     with teardown.set_aside(parts.store.resources, directory) as aside:

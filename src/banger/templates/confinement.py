@@ -15,7 +15,7 @@ from banger.host.cgroup import Group, group_prefix, plan_group
 from banger.host.delegation import delegation
 from banger.model.sizes import format_size
 from banger.store import teardown
-from banger.store.resources import ResourceTable
+from banger.store.resources import Resource, ResourceTable
 from banger.vmm.base import Driver, VmConfig, VmLimits
 
 log = logging.getLogger("banger.machines")
@@ -64,8 +64,8 @@ async def confine(resources: ResourceTable, owner: str, config: VmConfig, driver
     try:
         group.make()
     except OSError as exc:
-        await group.remove()
-        resources.clear(noted)
+        made = Resource(noted, owner, teardown.CGROUP, group.identity)
+        await teardown.release_each(resources, [made])  # whatever of it there is; what stays keeps its record
         reason = f"no control group could be made: {exc.strerror}"
         return Confinement(Group({}), missing=dict.fromkeys(group.directories, reason) | found.missing)
     confinement = Confinement(group, missing=dict(found.missing))
