@@ -25,6 +25,7 @@ from banger.machines.unreleased import release_unreleased, require_released
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.store import teardown
 from banger.store.store import Store
+from banger.templates import confinement
 
 MACHINE = "0123456789ab"
 STUCK = "stuck"
@@ -211,3 +212,28 @@ def test_a_prune_counts_what_is_gone_and_names_what_is_not(
     loosen()
     pruned = blobs.prune()
     assert (pruned.blobs, pruned.freed_bytes, pruned.kept) == (1, 2, ())
+
+
+def test_a_group_that_is_made_by_half_is_removed_or_keeps_its_record(
+    tmp_path: Path, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = Group({"pids": tmp_path / "pids", "cpu": tmp_path / "none/cpu"})
+    busy = [True]
+    remove = cgroup._remove_directory
+
+    async def refuse(path: Path) -> None:
+        if busy:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+        await remove(path)
+
+    monkeypatch.setattr(confinement, "plan_group", lambda *_: group)
+    monkeypatch.setattr(confinement, "delegation", lambda: SimpleNamespace(missing={}))
+    monkeypatch.setattr(cgroup, "_remove_directory", refuse)
+    config: Any = SimpleNamespace(places=SimpleNamespace(directory=Path("/home/machines/m")))
+    driver: Any = None
+    made = asyncio.run(confinement.confine(parts.store.resources, "pool-1", config, driver))
+    assert set(made.missing) == {"pids", "cpu"} and not made.group.directories
+    assert [resource.kind for resource in parts.store.resources.all()] == [teardown.CGROUP]
+    busy.clear()
+    assert [item.released for item in asyncio.run(release_unreleased(parts))] == [True]
+    assert not (tmp_path / "pids").exists() and parts.store.resources.all() == []
