@@ -19,9 +19,10 @@ from banger.host.cgroup import Group
 from banger.host.fs import PARTIAL, discard, open_partial, remove_tree, sweep_partials
 from banger.images.blobs import BlobStore
 from banger.machines.events import Journal
+from banger.machines.lifecycle import remove_ended
 from banger.machines.reconcile import reconcile
 from banger.machines.registry import Registry
-from banger.machines.unreleased import release_unreleased, require_released
+from banger.machines.unreleased import find_unreleased, release_unreleased, require_released
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.store import teardown
 from banger.store.store import Store
@@ -130,6 +131,23 @@ def test_a_resource_that_stays_is_told_once_and_released_at_the_next_reconcile(
     assert [item.released for item in done] == [True, True] and resources.all() == []
     assert told(parts.store).count("resource.released") == 2 and resources.unreleased == {}
     assert asyncio.run(reconcile(parts, dry_run=False, remove=False)).unreleased == []
+
+
+def test_what_is_in_the_way_of_a_deletion_is_named(
+    tmp_path: Path, parts: Any, loosen: Callable[[], None]
+) -> None:
+    machine = add_machine(parts, MachineState.STOPPED)
+    parts.store.resources.note(MACHINE, teardown.FILES, {"path": str(make_stuck(tmp_path / "m"))})
+    with pytest.raises(Error) as caught:
+        asyncio.run(remove_ended(parts, machine))
+    assert caught.value.code == "not_released" and machine.state is MachineState.DELETING
+    for found in (find_unreleased(parts), asyncio.run(release_unreleased(parts))):
+        assert [(item.owner, item.released, item.problem) for item in found] == [
+            ("dev", False, caught.value.message)
+        ]
+    loosen()
+    asyncio.run(remove_ended(parts, machine))
+    assert find_unreleased(parts) == [] and parts.registry.all() == []
 
 
 def test_a_control_group_that_is_busy_keeps_its_record(

@@ -38,7 +38,10 @@ def _records(found: Json, key: str) -> list[Json]:
 
 
 def _describe_machines(found: Json) -> list[str]:
-    return [f"{m['name']}: {m['was']} -> {m['now']} ({m['reason']})" for m in _records(found, "machines")]
+    return [
+        f"{m['name']}: {m['was']} -> {m['now']}" + (f" ({m['reason']})" if m["reason"] else "")
+        for m in _records(found, "machines")
+    ]
 
 
 def _describe_unreleased(found: Json) -> list[str]:

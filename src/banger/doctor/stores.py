@@ -151,7 +151,7 @@ def look_at_leftovers(host: Host) -> Sight:
     if host.daemon.answers:
         said = host.daemon.ask(system_reconcile(dry_run=True))
         facts = said if isinstance(said, dict) else {}
-        wrong = [f"machine {item['name']} is not {item['was']}" for item in facts.get("machines", [])]
+        wrong = [_describe_wrong(item) for item in facts.get("machines", [])]
         wrong += [f"{item['owner']}: {item['problem']}" for item in facts.get("unreleased", [])]
         left = [f"{item['kind']} {item['what']}" for item in facts.get("leftovers", [])]
     else:
@@ -161,6 +161,13 @@ def look_at_leftovers(host: Host) -> Sight:
     found = [*wrong, *left]
     more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
     return Sight(", ".join(found[:_LISTED]) + more, fine=False, mend=_mend_leftovers(host, bool(left)))
+
+
+def _describe_wrong(machine: dict[str, Any]) -> str:
+    """Whose record says something else than the host."""
+    if machine["was"] == "deleting":
+        return f"machine {machine['name']} is not deleted yet"
+    return f"machine {machine['name']} is not {machine['was']}"
 
 
 def _mend_leftovers(host: Host, any_left: bool) -> Mend:

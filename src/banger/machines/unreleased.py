@@ -22,11 +22,12 @@ _AT_ONCE = 100
 
 
 def find_unreleased(parts: Parts) -> list[Unreleased]:
-    return [_describe(parts, resource) for resource in _overdue(parts)]
+    return [_describe(parts, resource) for resource in [*_overdue(parts), *_in_the_way_of_deletions(parts)]]
 
 
 async def release_unreleased(parts: Parts) -> list[Unreleased]:
-    """Try again; what it was, and whether it is released now."""
+    """Try again; what it was, and whether it is released now. What is in the way of a deletion is tried with that, and
+    listed."""
     found = []
     for resource in _overdue(parts)[:_AT_ONCE]:
         described = _describe(parts, resource)
@@ -38,7 +39,7 @@ async def release_unreleased(parts: Parts) -> list[Unreleased]:
         described.released = not errors
         described.problem = errors[0].message if errors else ""
         found.append(described)
-    return found
+    return found + [_describe(parts, resource) for resource in _in_the_way_of_deletions(parts)]
 
 
 async def require_released(parts: Parts, machine: Machine) -> None:
@@ -56,6 +57,12 @@ def _in_the_way(machine: Machine, error: Error) -> Error:
 
 def _overdue(parts: Parts) -> list[Resource]:
     return [resource for resource in parts.store.resources.all() if _is_overdue(parts, resource)]
+
+
+def _in_the_way_of_deletions(parts: Parts) -> list[Resource]:
+    machines = {m.id for m in parts.registry.all() if m.state is MachineState.DELETING}
+    held = parts.store.resources
+    return [r for r in held.all() if r.machine in machines and r.id in held.unreleased]
 
 
 def _is_overdue(parts: Parts, resource: Resource) -> bool:
