@@ -141,6 +141,8 @@ def test_what_is_in_the_way_of_a_deletion_is_named(
     with pytest.raises(Error) as caught:
         asyncio.run(remove_ended(parts, machine))
     assert caught.value.code == "not_released" and machine.state is MachineState.DELETING
+    (settled,) = asyncio.run(reconcile(parts, dry_run=True, remove=False)).machines
+    assert (settled.was, settled.now) == ("deleting", "deleted")
     for found in (find_unreleased(parts), asyncio.run(release_unreleased(parts))):
         assert [(item.owner, item.released, item.problem) for item in found] == [
             ("dev", False, caught.value.message)

@@ -53,9 +53,10 @@ async def _set_right(parts: Parts, machine: Machine, dry_run: bool) -> SettledMa
     if not dry_run:
         reattach(parts, machine, find_vmms(parts).get(machine.id))
         await settle(parts, machine)
+    would_be = "deleted" if machine.state is MachineState.DELETING else "stopped"
     found = machine.state.value if parts.registry.has(machine) else "deleted"
     return SettledMachine(
-        name=machine.name, was=was, now="stopped" if dry_run else found, reason=machine.reason
+        name=machine.name, was=was, now=would_be if dry_run else found, reason=machine.reason
     )
 
 
