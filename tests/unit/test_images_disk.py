@@ -14,7 +14,7 @@ from banger.errors import Error
 from banger.host.run import Result
 from banger.host.settings import Settings
 from banger.images import tree_tar
-from banger.images.importing import DiskPlan, in_thread, plan_disk, write_disk
+from banger.images.importing import DiskPlan, in_counting_thread, plan_disk, write_disk
 from banger.images.merge import LayerInput, Limits, merge_layers
 from banger.images.tree_tar import PackedTree, list_names, pack_tree, plan_tar, write_tree_disk
 from banger.model.sizes import MIB, TIB
@@ -169,7 +169,7 @@ def test_a_cancelled_thread_has_ended_before_the_cancellation_goes_on() -> None:
             started.set()
             ended.append(cancel.wait(10))
 
-        task = asyncio.create_task(in_thread(work, 1, silent))
+        task = asyncio.create_task(in_counting_thread(work, 1, silent))
         await asyncio.to_thread(started.wait)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -186,7 +186,7 @@ def test_progress_is_in_bytes_and_ends_with_the_total() -> None:
         seen.append((done, total, unit))
 
     async def main() -> str:
-        answer = await in_thread(lambda count, cancel: [count(6), count(6)] and "done", 10, note)
+        answer = await in_counting_thread(lambda count, cancel: [count(6), count(6)] and "done", 10, note)
         await asyncio.sleep(0)
         return answer
 

@@ -20,7 +20,7 @@ from banger.images.reference import parse_reference
 from banger.images.registry.challenge import Challenge, parse_challenges
 from banger.images.registry.credentials import Credentials, find_credentials
 from banger.images.registry.failures import Kind, NetworkFailure, broken, for_status, refused
-from banger.images.registry.lifeline import Cut, Lifeline, in_thread
+from banger.images.registry.lifeline import Cut, Lifeline, on_lifeline
 from banger.images.registry.proxies import find_proxy
 from banger.images.registry.retries import FOR_BLOBS, FOR_DOCUMENTS, asked_wait_s, pause, with_retries
 from banger.images.registry.settings import Endpoint, is_loopback, load_settings
@@ -494,7 +494,7 @@ def test_a_thread_that_is_late_is_cut() -> None:
             time.sleep(0.01)
 
     with pytest.raises(Cut) as caught:
-        asyncio.run(in_thread(work))
+        asyncio.run(on_lifeline(work))
     assert caught.value.late
 
 
@@ -511,7 +511,7 @@ def test_a_cancelled_thread_ends_and_its_wire_is_shut() -> None:
         shut.wait(5)
 
     async def main() -> None:
-        task = asyncio.create_task(in_thread(work))
+        task = asyncio.create_task(on_lifeline(work))
         while not begun.is_set():
             await asyncio.sleep(0.01)
         task.cancel()
@@ -535,7 +535,7 @@ def test_what_a_thread_made_after_it_was_cancelled_is_closed() -> None:
         return Thing()
 
     async def main() -> None:
-        task = asyncio.create_task(in_thread(work))
+        task = asyncio.create_task(on_lifeline(work))
         while not begun.is_set():
             await asyncio.sleep(0)
         task.cancel()

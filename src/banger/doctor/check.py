@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from banger.doctor.host import Host
+from banger.host.thread import Crew
 from banger.model.doctor import Status
 
 T = TypeVar("T")
+# So many that a dead file system, which holds up all who look at it, holds up nobody else.
+_LOOKS = Crew("look", 100)
 
 
 @dataclass(frozen=True)
@@ -78,23 +78,5 @@ def blocking(look: Callable[[Host], Sight]) -> Callable[[Host], Awaitable[Sight]
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """As `asyncio.to_thread`, but nobody waits for a thread that never comes back: a file system whose server is gone
-    holds it for good."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def deliver(give: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has been closed
-            loop.call_soon_threadsafe(lambda: None if future.done() else give())
-
-    def body() -> None:
-        try:
-            result = work()
-        except BaseException as exc:
-            caught = exc
-            deliver(lambda: future.set_exception(caught))
-        else:
-            deliver(lambda: future.set_result(result))
-
-    threading.Thread(target=body, daemon=True, name="look").start()
-    return await future
+    """Nobody waits for a thread that never comes back: a file system whose server is gone holds it for good."""
+    return await _LOOKS.run(work, patience_s=0)

@@ -29,6 +29,7 @@ from banger.errors import Error
 from banger.host import cpu
 from banger.host.fs import write_file
 from banger.host.run import Result, run
+from banger.host.thread import in_thread
 from banger.model.operation import Report
 
 MIRROR_VARIABLE = "BANGER_DEBIAN_MIRROR"
@@ -93,14 +94,14 @@ class AptTree:
         async with self._lock(fcntl.LOCK_EX):
             if not force and self._is_fresh(key):
                 return
-            await asyncio.to_thread(self._write, sources, config)
+            await in_thread(self._write, sources, config)
             report("package lists", f"Debian {self.suite}")
             await self._apt(
                 ["apt-get", "-o", "APT::Update::Error-Mode=any", "-o", "APT::Status-Fd=2", "update"],
                 timeout_s=_UPDATE_TIMEOUT_S,
                 on_line=lambda line: _report_percent(line, report, "package lists", 100, ""),
             )
-            await asyncio.to_thread(write_file, self.directory / "updated", key.encode())
+            await in_thread(write_file, self.directory / "updated", key.encode())
 
     async def find(self, package: str) -> Package:
         """The candidate version of a package. Raises `download_failed` when the suite has none."""
@@ -123,7 +124,7 @@ class AptTree:
 
     async def download(self, package: Package, into: Path, report: Report) -> Path:
         """Fetch one verified package; the path of the .deb in `into`."""
-        await asyncio.to_thread(into.mkdir, parents=True, exist_ok=True)
+        await in_thread(into.mkdir, parents=True, exist_ok=True)
         report("download", package.name, 0, package.size_bytes, "bytes")
         await self._read(
             ["apt-get", "-o", "APT::Status-Fd=2", "download", f"{package.name}={package.version}"],
@@ -131,7 +132,7 @@ class AptTree:
             timeout_s=_DOWNLOAD_TIMEOUT_S,
             on_line=lambda line: _report_percent(line, report, "download", package.size_bytes, "bytes"),
         )
-        found = await asyncio.to_thread(lambda: sorted(into.glob(f"{package.name}_*.deb")))
+        found = await in_thread(lambda: sorted(into.glob(f"{package.name}_*.deb")))
         if not found:
             raise Error("download_failed", f"apt fetched no file for {package.name}")
         return found[0]

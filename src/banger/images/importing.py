@@ -18,6 +18,7 @@ from typing import TypeVar
 from banger.errors import Error
 from banger.host.fs import open_partial, require_free
 from banger.host.settings import Settings
+from banger.host.thread import in_stoppable_thread
 from banger.images.ext4 import Ext4Writer
 from banger.images.merge import LayerInput, Limits, merge_layers
 from banger.images.oci import ImagePlan
@@ -75,15 +76,15 @@ async def import_layers(source: Source, plan: ImagePlan, disk: DiskPlan, final: 
             LayerInput(layer.digest, layer.diff_id, blob.path, blob.offset, blob.size)
             for layer, blob in zip(plan.layers, blobs, strict=True)
         ]
-        await in_thread(
+        await in_counting_thread(
             lambda count, cancel: write_disk(layers, disk, final, count, cancel), plan.size_bytes, report
         )
 
 
-async def in_thread(work: Callable[[Count, Event], T], total_bytes: int, report: Report) -> T:
+async def in_counting_thread(work: Callable[[Count, Event], T], total_bytes: int, report: Report) -> T:
     """What `work` returns. It counts the bytes it has read, and looks whether it is cancelled; its progress is reported
     through the loop. The thread has ended when this returns, also when it is cancelled."""
-    loop, cancel = asyncio.get_running_loop(), Event()
+    loop = asyncio.get_running_loop()
     done = 0
 
     def count(read_bytes: int) -> None:
@@ -91,14 +92,7 @@ async def in_thread(work: Callable[[Count, Event], T], total_bytes: int, report:
         done += read_bytes
         loop.call_soon_threadsafe(report, "root disk", "", min(done, total_bytes), total_bytes, "bytes")
 
-    thread = asyncio.ensure_future(asyncio.to_thread(work, count, cancel))
-    try:
-        return await asyncio.shield(thread)
-    except asyncio.CancelledError:
-        cancel.set()
-        await asyncio.wait([thread])
-        thread.exception()
-        raise
+    return await in_stoppable_thread(lambda cancel: work(count, cancel))
 
 
 def write_disk(

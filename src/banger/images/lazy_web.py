@@ -3,12 +3,12 @@ smaller without it."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from banger.host.thread import in_thread
 from banger.images.blobs import BlobStore
 from banger.images.byte_range import ByteRange
 from banger.model.operation import Report
@@ -31,6 +31,6 @@ class LazyWeb:
         return await (await self._web()).open_file(urls, digest, size_bytes, report)
 
     async def _web(self) -> Web:
-        module = await asyncio.to_thread(import_module, "banger.images.web")
+        module = await in_thread(import_module, "banger.images.web")
         web: Web = module.Web(self._config, self._store)
         return web

@@ -7,7 +7,6 @@ because machines may run from it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ from typing import Protocol
 import msgspec
 
 from banger.bundles.members import BundleFile
-from banger.bundles.thread import run_in_thread
 from banger.catalogs.offers import make_offers
 from banger.catalogs.shelf import PREFIX as CATALOG
 from banger.catalogs.shelf import Found, Shelf, is_of
@@ -30,6 +28,7 @@ from banger.host.fs import PARTIAL, disk_usage_bytes, remove_whole, require_free
 from banger.host.paths import Paths
 from banger.host.run import find_tool
 from banger.host.settings import read_settings
+from banger.host.thread import in_stoppable_thread, in_thread
 from banger.images.blobs import BlobStore
 from banger.images.debian import build_tree, plan_image
 from banger.images.names import local_name, name_of, not_found, own_name
@@ -191,7 +190,7 @@ class ImageLibrary:
 
     async def sweep(self) -> int:
         """Remove what builds of a killed daemon left; how many. Only while nothing is being built."""
-        leftovers = await asyncio.to_thread(lambda: [*self._paths.images.glob(f"{PARTIAL}*")])
+        leftovers = await in_thread(lambda: [*self._paths.images.glob(f"{PARTIAL}*")])
         return sum([await remove_owned_tree(path) for path in leftovers])
 
     def disk(self, image: Image) -> Path:
@@ -253,7 +252,7 @@ class ImageLibrary:
         bundle = await self._shelf.open_bundle(found, source, report)
         with bundle:
             report("unpack", found.entry.name)
-            manifest, digest = await run_in_thread(
+            manifest, digest = await in_stoppable_thread(
                 lambda stop: unpack_image(bundle, self._paths.images, found.entry, stop)
             )
         record = _record(found.name, manifest.architecture, digest, where, manifest.config)
@@ -264,7 +263,7 @@ class ImageLibrary:
         from banger.images.bundled import pack_image
 
         try:
-            return await run_in_thread(lambda stop: pack_image(image, self.disk(image), out, stop))
+            return await in_stoppable_thread(lambda stop: pack_image(image, self.disk(image), out, stop))
         except OSError as exc:
             raise Error("image_invalid", f"{exc.filename}: {exc.strerror}", "look at the disk") from exc
 

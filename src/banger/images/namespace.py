@@ -18,6 +18,7 @@ from pathlib import Path
 from banger.errors import Error
 from banger.host.fs import PARTIAL, remove_tree
 from banger.host.run import find_tool, have_tool, run
+from banger.host.thread import in_thread
 
 log = logging.getLogger("banger.images")
 
@@ -76,7 +77,7 @@ async def require_namespace() -> None:
 async def open_work_directory(parent: Path) -> AsyncIterator[Path]:
     """A directory for a build, gone when the block has ended in whatever way. On the same file system as `parent`,
     and named so that a sweep finds it should we be killed."""
-    await asyncio.to_thread(parent.mkdir, parents=True, exist_ok=True)
+    await in_thread(parent.mkdir, parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}work-", dir=parent))
     try:
         yield work
@@ -93,7 +94,7 @@ async def remove_owned_tree(path: Path) -> bool:
     """Remove a tree whatever owners it has; whether it is gone. What a build that was just killed had running may still
     write for a moment, so it tries more than once. One that stays is said in the log, and swept later."""
     for _ in range(20):
-        if await asyncio.to_thread(_try_remove, path):
+        if await in_thread(_try_remove, path):
             return True
         argv = plan_as_root(["rm", "-rf", "--one-file-system", str(path)], have_ranges())
         if (await run(argv, check=False, timeout_s=120)).code == 0:

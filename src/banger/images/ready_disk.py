@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 from banger.errors import Error
 from banger.host.fs import PARTIAL, Spare, discard, publish, require_free, sync_path
+from banger.host.thread import in_stoppable_thread
 from banger.images.ext4.stream import write_at
 from banger.images.sources.files import open_file
 
@@ -22,7 +23,7 @@ _LEAST_BYTES = 1024 * 1024
 async def copy_ready_disk(source: Path, images: Path, keep_free_bytes: int = 0) -> str:
     """Copy an ext4 disk to `images/<digest>.ext4`; the digest. A plain file by its absolute path: never a device or
     pipe. Raises `file_not_found`, `image_invalid`, `insufficient_disk`."""
-    return await asyncio.to_thread(_copy, source, images, keep_free_bytes)
+    return await in_stoppable_thread(lambda stop: _copy(source, images, keep_free_bytes, stop))
 
 
 def looks_like_ext4(path: Path) -> bool:
@@ -32,7 +33,7 @@ def looks_like_ext4(path: Path) -> bool:
         return size >= _LEAST_BYTES and size % 512 == 0 and os.pread(file.fileno(), 2, _MAGIC_AT) == _MAGIC
 
 
-def _copy(source: Path, images: Path, keep_free_bytes: int) -> str:
+def _copy(source: Path, images: Path, keep_free_bytes: int, stop: Event) -> str:
     partial = images / f"{PARTIAL}disk-{os.getpid()}-{os.urandom(4).hex()}"
     with open_file(str(source)) as file:
         fd = file.fileno()
@@ -40,7 +41,7 @@ def _copy(source: Path, images: Path, keep_free_bytes: int) -> str:
             size = _check(fd, source)
             images.mkdir(parents=True, exist_ok=True)
             require_free(images, os.fstat(fd).st_blocks * 512, f"a copy of {source}")
-            digest = _copy_data(fd, partial, size, keep_free_bytes)
+            digest = _copy_data(fd, partial, size, keep_free_bytes, stop)
             sync_path(partial)
             partial.chmod(0o444)
             publish(partial, images / f"{digest}.ext4")
@@ -58,7 +59,7 @@ def _check(fd: int, source: Path) -> int:
     return size
 
 
-def _copy_data(fd: int, partial: Path, size: int, keep_free_bytes: int) -> str:
+def _copy_data(fd: int, partial: Path, size: int, keep_free_bytes: int, stop: Event) -> str:
     """The digest is over size and data with their places, so that holes cost nothing."""
     digest = hashlib.sha256(f"disk {size}\n".encode())
     out = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -67,6 +68,8 @@ def _copy_data(fd: int, partial: Path, size: int, keep_free_bytes: int) -> str:
         spare = Spare(out, keep_free_bytes, "the copy of the disk")
         for begin, end in _data_ranges(fd, size):
             for offset in range(begin, end, _CHUNK):
+                if stop.is_set():
+                    raise Error("cancelled", "the copy was cancelled")
                 chunk = os.pread(fd, min(_CHUNK, end - offset), offset)
                 if chunk.strip(b"\0"):
                     digest.update(offset.to_bytes(8, "little") + chunk)

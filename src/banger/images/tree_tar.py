@@ -19,7 +19,8 @@ from threading import Event
 from banger.errors import Error
 from banger.host.fs import free_bytes, require_free
 from banger.host.run import Result, run
-from banger.images.importing import DiskPlan, in_thread, write_disk
+from banger.host.thread import in_thread
+from banger.images.importing import DiskPlan, in_counting_thread, write_disk
 from banger.images.merge import LayerInput
 from banger.images.namespace import plan_as_root
 from banger.model.operation import Report
@@ -51,7 +52,7 @@ async def pack_tree(
     `image_build_failed` when something in the tree cannot be read or changes meanwhile, `insufficient_disk`."""
     archive = work / "tree.tar"
     try:
-        names = await asyncio.to_thread(os.listdir, os.fsencode(tree))
+        names = await in_thread(os.listdir, os.fsencode(tree))
     except OSError as exc:
         raise _unreadable(tree, str(exc), "") from exc
     packing = run(
@@ -64,7 +65,7 @@ async def pack_tree(
     result = await _while_room(packing, tree, work, keep_free_bytes)
     _check(tree, result)
     size = archive.stat().st_size
-    digest = await in_thread(lambda count, cancel: _sha256(archive, count, cancel), size, report)
+    digest = await in_counting_thread(lambda count, cancel: _sha256(archive, count, cancel), size, report)
     return PackedTree(archive, f"sha256:{digest}", size)
 
 
@@ -74,7 +75,7 @@ async def write_tree_disk(packed: PackedTree, disk: DiskPlan, final: Path, repor
     layers = [LayerInput(packed.diff_id, packed.diff_id, packed.archive)]
     disk = replace(disk, limits=replace(disk.limits, header_bytes=_MAP_BYTES))
     try:
-        await in_thread(
+        await in_counting_thread(
             lambda count, cancel: write_disk(layers, disk, final, count, cancel), packed.size_bytes, report
         )
     except Error as exc:
@@ -91,7 +92,7 @@ async def _while_room(
     task = asyncio.ensure_future(packing)
     try:
         while not task.done():
-            free = await asyncio.to_thread(free_bytes, work)
+            free = await in_thread(free_bytes, work)
             if free < keep_free_bytes:
                 what = f"less than {format_size(keep_free_bytes)} would be left in {work.parent}"
                 raise _no_room(tree, what)

@@ -16,12 +16,13 @@ from urllib.parse import unquote, urlsplit
 
 from banger.errors import Error
 from banger.host.fs import require_free
+from banger.host.thread import in_thread
 from banger.images.blobs import BlobStore, PartialBlob
 from banger.images.byte_range import ByteRange
 from banger.images.registry.client import Place, RegistryClient, tell_log
 from banger.images.registry.credentials import Credentials, find_credentials
 from banger.images.registry.download import fetch_blob
-from banger.images.registry.lifeline import Lifeline, in_thread
+from banger.images.registry.lifeline import Lifeline, on_lifeline
 from banger.images.registry.retries import FOR_DOCUMENTS, with_retries
 from banger.images.registry.settings import Endpoint, RegistrySettings, load_settings
 from banger.images.registry.transport import Request, Transport, split_url
@@ -70,7 +71,7 @@ class Web:
     async def read_document(self, url: str, limit_bytes: int) -> bytes:
         """See `Downloads`."""
         if path := _local_path(url):
-            return await asyncio.to_thread(_read_file, path, limit_bytes)
+            return await in_thread(_read_file, path, limit_bytes)
         place = _web_file(url)
         async with self._client(url, tell_log) as client:
             return await with_retries(
@@ -99,7 +100,7 @@ class Web:
             is_own = registry == _web_file(own).registry
             return await find_credentials(registry, "", faults) if is_own else None
 
-        settings: RegistrySettings = await asyncio.to_thread(load_settings, self._config)
+        settings: RegistrySettings = await in_thread(load_settings, self._config)
         transport = Transport(settings)
         try:
             yield RegistryClient(transport, find=find_own, report=report)
@@ -112,13 +113,13 @@ class Web:
     async def _copy_in(self, path: str, digest: str, size_bytes: int) -> ByteRange:
         """A file of this host gets into the store as well: who has the directory may change it at any time."""
         while True:
-            present = await asyncio.to_thread(self._store.open, digest)
+            present = await in_thread(self._store.open, digest)
             if present is not None:
                 return present
-            partial = await asyncio.to_thread(self._store.claim, digest)
+            partial = await in_thread(self._store.claim, digest)
             if partial is not None:
                 with partial:
-                    return await in_thread(functools.partial(self._copy, path, partial, size_bytes))
+                    return await on_lifeline(functools.partial(self._copy, path, partial, size_bytes))
             await asyncio.sleep(_POLL_S)
 
     def _copy(self, path: str, partial: PartialBlob, size_bytes: int, line: Lifeline) -> ByteRange:

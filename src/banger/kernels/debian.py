@@ -14,7 +14,6 @@ the sha256 of vmlinux.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import shutil
 import uuid
@@ -27,6 +26,7 @@ from banger.errors import Error
 from banger.host.apt import Package
 from banger.host.fs import disk_usage_bytes
 from banger.host.run import run
+from banger.host.thread import in_thread
 from banger.kernels.arm64_image import extract_image
 from banger.kernels.bzimage import extract_vmlinux
 from banger.kernels.disk import make_modules_disk
@@ -47,13 +47,13 @@ async def unpack_kernel(
     report("unpack", package.name)
     root = work / "root"
     await run(["dpkg-deb", "-x", str(deb), str(root)], timeout_s=300)
-    await asyncio.to_thread(out.mkdir)
-    release, vmlinux_digest = await asyncio.to_thread(_take_kernel, root, out, recipe.architecture)
+    await in_thread(out.mkdir)
+    release, vmlinux_digest = await in_thread(_take_kernel, root, out, recipe.architecture)
     digest = kernel_digest(package, vmlinux_digest)
-    modules = await asyncio.to_thread(_merge_usr, root)
-    await asyncio.to_thread(unpack_modules, modules / release)
+    modules = await in_thread(_merge_usr, root)
+    await in_thread(unpack_modules, modules / release)
     await run(["depmod", "-b", str(root), release], timeout_s=120)
-    await asyncio.to_thread(write_boot_modules, modules / release, out)
+    await in_thread(write_boot_modules, modules / release, out)
     report("modules disk", release)
     await make_modules_disk(modules, out / "modules.ext4", str(uuid.UUID(digest[:32])))
     kernel = Kernel(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 
 from banger.host.run import run
+from banger.host.thread import in_thread
 
 _BLOCK = 4096
 _INODE_BYTES = 256
@@ -16,11 +16,11 @@ async def make_modules_disk(tree: Path, out: Path, uuid: str) -> None:
     """`tree` holds `<release>/` only. In the disk everything is root's, whoever builds it.
 
     Raises `tool_failed`."""
-    blocks, inodes = await asyncio.to_thread(measure, tree)
+    blocks, inodes = await in_thread(measure, tree)
     await run(plan_mke2fs(tree, out, uuid, blocks, inodes), env={"E2FSPROGS_FAKE_TIME": "1"}, timeout_s=300)
     # With this flag no kernel mounts it for writing, so every VM can share the one file.
     await run(["tune2fs", "-O", "read-only", str(out)])
-    await asyncio.to_thread(out.chmod, 0o444)
+    await in_thread(out.chmod, 0o444)
 
 
 def measure(tree: Path) -> tuple[int, int]:

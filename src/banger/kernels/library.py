@@ -20,7 +20,6 @@ from typing import Protocol
 import msgspec
 
 from banger.bundles.members import BundleFile
-from banger.bundles.thread import run_in_thread
 from banger.catalogs.offers import make_offers
 from banger.catalogs.shelf import PREFIX as CATALOG
 from banger.catalogs.shelf import Found, Shelf, is_of
@@ -39,6 +38,7 @@ from banger.host.fs import (
     sync_path,
 )
 from banger.host.paths import Paths
+from banger.host.thread import in_stoppable_thread, in_thread
 from banger.kernels.bundled import kernel_digest, pack_kernel, unpack_kernel_bundle
 from banger.kernels.debian import unpack_kernel
 from banger.kernels.recipe import PREFIX as IMAGE_PACKAGES
@@ -200,7 +200,7 @@ class KernelLibrary:
         bundle = await self._shelf.open_bundle(found, source, report)
         with bundle, self._work_directory() as work:
             report("unpack", found.entry.name)
-            manifest = await run_in_thread(
+            manifest = await in_stoppable_thread(
                 lambda stop: unpack_kernel_bundle(bundle, work / "out", found.entry.digest, stop)
             )
             if manifest.architecture != found.entry.architecture:
@@ -219,13 +219,15 @@ class KernelLibrary:
                 catalog=found.catalog,
             )
             (work / "out/kernel.json").write_bytes(msgspec.json.encode(kernel))
-            await asyncio.to_thread(self._publish, work / "out", self.directory(kernel))
+            await in_thread(self._publish, work / "out", self.directory(kernel))
         return self._keep(kernel)
 
     async def pack(self, kernel: Kernel, out: Path) -> BundleFile:
         """Write the bundle of a kernel to the new file `out`; what its vmlinux is. Raises `kernel_invalid`."""
         try:
-            return await run_in_thread(lambda stop: pack_kernel(kernel, self.directory(kernel), out, stop))
+            return await in_stoppable_thread(
+                lambda stop: pack_kernel(kernel, self.directory(kernel), out, stop)
+            )
         except OSError as exc:
             raise Error("kernel_invalid", f"{exc.filename}: {exc.strerror}", "look at the disk") from exc
 
@@ -266,10 +268,10 @@ class KernelLibrary:
         try:
             deb = await tree.download(package, work, report)
             kernel = await unpack_kernel(recipe, package, deb, work, work / "out", report)
-            await asyncio.to_thread(self._publish, work / "out", self.directory(kernel))
+            await in_thread(self._publish, work / "out", self.directory(kernel))
             return kernel
         finally:
-            await asyncio.shield(asyncio.to_thread(_remove_work, work))
+            await asyncio.shield(in_thread(_remove_work, work))
 
     def _publish(self, filled: Path, final: Path) -> None:
         for root, _, files in os.walk(filled):

@@ -13,6 +13,7 @@ import msgspec
 
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.thread import in_thread
 from banger.machines.capture import capture, working_directory
 from banger.machines.launch import make_room
 from banger.machines.lifecycle import create, delete
@@ -75,7 +76,7 @@ def _create_child(parts: Parts, parent: Machine, stem: str) -> Machine:
 
 async def _sum(directory: Path) -> Checks:
     try:
-        return await asyncio.to_thread(Checks.of_new, directory)
+        return await in_thread(Checks.of_new, directory)
     except OSError as exc:
         raise Error("frozen_damaged", f"{exc.filename} cannot be read: {exc.strerror}") from exc
 
@@ -91,7 +92,7 @@ async def _revive_all(
         nonlocal done
         async with turns:
             if not checks.is_right():
-                await asyncio.to_thread(checks.check)
+                await in_thread(checks.check)
             await revive(parts, child, original, _silent, as_itself=False)
         done += 1
         report("clone", f"{child.name} is running", done, len(children))

@@ -15,6 +15,7 @@ from banger.agent.guest_stats import read_guest_stats
 from banger.errors import Error
 from banger.host.fs import disk_usage_bytes
 from banger.host.proc import is_alive, usage
+from banger.host.thread import in_thread
 from banger.machines.live import LiveMachine
 from banger.model.machine import MachineState
 from banger.model.report import Check, GuestPort, Health, Ping, Stats, VmmStats
@@ -103,7 +104,7 @@ async def stats(live: LiveMachine) -> Stats:
     """The guest's own view and the VMM process's on the host."""
     answer = await live.agent().request(Type.STATS, timeout_s=5)
     guest = read_guest_stats(answer)
-    used = await asyncio.to_thread(usage, live.process)
+    used = await in_thread(usage, live.process)
     if used is None:
         raise Error("agent_lost", f"the VMM of {live.machine.name} is gone")
     vmm = VmmStats(
@@ -113,7 +114,7 @@ async def stats(live: LiveMachine) -> Stats:
         memory_rss_bytes=used.rss_bytes,
         memory_pss_bytes=used.pss_bytes,
         threads=used.threads,
-        disk_bytes=await asyncio.to_thread(_disk_bytes, live.places.overlay),
+        disk_bytes=await in_thread(_disk_bytes, live.places.overlay),
     )
     return Stats(guest=guest, vmm=vmm)
 

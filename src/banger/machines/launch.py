@@ -10,7 +10,6 @@ leaves no process, socket or namespace; the machine's files stay until it is del
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from pathlib import Path
@@ -21,6 +20,7 @@ from banger.agent.binary import agent_binary
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.fs import require_free
+from banger.host.thread import in_thread
 from banger.host.times import Stopwatch
 from banger.kernels.initramfs import ensure_initramfs
 from banger.kernels.recipe import DEFAULT as DEFAULT_KERNEL
@@ -168,7 +168,7 @@ async def plan_config(
     """What a machine's VM is started with. Something frozen needs no `image_disk`: its own lies above it already."""
     agent = agent_binary(cpu.architecture())
     kernel_directory = parts.kernels.directory(kernel)
-    initramfs = await asyncio.to_thread(ensure_initramfs, parts.paths, kernel_directory, agent)
+    initramfs = await in_thread(ensure_initramfs, parts.paths, kernel_directory, agent)
     return VmConfig(
         places=plan_places(parts, machine),
         marker=machine.id,

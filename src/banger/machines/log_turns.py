@@ -6,7 +6,6 @@ two is lost.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -14,6 +13,7 @@ import shutil
 from pathlib import Path
 
 from banger.host.fs import discard
+from banger.host.thread import in_thread
 from banger.machines.live import LiveMachine
 from banger.machines.logs import turned_over
 
@@ -26,7 +26,7 @@ async def turn_over_logs(live: LiveMachine) -> None:
     """Those that have become too long."""
     for path in (live.places.console_log, live.places.vmm_log):
         if _size(path) > LIMIT_BYTES:
-            await asyncio.to_thread(turn_over, path)
+            await in_thread(turn_over, path)
 
 
 def turn_over(path: Path) -> None:

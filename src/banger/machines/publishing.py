@@ -8,11 +8,11 @@ import os
 import time
 from pathlib import Path
 
-from banger.bundles.thread import run_in_thread
 from banger.catalogs.minisign import SecretKey, parse_public_key, parse_secret_key
 from banger.catalogs.publication import Publication, bundles_of, verify_directory
 from banger.errors import Error
 from banger.host.fs import PARTIAL, read_plain, require_free
+from banger.host.thread import in_stoppable_thread, in_thread
 from banger.machines.parts import Parts
 from banger.model.catalog import (
     BundleSource,
@@ -46,17 +46,17 @@ async def publish(parts: Parts, request: PublishRequest, report: Report) -> Publ
 
 
 async def _publish(parts: Parts, request: PublishRequest, directory: Path, report: Report) -> Published:
-    key = await asyncio.to_thread(_read_key, request.key_file, request.password) if request.key_file else None
+    key = await in_thread(_read_key, request.key_file, request.password) if request.key_file else None
     publication = Publication(directory, key, request.catalog and check_name(request.catalog))
-    await asyncio.to_thread(publication.begin, time.time())  # what is wrong with it is said before the work
-    bundles = await asyncio.to_thread(publication.prepare)
+    await in_thread(publication.begin, time.time())  # what is wrong with it is said before the work
+    bundles = await in_thread(publication.prepare)
     packed = bundles / f"{PARTIAL}{os.getpid()}-{os.urandom(4).hex()}"
     try:
         entry = await _pack(parts, request, publication, packed, report)
     finally:
         packed.unlink(missing_ok=True)
     report("index", str(directory))
-    await asyncio.to_thread(publication.add, entry, time.time(), request.expires_s)
+    await in_thread(publication.add, entry, time.time(), request.expires_s)
     if key is None:
         report("warning", f"the index is not signed: minisign -Sm {directory}/index.json")
     return Published(entry=entry.name, is_signed=key is not None)
@@ -72,7 +72,7 @@ async def verify(request: VerifyRequest, report: Report) -> Verified:
         done += read_bytes
         loop.call_soon_threadsafe(report, "verify", "", done, 0, "bytes")
 
-    index = await run_in_thread(lambda stop: verify_directory(directory, key, time.time(), count, stop))
+    index = await in_stoppable_thread(lambda stop: verify_directory(directory, key, time.time(), count, stop))
     verified = Verified(catalog=index.name, version=index.version, bundles=len(bundles_of(index)))
     report("verified", f"version {verified.version}, {verified.bundles} bundles")
     return verified
@@ -86,7 +86,7 @@ async def _pack(
         require_free(packed.parent, image.used_bytes // 2, "the bundle")
         report("pack", image.name)
         file = await parts.images.pack(image, packed)
-        source: BundleSource = await asyncio.to_thread(publication.take_bundle, packed)
+        source: BundleSource = await in_thread(publication.take_bundle, packed)
         return ImageEntry(
             name=_entry_name(request, image.name),
             aliases=tuple(request.aliases),
@@ -104,7 +104,7 @@ async def _pack(
     require_free(packed.parent, kernel.size_bytes, "the bundle")
     report("pack", kernel.name)
     file = await parts.kernels.pack(kernel, packed)
-    source = await asyncio.to_thread(publication.take_bundle, packed)
+    source = await in_thread(publication.take_bundle, packed)
     return KernelEntry(
         name=_entry_name(request, kernel.name),
         aliases=tuple(request.aliases),

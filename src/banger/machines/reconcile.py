@@ -6,13 +6,13 @@ nobody knows may be all that is left of a machine whose record was lost.
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from banger.errors import Error
 from banger.host.cgroup import Group
 from banger.host.fs import remove_tree
 from banger.host.proc import kill_and_wait
+from banger.host.thread import in_thread
 from banger.machines.adopt import reattach, settle
 from banger.machines.lost_records import find_vmms
 from banger.machines.parts import Parts
@@ -62,7 +62,7 @@ async def _set_right(parts: Parts, machine: Machine, dry_run: bool) -> SettledMa
 
 async def find_leftovers(parts: Parts) -> list[tuple[Leftover, Target]]:
     """The host is looked at before the records: what is made meanwhile has its record first."""
-    seen = await asyncio.to_thread(look, parts.paths)
+    seen = await in_thread(look, parts.paths)
     known = [resource.identity for resource in parts.store.resources.all()]
     return [(Leftover(kind=found.kind, what=found.what), found.target) for found in unknown(seen, known)]
 
@@ -75,7 +75,7 @@ async def _remove(leftover: Leftover, target: Target) -> None:
         if leftover.kind == "cgroup":
             await Group({"any": target}).remove()
         else:
-            await asyncio.to_thread(remove_tree, target)
+            await in_thread(remove_tree, target)
         leftover.removed = not target.exists()
     except (Error, OSError) as exc:
         leftover.problem = str(exc)

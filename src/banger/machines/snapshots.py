@@ -6,7 +6,6 @@ its own to all that it needs, so it outlives its machine.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -18,6 +17,7 @@ import msgspec
 from banger.errors import Error
 from banger.host.fs import disk_usage_bytes, remove_tree, sync_path
 from banger.host.sparse import link_or_copy
+from banger.host.thread import in_thread
 from banger.host.times import now
 from banger.machines.capture import capture, working_directory
 from banger.machines.lifecycle import create, kill
@@ -80,7 +80,7 @@ async def restore(parts: Parts, name: str, tag: str, report: Report) -> Machine:
     directory = _directory(parts, record)
     report("check", f"checking {name}:{tag}")
     meta = read_meta(directory, SnapshotMeta)
-    await asyncio.to_thread(check_files, directory, meta.sums)
+    await in_thread(check_files, directory, meta.sums)
     await plan_revival(parts, _as_it_was(record), record.shape)  # before anything of today's is lost
     machine = await _end_present(parts, name, report) or _create_again(parts, record)
     as_itself = machine.id == meta.machine_id
@@ -141,7 +141,7 @@ async def delete_snapshot(parts: Parts, machine: str, tag: str) -> None:
     directory = _directory(parts, record)
     with teardown.set_aside(parts.store.resources, directory) as aside:
         _tell(parts, "deleted", record, f"the snapshot {tag} of {machine} was deleted")
-        await asyncio.to_thread(remove_tree, aside)
+        await in_thread(remove_tree, aside)
 
 
 async def export_snapshot(parts: Parts, machine: str, tag: str) -> AsyncIterator[bytes]:
@@ -151,7 +151,7 @@ async def export_snapshot(parts: Parts, machine: str, tag: str) -> AsyncIterator
     driver = parts.drivers.named(record.shape.driver)
     async with working_directory(parts, "export") as work:
         await driver.flatten_disk(FrozenFiles(directory).disk, FrozenFiles(work).disk, raw=False)
-        await asyncio.to_thread(_link_parts, directory, work)
+        await in_thread(_link_parts, directory, work)
         sealed = await describe_bundle(work, record, _BUNDLED)
         meta = read_meta(directory, SnapshotMeta)
         meta.snapshot.digest = sealed.digest
@@ -196,11 +196,11 @@ async def _publish(
     parts: Parts, directory: Path, record: Snapshot, machine_id: str = "", address: str = ""
 ) -> None:
     """Under names that nobody has taken meanwhile, or raise `name_taken`."""
-    sums = await asyncio.to_thread(sum_files, directory)
+    sums = await in_thread(sum_files, directory)
     meta = SnapshotMeta(snapshot=record, sums=sums, machine_id=machine_id, address=address)
     async with parts.locks["snapshots"]:
         _refuse_taken(parts, record.machine, record.tag)
-        await asyncio.to_thread(_write_down, parts, directory, meta)
+        await in_thread(_write_down, parts, directory, meta)
 
 
 def _write_down(parts: Parts, directory: Path, meta: SnapshotMeta) -> None:

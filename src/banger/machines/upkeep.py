@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from banger.host.fs import discard, disk_usage_bytes
+from banger.host.thread import in_thread
 from banger.machines.launch import plan_places
 from banger.machines.parts import Parts
 from banger.machines.users import used_image_digests
@@ -18,8 +18,8 @@ from banger.model.report import DiskUsage, Room
 async def prune_images(parts: Parts, *, dry_run: bool) -> Pruned:
     """Remove disks that no name and no machine uses."""
     stale = _stale_disks(parts)
-    sizes = {path: await asyncio.to_thread(_total, [path]) for path in stale}
-    kept = [] if dry_run else [path for path in stale if not discard(path)]
+    sizes = {path: await in_thread(_total, [path]) for path in stale}
+    kept = [] if dry_run else [path for path in stale if not await in_thread(discard, path)]
     freed = [size for path, size in sizes.items() if path not in kept]
     return Pruned(
         count=len(freed),
@@ -32,7 +32,7 @@ async def prune_images(parts: Parts, *, dry_run: bool) -> Pruned:
 
 async def prune_blobs(parts: Parts, *, dry_run: bool) -> Pruned:
     """Remove the compressed layers of registries; disks do not depend on them."""
-    pruned = await asyncio.to_thread(parts.images.blobs().prune, dry_run)
+    pruned = await in_thread(parts.images.blobs().prune, dry_run)
     return Pruned(
         count=pruned.blobs,
         freed_bytes=pruned.freed_bytes,
@@ -48,7 +48,7 @@ async def disk_usage(parts: Parts) -> DiskUsage:
     machines = [plan_places(parts, machine).directory for machine in parts.registry.all()]
     frozen = await parts.templates.prune(everything=True, dry_run=True)
     kernels = [parts.kernels.directory(kernel) for kernel in parts.kernels.list()]
-    return await asyncio.to_thread(_measure, parts, _stale_disks(parts), machines, kernels, frozen)
+    return await in_thread(_measure, parts, _stale_disks(parts), machines, kernels, frozen)
 
 
 def _measure(

@@ -34,6 +34,7 @@ from banger.host.inheritance import shed
 from banger.host.paths import Paths
 from banger.host.proc import child_ref
 from banger.host.settings import read_settings
+from banger.host.thread import end_all, in_thread
 from banger.images.blobs import BlobStore
 from banger.images.lazy_web import LazyWeb
 from banger.images.library import ImageLibrary
@@ -58,6 +59,8 @@ from banger.templates.trials import Trials
 from banger.vmm.drivers import Drivers
 
 log = logging.getLogger("banger.daemon")
+
+_THREADS_END_S = 5.0
 
 
 def main() -> None:
@@ -106,6 +109,7 @@ async def serve(paths: Paths, mode: str) -> None:
             await parts.operations.close()
             await parts.templates.close()
             await parts.pool.close()
+            await end_all(_THREADS_END_S)
             parts.store.close()
 
 
@@ -171,7 +175,7 @@ async def _close_journal(parts: Parts) -> None:
 async def _sweep(parts: Parts) -> None:
     """Remove the halves that a killed daemon left, before anybody can begin a new build."""
     swept = await parts.images.sweep() + parts.kernels.sweep()
-    await asyncio.to_thread(parts.images.blobs().sweep)
+    await in_thread(parts.images.blobs().sweep)
     if swept:
         log.info("removed %d unfinished builds", swept)
 

@@ -14,7 +14,6 @@ What cannot be released keeps its record, which says why as long as this daemon 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -27,6 +26,7 @@ from banger.host.cgroup import Group
 from banger.host.fs import remove_whole
 from banger.host.proc import ProcessRef, find_marked, kill_and_wait
 from banger.host.spawn import MARKER
+from banger.host.thread import in_thread
 from banger.store.resources import Identity, Resource, ResourceTable
 
 log = logging.getLogger("banger.teardown")
@@ -128,7 +128,7 @@ async def _release_group(identity: Identity) -> None:
 
 
 async def _release_directory(identity: Identity) -> None:
-    await asyncio.to_thread(remove_whole, Path(str(identity["path"])), _AGAIN)
+    await in_thread(remove_whole, Path(str(identity["path"])), _AGAIN)
 
 
 _RELEASERS: dict[str, Callable[[Identity], Awaitable[None]]] = {

@@ -12,8 +12,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
 
-from banger.bundles.thread import run_in_thread, wait_out
 from banger.errors import Error
+from banger.host.thread import in_stoppable_thread, wait_out
 from banger.model.sizes import KIB
 from banger.model.template import Snapshot
 from banger.templates.bundle import SealedManifest
@@ -27,14 +27,14 @@ _CHUNKS_AHEAD = 16
 async def describe_bundle(directory: Path, snapshot: Snapshot, names: Sequence[str]) -> SealedManifest:
     """The manifest and digest of a bundle of the files `names` in `directory`; reads them once. Raises
     `frozen_damaged`, `snapshot_invalid`."""
-    return await run_in_thread(lambda stop: describe(directory, snapshot, names, stop))
+    return await in_stoppable_thread(lambda stop: describe(directory, snapshot, names, stop))
 
 
 async def read_bundle_stream(directory: Path, sealed: SealedManifest) -> AsyncGenerator[bytes, None]:
     """The bundle, in chunks of 256 KiB and more. Between two chunks nothing runs. Raises `frozen_damaged` when a file
     cannot be read or has another size than the manifest says."""
     with contextlib.closing(pack(directory, sealed)) as pieces:
-        while chunk := await run_in_thread(lambda stop: _gather(pieces, stop)):
+        while chunk := await in_stoppable_thread(lambda stop: _gather(pieces, stop)):
             yield chunk
 
 
@@ -45,7 +45,7 @@ async def unpack_bundle(chunks: AsyncIterable[bytes], directory: Path, limits: L
     then does not take the rest of `chunks`."""
     upload = _Upload()
     unpacking = asyncio.ensure_future(
-        run_in_thread(lambda stop: unpack(upload.chunks(), directory, limits, stop))
+        in_stoppable_thread(lambda stop: unpack(upload.chunks(), directory, limits, stop))
     )
     unpacking.add_done_callback(lambda _: upload.make_room())
     try:

@@ -21,6 +21,7 @@ from banger.host import cpu
 from banger.host.bounded import Bounded
 from banger.host.fs import disk_usage_bytes, remove_tree
 from banger.host.paths import Paths
+from banger.host.thread import in_thread
 from banger.images.library import ImageLibrary
 from banger.kernels.initramfs import ensure_initramfs
 from banger.kernels.library import KernelLibrary
@@ -95,7 +96,7 @@ class TemplateLibrary:
             if not checks.is_right():
                 async with self._checking:  # whoever waited here may find it done
                     if not checks.is_right():
-                        await asyncio.to_thread(checks.check)
+                        await in_thread(checks.check)
         except Error as exc:
             if _stamp(directory) == stamp:  # else it has been discarded meanwhile
                 self._discard_damaged(template_id, exc.message, report)
@@ -242,7 +243,7 @@ class TemplateLibrary:
         agent = agent_binary(cpu.architecture())
         kernels = self._kernels.list()
         initramfs = {
-            (await asyncio.to_thread(ensure_initramfs, self._paths, directory, agent)).stem
+            (await in_thread(ensure_initramfs, self._paths, directory, agent)).stem
             for directory in map(self._kernels.directory, kernels)
             if directory.exists()
         }

@@ -21,6 +21,7 @@ from banger.errors import Error
 from banger.host.fs import remove_whole, require_free
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, kill_and_wait, wait_gone
+from banger.host.thread import in_thread
 from banger.host.times import now
 from banger.model.command import Command
 from banger.model.sizes import MIB
@@ -108,7 +109,7 @@ async def _make(resources: ResourceTable, wanted: Wanted, owner: str, places: Vm
         await guest.let_go()
     await _end(guest.vm.process)
     boot_ms = (time.perf_counter() - begun) * 1000
-    await asyncio.to_thread(_publish, wanted, places.directory, final, boot_ms)
+    await in_thread(_publish, wanted, places.directory, final, boot_ms)
 
 
 async def rehearse(connection: AgentConnection) -> None:

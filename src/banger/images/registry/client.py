@@ -25,7 +25,7 @@ from banger.images.registry.failures import (
     with_earlier,
 )
 from banger.images.registry.grants import Grant, Grants
-from banger.images.registry.lifeline import Cut, Lifeline, in_thread
+from banger.images.registry.lifeline import Cut, Lifeline, on_lifeline
 from banger.images.registry.retries import FOR_DOCUMENTS, passing, with_retries
 from banger.images.registry.settings import Endpoint
 from banger.images.registry.tokens import FindCredentials, answer_challenge
@@ -238,7 +238,7 @@ class RegistryClient:
 
     async def _in_thread(self, place: Place, work: Callable[[Lifeline], T]) -> T:
         try:
-            return await in_thread(work, self.transport.executor)
+            return await on_lifeline(work, self.transport.crew)
         except Cut as exc:
             raise late(place.host) from exc
 

@@ -15,7 +15,6 @@ Source: docker-config(5) of docker/cli, containers-auth.json(5).
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import os
@@ -29,6 +28,7 @@ from msgspec import Struct
 
 from banger.errors import Error
 from banger.host.fs import read_plain
+from banger.host.thread import in_thread
 from banger.images.reference import DEFAULT_REGISTRY, parse_registry
 from banger.images.registry.credential_program import ask_program
 
@@ -166,7 +166,7 @@ def decode_entry(entry: AuthEntry, path: Path) -> Credentials | None:
 async def _try_file(path: Path, registry: str, repository: str, faults: list[Error]) -> Credentials | None:
     """Its helper, then what it has itself."""
     try:
-        content = await asyncio.to_thread(read_auth_file, path)
+        content = await in_thread(read_auth_file, path)
     except Error as exc:
         faults.append(exc)
         return None

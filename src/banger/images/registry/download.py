@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from banger.errors import Error
+from banger.host.thread import in_thread
 from banger.images.blobs import BlobStore, PartialBlob
 from banger.images.byte_range import ByteRange
 from banger.images.registry.client import Place, RegistryClient, authorized, check_status
 from banger.images.registry.failures import broken, nonsense, with_earlier
 from banger.images.registry.grants import Grant
-from banger.images.registry.lifeline import Lifeline, in_thread
+from banger.images.registry.lifeline import Lifeline, on_lifeline
 from banger.images.registry.retries import FOR_BLOBS, with_retries
 from banger.images.registry.transport import CHUNK_BYTES, Answer
 from banger.images.verify import check_blob
@@ -42,11 +43,11 @@ async def fetch_blob(
     Raises `download_failed`, `registry_error`, `registry_denied`, `registry_busy`, `image_not_found`, `tls_failed`,
     `insufficient_disk`."""
     while True:
-        present = await in_thread(lambda line: _open_verified(store, digest, size, line))
+        present = await on_lifeline(lambda line: _open_verified(store, digest, size, line))
         if present is not None:
             on_bytes(size)
             return present
-        partial = await asyncio.to_thread(store.claim, digest)
+        partial = await in_thread(store.claim, digest)
         if partial is None:
             await asyncio.sleep(_POLL_S)
             continue

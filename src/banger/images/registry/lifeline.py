@@ -14,8 +14,9 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Protocol, TypeVar
+
+from banger.host.thread import LONG, Crew
 
 T = TypeVar("T")
 # A thread that neither watches its line nor waits for a socket (it resolves a name, say) is left to itself then.
@@ -76,23 +77,15 @@ class Lifeline:
 current: contextvars.ContextVar[Lifeline | None] = contextvars.ContextVar("lifeline", default=None)
 
 
-async def in_thread(work: Callable[[Lifeline], T], executor: Executor | None = None) -> T:
+async def on_lifeline(work: Callable[[Lifeline], T], crew: Crew = LONG) -> T:
     """Run `work` in a thread; cancelling ends it within about a second. Raises what `work` raises, `Cut` when it was
     late."""
     line = Lifeline()
-    future = asyncio.get_running_loop().run_in_executor(executor, functools.partial(_run, work, line))
+    watching = asyncio.create_task(_cut_when_late(line), name="lifeline")
     try:
-        while not future.done():
-            await asyncio.wait([future], timeout=_wait_s(line))
-            if not future.done() and time.monotonic() >= line.deadline:
-                line.cut(late=True)
-                line.deadline = float("inf")
-    except asyncio.CancelledError:
-        line.cut()
-        future.add_done_callback(_forget)
-        await asyncio.wait([future], timeout=_PATIENCE_S)
-        raise
-    return future.result()
+        return await crew.run(functools.partial(_run, work, line), line.cut, _PATIENCE_S)
+    finally:
+        watching.cancel()
 
 
 def _run(work: Callable[[Lifeline], T], line: Lifeline) -> T:
@@ -109,15 +102,9 @@ def _run(work: Callable[[Lifeline], T], line: Lifeline) -> T:
         current.reset(token)
 
 
-def _wait_s(line: Lifeline) -> float:
-    """The deadline may have been set only after we looked, so look again soon."""
-    return min(1.0, max(0.0, line.deadline - time.monotonic()))
-
-
-def _forget(future: asyncio.Future[T]) -> None:
-    """Nobody waits for it any more; a result that can be closed is."""
-    if future.cancelled() or future.exception() is not None:
-        return
-    close = getattr(future.result(), "close", None)
-    if callable(close):
-        close()
+async def _cut_when_late(line: Lifeline) -> None:
+    """The deadline may be set only after we looked, so look again soon."""
+    while (left_s := line.deadline - time.monotonic()) > 0:
+        wait_s = min(1.0, left_s)
+        await asyncio.sleep(wait_s)
+    line.cut(late=True)

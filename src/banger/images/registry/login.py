@@ -6,7 +6,6 @@ The file is `config.json` of docker_file(): written anew as a whole, mode 0600, 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import msgspec
 
 from banger.errors import Error
 from banger.host.fs import write_file
+from banger.host.thread import in_thread
 from banger.images.reference import api_host, parse_registry
 from banger.images.registry.client import RegistryClient
 from banger.images.registry.credential_program import erase_with_program, server_key, store_with_program
@@ -61,7 +61,7 @@ async def login(
     `credentials_error`, and what may happen on the way to a registry."""
     registry = parse_registry(registry)
     credentials = _check(username, password)
-    settings = await asyncio.to_thread(load_settings, config)
+    settings = await in_thread(load_settings, config)
     transport = Transport(settings.with_insecure(registry) if insecure else settings)
     try:
         await RegistryClient(transport).check_login(api_host(registry), credentials)
@@ -78,17 +78,17 @@ async def logout(registry: str, grants: Grants | None = None) -> LoggedOut:
     path = docker_file()
     if grants is not None:
         grants.forget(api_host(registry))
-    content = await asyncio.to_thread(read_auth_file, path) or AuthFile()
+    content = await in_thread(read_auth_file, path) or AuthFile()
     program = content.program_for(registry)
     erased = bool(program) and await erase_with_program(program, registry)
-    cleared = await asyncio.to_thread(_change, path, lambda document: _drop(document, registry))
-    elsewhere = await asyncio.to_thread(_others, registry, path)
+    cleared = await in_thread(_change, path, lambda document: _drop(document, registry))
+    elsewhere = await in_thread(_others, registry, path)
     return LoggedOut(registry, erased or cleared, elsewhere)
 
 
 async def _keep(registry: str, credentials: Credentials) -> str:
     path = docker_file()
-    content = await asyncio.to_thread(read_auth_file, path) or AuthFile()
+    content = await in_thread(read_auth_file, path) or AuthFile()
     program = content.program_for(registry)
     entry: dict[str, str] = {}
     if program:
@@ -96,7 +96,7 @@ async def _keep(registry: str, credentials: Credentials) -> str:
     else:
         pair = f"{credentials.username}:{credentials.password}".encode()
         entry["auth"] = base64.b64encode(pair).decode()
-    await asyncio.to_thread(_change, path, lambda document: _put(document, registry, entry))
+    await in_thread(_change, path, lambda document: _put(document, registry, entry))
     return f"docker-credential-{program}" if program else str(path)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -18,6 +17,7 @@ from urllib3 import BaseHTTPResponse, PoolManager
 
 from banger import __version__
 from banger.errors import Error
+from banger.host.thread import Crew
 from banger.images.registry.connections import TROUBLE, make_pool, translate
 from banger.images.registry.failures import Kind, NetworkFailure, in_clear, nonsense, not_tls
 from banger.images.registry.lifeline import Lifeline
@@ -117,15 +117,14 @@ class Transport:
     def __init__(self, settings: RegistrySettings, timeouts: Timeouts | None = None) -> None:
         self.settings = settings
         self.timeouts = timeouts or Timeouts()
-        # Not the loop's own threads: the daemon needs those while downloads fill ours.
-        self.executor = ThreadPoolExecutor(_THREADS, "registry")
+        # Not everybody's threads: the daemon needs those while downloads fill ours.
+        self.crew = Crew("registry", _THREADS)
         self._lock = Lock()
         self._pools: dict[tuple[str, str], PoolManager] = {}
         self.ranges = Ranges(settings)
         self._plain: set[str] = set()
 
     def close(self) -> None:
-        self.executor.shutdown(wait=False, cancel_futures=True)
         for pool in self._pools.values():
             pool.clear()
 

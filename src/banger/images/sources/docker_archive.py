@@ -29,7 +29,7 @@ from banger.images.oci import (
 )
 from banger.images.platform import Platform
 from banger.images.reference import parse_reference
-from banger.images.registry.lifeline import Lifeline, in_thread
+from banger.images.registry.lifeline import Lifeline, on_lifeline
 from banger.images.sources.archive import Archive
 from banger.images.sources.documents import not_there
 from banger.images.sources.forms import form_of, layer_type
@@ -59,7 +59,7 @@ class DockerArchiveSource:
 
     async def resolve(self, platform: Platform, report: Report) -> ImagePlan:
         report("resolve", self._archive.name)
-        return await in_thread(lambda line: self._resolve(platform, line))
+        return await on_lifeline(lambda line: self._resolve(platform, line))
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
         """Everything is here."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
 
+from banger.host.thread import in_thread
 from banger.images.byte_range import ByteRange
 from banger.images.oci import (
     MAX_CONFIG_BYTES,
@@ -24,7 +24,7 @@ from banger.images.oci import (
 )
 from banger.images.platform import Platform
 from banger.images.reference import check_digest
-from banger.images.registry.lifeline import in_thread
+from banger.images.registry.lifeline import on_lifeline
 from banger.images.sources.documents import INDEX_FILE, LAYOUT_FILE, check_layout, descend, select_image
 from banger.images.verify import check_blob
 from banger.model.operation import Report
@@ -47,13 +47,13 @@ class LayoutSource:
 
     async def resolve(self, platform: Platform, report: Report) -> ImagePlan:
         report("resolve", self._name)
-        index = await asyncio.to_thread(self._read_index)
+        index = await in_thread(self._read_index)
         first = choose_manifest(select_image(index, self._wanted, self._name), platform, self._name)
         data = await self._fetch(first)
         manifest, digest, named = await descend(
             data, first.digest, platform, self._name, self._fetch, platform_of(first)
         )
-        config = await asyncio.to_thread(self._read_blob, manifest.config, MAX_CONFIG_BYTES)
+        config = await in_thread(self._read_blob, manifest.config, MAX_CONFIG_BYTES)
         return make_plan(manifest, digest, parse_config(config), platform, self._name, named)
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
@@ -63,7 +63,7 @@ class LayoutSource:
         return await open_checked(self._files, blob_name(layer.digest), layer)
 
     async def _fetch(self, entry: Descriptor) -> bytes:
-        return await asyncio.to_thread(self._read_blob, entry, MAX_MANIFEST_BYTES)
+        return await in_thread(self._read_blob, entry, MAX_MANIFEST_BYTES)
 
     def _read_index(self) -> Index:
         check_layout(read_file(self._files, LAYOUT_FILE, MAX_MANIFEST_BYTES), self._name)
@@ -92,9 +92,9 @@ def read_file(files: Files, name: str, limit_bytes: int) -> bytes:
 
 async def open_checked(files: Files, name: str, layer: Layer) -> ByteRange:
     """A layer's blob, once its digest has proved right. Raises `image_invalid`."""
-    blob = await asyncio.to_thread(files.open, name)
+    blob = await in_thread(files.open, name)
     try:
-        await in_thread(lambda line: check_blob(blob, layer.digest, layer.size, line))
+        await on_lifeline(lambda line: check_blob(blob, layer.digest, layer.size, line))
     except BaseException:
         blob.close()
         raise

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 
 from banger.errors import Error
+from banger.host.thread import in_thread
 from banger.images.byte_range import ByteRange
 from banger.images.reference import (
     DockerArchive,
@@ -19,7 +19,7 @@ from banger.images.reference import (
     StandardInput,
     TarFile,
 )
-from banger.images.registry.lifeline import Lifeline, in_thread
+from banger.images.registry.lifeline import Lifeline, on_lifeline
 from banger.images.sources.archive import Archive
 from banger.images.sources.base import Source, SourceContext
 from banger.images.sources.files import Directory, open_file
@@ -38,7 +38,7 @@ def open_source(source: SourceRef, context: SourceContext) -> AbstractAsyncConte
 @asynccontextmanager
 async def _open_remote(reference: Reference, context: SourceContext) -> AsyncIterator[Source]:
     """The HTTP library is loaded when it is first needed, which takes a while."""
-    module = await asyncio.to_thread(import_module, "banger.images.sources.registry")
+    module = await in_thread(import_module, "banger.images.sources.registry")
     async with module.open_registry(reference, context) as source:
         yield source
 
@@ -50,7 +50,7 @@ async def _open_local(
     with ExitStack() as owned:
         match source:
             case OciLayout(path, tag):
-                directory = await asyncio.to_thread(Directory, path)
+                directory = await on_lifeline(lambda _: Directory(path))
                 owned.callback(directory.close)
                 yield LayoutSource(directory, tag, path)
             case OciArchive(path, wanted) | DockerArchive(path, wanted):
@@ -58,16 +58,21 @@ async def _open_local(
                 owned.callback(archive.close)
                 yield choose_form(archive, wanted)
             case TarFile(path):
-                yield await _open_tar(await asyncio.to_thread(open_file, path), path, context, owned)
+                yield await _open_tar(await _open_file(path), path, context, owned)
             case StandardInput():
                 yield await _open_tar(await _read_stdin(context), "standard input", context, owned)
 
 
+async def _open_file(path: str) -> ByteRange:
+    """Where a user says: the file system may be one whose server is gone."""
+    return await on_lifeline(lambda _: open_file(path))
+
+
 async def _open_archive(path: str, context: SourceContext) -> Archive:
     """One that is compressed as a whole is inflated into the cache first."""
-    file = await asyncio.to_thread(open_file, path)
+    file = await _open_file(path)
     try:
-        return await in_thread(lambda line: Archive(_seekable(file, path, context, line), path, line))
+        return await on_lifeline(lambda line: Archive(_seekable(file, path, context, line), path, line))
     except BaseException:
         file.close()
         raise
@@ -90,7 +95,7 @@ def _seekable(file: ByteRange, name: str, context: SourceContext, line: Lifeline
 
 
 async def _open_tar(file: ByteRange, name: str, context: SourceContext, owned: ExitStack) -> TarSource:
-    source = TarSource(file, name, await asyncio.to_thread(context.store.make), context.keep_free_bytes)
+    source = TarSource(file, name, await in_thread(context.store.make), context.keep_free_bytes)
     owned.callback(source.close)
     return source
 
@@ -98,5 +103,5 @@ async def _open_tar(file: ByteRange, name: str, context: SourceContext, owned: E
 async def _read_stdin(context: SourceContext) -> ByteRange:
     if context.stdin is None:
         raise Error("bad_request", "no standard input came with the request", "use tar:FILE for a file")
-    directory: Path = await asyncio.to_thread(context.store.make)
+    directory: Path = await in_thread(context.store.make)
     return await spool_stream(context.stdin, directory, context.keep_free_bytes)

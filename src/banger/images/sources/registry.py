@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from banger.host.fs import require_free
+from banger.host.thread import in_thread
 from banger.images.blobs import BlobStore
 from banger.images.byte_range import ByteRange
 from banger.images.oci import MAX_MANIFEST_BYTES, Descriptor, ImagePlan, Layer, make_plan, parse_config
@@ -33,12 +34,12 @@ async def open_registry(
     context: SourceContext,
     timeouts: Timeouts | None = None,
 ) -> AsyncIterator[RegistrySource]:
-    settings: RegistrySettings = await asyncio.to_thread(load_settings, context.config)
+    settings: RegistrySettings = await in_thread(load_settings, context.config)
     if context.insecure:
         settings = settings.with_insecure(reference.registry)
     transport = Transport(settings, timeouts)
     if context.sender:
-        await asyncio.to_thread(transport.ranges.introduce, context.sender)
+        await in_thread(transport.ranges.introduce, context.sender)
     client = RegistryClient(transport, context.grants)
     source = RegistrySource(reference, client, context.store, context.sender)
     try:
@@ -72,11 +73,11 @@ class RegistrySource:
         manifest, digest, named = await descend(data, digest, platform, name, self._fetch_manifest)
         config = await self._fetch(manifest.config.digest, manifest.config.size, _ignore)
         with config:
-            text = await asyncio.to_thread(config.readall)
+            text = await in_thread(config.readall)
         return make_plan(manifest, digest, parse_config(text or b""), platform, name, named)
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
-        await asyncio.to_thread(self._require_room, plan)
+        await in_thread(self._require_room, plan)
         self._tally = Tally(asyncio.get_running_loop(), report, plan.size_bytes)
         for layer in plan.layers:
             self._begin(layer)
@@ -119,7 +120,7 @@ class RegistrySource:
         # Who had the manifest most likely has the rest.
         self._places.sort(key=lambda place: place != document.place)
         if pinned:
-            await asyncio.to_thread(self._store.keep, pinned, document.data)
+            await in_thread(self._store.keep, pinned, document.data)
         return document.data, document.digest
 
     async def _fetch_manifest(self, entry: Descriptor) -> bytes:
@@ -128,14 +129,14 @@ class RegistrySource:
         kept = await self._read_kept(entry.digest)
         if kept is None:
             kept = await self._fetch_listed(entry)
-            await asyncio.to_thread(self._store.keep, entry.digest, kept)
+            await in_thread(self._store.keep, entry.digest, kept)
         return kept
 
     async def _fetch_listed(self, entry: Descriptor) -> bytes:
         return (await self._client.fetch_document(self._places, entry.digest, entry.size)).data
 
     async def _read_kept(self, digest: str) -> bytes | None:
-        return await asyncio.to_thread(self._store.read, digest, MAX_MANIFEST_BYTES)
+        return await in_thread(self._store.read, digest, MAX_MANIFEST_BYTES)
 
 
 class Tally:

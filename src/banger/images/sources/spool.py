@@ -6,7 +6,6 @@ what is to stay free of the file system does.
 
 from __future__ import annotations
 
-import asyncio
 import bz2
 import errno
 import lzma
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.host.fs import Spare
+from banger.host.thread import in_thread
 from banger.images.byte_range import ByteRange
 from banger.images.merge.inflate import Blob, LayerInput, fill, open_inflated
 from banger.images.oci import MAX_LAYER_BYTES, invalid
@@ -60,11 +60,11 @@ def plain(blob: ByteRange) -> Iterator[bytes]:
 
 async def spool_stream(stream: AsyncIterable[bytes], directory: Path, keep_free_bytes: int = 0) -> ByteRange:
     """Raises `image_invalid` for one without an end, `insufficient_disk`."""
-    spooled, total = await asyncio.to_thread(_make, directory), 0
+    spooled, total = await in_thread(_make, directory), 0
     spare = Spare(spooled.fileno(), keep_free_bytes, _PURPOSE)
     try:
         async for chunk in stream:
-            await asyncio.to_thread(_write, spooled.fileno(), chunk, spare)
+            await in_thread(_write, spooled.fileno(), chunk, spare)
             total = _bounded(total + len(chunk))
         os.ftruncate(spooled.fileno(), total)
     except BaseException:

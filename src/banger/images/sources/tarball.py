@@ -9,7 +9,7 @@ from pathlib import Path
 from banger.images.byte_range import ByteRange
 from banger.images.oci import LAYER_TAR, ImagePlan, Layer
 from banger.images.platform import Platform
-from banger.images.registry.lifeline import Lifeline, in_thread
+from banger.images.registry.lifeline import Lifeline, on_lifeline
 from banger.images.sources.archive import Archive
 from banger.images.sources.base import Source
 from banger.images.sources.forms import INFLATED, Form, form_of, form_of_bytes, layer_type, not_a_tar
@@ -35,7 +35,7 @@ class TarSource:
     async def resolve(self, platform: Platform, report: Report) -> ImagePlan:
         """The plan's digests are what the file has now."""
         report("resolve", self._name)
-        layer = await in_thread(self._survey)
+        layer = await on_lifeline(self._survey)
         if self._image is not None:
             return await self._image.resolve(platform, report)
         return ImagePlan(ImageConfig(), (layer,), layer.digest, platform, whiteouts=False)

@@ -22,6 +22,7 @@ from banger.host.proc import ProcessRef
 from banger.host.run import find_tool, run
 from banger.host.sparse import copy_file
 from banger.host.spawn import spawn_detached
+from banger.host.thread import in_thread
 from banger.host.unwritable import open_unwritable
 from banger.model.sizes import KIB, MIB
 from banger.vmm.base import (
@@ -113,17 +114,17 @@ class QemuVm:
     async def capture(self, files: FrozenFiles) -> None:
         pid = self._process.pid
         try:
-            guest = await asyncio.to_thread(memory.find_mapping, pid)
+            guest = await in_thread(memory.find_mapping, pid)
             if guest.private:
-                await asyncio.to_thread(memory.copy_base, pid, guest, files.memory)
+                await in_thread(memory.copy_base, pid, guest, files.memory)
             await self.pause()
             await self._monitor.execute(
                 "xen-save-devices-state", {"filename": str(files.devices), "live": False}
             )
             if guest.private:
-                await asyncio.to_thread(memory.copy_changes, pid, guest, files.memory)
+                await in_thread(memory.copy_changes, pid, guest, files.memory)
             else:
-                await asyncio.to_thread(memory.copy_base, pid, guest, files.memory)
+                await in_thread(memory.copy_base, pid, guest, files.memory)
         except OSError as exc:
             raise _cannot_write(files.directory, exc) from exc
 

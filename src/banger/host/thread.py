@@ -1,0 +1,189 @@
+"""Work that waits for a disk, for a file system or for another program, beside the event loop.
+
+A thread cannot be cancelled. So who is cancelled while he waits for one tells it to stop, which it does at its next
+step, and then waits for its end: what was begun writes to no file any more once `await` has raised. There are two ways
+not to wait for good. `patience_s` bounds the waiting after a cancellation, for work that may hang in the kernel or in a
+library; what it brings then is closed, if it can be. And the end of the daemon waits for nobody: `end_all` leaves to
+itself what has not stopped soon. Threads here keep no process from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import math
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Event, Lock, Thread
+from typing import Any, Generic, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+log = logging.getLogger("banger.host")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_IDLE_S = 10.0
+
+
+class Crew:
+    """At most `limit` threads; what comes when all are at work waits for one. They are made when they are needed, and
+    end when they have had nothing to do for a while."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self._name = name
+        self._limit = limit
+        self._lock = Lock()
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._unfinished = self._threads = 0
+
+    async def run(
+        self,
+        work: Callable[[], T],
+        stop: Callable[[], None] = lambda: None,
+        patience_s: float = math.inf,
+    ) -> T:
+        """What `work` returns. `stop` is how it is told that nobody wants that any more; called from the loop, quick,
+        never raises."""
+        job = _Job(work, stop)
+        under_way = _under_way.setdefault(job.loop, set())
+        under_way.add(job)
+        job.done.add_done_callback(lambda _: under_way.discard(job))
+        self._give(job.run)
+        try:
+            return await asyncio.shield(job.done)
+        except asyncio.CancelledError:
+            await job.end(patience_s)
+            raise
+
+    def _give(self, job: Callable[[], None]) -> None:
+        with self._lock:
+            self._jobs.put(job)
+            self._unfinished += 1
+            if self._threads >= min(self._limit, self._unfinished):
+                return
+            self._threads += 1
+        Thread(target=self._serve, name=self._name, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                job = self._jobs.get(timeout=_IDLE_S)
+            except Empty:
+                with self._lock:
+                    if self._jobs.empty():
+                        self._threads -= 1
+                        return
+                continue
+            job()
+            del job  # it holds what it brought
+            with self._lock:
+                self._unfinished -= 1
+
+
+class _Job(Generic[T]):
+    def __init__(self, work: Callable[[], T], stop: Callable[[], None]) -> None:
+        self._work = work
+        self._stop = stop
+        self._begun = Lock()
+        """Held by the thread that has begun it, or by who does not want it to begin any more."""
+        self.loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[T] = self.loop.create_future()
+
+    def run(self) -> None:
+        """In the thread."""
+        if not self._begun.acquire(blocking=False):
+            return
+        try:
+            result = self._work()
+        except BaseException as exc:
+            self._deliver(functools.partial(self._fail, exc))
+        else:
+            self._deliver(functools.partial(self._bring, result))
+
+    def stop(self) -> None:
+        """It does not begin, or is told to stop."""
+        if self._begun.acquire(blocking=False):
+            self.done.cancel()
+        else:
+            self._stop()
+
+    async def end(self, patience_s: float) -> None:
+        """Stop it, and see it ended, however often we are cancelled meanwhile."""
+        self.stop()
+        self.done.add_done_callback(_drop)
+        end = self.loop.time() + patience_s
+        while not self.done.done() and (left_s := end - self.loop.time()) > 0:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([self.done], timeout=None if math.isinf(left_s) else left_s)
+
+    def _deliver(self, give: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has been closed
+            self.loop.call_soon_threadsafe(give)
+
+    def _bring(self, result: T) -> None:
+        if self.done.done():  # nobody waited so long
+            _close(result)
+        else:
+            self.done.set_result(result)
+
+    def _fail(self, exc: BaseException) -> None:
+        if self.done.done():
+            return
+        if isinstance(exc, StopIteration):  # which no future takes
+            exc = RuntimeError("StopIteration in a thread")
+        self.done.set_exception(exc)
+
+
+_under_way: WeakKeyDictionary[asyncio.AbstractEventLoop, set[_Job[Any]]] = WeakKeyDictionary()
+SHORT = Crew("short work", 16)
+LONG = Crew("long work", 64)
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `work` returns: a few system calls, however long the disk takes over them. It is not told to stop."""
+    return await SHORT.run(functools.partial(work, *args, **kwargs))
+
+
+async def in_stoppable_thread(work: Callable[[Event], T]) -> T:
+    """What `work` returns; it looks at its argument now and then, and gives up when that is set. It may take long, and
+    wait for others, a slow client for instance: short work does not wait for it."""
+    stop = Event()
+    return await LONG.run(lambda: work(stop), stop.set)
+
+
+async def wait_out(ending: asyncio.Future[T]) -> None:
+    """Until it has ended, however often we are cancelled meanwhile. How it ended is of no interest."""
+    while not ending.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([ending])
+    if not ending.cancelled():
+        ending.exception()
+
+
+async def end_all(grace_s: float) -> None:
+    """Stop all work of this loop, and see it ended. What has not stopped by then is left to itself: who waits for it
+    is cancelled."""
+    jobs = [*_under_way.get(asyncio.get_running_loop(), ())]
+    for job in jobs:
+        job.stop()
+    if jobs:
+        await asyncio.wait([job.done for job in jobs], timeout=grace_s)
+    left = [job for job in jobs if not job.done.done()]
+    if left:
+        log.warning("%d threads are still at work, and are left to themselves", len(left))
+    for job in left:
+        job.done.cancel()
+
+
+def _drop(done: asyncio.Future[T]) -> None:
+    """Nobody takes it any more."""
+    if not done.cancelled() and done.exception() is None:
+        _close(done.result())
+
+
+def _close(result: object) -> None:
+    close = getattr(result, "close", None)
+    if callable(close):
+        close()
