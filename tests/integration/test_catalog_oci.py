@@ -395,9 +395,9 @@ def test_an_image_that_is_here_needs_no_registry(
     (warning,) = host.warnings
     assert "catalog lab: using its index of" in warning and "from the cache" in warning
     assert host.pull("app", Wish(force=True)).digest == image.digest
-    host.images.delete("app", lambda _: [])
+    asyncio.run(host.images.delete("app", lambda _: []))
     assert host.pull("app").digest == image.digest, "made anew of what the cache has"
-    host.images.delete("app", lambda _: [])
+    asyncio.run(host.images.delete("app", lambda _: []))
     host.images.blobs().prune()
     with pytest.raises(Error) as caught:
         host.pull("app")

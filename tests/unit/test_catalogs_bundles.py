@@ -155,7 +155,7 @@ def test_what_was_downloaded_once_needs_no_server_and_that_is_said(
     add(taker, web, keys)
     first = taker.pull("app")
     lab.rename(tmp_path / "taken away")
-    taker.images.delete("app", lambda image: [])
+    asyncio.run(taker.images.delete("app", lambda image: []))
     assert ("cache", "the bundle of app is here") not in taker.told
     clock.ahead_s = 2 * 3600
     assert taker.pull("app").digest == first.digest

@@ -17,7 +17,7 @@ from banger.images.debian import Plan
 from banger.images.importing import DiskPlan
 from banger.images.library import ImageLibrary, Wish
 from banger.images.ready_disk import copy_ready_disk
-from banger.images.rootfs import parse_rootfs_ref
+from banger.images.rootfs import parse_rootfs_ref, require_directory
 from banger.images.tree_tar import PackedTree
 from banger.model.image import Image
 from banger.model.operation import Report
@@ -186,7 +186,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(library: ImageLibrary,
         if verb == "get":
             library.get("nope")
         else:
-            library.delete("nope", nobody)
+            asyncio.run(library.delete("nope", nobody))
     assert caught.value.code == "image_not_found"
     assert "debian-bookworm" in caught.value.hint
 
@@ -194,9 +194,9 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(library: ImageLibrary,
 def test_a_used_image_is_not_deleted(library: ImageLibrary, builder: Builder) -> None:
     image = pull(library)
     with pytest.raises(Error) as caught:
-        library.delete("debian", lambda image: ["dev"])
+        asyncio.run(library.delete("debian", lambda image: ["dev"]))
     assert caught.value.code == "in_use"
-    library.delete("debian", nobody)
+    asyncio.run(library.delete("debian", nobody))
     assert library.list() == [] and not library.disk(image).exists()
 
 
@@ -206,9 +206,9 @@ def test_a_disk_that_two_names_share_outlives_one(
     refs = [f"rootfs:{name}={tmp_path}" for name in ("one", "two")]
     one, two = (pull(library, ref) for ref in refs)
     assert library.find("one") == library.find(refs[0]) == one
-    library.delete("one", nobody)
+    asyncio.run(library.delete("one", nobody))
     assert one.digest == two.digest and library.disk(two).exists() and builder.disks == 1
-    library.delete(refs[1], nobody)
+    asyncio.run(library.delete(refs[1], nobody))
     assert not library.disk(two).exists()
 
 
@@ -217,7 +217,7 @@ def test_a_disk_that_nothing_names_is_stale(library: ImageLibrary, builder: Buil
     for version in ("1", "2", "3"):
         builder.version, builder.contents = version, f"c{version}"
         disks.append(library.disk(pull(library)))
-    assert list(library.stale_disks(frozenset({disks[0].stem}))) == [disks[1]]
+    assert list(asyncio.run(library.stale_disks(frozenset({disks[0].stem})))) == [disks[1]]
 
 
 def test_sweep_removes_what_a_killed_build_left(library: ImageLibrary) -> None:
@@ -247,7 +247,7 @@ def test_a_directory_is_named_after_itself_or_as_told(tmp_path: Path) -> None:
 )
 def test_bad_directory_refs_are_refused(ref: str, code: str) -> None:
     with pytest.raises(Error) as caught:
-        parse_rootfs_ref(ref)
+        require_directory(parse_rootfs_ref(ref))
     assert caught.value.code == code
 
 

@@ -180,7 +180,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known(library: KernelLibrary
         elif verb == "pull":
             pull(library, "nope")
         else:
-            library.delete("nope", nobody)
+            asyncio.run(library.delete("nope", nobody))
     assert caught.value.code == "kernel_not_found"
     assert "debian-cloud" in caught.value.hint
 
@@ -194,9 +194,9 @@ def test_a_kernel_that_is_not_pulled_says_how(library: KernelLibrary) -> None:
 def test_a_used_kernel_is_not_deleted(library: KernelLibrary, archive: Archive) -> None:
     kernel = pull(library)
     with pytest.raises(Error) as caught:
-        library.delete("debian-cloud", lambda name: ["dev", "web"])
+        asyncio.run(library.delete("debian-cloud", lambda name: ["dev", "web"]))
     assert caught.value.code == "in_use" and "dev, web" in caught.value.message
-    library.delete("debian-cloud-bookworm", nobody)
+    asyncio.run(library.delete("debian-cloud-bookworm", nobody))
     assert library.list() == [] and not library.directory(kernel).exists()
 
 

@@ -56,8 +56,7 @@ def test_a_machine_that_is_to_go_is_not_shown_as_one_that_somebody_has(
     async def settle(parts: Any, machine: Machine) -> None:
         settled.append(registry.find(machine.name).state)
 
-    monkeypatch.setattr(adopt, "find_vmms", lambda parts: {})
     monkeypatch.setattr(adopt, "settle", settle)
-    asyncio.run(adopt.adopt_all(SimpleNamespace(registry=registry)))  # type: ignore[arg-type]
+    asyncio.run(adopt.adopt_all(SimpleNamespace(registry=registry), {}))  # type: ignore[arg-type]
     assert registry.find("dev").state is shown
     assert settled in ([], [shown])

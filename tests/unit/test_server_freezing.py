@@ -101,7 +101,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         told.append(("import", machine, tag, b"".join([chunk async for chunk in chunks])))
         return KEPT
 
-    def found(parts: object, machine: str = "", tag: str = "") -> Any:
+    async def found(parts: object, machine: str = "", tag: str = "") -> Any:
         told.append(("find", machine, tag))
         return KEPT if tag else [KEPT]
 

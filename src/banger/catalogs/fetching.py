@@ -10,6 +10,7 @@ from banger.catalogs.downloads import Downloads
 from banger.catalogs.index import MAX_BYTES
 from banger.catalogs.subscription import Subscription
 from banger.errors import Error
+from banger.host.thread import in_thread
 from banger.model.sizes import KIB
 
 log = logging.getLogger("banger.catalogs")
@@ -23,7 +24,7 @@ async def fetch_index(network: Downloads, subscription: Subscription) -> tuple[b
     between the two, so those that do not fit are fetched once more, both. Raises as `Downloads.read_document`."""
     data, signature = await _fetch_once(network, subscription.record.url)
     try:
-        subscription.check_signature(data, signature)
+        await in_thread(subscription.check_signature, data, signature)
     except Error as exc:
         log.info("catalog %s: %s; once more", subscription.name, exc.message)
         await asyncio.sleep(PUBLICATION_S)

@@ -28,6 +28,7 @@ from banger.catalogs.subscription import Record, Subscription, expired
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.paths import Paths
+from banger.host.thread import in_thread
 from banger.model.catalog import (
     NAME_PATTERN,
     BundleSource,
@@ -82,6 +83,10 @@ class Shelf:
         self._loaded: dict[str, Subscription] | None = None
         self._changing = asyncio.Lock()
 
+    async def load(self) -> None:
+        """Before anything is looked up, so that nobody waits for the reading of large indexes."""
+        self._loaded = await in_thread(_load, self._directory)
+
     def find_image(self, ref: str, architecture: str = "") -> Found[ImageEntry] | None:
         """`architecture` empty: this host's. What was read before is not read again."""
         return self._find(ref, architecture, _images_of)
@@ -121,11 +126,11 @@ class Shelf:
             record = Record(url=url, key=public, position=position)
             unnamed = Subscription(Path("new.json"), record)
             data, signature = await fetch_index(self._network(), unnamed)
-            name = name or unnamed.believe(data, signature, self._clock()).name
+            name = name or (await in_thread(unnamed.believe, data, signature, self._clock())).name
             if check_name(name) == builtin.NAME or name in known:
                 raise Error("name_taken", f"there is a catalog {name}", "choose another: --name NAME")
             added = Subscription(self._directory / f"{name}{_SUFFIX}", record)
-            added.accept(data, signature, self._clock())
+            await in_thread(added.accept, data, signature, self._clock())
             known[name] = added
             return added.describe(self._clock())
 
@@ -252,15 +257,7 @@ class Shelf:
 
     def _subscriptions(self) -> dict[str, Subscription]:
         if self._loaded is None:
-            self._loaded = {}
-            for file in sorted(self._directory.glob(f"[!.]*{_SUFFIX}")):
-                try:
-                    self._loaded[file.stem] = Subscription.load(file)
-                except Error as exc:
-                    log.warning("%s", exc.message)
-                    damaged = Subscription(file, Record(url="", key="", position=0))
-                    damaged.problem = exc.message
-                    self._loaded[file.stem] = damaged
+            self._loaded = _load(self._directory)
         return self._loaded
 
     def _get(self, name: str) -> Subscription:
@@ -297,7 +294,11 @@ class Shelf:
                 )
             data, signature = await fetch_index(self._network(), subscription)
             if self._subscriptions().get(subscription.name) is subscription:
-                subscription.accept(data, signature, self._clock())
+                await in_thread(subscription.accept, data, signature, self._clock())
+                if (
+                    self._subscriptions().get(subscription.name) is not subscription
+                ):  # it was removed meanwhile
+                    subscription.file.unlink(missing_ok=True)
         except Error as exc:
             subscription.problem, subscription.failed = exc.message, self._clock()
             raise
@@ -306,6 +307,19 @@ class Shelf:
         if self._downloads is None:
             raise Error("unsupported", "catalogs cannot be fetched here")
         return self._downloads
+
+
+def _load(directory: Path) -> dict[str, Subscription]:
+    """Blocking."""
+    found = {}
+    for file in sorted(directory.glob(f"[!.]*{_SUFFIX}")):
+        try:
+            found[file.stem] = Subscription.load(file)
+        except Error as exc:
+            log.warning("%s", exc.message)
+            found[file.stem] = Subscription(file, Record(url="", key="", position=0))
+            found[file.stem].problem = exc.message
+    return found
 
 
 def is_name(ref: str) -> bool:

@@ -104,7 +104,7 @@ def _has_image(host: Host, ref: str, here: set[str]) -> bool:
         return False
     try:
         if ref.startswith(ROOTFS):
-            return bool(parse_rootfs_ref(ref))
+            return parse_rootfs_ref(ref).directory.is_dir()
         source = parse_source(ref)
     except Error:
         return False

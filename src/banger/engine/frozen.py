@@ -38,12 +38,12 @@ async def prune_templates(parts: Parts, principal: Principal, request: verbs.Pru
 
 @carries_out(verbs.LIST_SNAPSHOTS)
 async def list_snapshots(parts: Parts, principal: Principal, request: verbs.ListSnapshots) -> list[Snapshot]:
-    return snapshots.list_snapshots(parts, request.machine)
+    return await snapshots.list_snapshots(parts, request.machine)
 
 
 @carries_out(verbs.GET_SNAPSHOT)
 async def get_snapshot(parts: Parts, principal: Principal, request: verbs.OneSnapshot) -> Snapshot:
-    return snapshots.find_snapshot(parts, request.machine, request.tag)
+    return await snapshots.find_snapshot(parts, request.machine, request.tag)
 
 
 @carries_out(verbs.DELETE_SNAPSHOT)

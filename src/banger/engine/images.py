@@ -13,6 +13,7 @@ from banger.engine.verbs import carries_out, gives_out, takes_in
 from banger.images.library import Wish
 from banger.machines import upkeep
 from banger.machines.parts import Parts
+from banger.machines.snapshots import list_snapshots
 from banger.machines.users import users_of_image
 from banger.model.catalog import Offer
 from banger.model.image import (
@@ -41,7 +42,8 @@ async def get(parts: Parts, principal: Principal, request: verbs.OneImage) -> Im
 
 @carries_out(verbs.DELETE)
 async def delete(parts: Parts, principal: Principal, request: verbs.OneImage) -> None:
-    parts.images.delete(request.name, partial(users_of_image, parts))
+    snapshots = await list_snapshots(parts)
+    await parts.images.delete(request.name, partial(users_of_image, parts, snapshots))
 
 
 @carries_out(verbs.PULL)

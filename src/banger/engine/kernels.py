@@ -10,6 +10,7 @@ from banger.api.verb import Nothing
 from banger.engine.verbs import carries_out
 from banger.images.platform import parse_platform
 from banger.machines.parts import Parts
+from banger.machines.snapshots import list_snapshots
 from banger.machines.users import users_of_kernel
 from banger.model.catalog import Offer
 from banger.model.image import Kernel
@@ -29,7 +30,8 @@ async def get(parts: Parts, principal: Principal, request: verbs.OneKernel) -> K
 
 @carries_out(verbs.DELETE)
 async def delete(parts: Parts, principal: Principal, request: verbs.OneKernel) -> None:
-    parts.kernels.delete(request.name, partial(users_of_kernel, parts))
+    snapshots = await list_snapshots(parts)
+    await parts.kernels.delete(request.name, partial(users_of_kernel, parts, snapshots))
 
 
 @carries_out(verbs.PULL)

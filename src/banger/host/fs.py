@@ -7,11 +7,12 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from banger.errors import Error
+from banger.host.thread import in_thread
 from banger.model.sizes import format_size
 
 log = logging.getLogger("banger.files")
@@ -93,6 +94,34 @@ def discard(path: Path) -> bool:
         log.warning("%s stays: %s", path, exc)
         return False
     return True
+
+
+async def remove_aside(paths: Sequence[Path]) -> list[Path]:
+    """Files or directories have their names no more, at once; what they took on disk is freed in a thread. The answer
+    has those of which something stays. What we leave, also when we are killed, `sweep_partials` removes."""
+    aside = {path: _move_aside(path) for path in paths}
+    return await in_thread(_discard_all, aside)
+
+
+def _discard_all(aside: Mapping[Path, Path]) -> list[Path]:
+    """The paths whose files did not go."""
+    return [path for path, moved in aside.items() if not discard(moved)]
+
+
+def _move_aside(path: Path) -> Path:
+    """The path itself where it cannot be renamed."""
+    aside = path.with_name(f"{PARTIAL}removed-{path.name[:12]}-{os.urandom(4).hex()}")
+    try:
+        os.rename(path, aside)
+    except OSError:
+        return path
+    return aside
+
+
+async def remove_whole_aside(path: Path, hint: str) -> None:
+    """As `remove_aside`, of what a user is told when it stays. Raises `not_released`, with what to do about it."""
+    if await remove_aside([path]):
+        raise Error("not_released", f"{path} cannot be removed (the daemon's log says why)", hint)
 
 
 def sweep_partials(directory: Path) -> int:

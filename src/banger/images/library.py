@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -24,11 +25,11 @@ from banger.errors import Error
 from banger.host import cpu
 from banger.host.apt import AptTree, suite_directory
 from banger.host.bounded import Locks
-from banger.host.fs import PARTIAL, disk_usage_bytes, remove_whole, require_free
+from banger.host.fs import PARTIAL, disk_usage_bytes, remove_whole_aside, require_free
 from banger.host.paths import Paths
 from banger.host.run import find_tool
 from banger.host.settings import read_settings
-from banger.host.thread import in_stoppable_thread, in_thread
+from banger.host.thread import LONG, in_stoppable_thread, in_thread
 from banger.images.blobs import BlobStore
 from banger.images.debian import build_tree, plan_image
 from banger.images.names import local_name, name_of, not_found, own_name
@@ -37,7 +38,7 @@ from banger.images.oci import ImagePlan
 from banger.images.platform import Platform, parse_platform
 from banger.images.recipe import recipe_of
 from banger.images.reference import Reference, SourceRef, format_source, parse_reference, parse_source
-from banger.images.rootfs import PREFIX, RootfsRef, parse_rootfs_ref
+from banger.images.rootfs import PREFIX, RootfsRef, parse_rootfs_ref, require_directory
 from banger.images.sources.base import Source, SourceContext
 from banger.model.catalog import BundleSource, DebianSource, ImageEntry, OciSource, Offer
 from banger.model.catalog import Source as EntrySource
@@ -47,6 +48,7 @@ from banger.model.operation import Report
 from banger.model.sizes import GIB
 
 _BUILD_NEEDS_BYTES = GIB
+_PATIENCE_S = 1.0  # with a file system whose server is gone, when nobody waits any more
 _NO_OTHER_SOURCE_HELPS = ("insufficient_disk", "cancelled", "name_taken", "bad_reference", "bad_config")
 _DEBIAN_CONFIG = ImageConfig(
     env=["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
@@ -96,6 +98,7 @@ class ImageLibrary:
         wish = wish or Wish()
         if ref.startswith(PREFIX):
             rootfs = parse_rootfs_ref(ref)
+            await LONG.run(partial(require_directory, rootfs), patience_s=_PATIENCE_S)
             if self._shelf.find_image(rootfs.name):
                 raise Error(
                     "name_taken", f"{rootfs.name} is an image of a catalog", f"use {PREFIX}NAME=/path"
@@ -164,7 +167,7 @@ class ImageLibrary:
         record.digest = await copy_ready_disk(rootfs, self._paths.images, reserve_bytes)
         return self._keep(record, "made")
 
-    def delete(self, name: str, in_use: Callable[[Image], Sequence[str]]) -> None:
+    async def delete(self, name: str, in_use: Callable[[Image], Sequence[str]]) -> None:
         """`in_use` names the machines that need an image. Raises `image_not_found`, `in_use`."""
         record = self._named(name)
         if record is None:
@@ -179,14 +182,18 @@ class ImageLibrary:
             )
         self._records.delete(record.name)
         if all(other.digest != record.digest for other in self._records.all()):
-            remove_whole(
-                self.disk(record), "the image is deleted: banger image prune tries again to free its disk"
-            )
+            hint = "the image is deleted: banger image prune tries again to free its disk"
+            await remove_whole_aside(self.disk(record), hint)
 
-    def stale_disks(self, keep: frozenset[str]) -> Sequence[Path]:
-        """Disks whose digest neither a record nor `keep` names. Blocking."""
-        known = keep | {image.digest for image in self._records.all()}
-        return [path for path in self._paths.images.glob("[!.]*.ext4") if path.stem not in known]
+    async def stale_disks(self, keep: frozenset[str]) -> Sequence[Path]:
+        """Disks whose digest neither a record nor `keep` names."""
+        disks = await in_thread(lambda: [*self._paths.images.glob("[!.]*.ext4")])
+        known = keep | self.digests()  # by now
+        return [disk for disk in disks if disk.stem not in known]
+
+    def digests(self) -> frozenset[str]:
+        """Of all disks that a record names."""
+        return frozenset(image.digest for image in self._records.all())
 
     async def sweep(self) -> int:
         """Remove what builds of a killed daemon left; how many. Only while nothing is being built."""
@@ -246,7 +253,12 @@ class ImageLibrary:
         present = self._present(found, where, wish)
         if present is not None:
             return present
-        require_free(self._paths.images, source.size_bytes + found.entry.size_bytes, f"image {found.name}")
+        await in_thread(
+            require_free,
+            self._paths.images,
+            source.size_bytes + found.entry.size_bytes,
+            f"image {found.name}",
+        )
         if self.blobs().have(source.digest):
             report("cache", f"the bundle of {found.entry.name} is here")
         bundle = await self._shelf.open_bundle(found, source, report)
@@ -349,7 +361,7 @@ class ImageLibrary:
             return present
         find_tool("mmdebstrap")
         await require_namespace()
-        require_free(self._paths.images, _BUILD_NEEDS_BYTES, f"image {recipe.name}")
+        await in_thread(require_free, self._paths.images, _BUILD_NEEDS_BYTES, f"image {recipe.name}")
         async with open_work_directory(self._paths.images) as work:
             tree = await build_tree(plan, await apt.mirrors(), work, report)
             record = _record(recipe.name, recipe.architecture, "", plan.source, _DEBIAN_CONFIG)

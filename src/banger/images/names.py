@@ -1,5 +1,4 @@
-"""What images are called here. Pure but for looking whether a `rootfs:` directory is there, and for reading catalogs
-when their names are first needed."""
+"""What images are called here. Pure but for reading catalogs when their names are first needed."""
 
 from __future__ import annotations
 

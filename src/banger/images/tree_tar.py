@@ -71,7 +71,7 @@ async def pack_tree(
 
 async def write_tree_disk(packed: PackedTree, disk: DiskPlan, final: Path, report: Report) -> None:
     """Raises `image_build_failed`, `insufficient_disk`; then, and when it is cancelled, there is no `final`."""
-    require_free(final.parent, packed.size_bytes + _LEAST_SPARE_BYTES, "the root disk")
+    await in_thread(require_free, final.parent, packed.size_bytes + _LEAST_SPARE_BYTES, "the root disk")
     layers = [LayerInput(packed.diff_id, packed.diff_id, packed.archive)]
     disk = replace(disk, limits=replace(disk.limits, header_bytes=_MAP_BYTES))
     try:

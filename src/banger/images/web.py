@@ -83,7 +83,7 @@ class Web:
     async def open_file(self, urls: Sequence[str], digest: str, size_bytes: int, report: Report) -> ByteRange:
         """See `Downloads`. Of `urls` the first is the catalog's own, the others are what it names."""
         if not self._store.have(digest, size_bytes):
-            require_free(self._store.directory, size_bytes + _SPARE_BYTES, "the download")
+            await in_thread(require_free, self._store.directory, size_bytes + _SPARE_BYTES, "the download")
         for path in filter(None, map(_local_path, urls)):
             return await self._copy_in(path, digest, size_bytes)
         tally = Tally(asyncio.get_running_loop(), report, size_bytes)

@@ -11,8 +11,8 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -32,7 +32,7 @@ from banger.host.fs import (
     discard,
     disk_usage_bytes,
     open_partial,
-    remove_whole,
+    remove_whole_aside,
     require_free,
     sweep_partials,
     sync_path,
@@ -115,7 +115,7 @@ class KernelLibrary:
 
         return make_offers(self._shelf.kernels(), catalog_of, search)
 
-    def delete(self, name: str, in_use: Callable[[str], Sequence[str]]) -> None:
+    async def delete(self, name: str, in_use: Callable[[str], Sequence[str]]) -> None:
         """`in_use` names the machines that need a kernel. Raises `kernel_not_found`, `in_use`."""
         record = self._named(name)
         if record is None:
@@ -130,7 +130,8 @@ class KernelLibrary:
             )
         self._records.delete(record.name)
         if all(other.digest != record.digest for other in self._records.all()):
-            remove_whole(self.directory(record), "the kernel is deleted: remove the directory by hand")
+            hint = "the kernel is deleted: remove the directory by hand"
+            await remove_whole_aside(self.directory(record), hint)
 
     def prune(self, keep: frozenset[str]) -> int:
         """Remove the directories whose digest neither a record nor `keep` names; how many. Blocking."""
@@ -196,30 +197,33 @@ class KernelLibrary:
         present = self._present_of(found)
         if present is not None and present.source == where and not force:
             return present
-        require_free(self._paths.kernels, source.size_bytes + _NEEDED_BYTES, f"kernel {found.name}")
+        await in_thread(
+            require_free, self._paths.kernels, source.size_bytes + _NEEDED_BYTES, f"kernel {found.name}"
+        )
         bundle = await self._shelf.open_bundle(found, source, report)
-        with bundle, self._work_directory() as work:
-            report("unpack", found.entry.name)
-            manifest = await in_stoppable_thread(
-                lambda stop: unpack_kernel_bundle(bundle, work / "out", found.entry.digest, stop)
-            )
-            if manifest.architecture != found.entry.architecture:
-                raise Error(
-                    "bundle_invalid", f"the bundle is for {manifest.architecture}", "tell its publisher"
+        with bundle:
+            async with self._work_directory() as work:
+                report("unpack", found.entry.name)
+                manifest = await in_stoppable_thread(
+                    lambda stop: unpack_kernel_bundle(bundle, work / "out", found.entry.digest, stop)
                 )
-            kernel = Kernel(
-                name=found.name,
-                digest=kernel_digest(manifest),
-                architecture=manifest.architecture,
-                release=manifest.release,
-                version=manifest.version,
-                size_bytes=disk_usage_bytes(work / "out"),
-                source=where,
-                created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                catalog=found.catalog,
-            )
-            (work / "out/kernel.json").write_bytes(msgspec.json.encode(kernel))
-            await in_thread(self._publish, work / "out", self.directory(kernel))
+                if manifest.architecture != found.entry.architecture:
+                    raise Error(
+                        "bundle_invalid", f"the bundle is for {manifest.architecture}", "tell its publisher"
+                    )
+                kernel = Kernel(
+                    name=found.name,
+                    digest=kernel_digest(manifest),
+                    architecture=manifest.architecture,
+                    release=manifest.release,
+                    version=manifest.version,
+                    size_bytes=await in_thread(disk_usage_bytes, work / "out"),
+                    source=where,
+                    created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    catalog=found.catalog,
+                )
+                (work / "out/kernel.json").write_bytes(msgspec.json.encode(kernel))
+                await in_thread(self._publish, work / "out", self.directory(kernel))
         return self._keep(kernel)
 
     async def pack(self, kernel: Kernel, out: Path) -> BundleFile:
@@ -231,14 +235,14 @@ class KernelLibrary:
         except OSError as exc:
             raise Error("kernel_invalid", f"{exc.filename}: {exc.strerror}", "look at the disk") from exc
 
-    @contextmanager
-    def _work_directory(self) -> Iterator[Path]:
+    @asynccontextmanager
+    async def _work_directory(self) -> AsyncIterator[Path]:
         self._paths.kernels.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}work-", dir=self._paths.kernels))
         try:
             yield work
         finally:
-            discard(work)
+            await in_thread(discard, work)
 
     async def _pull_debian(
         self, found: Found[KernelEntry], source: DebianSource, report: Report, force: bool
@@ -251,7 +255,7 @@ class KernelLibrary:
         present = self._present_of(found)
         if present is not None and present.version == package.version and not force:
             return present
-        require_free(self._paths.kernels, _NEEDED_BYTES, f"kernel {recipe.name}")
+        await in_thread(require_free, self._paths.kernels, _NEEDED_BYTES, f"kernel {recipe.name}")
         kernel = await self._build(tree, recipe, package, report)
         kernel.catalog = found.catalog
         return self._keep(kernel)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from banger.errors import Error
 from banger.machines.events import hear_guest, tell_adopted
@@ -17,7 +17,7 @@ from banger.machines.launch import plan_places
 from banger.machines.lifecycle import end_without_main, remove_ended, watch_vmm
 from banger.machines.limits import describe_memory_kill
 from banger.machines.live import LiveMachine, Reattached
-from banger.machines.lost_records import FoundVmm, find_vmms, is_machine, leave_alone, note_again
+from banger.machines.lost_records import FoundVmm, is_machine, leave_alone, note_again
 from banger.machines.parts import Parts
 from banger.machines.sessions import ANSWER_S, resync
 from banger.machines.states import LIVE
@@ -32,9 +32,9 @@ UNSEEN = "the VMM had ended while no daemon ran"
 _CONTROL_FIRST_S = 1.0
 
 
-async def adopt_all(parts: Parts) -> None:
-    """Settle every machine that was live, or on its way out, when the last daemon ended."""
-    running = find_vmms(parts)
+async def adopt_all(parts: Parts, running: Mapping[str, FoundVmm]) -> None:
+    """Settle every machine that was live, or on its way out, when the last daemon ended; `running` are those whose VMM
+    is there. Before anything is waited for here, all are shown as they are."""
     unsettled, unknown = [], []
     for machine in parts.registry.all():
         if machine.state in LIVE or _is_to_go(machine):
@@ -140,19 +140,19 @@ async def _record_end(parts: Parts, machine: Machine) -> None:
         goes = _is_to_go(machine) or machine.spec.remove
         await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
         forget_frozen(plan_places(parts, machine))
-        _tidy_disk(parts, machine)
+        await _tidy_disk(parts, machine)
         if machine.state in LIVE:
             parts.registry.move(machine, "exited", reason)
         if goes:
             await remove_ended(parts, machine)
 
 
-def _tidy_disk(parts: Parts, machine: Machine) -> None:
+async def _tidy_disk(parts: Parts, machine: Machine) -> None:
     """The last daemon may have ended while it froze the disk, or replaced it."""
     if not machine.driver:
         return
     try:
-        parts.drivers.named(machine.driver).tidy_disk(plan_places(parts, machine))
+        await parts.drivers.named(machine.driver).tidy_disk(plan_places(parts, machine))
     except (Error, OSError) as exc:
         log.warning("machine=%s its disk is not tidied: %s", machine.name, exc)
 
@@ -185,7 +185,7 @@ def _why_it_ended(parts: Parts, machine: Machine) -> str:
 
 async def _reconnect(parts: Parts, live: LiveMachine) -> None:
     """Control connection and agent session again; one that hangs does not keep the other from coming up."""
-    _tidy_disk(parts, live.machine)
+    await _tidy_disk(parts, live.machine)
     control = asyncio.create_task(_connect_control(live), name=f"control {live.machine.name}")
     await asyncio.gather(control, _connect_agent(parts, live, control))
     watch_idleness(parts.registry, live)

@@ -11,6 +11,7 @@ from pathlib import Path
 from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.host.fs import require_free
+from banger.host.thread import in_thread
 from banger.machines.launch import guest_init, plan_config
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
@@ -46,7 +47,9 @@ async def capture(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
             raise Error(
                 "bad_state", f"machine {machine.name!r} is {machine.state.value}", "banger vm start it"
             )
-        require_free(directory, 64 * MIB + machine.spec.memory_mib * MIB // 4, f"freezing {machine.name}")
+        await in_thread(
+            require_free, directory, 64 * MIB + machine.spec.memory_mib * MIB // 4, f"freezing {machine.name}"
+        )
         shape = await _shape(parts, live)
         files = FrozenFiles(directory)
         try:

@@ -12,6 +12,7 @@ import logging
 from banger.errors import Error
 from banger.host.background import keep_going
 from banger.host.fs import free_bytes
+from banger.host.thread import in_thread
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.machines.pausing import go_on
@@ -83,7 +84,7 @@ class DiskRoom:
 
     async def _try_again(self, live: LiveMachine) -> None:
         machine = live.machine
-        if free_bytes(live.places.directory) < self._needed_bytes:
+        if await in_thread(free_bytes, live.places.directory) < self._needed_bytes:
             return
         async with live.pausing:
             if not machine.disk_full:

@@ -60,7 +60,7 @@ async def launch(
     await make_room(parts, machine.spec.memory_mib)
     # A VM's own overlay begins small; it must be possible to write to it at all.
     headroom_bytes = parts.settings.limits.disk_reserve_bytes
-    require_free(parts.paths.machines, headroom_bytes, f"machine {machine.name}")
+    await in_thread(require_free, parts.paths.machines, headroom_bytes, f"machine {machine.name}")
     config = await plan_config(
         parts,
         machine,
@@ -231,7 +231,7 @@ async def _start_as_clone(
             report("warning", f"{machine.name} does not start from its template: {exc.message}")
             if exc.code != "frozen_damaged":
                 break
-            parts.templates.discard(wanted.id, exc.message)
+            await parts.templates.discard(wanted.id, exc.message)
     return None
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from banger.errors import Error
+from banger.host.thread import in_thread
 from banger.machines.execs import exec_log_name
 
 _CHUNK = 65536
@@ -39,31 +40,53 @@ async def read_log(
     path: Path, tail: int | None, follow: bool, still_writes: Callable[[], bool]
 ) -> AsyncIterator[bytes]:
     """The log (or its last `tail` lines); with `follow` what is added, until nobody writes it any more."""
-    older = turned_over(path)
-    turn = _identity(older)
-    offset = 0 if tail is None else find_tail(path, tail)
-    if tail is None or _begins_before(path, offset, tail):
-        older_offset = 0 if tail is None else find_tail(older, tail - _count_lines(path))
-        for chunk in _chunks(older, older_offset):
-            yield chunk
+    reader = await in_thread(_Reader, path, tail)
     while True:
         writing = still_writes()
-        while True:
-            if _identity(older) != turn and size_of(path) < size_of(older):
-                turn = _identity(older)
-                for chunk in _chunks(older, offset):  # what we had not read yet, at the same place
-                    yield chunk
-                offset = 0
-            chunk = _read_at(path, offset)
-            if not chunk:
-                break
-            offset += len(chunk)
+        while chunk := await in_thread(reader.read):
             yield chunk
         if not (follow and writing):
             return
         await asyncio.sleep(_FOLLOW_S)
-        if size_of(path) < offset and _identity(older) == turn:
-            offset = 0  # begun anew
+        await in_thread(reader.look_again)
+
+
+class _Reader:
+    """Where somebody is in a log, which may be turned over meanwhile. Blocking, all of it."""
+
+    def __init__(self, path: Path, tail: int | None) -> None:
+        self._path = path
+        self._older = turned_over(path)
+        self._turn = _identity(self._older)
+        self._offset = 0 if tail is None else find_tail(path, tail)
+        self._before: Iterator[bytes] = iter(())
+        """Of the part that was turned over, what comes first."""
+        if tail is None or _begins_before(path, self._offset, tail):
+            self._before = _chunks(
+                self._older, 0 if tail is None else find_tail(self._older, tail - _count_lines(path))
+            )
+
+    def read(self) -> bytes:
+        """The next bytes; none when that was all for now."""
+        if chunk := next(self._before, b""):
+            return chunk
+        if self._was_turned() and size_of(self._path) < size_of(self._older):
+            self._turn = _identity(self._older)
+            self._before = _chunks(self._older, self._offset)  # what was not read yet, at the same place
+            self._offset = 0
+            if chunk := next(self._before, b""):
+                return chunk
+        chunk = _read_at(self._path, self._offset)
+        self._offset += len(chunk)
+        return chunk
+
+    def look_again(self) -> None:
+        """After a while: it may have begun anew."""
+        if size_of(self._path) < self._offset and not self._was_turned():
+            self._offset = 0
+
+    def _was_turned(self) -> bool:
+        return _identity(self._older) != self._turn
 
 
 def _identity(path: Path) -> int:

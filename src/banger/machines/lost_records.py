@@ -11,6 +11,7 @@ from typing import NamedTuple
 from banger.host import cpu
 from banger.host.proc import ProcessRef, all_marked, is_alive, working_directory
 from banger.host.spawn import MARKER
+from banger.host.thread import in_thread
 from banger.machines.launch import plan_places
 from banger.machines.parts import Parts
 from banger.model.machine import Machine
@@ -51,12 +52,10 @@ class FoundVmm(NamedTuple):
     marker: str
 
 
-def find_vmms(parts: Parts) -> dict[str, FoundVmm]:
+async def find_vmms(parts: Parts) -> dict[str, FoundVmm]:
     """The VMMs that run, by the ids of their machines. Where a process works is what it is known by: a store may be
     damaged, or an older one, and not know it."""
-    running = {
-        working_directory(process): FoundVmm(process, marker) for process, marker in all_marked(MARKER)
-    }
+    running = await in_thread(_running)
     if not running:
         return {}
     root = parts.paths.machines.resolve()
@@ -64,6 +63,11 @@ def find_vmms(parts: Parts) -> dict[str, FoundVmm]:
         machine.id: str(root / plan_places(parts, machine).directory.name) for machine in parts.registry.all()
     }
     return {machine: running[directory] for machine, directory in here.items() if directory in running}
+
+
+def _running() -> dict[str, FoundVmm]:
+    """All VMMs of this user by where they work. Blocking: at every process of the host."""
+    return {working_directory(process): FoundVmm(process, marker) for process, marker in all_marked(MARKER)}
 
 
 def note_again(parts: Parts, machine: Machine, vmm: FoundVmm) -> None:

@@ -54,7 +54,7 @@ async def _publish(parts: Parts, request: PublishRequest, directory: Path, repor
     try:
         entry = await _pack(parts, request, publication, packed, report)
     finally:
-        packed.unlink(missing_ok=True)
+        await in_thread(packed.unlink, missing_ok=True)
     report("index", str(directory))
     await in_thread(publication.add, entry, time.time(), request.expires_s)
     if key is None:
@@ -83,7 +83,7 @@ async def _pack(
 ) -> ImageEntry | KernelEntry:
     if request.kind == "image":
         image = parts.images.get(request.name)
-        require_free(packed.parent, image.used_bytes // 2, "the bundle")
+        await in_thread(require_free, packed.parent, image.used_bytes // 2, "the bundle")
         report("pack", image.name)
         file = await parts.images.pack(image, packed)
         source: BundleSource = await in_thread(publication.take_bundle, packed)
@@ -101,7 +101,7 @@ async def _pack(
             kernel=image.kernel.rpartition("/")[2],
         )
     kernel = parts.kernels.get(request.name)
-    require_free(packed.parent, kernel.size_bytes, "the bundle")
+    await in_thread(require_free, packed.parent, kernel.size_bytes, "the bundle")
     report("pack", kernel.name)
     file = await parts.kernels.pack(kernel, packed)
     source = await in_thread(publication.take_bundle, packed)

@@ -51,7 +51,7 @@ def _is_wrong(parts: Parts, machine: Machine) -> bool:
 async def _set_right(parts: Parts, machine: Machine, dry_run: bool) -> SettledMachine:
     was = machine.state.value
     if not dry_run:
-        reattach(parts, machine, find_vmms(parts).get(machine.id))
+        reattach(parts, machine, (await find_vmms(parts)).get(machine.id))
         await settle(parts, machine)
     would_be = "deleted" if machine.state is MachineState.DELETING else "stopped"
     found = machine.state.value if parts.registry.has(machine) else "deleted"

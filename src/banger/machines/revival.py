@@ -52,7 +52,7 @@ async def revive(
         driver, config = await plan_revival(parts, machine, original.shape)
         watch.lap("resolve")
         take_places(parts.store.resources, machine.id, config.places)
-        driver.replace_disk(config.places, original.files)
+        await driver.replace_disk(config.places, original.files)
         guest = await start_clone(parts, machine, config, driver, original.files, report)
         watch.lap("restore")
         try:

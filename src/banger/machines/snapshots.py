@@ -52,7 +52,7 @@ class SnapshotMeta(msgspec.Struct, kw_only=True):
 async def snapshot(parts: Parts, machine: Machine, tag: str, report: Report) -> Snapshot:
     """Keep a running machine as it is now. Raises `name_taken` for a tag that is used, and what `capture` raises."""
     live = parts.live_of(machine)
-    _refuse_taken(parts, machine.name, tag)
+    await _refuse_taken(parts, machine.name, tag)
     async with working_directory(parts, "snapshot") as directory:
         report("freeze", f"freezing {machine.name}")
         shape = await capture(parts, live, directory)
@@ -66,7 +66,7 @@ async def snapshot(parts: Parts, machine: Machine, tag: str, report: Report) -> 
             kernel=machine.kernel,
             shape=shape,
             spec=machine.spec,
-            size_bytes=disk_usage_bytes(directory),
+            size_bytes=await in_thread(disk_usage_bytes, directory),
         )
         await _publish(parts, directory, record, machine.id, machine.address)
     _tell(parts, "made", record, f"a snapshot of {machine.name} was made: {tag}")
@@ -76,10 +76,10 @@ async def snapshot(parts: Parts, machine: Machine, tag: str, report: Report) -> 
 async def restore(parts: Parts, name: str, tag: str, report: Report) -> Machine:
     """The machine is again what it was: a running one is killed first, one that is gone is made anew. Raises
     `snapshot_not_found`, `frozen_damaged`, and what `revive` raises."""
-    record = find_snapshot(parts, name, tag)
+    record = await find_snapshot(parts, name, tag)
     directory = _directory(parts, record)
     report("check", f"checking {name}:{tag}")
-    meta = read_meta(directory, SnapshotMeta)
+    meta = await in_thread(read_meta, directory, SnapshotMeta)
     await in_thread(check_files, directory, meta.sums)
     await plan_revival(parts, _as_it_was(record), record.shape)  # before anything of today's is lost
     machine = await _end_present(parts, name, report) or _create_again(parts, record)
@@ -120,15 +120,19 @@ def _as_it_was(record: Snapshot) -> Machine:
     )
 
 
-def list_snapshots(parts: Parts, machine: str = "") -> list[Snapshot]:
+async def list_snapshots(parts: Parts, machine: str = "") -> list[Snapshot]:
     """Of one machine, or all; the oldest first."""
-    found = [record for record in _read_all(parts) if machine in ("", record.machine)]
+    found = [
+        record
+        for record in await in_thread(_read_all, parts.paths.snapshots)
+        if machine in ("", record.machine)
+    ]
     return sorted(found, key=lambda record: (record.machine, record.created))
 
 
-def find_snapshot(parts: Parts, machine: str, tag: str) -> Snapshot:
+async def find_snapshot(parts: Parts, machine: str, tag: str) -> Snapshot:
     """Raises `snapshot_not_found`."""
-    for record in _read_all(parts):
+    for record in await in_thread(_read_all, parts.paths.snapshots):
         if (record.machine, record.tag) == (machine, tag):
             return record
     raise Error("snapshot_not_found", f"{machine!r} has no snapshot {tag!r}", "banger snapshot list")
@@ -137,7 +141,7 @@ def find_snapshot(parts: Parts, machine: str, tag: str) -> Snapshot:
 async def delete_snapshot(parts: Parts, machine: str, tag: str) -> None:
     """Machines that were restored from it keep all they need. Raises `snapshot_not_found`; `not_released` where it has
     no name any more, and takes room still."""
-    record = find_snapshot(parts, machine, tag)
+    record = await find_snapshot(parts, machine, tag)
     directory = _directory(parts, record)
     with teardown.set_aside(parts.store.resources, directory) as aside:
         _tell(parts, "deleted", record, f"the snapshot {tag} of {machine} was deleted")
@@ -146,16 +150,14 @@ async def delete_snapshot(parts: Parts, machine: str, tag: str) -> None:
 
 async def export_snapshot(parts: Parts, machine: str, tag: str) -> AsyncIterator[bytes]:
     """The bundle that `import_snapshot` takes, here or elsewhere. Raises `snapshot_not_found`, `frozen_damaged`."""
-    record = find_snapshot(parts, machine, tag)
+    record = await find_snapshot(parts, machine, tag)
     directory = _directory(parts, record)
     driver = parts.drivers.named(record.shape.driver)
     async with working_directory(parts, "export") as work:
         await driver.flatten_disk(FrozenFiles(directory).disk, FrozenFiles(work).disk, raw=False)
         await in_thread(_link_parts, directory, work)
         sealed = await describe_bundle(work, record, _BUNDLED)
-        meta = read_meta(directory, SnapshotMeta)
-        meta.snapshot.digest = sealed.digest
-        write_meta(directory, meta)
+        await in_thread(_note_digest, directory, sealed.digest)
         async with contextlib.aclosing(read_bundle_stream(work, sealed)) as stream:
             async for chunk in stream:
                 yield chunk
@@ -165,7 +167,7 @@ async def import_snapshot(parts: Parts, chunks: AsyncIterable[bytes], machine: s
     """Take a bundle; it gets the names it brings, unless others are given. Raises `snapshot_invalid`,
     `insufficient_disk`, `name_taken`."""
     if machine and tag:
-        _refuse_taken(parts, check_name(machine), _check_tag(tag))
+        await _refuse_taken(parts, check_name(machine), _check_tag(tag))
     async with working_directory(parts, "import") as directory:
         sealed = await unpack_bundle(
             chunks, directory, Limits(total_bytes=_LARGEST_BYTES, disk_bytes=_LARGEST_BYTES)
@@ -181,7 +183,7 @@ async def import_snapshot(parts: Parts, chunks: AsyncIterable[bytes], machine: s
             machine=check_name(machine or brought.machine),
             tag=_check_tag(tag or brought.tag),
             digest=sealed.digest,
-            size_bytes=disk_usage_bytes(directory),
+            size_bytes=await in_thread(disk_usage_bytes, directory),
         )
         await _publish(parts, directory, record)
     _tell(parts, "imported", record, f"the snapshot {record.tag} of {record.machine} was imported")
@@ -199,7 +201,7 @@ async def _publish(
     sums = await in_thread(sum_files, directory)
     meta = SnapshotMeta(snapshot=record, sums=sums, machine_id=machine_id, address=address)
     async with parts.locks["snapshots"]:
-        _refuse_taken(parts, record.machine, record.tag)
+        await _refuse_taken(parts, record.machine, record.tag)
         await in_thread(_write_down, parts, directory, meta)
 
 
@@ -211,6 +213,12 @@ def _write_down(parts: Parts, directory: Path, meta: SnapshotMeta) -> None:
     sync_path(directory)
     os.rename(directory, _directory(parts, meta.snapshot))
     sync_path(parts.paths.snapshots)
+
+
+def _note_digest(directory: Path, digest: str) -> None:
+    meta = read_meta(directory, SnapshotMeta)
+    meta.snapshot.digest = digest
+    write_meta(directory, meta)
 
 
 def _link_parts(directory: Path, work: Path) -> None:
@@ -228,8 +236,9 @@ def _become(machine: Machine, record: Snapshot) -> None:
     machine.kernel_digest = record.shape.kernel_digest
 
 
-def _refuse_taken(parts: Parts, machine: str, tag: str) -> None:
-    if any((record.machine, record.tag) == (machine, tag) for record in _read_all(parts)):
+async def _refuse_taken(parts: Parts, machine: str, tag: str) -> None:
+    known = await in_thread(_read_all, parts.paths.snapshots)
+    if any((record.machine, record.tag) == (machine, tag) for record in known):
         raise Error(
             "name_taken",
             f"{machine} has a snapshot {tag} already",
@@ -246,9 +255,9 @@ def _check_tag(tag: str) -> str:
         ) from exc
 
 
-def _read_all(parts: Parts) -> list[Snapshot]:
+def _read_all(root: Path) -> list[Snapshot]:
+    """Blocking."""
     found = []
-    root = parts.paths.snapshots
     for directory in root.iterdir() if root.is_dir() else ():
         if not directory.name.startswith("."):
             with contextlib.suppress(Error):  # what it was is lost; people may look at what is left

@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from banger.host.fs import discard, disk_usage_bytes
+from banger.host.fs import disk_usage_bytes, remove_aside
 from banger.host.thread import in_thread
 from banger.machines.launch import plan_places
 from banger.machines.parts import Parts
+from banger.machines.snapshots import list_snapshots
 from banger.machines.users import used_image_digests
 from banger.model.image import Pruned
 from banger.model.report import DiskUsage, Room
@@ -17,9 +18,11 @@ from banger.model.report import DiskUsage, Room
 
 async def prune_images(parts: Parts, *, dry_run: bool) -> Pruned:
     """Remove disks that no name and no machine uses."""
-    stale = _stale_disks(parts)
+    stale = await _stale_disks(parts)
     sizes = {path: await in_thread(_total, [path]) for path in stale}
-    kept = [] if dry_run else [path for path in stale if not await in_thread(discard, path)]
+    wanted = parts.images.digests()  # an image that was made again meanwhile
+    doomed = [] if dry_run else [disk for disk in stale if disk.stem not in wanted]
+    kept = await remove_aside(doomed)
     freed = [size for path, size in sizes.items() if path not in kept]
     return Pruned(
         count=len(freed),
@@ -48,7 +51,7 @@ async def disk_usage(parts: Parts) -> DiskUsage:
     machines = [plan_places(parts, machine).directory for machine in parts.registry.all()]
     frozen = await parts.templates.prune(everything=True, dry_run=True)
     kernels = [parts.kernels.directory(kernel) for kernel in parts.kernels.list()]
-    return await in_thread(_measure, parts, _stale_disks(parts), machines, kernels, frozen)
+    return await in_thread(_measure, parts, await _stale_disks(parts), machines, kernels, frozen)
 
 
 def _measure(
@@ -81,8 +84,8 @@ def _measure(
     )
 
 
-def _stale_disks(parts: Parts) -> list[Path]:
-    return [*parts.images.stale_disks(used_image_digests(parts))]
+async def _stale_disks(parts: Parts) -> list[Path]:
+    return [*await parts.images.stale_disks(used_image_digests(parts, await list_snapshots(parts)))]
 
 
 def _total(paths: Iterable[Path]) -> int:

@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import msgspec
@@ -42,6 +42,7 @@ from banger.kernels.library import KernelLibrary
 from banger.machines.adopt import adopt_all, release_ownerless
 from banger.machines.disk_room import DiskRoom
 from banger.machines.events import Journal
+from banger.machines.lost_records import FoundVmm, find_vmms
 from banger.machines.operations import Operations
 from banger.machines.parts import Parts
 from banger.machines.reconcile import find_leftovers
@@ -133,10 +134,11 @@ async def _serve_until_stopped(parts: Parts, reception: Reception) -> None:
         timeout_graceful_shutdown=2,
     )
     await _sweep(parts)
+    await parts.shelf.load()
     await release_ownerless(parts)
     restarts = Restarts(parts)
     disk_room, rounds = DiskRoom(parts), Rounds(parts)
-    adopting = in_background(_take_over(parts, restarts), "adopting machines")
+    adopting = in_background(_take_over(parts, restarts, await find_vmms(parts)), "adopting machines")
     _tell_starter(b"ready\n")
     _tell_systemd()
     log.info("serving on %s", parts.paths.socket)
@@ -156,9 +158,9 @@ async def _serve_until_stopped(parts: Parts, reception: Reception) -> None:
     log.info("stopped; %d machines go on", len(parts.live))
 
 
-async def _take_over(parts: Parts, restarts: Restarts) -> None:
+async def _take_over(parts: Parts, restarts: Restarts, running: Mapping[str, FoundVmm]) -> None:
     """What an earlier daemon left: machines that go on, machines that are to run again, and what no record leads to."""
-    await adopt_all(parts)
+    await adopt_all(parts, running)
     restarts.bring_back()
     await release_unreleased(parts)
     for leftover, _ in await find_leftovers(parts):
@@ -174,7 +176,7 @@ async def _close_journal(parts: Parts) -> None:
 
 async def _sweep(parts: Parts) -> None:
     """Remove the halves that a killed daemon left, before anybody can begin a new build."""
-    swept = await parts.images.sweep() + parts.kernels.sweep()
+    swept = await parts.images.sweep() + await in_thread(parts.kernels.sweep)
     await in_thread(parts.images.blobs().sweep)
     if swept:
         log.info("removed %d unfinished builds", swept)

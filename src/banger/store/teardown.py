@@ -117,7 +117,7 @@ async def _release_vmm(identity: Identity) -> None:
     if is_of_earlier_boot(identity):
         return
     known = process_of(identity)
-    found = [known] if known else find_marked(MARKER, str(identity.get("marker", "")))
+    found = [known] if known else await in_thread(find_marked, MARKER, str(identity.get("marker", "")))
     for process in found:
         if not await kill_and_wait(process):
             raise Error("not_released", f"process {process.pid} does not end, even with SIGKILL", _AGAIN)

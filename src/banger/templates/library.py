@@ -99,7 +99,7 @@ class TemplateLibrary:
                         await in_thread(checks.check)
         except Error as exc:
             if _stamp(directory) == stamp:  # else it has been discarded meanwhile
-                self._discard_damaged(template_id, exc.message, report)
+                await self._discard_damaged(template_id, exc.message, report)
             return None
         self._touch(directory)
         return FrozenFiles(directory)
@@ -129,8 +129,8 @@ class TemplateLibrary:
             raise _no_template(wanted, self._failed.get(wanted.id))
         return found
 
-    def discard(self, template_id: str, reason: str) -> Error | None:
-        """It is made anew when it is wanted next. Quick: a handful of files. The answer says what of it stays."""
+    async def discard(self, template_id: str, reason: str) -> Error | None:
+        """It is made anew when it is wanted next, also while its files go. The answer says what of it stays."""
         short = template_id[:12]
         self.tell("template.discarded", f"template/{short}", f"template {short} was discarded: {reason}")
         self._checks.pop(template_id, None)
@@ -138,7 +138,7 @@ class TemplateLibrary:
         directory = self._directory(template_id)
         try:
             with teardown.set_aside(self._resources, directory) as aside:
-                remove_tree(aside)
+                await in_thread(remove_tree, aside)
         except FileNotFoundError:
             pass
         except Error as exc:
@@ -149,8 +149,10 @@ class TemplateLibrary:
 
     async def list(self) -> Templates:
         current = await self._inputs()
-        found = [self._describe(directory, current) for directory in self._directories()]
-        return sorted((t for t in found if t is not None), key=lambda t: t.used, reverse=True)
+        found = await in_thread(self._describe_all, current)
+        for template in found:
+            template.ready = self.ready_of(template.id)
+        return sorted(found, key=lambda t: t.used, reverse=True)
 
     async def get(self, prefix: str) -> Template:
         """By its id, or the beginning of it. Raises `template_not_found`."""
@@ -167,7 +169,7 @@ class TemplateLibrary:
     async def delete(self, prefix: str) -> None:
         """Machines that were cloned from it keep all they need. Raises `template_not_found`, `not_released`."""
         template = await self.get(prefix)
-        error = self.discard(template.id, "as asked")
+        error = await self.discard(template.id, "as asked")
         if error is not None:
             raise error
 
@@ -177,7 +179,7 @@ class TemplateLibrary:
         doomed = [t for t in await self.list() if everything or t.stale or t.used < limit]
         kept = []
         for template in () if dry_run else doomed:
-            if self.discard(template.id, template.stale or "it was to be pruned") is not None:
+            if await self.discard(template.id, template.stale or "it was to be pruned") is not None:
                 kept.append(template)
         return Pruned(
             count=len(doomed) - len(kept),
@@ -213,11 +215,16 @@ class TemplateLibrary:
         finally:
             del self._making[wanted.id]
 
-    def _discard_damaged(self, template_id: str, reason: str, report: Report | None) -> None:
+    async def _discard_damaged(self, template_id: str, reason: str, report: Report | None) -> None:
         log.warning("template %s is discarded: %s", template_id[:12], reason)
         if report is not None:
             report("warning", f"a damaged template is made anew: {reason}")
-        self.discard(template_id, reason)
+        await self.discard(template_id, reason)
+
+    def _describe_all(self, current: _Inputs) -> Templates:
+        """Blocking."""
+        found = (self._describe(directory, current) for directory in self._directories())
+        return [template for template in found if template is not None]
 
     def _describe(self, directory: Path, current: _Inputs) -> Template | None:
         try:
@@ -235,7 +242,7 @@ class TemplateLibrary:
             used=used.strftime("%Y-%m-%dT%H:%M:%SZ"),
             boot_ms=meta.boot_ms,
             size_bytes=size_bytes,
-            ready=self.ready_of(directory.name),
+            ready=0,
             stale=current.why_stale(meta.shape),
         )
 

@@ -60,7 +60,7 @@ async def make_template(
 ) -> None:
     """Boot, freeze, publish as `final`. Raises what a boot raises, `insufficient_disk`, `vmm_failed`; nothing is left
     then but the console's log, in the directory of the machine that wanted the template. Errors speak of `name`."""
-    require_free(paths.templates, _NEEDED_BYTES, f"a template of {wanted.image.name}")
+    await in_thread(require_free, paths.templates, _NEEDED_BYTES, f"a template of {wanted.image.name}")
     token = os.urandom(4).hex()
     owner = OWNER + token
     places = VmPlaces(
@@ -73,7 +73,7 @@ async def make_template(
     except Error as exc:
         if exc.code in BOOT_FAILURES:
             with contextlib.suppress(OSError):
-                shutil.copyfile(places.console_log, wanted.config.places.console_log)
+                await in_thread(shutil.copyfile, places.console_log, wanted.config.places.console_log)
         raise
     finally:
         await asyncio.shield(teardown.release(resources, owner))

@@ -21,6 +21,7 @@ from banger.host import cpu
 from banger.host.bounded import Bounded
 from banger.host.fs import write_file
 from banger.host.paths import Paths
+from banger.host.thread import in_thread
 from banger.store import teardown
 from banger.store.resources import ResourceTable
 from banger.templates.guest import boot, take_places
@@ -69,7 +70,7 @@ class Trials:
             if found is None:
                 found = await self._try(driver, config)
                 self._found[await _key(driver, config.accel, kernel_digest)] = found
-                self._write()
+                await self._write()
                 log.info("accelerator %s: %s", config.accel, found or "a machine came up")
             return found
 
@@ -103,11 +104,11 @@ class Trials:
             await asyncio.shield(teardown.release(self._resources, owner))
         return ""
 
-    def _write(self) -> None:
+    async def _write(self) -> None:
         """A file that cannot be written costs another trial in the next daemon."""
         data = msgspec.json.encode(_Record(cpu.boot_id(), self._found))
         with contextlib.suppress(OSError):
-            write_file(_file(self._paths.state), data)
+            await in_thread(write_file, _file(self._paths.state), data)
 
 
 def read_trials(state: Path) -> dict[str, str]:

@@ -204,10 +204,10 @@ class Driver(Protocol):
     def start(self, config: VmConfig) -> Vm:
         """Start the VMM process. Returns at once; the guest boots."""
 
-    def replace_disk(self, places: VmPlaces, frozen: FrozenFiles) -> None:
+    async def replace_disk(self, places: VmPlaces, frozen: FrozenFiles) -> None:
         """The disk of a VM that does not run gives way to a new one above what is frozen. All or nothing."""
 
-    def tidy_disk(self, places: VmPlaces) -> None:
+    async def tidy_disk(self, places: VmPlaces) -> None:
         """Remove what a change of the disk that was cut off left. Raises `frozen_damaged`, OSError."""
 
     async def flatten_disk(self, disk: Path, target: Path, *, raw: bool) -> None:

@@ -131,16 +131,16 @@ class QemuVm:
     async def freeze_disk(self, disk: Path) -> None:
         overlay = self._places.overlay
         below = layers.active(overlay)
-        above = layers.push_down(overlay)
+        above = await in_thread(layers.push_down, overlay)
         try:
             await self._monitor.execute(
                 "blockdev-snapshot-sync",
                 {"device": "root", "snapshot-file": str(above), "format": "qcow2", "mode": "existing"},
             )
         except Error:
-            layers.pull_up(overlay, below)
+            await in_thread(layers.pull_up, overlay, below)
             raise
-        layers.link_chain(below, disk)
+        await in_thread(layers.link_chain, below, disk)
 
     async def grow_disk(self, size_bytes: int) -> None:
         if layers.read_head(self._places.overlay).size_bytes < size_bytes:
@@ -234,17 +234,10 @@ class QemuDriver:
         to start."""
         if self._tsc_khz is None:
             self._tsc_khz = await measure_tsc_khz(self._agent_binary)
-        overlay = config.places.overlay
         try:
-            forget_frozen(config.places)
-            if config.frozen is not None:
-                _prepare_clone(config.places, config.frozen)
-            elif not overlay.exists():
-                layers.clear(overlay)
-                size_bytes = max(config.disk_bytes, config.image_disk.stat().st_size)
-                layers.create(overlay, str(config.image_disk), "raw", size_bytes)
+            await in_thread(_prepare_files, config)
         except OSError as exc:
-            raise _cannot_write(overlay.parent, exc) from exc
+            raise _cannot_write(config.places.directory, exc) from exc
 
     def start(self, config: VmConfig) -> Vm:
         binary = find_tool(_binary())
@@ -271,19 +264,20 @@ class QemuDriver:
             )
         return QemuVm(config.places, process)
 
-    def replace_disk(self, places: VmPlaces, frozen: FrozenFiles) -> None:
+    async def replace_disk(self, places: VmPlaces, frozen: FrozenFiles) -> None:
         try:
-            layers.replace(places.overlay, frozen.disk)
+            await in_thread(layers.replace, places.overlay, frozen.disk)
         except OSError as exc:
             raise _cannot_write(places.directory, exc) from exc
 
-    def tidy_disk(self, places: VmPlaces) -> None:
+    async def tidy_disk(self, places: VmPlaces) -> None:
         if places.overlay.is_symlink():
-            layers.tidy(places.overlay)
+            await in_thread(layers.tidy, places.overlay)
 
     async def flatten_disk(self, disk: Path, target: Path, *, raw: bool) -> None:
         kind = "raw" if raw else "qcow2"
-        require_free(target.parent, _chain_bytes(disk), f"a copy of {disk.name}")
+        needed_bytes = await in_thread(_chain_bytes, disk)
+        await in_thread(require_free, target.parent, needed_bytes, f"a copy of {disk.name}")
         await run(
             ["qemu-img", "convert", "-U", "-f", "qcow2", "-O", kind, str(disk), str(target)],
             timeout_s=_FLATTEN_S,
@@ -303,6 +297,18 @@ class QemuDriver:
         build = f"{version} {file.st_size} {file.st_mtime_ns}"
         accels = ("kvm", "tcg") if cpu.check_kvm().usable else ("tcg",)
         return DriverInfo(self.name, version.split()[0], build, path, accels, "")
+
+
+def _prepare_files(config: VmConfig) -> None:
+    """Blocking: where hard links are refused it copies a disk."""
+    overlay = config.places.overlay
+    forget_frozen(config.places)
+    if config.frozen is not None:
+        _prepare_clone(config.places, config.frozen)
+    elif not overlay.exists():
+        layers.clear(overlay)
+        size_bytes = max(config.disk_bytes, config.image_disk.stat().st_size)
+        layers.create(overlay, str(config.image_disk), "raw", size_bytes)
 
 
 def _prepare_clone(places: VmPlaces, frozen: FrozenFiles) -> None:
