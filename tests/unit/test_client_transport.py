@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from banger.client import call, calls, transport
 from banger.client.aio import AsyncClient
+from banger.client.patience import Patience
 from banger.client.sync import Client
 from banger.client.transport import dial, error_of, request, split_lines
 from banger.errors import Error
@@ -194,5 +195,5 @@ def test_a_call_that_only_reads_does_not_wait_for_ever(
     with theirs:
         theirs.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal")
         with pytest.raises(Error) as caught:
-            request(ours, "GET", "/", silence_s=0.1).read()
+            request(ours, "GET", "/", patience=Patience(silence_s=0.1)).read()
     assert caught.value.code == "timeout"

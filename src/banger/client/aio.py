@@ -28,9 +28,10 @@ from banger.client.answers import decode, encode
 from banger.client.call import Call
 from banger.client.exchange import plan_body
 from banger.client.http1 import lost, may_ask_again
+from banger.client.patience import Patience
 from banger.client.results import CompletedRun, Text
 from banger.client.start import dial_or_start
-from banger.client.transport import dial, silent
+from banger.client.transport import dial
 from banger.errors import Error
 from banger.model.event import Event
 from banger.model.operation import Operation, Progress
@@ -118,12 +119,16 @@ class System(SystemVerbs):
 class AsyncClient:
     """The daemon's API for asyncio. Holds no connection: each call has its own.
 
-    `start` says whether a daemon is started where none runs; one at a path of your own never is.
+    `start` says whether a daemon is started where none runs; one at a path of your own never is. `timeout_s` is how
+    long each call may take, and how long a stream (logs, files, events) may take to begin; runs and execs have limits
+    of their own. Without it calls that only read wait for a minute, all others for as long as the daemon lives. Calls
+    raise `timeout`.
     """
 
-    def __init__(self, socket_path: str = "", start: bool = True) -> None:
+    def __init__(self, socket_path: str = "", start: bool = True, timeout_s: float | None = None) -> None:
         self.socket_path = socket_path or places.socket_path()
         self._start = start
+        self._timeout_s = timeout_s
         self.machines = Machines(self)
         self.images = ImagesVerbs(self)
         self.catalogs = CatalogsVerbs(self)
@@ -133,6 +138,10 @@ class AsyncClient:
         self.operations = Operations(self)
         self.system = System(self)
 
+    def with_timeout(self, timeout_s: float | None) -> AsyncClient:
+        """The same daemon with another limit: `client.with_timeout(5).machines.list()`."""
+        return AsyncClient(self.socket_path, self._start, timeout_s)
+
     async def connect(self) -> Connection:
         """A new connection to the daemon; starting one happens in a thread."""
         found = await asyncio.to_thread(dial_or_start if self._start else dial, self.socket_path)
@@ -141,23 +150,22 @@ class AsyncClient:
     async def open(self, call: Call[object]) -> AsyncAnswer:
         """The call's answer, checked for the error it may carry, with the body still to read. What only reads is sent
         once more when a daemon ended instead of answering."""
+        patience = Patience(self._timeout_s, call.silence_s)
         try:
-            answer = await self._send(call)
+            answer = await self._send(call, patience)
         except Error as exc:
             if not may_ask_again(call.method, exc):
                 raise
-            answer = await self._send(call)
+            answer = await self._send(call, patience)
+        if call.is_stream:
+            answer.patience = Patience()
         return await answer.checked()
 
-    async def _send(self, call: Call[object]) -> AsyncAnswer:
+    async def _send(self, call: Call[object], patience: Patience) -> AsyncAnswer:
         body, content_type = plan_body(call, encode)
         connection = await self.connect()
-        return await request(connection, call.method, call.target, body, content_type, call.key)
+        return await request(connection, call.method, call.target, body, content_type, call.key, patience)
 
     async def perform(self, call: Call[T]) -> T:
         """Carry out a call of `banger.client.calls`."""
-        try:
-            async with asyncio.timeout(call.silence_s):
-                return decode(call, await (await self.open(call)).read())
-        except TimeoutError as exc:
-            raise silent(call.silence_s or 0) from exc
+        return decode(call, await (await self.open(call)).read())

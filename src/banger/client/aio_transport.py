@@ -23,8 +23,17 @@ from banger.client.frames import (
 from banger.client.handshake import check_handshake, encode_handshake, make_key
 from banger.client.http1 import AnswerReader, encode_chunk, lost, refuse
 from banger.client.messages import PIECE_LIMIT, Conversation, check_request, encode_message
+from banger.client.patience import Patience
 from banger.client.stream import Collector
-from banger.client.transport import ANSWER_LIMIT, LINE_LIMIT, READ_SIZE, Body, error_of, plan_head
+from banger.client.transport import (
+    ANSWER_LIMIT,
+    LINE_LIMIT,
+    READ_SIZE,
+    Body,
+    error_of,
+    plan_head,
+    require_life,
+)
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[], Awaitable[Connection]]
@@ -33,13 +42,14 @@ Connect = Callable[[], Awaitable[Connection]]
 class AsyncAnswer:
     """An answer whose head has come. Owns its connection; the end of `chunks` closes it."""
 
-    def __init__(self, connection: Connection, parser: AnswerReader) -> None:
+    def __init__(self, connection: Connection, parser: AnswerReader, patience: Patience) -> None:
         if parser.head is None:
             raise ValueError("an answer needs its head")
         self.status = parser.head.status
         self.headers = parser.head.headers
         self._reader, self._writer = connection
         self._parser = parser
+        self.patience = patience
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, as it comes."""
@@ -50,7 +60,7 @@ class AsyncAnswer:
                     yield piece
                 if self._parser.done:
                     return
-                self._parser.feed(await _receive(self._reader))
+                self._parser.feed(await _receive(self._reader, self._writer, self.patience))
         finally:
             self._writer.close()
 
@@ -84,11 +94,17 @@ class AsyncAnswer:
 
 
 async def request(
-    connection: Connection, method: str, target: str, body: Body, content_type: str, key: str = ""
+    connection: Connection,
+    method: str,
+    target: str,
+    body: Body,
+    content_type: str,
+    key: str = "",
+    patience: Patience | None = None,
 ) -> AsyncAnswer:
     """Send one request and wait for the head of its answer. Owns `connection` from here on."""
     reader, writer = connection
-    parser = AnswerReader()
+    parser, patience = AnswerReader(), patience or Patience()
     try:
         head = plan_head(method, target, body, content_type, key)
     except BaseException:
@@ -97,8 +113,8 @@ async def request(
     sending = asyncio.create_task(_send(writer, head, body))
     try:
         while parser.head is None:
-            parser.feed(await _receive(reader))
-        return AsyncAnswer(connection, parser)
+            parser.feed(await _receive(reader, writer, patience))
+        return AsyncAnswer(connection, parser, patience)
     except BaseException:
         writer.close()
         if sending.done() and not sending.cancelled() and (failure := sending.exception()):
@@ -115,7 +131,8 @@ async def _send(writer: asyncio.StreamWriter, head: bytes, body: Body) -> None:
         if isinstance(body, bytes):
             writer.write(body)
         elif body is not None:
-            for piece in body:
+            pieces = iter(body)  # it may read files, or ask others
+            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                 if piece:
                     writer.write(encode_chunk(piece))
                     await writer.drain()
@@ -128,11 +145,17 @@ async def _send(writer: asyncio.StreamWriter, head: bytes, body: Body) -> None:
         raise
 
 
-async def _receive(reader: asyncio.StreamReader) -> bytes:
-    try:
-        return await reader.read(READ_SIZE)
-    except ConnectionResetError:
-        return b""
+async def _receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: Patience) -> bytes:
+    """Bytes of the connection, none at its end. Raises `timeout`."""
+    while True:
+        try:
+            async with asyncio.timeout(patience.wait_s()):
+                return await reader.read(READ_SIZE)
+        except ConnectionResetError:
+            return b""
+        except TimeoutError:
+            patience.check()
+            await asyncio.to_thread(require_life, writer.get_extra_info("peername"))
 
 
 class AsyncStream:
@@ -143,6 +166,7 @@ class AsyncStream:
         self._frames = FrameReader(limit=TOLD_LIMIT)
         self._rest = rest
         self._conversation = Conversation()
+        self._patience = Patience()
 
     async def collect(self, stdin: bytes) -> Collector:
         """Feed it `stdin`, drive it to its end, keep its output."""
@@ -170,7 +194,7 @@ class AsyncStream:
             self.send(BINARY, self._conversation.encode_stdin(collector.next_piece(room)))
 
     async def _receive(self) -> list[Message]:
-        data, self._rest = self._rest or await _receive(self._reader), b""
+        data, self._rest = self._rest or await _receive(self._reader, self._writer, self._patience), b""
         if not data:
             raise lost("before the command did")
         try:
@@ -194,12 +218,12 @@ async def open_stream(connection: Connection, target: str, first: bytes) -> Asyn
     reader, writer = connection
     try:
         key = make_key(os.urandom(16))
-        parser = AnswerReader()
+        parser, patience = AnswerReader(), Patience()
         writer.write(encode_handshake(target, key))
         while parser.head is None:
-            parser.feed(await _receive(reader))
+            parser.feed(await _receive(reader, writer, patience))
         if parser.head.status != 101:
-            await AsyncAnswer(connection, parser).checked()
+            await AsyncAnswer(connection, parser, patience).checked()
             raise refuse("it does not speak WebSocket")
         check_handshake(parser.head, key)
         stream = AsyncStream(connection, parser.rest)

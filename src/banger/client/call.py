@@ -44,9 +44,14 @@ class Call(_Answered["T"]):
         self.key = key or ""
 
     @property
+    def is_stream(self) -> bool:
+        """Whether its answer comes bit by bit, for as long as that takes."""
+        return self.answer == "bytes"
+
+    @property
     def silence_s(self) -> float | None:
         """How long the daemon may be silent: None for ever, as where it works, waits or follows."""
-        waits = self.method != "GET" or self.answer == "bytes" or self.target.endswith("/wait")
+        waits = self.method != "GET" or self.is_stream or self.target.endswith("/wait")
         return None if waits or "/catalog" in self.target else READ_TIMEOUT_S
 
 

@@ -11,18 +11,23 @@ from collections.abc import Callable
 
 from banger.client.call import Call, Pieces
 from banger.client.http1 import may_ask_again, refuse
+from banger.client.patience import Patience
 from banger.client.transport import Answer, Body, Dial, request
 from banger.errors import Error
 from banger.model.octets import replace_bytes
 
 
-def open_answer(dial: Dial, call: Call[object], encode: Callable[[object], bytes]) -> Answer:
+def open_answer(
+    dial: Dial, call: Call[object], encode: Callable[[object], bytes], timeout_s: float | None = None
+) -> Answer:
     """Send the call; its answer, checked for the error it may carry, with the body still to read. A daemon may end
-    between taking the connection and answering: what only reads is sent once more."""
+    between taking the connection and answering: what only reads is sent once more. `timeout_s` is for all of the
+    answer, of a stream for its beginning."""
+    patience = Patience(timeout_s, call.silence_s)
     body, content_type = plan_body(call, encode)
 
     def ask() -> Answer:
-        return request(dial(), call.method, call.target, body, content_type, call.key, call.silence_s)
+        return request(dial(), call.method, call.target, body, content_type, call.key, patience)
 
     try:
         answer = ask()
@@ -30,6 +35,8 @@ def open_answer(dial: Dial, call: Call[object], encode: Callable[[object], bytes
         if not may_ask_again(call.method, exc):
             raise
         answer = ask()
+    if call.is_stream:
+        answer.patience = Patience()
     return answer.checked()
 
 

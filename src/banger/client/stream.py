@@ -21,6 +21,7 @@ from banger.client.messages import (
     check_request,
     encode_message,
 )
+from banger.client.patience import Patience
 from banger.client.transport import Dial
 from banger.client.websocket import WebSocket, open_websocket
 
@@ -108,6 +109,12 @@ class Stream:
         """Wait for something to be said; no events after `timeout_s`, or after a credit."""
         return self.receive() if self._websocket.wait(timeout_s) else []
 
+    def wait_long(self) -> list[Event]:
+        """Wait for something to be said, for as long as the daemon lives. Raises `timeout`."""
+        while not self._websocket.wait(Patience().wait_s()):
+            self._websocket.require_life()
+        return self.receive()
+
     def _say(self, kind: str, **fields: object) -> None:
         self._websocket.send(TEXT, encode_message(kind, **fields))
 
@@ -165,7 +172,7 @@ def collect(stream: Stream, stdin: bytes) -> Collector:
     with stream:
         while not stream.finished:
             _feed(stream, collector)
-            for event in stream.wait():
+            for event in stream.wait_long():
                 collector.hear(event)
     return collector
 

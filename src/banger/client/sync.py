@@ -34,7 +34,7 @@ from banger.client.sync_rooms import (
     SystemVerbs,
     TemplatesVerbs,
 )
-from banger.client.transport import dial
+from banger.client.transport import Answer, dial
 from banger.model.event import Event
 from banger.model.operation import Operation, Progress
 
@@ -87,7 +87,7 @@ class Machines(MachinesVerbs):
 class Operations(OperationsVerbs):
     def events(self, operation_id: str) -> Iterator[Progress | Operation[Any]]:
         """How far it is, again and again; at last the ended operation."""
-        answer = open_answer(self.client.dial, calls.operations_events(operation_id), encode)
+        answer = self.client.open(calls.operations_events(operation_id))
         return map(results.read_event, answer.lines())
 
     @overload
@@ -112,18 +112,22 @@ class System(SystemVerbs):
         """What happened; with `follow` what happens, until the daemon stops. One of kind "journal.gap" says that
         some are missing."""
         call = calls.system_events(since, machine, after, follow)
-        return map(results.read_told, open_answer(self.client.dial, call, encode).lines())
+        return map(results.read_told, self.client.open(call).lines())
 
 
 class Client:
     """The daemon's API. Holds no connection: each call has its own, so threads may share a client.
 
-    `start` says whether a daemon is started where none runs; one at a path of your own never is.
+    `start` says whether a daemon is started where none runs; one at a path of your own never is. `timeout_s` is how
+    long each call may take, and how long a stream (logs, files, events) may take to begin; runs and execs have limits
+    of their own. Without it calls that only read wait for a minute, all others for as long as the daemon lives. Calls
+    raise `timeout`.
     """
 
-    def __init__(self, socket_path: str = "", start: bool = True) -> None:
+    def __init__(self, socket_path: str = "", start: bool = True, timeout_s: float | None = None) -> None:
         self.socket_path = socket_path or places.socket_path()
         self._start = start
+        self._timeout_s = timeout_s
         self.machines = Machines(self)
         self.images = ImagesVerbs(self)
         self.catalogs = CatalogsVerbs(self)
@@ -133,10 +137,18 @@ class Client:
         self.operations = Operations(self)
         self.system = System(self)
 
+    def with_timeout(self, timeout_s: float | None) -> Client:
+        """The same daemon with another limit: `client.with_timeout(5).machines.list()`."""
+        return Client(self.socket_path, self._start, timeout_s)
+
     def dial(self) -> socket.socket:
         """A new connection to the daemon."""
         return dial_or_start(self.socket_path) if self._start else dial(self.socket_path)
 
+    def open(self, call: Call[object]) -> Answer:
+        """The call's answer, checked for the error it may carry, with the body still to read."""
+        return open_answer(self.dial, call, encode, self._timeout_s)
+
     def perform(self, call: Call[T]) -> T:
         """Carry out a call of `banger.client.calls`."""
-        return decode(call, open_answer(self.dial, call, encode).read())
+        return decode(call, self.open(call).read())

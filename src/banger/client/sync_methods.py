@@ -5,11 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
-from banger.client.answers import encode
 from banger.client.call import Call
-from banger.client.exchange import open_answer
+from banger.client.transport import Answer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,6 +18,8 @@ class Carrier(Protocol):
     """The client, as far as methods need it."""
 
     def dial(self) -> socket.socket: ...
+
+    def open(self, call: Call[Any]) -> Answer: ...
 
     def perform(self, call: Call[T]) -> T: ...
 
@@ -50,7 +51,7 @@ class Bytes(Generic[P]):
 
         @wraps(describe)
         def method(*args: P.args, **kwargs: P.kwargs) -> Iterator[bytes]:
-            return open_answer(room.client.dial, describe(*args, **kwargs), encode).chunks()
+            return room.client.open(describe(*args, **kwargs)).chunks()
 
         return method
 

@@ -12,8 +12,10 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from banger.client.http1 import AnswerReader, encode_chunk, encode_request, refuse
+from banger.client.patience import Patience, patience_for_life, silent
 from banger.errors import Error
 
 Dial = Callable[[], socket.socket]
@@ -24,6 +26,7 @@ ANSWER_LIMIT = 64 * 1024 * 1024
 LINE_LIMIT = 1024 * 1024
 CONNECT_TIMEOUT_S = 30
 VERSION_HEADER = "banger-version"
+_LIFE_TARGET = "/v1/system/info"
 
 
 def dial(path: str) -> socket.socket:
@@ -58,25 +61,17 @@ def _unreachable(path: str, exc: OSError) -> Error:
     )
 
 
-def silent(waited_s: float) -> Error:
-    """The error for a daemon that is there and says nothing."""
-    return Error(
-        "timeout",
-        f"the daemon was silent for {waited_s:g} s",
-        "its log may say why; `banger system restart` starts it anew, machines go on",
-    )
-
-
 class Answer:
     """An answer whose head has come. Owns its connection; `read`, or the end of `chunks`, closes it."""
 
-    def __init__(self, connection: socket.socket, reader: AnswerReader) -> None:
+    def __init__(self, connection: socket.socket, reader: AnswerReader, patience: Patience) -> None:
         if reader.head is None:
             raise ValueError("an answer needs its head")
         self.status = reader.head.status
         self.headers = reader.head.headers
         self._connection = connection
         self._reader = reader
+        self.patience = patience
 
     def __enter__(self) -> Answer:
         return self
@@ -96,7 +91,7 @@ class Answer:
                     yield piece
                 if self._reader.done:
                     return
-                self._reader.feed(receive(self._connection))
+                self._reader.feed(receive(self._connection, self.patience))
 
     def read(self, limit: int = ANSWER_LIMIT) -> bytes:
         """The whole body."""
@@ -151,22 +146,20 @@ def request(
     body: Body = None,
     content_type: str = "application/json",
     key: str = "",
-    silence_s: float | None = None,
+    patience: Patience | None = None,
 ) -> Answer:
-    """Send one request and wait for the head of its answer. Owns `connection` from here on. Raises `timeout` when
-    nothing comes for `silence_s` (or as long as the connection itself has been told to wait), also while the body is
-    read.
+    """Send one request and wait for the head of its answer. Owns `connection` from here on. Raises `timeout` when its
+    `patience` (or the time-out that the connection itself has) is at an end, also while the body is read.
 
     Bytes go with a Content-Length, an iterable in chunks, as it yields them; a `key` as Idempotency-Key.
     """
-    if connection.gettimeout() is None:
-        connection.settimeout(silence_s)
+    patience = patience or Patience(silence_s=connection.gettimeout())
     try:
         reader = AnswerReader()
-        _send(connection, plan_head(method, target, body, content_type, key), body, reader)
+        _send(connection, plan_head(method, target, body, content_type, key), body, patience)
         while reader.head is None:
-            reader.feed(receive(connection))
-        return Answer(connection, reader)
+            reader.feed(receive(connection, patience))
+        return Answer(connection, reader, patience)
     except BaseException:
         connection.close()
         raise
@@ -193,39 +186,61 @@ def _header_text(value: str) -> str:
     return value
 
 
-def _send(connection: socket.socket, head: bytes, body: Body, reader: AnswerReader) -> None:
+def _send(connection: socket.socket, head: bytes, body: Body, patience: Patience) -> None:
     """Send it all, or as much as the daemon wants: an early answer ends the sending."""
+    if body is None or isinstance(body, bytes):
+        pieces: Iterable[bytes] = [head + (body or b"")]
+    else:
+        pieces = chain([head], map(encode_chunk, filter(None, body)), [encode_chunk(b"")])
     try:
-        if body is None or isinstance(body, bytes):
-            connection.sendall(head + (body or b""))
-            return
-        connection.sendall(head)
-        for piece in body:
-            if piece and not _send_piece(connection, encode_chunk(piece)):
+        for piece in pieces:
+            if not _send_piece(connection, piece, patience):
                 return
-        connection.sendall(encode_chunk(b""))
     except (BrokenPipeError, ConnectionResetError):
         return
 
 
-def _send_piece(connection: socket.socket, data: bytes) -> bool:
+def _send_piece(connection: socket.socket, data: bytes, patience: Patience) -> bool:
     """Send, unless an answer is there before all is sent: then False."""
     poll = select.poll()
     poll.register(connection, select.POLLIN | select.POLLOUT)
     rest = memoryview(data)
     while rest:
-        events = poll.poll()
-        if events and events[0][1] & ~select.POLLOUT:
+        events = poll.poll(patience.wait_s() * 1000)
+        if not events:
+            go_on(connection, patience)
+        elif events[0][1] & ~select.POLLOUT:
             return False
-        rest = rest[connection.send(rest, socket.MSG_DONTWAIT) :]
+        else:
+            rest = rest[connection.send(rest, socket.MSG_DONTWAIT) :]
     return True
 
 
-def receive(connection: socket.socket) -> bytes:
-    """Bytes of the connection, none at its end."""
+def receive(connection: socket.socket, patience: Patience) -> bytes:
+    """Bytes of the connection, none at its end. Raises `timeout`."""
+    while True:
+        connection.settimeout(patience.wait_s())
+        try:
+            return connection.recv(READ_SIZE)
+        except ConnectionResetError:
+            return b""
+        except TimeoutError:
+            go_on(connection, patience)
+
+
+def go_on(connection: socket.socket, patience: Patience) -> None:
+    """After a wait that brought nothing. Raises `timeout`."""
+    patience.check()
+    require_life(connection.getpeername())
+
+
+def require_life(path: object) -> None:
+    """The daemon at a socket answers somebody. Raises `timeout`. Without an answer because nobody listens there any
+    more, nothing is known: one that lost its socket still serves who is connected."""
+    if not (isinstance(path, str) and path):
+        return
     try:
-        return connection.recv(READ_SIZE)
-    except ConnectionResetError:
-        return b""
-    except TimeoutError as exc:
-        raise silent(connection.gettimeout() or 0) from exc
+        request(dial(path), "GET", _LIFE_TARGET, patience=patience_for_life()).close()
+    except Error as exc:
+        if exc.code == "timeout":
+            raise

@@ -29,7 +29,8 @@ from banger.client.frames import (
 from banger.client.frames import PONG as _PONG
 from banger.client.handshake import check_handshake, encode_handshake, make_key
 from banger.client.http1 import AnswerReader, refuse
-from banger.client.transport import READ_SIZE, Answer, receive
+from banger.client.patience import Patience
+from banger.client.transport import READ_SIZE, Answer, receive, require_life
 
 
 class WebSocket:
@@ -105,6 +106,10 @@ class WebSocket:
             if events[0][1] & ~select.POLLOUT:
                 return True
 
+    def require_life(self) -> None:
+        """After a long silence. Raises `timeout` when the daemon answers nobody."""
+        require_life(self._connection.getpeername())
+
     def close(self, code: int = NORMAL) -> None:
         """Say goodbye and let go; nobody is waited for. What the socket took already still arrives."""
         if not self.closed:
@@ -170,13 +175,13 @@ def open_websocket(connection: socket.socket, target: str) -> WebSocket:
     """Ask for a WebSocket at `target` and wait for it. Owns `connection` from here on."""
     try:
         key = make_key(os.urandom(16))
-        reader = AnswerReader()
+        reader, patience = AnswerReader(), Patience()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(encode_handshake(target, key))
         while reader.head is None:
-            reader.feed(receive(connection))
+            reader.feed(receive(connection, patience))
         if reader.head.status != 101:
-            Answer(connection, reader).checked()
+            Answer(connection, reader, patience).checked()
             raise refuse("it does not speak WebSocket")
         check_handshake(reader.head, key)
         websocket = WebSocket(connection, reader.rest)
