@@ -51,7 +51,7 @@ _CERTIFICATES = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR"})
 _BANGER = frozenset(
     {
         *("BANGER_HOME", "BANGER_SOCKET", "BANGER_LOG", "BANGER_DEBIAN_MIRROR", "BANGER_INSECURE_REGISTRIES"),
-        "BANGER_READY_FD",
+        *("BANGER_READY_FD", "BANGER_WATCH_LOOP"),
     }
 )
 _PYTHON = frozenset(

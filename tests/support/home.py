@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from banger.server import standstill
 from tests.support.pace import allowed_s
 
 REPOSITORY = Path(__file__).parents[2]
@@ -41,6 +42,7 @@ class Home:
             "BANGER_HOME": str(directory),
             "DOCKER_CONFIG": str(directory / "docker"),
             "PYTHONWARNINGS": "error",
+            standstill.VARIABLE: "50",
             "COLUMNS": "100",
         }
 
@@ -96,6 +98,11 @@ class Home:
         log = self.state / "daemon.log"
         return log.read_text(errors="replace")[-6000:] if log.exists() else "(no daemon log)"
 
+    def standstills(self) -> str:
+        """Where in its daemons the event loop was kept from everybody else for long; with stacks."""
+        log = (self.state / "daemon.log").read_text(errors="replace")
+        return log[max(0, found - 40) :][:20_000] if (found := log.find(standstill.WORDS)) >= 0 else ""
+
     def machine_processes(self) -> list[int]:
         """Processes of VMMs that were started from this home, by their command lines."""
         needle = f"{self.state}/".encode()
@@ -133,6 +140,7 @@ class Home:
         log = self.daemon_log()
         assert not left, f"left behind: {left}\n{log}"
         assert "Traceback" not in log, log
+        assert not (stood := self.standstills()), stood
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from banger.api import images as verbs
 from banger.api.verb import Nothing
 from banger.engine.paths import refuse_paths_of_others
 from banger.engine.verbs import carries_out, gives_out, takes_in
+from banger.host.thread import load_modules
 from banger.images.library import Wish
 from banger.machines import upkeep
 from banger.machines.parts import Parts
@@ -28,6 +29,8 @@ from banger.model.image import (
 )
 from banger.model.operation import Operation, Report
 from banger.model.principal import Principal
+
+_LOGIN = "banger.images.registry.login"
 
 
 @carries_out(verbs.LIST)
@@ -109,7 +112,8 @@ async def offers(parts: Parts, principal: Principal, request: verbs.Search) -> l
 
 @carries_out(verbs.LOG_IN)
 async def log_in(parts: Parts, principal: Principal, request: LoginRequest) -> Login:
-    from banger.images.registry.login import login  # with it come the HTTP and TLS libraries
+    await load_modules(_LOGIN)  # with it come the HTTP and TLS libraries
+    from banger.images.registry.login import login
 
     where = await login(
         request.registry, request.username, request.password, parts.paths.config, request.insecure
@@ -119,6 +123,7 @@ async def log_in(parts: Parts, principal: Principal, request: LoginRequest) -> L
 
 @carries_out(verbs.LOG_OUT)
 async def log_out(parts: Parts, principal: Principal, request: LogoutRequest) -> Login:
+    await load_modules(_LOGIN)
     from banger.images.registry.login import logout
 
     done = await logout(request.registry)

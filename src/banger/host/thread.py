@@ -15,6 +15,7 @@ import functools
 import logging
 import math
 from collections.abc import Callable
+from importlib import import_module
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -144,6 +145,13 @@ LONG = Crew("long work", 64)
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What `work` returns: a few system calls, however long the disk takes over them. It is not told to stop."""
     return await SHORT.run(functools.partial(work, *args, **kwargs))
+
+
+async def load_modules(*names: str) -> None:
+    """Import what is wanted now and then only, with the libraries that come along. The import statement that follows
+    finds it loaded, and takes no time."""
+    for name in names:
+        await in_thread(import_module, name)
 
 
 async def in_stoppable_thread(work: Callable[[Event], T]) -> T:

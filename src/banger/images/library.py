@@ -29,7 +29,7 @@ from banger.host.fs import PARTIAL, disk_usage_bytes, remove_whole_aside, requir
 from banger.host.paths import Paths
 from banger.host.run import find_tool
 from banger.host.settings import read_settings
-from banger.host.thread import LONG, in_stoppable_thread, in_thread
+from banger.host.thread import LONG, in_stoppable_thread, in_thread, load_modules
 from banger.images.blobs import BlobStore
 from banger.images.debian import build_tree, plan_image
 from banger.images.names import local_name, name_of, not_found, own_name
@@ -158,6 +158,7 @@ class ImageLibrary:
         self, rootfs: Path, name: str, source: str = "", config: ImageConfig | None = None
     ) -> Image:
         """Take a ready ext4 disk (a copy of it). Raises `file_not_found`, `image_invalid`, `insufficient_disk`."""
+        await load_modules("banger.images.ready_disk")
         from banger.images.ready_disk import copy_ready_disk
 
         source = source or f"disk:{rootfs}"
@@ -245,6 +246,7 @@ class ImageLibrary:
     async def _pull_bundle(
         self, found: Found[ImageEntry], source: BundleSource, report: Report, wish: Wish
     ) -> Image:
+        await load_modules("banger.images.bundled")
         from banger.images.bundled import unpack_image
 
         if wish.size_bytes:
@@ -272,6 +274,7 @@ class ImageLibrary:
 
     async def pack(self, image: Image, out: Path) -> BundleFile:
         """Write the bundle of an image to the new file `out`; what its disk is. Raises `image_invalid`."""
+        await load_modules("banger.images.bundled")
         from banger.images.bundled import pack_image
 
         try:
@@ -309,6 +312,7 @@ class ImageLibrary:
         self, source_ref: SourceRef, report: Report, wish: Wish, found: Found[ImageEntry] | None = None
     ) -> Image:
         # The codecs and the registry client cost a daemon that never pulls 20 MB and 100 ms.
+        await load_modules("banger.images.importing", "banger.images.sources.opening")
         from banger.images.importing import import_layers, plan_disk
         from banger.images.sources.opening import open_source
 
@@ -379,6 +383,7 @@ class ImageLibrary:
         self, tree: Path, work: Path, record: Image, report: Report, force: bool, size_bytes: int = 0
     ) -> None:
         """The disk of `tree`, by way of an archive in `work`; gives `record` its digest."""
+        await load_modules("banger.images.importing", "banger.images.tree_tar")
         from banger.images.importing import plan_disk
         from banger.images.tree_tar import pack_tree, write_tree_disk
 

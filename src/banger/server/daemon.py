@@ -53,6 +53,7 @@ from banger.machines.unreleased import release_unreleased
 from banger.server.app import create_app
 from banger.server.protocol import BoundedProtocol
 from banger.server.reception import Reception
+from banger.server.standstill import watched_as_asked
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
 from banger.templates.pool import Pool
@@ -101,7 +102,7 @@ async def serve(paths: Paths, mode: str) -> None:
     check_trusted_directory(str(paths.config))
     reception = Reception(paths)
     asyncio.get_running_loop().add_signal_handler(LISTEN_ANEW, reception.miss)
-    with _only_one(paths), contextlib.closing(reception):
+    with watched_as_asked(), _only_one(paths), contextlib.closing(reception):
         reception.open()
         parts = _open_parts(paths, mode)
         try:

@@ -1,0 +1,80 @@
+"""The watch on the event loop: who keeps it is named, who only waits for it, or beside it, is not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from banger.server import standstill
+from banger.server.standstill import WORDS, Watch
+
+LIMIT_S = 0.05
+
+
+def watched(body: Callable[[], Coroutine[Any, Any, None]]) -> list[str]:
+    """What is told while `body` runs."""
+    told: list[str] = []
+
+    async def watch_it() -> None:
+        watch = Watch(LIMIT_S, told.append)
+        watch.begin()
+        try:
+            await asyncio.create_task(body())
+        finally:
+            watch.end()
+
+    asyncio.run(watch_it())
+    return told
+
+
+def compute(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        sum(range(1000))
+
+
+async def hog() -> None:
+    await asyncio.sleep(0)
+    compute(20 * LIMIT_S)
+
+
+def test_who_computes_for_long_is_told_with_his_stack() -> None:
+    (told,) = watched(hog)
+    assert told.startswith(WORDS) and "of processor time" in told and "compute(20 * LIMIT_S)" in told
+
+
+def test_who_sleeps_for_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standstill, "_SLEEP_S", 0.2)
+
+    async def doze() -> None:
+        await asyncio.sleep(0)
+        time.sleep(0.5)
+
+    (told,) = watched(doze)
+    assert "asleep" in told and "time.sleep(0.5)" in told
+
+
+def test_what_is_beside_the_loop_or_goes_step_by_step_is_not_told() -> None:
+    async def body() -> None:
+        await asyncio.to_thread(compute, 4 * LIMIT_S)
+        for _ in range(20):
+            compute(LIMIT_S / 10)
+            await asyncio.sleep(0)
+        await asyncio.sleep(2 * LIMIT_S)
+
+    assert watched(body) == []
+
+
+def test_a_processor_that_became_slow_is_allowed_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watch, "_slowness", lambda self: 100.0)
+    assert watched(hog) == []
+
+
+def test_after_its_end_nothing_is_watched() -> None:
+    plain = asyncio.Handle._run  # type: ignore[attr-defined]
+    watched(hog)
+    assert asyncio.Handle._run is plain  # type: ignore[attr-defined]
