@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,3 +81,22 @@ def test_after_its_end_nothing_is_watched() -> None:
     plain = asyncio.Handle._run  # type: ignore[attr-defined]
     watched(hog)
     assert asyncio.Handle._run is plain  # type: ignore[attr-defined]
+
+
+def test_what_waits_for_a_disk_is_told_however_fast_it_is(tmp_path: Path) -> None:
+    (tmp_path / "tree/below").mkdir(parents=True)
+    (tmp_path / "file").touch()
+
+    async def on_the_loop() -> None:
+        await asyncio.sleep(0)
+        shutil.copyfile(tmp_path / "file", tmp_path / "copy")
+        os.link(tmp_path / "file", tmp_path / "link")
+        assert list(tmp_path.glob("*.nothing")) == []
+
+    async def beside_it() -> None:
+        await asyncio.to_thread(shutil.rmtree, tmp_path / "tree")
+
+    told = watched(on_the_loop)
+    kinds = [each.splitlines()[0].removeprefix(f"{WORDS}: ") for each in told]
+    assert kinds == ["shutil.copyfile", "os.link", "os.scandir"]
+    assert watched(beside_it) == []

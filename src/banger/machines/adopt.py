@@ -98,7 +98,7 @@ async def release_ownerless(parts: Parts) -> None:
             leave_alone(parts, owner)
         else:
             await teardown.release(parts.store.resources, owner)
-    remove_strays(parts.store.resources, parts.paths.state)
+    await remove_strays(parts.store.resources, parts.paths.state)
 
 
 def reattach(parts: Parts, machine: Machine, vmm: FoundVmm | None) -> None:

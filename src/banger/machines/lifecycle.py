@@ -13,6 +13,7 @@ from typing import Literal
 from banger.errors import Error
 from banger.host.background import in_background
 from banger.host.proc import send_signal, wait_gone
+from banger.host.thread import in_thread
 from banger.host.times import Stopwatch, now
 from banger.machines.endings import UNEXPECTED, describe_end, is_failure
 from banger.machines.events import hear_guest
@@ -114,7 +115,7 @@ async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer |
             raise _nothing_to_run(machine)
         machine.stop_signal = image.config.stop_signal
         places = plan_places(parts, machine)
-        remove_exec_logs(places.directory)
+        await in_thread(remove_exec_logs, places.directory)
         console_begin = size_of(places.console_log)
         live = await launch(parts, machine, image, report, watch)
         live.console_begin = console_begin

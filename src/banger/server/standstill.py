@@ -3,7 +3,8 @@ that keeps the loop from everybody else for 50 ms, with the stack of the moment.
 
 What counts is what no other program of the host can cause: processor time of the loop's thread, against how fast that
 computes at the moment; and long sleeps, without the time that it waited for a processor or for a disk. So a slow disk
-is not told of, a commit of the store on it neither.
+is not told of, a commit of the store on it neither. In their place each call is told of that may make it wait for as
+long as the disk likes (trees that are removed or listed, files that are copied or linked), however fast it was here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 log = logging.getLogger("banger.standstill")
 
@@ -27,6 +29,8 @@ WORDS = "the event loop stood still"
 _SLEEP_S = 1.0
 _LOOK_S = 0.01
 _PROBES = 5
+# Audit events of such calls.
+_FOR_THREADS = frozenset({"shutil.rmtree", "shutil.copyfile", "os.scandir", "os.link", "time.sleep"})
 # Of asyncio, private; tasks go through it as callbacks do.
 _RUN = "_run"
 
@@ -72,6 +76,8 @@ class Watch:
         self._plain: Callable[[asyncio.Handle], None] = getattr(asyncio.Handle, _RUN)
 
     def begin(self) -> None:
+        _listen()
+        _watching.add(self)
         plain = self._plain
 
         def run(handle: asyncio.Handle) -> None:
@@ -89,7 +95,13 @@ class Watch:
         setattr(asyncio.Handle, _RUN, run)
         threading.Thread(target=self._look, name="standstill", daemon=True).start()
 
+    def hear(self, event: str) -> None:
+        """Of a call; in its thread."""
+        if self._turn is not None and threading.get_ident() == self._thread:
+            self._tell(f"{WORDS}: {event}\n{''.join(traceback.format_stack())}")
+
     def end(self) -> None:
+        _watching.discard(self)
         setattr(asyncio.Handle, _RUN, self._plain)
         self._ended.set()
 
@@ -139,6 +151,21 @@ class Watch:
                 return file.read().rpartition(b") ")[2][:1].decode()
         except OSError:
             return ""
+
+
+_watching: set[Watch] = set()
+
+
+@cache
+def _listen() -> None:
+    """Once: a hook stays until the process ends."""
+    sys.addaudithook(_hear)
+
+
+def _hear(event: str, _: object) -> None:
+    if event in _FOR_THREADS:
+        for watch in tuple(_watching):
+            watch.hear(event)
 
 
 def _probe() -> float:

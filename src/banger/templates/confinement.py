@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from banger.host.cgroup import Group, group_prefix, plan_group
 from banger.host.delegation import delegation
+from banger.host.thread import in_thread
 from banger.model.sizes import format_size
 from banger.store import teardown
 from banger.store.resources import Resource, ResourceTable
@@ -81,14 +82,18 @@ def note_group(resources: ResourceTable, owner: str, marker: str, state: Path) -
         resources.note(owner, teardown.CGROUP, group.identity)
 
 
-def remove_strays(resources: ResourceTable, state: Path) -> int:
+async def remove_strays(resources: ResourceTable, state: Path) -> int:
     """Empty groups of this `state` directory that no record leads to, since the records were lost; how many there were.
     A group that is about to be made has its record already."""
     groups = [Group.of_identity(r.identity) for r in resources.all() if r.kind == teardown.CGROUP]
     known = {path for group in groups for path in group.paths}
+    return await in_thread(_remove_groups, group_prefix(state), known)
+
+
+def _remove_groups(prefix: str, known: Set[Path]) -> int:
     removed = 0
     for base in set(delegation().bases.values()):
-        for path in base.glob(group_prefix(state) + "*"):
+        for path in base.glob(prefix + "*"):
             if path not in known:
                 with contextlib.suppress(OSError):  # somebody is in it
                     path.rmdir()
