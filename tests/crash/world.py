@@ -18,7 +18,7 @@ from banger.errors import Error
 from banger.host.proc import TICKS_PER_S
 from banger.machines.snapshots import SnapshotMeta
 from banger.model.machine import Machine
-from banger.store.teardown import FILES
+from banger.resources.kinds import FILES
 from banger.templates.frozen import check_files, read_meta
 from banger.templates.making import TemplateMeta
 from banger.vmm.qemu.layers import read_chain
@@ -189,7 +189,7 @@ def _stray_records(records: list[Record], machines: list[Machine]) -> Iterator[s
     alive = {machine.id: machine.state.value in ALIVE for machine in machines}
     for record in records:
         if record.owner in alive:
-            if record.kind != FILES and not alive[record.owner]:
+            if record.kind != FILES.name and not alive[record.owner]:
                 yield f"{record}, of a machine that does not run"
         elif not record.owner.startswith((_POOL, _TEMPLATE)):
             yield f"{record}, of nobody"

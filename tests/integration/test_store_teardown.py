@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.store import teardown
+from banger.resources import kinds, teardown
 from banger.store.store import Store
 
 
@@ -41,7 +41,7 @@ def stuck(tmp_path: Path) -> Iterator[Path]:
 def test_a_directory_that_stays_keeps_its_record(store: Store, stuck: Path, tmp_path: Path) -> None:
     (tmp_path / "goes").mkdir()
     for path in (stuck, tmp_path / "goes"):
-        store.resources.note("m", teardown.FILES, {"path": str(path)})
+        store.resources.note("m", kinds.FILES.name, {"path": str(path)})
     (error,) = asyncio.run(teardown.release(store.resources, "m"))
     assert str(stuck) in error.message and error.hint
     assert [r.identity["path"] for r in store.resources.of_machine("m")] == [str(stuck)]
@@ -49,6 +49,6 @@ def test_a_directory_that_stays_keeps_its_record(store: Store, stuck: Path, tmp_
 
 
 def test_a_directory_that_is_gone_already_is_fine(store: Store, tmp_path: Path) -> None:
-    store.resources.note("m", teardown.SOCKETS, {"path": str(tmp_path / "none")})
+    store.resources.note("m", kinds.SOCKETS.name, {"path": str(tmp_path / "none")})
     assert asyncio.run(teardown.release(store.resources, "m")) == []
     assert store.resources.of_machine("m") == []

@@ -14,7 +14,7 @@ from banger.machines import launch, limits
 from banger.machines.limits import KILLED_FOR_MEMORY, asked_limits, check_asked, describe_memory_kill
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.sizes import GIB, MIB
-from banger.store import teardown
+from banger.resources import kinds, teardown
 from banger.store.store import Store
 from banger.templates.confinement import Confinement, plan_limits
 from banger.vmm.base import VmConfig, VmLimits, VmPlaces
@@ -95,7 +95,7 @@ def test_a_death_for_memory_is_told_with_the_limit(tmp_path: Path) -> None:
     machine = Machine(id="m", name="dev", state=MachineState.RUNNING, spec=spec(), created="now")
     machine.limits = {"memory": "cgroup v1, 256MiB"}
     assert describe_memory_kill(store.resources, machine) == ""
-    store.resources.note("m", teardown.CGROUP, Group({"memory": tmp_path}).identity)
+    store.resources.note("m", kinds.CGROUP.name, Group({"memory": tmp_path}).identity)
     assert describe_memory_kill(store.resources, machine) == ""
     (tmp_path / "memory.events").write_text("oom_kill 1\n")
     assert describe_memory_kill(store.resources, machine).startswith(KILLED_FOR_MEMORY)
@@ -107,8 +107,8 @@ def test_a_group_is_released_by_its_record_alone(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
     group = Group({name: tmp_path / name for name in ("memory", "pids")})
     group.make()
-    store.resources.note("m", teardown.CGROUP, group.identity)
-    assert asyncio.run(teardown.release(store.resources, "m", teardown.RUNTIME)) == []
+    store.resources.note("m", kinds.CGROUP.name, group.identity)
+    assert asyncio.run(teardown.release(store.resources, "m", kinds.RUNTIME)) == []
     assert not any(path.exists() for path in group.paths)
     assert store.resources.of_machine("m") == []
     store.close()

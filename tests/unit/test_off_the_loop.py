@@ -17,7 +17,7 @@ from banger.images.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
 from banger.machines import logs, lost_records, snapshots
 from banger.model.image import Image, Kernel
-from banger.store import teardown
+from banger.resources import kinds, vmm_process
 from banger.templates import library as templates
 from banger.vmm.base import FrozenFiles, VmPlaces
 from banger.vmm.qemu import driver as qemu
@@ -168,8 +168,8 @@ def test_disks_are_linked_or_copied_replaced_and_tidied(
 
 
 def test_all_processes_of_the_host_are_looked_at(tmp_path: Path, look: Look) -> None:
-    calls, found = look(lost_records, "all_marked"), look(teardown, "find_marked")
+    calls, found = look(lost_records, "all_marked"), look(vmm_process, "find_marked")
     parts: Any = SimpleNamespace(paths=paths_of(tmp_path), registry=Records())
     run(lambda: lost_records.find_vmms(parts))
-    run(lambda: teardown._release_vmm({"marker": "nobody has this one"}))
+    run(lambda: kinds.VMM.release({"marker": "nobody has this one"}))
     assert calls == found == [False]

@@ -19,6 +19,7 @@ FLOORS = [
     {"api"},
     {"host", "client"},
     {"store", "catalogs", "bundles"},
+    {"resources"},
     {"vmm", "agent", "images", "kernels", "network"},
     {"templates"},
     {"machines", "doctor"},

@@ -24,7 +24,7 @@ from banger.machines.reconcile import reconcile
 from banger.machines.registry import Registry
 from banger.machines.unreleased import find_unreleased, release_unreleased, require_released
 from banger.model.machine import Machine, MachineSpec, MachineState
-from banger.store import teardown
+from banger.resources import kinds, teardown
 from banger.store.store import Store
 from banger.templates import confinement
 
@@ -117,7 +117,7 @@ def test_a_resource_that_stays_is_told_once_and_released_at_the_next_reconcile(
     resources = parts.store.resources
     add_machine(parts, MachineState.STOPPED)
     for owner in (MACHINE, "template-1"):
-        resources.note(owner, teardown.SOCKETS, {"path": str(make_stuck(tmp_path / owner))})
+        resources.note(owner, kinds.SOCKETS.name, {"path": str(make_stuck(tmp_path / owner))})
         for _ in range(2):
             (error,) = asyncio.run(teardown.release(resources, owner))
             assert error.code == "not_released" and "reconcile" in error.hint
@@ -137,7 +137,7 @@ def test_what_is_in_the_way_of_a_deletion_is_named(
     tmp_path: Path, parts: Any, loosen: Callable[[], None]
 ) -> None:
     machine = add_machine(parts, MachineState.STOPPED)
-    parts.store.resources.note(MACHINE, teardown.FILES, {"path": str(make_stuck(tmp_path / "m"))})
+    parts.store.resources.note(MACHINE, kinds.FILES.name, {"path": str(make_stuck(tmp_path / "m"))})
     with pytest.raises(Error) as caught:
         asyncio.run(remove_ended(parts, machine))
     assert caught.value.code == "not_released" and machine.state is MachineState.DELETING
@@ -157,7 +157,7 @@ def test_a_control_group_that_is_busy_keeps_its_record(
 ) -> None:
     group = Group({"pids": tmp_path / "group"})
     group.make()
-    parts.store.resources.note("pool-1", teardown.CGROUP, group.identity)
+    parts.store.resources.note("pool-1", kinds.CGROUP.name, group.identity)
 
     async def busy(path: Path) -> None:
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
@@ -173,19 +173,19 @@ def test_a_control_group_that_is_busy_keeps_its_record(
 def test_what_an_earlier_daemon_left_of_a_machine_at_rest_is_released(tmp_path: Path, parts: Any) -> None:
     """Its files are its own, and stay."""
     add_machine(parts, MachineState.STOPPED)
-    for kind in (teardown.FILES, teardown.SOCKETS):
+    for kind in (kinds.FILES.name, kinds.SOCKETS.name):
         (tmp_path / kind).mkdir()
         parts.store.resources.note(MACHINE, kind, {"path": str(tmp_path / kind)})
     (found,) = asyncio.run(release_unreleased(parts))
-    assert (found.kind, found.released) == (teardown.SOCKETS, True)
-    assert (tmp_path / teardown.FILES).is_dir() and not (tmp_path / teardown.SOCKETS).exists()
+    assert (found.kind, found.released) == (kinds.SOCKETS.name, True)
+    assert (tmp_path / kinds.FILES.name).is_dir() and not (tmp_path / kinds.SOCKETS.name).exists()
 
 
 @pytest.mark.parametrize("state", [MachineState.RUNNING, MachineState.STARTING, MachineState.DELETING])
 def test_what_a_machine_uses_now_is_not_released(tmp_path: Path, parts: Any, state: MachineState) -> None:
     add_machine(parts, state)
     (tmp_path / "sockets").mkdir()
-    parts.store.resources.note(MACHINE, teardown.SOCKETS, {"path": str(tmp_path / "sockets")})
+    parts.store.resources.note(MACHINE, kinds.SOCKETS.name, {"path": str(tmp_path / "sockets")})
     assert asyncio.run(release_unreleased(parts)) == []
     assert (tmp_path / "sockets").is_dir()
 
@@ -195,7 +195,7 @@ def test_a_machine_does_not_start_beside_what_its_last_life_left(
 ) -> None:
     machine = add_machine(parts, MachineState.STOPPED)
     stuck = make_stuck(tmp_path / "run")
-    parts.store.resources.note(MACHINE, teardown.SOCKETS, {"path": str(stuck)})
+    parts.store.resources.note(MACHINE, kinds.SOCKETS.name, {"path": str(stuck)})
     with pytest.raises(Error) as caught:
         asyncio.run(require_released(parts, machine))
     assert caught.value.code == "not_released" and str(stuck) in caught.value.message
@@ -253,7 +253,7 @@ def test_a_group_that_is_made_by_half_is_removed_or_keeps_its_record(
     driver: Any = None
     made = asyncio.run(confinement.confine(parts.store.resources, "pool-1", config, driver))
     assert set(made.missing) == {"pids", "cpu"} and not made.group.directories
-    assert [resource.kind for resource in parts.store.resources.all()] == [teardown.CGROUP]
+    assert [resource.kind for resource in parts.store.resources.all()] == [kinds.CGROUP.name]
     busy.clear()
     assert [item.released for item in asyncio.run(release_unreleased(parts))] == [True]
     assert not (tmp_path / "pids").exists() and parts.store.resources.all() == []

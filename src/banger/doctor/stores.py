@@ -21,7 +21,7 @@ from banger.images.reference import Reference, parse_source
 from banger.images.registry.settings import load_settings
 from banger.images.rootfs import PREFIX as ROOTFS
 from banger.images.rootfs import parse_rootfs_ref
-from banger.store.leftovers import look, unknown
+from banger.resources.leftovers import look, unknown
 from banger.store.migrations import STEPS
 
 _LISTED = 3
@@ -185,4 +185,4 @@ def _set_right(host: Host) -> str:
 def _find_leftovers(paths: Paths) -> Iterator[str]:
     seen = look(paths)
     known = read_records(paths.database, "resources", "identity")
-    yield from (f"{found.kind} {found.what}" for found in unknown(seen, known))
+    yield from (f"{found.noun} {found.what}" for found in unknown(seen, known))

@@ -22,7 +22,8 @@ from banger.machines.parts import Parts
 from banger.machines.sessions import ANSWER_S, resync
 from banger.machines.states import LIVE
 from banger.model.machine import Machine, MachineState
-from banger.store import teardown
+from banger.resources import kinds, teardown
+from banger.resources.vmm_process import is_of_earlier_boot
 from banger.templates.confinement import remove_strays
 from banger.vmm.base import forget_frozen
 
@@ -138,7 +139,7 @@ async def _record_end(parts: Parts, machine: Machine) -> None:
     reason = _why_it_ended(parts, machine)
     async with parts.locks[machine.id]:
         goes = _is_to_go(machine) or machine.spec.remove
-        await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+        await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
         forget_frozen(plan_places(parts, machine))
         await _tidy_disk(parts, machine)
         if machine.state in LIVE:
@@ -173,8 +174,10 @@ def _is_half_started(machine: Machine) -> bool:
 
 
 def _why_it_ended(parts: Parts, machine: Machine) -> str:
-    identities = [r.identity for r in parts.store.resources.of_machine(machine.id) if r.kind == teardown.VMM]
-    if any(map(teardown.is_of_earlier_boot, identities)):
+    identities = [
+        r.identity for r in parts.store.resources.of_machine(machine.id) if r.kind == kinds.VMM.name
+    ]
+    if any(map(is_of_earlier_boot, identities)):
         return "the host was rebooted"
     if machine.state is MachineState.STARTING or _is_half_started(machine):
         return "the daemon ended while it started"

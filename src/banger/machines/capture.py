@@ -18,7 +18,7 @@ from banger.machines.parts import Parts
 from banger.model.machine import MachineState
 from banger.model.sizes import MIB
 from banger.model.template import Shape
-from banger.store import teardown
+from banger.resources import kinds, teardown
 from banger.templates.shape import plan_machine_shape
 from banger.vmm.base import FrozenFiles
 
@@ -29,7 +29,7 @@ async def working_directory(parts: Parts, purpose: str) -> AsyncIterator[Path]:
     token = os.urandom(4).hex()
     directory = parts.paths.snapshots / f".{purpose}-{token}"
     owner = f"{purpose}-{token}"
-    parts.store.resources.note(owner, teardown.FILES, {"path": str(directory)})
+    parts.store.resources.note(owner, kinds.FILES.name, {"path": str(directory)})
     try:
         ensure_private_directory(str(directory))
         yield directory

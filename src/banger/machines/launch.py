@@ -35,7 +35,7 @@ from banger.model.machine import Machine, MachineSpec
 from banger.model.operation import Report
 from banger.model.sizes import MIB, format_size
 from banger.network.user_nat import invent_mac
-from banger.store import teardown
+from banger.resources import teardown
 from banger.templates.guest import Guest, boot, clone, take_places
 from banger.templates.identity import Identity, configure, invent_identity, machine_id_of
 from banger.templates.making import BOOT_FAILURES

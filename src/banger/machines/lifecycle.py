@@ -31,7 +31,7 @@ from banger.model.command import Command, Exit
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
 from banger.model.operation import Report
-from banger.store import teardown
+from banger.resources import kinds, teardown
 from banger.templates.init import wait_for_init
 from banger.vmm.base import forget_frozen
 from banger.wire.constants import Tag, Type
@@ -181,7 +181,7 @@ async def _give_up(parts: Parts, machine: Machine, cause: BaseException) -> None
 
 
 async def _release_runtime(parts: Parts, machine: Machine, live: LiveMachine | None) -> None:
-    await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+    await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
     forget_frozen(plan_places(parts, machine))
     if live is not None:
         await live.watch_task
@@ -245,7 +245,7 @@ async def _after_exit(parts: Parts, live: LiveMachine) -> None:
 
 async def _settle_end(parts: Parts, live: LiveMachine, reason: str) -> None:
     machine = live.machine
-    await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+    await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
     forget_frozen(live.places)
     del parts.live[machine.id]
     if machine.state in LIVE:

@@ -11,7 +11,7 @@ from banger.host.delegation import delegation
 from banger.model.machine import Machine, MachineSpec
 from banger.model.operation import Report
 from banger.model.sizes import MIB, format_size
-from banger.store import teardown
+from banger.resources import kinds
 from banger.store.resources import ResourceTable
 from banger.templates.confinement import plan_limits
 from banger.templates.guest import Guest, limit_io
@@ -79,7 +79,7 @@ async def hold(machine: Machine, guest: Guest, config: VmConfig, report: Report)
 def describe_memory_kill(resources: ResourceTable, machine: Machine) -> str:
     """Whether the kernel ended its VMM for its memory limit; empty if not. Asked before its group is released."""
     for resource in resources.of_machine(machine.id):
-        if resource.kind == teardown.CGROUP and Group.of_identity(resource.identity).memory_kills():
+        if resource.kind == kinds.CGROUP.name and Group.of_identity(resource.identity).memory_kills():
             shown = machine.limits.get("memory", "").rpartition(" ")[2]
             return f"{KILLED_FOR_MEMORY}: it reached its memory limit of {shown}"
     return ""

@@ -15,7 +15,8 @@ from banger.host.thread import in_thread
 from banger.machines.launch import plan_places
 from banger.machines.parts import Parts
 from banger.model.machine import Machine
-from banger.store import teardown
+from banger.resources import kinds
+from banger.resources.vmm_process import process_of
 from banger.store.resources import Identity, Resource
 from banger.templates.confinement import note_group
 from banger.templates.guest import take_places
@@ -41,9 +42,9 @@ def leave_alone(parts: Parts, owner: str) -> None:
 
 
 def _describe(resource: Resource) -> str:
-    if resource.kind != teardown.VMM:
+    if resource.kind != kinds.VMM.name:
         return str(resource.identity.get("path", ""))
-    process = teardown.process_of(resource.identity)
+    process = process_of(resource.identity)
     return f"process {process.pid}" if process is not None and is_alive(process) else ""
 
 
@@ -72,12 +73,12 @@ def _running() -> dict[str, FoundVmm]:
 
 def note_again(parts: Parts, machine: Machine, vmm: FoundVmm) -> None:
     """What a store that does not know this VMM lacks."""
-    noted = [r for r in parts.store.resources.of_machine(machine.id) if r.kind == teardown.VMM]
-    if vmm.process in [teardown.process_of(r.identity) for r in noted]:
+    noted = [r for r in parts.store.resources.of_machine(machine.id) if r.kind == kinds.VMM.name]
+    if vmm.process in [process_of(r.identity) for r in noted]:
         return
     log.warning("machine=%s the record of process %d was lost", machine.name, vmm.process.pid)
     take_places(parts.store.resources, machine.id, plan_places(parts, machine))
     identity: Identity = {"marker": vmm.marker, "boot": cpu.boot_id()}
     identity |= {"pid": vmm.process.pid, "start": vmm.process.start}
-    parts.store.resources.note(machine.id, teardown.VMM, identity)
+    parts.store.resources.note(machine.id, kinds.VMM.name, identity)
     note_group(parts.store.resources, machine.id, vmm.marker, parts.paths.state)

@@ -6,12 +6,7 @@ nobody knows may be all that is left of a machine whose record was lost.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from banger.errors import Error
-from banger.host.cgroup import Group
-from banger.host.fs import remove_tree
-from banger.host.proc import kill_and_wait
 from banger.host.thread import in_thread
 from banger.machines.adopt import reattach, settle
 from banger.machines.lost_records import find_vmms
@@ -20,7 +15,8 @@ from banger.machines.states import LIVE
 from banger.machines.unreleased import find_unreleased, release_unreleased
 from banger.model.machine import Machine, MachineState
 from banger.model.report import Leftover, Reconciliation, SettledMachine
-from banger.store.leftovers import Target, look, unknown
+from banger.resources.kind import Found
+from banger.resources.leftovers import look, unknown
 
 
 async def reconcile(parts: Parts, *, dry_run: bool, remove: bool) -> Reconciliation:
@@ -30,8 +26,8 @@ async def reconcile(parts: Parts, *, dry_run: bool, remove: bool) -> Reconciliat
     unreleased = find_unreleased(parts) if dry_run else await release_unreleased(parts)
     leftovers = await find_leftovers(parts)
     if remove and not dry_run:
-        for leftover, target in leftovers:
-            await _remove(leftover, target)
+        for leftover, found in leftovers:
+            await _remove(leftover, found)
     return Reconciliation(
         machines=machines,
         leftovers=[leftover for leftover, _ in leftovers],
@@ -60,22 +56,15 @@ async def _set_right(parts: Parts, machine: Machine, dry_run: bool) -> SettledMa
     )
 
 
-async def find_leftovers(parts: Parts) -> list[tuple[Leftover, Target]]:
+async def find_leftovers(parts: Parts) -> list[tuple[Leftover, Found]]:
     """The host is looked at before the records: what is made meanwhile has its record first."""
     seen = await in_thread(look, parts.paths)
     known = [resource.identity for resource in parts.store.resources.all()]
-    return [(Leftover(kind=found.kind, what=found.what), found.target) for found in unknown(seen, known)]
+    return [(Leftover(kind=found.noun, what=found.what), found) for found in unknown(seen, known)]
 
 
-async def _remove(leftover: Leftover, target: Target) -> None:
+async def _remove(leftover: Leftover, found: Found) -> None:
     try:
-        if not isinstance(target, Path):
-            leftover.removed = await kill_and_wait(target)
-            return
-        if leftover.kind == "cgroup":
-            await Group({"any": target}).remove()
-        else:
-            await in_thread(remove_tree, target)
-        leftover.removed = not target.exists()
+        leftover.removed = await found.kind.remove(found.target)
     except (Error, OSError) as exc:
         leftover.problem = str(exc)

@@ -29,7 +29,7 @@ from banger.model.names import check_name
 from banger.model.operation import Report
 from banger.model.sizes import TIB
 from banger.model.template import Snapshot, Tag
-from banger.store import teardown
+from banger.resources import teardown
 from banger.templates.bundle_reader import Limits
 from banger.templates.bundle_transfer import describe_bundle, read_bundle_stream, unpack_bundle
 from banger.templates.frozen import Sums, check_files, read_meta, sum_files, write_meta

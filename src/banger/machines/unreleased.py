@@ -12,7 +12,7 @@ from banger.machines.parts import Parts
 from banger.machines.states import LIVE
 from banger.model.machine import Machine, MachineState
 from banger.model.report import Unreleased
-from banger.store import teardown
+from banger.resources import kinds, teardown
 from banger.store.resources import Resource
 
 log = logging.getLogger("banger.machines")
@@ -45,7 +45,7 @@ async def release_unreleased(parts: Parts) -> list[Unreleased]:
 async def require_released(parts: Parts, machine: Machine) -> None:
     """Before it starts: whatever an earlier life holds still, a VMM or a control group, stands in the way of the next.
     Raises `not_released`."""
-    errors = await teardown.release(parts.store.resources, machine.id, teardown.RUNTIME)
+    errors = await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
     if errors:
         raise _in_the_way(machine, errors[0])
 
@@ -73,7 +73,7 @@ def _is_overdue(parts: Parts, resource: Resource) -> bool:
         return resource.id in parts.store.resources.unreleased
     if not _is_at_rest(parts, machine) or parts.locks[machine.id].locked():
         return False
-    return resource.id in parts.store.resources.unreleased or resource.kind in teardown.RUNTIME
+    return resource.id in parts.store.resources.unreleased or resource.kind in kinds.RUNTIME
 
 
 def _is_at_rest(parts: Parts, machine: Machine) -> bool:

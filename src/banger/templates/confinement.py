@@ -15,7 +15,7 @@ from banger.host.cgroup import Group, group_prefix, plan_group
 from banger.host.delegation import delegation
 from banger.host.thread import in_thread
 from banger.model.sizes import format_size
-from banger.store import teardown
+from banger.resources import kinds, teardown
 from banger.store.resources import Resource, ResourceTable
 from banger.vmm.base import Driver, VmConfig, VmLimits
 
@@ -61,11 +61,11 @@ async def confine(resources: ResourceTable, owner: str, config: VmConfig, driver
     group = plan_group(found, group_prefix(config.places.directory.parents[1]) + owner)
     if not group.directories:
         return Confinement(group, missing=dict(found.missing))
-    noted = resources.note(owner, teardown.CGROUP, group.identity)
+    noted = resources.note(owner, kinds.CGROUP.name, group.identity)
     try:
         group.make()
     except OSError as exc:
-        made = Resource(noted, owner, teardown.CGROUP, group.identity)
+        made = Resource(noted, owner, kinds.CGROUP.name, group.identity)
         await teardown.release_each(resources, [made])  # whatever of it there is; what stays keeps its record
         reason = f"no control group could be made: {exc.strerror}"
         return Confinement(Group({}), missing=dict.fromkeys(group.directories, reason) | found.missing)
@@ -77,15 +77,15 @@ async def confine(resources: ResourceTable, owner: str, config: VmConfig, driver
 def note_group(resources: ResourceTable, owner: str, marker: str, state: Path) -> None:
     """Of a VMM that runs, and began as `marker`'s: the group that it is in, unless there is a record of it."""
     group = plan_group(delegation(), group_prefix(state) + marker)
-    known = [r.identity for r in resources.of_machine(owner) if r.kind == teardown.CGROUP]
+    known = [r.identity for r in resources.of_machine(owner) if r.kind == kinds.CGROUP.name]
     if group.identity not in known and any(path.exists() for path in group.paths):
-        resources.note(owner, teardown.CGROUP, group.identity)
+        resources.note(owner, kinds.CGROUP.name, group.identity)
 
 
 async def remove_strays(resources: ResourceTable, state: Path) -> int:
     """Empty groups of this `state` directory that no record leads to, since the records were lost; how many there were.
     A group that is about to be made has its record already."""
-    groups = [Group.of_identity(r.identity) for r in resources.all() if r.kind == teardown.CGROUP]
+    groups = [Group.of_identity(r.identity) for r in resources.all() if r.kind == kinds.CGROUP.name]
     known = {path for group in groups for path in group.paths}
     return await in_thread(_remove_groups, group_prefix(state), known)
 

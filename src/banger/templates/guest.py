@@ -16,7 +16,7 @@ from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.proc import wait_gone
-from banger.store import teardown
+from banger.resources import kinds
 from banger.store.resources import Identity, ResourceTable
 from banger.templates.confinement import Confinement, confine
 from banger.templates.console import read_console_tail
@@ -51,8 +51,8 @@ def take_places(resources: ResourceTable, owner: str, places: VmPlaces) -> None:
     """Make the directories, unless they are the owner's already."""
     noted = {(resource.kind, resource.identity.get("path")) for resource in resources.of_machine(owner)}
     for kind, directory in (
-        (teardown.FILES, places.directory),
-        (teardown.SOCKETS, places.run_directory),
+        (kinds.FILES.name, places.directory),
+        (kinds.SOCKETS.name, places.run_directory),
     ):
         if (kind, str(directory)) not in noted:
             resources.note(owner, kind, {"path": str(directory)})
@@ -103,7 +103,7 @@ def _start(
     resources: ResourceTable, owner: str, config: VmConfig, driver: Driver, confinement: Confinement
 ) -> Vm:
     identity: Identity = {"marker": config.marker, "boot": cpu.boot_id()}
-    noted = resources.note(owner, teardown.VMM, identity)
+    noted = resources.note(owner, kinds.VMM.name, identity)
     vm = driver.start(dataclasses.replace(config, entrances=confinement.entrances))
     pid, start = vm.process
     resources.update(noted, {**identity, "pid": pid, "start": start})

@@ -29,7 +29,7 @@ from banger.model.event import Tell, tell_nobody
 from banger.model.image import Pruned
 from banger.model.operation import Report
 from banger.model.template import Shape, Template
-from banger.store import teardown
+from banger.resources import teardown
 from banger.store.resources import ResourceTable
 from banger.templates.frozen import META, Checks, read_meta
 from banger.templates.making import TemplateMeta, make_template

@@ -26,7 +26,7 @@ from banger.host.times import now
 from banger.model.command import Command
 from banger.model.sizes import MIB
 from banger.model.template import Shape
-from banger.store import teardown
+from banger.resources import teardown
 from banger.store.resources import ResourceTable
 from banger.templates.frozen import Sums, sum_files, write_meta
 from banger.templates.guest import boot, take_places

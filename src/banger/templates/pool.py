@@ -23,7 +23,7 @@ from banger.host.paths import Paths
 from banger.host.proc import is_alive
 from banger.host.settings import PoolSettings
 from banger.model.sizes import MIB
-from banger.store import teardown
+from banger.resources import teardown
 from banger.store.resources import ResourceTable
 from banger.templates.guest import Guest, clone, take_places
 from banger.templates.identity import configure, invent_identity, machine_id_of

@@ -22,7 +22,7 @@ from banger.host.bounded import Bounded
 from banger.host.fs import write_file
 from banger.host.paths import Paths
 from banger.host.thread import in_thread
-from banger.store import teardown
+from banger.resources import teardown
 from banger.store.resources import ResourceTable
 from banger.templates.guest import boot, take_places
 from banger.templates.making import BOOT_FAILURES

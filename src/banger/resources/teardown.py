@@ -1,0 +1,79 @@
+"""Undo host resources from their records alone; go on past a step that fails.
+
+What cannot be released keeps its record, which says why as long as this daemon lives; whoever reads it tries again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from banger.errors import Error
+from banger.resources.kind import AGAIN
+from banger.resources.kinds import FILES, KINDS
+from banger.store.resources import Resource, ResourceTable
+
+log = logging.getLogger("banger.teardown")
+
+
+@contextlib.contextmanager
+def set_aside(resources: ResourceTable, directory: Path) -> Iterator[Path]:
+    """What was published has its name no more, at once; the block removes what it is called now. Whoever ends in there
+    leaves a record of it, and so does an error in there. Raises FileNotFoundError when it is not there."""
+    aside = directory.with_name(f".removed-{directory.name[:12]}-{os.urandom(4).hex()}")
+    noted = resources.note(aside.name.removeprefix("."), FILES.name, {"path": str(aside)})
+    try:
+        os.rename(directory, aside)
+    except OSError:
+        resources.clear(noted)
+        raise
+    try:
+        yield aside
+    except OSError as exc:
+        error = Error("not_released", f"{aside} cannot be removed: {exc.strerror or exc}", AGAIN)
+        resources.keep(noted, error)
+        raise error from exc
+    resources.clear(noted)
+
+
+async def release(resources: ResourceTable, machine: str, kinds: frozenset[str] | None = None) -> list[Error]:
+    """Tear down a machine's resources (of some kinds only, if given), the newest first. What could not
+    be released keeps its record; the errors are returned."""
+    held = resources.of_machine(machine)
+    return await release_each(resources, [r for r in held if kinds is None or r.kind in kinds])
+
+
+async def release_each(resources: ResourceTable, held: Iterable[Resource]) -> list[Error]:
+    """As `release`, of those that are given."""
+    errors = []
+    for resource in held:
+        error = await _release_one(resource)
+        if error is None:
+            resources.clear(resource.id)
+        else:
+            log.warning("machine=%s %s: %s", resource.machine, resource.kind, error.message)
+            resources.keep(resource.id, error)
+            errors.append(error)
+    return errors
+
+
+def describe(resource: Resource) -> str:
+    """What it is, for people."""
+    kind = KINDS.get(resource.kind)
+    return kind.describe(resource.identity) if kind else f"a resource of unknown kind {resource.kind!r}"
+
+
+async def _release_one(resource: Resource) -> Error | None:
+    kind = KINDS.get(resource.kind)
+    if kind is None:
+        return Error("internal", describe(resource))
+    try:
+        await kind.release(resource.identity)
+    except Error as exc:
+        return exc
+    except OSError as exc:
+        return Error("not_released", f"{describe(resource)} cannot be removed: {exc.strerror or exc}", AGAIN)
+    return None

@@ -1,0 +1,60 @@
+"""Processes of VMMs.
+
+Identity: `marker` (in the process's environment), `boot` of the host, and once it runs `pid` and `start`. It ends by
+SIGKILL through a pidfd; without a pid, every process that carries the marker does. A process of another boot has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from banger.errors import Error
+from banger.host import cpu
+from banger.host.paths import Paths
+from banger.host.proc import ProcessRef, all_marked, find_marked, kill_and_wait, working_directory
+from banger.host.spawn import MARKER
+from banger.host.thread import in_thread
+from banger.resources.kind import AGAIN, Found, Kind, Target
+from banger.store.resources import Identity
+
+
+class VmmProcess(Kind):
+    name = "vmm"
+    is_runtime = True
+
+    async def release(self, identity: Identity) -> None:
+        if is_of_earlier_boot(identity):
+            return
+        known = process_of(identity)
+        marker = str(identity.get("marker", ""))
+        for process in [known] if known else await in_thread(find_marked, MARKER, marker):
+            if not await kill_and_wait(process):
+                raise Error("not_released", f"process {process.pid} does not end, even with SIGKILL", AGAIN)
+
+    def describe(self, identity: Identity) -> str:
+        process = process_of(identity)
+        return f"process {process.pid}" if process else f"process of {identity.get('marker', '')}"
+
+    def find(self, paths: Paths) -> Iterator[Found]:
+        """VMMs that were started from this home, by where they are."""
+        home = str(paths.state.resolve())
+        for process, marker in all_marked(MARKER):
+            where = working_directory(process).removesuffix(" (deleted)")
+            if where == home or where.startswith(home + "/"):
+                yield Found(self, "process", f"{process.pid} ({marker})", marker, process)
+
+    async def remove(self, target: Target) -> bool:
+        assert isinstance(target, ProcessRef)
+        return await kill_and_wait(target)
+
+
+def process_of(identity: Identity) -> ProcessRef | None:
+    """The process a record names, if its pid was written down. After a reboot of the host it is another's."""
+    if is_of_earlier_boot(identity):
+        return None
+    pid, start = identity.get("pid"), identity.get("start")
+    return ProcessRef(pid, start) if isinstance(pid, int) and isinstance(start, int) else None
+
+
+def is_of_earlier_boot(identity: Identity) -> bool:
+    return identity.get("boot", cpu.boot_id()) != cpu.boot_id()
