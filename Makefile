@@ -39,10 +39,11 @@ fuzz: setup-test ## bytes of strangers, TIME seconds a target (TIME=60); what is
 check-guest: setup-test ## the agent's own tests, under sanitizers
 	@$(MAKE) -s --no-print-directory -C guest check
 
-lint: setup-test ## ruff, mypy, shellcheck; the C compiler's warnings are errors of the setup
+lint: setup-test ## ruff, mypy, codespell, shellcheck; the C compiler's warnings are errors of the setup
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "lint: make format would change files"; exit 1; }
 	@$(BIN)/mypy
+	@$(BIN)/codespell
 	@shellcheck packaging/setup .ci/run
 
 format: setup-test ## let ruff rewrite imports and layout
