@@ -131,6 +131,7 @@ CODES: dict[str, tuple[int, int]] = {
     "snapshot_invalid": (422, 125),
     "snapshot_incompatible": (422, 125),
     "store_damaged": (500, 125),
+    "store_failed": (500, 125),
     "store_too_new": (500, 125),
     "unsupported": (501, 125),
     "daemon_unreachable": (503, 125),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from banger.errors import Error
 from banger.model.machine import Machine, MachineSpec, MachineState
@@ -50,8 +51,7 @@ def test_what_changes_or_goes_is_written_when_the_disk_is_full(small: Path) -> N
     fill(small)
     for round_ in range(100):
         for number in range(10):
-            changed = machine(number)
-            changed.reason = f"round {round_}"
+            changed = replace(machine(number), reason=f"round {round_}")
             store.database.together(lambda changed=changed: store.machines.put(changed))
     for number in range(10, 50):
         store.machines.delete(f"m{number}")

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from banger.machines.endings import (
     AS_ASKED,
@@ -71,9 +72,9 @@ def test_each_end_has_words_of_its_own(tmp_path: Path, said: str, console: bytes
 def test_what_a_guest_does_to_itself_comes_before_what_that_did_to_its_command(tmp_path: Path) -> None:
     machine = a_machine(exit=Exit(code=143, signal=15))
     assert ended(tmp_path, machine, "guest-reset") == REBOOTED
-    machine.state = MachineState.STOPPING  # for the command had ended
+    machine = replace(machine, state=MachineState.STOPPING)  # for the command had ended
     assert ended(tmp_path, machine, "guest-shutdown") == "its command ended with 143"
-    machine.wanted = "stopped"
+    machine = replace(machine, wanted="stopped")
     assert ended(tmp_path, machine, "guest-shutdown") == AS_ASKED
 
 
@@ -114,7 +115,7 @@ def test_codes_and_failures(reason: str, code: str, failed: bool) -> None:
 
 def test_a_reboot_is_followed_by_a_start_whatever_the_policy() -> None:
     machine = a_machine(reason=REBOOTED, wanted="running")
-    assert wants_reboot(machine) and not wants_restart(machine, failed=False)
+    assert wants_reboot(machine) and not wants_restart(machine, failed=False, restarts=0)
     assert not wants_reboot(a_machine(reason=REBOOTED, wanted="running", spec={"remove": True}))
     assert not wants_reboot(a_machine(reason=REBOOTED, wanted="stopped"))
     assert not wants_reboot(a_machine(reason=POWERED_OFF, wanted="running"))

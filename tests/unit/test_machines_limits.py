@@ -92,8 +92,10 @@ def test_a_knob_that_the_kernel_refuses_is_missing_and_the_others_hold(tmp_path:
 
 def test_a_death_for_memory_is_told_with_the_limit(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
-    machine = Machine(id="m", name="dev", state=MachineState.RUNNING, spec=spec(), created="now")
-    machine.limits = {"memory": "cgroup v1, 256MiB"}
+    limits = {"memory": "cgroup v1, 256MiB"}
+    machine = Machine(
+        id="m", name="dev", state=MachineState.RUNNING, spec=spec(), created="now", limits=limits
+    )
     assert describe_memory_kill(store.resources, machine) == ""
     store.resources.note("m", kinds.CGROUP.name, Group({"memory": tmp_path}).identity)
     assert describe_memory_kill(store.resources, machine) == ""

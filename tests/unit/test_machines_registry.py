@@ -45,8 +45,7 @@ def test_a_life_is_told_from_its_beginning_to_its_end(shelf: Shelf) -> None:
     shelf.registry.move(dev, "booted")
     shelf.registry.move(dev, "pause", "nobody used it")
     shelf.registry.move(dev, "resume")
-    dev.exit = Exit(code=3)
-    shelf.registry.move(dev, "exited", "its command ended with 3")
+    shelf.registry.move(dev, "exited", "its command ended with 3", exit=Exit(code=3))
     shelf.registry.move(dev, "delete")
     shelf.registry.remove(dev)
     assert [(event.kind, event.message) for event in shelf.events()] == [
@@ -97,7 +96,7 @@ def test_a_machine_that_is_gone_is_not_saved_again(shelf: Shelf) -> None:
     dev = machine()
     shelf.registry.add(dev)
     shelf.registry.remove(dev)
-    shelf.registry.save(dev)
+    shelf.registry.change(dev, place="elsewhere")
     assert shelf.store.machines.all() == []
 
 

@@ -39,7 +39,7 @@ def test_only_an_agent_that_says_that_it_is_new_is_turned_to_unasked(monkeypatch
     [("", b"a", False), ("61", b"a", False), ("62", b"a", True), ("61", b"", True)],
 )
 def test_another_agent_is_known_by_its_boot_and_noticed_once(before: str, now: bytes, another: bool) -> None:
-    live: Any = SimpleNamespace(machine=SimpleNamespace(agent_boot=before))
+    live: Any = SimpleNamespace(agent_boot=before)
     connection: Any = SimpleNamespace(welcome=SimpleNamespace(boot=now))
     assert LiveMachine.has_another_agent(live, connection) is another
     assert LiveMachine.has_another_agent(live, connection) is False

@@ -41,8 +41,7 @@ def test_a_deleted_machine_leaves_nothing_of_its_variables(tmp_path: Path, size:
     ours = [machine(f"m{number}", secret) for number in range(5)]
     for one in ours:
         registry.add(one)
-        one.image_digest = "sha256:ab"
-        registry.save(one)
+        registry.change(one, image_digest="sha256:ab")
     assert SECRET.encode() in left_in(tmp_path)
     for one in ours:
         registry.remove(one)

@@ -72,10 +72,9 @@ async def delete(parts: Parts, principal: Principal, request: verbs.DeleteMachin
 @carries_out(verbs.START)
 async def start(parts: Parts, principal: Principal, request: verbs.OneMachine) -> Operation[Machine]:
     machine = find(parts, request)
-    machine.restarts = 0
 
     async def work(report: Report) -> Machine:
-        await lifecycle.start(parts, machine, report)
+        await lifecycle.start(parts, machine, report, restarts=0)
         return machine
 
     return parts.operations.begin("start", f"machine/{machine.name}", work).operation

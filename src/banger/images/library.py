@@ -402,8 +402,9 @@ class ImageLibrary:
         record.used_bytes = disk_usage_bytes(self.disk(record))
         name, source = record.name, record.source
         message = f"image {name} was {how} from {source}"
+        self._add(record)
         self.tell(f"image.{how}", f"image/{name}", message, digest=record.digest, source=source)
-        return self._add(record)
+        return record
 
 
 async def _resolve(source: Source, platform: Platform, report: Report, ref: str) -> ImagePlan:

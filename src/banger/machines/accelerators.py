@@ -8,18 +8,18 @@ from banger.errors import Error
 from banger.host import cpu
 from banger.machines.parts import Parts
 from banger.model.image import Kernel
-from banger.model.machine import Machine
+from banger.model.machine import Machine, MachineSpec
 from banger.model.operation import Report
 from banger.templates.trials import ALWAYS
 from banger.vmm.base import Driver, VmConfig
 
 
 async def settle_accelerator(
-    parts: Parts, machine: Machine, kernel: Kernel, driver: Driver, config: VmConfig, report: Report
-) -> tuple[Driver, VmConfig]:
-    """The driver, and `config` with an accelerator that brings this kernel up, tried if it never was; written down in
-    the machine's record, and said. Raises `accelerator_unavailable` when another was asked for by name."""
-    asked, accel = machine.spec.accel, config.accel
+    parts: Parts, spec: MachineSpec, kernel: Kernel, driver: Driver, config: VmConfig, report: Report
+) -> tuple[Driver, VmConfig, str]:
+    """The driver, `config` with an accelerator that brings this kernel up, tried if it never was, and why it is not a
+    faster one; said. Raises `accelerator_unavailable` when another was asked for by name."""
+    asked, accel = spec.accel, config.accel
     why = cpu.check_kvm().reason if asked == "auto" and accel == ALWAYS else ""
     if accel != ALWAYS:
         is_new = await parts.trials.known(driver, accel, kernel.digest) is None
@@ -33,8 +33,7 @@ async def settle_accelerator(
             driver, accel = await parts.drivers.choose(ALWAYS)
         if why and is_new:
             report("warning", f"machines run by software emulation ({accel}): {why}")
-    machine.driver, machine.accel, machine.accel_reason = driver.name, accel, why
-    return driver, dataclasses.replace(config, accel=accel)
+    return driver, dataclasses.replace(config, accel=accel), why
 
 
 def describe_accelerator(machine: Machine) -> str:

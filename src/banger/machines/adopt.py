@@ -14,7 +14,7 @@ from banger.errors import Error
 from banger.machines.events import hear_guest, tell_adopted
 from banger.machines.idle import watch_idleness
 from banger.machines.launch import plan_places
-from banger.machines.lifecycle import end_without_main, remove_ended, watch_vmm
+from banger.machines.lifecycle import end_without_main, remove_ended, settle_or_owe, watch_vmm
 from banger.machines.limits import describe_memory_kill
 from banger.machines.live import LiveMachine, Reattached
 from banger.machines.lost_records import FoundVmm, is_machine, leave_alone, note_again
@@ -44,9 +44,7 @@ async def adopt_all(parts: Parts, running: Mapping[str, FoundVmm]) -> None:
             unknown.append(machine)
     for machine in unsettled:
         _show_that_it_goes(parts, machine)
-    for machine in unknown:
-        with _alone(machine):
-            _believe_it_runs(parts, machine)
+    unknown = [machine for machine in unknown if _believe_it_runs(parts, machine)]
     for machine in (*unsettled, *unknown):
         with _alone(machine):
             reattach(parts, machine, running.get(machine.id))
@@ -75,11 +73,16 @@ def _show_that_it_goes(parts: Parts, machine: Machine) -> None:
         log.warning("machine=%s %s", machine.name, exc.message)
 
 
-def _believe_it_runs(parts: Parts, machine: Machine) -> None:
-    """Its record says otherwise: the store is an older one, put back. It is not ended for that."""
+def _believe_it_runs(parts: Parts, machine: Machine) -> bool:
+    """Its record says otherwise: the store is an older one, put back. It is not ended for that. False: it cannot be
+    written down, so it is left alone."""
     log.warning("machine=%s runs, and was %s in the store", machine.name, machine.state.value)
-    machine.timings_ms = machine.timings_ms or {"start": 0}
-    parts.registry.move(machine, "found")
+    try:
+        parts.registry.move(machine, "found", timings_ms=machine.timings_ms or {"start": 0})
+    except Error as exc:
+        log.warning("machine=%s %s", machine.name, exc.message)
+        return False
+    return True
 
 
 async def _settle_unknown(parts: Parts, machine: Machine) -> None:
@@ -107,18 +110,26 @@ def reattach(parts: Parts, machine: Machine, vmm: FoundVmm | None) -> None:
     the last daemon ended is not gone on with, but ended by its records."""
     if vmm is None:
         return
-    note_again(parts, machine, vmm)
+    _note_found(parts, machine, vmm)
     if _is_half_started(machine) or machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
         return
-    machine.pid = vmm.process.pid
     driver = parts.drivers.named(machine.driver)
     places = plan_places(parts, machine)
     live = LiveMachine(machine, Reattached(places, driver, driver.reattach(places, vmm.process)))
     parts.live[machine.id] = live
-    live.on_event = hear_guest(parts.journal.tell, live)
+    live.on_event = hear_guest(parts.journal.try_to_tell, live)
     for watch in parts.on_live:
         watch(live)
     watch_vmm(parts, live)
+
+
+def _note_found(parts: Parts, machine: Machine, vmm: FoundVmm) -> None:
+    """A machine that runs is not ended because something of it cannot be written down."""
+    try:
+        note_again(parts, machine, vmm)
+        parts.registry.change(machine, pid=vmm.process.pid)
+    except Error as exc:
+        log.warning("machine=%s %s", machine.name, exc.message)
 
 
 async def settle(parts: Parts, machine: Machine) -> None:
@@ -129,23 +140,23 @@ async def settle(parts: Parts, machine: Machine) -> None:
             if live is not None:
                 await _reconnect(parts, live)
             else:
-                await _record_end(parts, machine)
+                reason = _why_it_ended(parts, machine)
+                async with parts.locks[machine.id]:
+                    await settle_or_owe(parts, machine, lambda: _record_end(parts, machine, reason))
     finally:
         if live is not None:
             live.adopted.set()
 
 
-async def _record_end(parts: Parts, machine: Machine) -> None:
-    reason = _why_it_ended(parts, machine)
-    async with parts.locks[machine.id]:
-        goes = _is_to_go(machine) or machine.spec.remove
-        await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
-        forget_frozen(plan_places(parts, machine))
-        await _tidy_disk(parts, machine)
-        if machine.state in LIVE:
-            parts.registry.move(machine, "exited", reason)
-        if goes:
-            await remove_ended(parts, machine)
+async def _record_end(parts: Parts, machine: Machine, reason: str) -> None:
+    goes = _is_to_go(machine) or machine.spec.remove
+    await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
+    forget_frozen(plan_places(parts, machine))
+    await _tidy_disk(parts, machine)
+    if machine.state in LIVE:
+        parts.registry.move(machine, "exited", reason)
+    if goes:
+        await remove_ended(parts, machine)
 
 
 async def _tidy_disk(parts: Parts, machine: Machine) -> None:

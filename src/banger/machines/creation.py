@@ -32,12 +32,10 @@ def create_once(parts: Parts, spec: MachineSpec, key: str) -> tuple[Machine, boo
     if made is not None:
         return _made_before(parts, made, request, key), False
 
-    def write() -> Machine:
-        machine = create(parts, spec)
+    def note_key(machine: Machine) -> None:
         parts.store.keys.put(key, Made(machine.id, request))
-        return machine
 
-    return parts.store.database.together(write), True
+    return create(parts, spec, also=note_key), True
 
 
 def _made_before(parts: Parts, made: Made, request: str, key: str) -> Machine:

@@ -16,7 +16,7 @@ from banger.host.thread import in_thread
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.machines.pausing import go_on
-from banger.model.machine import MachineState
+from banger.model.machine import Machine, MachineState
 
 log = logging.getLogger("banger.machines")
 
@@ -38,7 +38,8 @@ class DiskRoom:
     def watch(self, live: LiveMachine) -> None:
         """From when it is live. One of an earlier daemon may be waiting already."""
         live.vm.watch_disk_full(lambda: self._attend(live))
-        if live.machine.disk_full:
+        live.disk_full = live.machine.disk_full
+        if live.disk_full:
             self._attend(live)
 
     def close(self) -> None:
@@ -64,7 +65,7 @@ class DiskRoom:
         while not live.gone.is_set():
             self._full_again.discard(machine.id)
             await self._note_full(live)
-            while machine.disk_full and not live.gone.is_set():
+            while live.disk_full and not live.gone.is_set():
                 await asyncio.sleep(_LOOK_S)
                 await self._try_again(live)
             if machine.id not in self._full_again:
@@ -76,18 +77,22 @@ class DiskRoom:
             if machine.state is not MachineState.RUNNING or not await _has_halted(live):
                 return
             log.warning("machine=%s stands still: no room in %s", machine.name, live.places.directory)
-            machine.disk_full = True
-            try:
-                self._parts.registry.move(machine, "pause", REASON)
-            except Error as exc:  # no room for the record either; it is written when the machine goes on
-                log.warning("machine=%s %s", machine.name, exc.message)
+            live.disk_full = True
+            self._write_down(machine)
+
+    def _write_down(self, machine: Machine) -> None:
+        try:
+            self._parts.registry.move(machine, "pause", REASON, disk_full=True)
+        except Error as exc:  # no room for the record either: until there is, it seems to run
+            log.warning("machine=%s %s", machine.name, exc.message)
 
     async def _try_again(self, live: LiveMachine) -> None:
         machine = live.machine
-        if await in_thread(free_bytes, live.places.directory) < self._needed_bytes:
-            return
+        has_room = await in_thread(free_bytes, live.places.directory) >= self._needed_bytes
         async with live.pausing:
-            if not machine.disk_full:
+            if live.disk_full and machine.state is MachineState.RUNNING and not has_room:
+                self._write_down(machine)
+            if not (live.disk_full and has_room):
                 return
             try:
                 await go_on(self._parts, live)

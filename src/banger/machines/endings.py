@@ -6,6 +6,7 @@ import signal
 
 from banger.machines.limits import KILLED_FOR_MEMORY
 from banger.machines.live import LiveMachine
+from banger.model.command import Exit
 from banger.model.machine import Machine, MachineState
 from banger.templates.console import find_panic
 
@@ -37,11 +38,19 @@ def describe_end(live: LiveMachine) -> str:
             return AS_ASKED
     elif said := _end_of_guest(live):
         return said
-    if live.main is not None and machine.exit is not None:
-        ended = f"its command ended with {machine.exit.code}"
-        was_killed = machine.exit.signal == signal.SIGKILL and live.was_oom_killed(live.main)
+    exit_ = exit_of(live)
+    if live.main is not None and exit_ is not None:
+        ended = f"its command ended with {exit_.code}"
+        was_killed = exit_.signal == signal.SIGKILL and live.was_oom_killed(live.main)
         return f"{ended}: {OOM_KILLED}" if was_killed else ended
     return _end_of_guest(live) or UNEXPECTED
+
+
+def exit_of(live: LiveMachine) -> Exit | None:
+    """Of its main command, whether or not that is written down yet."""
+    if live.machine.exit is not None or live.main is None or not live.main.done.done():
+        return live.machine.exit
+    return None if live.main.done.exception() is not None else live.main.done.result()
 
 
 def _end_of_guest(live: LiveMachine) -> str:

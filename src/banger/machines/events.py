@@ -38,7 +38,7 @@ class Wish:
 
 
 class Journal:
-    """Lives as long as the daemon; used from its event loop."""
+    """Lives as long as the daemon; used from its event loop. Followers hear of what is committed."""
 
     def __init__(self, table: EventTable) -> None:
         self._table = table
@@ -48,7 +48,10 @@ class Journal:
 
     def tell(self, kind: str, target: str, message: str, /, **data: object) -> None:
         """Write it down (with what the caller's transaction writes), wake those who follow."""
-        self._newest = self._table.append(kind, target, message, data)
+        self._table.append(kind, target, message, data, self._written)
+
+    def _written(self, seq: int) -> None:
+        self._newest = seq
         self._wake()
 
     def try_to_tell(self, kind: str, target: str, message: str, /, **data: object) -> None:
@@ -174,18 +177,29 @@ def tell_adopted(tell: Tell, machine: Machine) -> None:
     )
 
 
+def tell_forked(tell: Tell, machine: Machine, children: list[Machine]) -> None:
+    names = [child.name for child in children]
+    tell(
+        "machine.forked",
+        f"machine/{machine.name}",
+        f"{machine.name} was forked: {' '.join(names)}",
+        id=machine.id,
+        children=names,
+    )
+
+
 def tell_warning(tell: Tell, machine: Machine, message: str) -> None:
     tell("machine.warning", f"machine/{machine.name}", f"{machine.name}: {message}", id=machine.id)
 
 
-def tell_restart(tell: Tell, machine: Machine, pause_s: float) -> None:
+def tell_restart(tell: Tell, machine: Machine, pause_s: float, restarts: int) -> None:
     tell(
         "machine.restarting",
         f"machine/{machine.name}",
         f"{machine.name} starts again in {pause_s:g} s",
         id=machine.id,
         pause_s=pause_s,
-        restarts=machine.restarts,
+        restarts=restarts,
     )
 
 

@@ -15,6 +15,7 @@ from banger.errors import Error
 from banger.host import cpu
 from banger.host.thread import in_thread
 from banger.machines.capture import capture, working_directory
+from banger.machines.events import tell_forked
 from banger.machines.launch import make_room
 from banger.machines.lifecycle import create, delete
 from banger.machines.parts import Parts
@@ -42,18 +43,10 @@ async def fork(parts: Parts, machine: Machine, count: int, name: str, report: Re
                 children.append(_create_child(parts, machine, name or machine.name))
             checks = await _sum(directory)
             await _revive_all(parts, children, original, checks, report)
-            parts.registry.finish(children)
+            parts.registry.finish(children, lambda: tell_forked(parts.journal.tell, machine, children))
         except BaseException:
             await asyncio.shield(_remove_all(parts, children))
             raise
-    names = [child.name for child in children]
-    parts.journal.tell(
-        "machine.forked",
-        f"machine/{machine.name}",
-        f"{machine.name} was forked: {' '.join(names)}",
-        id=machine.id,
-        children=names,
-    )
     return children
 
 
@@ -62,16 +55,19 @@ def _create_child(parts: Parts, parent: Machine, stem: str) -> Machine:
     while True:
         name = check_name(f"{stem}-{number}")
         try:
-            child = create(parts, msgspec.structs.replace(parent.spec, name=name), unfinished=True)
-            break
+            return create(
+                parts,
+                msgspec.structs.replace(parent.spec, name=name),
+                unfinished=True,
+                image_digest=parent.image_digest,
+                stop_signal=parent.stop_signal,
+                kernel=parent.kernel,
+                kernel_digest=parent.kernel_digest,
+            )
         except Error as exc:
             if exc.code != "name_taken":
                 raise
         number += 1
-    child.image_digest, child.stop_signal = parent.image_digest, parent.stop_signal
-    child.kernel, child.kernel_digest = parent.kernel, parent.kernel_digest
-    parts.registry.save(child)
-    return child
 
 
 async def _sum(directory: Path) -> Checks:

@@ -7,14 +7,16 @@ does by itself counts by the processor time it takes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from typing import Unpack
 
 from banger.errors import Error
 from banger.host.background import in_background
 from banger.host.proc import cpu_seconds
 from banger.machines.live import LiveMachine
 from banger.machines.registry import Registry
-from banger.model.machine import MachineState
+from banger.model.machine import Change, MachineState
 
 log = logging.getLogger("banger.idle")
 
@@ -60,13 +62,23 @@ class IdlePause:
             if live.users or live.machine.state is not MachineState.RUNNING:
                 return
             try:
-                await live.vm.pause()
+                await stand_still(self._registry, live, "nobody used it", idle=True)
             except Error as exc:
                 log.warning("machine=%s cannot be paused: %s", live.machine.name, exc.message)
                 self.unused()
-                return
-            live.machine.idle = True
-            self._registry.move(live.machine, "pause", "nobody used it")
+
+
+async def stand_still(
+    registry: Registry, live: LiveMachine, reason: str = "", /, **fields: Unpack[Change]
+) -> None:
+    """Stop its vCPUs and write that down, with its lock held: both, or neither."""
+    await live.vm.pause()
+    try:
+        registry.move(live.machine, "pause", reason, **fields)
+    except Error:
+        with contextlib.suppress(Error):
+            await live.vm.resume()
+        raise
 
 
 def watch_idleness(registry: Registry, live: LiveMachine) -> None:

@@ -26,7 +26,7 @@ from banger.kernels.initramfs import ensure_initramfs
 from banger.kernels.recipe import DEFAULT as DEFAULT_KERNEL
 from banger.machines.accelerators import describe_accelerator, settle_accelerator
 from banger.machines.events import tell_warning
-from banger.machines.limits import asked_limits, hold, refuse_unenforceable
+from banger.machines.limits import Held, asked_limits, hold, refuse_unenforceable
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.machines.unreleased import require_released
@@ -54,9 +54,9 @@ async def launch(
 ) -> LiveMachine:
     """Start the machine's VM and make it who it is. Raises what went wrong."""
     refuse_unenforceable(machine.spec)
-    machine.spec = fill_in(machine.spec, image)
-    driver, accel = await parts.drivers.choose(machine.spec.accel)
-    kernel = await parts.kernels.ensure(machine.spec.kernel, report)
+    spec = fill_in(machine.spec, image)
+    driver, accel = await parts.drivers.choose(spec.accel)
+    kernel = await parts.kernels.ensure(spec.kernel, report)
     await make_room(parts, machine.spec.memory_mib)
     # A VM's own overlay begins small; it must be possible to write to it at all.
     headroom_bytes = parts.settings.limits.disk_reserve_bytes
@@ -70,29 +70,37 @@ async def launch(
         max(machine.spec.disk_bytes, image.size_bytes),
     )
     _require_disk(machine, config.places)
-    driver, config = await settle_accelerator(parts, machine, kernel, driver, config, report)
-    machine.image_digest = machine.image_digest or image.digest  # its disk stays on what it began with
-    machine.kernel, machine.kernel_digest = kernel.name, kernel.digest
+    driver, config, why_not = await settle_accelerator(parts, spec, kernel, driver, config, report)
+    parts.registry.change(
+        machine,
+        spec=spec,
+        driver=driver.name,
+        accel=config.accel,
+        accel_reason=why_not,
+        image_digest=machine.image_digest or image.digest,  # its disk stays on what it began with
+        kernel=kernel.name,
+        kernel_digest=kernel.digest,
+        stop_signal=image.config.stop_signal,
+    )
     watch.lap("resolve")
     with parts.pool.machine_starts():
         guest = None
-        if parts.settings.templates.enabled and not machine.spec.cold and not config.places.overlay.exists():
-            spec = machine.spec
+        if parts.settings.templates.enabled and not spec.cold and not config.places.overlay.exists():
             wanted = await plan_wanted(image, kernel, driver, config, guest_init(spec), spec.boot_timeout_s)
             guest = await _start_as_clone(parts, machine, wanted, report, watch)
         if guest is None:
             guest = await _start_by_boot(parts, machine, config, driver, report, watch)
-        identity = invent_identity(
-            machine.name,
-            config.mac,
-            taken_addresses(parts),
-            guest_init(machine.spec),
-            machine_id=machine_id_of(guest.places.directory.name),
-            has_ids=guest.has_ids,
-        )
         try:
-            await hold(machine, guest, config, report)
-            answer = await identify(guest, machine, identity, config.disk_bytes)
+            held = await hold(machine, guest, config, report)
+            identity = invent_identity(
+                machine.name,
+                config.mac,
+                taken_addresses(parts),
+                guest_init(spec),
+                machine_id=machine_id_of(guest.places.directory.name),
+                has_ids=guest.has_ids,
+            )
+            answer = await identify(parts, machine, guest, identity, held, config.disk_bytes)
             _warn_of_small_root(parts, machine, answer, report)
         except BaseException:
             await guest.let_go()
@@ -120,9 +128,12 @@ def _warn_of_small_root(parts: Parts, machine: Machine, answer: Fields, report: 
     said = answer.shown(Tag.MESSAGE, 200)
     if said:
         warning = f"its root file system did not grow to {format_size(machine.spec.disk_bytes)}: {said}"
-        machine.warnings.append(warning)
+        parts.registry.change(
+            machine,
+            lambda: tell_warning(parts.journal.tell, machine, warning),
+            warnings=(*machine.warnings, warning),
+        )
         report("warning", f"{machine.name}: {warning}")
-        tell_warning(parts.journal.tell, machine, warning)
 
 
 def _require_disk(machine: Machine, places: VmPlaces) -> None:
@@ -205,11 +216,12 @@ async def _start_as_clone(
     parts: Parts, machine: Machine, wanted: Wanted, report: Report, watch: Stopwatch
 ) -> Guest | None:
     """None when it has to boot by itself, which the report then says why."""
-    machine.origin = f"template {wanted.id[:12]}"
-    guest = await _take_waiting(parts, machine, wanted)
+    origin = f"template {wanted.id[:12]}"
+    guest = await _take_waiting(parts, machine, wanted, origin)
     if guest is not None:
         watch.lap("restore")
         return guest
+    parts.registry.change(machine, origin=origin)
     take_places(parts.store.resources, machine.id, wanted.config.places)
     for _ in range(2):  # a template that turns out to be damaged is made anew, once
         try:
@@ -235,21 +247,20 @@ async def _start_as_clone(
     return None
 
 
-async def _take_waiting(parts: Parts, machine: Machine, wanted: Wanted) -> Guest | None:
+async def _take_waiting(parts: Parts, machine: Machine, wanted: Wanted, origin: str) -> Guest | None:
     """One that dies just now is none."""
     guest = await parts.pool.take(wanted, machine.id, machine.name)
     if guest is None:
         return None
-    machine.place = guest.places.directory.name
-    parts.registry.save(machine)
     try:
+        parts.registry.change(machine, place=guest.places.directory.name, origin=origin)
         await guest.vm.grow_disk(wanted.config.disk_bytes)
         await guest.vm.resume()
     except Error as exc:
         log.warning("machine=%s a clone in waiting was no use: %s", machine.name, exc.message)
         await guest.let_go()
         await teardown.release(parts.store.resources, machine.id)
-        machine.place = ""
+        parts.registry.change(machine, place="")
         return None
     return guest
 
@@ -267,7 +278,7 @@ async def start_clone(
 async def _start_by_boot(
     parts: Parts, machine: Machine, config: VmConfig, driver: Driver, report: Report, watch: Stopwatch
 ) -> Guest:
-    machine.origin = "boot"
+    parts.registry.change(machine, origin="boot")
     take_places(parts.store.resources, machine.id, config.places)
     await driver.prepare(config)
     watch.lap("disk")
@@ -277,13 +288,16 @@ async def _start_by_boot(
     return guest
 
 
-async def identify(guest: Guest, machine: Machine, identity: Identity, disk_bytes: int) -> Fields:
+async def identify(
+    parts: Parts, machine: Machine, guest: Guest, identity: Identity, held: Held, disk_bytes: int
+) -> Fields:
     """Before any process of its user runs in it."""
     spec = machine.spec
-    machine.address = identity.network.host_address  # at once: whoever starts meanwhile gets another
-    answer = await configure(guest.connection, identity, guest_init(spec), disk_bytes, spec.boot_timeout_s)
-    machine.pid = guest.vm.process.pid
-    return answer
+    # At once: whoever starts meanwhile gets another address.
+    parts.registry.change(
+        machine, address=identity.network.host_address, limits=held.limits, warnings=held.warnings
+    )
+    return await configure(guest.connection, identity, guest_init(spec), disk_bytes, spec.boot_timeout_s)
 
 
 def _note_phases(answer: Fields, watch: Stopwatch) -> None:

@@ -7,15 +7,17 @@ import contextlib
 import logging
 import secrets
 import signal
-from collections.abc import AsyncIterator, Coroutine
-from typing import Literal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Unpack
+
+import msgspec
 
 from banger.errors import Error
 from banger.host.background import in_background
 from banger.host.proc import send_signal, wait_gone
 from banger.host.thread import in_thread
 from banger.host.times import Stopwatch, now
-from banger.machines.endings import UNEXPECTED, describe_end, is_failure
+from banger.machines.endings import UNEXPECTED, describe_end, exit_of, is_failure
 from banger.machines.events import hear_guest
 from banger.machines.execs import RunningExec, Viewer, remove_exec_logs
 from banger.machines.idle import watch_idleness
@@ -28,7 +30,7 @@ from banger.machines.parts import Parts
 from banger.machines.states import LIVE, advance, wrong_state
 from banger.machines.unreleased import require_released
 from banger.model.command import Command, Exit
-from banger.model.machine import Machine, MachineSpec, MachineState
+from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
 from banger.model.operation import Report
 from banger.resources import kinds, teardown
@@ -38,6 +40,7 @@ from banger.wire.constants import Tag, Type
 
 log = logging.getLogger("banger.machines")
 
+_SETTLE_AGAIN_S, _SETTLE_LONGEST_S = 1.0, 60.0
 _SIGNAL_S = 3.0
 _TERM_S = 5.0
 _AGENT_MARGIN_S = 3.0
@@ -47,10 +50,15 @@ _SIGNALS_OF_INITS = (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP)
 
 
 def create(
-    parts: Parts, spec: MachineSpec, wanted: Literal["", "running"] = "", *, unfinished: bool = False
+    parts: Parts,
+    spec: MachineSpec,
+    /,
+    *,
+    also: Callable[[Machine], None] = lambda machine: None,
+    **fields: Unpack[Change],
 ) -> Machine:
-    """A new machine in state `created`; nothing on the host yet. `wanted`: it is about to be started; `unfinished`:
-    as a copy of another. Raises `bad_name`, `name_taken`."""
+    """A new machine in state `created`; nothing on the host yet. `also` writes what belongs to it. Raises `bad_name`,
+    `name_taken`."""
     if spec.remove and spec.restart != "no":
         raise Error(
             "bad_spec", "a machine that is removed when it ends cannot be restarted", "drop one of the two"
@@ -58,62 +66,57 @@ def create(
     check_asked(spec)
     name = check_name(spec.name) if spec.name else invent_name()
     machine = Machine(
-        id=secrets.token_hex(6),
-        name=name,
-        state=MachineState.CREATED,
-        spec=spec,
-        created=now(),
-        wanted=wanted,
-        unfinished=unfinished,
+        id=secrets.token_hex(6), name=name, state=MachineState.CREATED, spec=spec, created=now()
     )
-    parts.registry.add(machine)
+    machine = msgspec.structs.replace(machine, **fields)
+    parts.registry.add(machine, lambda: also(machine))
     return machine
 
 
 @contextlib.asynccontextmanager
-async def starting(parts: Parts, machine: Machine, origin: str = "") -> AsyncIterator[Stopwatch]:
+async def starting(parts: Parts, machine: Machine, **fields: Unpack[Change]) -> AsyncIterator[Stopwatch]:
     """The time in which a machine starts: at its end it runs, or is `failed` and holds no host resource but its files.
-    Whoever stops it meanwhile cancels the task. `origin` is what it goes on from, if that is known yet."""
+    Whoever stops it meanwhile cancels the task. `fields` change as it begins."""
+    await settle_overdue(parts, machine)
     async with parts.locks[machine.id]:
         advance(machine, "start")
         await require_released(parts, machine)
-        machine.timings_ms, machine.origin = {}, origin  # as long as there are no timings, it has not started
-        parts.registry.move(machine, "start")
+        # As long as there are no timings, it has not started.
+        parts.registry.move(machine, "start", **(Change(timings_ms={}, origin="") | fields))
         task = asyncio.current_task()
         assert task is not None
         parts.starting[machine.id] = task
         watch = Stopwatch()
         try:
             yield watch
+            parts.registry.change(machine, timings_ms={**watch.phases_ms, "start": watch.total_ms()})
         except BaseException as exc:
             await _give_up(parts, machine, exc)
             raise
         finally:
             del parts.starting[machine.id]
-        machine.timings_ms = {**watch.phases_ms, "start": watch.total_ms()}
-        parts.registry.save(machine)
 
 
 def begin_life(parts: Parts, live: LiveMachine) -> None:
     """Its guest is up."""
     parts.live[live.machine.id] = live
-    live.on_event = hear_guest(parts.journal.tell, live)
-    parts.registry.move(live.machine, "booted")
+    live.on_event = hear_guest(parts.journal.try_to_tell, live)
+    parts.registry.move(live.machine, "booted", pid=live.process.pid, agent_boot=live.agent_boot)
     for watch in parts.on_live:
         watch(live)
     watch_idleness(parts.registry, live)
 
 
-async def start(parts: Parts, machine: Machine, report: Report, viewer: Viewer | None = None) -> None:
+async def start(
+    parts: Parts, machine: Machine, report: Report, viewer: Viewer | None = None, **fields: Unpack[Change]
+) -> None:
     """Bring it up and start its main command, if it has one."""
-    async with starting(parts, machine) as watch:
+    async with starting(parts, machine, **(Change(wanted="running") | fields)) as watch:
         parts.forget_restart(machine)
-        machine.wanted = "running"
         image = await parts.images.ensure(machine.spec.image, report)
         command = plan_command(machine.spec.command, image.config)
         if command is None and viewer is not None:
             raise _nothing_to_run(machine)
-        machine.stop_signal = image.config.stop_signal
         places = plan_places(parts, machine)
         await in_thread(remove_exec_logs, places.directory)
         console_begin = size_of(places.console_log)
@@ -171,13 +174,48 @@ async def _give_up(parts: Parts, machine: Machine, cause: BaseException) -> None
     """Undo a start that failed or was cancelled."""
     live = parts.live.pop(machine.id, None)
     reason = cause.message if isinstance(cause, Error) else "the start was cancelled"
-    await asyncio.shield(_release_runtime(parts, machine, live))
+
+    async def settle() -> None:
+        await _release_runtime(parts, machine, live)
+        if machine.state is MachineState.STARTING:
+            parts.registry.move(machine, "fail", reason)
+        elif machine.state in LIVE:
+            parts.registry.move(machine, "exited", reason)
+
+    await asyncio.shield(settle_or_owe(parts, machine, settle))
     if live is not None:
         live.ended.set()
-    if machine.state is MachineState.STARTING:
-        parts.registry.move(machine, "fail", reason)
-    elif machine.state in LIVE:
-        parts.registry.move(machine, "exited", reason)
+
+
+async def settle_or_owe(parts: Parts, machine: Machine, settle: Callable[[], Awaitable[None]]) -> None:
+    """Its end is written down: now, or as soon as that can be done."""
+    try:
+        await settle()
+    except Error as exc:
+        log.warning("machine=%s its end is not settled: %s", machine.name, exc.message)
+        parts.overdue[machine.id] = settle
+        _spawn(_settle_later(parts, machine))
+
+
+async def _settle_later(parts: Parts, machine: Machine) -> None:
+    pause_s = _SETTLE_AGAIN_S
+    while machine.id in parts.overdue and not parts.shutdown.is_set():
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _SETTLE_LONGEST_S)
+        with contextlib.suppress(Error):  # said before
+            await settle_overdue(parts, machine)
+
+
+async def settle_overdue(parts: Parts, machine: Machine) -> None:
+    """Whoever wants something of a machine whose end could not be settled settles it first. Raises why that still
+    cannot be done."""
+    if machine.id not in parts.overdue:
+        return
+    async with parts.locks[machine.id]:
+        settle = parts.overdue.get(machine.id)
+        if settle is not None:
+            await settle()
+            del parts.overdue[machine.id]
 
 
 async def _release_runtime(parts: Parts, machine: Machine, live: LiveMachine | None) -> None:
@@ -192,8 +230,10 @@ async def _after_main(parts: Parts, live: LiveMachine, main: RunningExec) -> Non
     shut down politely."""
     if main.done.exception() is not None:
         return  # the agent went away; the VMM's end, or a new session, tells more
-    live.machine.exit = main.done.result()
-    parts.registry.save(live.machine)
+    try:
+        parts.registry.change(live.machine, exit=main.done.result())
+    except Error as exc:  # it is written with the machine's end
+        log.warning("machine=%s %s", live.machine.name, exc.message)
     limit_s = _own_shutdown_s(live, main.done.result())
     if limit_s and await _gone_within(live, limit_s):
         return
@@ -229,39 +269,38 @@ async def _after_exit(parts: Parts, live: LiveMachine) -> None:
         return
     reason = describe_end(live)
     if reason == UNEXPECTED:
-        reason = describe_memory_kill(parts.store.resources, machine) or reason
-    if machine.exit is None and live.main is not None and live.main.done.done():
-        machine.exit = _exit_of(live.main)
+        with contextlib.suppress(
+            Error
+        ):  # the store cannot be read now: that the VMM ended is known all the same
+            reason = describe_memory_kill(parts.store.resources, machine) or reason
+    exit_ = exit_of(live)
     try:
         async with parts.locks[machine.id]:
-            await _settle_end(parts, live, reason)
-    except Error as exc:
-        log.warning("machine=%s could not be removed: %s", machine.name, exc.message)
+            await settle_or_owe(parts, machine, lambda: _settle_end(parts, live, reason, exit_))
     finally:
         live.ended.set()  # whoever waits for it is told, whatever went wrong
-    if parts.registry.has(machine):
-        parts.on_ended(machine, is_failure(machine))
 
 
-async def _settle_end(parts: Parts, live: LiveMachine, reason: str) -> None:
+async def _settle_end(parts: Parts, live: LiveMachine, reason: str, exit_: Exit | None) -> None:
     machine = live.machine
     await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
     forget_frozen(live.places)
-    del parts.live[machine.id]
+    parts.live.pop(machine.id, None)
     if machine.state in LIVE:
-        parts.registry.move(machine, "exited", reason)
+        parts.registry.move(machine, "exited", reason, exit=exit_)
     log.info("machine=%s stopped: %s", machine.name, reason)
-    if machine.spec.remove and parts.registry.has(machine):
+    if not parts.registry.has(machine):
+        return
+    if machine.spec.remove:
         await remove_ended(parts, machine)
-
-
-def _exit_of(main: RunningExec) -> Exit | None:
-    return None if main.done.exception() is not None else main.done.result()
+    else:
+        parts.on_ended(machine, is_failure(machine))
 
 
 async def stop(parts: Parts, machine: Machine, grace_s: float, *, by_user: bool = True) -> None:
     """Agent shutdown, then SIGTERM to the VMM, then SIGKILL, each with its time. Returns when it is `stopped`. A
     machine that waits to be started again does so no more."""
+    await settle_overdue(parts, machine)
     if by_user and _want_stopped(parts, machine):
         return
     live = parts.live.get(machine.id)
@@ -270,9 +309,10 @@ async def stop(parts: Parts, machine: Machine, grace_s: float, *, by_user: bool 
         return
     await live.adopted.wait()
     async with live.pausing:  # whoever freezes it has to be done
-        was_paused = machine.state is MachineState.PAUSED
+        stands_still = machine.state is MachineState.PAUSED or live.disk_full
         parts.registry.move(machine, "stop")
-        if was_paused:
+        live.disk_full = False
+        if stands_still:
             with contextlib.suppress(Error):
                 await live.vm.resume()
     answers = await _end_main(live, grace_s)
@@ -335,16 +375,13 @@ async def _gone_within(live: LiveMachine, timeout_s: float) -> bool:
 
 def _want_stopped(parts: Parts, machine: Machine) -> bool:
     """Note the user's wish; True when giving up a restart was all that it took."""
-    machine.wanted = "stopped"
-    if not parts.forget_restart(machine):
-        return False
-    machine.reason = machine.reason.partition(";")[0]
-    parts.registry.save(machine)
-    return True
+    parts.registry.change(machine, wanted="stopped", reason=machine.reason.partition(";")[0])
+    return parts.forget_restart(machine)
 
 
 async def kill(parts: Parts, machine: Machine, *, by_user: bool = True) -> None:
     """The VMM gets SIGKILL now. Returns when the machine is `stopped` (and gone, with `remove`)."""
+    await settle_overdue(parts, machine)
     if by_user and _want_stopped(parts, machine):
         return
     if machine.id in parts.starting and machine.id not in parts.live:
@@ -369,6 +406,7 @@ async def _kill(live: LiveMachine) -> None:
 
 async def delete(parts: Parts, machine: Machine, *, force: bool) -> None:
     """Remove the machine and all that is its own. With `force` a running one is killed first."""
+    await settle_overdue(parts, machine)
     parts.forget_restart(machine)
     if force:
         await _end_by_force(parts, machine)
@@ -388,6 +426,7 @@ async def _end_by_force(parts: Parts, machine: Machine) -> None:
     if machine.id in parts.live:
         with contextlib.suppress(Error):
             await kill(parts, machine)
+    await settle_overdue(parts, machine)
 
 
 async def remove_ended(parts: Parts, machine: Machine) -> None:

@@ -5,6 +5,9 @@ What nobody asked for is enforced where this host lets us, and elsewhere only sh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from banger.errors import Error
 from banger.host.cgroup import Group
 from banger.host.delegation import delegation
@@ -54,26 +57,31 @@ def refuse_unenforceable(spec: MachineSpec) -> None:
                 raise _unenforceable(controller, reason)
 
 
-async def hold(machine: Machine, guest: Guest, config: VmConfig, report: Report) -> None:
-    """Before any process of its user runs: what its VMM does not have yet, and the record of what holds. Raises
+class Held(NamedTuple):
+    """What its record says of a machine's limits."""
+
+    limits: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+async def hold(machine: Machine, guest: Guest, config: VmConfig, report: Report) -> Held:
+    """Before any process of its user runs: what its VMM does not have yet; what holds from now on. Raises
     `limit_unenforceable`, `vmm_failed`."""
     spec, confinement = machine.spec, guest.confinement
     if config.limits != AS_NEEDED:
         confinement.limit(plan_limits(config, guest.driver))  # a clone in waiting has the usual ones
-    machine.warnings = []
+    warnings: list[str] = []
     for controller, asked in _asked(spec).items():
         reason = confinement.missing.get(controller)
         if not (asked and reason):
             continue
         if spec.limits == "strict":
             raise _unenforceable(controller, reason)
-        machine.warnings.append(f"the {controller} limit is not enforced: {reason}")
-        report("warning", f"{machine.name}: {machine.warnings[-1]}")
-    machine.limits = confinement.held | {
-        controller: f"not enforced: {reason}" for controller, reason in confinement.missing.items()
-    }
+        warnings.append(f"the {controller} limit is not enforced: {reason}")
+        report("warning", f"{machine.name}: {warnings[-1]}")
+    missing = {controller: f"not enforced: {reason}" for controller, reason in confinement.missing.items()}
     await limit_io(guest.vm, config.limits)
-    machine.limits |= _describe_io(machine)
+    return Held(confinement.held | missing | _describe_io(machine), tuple(warnings))
 
 
 def describe_memory_kill(resources: ResourceTable, machine: Machine) -> str:

@@ -67,6 +67,9 @@ class LiveMachine:
         self.ask_again_at = 0.0
         self.users = 0
         self.pausing = asyncio.Lock()  # whoever stops its vCPUs, or lets them go on
+        self.disk_full = (
+            False  # its VMM has halted it for want of room, whether or not that could be written down
+        )
         self.idle_pause: UseListener | None = None
         self._oom_victims: deque[int] = deque(
             maxlen=_OOM_VICTIMS_KEPT
@@ -75,9 +78,10 @@ class LiveMachine:
         self.goes_down = False  # by itself, as it says
         self.on_event: Callable[[str, str], None] = _unheard
         self.adopted = asyncio.Event()  # its connections are there, or do not come by themselves
+        self.agent_boot = machine.agent_boot  # tells its agent from others
         if isinstance(guest, Guest):
             self.adopted.set()
-            machine.agent_boot = _boot_of(guest.connection)
+            self.agent_boot = _boot_of(guest.connection)
             self.connect(guest.connection)
         self.watch_task = asyncio.create_task(self._watch(), name=f"watch {machine.name}")
 
@@ -136,8 +140,8 @@ class LiveMachine:
 
     def has_another_agent(self, connection: AgentConnection) -> bool:
         """Than the one that it had: what that one had started is lost. Noted, and so told once."""
-        before, self.machine.agent_boot = self.machine.agent_boot, _boot_of(connection)
-        return before not in ("", self.machine.agent_boot)
+        before, self.agent_boot = self.agent_boot, _boot_of(connection)
+        return before not in ("", self.agent_boot)
 
     def on_agent_event(self, code: str, message: str) -> None:
         """What the agent tells unasked: as little to be believed as all that a guest says."""

@@ -23,6 +23,7 @@ KEEP_COUNT = 200
 # What strangers ask for does not add up without end; each has a task, and its progress.
 RUNNING_MAX = 512
 _EVENTS_KEPT = 256
+_WRITE_AGAIN_S = 5.0
 
 T = TypeVar("T")
 Work = Callable[[Report], Awaitable[T]]
@@ -89,6 +90,7 @@ class Operations:
         self._tell = tell
         self._known: dict[str, RunningOperation[Any]] = {}
         self._prune_timer: asyncio.TimerHandle | None = None
+        self._closed = False
         self._end_interrupted()
 
     def begin(self, kind: str, target: str, work: Work[T], *, unasked: bool = False) -> RunningOperation[T]:
@@ -108,8 +110,8 @@ class Operations:
             begun=now(),
         )
         running = RunningOperation(operation)
-        self._known[operation.id] = running
         self._table.put(operation)
+        self._known[operation.id] = running
         running.task = asyncio.create_task(self._run(running, work), name=f"{kind} {target}")
         return running
 
@@ -142,6 +144,7 @@ class Operations:
         """Cancel what runs: the daemon ends."""
         if self._prune_timer is not None:
             self._prune_timer.cancel()
+        self._closed = True
         tasks = [r.task for r in self._known.values() if r.task is not None and not r.ended]
         for task in tasks:
             task.cancel()
@@ -167,12 +170,27 @@ class Operations:
         if running.error is not None:
             operation.error = error_body(running.error)
         operation.ended = now()
-        self._table.put(operation)
+        self._write_end(operation)
         self._tell_failure(operation)
         running.wake()
         if sum(each.ended for each in self._known.values()) > KEEP_COUNT:
             self.prune()
         self._schedule_prune()
+
+    def _write_end(self, operation: Operation[Any]) -> None:
+        """Those who wait hear how it ended in any case: it cannot be undone by not being written. It is written as soon
+        as that can be done."""
+        for _ in range(2):
+            try:
+                self._table.put(operation)
+                return
+            except Error as exc:
+                log.warning("the end of operation %s is not written: %s", operation.id, exc.message)
+        asyncio.get_running_loop().call_later(_WRITE_AGAIN_S, self._write_late, operation)
+
+    def _write_late(self, operation: Operation[Any]) -> None:
+        if operation.id in self._known and not self._closed:
+            self._write_end(operation)
 
     def _end_interrupted(self) -> None:
         """Operations that an earlier daemon did not end did end with it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from banger.catalogs.shelf import Shelf
@@ -43,6 +43,8 @@ class Parts:
     registry: Registry
     live: dict[str, LiveMachine] = field(default_factory=dict)
     starting: dict[str, asyncio.Task[object]] = field(default_factory=dict)
+    # How to settle the end of a machine that could not be written down.
+    overdue: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     locks: Locks = field(default_factory=Locks)  # by the ids of machines
     on_ended: Callable[[Machine, bool], None] = lambda machine, failed: (
         None

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from banger.errors import Error
+from banger.machines.idle import stand_still
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.machines.sessions import reconnect, resync
@@ -19,12 +20,11 @@ async def pause(parts: Parts, machine: Machine) -> None:
     await live.adopted.wait()
     async with live.pausing:
         if machine.idle or machine.disk_full:
-            machine.idle, machine.disk_full, machine.reason = False, False, ""
-            parts.registry.save(machine)
-            return
-        advance(machine, "pause")
-        await live.vm.pause()
-        parts.registry.move(machine, "pause")
+            parts.registry.change(machine, idle=False, disk_full=False, reason="")
+        else:
+            advance(machine, "pause")
+            await stand_still(parts.registry, live)
+        live.disk_full = False
 
 
 async def resume(parts: Parts, machine: Machine) -> None:
@@ -82,7 +82,7 @@ async def _wake(parts: Parts, live: LiveMachine) -> None:
 
 def _refuse_paused(live: LiveMachine) -> None:
     machine = live.machine
-    if machine.disk_full:
+    if machine.disk_full or live.disk_full:
         raise Error(
             "insufficient_disk",
             f"machine {machine.name!r} stands still: the host's disk is full",
@@ -106,4 +106,17 @@ async def go_on(parts: Parts, live: LiveMachine) -> None:
         else:
             await live.catch_up()
     finally:  # whoever waits for it, waits until it can be talked to
+        await _note_going(parts, live)
+
+
+async def _note_going(parts: Parts, live: LiveMachine) -> None:
+    """One whose record cannot say that it runs does not run."""
+    live.disk_full = False
+    if live.machine.state is MachineState.RUNNING:  # that it stood still could not be written either
+        return
+    try:
         parts.registry.move(live.machine, "resume")
+    except Error:
+        with contextlib.suppress(Error):
+            await live.vm.pause()
+        raise

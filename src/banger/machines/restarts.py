@@ -56,13 +56,13 @@ def wants_reboot(machine: Machine) -> bool:
     return machine.reason.startswith(REBOOTED) and not machine.spec.remove and machine.wanted != "stopped"
 
 
-def wants_restart(machine: Machine, *, failed: bool) -> bool:
-    """Of a machine that ended just now. Pure."""
+def wants_restart(machine: Machine, *, failed: bool, restarts: int) -> bool:
+    """Of a machine that ended just now, after `restarts` in a row. Pure."""
     policy, _, limit = machine.spec.restart.partition(":")
     if machine.wanted == "stopped" or policy == "no":
         return False
     if policy == "on-failure":
-        return failed and (not limit or machine.restarts < int(limit))
+        return failed and (not limit or restarts < int(limit))
     return True
 
 
@@ -86,22 +86,26 @@ class Restarts:
 
     def consider(self, machine: Machine, failed: bool) -> None:
         """It has ended, and is settled."""
-        if _ran_s(machine) >= SETTLED_S:
-            machine.restarts = machine.reboots = 0
+        in_a_row = _ran_s(machine) < SETTLED_S
+        restarts, reboots = (machine.restarts, machine.reboots) if in_a_row else (0, 0)
         if wants_reboot(machine):
-            pause_s = plan_reboot_pause_s(machine.reboots)
-            machine.reboots += 1
-        elif wants_restart(machine, failed=failed):
-            pause_s = plan_pause_s(machine.restarts)
-            machine.restarts += 1
-        else:
-            return
-        self._begin_in(machine, pause_s)
+            self._begin_in(machine, plan_reboot_pause_s(reboots), restarts, reboots + 1)
+        elif wants_restart(machine, failed=failed, restarts=restarts):
+            self._begin_in(machine, plan_pause_s(restarts), restarts + 1, reboots)
 
-    def _begin_in(self, machine: Machine, pause_s: float) -> None:
-        machine.reason += f"; starts again in {pause_s:g} s" if pause_s else "; starts again"
-        self._parts.registry.save(machine)
-        tell_restart(self._parts.journal.tell, machine, pause_s)
+    def _begin_in(self, machine: Machine, pause_s: float, restarts: int, reboots: int) -> None:
+        parts = self._parts
+        try:
+            parts.registry.change(
+                machine,
+                lambda: tell_restart(parts.journal.tell, machine, pause_s, restarts),
+                restarts=restarts,
+                reboots=reboots,
+                reason=machine.reason.partition(";")[0]
+                + (f"; starts again in {pause_s:g} s" if pause_s else "; starts again"),
+            )
+        except Error as exc:  # it starts again all the same
+            log.warning("machine=%s %s", machine.name, exc.message)
         loop = asyncio.get_running_loop()
         self._pending[machine.id] = loop.call_later(pause_s, self._begin, machine)
 
@@ -163,6 +167,5 @@ def _ran_s(machine: Machine) -> float:
 
 def _ended_unseen(machine: Machine) -> bool:
     if machine.reason.startswith(REBOOTED) and ";" in machine.reason:  # the last daemon was about to start it
-        machine.reason = REBOOTED
         return True
     return machine.wanted == "running" and machine.reason == UNSEEN

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,11 +11,11 @@ from banger.host.times import Stopwatch
 from banger.machines.accelerators import unavailable
 from banger.machines.launch import guest_init, identify, make_room, plan_config, start_clone, taken_addresses
 from banger.machines.lifecycle import begin_life, starting, watch_vmm
-from banger.machines.limits import hold, refuse_unenforceable
+from banger.machines.limits import Held, hold, refuse_unenforceable
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.machines.sessions import adopt_execs
-from banger.model.machine import Machine
+from banger.model.machine import Change, Machine
 from banger.model.operation import Report
 from banger.model.template import Shape
 from banger.templates.guest import Guest, take_places
@@ -40,24 +39,25 @@ async def revive(
     report: Report,
     *,
     as_itself: bool,
-    become: Callable[[], None] = lambda: None,
+    become: Change | None = None,
 ) -> None:
     """Start `machine` where the original stopped, with all that ran in it; the disk that it had is gone then.
-    `as_itself`: name, addresses and ids are those that were frozen; `become` makes its record the original's. Raises
+    `as_itself`: name, addresses and ids are those that were frozen; `become` is what its record has of the original's.
+    Raises
     `snapshot_incompatible`, `frozen_damaged`, `insufficient_memory`."""
-    async with starting(parts, machine, original.name) as watch:
+    async with starting(parts, machine, origin=original.name) as watch:
         await make_room(parts, original.shape.memory_mib)
-        become()
-        parts.registry.save(machine)
+        parts.registry.change(machine, **(become or Change()))
         driver, config = await plan_revival(parts, machine, original.shape)
+        parts.registry.change(machine, driver=driver.name, accel=config.accel, accel_reason="")
         watch.lap("resolve")
         take_places(parts.store.resources, machine.id, config.places)
         await driver.replace_disk(config.places, original.files)
         guest = await start_clone(parts, machine, config, driver, original.files, report)
         watch.lap("restore")
         try:
-            await hold(machine, guest, config, report)
-            live = await _settle(parts, machine, guest, config, watch, as_itself=as_itself)
+            held = await hold(machine, guest, config, report)
+            live = await _settle(parts, machine, guest, held, config, watch, as_itself=as_itself)
         except BaseException:
             await guest.let_go()
             raise
@@ -66,10 +66,17 @@ async def revive(
 
 
 async def _settle(
-    parts: Parts, machine: Machine, guest: Guest, config: VmConfig, watch: Stopwatch, *, as_itself: bool
+    parts: Parts,
+    machine: Machine,
+    guest: Guest,
+    held: Held,
+    config: VmConfig,
+    watch: Stopwatch,
+    *,
+    as_itself: bool,
 ) -> LiveMachine:
-    machine.pid = guest.vm.process.pid
     if as_itself:
+        parts.registry.change(machine, limits=held.limits, warnings=held.warnings)
         await refresh(guest.connection, entropy=True)
     else:
         identity = invent_identity(
@@ -80,7 +87,7 @@ async def _settle(
             machine_id=machine_id_of(config.places.directory.name),
             lived=True,
         )
-        await identify(guest, machine, identity, config.disk_bytes)
+        await identify(parts, machine, guest, identity, held, config.disk_bytes)
     watch.lap("identity")
     known = await list_execs(guest.connection)
     live = LiveMachine(machine, guest)
@@ -110,5 +117,4 @@ async def plan_revival(parts: Parts, machine: Machine, shape: Shape) -> tuple[Dr
         raise Error(
             "snapshot_incompatible", f"{machine.name} was frozen where {different}", "boot it instead"
         )
-    machine.driver, machine.accel, machine.accel_reason = driver.name, accel, ""
     return driver, config

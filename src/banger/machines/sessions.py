@@ -72,10 +72,9 @@ def _tell_restart(parts: Parts, live: LiveMachine) -> None:
     """To whoever looks at the machine later, too: its main command, if it had one, ends unseen."""
     machine = live.machine
     log.warning("machine=%s has another agent", machine.name)
-    if AGENT_RESTARTED not in machine.warnings:
-        machine.warnings.append(AGENT_RESTARTED)
+    told = () if AGENT_RESTARTED in machine.warnings else (AGENT_RESTARTED,)
     with contextlib.suppress(Error):  # a store that cannot be written keeps nobody from its guest
-        parts.registry.save(machine)
+        parts.registry.change(machine, warnings=(*machine.warnings, *told), agent_boot=live.agent_boot)
         live.on_event("agent_restarted", "commands of before run on unattended")
 
 

@@ -24,7 +24,7 @@ from banger.machines.lifecycle import create, kill
 from banger.machines.parts import Parts
 from banger.machines.revival import Original, plan_revival, revive
 from banger.machines.states import LIVE
-from banger.model.machine import Machine, MachineState
+from banger.model.machine import Change, Machine, MachineState
 from banger.model.names import check_name
 from banger.model.operation import Report
 from banger.model.sizes import TIB
@@ -85,13 +85,10 @@ async def restore(parts: Parts, name: str, tag: str, report: Report) -> Machine:
     machine = await _end_present(parts, name, report) or _create_again(parts, record)
     as_itself = machine.id == meta.machine_id
     original = Original(f"snapshot {name}:{tag}", FrozenFiles(directory), record.shape)
-    await revive(
-        parts, machine, original, report, as_itself=as_itself, become=lambda: _become(machine, record)
-    )
-    if as_itself:
-        machine.address = meta.address
-    parts.registry.finish([machine])
+    await revive(parts, machine, original, report, as_itself=as_itself, become=_what_it_was(machine, record))
+    address = meta.address if as_itself else machine.address
     how = "is again what it was at" if as_itself else "was made anew from"
+    parts.registry.finish([machine], address=address)
     _tell(parts, "restored", record, f"{name} {how} {tag}")
     return machine
 
@@ -186,12 +183,19 @@ async def import_snapshot(parts: Parts, chunks: AsyncIterable[bytes], machine: s
             size_bytes=await in_thread(disk_usage_bytes, directory),
         )
         await _publish(parts, directory, record)
-    _tell(parts, "imported", record, f"the snapshot {record.tag} of {record.machine} was imported")
+    _tell(
+        parts,
+        "imported",
+        record,
+        f"the snapshot {record.tag} of {record.machine} was imported",
+    )
     return record
 
 
 def _tell(parts: Parts, what: str, record: Snapshot, message: str) -> None:
-    parts.journal.tell(f"snapshot.{what}", f"snapshot/{record.machine}:{record.tag}", message, id=record.id)
+    """It is done already, whether or not there is room to write that down."""
+    target = f"snapshot/{record.machine}:{record.tag}"
+    parts.journal.try_to_tell(f"snapshot.{what}", target, message, id=record.id)
 
 
 async def _publish(
@@ -230,10 +234,13 @@ def _create_again(parts: Parts, record: Snapshot) -> Machine:
     return create(parts, msgspec.structs.replace(record.spec, name=record.machine), unfinished=True)
 
 
-def _become(machine: Machine, record: Snapshot) -> None:
-    machine.spec = msgspec.structs.replace(record.spec, name=machine.spec.name)
-    machine.image_digest, machine.kernel = record.shape.image_digest, record.kernel
-    machine.kernel_digest = record.shape.kernel_digest
+def _what_it_was(machine: Machine, record: Snapshot) -> Change:
+    return {
+        "spec": msgspec.structs.replace(record.spec, name=machine.spec.name),
+        "image_digest": record.shape.image_digest,
+        "kernel": record.kernel,
+        "kernel_digest": record.shape.kernel_digest,
+    }
 
 
 async def _refuse_taken(parts: Parts, machine: str, tag: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 from msgspec import Meta, Struct
 
@@ -62,14 +63,15 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     command: Command | None = None
 
 
-class Machine(Struct, kw_only=True):
-    """What a machine is. Times are RFC 3339 in UTC; `accel` is what it really runs on, empty before its first start,
-    and `accel_reason` says why not on a faster one; `pid` is the VMM process's; `idle` while it is paused only until
-    somebody wants something of it, `disk_full` while it is only until the host's disk has room; `limits` are those
-    that hold, and why others do not; `agent_boot` tells the agent that its guest has from others; `origin` tells what
-    it came from: a boot, "template ID", "snapshot NAME:TAG", "fork of NAME"; `unfinished`: a copy whose making is not
-    done, it goes if the daemon ends before; `place` names its directory, empty: its id; `wanted` is what its user
-    asked for last; `restarts` counts those in a row that nobody asked for, `reboots` those that its guest did."""
+class Machine(Struct, kw_only=True, frozen=True):
+    """What a machine is. The daemon changes it through its registry alone, which writes first. Times are RFC 3339 in
+    UTC; `accel` is what it really runs on, empty before its first start, and `accel_reason` says why not on a faster
+    one; `pid` is the VMM process's; `idle` while it is paused only until somebody wants something of it, `disk_full`
+    while it is only until the host's disk has room; `limits` are those that hold, and why others do not; `agent_boot`
+    tells the agent that its guest has from others; `origin` tells what it came from: a boot, "template ID", "snapshot
+    NAME:TAG", "fork of NAME"; `unfinished`: a copy whose making is not done, it goes if the daemon ends before;
+    `place` names its directory, empty: its id; `wanted` is what its user asked for last; `restarts` counts those in a
+    row that nobody asked for, `reboots` those that its guest did."""
 
     id: str
     name: str
@@ -97,10 +99,41 @@ class Machine(Struct, kw_only=True):
     started: str = ""
     stopped: str = ""
     reason: str = ""
-    limits: dict[str, str] = {}
-    warnings: list[str] = []
+    limits: Mapping[str, str] = {}
+    warnings: tuple[str, ...] = ()
     exit: Exit | None = None
-    timings_ms: dict[str, float] = {}
+    timings_ms: Mapping[str, float] = {}
+
+
+class Change(TypedDict, total=False):
+    """What may change of a machine, beside the state that it is in."""
+
+    spec: MachineSpec
+    image_digest: str
+    kernel: str
+    driver: str
+    accel: str
+    accel_reason: str
+    kernel_digest: str
+    idle: bool
+    disk_full: bool
+    wanted: Literal["", "running", "stopped"]
+    restarts: int
+    reboots: int
+    agent_boot: str
+    origin: str
+    unfinished: bool
+    place: str
+    address: str
+    stop_signal: str
+    pid: int
+    started: str
+    stopped: str
+    reason: str
+    limits: Mapping[str, str]
+    warnings: tuple[str, ...]
+    exit: Exit | None
+    timings_ms: Mapping[str, float]
 
 
 class StopRequest(Struct, kw_only=True, forbid_unknown_fields=True):

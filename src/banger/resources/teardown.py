@@ -28,7 +28,7 @@ def set_aside(resources: ResourceTable, directory: Path) -> Iterator[Path]:
     try:
         os.rename(directory, aside)
     except OSError:
-        resources.clear(noted)
+        _forget(resources, noted)
         raise
     try:
         yield aside
@@ -36,7 +36,15 @@ def set_aside(resources: ResourceTable, directory: Path) -> Iterator[Path]:
         error = Error("not_released", f"{aside} cannot be removed: {exc.strerror or exc}", AGAIN)
         resources.keep(noted, error)
         raise error from exc
-    resources.clear(noted)
+    _forget(resources, noted)
+
+
+def _forget(resources: ResourceTable, noted: int) -> None:
+    """A record that leads to nothing does no harm: the next daemon clears it."""
+    try:
+        resources.clear(noted)
+    except Error as exc:
+        log.warning("a record of a directory that is gone stays: %s", exc.message)
 
 
 async def release(resources: ResourceTable, machine: str, kinds: frozenset[str] | None = None) -> list[Error]:
@@ -50,14 +58,20 @@ async def release_each(resources: ResourceTable, held: Iterable[Resource]) -> li
     """As `release`, of those that are given."""
     errors = []
     for resource in held:
-        error = await _release_one(resource)
-        if error is None:
-            resources.clear(resource.id)
-        else:
+        error = await _release_one(resource) or _clear(resources, resource)
+        if error is not None:
             log.warning("machine=%s %s: %s", resource.machine, resource.kind, error.message)
             resources.keep(resource.id, error)
             errors.append(error)
     return errors
+
+
+def _clear(resources: ResourceTable, resource: Resource) -> Error | None:
+    try:
+        resources.clear(resource.id)
+    except Error as exc:
+        return exc
+    return None
 
 
 def describe(resource: Resource) -> str:

@@ -191,8 +191,7 @@ def _open_parts(paths: Paths, mode: str) -> Parts:
     images, kernels = ImageLibrary(paths, store.images, shelf), KernelLibrary(paths, store.kernels, shelf)
     drivers = Drivers(agent_binary(cpu.architecture()), settings.limits.connections)
     templates = TemplateLibrary(paths, store.resources, images, kernels, drivers)
-    images.tell = kernels.tell = templates.tell = journal.tell
-    store.resources.tell = journal.try_to_tell
+    images.tell = kernels.tell = templates.tell = store.resources.tell = journal.try_to_tell
     return Parts(
         paths=paths,
         mode=mode,
@@ -206,7 +205,7 @@ def _open_parts(paths: Paths, mode: str) -> Parts:
         templates=templates,
         pool=Pool(paths, store.resources, templates, settings.pool),
         trials=Trials(paths, store.resources),
-        operations=Operations(store.operations, journal.tell),
+        operations=Operations(store.operations, journal.try_to_tell),
         registry=Registry(store, journal.tell),
     )
 

@@ -47,6 +47,7 @@ class Database:
         self.on_damage: Callable[[str], None] = self.damage.append
         self.on_mended: Callable[[], None] = _nothing  # rows may have been lost
         self._is_open = self._transacting = False
+        self._to_follow: list[Callable[[], None]] = []
         was_emptied = path.exists() and path.stat().st_size == 0
         try:
             self._open()
@@ -115,7 +116,7 @@ class Database:
         return int(self.rows("PRAGMA user_version")[0][0])
 
     def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        """Write something. Raises `insufficient_disk`; what was to be written then is not."""
+        """Write something. Raises `insufficient_disk`, `store_failed`; what was to be written then is not."""
         return self._guarded(lambda: self._connection.execute(statement, parameters))
 
     def rows(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
@@ -123,10 +124,10 @@ class Database:
         return self._guarded(lambda: self._connection.execute(statement, parameters).fetchall())
 
     def together(self, work: Callable[[], T]) -> T:
-        """All of what `work` writes, or nothing; it is done again when the store had to be mended. Within another one
-        it belongs to that."""
+        """All of what `work` writes, or nothing; it is done again when the store had to be mended, so what is in memory
+        it leaves to `when_written`. Not nested: what belongs together is one `work`."""
         if self._transacting:
-            return work()
+            raise RuntimeError("a transaction of the store within another one")
         try:
             with self.transaction():
                 return work()
@@ -140,11 +141,20 @@ class Database:
         with self.transaction():
             return work()
 
+    def when_written(self, follow: Callable[[], None]) -> None:
+        """Memory follows the store: `follow`, which cannot fail, is done once the transaction that is going on is
+        committed, and never if it comes to nothing. Outside of one it is done at once."""
+        if self._transacting:
+            self._to_follow.append(follow)
+        else:
+            follow()
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing. Not nested, and nothing in it awaits."""
         self.execute("BEGIN IMMEDIATE")
         self._transacting = True
+        self._to_follow = []
         try:
             yield
             self.execute("COMMIT")
@@ -155,6 +165,8 @@ class Database:
             raise
         finally:
             self._transacting = False
+        for follow in self._to_follow:
+            follow()
 
     def forget_deleted(self) -> None:
         """Have nothing of what was deleted in the log either, which keeps each page as it was. Some milliseconds, and
@@ -173,6 +185,8 @@ class Database:
                 if not self._transacting and self._is_open and self._find_room():
                     return self._write_in_room(action)
                 raise self._no_room() from exc
+            if self._is_open and isinstance(exc, sqlite3.OperationalError):
+                raise self._unusable(exc) from exc
             if self._transacting or not self._is_open or not is_damage(exc):
                 raise
             self._mend(exc)
@@ -182,9 +196,7 @@ class Database:
         try:
             return _say(action)
         except sqlite3.OperationalError as exc:
-            if not _is_full(exc):
-                raise
-            raise self._no_room() from exc
+            raise (self._no_room() if _is_full(exc) else self._unusable(exc)) from exc
 
     def _find_room(self) -> bool:
         """Give the spare room away, and bring what the log holds to its place: then it is written from its beginning
@@ -198,6 +210,10 @@ class Database:
 
     def _no_room(self) -> Error:
         return Error("insufficient_disk", f"no room is left for the store {self.path}", "make room there")
+
+    def _unusable(self, exc: sqlite3.Error) -> Error:
+        hint = "see the host's log for its disk; nothing was changed"
+        return Error("store_failed", f"the store {self.path} cannot be used now: {exc}", hint)
 
     def _mend(self, cause: sqlite3.Error) -> None:
         """Go on with a store of what can be read. Raises `store_damaged`."""

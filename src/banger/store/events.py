@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -24,16 +25,26 @@ class EventTable:
         self._keep = keep
         self._data = msgspec.json.Decoder(dict[str, Any])
 
-    def append(self, kind: str, target: str, message: str, data: dict[str, object]) -> int:
-        """Its number. Belongs to the caller's transaction, if there is one."""
+    def append(
+        self,
+        kind: str,
+        target: str,
+        message: str,
+        data: dict[str, object],
+        written: Callable[[int], None] = lambda seq: None,
+    ) -> int:
+        """Its number. Belongs to the caller's transaction, if there is one; `written` hears of the number after
+        that."""
         cursor = self._db.execute(
             "INSERT INTO events (time, kind, target, message, data) VALUES (?, ?, ?, ?, ?)",
             (now(), kind, target, message, encode_json(data)),
         )
-        assert cursor.lastrowid is not None
-        if cursor.lastrowid % _BATCH == 0:
-            self._db.execute("DELETE FROM events WHERE seq <= ?", (cursor.lastrowid - self._keep,))
-        return cursor.lastrowid
+        seq = cursor.lastrowid
+        assert seq is not None
+        self._db.when_written(lambda: written(seq))
+        if seq % _BATCH == 0:
+            self._db.execute("DELETE FROM events WHERE seq <= ?", (seq - self._keep,))
+        return seq
 
     def page(self, after: int, limit: int) -> list[Event]:
         """The next events after number `after`, at most `limit`; some 2 ms for a thousand."""

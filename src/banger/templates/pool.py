@@ -92,10 +92,12 @@ class Pool:
         shelf = self._shelf_of(wanted)
         shelf.wanted, shelf.used = wanted, time.monotonic()
         while shelf.waiting:
-            owner, guest = shelf.waiting.popleft()
+            owner, guest = shelf.waiting[0]
             if is_alive(guest.vm.process) and guest.connection.lost is None:
                 self._hand_over(owner, guest, heir, name)
+                shelf.waiting.popleft()
                 return guest
+            shelf.waiting.popleft()
             await self._drop(owner, guest)
         return None
 
