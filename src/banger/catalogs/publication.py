@@ -26,7 +26,7 @@ from banger.catalogs.index import encode_index, first_unknown, parse_index
 from banger.catalogs.minisign import PublicKey, SecretKey, sign, verify
 from banger.catalogs.subscription import check_times, format_moment
 from banger.errors import Error
-from banger.host.fs import open_partial, open_plain, read_plain, sync_path
+from banger.host.fs import make_directory, open_partial, open_plain, publish, read_plain
 from banger.model.catalog import BundleSource, Entry, ImageEntry, Index, KernelEntry
 
 INDEX, SIGNATURE = "index.json", "index.json.minisig"
@@ -48,7 +48,7 @@ class Publication:
         try:
             for place in (self.directory, bundles):
                 if not place.is_dir():
-                    place.mkdir(parents=True)
+                    make_directory(place)
                     place.chmod(0o755)
         except OSError as exc:
             raise Error("file_not_found", f"cannot make {bundles}: {exc.strerror}") from exc
@@ -80,8 +80,7 @@ class Publication:
             digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
         packed.chmod(0o644)
         final = self.directory / bundle_path(digest)
-        os.rename(packed, final)
-        sync_path(final.parent)
+        publish(packed, final)
         return BundleSource(digest=digest, size_bytes=final.stat().st_size)
 
     def add(self, entry: ImageEntry | KernelEntry, now: float, expires_s: float) -> Index:

@@ -27,6 +27,7 @@ from banger.catalogs.minisign import parse_public_key
 from banger.catalogs.subscription import Record, Subscription, expired
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.fs import sync_path
 from banger.host.paths import Paths
 from banger.host.thread import in_thread
 from banger.model.catalog import (
@@ -140,6 +141,7 @@ class Shelf:
             raise Error("bad_request", "the built-in catalog cannot be removed")
         found = self._get(name)
         found.file.unlink(missing_ok=True)
+        sync_path(found.file.parent)  # whoever trusts it no more does so after a power failure, too
         del self._subscriptions()[name]
 
     async def refresh(self, name: str = "") -> Catalogs:

@@ -42,11 +42,23 @@ def _write_beside(path: str, pieces: Iterable[bytes], sparse: bool) -> int:
             os.ftruncate(fd, size_bytes)
             os.fsync(fd)
         os.replace(part, path)
+        _sync_directory(os.path.dirname(path))
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(part)
         raise
     return size_bytes
+
+
+def _sync_directory(directory: str) -> None:
+    """So that the file is found under its name after a power failure, too. It is there, whatever becomes of this: some
+    file systems sync no directories."""
+    with contextlib.suppress(OSError):
+        fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def _write(file: BinaryIO, piece: bytes, sparse: bool) -> int:

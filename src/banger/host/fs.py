@@ -1,4 +1,9 @@
-"""Files that are either whole or not there: written under another name, synced, then renamed."""
+"""Files that are either whole or not there: written under another name, synced, then renamed, and the name synced.
+
+`publish` is the one way in which something finished gets its name; after a power failure it is there as a whole, or the
+file that it replaced is. Two kinds of files go without on purpose: templates, whose sums are checked before use
+(`templates.making`), and logs.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +28,22 @@ _LOOK_BYTES = 16 << 20
 
 @contextmanager
 def open_partial(final: Path) -> Iterator[Path]:
-    """A path beside `final` to fill (file or directory). On success it is synced and renamed to
-    `final`; on failure it is removed."""
-    final.parent.mkdir(parents=True, exist_ok=True)
+    """A path beside `final` to fill (file or directory). On success it is published as `final`; on failure it is
+    removed."""
+    make_directory(final.parent)
     partial = final.parent / f"{PARTIAL}{final.name}-{os.getpid()}-{os.urandom(4).hex()}"
     try:
         yield partial
-        sync_path(partial)
         publish(partial, final)
     finally:
         discard(partial)
 
 
 def publish(partial: Path, final: Path) -> None:
-    """Give a finished file or directory its name. A directory of that name, made meanwhile by somebody
-    else, wins: names are by content."""
+    """Give a finished file or directory its name, for good: all of it is on the disk before it has that name, and
+    the name before we return. A file of that name is replaced; a directory, made meanwhile by somebody else, wins:
+    names are by content. Raises OSError."""
+    _sync_tree(partial)
     try:
         os.rename(partial, final)
     except OSError:
@@ -47,7 +53,31 @@ def publish(partial: Path, final: Path) -> None:
     sync_path(final.parent)
 
 
+def make_directory(directory: Path, mode: int = 0o777) -> None:
+    """With those above it, and their names on the disk: what is published in there must be found."""
+    missing = [directory]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for each in reversed(missing):
+        if not each.exists():
+            each.mkdir(mode=mode, exist_ok=True)
+            sync_path(each.parent)
+
+
+def _sync_tree(path: Path) -> None:
+    """What is on the disk already costs next to nothing."""
+    for root, _, names in os.walk(path):
+        for name in names:
+            file = Path(root, name)
+            if not file.is_symlink():  # it is in its directory
+                sync_path(file)
+        sync_path(Path(root))
+    if not path.is_dir():
+        sync_path(path)
+
+
 def sync_path(path: Path) -> None:
+    """Of a file its contents, of a directory the names in it. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

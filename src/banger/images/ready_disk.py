@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event
 
 from banger.errors import Error
-from banger.host.fs import PARTIAL, Spare, discard, publish, require_free, sync_path
+from banger.host.fs import PARTIAL, Spare, discard, publish, require_free
 from banger.host.thread import in_stoppable_thread
 from banger.images.ext4.stream import write_at
 from banger.images.sources.files import open_file
@@ -42,7 +42,6 @@ def _copy(source: Path, images: Path, keep_free_bytes: int, stop: Event) -> str:
             images.mkdir(parents=True, exist_ok=True)
             require_free(images, os.fstat(fd).st_blocks * 512, f"a copy of {source}")
             digest = _copy_data(fd, partial, size, keep_free_bytes, stop)
-            sync_path(partial)
             partial.chmod(0o444)
             publish(partial, images / f"{digest}.ext4")
             return digest

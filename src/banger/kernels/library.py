@@ -35,7 +35,6 @@ from banger.host.fs import (
     remove_whole_aside,
     require_free,
     sweep_partials,
-    sync_path,
 )
 from banger.host.paths import Paths
 from banger.host.thread import in_stoppable_thread, in_thread
@@ -278,9 +277,6 @@ class KernelLibrary:
             await asyncio.shield(in_thread(_remove_work, work))
 
     def _publish(self, filled: Path, final: Path) -> None:
-        for root, _, files in os.walk(filled):
-            for name in [*files, "."]:
-                sync_path(Path(root, name))
         with open_partial(final) as partial:
             if final.exists():  # built again with force: the new one is the good one
                 os.rename(final, filled.parent / "replaced")

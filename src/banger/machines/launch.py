@@ -36,7 +36,7 @@ from banger.model.operation import Report
 from banger.model.sizes import MIB, format_size
 from banger.network.user_nat import invent_mac
 from banger.resources import teardown
-from banger.templates.guest import Guest, boot, clone, take_places
+from banger.templates.guest import Guest, boot, clone, disk_on_its_way, take_places
 from banger.templates.identity import Identity, configure, invent_identity, machine_id_of
 from banger.templates.making import BOOT_FAILURES
 from banger.templates.wanted import Wanted, config_of_clone, plan_wanted
@@ -272,7 +272,8 @@ async def start_clone(
     report("clone", f"starting {machine.name} on {describe_accelerator(machine)}")
     config = config_of_clone(config, frozen, config.places, machine.id)
     await driver.prepare(config)
-    return await clone(parts.store.resources, machine.id, config, driver)
+    async with disk_on_its_way(driver, config.places):
+        return await clone(parts.store.resources, machine.id, config, driver)
 
 
 async def _start_by_boot(
@@ -283,7 +284,8 @@ async def _start_by_boot(
     await driver.prepare(config)
     watch.lap("disk")
     report("boot", f"starting {machine.name} on {describe_accelerator(machine)}")
-    guest = await boot(parts.store.resources, machine.id, config, driver, machine.spec.boot_timeout_s)
+    async with disk_on_its_way(driver, config.places):
+        guest = await boot(parts.store.resources, machine.id, config, driver, machine.spec.boot_timeout_s)
     watch.lap("kernel")
     return guest
 

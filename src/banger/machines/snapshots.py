@@ -7,7 +7,6 @@ its own to all that it needs, so it outlives its machine.
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from banger.errors import Error
-from banger.host.fs import disk_usage_bytes, remove_tree, sync_path
+from banger.host.fs import disk_usage_bytes, publish, remove_tree
 from banger.host.sparse import link_or_copy
 from banger.host.thread import in_thread
 from banger.host.times import now
@@ -212,11 +211,7 @@ async def _publish(
 def _write_down(parts: Parts, directory: Path, meta: SnapshotMeta) -> None:
     """Users' own, and not to be made anew: it is on the disk before it has its name."""
     write_meta(directory, meta)
-    for path in directory.iterdir():
-        sync_path(path)
-    sync_path(directory)
-    os.rename(directory, _directory(parts, meta.snapshot))
-    sync_path(parts.paths.snapshots)
+    publish(directory, _directory(parts, meta.snapshot))
 
 
 def _note_digest(directory: Path, digest: str) -> None:

@@ -54,6 +54,7 @@ from banger.server.app import create_app
 from banger.server.protocol import BoundedProtocol
 from banger.server.reception import Reception
 from banger.server.standstill import watched_as_asked
+from banger.store.durability import LogSync
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
 from banger.templates.pool import Pool
@@ -105,12 +106,14 @@ async def serve(paths: Paths, mode: str) -> None:
     with watched_as_asked(), _only_one(paths), contextlib.closing(reception):
         reception.open()
         parts = _open_parts(paths, mode)
+        log_sync = LogSync(parts.store.database)
         try:
             await _serve_until_stopped(parts, reception)
         finally:
             await parts.operations.close()
             await parts.templates.close()
             await parts.pool.close()
+            await log_sync.close()
             await end_all(_THREADS_END_S)
             parts.store.close()
 

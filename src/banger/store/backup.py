@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from banger.errors import Error
-from banger.host.fs import sync_path
+from banger.host.fs import publish
 
 _KEEP = 2
 
@@ -24,9 +23,7 @@ def back_up(connection: sqlite3.Connection, path: Path, version: int) -> Path:
         with closing(sqlite3.connect(partial)) as copy:
             connection.backup(copy)
         partial.chmod(0o600)
-        sync_path(partial)
-        os.replace(partial, final)
-        sync_path(path.parent)
+        publish(partial, final)
     except (sqlite3.OperationalError, OSError) as exc:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """The SQLite file: opening it, its version, transactions, and what becomes of it when it is damaged.
 
-WAL with synchronous=NORMAL: a killed daemon loses nothing that was committed; a host that loses power may lose
-the last commits, but then its VMs are gone too, and reconcile looks at what is really there.
+WAL with synchronous=NORMAL: a killed daemon loses nothing that was committed. The log is synced a moment after a
+commit, by a thread (see `durability`): a host that loses power loses no more than that moment, and what is left is
+consistent. docs/decisions/0026-durability.md has the numbers.
 
 A file that turns out to be damaged, at the start or later, is replaced by what can be read of it (see `salvage`), and
 what was asked for is done there.
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from banger.errors import Error
+from banger.host.fs import sync_path
 from banger.store.backup import back_up
 from banger.store.migrations import STEPS
 from banger.store.salvage import FoundDamage, is_damage, salvage
@@ -46,6 +48,7 @@ class Database:
         self.damage: list[str] = []  # found, and nobody listened yet
         self.on_damage: Callable[[str], None] = self.damage.append
         self.on_mended: Callable[[], None] = _nothing  # rows may have been lost
+        self.on_commit: Callable[[], None] = _nothing
         self._is_open = self._transacting = False
         self._to_follow: list[Callable[[], None]] = []
         was_emptied = path.exists() and path.stat().st_size == 0
@@ -70,6 +73,7 @@ class Database:
         self._migrate()
         self._check(head)
         self._take_room()
+        sync_path(self.path.parent)  # a new file's name, and its log's
         self._is_open = True
 
     def _migrate(self) -> None:
@@ -117,7 +121,10 @@ class Database:
 
     def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
         """Write something. Raises `insufficient_disk`, `store_failed`; what was to be written then is not."""
-        return self._guarded(lambda: self._connection.execute(statement, parameters))
+        cursor = self._guarded(lambda: self._connection.execute(statement, parameters))
+        if not self._connection.in_transaction:
+            self.on_commit()
+        return cursor
 
     def rows(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """Read something."""
@@ -175,6 +182,8 @@ class Database:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
+        """All that was committed is on the disk then: the log goes into the file."""
+        self.on_commit = _nothing
         self._connection.close()
 
     def _guarded(self, action: Callable[[], T]) -> T:
@@ -242,7 +251,7 @@ def _say(action: Callable[[], T]) -> T:
 
 
 def _nothing() -> None:
-    """Nobody has rows in memory."""
+    """Nobody wants to know."""
 
 
 def _head(path: Path) -> bytes:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from banger.host.fs import sync_path
+from banger.host.fs import publish, sync_path
 
 # More rows than a page of 4 KiB has: so far beyond the last row that is seen, there may be some.
 _BEYOND = 1000
@@ -65,12 +65,11 @@ def salvage(path: Path, steps: tuple[str, ...]) -> Salvage:
         with _open_damaged(path) as source:
             carried, lost = _fill(fresh, source, steps)
         fresh.chmod(0o600)
-        sync_path(fresh)
+        sync_path(fresh)  # before the log of the damaged one goes
         kept_as = _keep_aside(path)
-        os.replace(fresh, path)
+        publish(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
-    sync_path(path.parent)
     return Salvage(kept_as, carried, lost)
 
 
@@ -244,3 +243,4 @@ def _copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+        sync_path(target)

@@ -7,7 +7,9 @@ from those notes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +99,20 @@ async def clone(resources: ResourceTable, owner: str, config: VmConfig, driver: 
             f"a clone of {config.frozen.directory.name} did not come up: {said or exc.message}",
             details={"cause": exc.code},
         ) from exc
+
+
+@contextlib.asynccontextmanager
+async def disk_on_its_way(driver: Driver, places: VmPlaces) -> AsyncIterator[None]:
+    """Around a boot, or a clone: at its end the names of the VM's disk are on the host's, and no process of a user has
+    run yet. It takes as long as the slower of the two; a template's own disk can do without."""
+    syncing = asyncio.create_task(driver.sync_disk(places))
+    try:
+        yield
+    except BaseException:
+        await asyncio.wait([syncing])  # whoever removes the files does so after it
+        syncing.exception()
+        raise
+    await syncing
 
 
 def _start(

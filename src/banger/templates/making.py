@@ -148,5 +148,6 @@ def _publish(wanted: Wanted, directory: Path, final: Path, boot_ms: float) -> No
     )
     write_meta(directory, meta)
     remove_whole(final, "remove it by hand")  # one that was found to be damaged
-    # Not synced: 100 MiB would delay the first run, and after a power failure the sums tell whether it is whole.
+    # Not published durably: to sync 100 MiB would delay the first run, and after a power failure the sums tell
+    # whether it is whole. What a clone's own disk needs of it is synced with the clone (`guest.disk_on_its_way`).
     os.rename(directory, final)

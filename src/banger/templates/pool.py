@@ -25,7 +25,7 @@ from banger.host.settings import PoolSettings
 from banger.model.sizes import MIB
 from banger.resources import teardown
 from banger.store.resources import ResourceTable
-from banger.templates.guest import Guest, clone, take_places
+from banger.templates.guest import Guest, clone, disk_on_its_way, take_places
 from banger.templates.identity import configure, invent_identity, machine_id_of
 from banger.templates.library import TemplateLibrary
 from banger.templates.making import PLACEHOLDER, rehearse
@@ -192,7 +192,8 @@ class Pool:
         config = config_of_clone(config, frozen, places, owner)
         take_places(self._resources, owner, places)
         await wanted.driver.prepare(config)
-        guest = await clone(self._resources, owner, config, wanted.driver)
+        async with disk_on_its_way(wanted.driver, places):
+            guest = await clone(self._resources, owner, config, wanted.driver)
         identity = invent_identity(
             PLACEHOLDER, config.mac, frozenset(), wanted.init, machine_id=machine_id_of(token)
         )

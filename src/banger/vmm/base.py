@@ -207,6 +207,10 @@ class Driver(Protocol):
     async def replace_disk(self, places: VmPlaces, frozen: FrozenFiles) -> None:
         """The disk of a VM that does not run gives way to a new one above what is frozen. All or nothing."""
 
+    async def sync_disk(self, places: VmPlaces) -> None:
+        """After it returns, whatever the guest syncs survives a power failure of the host. Raises `frozen_damaged`,
+        `vmm_failed`, `insufficient_disk`."""
+
     async def tidy_disk(self, places: VmPlaces) -> None:
         """Remove what a change of the disk that was cut off left. Raises `frozen_damaged`, OSError."""
 

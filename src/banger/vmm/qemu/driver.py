@@ -270,6 +270,12 @@ class QemuDriver:
         except OSError as exc:
             raise _cannot_write(places.directory, exc) from exc
 
+    async def sync_disk(self, places: VmPlaces) -> None:
+        try:
+            await in_thread(layers.sync, places.overlay)
+        except OSError as exc:
+            raise _cannot_write(places.directory, exc) from exc
+
     async def tidy_disk(self, places: VmPlaces) -> None:
         if places.overlay.is_symlink():
             await in_thread(layers.tidy, places.overlay)

@@ -6,7 +6,8 @@
 another: QEMU opens files again by the name it knows them under, to read from what it wrote to before.
 
 What a guest has synced must be found again after a power failure, so a disk that holds something is pointed at another
-file only with its directory synced. A new, empty disk is not: until then there was nothing to lose.
+file only with its directory synced. A new, empty disk is not at once: until its guest has written to it, there is
+nothing to lose. `sync` is for before that.
 
 A file below is never written to again, so any number of directories may have it: each has a hard link of its own, under
 the same name, and names its layers relatively. Whoever removes a directory removes nothing of anybody else's.
@@ -127,6 +128,15 @@ def tidy(disk: Path) -> None:
     for file in [_unpointed(disk), *disk.parent.glob("layer-*")]:
         if file not in needed:
             file.unlink(missing_ok=True)
+
+
+def sync(disk: Path) -> None:
+    """All that the disk consists of is on the disk of the host, under its names: what a guest syncs from now on, which
+    its VMM does to the uppermost file alone, is found again. Blocking. Raises `frozen_damaged`, OSError."""
+    for file in read_chain(disk):
+        sync_path(file)
+    sync_path(disk.parent)
+    sync_path(disk.parent.parent)
 
 
 def push_down(disk: Path) -> Path:

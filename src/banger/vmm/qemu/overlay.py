@@ -52,8 +52,8 @@ def encode_overlay(backing: str, backing_format: str, size_bytes: int) -> bytes:
 
 
 def write_overlay(path: Path, backing: str, backing_format: str, size_bytes: int) -> None:
-    """Whole or not at all; not synced, since after a power failure there is nothing in it to keep. A relative
-    `backing` lies beside `path`."""
+    """Whole or not at all; not synced, since there is nothing in it to keep yet (`layers.sync` is for later). A
+    relative `backing` lies beside `path`."""
     data = encode_overlay(backing, backing_format, size_bytes)
     partial = path.with_name(path.name + ".partial")
     fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
