@@ -21,7 +21,8 @@ from banger.host.run import find_tool
 from banger.kernels.initramfs import Entry, write_cpio
 from banger.model.machine import MachineSpec
 from banger.vmm.base import VmConfig, VmPlaces
-from banger.vmm.qemu import argv
+from banger.vmm.link import NoLink
+from banger.vmm.qemu import argv, names
 from banger.vmm.qemu.driver import measure_tsc_khz
 from bench.place import BUILD, IMAGE, ROOT, call
 
@@ -45,7 +46,7 @@ class Floor:
         place = Path(tempfile.mkdtemp(prefix="floor-", dir="/tmp"))
         config = self._config(place)
         with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as port:
-            listener.bind(str(config.places.agent_socket))
+            listener.bind(str(names.agent_socket(config.places)))
             listener.listen(1)
             port.settimeout(ANSWER_S)
             begun = time.perf_counter()
@@ -55,7 +56,7 @@ class Floor:
                 pass_fds=(listener.fileno(),),
             ) as process:
                 try:
-                    port.connect(str(config.places.agent_socket))
+                    port.connect(str(names.agent_socket(config.places)))
                     heard = port.recv(1)
                 finally:
                     process.kill()
@@ -89,7 +90,7 @@ class Floor:
             cpus=spec.cpus,
             memory_mib=spec.memory_mib,
             accel="kvm" if check_kvm().usable else "tcg",
-            mac="",
+            link=NoLink(),
         )
 
     def _entries(self) -> list[Entry]:

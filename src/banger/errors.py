@@ -105,6 +105,7 @@ CODES: dict[str, tuple[int, int]] = {
     "agent_error": (502, 125),
     "vmm_failed": (502, 125),
     "vmm_not_found": (503, 125),
+    "driver_not_found": (404, 125),
     "tool_missing": (503, 125),
     "tool_failed": (500, 125),
     "insufficient_memory": (507, 125),

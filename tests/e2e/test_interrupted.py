@@ -11,12 +11,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from banger.agent.connection import open_connection
 from banger.errors import Error
+from banger.vmm.channel import dial_port
 from banger.wire.constants import Type
 from tests.support.home import IMAGE, Home, alive, wait_until
 
@@ -136,7 +138,7 @@ def test_a_root_that_freezes_for_a_daemon_that_is_gone_thaws(own_home: Home) -> 
     socket = own_home.state / "sockets" / (shown["place"] or shown["id"]) / "agent.sock"
 
     async def begin_to_freeze() -> None:
-        connection = await open_connection(str(socket), "calm", 10, resync=True)
+        connection = await open_connection(partial(dial_port, socket), "calm", 10, resync=True)
         with pytest.raises(Error, match="did not answer FREEZE"):
             await connection.request(Type.FREEZE, timeout_s=0.05)
         connection.close()

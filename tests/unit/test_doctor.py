@@ -154,7 +154,7 @@ def test_the_guest_of_the_trial_is_an_elf_file_with_an_entry_for_pvh() -> None:
 
 
 def test_what_a_vmm_lacks_is_told_with_what_is_lost() -> None:
-    known = {"getfd", "migrate-incoming", "blockdev-snapshot-sync", "block_resize", "system_powerdown"}
+    known = {"getfd", "migrate-incoming", "blockdev-snapshot-sync", "block_resize"}
     assert lacks_of(known, {"microvm"}) == [
         "no xen-save-devices-state: no templates, snapshots and forks",
         "no block_set_io_throttle: no --io-limit and --iops-limit",

@@ -24,6 +24,7 @@ from banger.machines.restarts import plan_reboot_pause_s, wants_reboot, wants_re
 from banger.model.command import Exit
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.templates.console import find_panic
+from banger.vmm.qemu.driver import read_end
 
 PANIC = (
     b"[    5.1] Kernel panic - not syncing: sysrq triggered crash\n[    5.1] Call Trace:\n[    5.1]  <TASK>\n"
@@ -44,7 +45,7 @@ def ended(tmp_path: Path, machine: Machine, said: str, console: bytes = b"", beg
     live: Any = SimpleNamespace(
         machine=machine,
         main=None if machine.exit is None else object(),
-        vm=SimpleNamespace(stop_reason=lambda: said),
+        vm=SimpleNamespace(end=lambda: read_end(said)),
         places=SimpleNamespace(console_log=log),
         console_begin=begin,
         was_oom_killed=lambda _: False,

@@ -18,6 +18,7 @@ from banger.resources import kinds, teardown
 from banger.store.store import Store
 from banger.templates.confinement import Confinement, plan_limits
 from banger.vmm.base import VmConfig, VmLimits, VmPlaces
+from banger.vmm.link import UserNat
 from banger.vmm.qemu.driver import QemuDriver
 
 
@@ -38,7 +39,7 @@ def config(accel: str, asked: VmLimits) -> VmConfig:
         cpus=2,
         memory_mib=512,
         accel=accel,
-        mac="",
+        link=UserNat(""),
         limits=asked,
     )
 

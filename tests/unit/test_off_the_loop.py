@@ -19,8 +19,10 @@ from banger.machines import logs, lost_records, snapshots
 from banger.model.image import Image, Kernel
 from banger.resources import kinds, vmm_process
 from banger.templates import library as templates
-from banger.vmm.base import FrozenFiles, VmPlaces
+from banger.vmm.base import VmPlaces
+from banger.vmm.frozen import Frozen
 from banger.vmm.qemu import driver as qemu
+from banger.vmm.qemu import names
 
 Look = Callable[[object, str], list[bool]]
 
@@ -149,22 +151,23 @@ def test_disks_are_linked_or_copied_replaced_and_tidied(
     tmp_path: Path, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[bool] = []
-    for name in ("replace", "tidy"):
+    for name in ("replace", "sync", "tidy"):
         monkeypatch.setattr(qemu.layers, name, lambda *_: done.append(_on_a_loop()))
     monkeypatch.setattr(qemu, "_prepare_files", lambda _: done.append(_on_a_loop()))
     places = VmPlaces(name="x", directory=tmp_path, run_directory=tmp_path)
-    places.overlay.symlink_to("nothing")
+    names.disk(tmp_path).symlink_to("nothing")
     driver = qemu.QemuDriver(tmp_path)
     driver._tsc_khz = 1
     config: Any = SimpleNamespace(places=places)
 
-    async def all_three() -> None:
+    async def all_four() -> None:
         await driver.prepare(config)
-        await driver.replace_disk(places, FrozenFiles(tmp_path))
-        await driver.tidy_disk(places)
+        await driver.disks.replace(tmp_path, Frozen(tmp_path))
+        await driver.disks.sync(tmp_path)
+        await driver.disks.tidy(tmp_path)
 
-    run(all_three)
-    assert done == [False] * 3
+    run(all_four)
+    assert done == [False] * 4
 
 
 def test_all_processes_of_the_host_are_looked_at(tmp_path: Path, look: Look) -> None:

@@ -152,6 +152,42 @@ def test_no_test_bench_or_guest_file_has_a_vague_name() -> None:
     assert [p for room in rooms for p in (ROOT / room).rglob("*") if p.stem in VAGUE] == []
 
 
+# What only the package of a driver knows: its program, the formats and names of its files, the words of its sockets.
+OF_A_DRIVER = ("qemu", "qcow2", "qmp", "firecracker", "vsock")
+NAMES_OF_A_DRIVER = {"devices", "memory", "agent.sock"}
+KNOW_NO_DRIVER = ("agent", "machines", "server", "store", "templates")
+
+
+def driver_knowledge(name: str, tree: ast.Module, text: str) -> list[str]:
+    """Words and file names in a module above the drivers that belong to one of them; capabilities are asked for."""
+    said = text.lower().replace("capabilities.agent_by_vsock", "")
+    found = [f"{name} speaks of {word}" for word in OF_A_DRIVER if word in said]
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Div)
+            and isinstance(node.right, ast.Constant)
+        ):
+            found += [f"{name} has {node.right.value}"] if node.right.value in NAMES_OF_A_DRIVER else []
+    return found
+
+
+def test_nobody_above_the_drivers_knows_one() -> None:
+    found = []
+    for room in KNOW_NO_DRIVER:
+        for path in sorted((ROOT / "src/banger" / room).rglob("*.py")):
+            text = path.read_text()
+            found += driver_knowledge(f"{room}/{path.name}", ast.parse(text), text)
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "text", ["disk = directory / 'root.qcow2'", "files = frozen.directory / 'devices'", "# QEMU flushes it"]
+)
+def test_knowledge_of_a_driver_is_seen(text: str) -> None:
+    assert driver_knowledge("machines/x.py", ast.parse(text), text)
+
+
 @pytest.mark.parametrize("words", [["--version"], ["vm", "list"], ["vm", "exec", "x", "--", "true"]])
 def test_the_command_line_starts_without_what_it_may_not_need(words: list[str]) -> None:
     done = subprocess.run(

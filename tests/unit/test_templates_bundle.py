@@ -30,10 +30,24 @@ from banger.templates.bundle import SealedManifest, parse_manifest, seal
 from banger.templates.bundle_reader import Limits, unpack
 from banger.templates.bundle_transfer import describe_bundle, read_bundle_stream, unpack_bundle
 from banger.templates.bundle_writer import describe, pack
+from banger.vmm.qemu.frozen_files import QemuFrozenFiles
 from tests.support.frozen_machine import snapshot_record
 from tests.support.pace import allowed_s
 
 LIMITS = Limits(total_bytes=GIB, disk_bytes=GIB)
+
+
+class Members(QemuFrozenFiles):
+    """Of which a test's snapshots consist."""
+
+    def __init__(self, *names: str) -> None:
+        self.members = names
+
+
+def files_of(sealed: SealedManifest) -> Members:
+    return Members(*(file.name for file in sealed.files))
+
+
 NOISE = bytes(range(256)) * 16
 SNAPSHOT = msgspec.structs.replace(
     snapshot_record(4 * GIB), size_bytes=12345, digest="sha256:of-an-earlier-export"
@@ -60,7 +74,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def export(directory: Path, *names: str) -> tuple[SealedManifest, bytes]:
-    sealed = describe(directory, SNAPSHOT, names or ("memory", "devices"), threading.Event())
+    sealed = describe(directory, SNAPSHOT, Members(*(names or ("memory", "devices"))), threading.Event())
     return sealed, b"".join(pack(directory, sealed))
 
 
@@ -69,7 +83,7 @@ def in_chunks(data: bytes, size: int = 64 * KIB) -> Iterator[bytes]:
 
 
 def take(data: bytes, directory: Path, limits: Limits = LIMITS, chunk: int = 64 * KIB) -> SealedManifest:
-    return unpack(in_chunks(data, chunk), directory, limits, threading.Event())
+    return unpack(in_chunks(data, chunk), directory, limits, files_of, threading.Event())
 
 
 def refusal(data: bytes, directory: Path, limits: Limits = LIMITS) -> str:
@@ -197,7 +211,7 @@ def test_empty_files_are_files(frozen: Path, target: Path) -> None:
 )
 def test_only_plain_names_travel(frozen: Path, target: Path, name: str) -> None:
     with pytest.raises(Error) as caught:
-        describe(frozen, SNAPSHOT, [name], threading.Event())
+        describe(frozen, SNAPSHOT, Members(name), threading.Event())
     assert caught.value.code == "snapshot_invalid"
     file = {**msgspec.to_builtins(listed("memory", b"12345")), "name": name}
     bundle = archive_of(member("memory", b"12345"), manifest=manifest_of(files=[file]))
@@ -462,8 +476,8 @@ async def received(data: bytes, pause_s: float = 0) -> AsyncIterator[bytes]:
 
 def test_streams_go_through_threads_that_end(frozen: Path, target: Path) -> None:
     async def travel() -> tuple[SealedManifest, SealedManifest]:
-        sealed = await describe_bundle(frozen, SNAPSHOT, ["memory", "devices"])
-        return sealed, await unpack_bundle(read_bundle_stream(frozen, sealed), target, LIMITS)
+        sealed = await describe_bundle(frozen, SNAPSHOT, Members("memory", "devices"))
+        return sealed, await unpack_bundle(read_bundle_stream(frozen, sealed), target, LIMITS, files_of)
 
     sent, taken = asyncio.run(travel())
     assert sent == taken == export(frozen)[0]
@@ -479,7 +493,7 @@ def test_a_client_who_leaves_ends_the_export(frozen: Path) -> None:
     (frozen / "memory").write_bytes(os.urandom(8 * MIB))
 
     async def leave() -> None:
-        stream = read_bundle_stream(frozen, describe(frozen, SNAPSHOT, ["memory"], threading.Event()))
+        stream = read_bundle_stream(frozen, describe(frozen, SNAPSHOT, Members("memory"), threading.Event()))
         assert len(await anext(stream)) >= 256 * KIB
         await stream.aclose()
 
@@ -494,7 +508,7 @@ def test_cancelling_an_export_ends_its_thread_at_once(frozen: Path) -> None:
 
     async def cancel() -> None:
         stream = read_bundle_stream(frozen, seal(SNAPSHOT, [huge]))
-        hashing = asyncio.ensure_future(describe_bundle(frozen, SNAPSHOT, ["memory"]))
+        hashing = asyncio.ensure_future(describe_bundle(frozen, SNAPSHOT, Members("memory")))
         packing = asyncio.ensure_future(anext(stream))
         await asyncio.sleep(0.2)
         for task in (hashing, packing):
@@ -515,7 +529,7 @@ def test_an_upload_that_is_cancelled_leaves_no_thread(frozen: Path, target: Path
     async def cancel() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await unpack_bundle(received(data, pause_s=3600), target, LIMITS)
+                await unpack_bundle(received(data, pause_s=3600), target, LIMITS, files_of)
 
     asyncio.run(cancel())
     assert threads_at_work() == []
@@ -530,7 +544,7 @@ def test_a_client_who_vanishes_is_the_error_that_is_raised(frozen: Path, target:
 
     async def receive() -> None:
         with pytest.raises(ConnectionResetError):
-            await unpack_bundle(vanishing(), target, LIMITS)
+            await unpack_bundle(vanishing(), target, LIMITS, files_of)
 
     asyncio.run(receive())
     assert threads_at_work() == []
@@ -548,7 +562,7 @@ def test_an_upload_is_refused_before_its_end(target: Path) -> None:
     async def receive() -> None:
         with pytest.raises(Error) as caught:
             async with asyncio.timeout(20):
-                await unpack_bundle(endless(), target, LIMITS)
+                await unpack_bundle(endless(), target, LIMITS, files_of)
         assert caught.value.code == "snapshot_invalid"
 
     asyncio.run(receive())
@@ -558,7 +572,7 @@ def test_an_upload_is_refused_before_its_end(target: Path) -> None:
 def test_an_upload_of_nothing_is_refused(target: Path) -> None:
     async def receive() -> None:
         with pytest.raises(Error) as caught:
-            await unpack_bundle(received(b""), target, LIMITS)
+            await unpack_bundle(received(b""), target, LIMITS, files_of)
         assert caught.value.code == "snapshot_invalid"
 
     asyncio.run(receive())

@@ -11,12 +11,18 @@ import pytest
 
 from banger.errors import Error
 from banger.templates.frozen import Checks, Sums, check_files, read_meta, sum_files, write_meta
+from banger.vmm.frozen import Frozen
+from banger.vmm.qemu.frozen_files import QemuFrozenFiles
 
 SIZE = 5 << 20
 
 
 class Meta(msgspec.Struct):
     sums: Sums
+
+
+def parts_of(directory: Path) -> list[str]:
+    return QemuFrozenFiles().parts(Frozen(directory))
 
 
 @pytest.fixture
@@ -32,7 +38,7 @@ def frozen(tmp_path: Path) -> Path:
     (directory / "root.qcow2").write_bytes(b"QFI\xfb" + bytes(70000) + b"end")
     (directory / "layer-12345678.qcow2").write_bytes(b"below")
     (directory / "console.log").write_bytes(b"said")
-    write_meta(directory, Meta(sum_files(directory)))
+    write_meta(directory, Meta(sum_files(directory, parts_of(directory))))
     return directory
 
 
@@ -41,7 +47,12 @@ def check(directory: Path) -> None:
 
 
 def test_what_was_written_is_fine(frozen: Path) -> None:
-    assert set(sum_files(frozen)) == {"memory", "devices", "root.qcow2", "layer-12345678.qcow2"}
+    assert set(sum_files(frozen, parts_of(frozen))) == {
+        "memory",
+        "devices",
+        "root.qcow2",
+        "layer-12345678.qcow2",
+    }
     check(frozen)
 
 
@@ -122,7 +133,10 @@ def test_logs_are_nobodys_business(frozen: Path) -> None:
 
 
 def test_sums_are_of_a_kind_that_nobody_can_aim_at(frozen: Path) -> None:
-    assert all(len(found.sha256) == 64 and found.crc32 is None for found in sum_files(frozen).values())
+    assert all(
+        len(found.sha256) == 64 and found.crc32 is None
+        for found in sum_files(frozen, parts_of(frozen)).values()
+    )
 
 
 def test_a_snapshot_of_an_earlier_version_is_checked_by_its_own_sums(frozen: Path) -> None:
@@ -153,7 +167,7 @@ def replace_whole(directory: Path) -> None:
 def test_damage_after_the_first_look_is_found_at_the_next(
     frozen: Path, damage: Callable[[Path], None]
 ) -> None:
-    checks = Checks(frozen, sum_files(frozen))
+    checks = Checks(frozen, sum_files(frozen, parts_of(frozen)))
     assert not checks.is_right()
     checks.check()
     assert checks.is_right()
@@ -166,7 +180,7 @@ def test_damage_after_the_first_look_is_found_at_the_next(
 
 
 def test_a_link_to_a_file_is_no_damage(frozen: Path) -> None:
-    checks = Checks(frozen, sum_files(frozen))
+    checks = Checks(frozen, sum_files(frozen, parts_of(frozen)))
     checks.check()
     os.link(frozen / "root.qcow2", frozen.parent / "of-a-clone.qcow2")
     checks.check()
@@ -175,7 +189,7 @@ def test_a_link_to_a_file_is_no_damage(frozen: Path) -> None:
 
 def test_what_is_unchanged_is_not_read_again(frozen: Path) -> None:
     """A sum that is wrong is not noticed where nothing has changed."""
-    sums = sum_files(frozen)
+    sums = sum_files(frozen, parts_of(frozen))
     checks = Checks(frozen, sums)
     checks.check()
     sums["memory"].sha256 = "0" * 64
@@ -183,7 +197,7 @@ def test_what_is_unchanged_is_not_read_again(frozen: Path) -> None:
 
 
 def test_a_fork_notices_a_change_of_memory_and_pays_nothing_for_links_to_layers(frozen: Path) -> None:
-    checks = Checks.of_new(frozen)
+    checks = Checks.of_new(frozen, QemuFrozenFiles().state_parts())
     os.link(frozen / "layer-12345678.qcow2", frozen.parent / "of-a-child.qcow2")
     assert checks.is_right()
     forge(frozen)

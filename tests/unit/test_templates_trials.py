@@ -15,6 +15,7 @@ from banger.host.paths import Paths
 from banger.store.store import Store
 from banger.templates.trials import Trials, read_trials
 from banger.vmm.base import Driver, DriverInfo, VmConfig, VmPlaces
+from banger.vmm.link import UserNat
 
 
 class Broken:
@@ -61,7 +62,7 @@ def config(accel: str) -> VmConfig:
         cpus=1,
         memory_mib=512,
         accel=accel,
-        mac="",
+        link=UserNat(""),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import subprocess
@@ -11,13 +12,16 @@ import pytest
 
 from banger.errors import Error
 from banger.host.run import find_tool
-from banger.vmm.base import FrozenFiles, VmConfig, VmPlaces
+from banger.vmm.base import DriverInfo, VmConfig, VmPlaces
+from banger.vmm.frozen import Frozen
+from banger.vmm.link import Link, NoLink, Tap, UserNat
 from banger.vmm.qemu.argv import (
     TRANSLATED_MIB,
     Descriptors,
     opens_memory_read_only,
     plan_argv,
     plan_command_line,
+    plan_network,
 )
 from banger.vmm.qemu.driver import QemuDriver
 from banger.vmm.qemu.overlay import encode_overlay, write_overlay
@@ -35,7 +39,7 @@ def config(tmp_path: Path, accel: str = "tcg") -> VmConfig:
         cpus=2,
         memory_mib=512,
         accel=accel,
-        mac="52:54:00:00:00:01",
+        link=UserNat("52:54:00:00:00:01"),
     )
 
 
@@ -95,7 +99,7 @@ def test_the_memory_of_a_clone_is_never_opened_for_writing(
     tmp_path: Path, version: str, expected: bool
 ) -> None:
     assert opens_memory_read_only(version) is expected
-    clone = dataclasses.replace(config(tmp_path), frozen=FrozenFiles(tmp_path / "template"))
+    clone = dataclasses.replace(config(tmp_path), frozen=Frozen(tmp_path / "template"))
     argv = plan_argv("qemu", clone, tmp_path / "x", 0, Descriptors(5, 6, 7), opens_read_only=expected)
     backend = argv[argv.index("-object") + 1]
     if expected:
@@ -108,3 +112,31 @@ def test_the_memory_of_a_clone_is_never_opened_for_writing(
 def test_connections_of_a_guest_are_counted_in_what_its_vm_needs(tmp_path: Path) -> None:
     few, many = (QemuDriver(tmp_path, count).needs(config(tmp_path)) for count in (16, 1040))
     assert many.memory_bytes - few.memory_bytes == 1024 * 256 * 1024
+
+
+def test_a_link_is_told_as_what_it_is(tmp_path: Path) -> None:
+    def words(link: Link) -> str:
+        return " ".join(plan_network(dataclasses.replace(config(tmp_path), link=link)))
+
+    nat, tap = words(UserNat("52:54:00:00:00:01")), words(Tap("52:54:00:00:00:02", 9))
+    assert "user,id=net0" in nat and "mac=52:54:00:00:00:01" in nat
+    assert "tap,id=net0,fd=9" in tap and "mac=52:54:00:00:00:02" in tap
+    assert "net" not in words(NoLink()) and "rng" in words(NoLink())
+
+
+def test_a_frozen_vm_goes_on_with_another_link_of_its_kind_and_with_no_other_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = QemuDriver(tmp_path)
+
+    async def info() -> DriverInfo:
+        return DriverInfo("qemu", "7.2", "7.2 1 2", "", ("tcg",), "")
+
+    monkeypatch.setattr(driver, "info", info)
+
+    def build(link: Link) -> str:
+        return asyncio.run(driver.build_of(dataclasses.replace(config(tmp_path), link=link)))
+
+    assert build(UserNat("52:54:00:00:00:01")) == build(UserNat("52:54:00:00:00:02"))
+    assert build(Tap("52:54:00:00:00:01", 7)) == build(Tap("52:54:00:00:00:02", 8))
+    assert len({build(UserNat("")), build(Tap("", 7)), build(NoLink())}) == 3

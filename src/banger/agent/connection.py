@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from banger.agent.events import EventLimit
 from banger.errors import Error
-from banger.host import own_sockets
 from banger.host.turns import turns
 from banger.wire.constants import MAX_PAYLOAD, MAX_REQUEST, RESYNC_PAD, VERSION, Tag, Type
 from banger.wire.fields import Fields, Malformed, Value, encode_fields
@@ -366,13 +366,19 @@ def _read_failure(payload: bytes) -> Error:
     return Error(_FAILURES.get(code, "agent_error"), message, details={"agent_code": code})
 
 
-async def open_connection(path: str, machine: str, timeout_s: float, *, resync: bool) -> AgentConnection:
-    """Connect to the agent port's socket and greet. Raises `agent_lost`."""
+async def open_connection(
+    dial: Callable[[], Awaitable[socket.socket]], machine: str, timeout_s: float, *, resync: bool
+) -> AgentConnection:
+    """Greet the agent at the other end of what `dial` answers, within the time. Raises `agent_lost`."""
     loop = asyncio.get_running_loop()
     try:
-        _, connection = await loop.create_unix_connection(
-            lambda: AgentConnection(machine), sock=await own_sockets.dial(path)
-        )
+        async with asyncio.timeout(timeout_s):
+            stream = await dial()
+        _, connection = await loop.create_unix_connection(lambda: AgentConnection(machine), sock=stream)
+    except TimeoutError as exc:
+        raise Error(
+            "agent_lost", f"the agent port of {machine} does not answer within {timeout_s:g} s"
+        ) from exc
     except OSError as exc:
         said = exc.strerror or exc
         raise Error("agent_lost", f"the agent port of {machine} does not answer: {said}") from exc

@@ -32,6 +32,7 @@ _SPEC_FIELDS = {
     "disk": "disk_bytes",
     "init": "init",
     "accel": "accel",
+    "driver": "driver",
     "boot_timeout": "boot_timeout_s",
     "cold": "cold",
     "restart": "restart",
@@ -59,6 +60,9 @@ def _spec_options(parser: Parser) -> None:
     )
     parser.flag(
         "--accel", choices=("auto", "kvm", "tcg"), help="how to run: hardware (kvm) or emulation (tcg)"
+    )
+    parser.flag(
+        "--driver", metavar="NAME", help='VMM to run it with, such as "qemu" (default: the first that works)'
     )
     parser.flag("--kernel", metavar="REF", help="kernel to boot")
     parser.flag("--cold", action="store_true", help="boot, rather than clone a machine that booted before")

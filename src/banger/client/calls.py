@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         disk_bytes: int
         init: Literal["agent", "image", "entrypoint"] | Literal[""]
         accel: Literal["auto", "kvm", "tcg"]
+        driver: str
         remove: bool
         cold: bool
         restart: str

@@ -17,7 +17,7 @@ from banger.host import cpu
 from banger.host.run import find_tool, run
 from banger.model.doctor import Status
 from banger.templates.trials import read_trials
-from banger.vmm.drivers import Drivers
+from banger.vmm.drivers import Drivers, find_drivers
 
 _KVM = Path("/dev/kvm")
 _TRIAL_S = 3.5
@@ -132,4 +132,4 @@ def _drivers() -> Drivers:
         agent = agent_binary(cpu.architecture())
     except Error:  # has a check of its own
         agent = Path(os.devnull)
-    return Drivers(agent)
+    return find_drivers(agent)

@@ -2,9 +2,9 @@
 
 <state>/banger.db            the store
 <state>/daemon.log           bangerd's log (user mode)
-<state>/machines/<id>/       root.qcow2 console.log exec.log; also of clones that wait for a machine
-<state>/sockets/<id>/        agent.sock qmp.sock, of machines: nobody but us cleans up there
-<state>/templates/<id>/      memory devices root.qcow2 meta.json
+<state>/machines/<id>/       the VMM's files, console.log, exec.log; also of clones that wait for a machine
+<state>/sockets/<id>/        the VMM's, of machines: nobody but us cleans up there
+<state>/templates/<id>/      the VMM's files, meta.json
 <state>/snapshots/<id>/      the same, of users' own
 <state>/catalogs/<name>.json a catalog that was added: its key, its newest index
 <cache>/images/<hex>.ext4    root disks, named by content

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from banger.errors import Error
 from banger.machines.events import hear_guest, tell_adopted
 from banger.machines.idle import watch_idleness
-from banger.machines.launch import plan_places
+from banger.machines.launch import forget_frozen, plan_places
 from banger.machines.lifecycle import end_without_main, remove_ended, settle_or_owe, watch_vmm
 from banger.machines.limits import describe_memory_kill
 from banger.machines.live import LiveMachine, Reattached
@@ -25,7 +25,6 @@ from banger.model.machine import Machine, MachineState
 from banger.resources import kinds, teardown
 from banger.resources.vmm_process import is_of_earlier_boot
 from banger.templates.confinement import remove_strays
-from banger.vmm.base import forget_frozen
 
 log = logging.getLogger("banger.adopt")
 
@@ -113,7 +112,11 @@ def reattach(parts: Parts, machine: Machine, vmm: FoundVmm | None) -> None:
     _note_found(parts, machine, vmm)
     if _is_half_started(machine) or machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
         return
-    driver = parts.drivers.named(machine.driver)
+    try:
+        driver = parts.drivers.named(machine.driver)
+    except Error as exc:  # of a newer banger: it is ended by its records
+        log.warning("machine=%s %s", machine.name, exc.message)
+        return
     places = plan_places(parts, machine)
     live = LiveMachine(machine, Reattached(places, driver, driver.reattach(places, vmm.process)))
     parts.live[machine.id] = live
@@ -151,7 +154,7 @@ async def settle(parts: Parts, machine: Machine) -> None:
 async def _record_end(parts: Parts, machine: Machine, reason: str) -> None:
     goes = _is_to_go(machine) or machine.spec.remove
     await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
-    forget_frozen(plan_places(parts, machine))
+    forget_frozen(parts, machine)
     await _tidy_disk(parts, machine)
     if machine.state in LIVE:
         parts.registry.move(machine, "exited", reason)
@@ -164,7 +167,7 @@ async def _tidy_disk(parts: Parts, machine: Machine) -> None:
     if not machine.driver:
         return
     try:
-        await parts.drivers.named(machine.driver).tidy_disk(plan_places(parts, machine))
+        await parts.drivers.named(machine.driver).disks.tidy(plan_places(parts, machine).directory)
     except (Error, OSError) as exc:
         log.warning("machine=%s its disk is not tidied: %s", machine.name, exc)
 

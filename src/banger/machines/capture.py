@@ -20,7 +20,8 @@ from banger.model.sizes import MIB
 from banger.model.template import Shape
 from banger.resources import kinds, teardown
 from banger.templates.shape import plan_machine_shape
-from banger.vmm.base import FrozenFiles
+from banger.vmm.base import Driver
+from banger.vmm.frozen import Frozen
 
 
 @contextlib.asynccontextmanager
@@ -50,11 +51,11 @@ async def capture(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
         await in_thread(
             require_free, directory, 64 * MIB + machine.spec.memory_mib * MIB // 4, f"freezing {machine.name}"
         )
+        _require_freezing(live.driver)
         shape = await _shape(parts, live)
-        files = FrozenFiles(directory)
         try:
-            await live.vm.capture(files)
-            await live.vm.freeze_disk(files.disk)
+            await live.vm.capture(Frozen(directory))
+            await live.vm.freeze_disk(directory)
         finally:
             if machine.state is MachineState.RUNNING:
                 await live.vm.resume()
@@ -62,10 +63,17 @@ async def capture(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
     return shape
 
 
+def _require_freezing(driver: Driver) -> None:
+    if not driver.capabilities.freezes:
+        raise Error("unsupported", f"{driver.name} cannot freeze a machine", "use another driver for it")
+
+
 async def _shape(parts: Parts, live: LiveMachine) -> Shape:
     machine = live.machine
     kernel = parts.kernels.get_version(machine.kernel, machine.kernel_digest)
-    config = await plan_config(parts, machine, kernel, machine.accel, Path(), machine.spec.disk_bytes)
+    config = await plan_config(
+        parts, machine, kernel, live.driver, machine.accel, Path(), machine.spec.disk_bytes
+    )
     return await plan_machine_shape(
         machine.image_digest, kernel, config, live.driver, guest_init(machine.spec)
     )

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 from banger.errors import Error
 from banger.machines.capture import working_directory
-from banger.machines.launch import plan_places
+from banger.machines.launch import find_driver, plan_places
 from banger.machines.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.machines.pausing import awake
@@ -28,21 +28,21 @@ async def commit(parts: Parts, machine: Machine, name: str, report: Report) -> I
     """A running machine's file system holds still for a moment, its journal empty. Configuration (command, environment)
     is that of its image. Raises `bad_state`, `image_invalid`, `insufficient_disk`."""
     async with working_directory(parts, "commit") as directory:
-        disk, raw = directory / "root.qcow2", directory / "disk.ext4"
+        raw = directory / "disk.ext4"
         report("freeze", f"taking the disk of {machine.name}")
         async with parts.locks[machine.id]:
-            live = parts.live.get(machine.id)
+            live, own = parts.live.get(machine.id), plan_places(parts, machine).directory
+            driver = live.driver if live is not None else find_driver(parts, machine)
             if live is not None:
                 async with awake(parts, machine), _still(live):
-                    await live.vm.freeze_disk(disk)
-            elif machine.state in LIVE or not plan_places(parts, machine).overlay.exists():
+                    await live.vm.freeze_disk(directory)
+            elif machine.state in LIVE or driver is None or not driver.disks.have(own):
                 raise Error(
                     "bad_state", f"machine {machine.name!r} has no disk yet", "banger vm start it first"
                 )
-            else:
-                disk = plan_places(parts, machine).overlay
             report("copy", f"writing the disk of {name}")
-            await parts.drivers.named(machine.driver).flatten_disk(disk, raw, raw=True)
+            assert driver is not None
+            await driver.disks.flatten(directory if live is not None else own, raw)
         base = parts.images.find(machine.spec.image)
         source = f"machine:{machine.name}"
         return await parts.images.register(raw, name, source, base.config if base else ImageConfig())

@@ -9,6 +9,7 @@ from banger.machines.live import LiveMachine
 from banger.model.command import Exit
 from banger.model.machine import Machine, MachineState
 from banger.templates.console import find_panic
+from banger.vmm.ending import EndKind
 
 AS_ASKED = "stopped as asked"
 PANICKED = "the guest's kernel panicked"
@@ -55,14 +56,14 @@ def exit_of(live: LiveMachine) -> Exit | None:
 
 def _end_of_guest(live: LiveMachine) -> str:
     """What the VMM saw of it; a reset after a panic looks like any other. Empty: nothing."""
-    said = live.vm.stop_reason()
-    if said in ("guest-reset", "guest-panic"):
+    kind, said = live.vm.end()
+    if kind in (EndKind.RESET, EndKind.PANICKED):
         panic = find_panic(live.places.console_log, live.console_begin)
-        if panic or said == "guest-panic":
+        if panic or kind is EndKind.PANICKED:
             return f"{PANICKED}: {panic}" if panic else PANICKED
         return REBOOTED
-    known = {"": "", "guest-shutdown": POWERED_OFF, "host-signal": SIGNALLED}
-    return known.get(said, f"the VMM said {said}")
+    known = {EndKind.UNKNOWN: "", EndKind.POWERED_OFF: POWERED_OFF, EndKind.SIGNALLED: SIGNALLED}
+    return known.get(kind, f"the VMM said {said}")
 
 
 def is_failure(machine: Machine) -> bool:

@@ -24,7 +24,8 @@ from banger.model.machine import Machine
 from banger.model.names import check_name
 from banger.model.operation import Report
 from banger.templates.frozen import Checks
-from banger.vmm.base import FrozenFiles
+from banger.vmm.base import Driver
+from banger.vmm.frozen import Frozen
 
 log = logging.getLogger("banger.machines")
 
@@ -36,12 +37,12 @@ async def fork(parts: Parts, machine: Machine, count: int, name: str, report: Re
     async with working_directory(parts, "fork") as directory:
         report("freeze", f"freezing {machine.name}")
         shape = await capture(parts, live, directory)
-        original = Original(f"fork of {machine.name}", FrozenFiles(directory), shape)
+        original = Original(f"fork of {machine.name}", Frozen(directory), shape)
         children: list[Machine] = []
         try:
             for _ in range(count):
                 children.append(_create_child(parts, machine, name or machine.name))
-            checks = await _sum(directory)
+            checks = await _sum(directory, live.driver)
             await _revive_all(parts, children, original, checks, report)
             parts.registry.finish(children, lambda: tell_forked(parts.journal.tell, machine, children))
         except BaseException:
@@ -70,9 +71,9 @@ def _create_child(parts: Parts, parent: Machine, stem: str) -> Machine:
         number += 1
 
 
-async def _sum(directory: Path) -> Checks:
+async def _sum(directory: Path, driver: Driver) -> Checks:
     try:
-        return await in_thread(Checks.of_new, directory)
+        return await in_thread(Checks.of_new, directory, driver.frozen.state_parts())
     except OSError as exc:
         raise Error("frozen_damaged", f"{exc.filename} cannot be read: {exc.strerror}") from exc
 

@@ -7,13 +7,11 @@ import asyncio
 import ipaddress
 import re
 import time
-from pathlib import Path
 from typing import TypedDict
 
 from banger.agent.guest_clock import FAR_OFF_S, read_clock_off_s
 from banger.agent.guest_stats import read_guest_stats
 from banger.errors import Error
-from banger.host.fs import disk_usage_bytes
 from banger.host.proc import is_alive, usage
 from banger.host.thread import in_thread
 from banger.machines.live import LiveMachine
@@ -114,16 +112,9 @@ async def stats(live: LiveMachine) -> Stats:
         memory_rss_bytes=used.rss_bytes,
         memory_pss_bytes=used.pss_bytes,
         threads=used.threads,
-        disk_bytes=await in_thread(_disk_bytes, live.places.overlay),
+        disk_bytes=await in_thread(live.driver.disks.usage_bytes, live.places.directory),
     )
     return Stats(guest=guest, vmm=vmm)
-
-
-def _disk_bytes(path: Path) -> int:
-    try:
-        return disk_usage_bytes(path)
-    except OSError as exc:
-        raise Error("vmm_failed", f"{path}: {exc.strerror}", "the machine's files are damaged") from exc
 
 
 async def ports(live: LiveMachine) -> list[GuestPort]:

@@ -10,6 +10,7 @@ leaves no process, socket or namespace; the machine's files stay until it is del
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -34,13 +35,15 @@ from banger.model.image import Image, Kernel
 from banger.model.machine import Machine, MachineSpec
 from banger.model.operation import Report
 from banger.model.sizes import MIB, format_size
-from banger.network.user_nat import invent_mac
 from banger.resources import teardown
-from banger.templates.guest import Guest, boot, clone, disk_on_its_way, take_places
+from banger.templates.guest import Guest, boot, clone, take_places, with_disk_synced
 from banger.templates.identity import Identity, configure, invent_identity, machine_id_of
+from banger.templates.links import plan_link
 from banger.templates.making import BOOT_FAILURES
 from banger.templates.wanted import Wanted, config_of_clone, plan_wanted
-from banger.vmm.base import Driver, FrozenFiles, VmConfig, VmPlaces
+from banger.vmm.base import Driver, VmConfig, VmPlaces
+from banger.vmm.frozen import Frozen
+from banger.vmm.link import mac_of
 from banger.wire.constants import Tag
 from banger.wire.fields import Fields, readable
 
@@ -55,7 +58,7 @@ async def launch(
     """Start the machine's VM and make it who it is. Raises what went wrong."""
     refuse_unenforceable(machine.spec)
     spec = fill_in(machine.spec, image)
-    driver, accel = await parts.drivers.choose(spec.accel)
+    driver, accel = await parts.drivers.choose(spec.accel, spec.driver)
     kernel = await parts.kernels.ensure(spec.kernel, report)
     await make_room(parts, machine.spec.memory_mib)
     # A VM's own overlay begins small; it must be possible to write to it at all.
@@ -65,11 +68,13 @@ async def launch(
         parts,
         machine,
         kernel,
+        driver,
         accel,
         parts.images.disk(image),
         max(machine.spec.disk_bytes, image.size_bytes),
     )
-    _require_disk(machine, config.places)
+    has_disk = driver.disks.have(config.places.directory)
+    _require_disk(machine, config.places, has_disk)
     driver, config, why_not = await settle_accelerator(parts, spec, kernel, driver, config, report)
     parts.registry.change(
         machine,
@@ -85,7 +90,7 @@ async def launch(
     watch.lap("resolve")
     with parts.pool.machine_starts():
         guest = None
-        if parts.settings.templates.enabled and not spec.cold and not config.places.overlay.exists():
+        if not has_disk and not spec.cold and _may_freeze(parts, driver):
             wanted = await plan_wanted(image, kernel, driver, config, guest_init(spec), spec.boot_timeout_s)
             guest = await _start_as_clone(parts, machine, wanted, report, watch)
         if guest is None:
@@ -94,7 +99,7 @@ async def launch(
             held = await hold(machine, guest, config, report)
             identity = invent_identity(
                 machine.name,
-                config.mac,
+                mac_of(config.link),
                 taken_addresses(parts),
                 guest_init(spec),
                 machine_id=machine_id_of(guest.places.directory.name),
@@ -136,12 +141,16 @@ def _warn_of_small_root(parts: Parts, machine: Machine, answer: Fields, report: 
         report("warning", f"{machine.name}: {warning}")
 
 
-def _require_disk(machine: Machine, places: VmPlaces) -> None:
+def _may_freeze(parts: Parts, driver: Driver) -> bool:
+    return parts.settings.templates.enabled and driver.capabilities.freezes
+
+
+def _require_disk(machine: Machine, places: VmPlaces, has_disk: bool) -> None:
     """Who has an address has lived, and so has a disk. It does not get an empty one for it, unsaid."""
-    if machine.address and not places.overlay.exists():
+    if machine.address and not has_disk:
         raise Error(
             "vmm_failed",
-            f"the disk of {machine.name} is not there any more: {places.overlay}",
+            f"the disk of {machine.name} is not there any more: it was in {places.directory}",
             f"put it back, or delete the machine: banger vm delete {machine.name}",
         )
 
@@ -174,12 +183,20 @@ def check_memory(memory_mib: int, reserve_bytes: int) -> None:
 
 
 async def plan_config(
-    parts: Parts, machine: Machine, kernel: Kernel, accel: str, image_disk: Path, disk_bytes: int
+    parts: Parts,
+    machine: Machine,
+    kernel: Kernel,
+    driver: Driver,
+    accel: str,
+    image_disk: Path,
+    disk_bytes: int,
 ) -> VmConfig:
     """What a machine's VM is started with. Something frozen needs no `image_disk`: its own lies above it already."""
     agent = agent_binary(cpu.architecture())
     kernel_directory = parts.kernels.directory(kernel)
-    initramfs = await in_thread(ensure_initramfs, parts.paths, kernel_directory, agent)
+    initramfs = await in_thread(
+        ensure_initramfs, parts.paths, kernel_directory, agent, driver.capabilities.agent_by_vsock
+    )
     return VmConfig(
         places=plan_places(parts, machine),
         marker=machine.id,
@@ -191,13 +208,13 @@ async def plan_config(
         cpus=machine.spec.cpus,
         memory_mib=machine.spec.memory_mib,
         accel=accel,
-        mac=invent_mac(),
+        link=plan_link(driver),
         limits=asked_limits(machine.spec),
     )
 
 
 def plan_places(parts: Parts, machine: Machine) -> VmPlaces:
-    """One that was a clone in waiting stays where it waited: QEMU knows its files by their names. One that an earlier
+    """One that was a clone in waiting stays where it waited: a VMM knows its files by their names. One that an earlier
     version started has its sockets where that one kept them."""
     place = machine.place or machine.id
     earlier = parts.paths.earlier_sockets / place
@@ -206,6 +223,20 @@ def plan_places(parts: Parts, machine: Machine) -> VmPlaces:
         directory=parts.paths.machines / place,
         run_directory=earlier if earlier.is_dir() else parts.paths.sockets / place,
     )
+
+
+def find_driver(parts: Parts, machine: Machine) -> Driver | None:
+    """The one that the machine was started with; None before its first start. Raises `driver_not_found`."""
+    return parts.drivers.named(machine.driver) if machine.driver else None
+
+
+def forget_frozen(parts: Parts, machine: Machine) -> None:
+    """Its VMM has ended: of what it was cloned from, it needs the disk alone. Files of a driver that this banger does
+    not have stay as they are."""
+    with contextlib.suppress(Error):
+        driver = find_driver(parts, machine)
+        if driver is not None:
+            driver.forget_frozen(plan_places(parts, machine))
 
 
 def taken_addresses(parts: Parts) -> frozenset[str]:
@@ -234,7 +265,7 @@ async def _start_as_clone(
             if exc.code in BOOT_FAILURES:
                 raise
             await require_released(parts, machine)
-            wanted.config.places.overlay.unlink(missing_ok=True)
+            wanted.driver.disks.discard(wanted.config.places.directory)
             take_places(parts.store.resources, machine.id, wanted.config.places)
             if exc.code == "unsupported":
                 report("warning", f"{machine.name} boots by itself, which takes longer: {exc.message}")
@@ -266,14 +297,14 @@ async def _take_waiting(parts: Parts, machine: Machine, wanted: Wanted, origin: 
 
 
 async def start_clone(
-    parts: Parts, machine: Machine, config: VmConfig, driver: Driver, frozen: FrozenFiles, report: Report
+    parts: Parts, machine: Machine, config: VmConfig, driver: Driver, frozen: Frozen, report: Report
 ) -> Guest:
     """A VM that goes on where `frozen` stopped, in the machine's own places."""
     report("clone", f"starting {machine.name} on {describe_accelerator(machine)}")
     config = config_of_clone(config, frozen, config.places, machine.id)
     await driver.prepare(config)
-    async with disk_on_its_way(driver, config.places):
-        return await clone(parts.store.resources, machine.id, config, driver)
+    coming = clone(parts.store.resources, machine.id, config, driver)
+    return await with_disk_synced(driver, config.places, coming)
 
 
 async def _start_by_boot(
@@ -284,8 +315,8 @@ async def _start_by_boot(
     await driver.prepare(config)
     watch.lap("disk")
     report("boot", f"starting {machine.name} on {describe_accelerator(machine)}")
-    async with disk_on_its_way(driver, config.places):
-        guest = await boot(parts.store.resources, machine.id, config, driver, machine.spec.boot_timeout_s)
+    coming = boot(parts.store.resources, machine.id, config, driver, machine.spec.boot_timeout_s)
+    guest = await with_disk_synced(driver, config.places, coming)
     watch.lap("kernel")
     return guest
 

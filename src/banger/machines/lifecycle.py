@@ -21,7 +21,7 @@ from banger.machines.endings import UNEXPECTED, describe_end, exit_of, is_failur
 from banger.machines.events import hear_guest
 from banger.machines.execs import RunningExec, Viewer, remove_exec_logs
 from banger.machines.idle import watch_idleness
-from banger.machines.launch import launch, plan_places
+from banger.machines.launch import forget_frozen, launch, plan_places
 from banger.machines.limits import check_asked, describe_memory_kill
 from banger.machines.live import LiveMachine
 from banger.machines.logs import size_of
@@ -35,7 +35,6 @@ from banger.model.names import check_name, invent_name
 from banger.model.operation import Report
 from banger.resources import kinds, teardown
 from banger.templates.init import wait_for_init
-from banger.vmm.base import forget_frozen
 from banger.wire.constants import Tag, Type
 
 log = logging.getLogger("banger.machines")
@@ -58,12 +57,14 @@ def create(
     **fields: Unpack[Change],
 ) -> Machine:
     """A new machine in state `created`; nothing on the host yet. `also` writes what belongs to it. Raises `bad_name`,
-    `name_taken`."""
+    `bad_spec`, `driver_not_found`, `name_taken`."""
     if spec.remove and spec.restart != "no":
         raise Error(
             "bad_spec", "a machine that is removed when it ends cannot be restarted", "drop one of the two"
         )
     check_asked(spec)
+    if spec.driver:
+        parts.drivers.named(spec.driver)
     name = check_name(spec.name) if spec.name else invent_name()
     machine = Machine(
         id=secrets.token_hex(6), name=name, state=MachineState.CREATED, spec=spec, created=now()
@@ -220,7 +221,7 @@ async def settle_overdue(parts: Parts, machine: Machine) -> None:
 
 async def _release_runtime(parts: Parts, machine: Machine, live: LiveMachine | None) -> None:
     await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
-    forget_frozen(plan_places(parts, machine))
+    forget_frozen(parts, machine)
     if live is not None:
         await live.watch_task
 
@@ -284,7 +285,7 @@ async def _after_exit(parts: Parts, live: LiveMachine) -> None:
 async def _settle_end(parts: Parts, live: LiveMachine, reason: str, exit_: Exit | None) -> None:
     machine = live.machine
     await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
-    forget_frozen(live.places)
+    forget_frozen(parts, machine)
     parts.live.pop(machine.id, None)
     if machine.state in LIVE:
         parts.registry.move(machine, "exited", reason, exit=exit_)
@@ -359,8 +360,8 @@ async def _shut_down_by_agent(live: LiveMachine, grace_s: float) -> bool:
 
 
 async def _terminate(live: LiveMachine) -> bool:
-    """QEMU takes SIGTERM as "quit now, with the disks flushed"."""
-    send_signal(live.process, signal.SIGTERM)
+    """The VMM flushes its disks, and ends."""
+    live.vm.terminate()
     return await _gone_within(live, _TERM_S)
 
 

@@ -21,14 +21,16 @@ from banger.model.template import Shape
 from banger.templates.guest import Guest, take_places
 from banger.templates.identity import invent_identity, machine_id_of, refresh
 from banger.templates.shape import shape_difference
-from banger.vmm.base import Driver, FrozenFiles, VmConfig
+from banger.vmm.base import Driver, VmConfig
+from banger.vmm.frozen import Frozen
+from banger.vmm.link import mac_of
 
 
 class Original(NamedTuple):
     """What somebody goes on from: how its record calls that, and where it is."""
 
     name: str
-    files: FrozenFiles
+    files: Frozen
     shape: Shape
 
 
@@ -52,7 +54,7 @@ async def revive(
         parts.registry.change(machine, driver=driver.name, accel=config.accel, accel_reason="")
         watch.lap("resolve")
         take_places(parts.store.resources, machine.id, config.places)
-        await driver.replace_disk(config.places, original.files)
+        await driver.disks.replace(config.places.directory, original.files)
         guest = await start_clone(parts, machine, config, driver, original.files, report)
         watch.lap("restore")
         try:
@@ -81,7 +83,7 @@ async def _settle(
     else:
         identity = invent_identity(
             machine.name,
-            config.mac,
+            mac_of(config.link),
             taken_addresses(parts),
             guest_init(machine.spec),
             machine_id=machine_id_of(config.places.directory.name),
@@ -101,7 +103,7 @@ async def plan_revival(parts: Parts, machine: Machine, shape: Shape) -> tuple[Dr
     """Its own VMM, accelerator and kernel, or none. Raises `snapshot_incompatible`, and `unsupported` for limits that
     cannot be held here."""
     refuse_unenforceable(machine.spec)
-    driver, accel = await parts.drivers.choose(shape.accel)
+    driver, accel = await parts.drivers.choose(shape.accel, shape.driver)
     kernel = parts.kernels.get_version(machine.kernel, shape.kernel_digest)
     if not parts.kernels.vmlinux(kernel).exists():
         raise Error(
@@ -111,7 +113,7 @@ async def plan_revival(parts: Parts, machine: Machine, shape: Shape) -> tuple[Dr
         )
     if why := await parts.trials.known(driver, accel, kernel.digest):
         raise unavailable(accel, why)
-    config = await plan_config(parts, machine, kernel, accel, Path(), machine.spec.disk_bytes)
+    config = await plan_config(parts, machine, kernel, driver, accel, Path(), machine.spec.disk_bytes)
     different = shape_difference(shape, driver.name, await driver.build_of(config))
     if different:
         raise Error(

@@ -31,9 +31,9 @@ _ASK_AGAIN_S = 5.0
 
 async def resync(parts: Parts, live: LiveMachine, answer_s: float = ANSWER_S) -> None:
     """A new session with the agent, and the execs that outlived the last. All of it, or the machine has none."""
-    path, name = str(live.places.agent_socket), live.machine.name
+    name = live.machine.name
     try:
-        connection = await open_connection(path, name, answer_s, resync=True)
+        connection = await open_connection(live.vm.open_agent, name, answer_s, resync=True)
     except Error as exc:
         live.on_agent_lost(exc)
         raise

@@ -15,7 +15,6 @@ import msgspec
 
 from banger.errors import Error
 from banger.host.fs import disk_usage_bytes, publish, remove_tree
-from banger.host.sparse import link_or_copy
 from banger.host.thread import in_thread
 from banger.host.times import now
 from banger.machines.capture import capture, working_directory
@@ -29,12 +28,12 @@ from banger.model.operation import Report
 from banger.model.sizes import TIB
 from banger.model.template import Snapshot, Tag
 from banger.resources import teardown
+from banger.templates.bundle import SealedManifest
 from banger.templates.bundle_reader import Limits
 from banger.templates.bundle_transfer import describe_bundle, read_bundle_stream, unpack_bundle
 from banger.templates.frozen import Sums, check_files, read_meta, sum_files, write_meta
-from banger.vmm.base import FrozenFiles
+from banger.vmm.frozen import Frozen, FrozenFiles
 
-_BUNDLED = ("devices", "memory", "root.qcow2")
 _LARGEST_BYTES = 16 * TIB
 
 
@@ -83,7 +82,7 @@ async def restore(parts: Parts, name: str, tag: str, report: Report) -> Machine:
     await plan_revival(parts, _as_it_was(record), record.shape)  # before anything of today's is lost
     machine = await _end_present(parts, name, report) or _create_again(parts, record)
     as_itself = machine.id == meta.machine_id
-    original = Original(f"snapshot {name}:{tag}", FrozenFiles(directory), record.shape)
+    original = Original(f"snapshot {name}:{tag}", Frozen(directory), record.shape)
     await revive(parts, machine, original, report, as_itself=as_itself, become=_what_it_was(machine, record))
     address = meta.address if as_itself else machine.address
     how = "is again what it was at" if as_itself else "was made anew from"
@@ -150,9 +149,8 @@ async def export_snapshot(parts: Parts, machine: str, tag: str) -> AsyncIterator
     directory = _directory(parts, record)
     driver = parts.drivers.named(record.shape.driver)
     async with working_directory(parts, "export") as work:
-        await driver.flatten_disk(FrozenFiles(directory).disk, FrozenFiles(work).disk, raw=False)
-        await in_thread(_link_parts, directory, work)
-        sealed = await describe_bundle(work, record, _BUNDLED)
+        await driver.frozen.pack(Frozen(directory), work)
+        sealed = await describe_bundle(work, record, driver.frozen)
         await in_thread(_note_digest, directory, sealed.digest)
         async with contextlib.aclosing(read_bundle_stream(work, sealed)) as stream:
             async for chunk in stream:
@@ -166,13 +164,12 @@ async def import_snapshot(parts: Parts, chunks: AsyncIterable[bytes], machine: s
         await _refuse_taken(parts, check_name(machine), _check_tag(tag))
     async with working_directory(parts, "import") as directory:
         sealed = await unpack_bundle(
-            chunks, directory, Limits(total_bytes=_LARGEST_BYTES, disk_bytes=_LARGEST_BYTES)
+            chunks,
+            directory,
+            Limits(total_bytes=_LARGEST_BYTES, disk_bytes=_LARGEST_BYTES),
+            lambda sealed: _refuse_strange_members(_files_of(parts, sealed.manifest.snapshot), sealed),
         )
         brought = sealed.manifest.snapshot
-        if {file.name for file in sealed.manifest.files} != set(_BUNDLED):
-            raise Error(
-                "snapshot_invalid", f"a snapshot consists of {', '.join(_BUNDLED)}, this one does not"
-            )
         record = msgspec.structs.replace(
             brought,
             id=secrets.token_hex(6),
@@ -201,7 +198,8 @@ async def _publish(
     parts: Parts, directory: Path, record: Snapshot, machine_id: str = "", address: str = ""
 ) -> None:
     """Under names that nobody has taken meanwhile, or raise `name_taken`."""
-    sums = await in_thread(sum_files, directory)
+    names = await in_thread(_files_of(parts, record).parts, Frozen(directory))
+    sums = await in_thread(sum_files, directory, names)
     meta = SnapshotMeta(snapshot=record, sums=sums, machine_id=machine_id, address=address)
     async with parts.locks["snapshots"]:
         await _refuse_taken(parts, record.machine, record.tag)
@@ -220,9 +218,24 @@ def _note_digest(directory: Path, digest: str) -> None:
     write_meta(directory, meta)
 
 
-def _link_parts(directory: Path, work: Path) -> None:
-    for name in ("devices", "memory"):
-        link_or_copy(directory / name, work / name)
+def _refuse_strange_members(files: FrozenFiles, sealed: SealedManifest) -> FrozenFiles:
+    if {file.name for file in sealed.files} != set(files.members):
+        raise Error(
+            "snapshot_invalid", f"a snapshot consists of {', '.join(files.members)}, this one does not"
+        )
+    return files
+
+
+def _files_of(parts: Parts, record: Snapshot) -> FrozenFiles:
+    """Of the driver that made it. Raises `snapshot_incompatible`: a stranger's may name any."""
+    try:
+        return parts.drivers.named(record.shape.driver).frozen
+    except Error as exc:
+        raise Error(
+            "snapshot_incompatible",
+            f"{record.machine}:{record.tag} was frozen by {record.shape.driver!r}, which this banger does not have",
+            exc.hint,
+        ) from exc
 
 
 def _create_again(parts: Parts, record: Snapshot) -> Machine:

@@ -36,7 +36,8 @@ class MachineState(str, Enum):
 
 class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     """What a user asks for. Units are in the names; `name` empty: one is made up; `kernel` and `init` empty: as the
-    image wants, which is filled in at the first start; `idle_pause_s` 0: it is never paused for idleness.
+    image wants, which is filled in at the first start; `driver` empty: the first
+    that this host has; `idle_pause_s` 0: it is never paused for idleness.
     `..._limit...` are of the host's side, 0 as far as the machine needs: memory and threads of the VMM, processors'
     worth of time, bytes and operations a second of the root disk, reads and writes together. `limits`: whether one
     that cannot be enforced is refused."""
@@ -49,6 +50,7 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     disk_bytes: Annotated[int, Meta(ge=0)] = 4 * GIB
     init: Init | Literal[""] = ""
     accel: Accel = "auto"
+    driver: Annotated[str, Meta(max_length=32)] = ""
     remove: bool = False
     cold: bool = False
     restart: Annotated[str, Meta(pattern=RESTART_PATTERN)] = "no"

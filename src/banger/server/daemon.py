@@ -59,7 +59,7 @@ from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
 from banger.templates.pool import Pool
 from banger.templates.trials import Trials
-from banger.vmm.drivers import Drivers
+from banger.vmm.drivers import find_drivers
 
 log = logging.getLogger("banger.daemon")
 
@@ -192,7 +192,7 @@ def _open_parts(paths: Paths, mode: str) -> Parts:
     journal = Journal(store.events)
     shelf = Shelf(paths, LazyWeb(paths.config, BlobStore(paths.oci)))
     images, kernels = ImageLibrary(paths, store.images, shelf), KernelLibrary(paths, store.kernels, shelf)
-    drivers = Drivers(agent_binary(cpu.architecture()), settings.limits.connections)
+    drivers = find_drivers(agent_binary(cpu.architecture()), settings.limits.connections)
     templates = TemplateLibrary(paths, store.resources, images, kernels, drivers)
     images.tell = kernels.tell = templates.tell = store.resources.tell = journal.try_to_tell
     return Parts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -10,7 +10,10 @@ from threading import Event
 from banger.bundles import reader
 from banger.errors import Error
 from banger.templates.bundle import SealedManifest, invalid, parse_manifest
-from banger.templates.qcow2_header import check_standalone_qcow2
+from banger.vmm.frozen import FrozenFiles
+
+# Before any of its files is written.
+FilesOf = Callable[[SealedManifest], FrozenFiles]
 
 
 @dataclass(frozen=True)
@@ -22,16 +25,23 @@ class Limits:
     disk_bytes: int
 
 
-def unpack(pieces: Iterator[bytes], directory: Path, limits: Limits, stop: Event) -> SealedManifest:
+def unpack(
+    pieces: Iterator[bytes], directory: Path, limits: Limits, files_of: FilesOf, stop: Event
+) -> SealedManifest:
     """Write the files of the bundle that comes in `pieces` into `directory`, mode 0600, synced. It is the caller's, who
-    removes it when this raises `snapshot_invalid`, `insufficient_disk` or `cancelled`."""
+    removes it when this raises `snapshot_invalid`, `insufficient_disk`, `cancelled`, and what `files_of` raises."""
+    files: list[FrozenFiles] = []
+
+    def parse(data: bytes) -> SealedManifest:
+        sealed = parse_manifest(data)
+        files.append(files_of(sealed))
+        return sealed
 
     def check(path: Path) -> None:
-        if path.name.endswith(".qcow2"):
-            check_standalone_qcow2(path, limits.disk_bytes)
+        files[0].check_member(path, limits.disk_bytes)
 
     try:
-        return reader.unpack(pieces, directory, parse_manifest, limits.total_bytes, stop, check)
+        return reader.unpack(pieces, directory, parse, limits.total_bytes, stop, check)
     except Error as exc:
         if exc.code != "bundle_invalid":
             raise

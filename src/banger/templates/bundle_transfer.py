@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
@@ -17,17 +17,18 @@ from banger.host.thread import in_stoppable_thread, wait_out
 from banger.model.sizes import KIB
 from banger.model.template import Snapshot
 from banger.templates.bundle import SealedManifest
-from banger.templates.bundle_reader import Limits, unpack
+from banger.templates.bundle_reader import FilesOf, Limits, unpack
 from banger.templates.bundle_writer import describe, pack
+from banger.vmm.frozen import FrozenFiles
 
 _SEND_BYTES = 256 * KIB  # of zeros alone, some seconds' work
 _CHUNKS_AHEAD = 16
 
 
-async def describe_bundle(directory: Path, snapshot: Snapshot, names: Sequence[str]) -> SealedManifest:
-    """The manifest and digest of a bundle of the files `names` in `directory`; reads them once. Raises
-    `frozen_damaged`, `snapshot_invalid`."""
-    return await in_stoppable_thread(lambda stop: describe(directory, snapshot, names, stop))
+async def describe_bundle(directory: Path, snapshot: Snapshot, files: FrozenFiles) -> SealedManifest:
+    """The manifest and digest of a bundle of the members in `directory`; reads them once. Raises `frozen_damaged`,
+    `snapshot_invalid`."""
+    return await in_stoppable_thread(lambda stop: describe(directory, snapshot, files, stop))
 
 
 async def read_bundle_stream(directory: Path, sealed: SealedManifest) -> AsyncGenerator[bytes, None]:
@@ -38,14 +39,16 @@ async def read_bundle_stream(directory: Path, sealed: SealedManifest) -> AsyncGe
             yield chunk
 
 
-async def unpack_bundle(chunks: AsyncIterable[bytes], directory: Path, limits: Limits) -> SealedManifest:
+async def unpack_bundle(
+    chunks: AsyncIterable[bytes], directory: Path, limits: Limits, files_of: FilesOf
+) -> SealedManifest:
     """Write the files of a bundle into `directory`, a private one of the caller, who publishes or removes it.
 
-    Raises `snapshot_invalid`, `insufficient_disk`, and what `chunks` raises. It ends at the first mistake, and
-    then does not take the rest of `chunks`."""
+    Raises `snapshot_invalid`, `insufficient_disk`, and what `chunks` and `files_of` raise. It ends at the first
+    mistake, and then does not take the rest of `chunks`."""
     upload = _Upload()
     unpacking = asyncio.ensure_future(
-        in_stoppable_thread(lambda stop: unpack(upload.chunks(), directory, limits, stop))
+        in_stoppable_thread(lambda stop: unpack(upload.chunks(), directory, limits, files_of, stop))
     )
     unpacking.add_done_callback(lambda _: upload.make_room())
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -12,16 +12,16 @@ from banger.bundles.members import BundleFile
 from banger.errors import Error
 from banger.model.template import Snapshot
 from banger.templates.bundle import SealedManifest, check_names, seal
-from banger.templates.qcow2_header import check_standalone_qcow2
+from banger.vmm.frozen import FrozenFiles
 
 _ANY_SIZE = 1 << 63
 
 
-def describe(directory: Path, snapshot: Snapshot, names: Sequence[str], stop: Event) -> SealedManifest:
-    """The manifest, and so the digest, of a bundle of these files. Raises `frozen_damaged` when one cannot be read,
-    `snapshot_invalid` when one cannot be in a bundle: a disk that depends on another; `cancelled`."""
-    check_names(list(names))
-    return seal(snapshot, [_describe_file(directory / name, stop) for name in names])
+def describe(directory: Path, snapshot: Snapshot, files: FrozenFiles, stop: Event) -> SealedManifest:
+    """The manifest, and so the digest, of a bundle of the members in `directory`. Raises `frozen_damaged` when one
+    cannot be read, `snapshot_invalid` when one cannot be in a bundle: a disk that depends on another; `cancelled`."""
+    check_names(list(files.members))
+    return seal(snapshot, [_describe_file(directory / name, files, stop) for name in files.members])
 
 
 def pack(directory: Path, sealed: SealedManifest) -> Generator[bytes, None, None]:
@@ -33,10 +33,9 @@ def pack(directory: Path, sealed: SealedManifest) -> Generator[bytes, None, None
         yield from writer.pack(sealed.data, files, [directory / file.name for file in files])
 
 
-def _describe_file(path: Path, stop: Event) -> BundleFile:
+def _describe_file(path: Path, files: FrozenFiles, stop: Event) -> BundleFile:
     with _reading():
-        if path.name.endswith(".qcow2"):
-            check_standalone_qcow2(path, _ANY_SIZE)
+        files.check_member(path, _ANY_SIZE)
         return writer.describe_file(path, stop)
 
 

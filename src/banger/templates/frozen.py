@@ -1,9 +1,6 @@
-"""A frozen machine on disk: what is in its directory, and whether that is still what was written.
+"""A frozen machine on disk: whether what is in its directory is still what was written.
 
-    <directory>/memory        guest memory, sparse
-                devices       the state of the VMM's devices
-                root.qcow2    the root disk, with layer-*.qcow2 below it
-                meta.json     what it is, and a sum of each of these files
+Its files are the VMM driver's (`vmm.frozen`), but for `meta.json`: what it is, and a sum of each of them.
 
 Sums find disks that lost power, memory that was damaged, and files that somebody else of the same user wrote to. What
 has been summed is summed again when its file is another, or was changed: the kernel sets a file's change time, and lets
@@ -14,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -26,7 +23,6 @@ from banger.host.fs import write_file
 from banger.host.sparse import data_extents
 
 META = "meta.json"
-_MACHINE = ("memory", "devices")
 _CHUNK = 1 << 18
 _ZEROS = memoryview(bytes(_CHUNK))
 T = TypeVar("T")
@@ -43,9 +39,8 @@ class FileSum(msgspec.Struct, omit_defaults=True):
 Sums = dict[str, FileSum]
 
 
-def sum_files(directory: Path) -> Sums:
-    """Of everything a frozen machine consists of. Blocking: some 60 ms for 100 MiB."""
-    names = sorted(path.name for path in directory.iterdir() if _is_part(path.name))
+def sum_files(directory: Path, names: Iterable[str]) -> Sums:
+    """Of the files that a frozen machine consists of. Blocking: some 60 ms for 100 MiB."""
     return {name: _sum_file(directory / name, legacy=False) for name in names}
 
 
@@ -73,11 +68,11 @@ class Checks:
         self._right: dict[str, _Stamp] = {}
 
     @classmethod
-    def of_new(cls, directory: Path) -> Checks:
-        """Of memory and devices that were written just now. Not of the disk, whose layers, however large they are, each
-        clone links to. Blocking. Raises OSError."""
+    def of_new(cls, directory: Path, names: Iterable[str]) -> Checks:
+        """Of files that were written just now. Not of the disk, which however large it is each clone links to.
+        Blocking. Raises OSError."""
         checks = cls(directory, {})
-        for name in _MACHINE:
+        for name in names:
             checks._right[name] = _stamp(directory / name)
             checks._sums[name] = _sum_file(directory / name, legacy=False)
         return checks
@@ -117,10 +112,6 @@ def read_meta(directory: Path, kind: type[T]) -> T:
         return msgspec.json.decode((directory / META).read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError) as exc:
         raise Error("frozen_damaged", f"{directory / META} cannot be read: {exc}") from exc
-
-
-def _is_part(name: str) -> bool:
-    return name in _MACHINE or name.endswith(".qcow2")
 
 
 def _stamp(path: Path) -> _Stamp:

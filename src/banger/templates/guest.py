@@ -7,11 +7,11 @@ from those notes.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from banger.agent.connection import AgentConnection, open_connection
 from banger.directories import ensure_private_directory
@@ -101,18 +101,22 @@ async def clone(resources: ResourceTable, owner: str, config: VmConfig, driver: 
         ) from exc
 
 
-@contextlib.asynccontextmanager
-async def disk_on_its_way(driver: Driver, places: VmPlaces) -> AsyncIterator[None]:
-    """Around a boot, or a clone: at its end the names of the VM's disk are on the host's, and no process of a user has
-    run yet. It takes as long as the slower of the two; a template's own disk can do without."""
-    syncing = asyncio.create_task(driver.sync_disk(places))
+async def with_disk_synced(driver: Driver, places: VmPlaces, coming: Coroutine[Any, Any, Guest]) -> Guest:
+    """The guest that a boot or a clone brings up; by then the names of its disk are on the host's, and no process of a
+    user has run yet. It takes as long as the slower of the two; a template's own disk can do without."""
+    syncing = asyncio.create_task(driver.disks.sync(places.directory))
     try:
-        yield
+        guest = await coming
     except BaseException:
         await asyncio.wait([syncing])  # whoever removes the files does so after it
         syncing.exception()
         raise
-    await syncing
+    try:
+        await syncing
+    except BaseException:
+        await guest.let_go()
+        raise
+    return guest
 
 
 def _start(
@@ -157,7 +161,7 @@ async def _connect(vm: Vm, places: VmPlaces, limit_s: float, *, resync: bool) ->
     """The control connection comes up meanwhile; a clone has it already."""
     control = None if resync else asyncio.create_task(vm.connect_control(_CONTROL_S))
     try:
-        connection = await open_connection(str(places.agent_socket), places.name, limit_s + 5, resync=resync)
+        connection = await open_connection(vm.open_agent, places.name, limit_s + 5, resync=resync)
         if control is not None:
             await control
         return connection

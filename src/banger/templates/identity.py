@@ -19,8 +19,9 @@ _CLOCK_OFF_NS = 15_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """`machine_id` empty: it keeps the one that it has; `boot_id` empty: the kernel has not made one up yet, and will;
-    `resets_tcp`: connections of whoever this was before are not its own."""
+    """`mac` empty: it has no link to any network; `machine_id` empty: it keeps the one that it has; `boot_id` empty:
+    the kernel has not made one up yet, and will; `resets_tcp`: connections of whoever this was before are not its
+    own."""
 
     hostname: str
     machine_id: str
@@ -70,12 +71,13 @@ def plan_configure(
     yield Tag.HOSTNAME, identity.hostname
     if identity.machine_id:
         yield Tag.MACHINE_ID, identity.machine_id
-    yield Tag.MAC, identity.mac
-    yield Tag.ADDRESS, network.address
-    yield Tag.GATEWAY, network.gateway
-    yield Tag.DNS, network.dns
-    yield Tag.MTU, network.mtu
-    yield Tag.IPV6, int(network.ipv6)
+    if identity.mac:
+        yield Tag.MAC, identity.mac
+        yield Tag.ADDRESS, network.address
+        yield Tag.GATEWAY, network.gateway
+        yield Tag.DNS, network.dns
+        yield Tag.MTU, network.mtu
+        yield Tag.IPV6, int(network.ipv6)
     yield Tag.INIT, init
     yield Tag.GROW, 1
     yield Tag.DISK_BYTES, disk_bytes

@@ -34,8 +34,8 @@ from banger.store.resources import ResourceTable
 from banger.templates.frozen import META, Checks, read_meta
 from banger.templates.making import TemplateMeta, make_template
 from banger.templates.wanted import Wanted
-from banger.vmm.base import FrozenFiles
 from banger.vmm.drivers import Drivers
+from banger.vmm.frozen import Frozen
 
 log = logging.getLogger("banger.templates")
 
@@ -81,7 +81,7 @@ class TemplateLibrary:
         self.on_discard: Callable[[str], None] = lambda _: None
         self.tell: Tell = tell_nobody
 
-    async def find(self, template_id: str, report: Report | None = None) -> FrozenFiles | None:
+    async def find(self, template_id: str, report: Report | None = None) -> Frozen | None:
         """One whose files are what was written: they are looked through before its first use in this daemon, and again
         when they have changed since. A damaged one is discarded."""
         directory = self._directory(template_id)
@@ -102,9 +102,9 @@ class TemplateLibrary:
                 await self._discard_damaged(template_id, exc.message, report)
             return None
         self._touch(directory)
-        return FrozenFiles(directory)
+        return Frozen(directory)
 
-    async def ensure(self, wanted: Wanted, report: Report, name: str) -> FrozenFiles:
+    async def ensure(self, wanted: Wanted, report: Report, name: str) -> Frozen:
         """The template of a shape, made now if there is none; whoever else wants it meanwhile waits for the same.
 
         Who begins it gets what making it raises; the others, and for a while everybody, `unsupported`."""

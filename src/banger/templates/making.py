@@ -33,7 +33,9 @@ from banger.templates.guest import boot, take_places
 from banger.templates.identity import configure, invent_identity, machine_id_of
 from banger.templates.init import wait_for_init
 from banger.templates.wanted import Wanted
-from banger.vmm.base import FrozenFiles, VmPlaces
+from banger.vmm.base import VmPlaces
+from banger.vmm.frozen import Frozen
+from banger.vmm.link import mac_of
 
 # A machine that is booted by itself would fail alike.
 BOOT_FAILURES = frozenset({"boot_failed", "boot_timeout", "kernel_panic"})
@@ -83,7 +85,11 @@ async def _make(resources: ResourceTable, wanted: Wanted, owner: str, places: Vm
     begun = time.perf_counter()
     config = wanted.config_of_maker(places, owner)
     identity = invent_identity(
-        PLACEHOLDER, config.mac, frozenset(), wanted.init, machine_id=machine_id_of(places.directory.name)
+        PLACEHOLDER,
+        mac_of(config.link),
+        frozenset(),
+        wanted.init,
+        machine_id=machine_id_of(places.directory.name),
     )
     take_places(resources, owner, places)
     await wanted.driver.prepare(config)
@@ -103,7 +109,7 @@ async def _make(resources: ResourceTable, wanted: Wanted, owner: str, places: Vm
             )
         await rehearse(guest.connection)
         guest.connection.close()
-        await guest.vm.capture(FrozenFiles(places.directory))
+        await guest.vm.capture(Frozen(places.directory))
         await guest.vm.quit()
     finally:
         await guest.let_go()
@@ -144,10 +150,10 @@ def _publish(wanted: Wanted, directory: Path, final: Path, boot_ms: float) -> No
         shape=wanted.shape,
         created=now(),
         boot_ms=round(boot_ms, 1),
-        sums=sum_files(directory),
+        sums=sum_files(directory, wanted.driver.frozen.parts(Frozen(directory))),
     )
     write_meta(directory, meta)
     remove_whole(final, "remove it by hand")  # one that was found to be damaged
     # Not published durably: to sync 100 MiB would delay the first run, and after a power failure the sums tell
-    # whether it is whole. What a clone's own disk needs of it is synced with the clone (`guest.disk_on_its_way`).
+    # whether it is whole. What a clone's own disk needs of it is synced with the clone (`guest.with_disk_synced`).
     os.rename(directory, final)

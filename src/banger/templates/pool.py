@@ -25,12 +25,13 @@ from banger.host.settings import PoolSettings
 from banger.model.sizes import MIB
 from banger.resources import teardown
 from banger.store.resources import ResourceTable
-from banger.templates.guest import Guest, clone, disk_on_its_way, take_places
+from banger.templates.guest import Guest, clone, take_places, with_disk_synced
 from banger.templates.identity import configure, invent_identity, machine_id_of
 from banger.templates.library import TemplateLibrary
 from banger.templates.making import PLACEHOLDER, rehearse
 from banger.templates.wanted import Wanted, config_of_clone
 from banger.vmm.base import VmPlaces
+from banger.vmm.link import mac_of
 
 log = logging.getLogger("banger.pool")
 
@@ -192,10 +193,10 @@ class Pool:
         config = config_of_clone(config, frozen, places, owner)
         take_places(self._resources, owner, places)
         await wanted.driver.prepare(config)
-        async with disk_on_its_way(wanted.driver, places):
-            guest = await clone(self._resources, owner, config, wanted.driver)
+        coming = clone(self._resources, owner, config, wanted.driver)
+        guest = await with_disk_synced(wanted.driver, places, coming)
         identity = invent_identity(
-            PLACEHOLDER, config.mac, frozenset(), wanted.init, machine_id=machine_id_of(token)
+            PLACEHOLDER, mac_of(config.link), frozenset(), wanted.init, machine_id=machine_id_of(token)
         )
         try:
             await configure(guest.connection, identity, wanted.init, config.disk_bytes, _ANSWER_S)

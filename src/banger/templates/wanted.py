@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from banger.model.image import Image, Kernel
 from banger.model.template import Shape
-from banger.network.user_nat import invent_mac
+from banger.templates.links import another_link
 from banger.templates.shape import plan_shape, shape_id
-from banger.vmm.base import AS_NEEDED, Driver, FrozenFiles, VmConfig, VmPlaces
+from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmPlaces
+from banger.vmm.frozen import Frozen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Wanted:
             self.config,
             places=places,
             marker=marker,
-            mac=invent_mac(),
+            link=another_link(self.config.link),
             disk_bytes=self.shape.disk_bytes,
             limits=AS_NEEDED,  # those of the machine are its own
         )
@@ -52,5 +53,5 @@ async def plan_wanted(
     )
 
 
-def config_of_clone(config: VmConfig, frozen: FrozenFiles, places: VmPlaces, marker: str) -> VmConfig:
+def config_of_clone(config: VmConfig, frozen: Frozen, places: VmPlaces, marker: str) -> VmConfig:
     return dataclasses.replace(config, frozen=frozen, places=places, marker=marker)

@@ -1,17 +1,32 @@
-"""The contract of a VMM driver.
+"""The contract of a VMM driver, in parts.
 
-A driver starts a VMM as a process that outlives the daemon and finds it again later. What it needs is in a
-`VmConfig`; what it gives is a `Vm`.
+| part | where | what |
+|---|---|---|
+| process and control | `Driver`, `Vm` | start, find again, pause, resume, capture, restore; why it ended (`ending`) |
+| disk | `disk.Disks`, `Vm` | made, frozen, grown, flattened, replaced |
+| frozen | `frozen.FrozenFiles` | which files a frozen VM consists of |
+| link | `link.Link` | the guest's network, as a value of `VmConfig` |
+| channel | `Vm.open_agent`, `channel` | the agent's byte stream |
+| capabilities | `Capabilities` | what a driver cannot do, nobody asks of it |
+
+A driver starts a VMM as a process that outlives the daemon and finds it again later. What it needs is in a `VmConfig`;
+what it gives is a `Vm`. Names and formats of its files, and the words of its control socket, are its own: nobody above
+`vmm` knows one.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from banger.host.proc import ProcessRef
+from banger.vmm.disk import Disks
+from banger.vmm.ending import End
+from banger.vmm.frozen import Frozen, FrozenFiles
+from banger.vmm.link import Link
 
 # "disk_full": its vCPUs stand still until a write that found no room on the host is tried again.
 RunState = Literal["running", "paused", "disk_full", "stopped"]
@@ -26,45 +41,12 @@ class VmPlaces:
     run_directory: Path
 
     @property
-    def overlay(self) -> Path:
-        """The root disk."""
-        return self.directory / "root.qcow2"
-
-    @property
     def console_log(self) -> Path:
         return self.directory / "console.log"
 
     @property
     def vmm_log(self) -> Path:
         return self.directory / "vmm.log"
-
-    @property
-    def agent_socket(self) -> Path:
-        return self.run_directory / "agent.sock"
-
-    @property
-    def control_socket(self) -> Path:
-        return self.run_directory / "qmp.sock"
-
-
-@dataclass(frozen=True)
-class FrozenFiles:
-    """A frozen VM: its memory (sparse), the state of its devices, its root disk. None of them is ever written to
-    again; clones map the memory privately and lay an overlay over the disk."""
-
-    directory: Path
-
-    @property
-    def memory(self) -> Path:
-        return self.directory / "memory"
-
-    @property
-    def devices(self) -> Path:
-        return self.directory / "devices"
-
-    @property
-    def disk(self) -> Path:
-        return self.directory / "root.qcow2"
 
 
 # Of a guest through its VMM's address translation, open at a time, where nobody configured another number.
@@ -101,18 +83,10 @@ class VmConfig:
     cpus: int
     memory_mib: int
     accel: str
-    mac: str
-    frozen: FrozenFiles | None = None
+    link: Link
+    frozen: Frozen | None = None
     limits: VmLimits = AS_NEEDED
     entrances: tuple[Path, ...] = ()
-
-
-def forget_frozen(places: VmPlaces) -> None:
-    """A clone's own copy of the devices' state, and the memory that earlier versions linked to; once its VMM has ended
-    nobody needs them."""
-    files = FrozenFiles(places.directory)
-    for path in (files.memory, files.devices):
-        path.unlink(missing_ok=True)
 
 
 class DriverInfo(NamedTuple):
@@ -127,8 +101,20 @@ class DriverInfo(NamedTuple):
     problem: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a driver can, whatever the host has. `links`: kinds of links; `freezes`: capture and restore, and so
+    templates, snapshots and forks; `limits_io`: of a root disk; `agent_by_vsock`: guests need vsock's modules at their
+    boot."""
+
+    links: frozenset[type[Link]]
+    freezes: bool
+    limits_io: bool
+    agent_by_vsock: bool
+
+
 class Vm(Protocol):
-    """A started VM. Its process is `process`; the agent's byte stream is at `agent_socket`."""
+    """A started VM, of which `process` is the process."""
 
     @property
     def process(self) -> ProcessRef: ...
@@ -146,13 +132,13 @@ class Vm(Protocol):
     async def restore(self) -> None:
         """Of a VM started with `frozen`: load the devices' state. It stays paused. Raises `vmm_failed`."""
 
-    async def capture(self, files: FrozenFiles) -> None:
-        """Write memory and devices to `files`, an empty directory. The vCPUs are stopped by this and stay
+    async def capture(self, frozen: Frozen) -> None:
+        """Write memory and devices to the directory of `frozen`, an empty one. The vCPUs are stopped by this and stay
         so; what can be copied before is. Raises `vmm_failed`, `insufficient_disk`, `unsupported`."""
 
-    async def freeze_disk(self, disk: Path) -> None:
-        """The root disk as it is now becomes `disk`, with links to what lies below it in the same directory; the
-        VM goes on above it. Takes no copy."""
+    async def freeze_disk(self, directory: Path) -> None:
+        """The root disk as it is now becomes that of `directory`; the VM goes on with one of its own. Raises
+        `vmm_failed`, `insufficient_disk`, `unsupported`."""
 
     async def grow_disk(self, size_bytes: int) -> None:
         """Make the root disk at least that large, and tell the guest."""
@@ -164,24 +150,39 @@ class Vm(Protocol):
         """Have `on_full` called whenever its vCPUs were stopped because the host's disk is full; also if they
         are when the control connection is made."""
 
-    async def agent_port_is_held(self) -> bool:
-        """Whether anybody in the guest has the agent's port open. Raises `vmm_failed`, `timeout`."""
+    async def open_agent(self) -> socket.socket:
+        """A connection to the agent's end of the byte stream, not blocking, with no byte of it taken. Raises OSError
+        while there is none. One at a time: a new one ends what was said on the last."""
 
-    async def press_power_button(self) -> None:
-        """Ask the guest by ACPI to power off; it may ignore it."""
+    async def agent_port_is_held(self) -> bool:
+        """Whether anybody in the guest has the agent's port open; True where the VMM cannot know. Raises `vmm_failed`,
+        `timeout`."""
 
     async def quit(self) -> None:
-        """Ask the VMM to end now, its disks flushed."""
+        """Ask the VMM to end now, its disks flushed. Raises `vmm_failed`, `timeout`."""
 
-    def stop_reason(self) -> str:
-        """What the VMM said of why the guest stopped ("guest-shutdown", ...); empty if unknown."""
+    def terminate(self) -> None:
+        """The same without its control connection, which may be stuck. Returns at once."""
+
+    def end(self) -> End:
+        """Why the guest stopped, as far as the VMM told."""
 
     async def close(self) -> None:
         """Drop the control connection; the VM goes on."""
 
 
 class Driver(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def disks(self) -> Disks: ...
+
+    @property
+    def frozen(self) -> FrozenFiles: ...
 
     async def info(self) -> DriverInfo: ...
 
@@ -199,24 +200,16 @@ class Driver(Protocol):
         """What the VMM takes at most while all is well, the guest's memory included."""
 
     async def prepare(self, config: VmConfig) -> None:
-        """Make the VM's own disk, above the image's or above a frozen VM's."""
+        """Make the VM's own disk, above the image's or above a frozen VM's, unless it has one, and whatever else it
+        starts with. Raises `insufficient_disk`, `vmm_failed`, `frozen_damaged`, `unsupported`."""
 
     def start(self, config: VmConfig) -> Vm:
-        """Start the VMM process. Returns at once; the guest boots."""
-
-    async def replace_disk(self, places: VmPlaces, frozen: FrozenFiles) -> None:
-        """The disk of a VM that does not run gives way to a new one above what is frozen. All or nothing."""
-
-    async def sync_disk(self, places: VmPlaces) -> None:
-        """After it returns, whatever the guest syncs survives a power failure of the host. Raises `frozen_damaged`,
-        `vmm_failed`, `insufficient_disk`."""
-
-    async def tidy_disk(self, places: VmPlaces) -> None:
-        """Remove what a change of the disk that was cut off left. Raises `frozen_damaged`, OSError."""
-
-    async def flatten_disk(self, disk: Path, target: Path, *, raw: bool) -> None:
-        """Write a disk with all that lies below it to one file: raw, or as the driver keeps its disks. Raises
-        `tool_failed`, `insufficient_disk`."""
+        """Start the VMM process. Returns at once; the guest boots. Raises `tool_missing`, `vmm_failed`,
+        `frozen_damaged`."""
 
     def reattach(self, places: VmPlaces, process: ProcessRef) -> Vm:
         """Take over a VMM that an earlier daemon started."""
+
+    def forget_frozen(self, places: VmPlaces) -> None:
+        """Remove what a clone has of a frozen VM beside its disk; once its VMM has ended, nobody needs that. Raises
+        OSError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from banger.errors import Error
@@ -12,10 +13,8 @@ from banger.vmm.base import CONNECTIONS, Driver, DriverInfo
 class Drivers:
     """The drivers of this host, the preferred one first."""
 
-    def __init__(self, agent_binary: Path, connections: int = CONNECTIONS) -> None:
-        from banger.vmm.qemu.driver import QemuDriver  # a driver's library is loaded with it
-
-        self._drivers: list[Driver] = [QemuDriver(agent_binary, connections)]
+    def __init__(self, drivers: Sequence[Driver]) -> None:
+        self._drivers = drivers
 
     async def infos(self) -> list[DriverInfo]:
         return [await driver.info() for driver in self._drivers]
@@ -24,12 +23,13 @@ class Drivers:
         for driver in self._drivers:
             if driver.name == name:
                 return driver
-        raise Error("unsupported", f"there is no driver {name!r}")
+        known = ", ".join(driver.name for driver in self._drivers)
+        raise Error("driver_not_found", f"there is no VMM driver {name!r}", f"there is: {known}")
 
-    async def choose(self, accel: str) -> tuple[Driver, str]:
-        """A driver and the accelerator it really uses. Raises `vmm_not_found`,
-        `accelerator_unavailable`; with "auto" KVM where usable, else TCG."""
-        infos = await self.infos()
+    async def choose(self, accel: str, name: str = "") -> tuple[Driver, str]:
+        """A driver, the one of that name if there is a name, and the accelerator it really uses. Raises
+        `driver_not_found`, `vmm_not_found`, `accelerator_unavailable`; with "auto" KVM where usable, else TCG."""
+        infos = [await self.named(name).info()] if name else await self.infos()
         usable = [info for info in infos if not info.problem]
         if not usable:
             raise Error("vmm_not_found", f"no VMM can run here: {infos[0].problem}", "run make setup")
@@ -41,3 +41,10 @@ class Drivers:
         raise Error(
             "accelerator_unavailable", f"{accel} cannot be used here: {reason}", "use --accel auto or tcg"
         )
+
+
+def find_drivers(agent_binary: Path, connections: int = CONNECTIONS) -> Drivers:
+    """All that this banger has."""
+    from banger.vmm.qemu.driver import QemuDriver  # a driver's library is loaded with it
+
+    return Drivers([QemuDriver(agent_binary, connections)])

@@ -16,8 +16,9 @@ from banger.errors import Error
 from banger.model.sizes import MIB
 from banger.templates.bundle import parse_manifest, seal
 from banger.templates.bundle_reader import Limits, unpack
-from banger.templates.qcow2_header import check_standalone_qcow2
+from banger.vmm.qemu.frozen_files import QemuFrozenFiles
 from banger.vmm.qemu.overlay import encode_overlay
+from banger.vmm.qemu.qcow2_header import check_standalone_qcow2
 from tests.support.frozen_machine import snapshot_record
 
 _LIMITS = Limits(total_bytes=MIB, disk_bytes=MIB)
@@ -50,7 +51,8 @@ def _bundle(data: bytes) -> None:
     manifest, rest = rest[:size], rest[size:]
     archive = tar_header(MANIFEST, len(manifest)) + manifest + bytes(tar_padding(len(manifest)))
     with _new_directory() as directory:
-        unpack(iter([_compressor.compress(archive + rest)]), directory, _LIMITS, threading.Event())
+        packed = iter([_compressor.compress(archive + rest)])
+        unpack(packed, directory, _LIMITS, lambda _: QemuFrozenFiles(), threading.Event())
 
 
 @contextlib.contextmanager

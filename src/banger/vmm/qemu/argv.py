@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from banger.vmm.base import VmConfig
+from banger.vmm.link import Tap, UserNat, mac_of
 from banger.vmm.qemu import preload
 from banger.wire.constants import PORT_NAME
 
@@ -142,9 +143,15 @@ def plan_agent_port(fd: int) -> list[str]:
 
 
 def plan_network(config: VmConfig) -> list[str]:
+    """The link, and entropy, which keeps its place behind it."""
+    netdev = ""
+    if isinstance(config.link, UserNat):
+        netdev = "user,id=net0"
+    elif isinstance(config.link, Tap):
+        netdev = f"tap,id=net0,fd={config.link.fd}"
+    device = f"virtio-net-device,netdev=net0,mac={mac_of(config.link)}"
     return [
-        "-netdev", "user,id=net0",
-        "-device", f"virtio-net-device,netdev=net0,mac={config.mac}",
+        *(["-netdev", netdev, "-device", device] if netdev else []),
         "-device", "virtio-rng-device",
     ]  # fmt: skip
 

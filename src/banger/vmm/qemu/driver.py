@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import os
 import re
 import resource
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -17,8 +17,7 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.host import cpu, own_sockets
-from banger.host.fs import require_free
-from banger.host.proc import ProcessRef
+from banger.host.proc import ProcessRef, send_signal
 from banger.host.run import find_tool, run
 from banger.host.sparse import copy_file
 from banger.host.spawn import spawn_detached
@@ -27,21 +26,26 @@ from banger.host.unwritable import open_unwritable
 from banger.model.sizes import KIB, MIB
 from banger.vmm.base import (
     CONNECTIONS,
+    Capabilities,
     DriverInfo,
-    FrozenFiles,
     RunState,
     Vm,
     VmConfig,
     VmLimits,
     VmPlaces,
-    forget_frozen,
 )
-from banger.vmm.qemu import layers, memory, preload, trial
+from banger.vmm.channel import dial_port
+from banger.vmm.ending import End, EndKind
+from banger.vmm.frozen import Frozen
+from banger.vmm.link import Link, NoLink, Tap, UserNat
+from banger.vmm.qemu import layers, memory, names, preload, trial
 from banger.vmm.qemu.argv import TRANSLATED_MIB, Descriptors, opens_memory_read_only, plan_argv
+from banger.vmm.qemu.disks import QemuDisks
+from banger.vmm.qemu.failure import cannot_write
+from banger.vmm.qemu.frozen_files import QemuFrozenFiles
 from banger.vmm.qemu.monitor import Monitor
 from banger.wire.constants import PORT_NAME
 
-_FLATTEN_S = 1800.0
 _LOAD_S = 20.0
 _LOAD_POLL_S = 0.002
 # QEMU's own heap, stacks and buffers, and the page cache of what its guest reads and writes just now.
@@ -58,6 +62,14 @@ _UNTOUCHED_BYTES = 1536 * MIB
 # What QEMU shows of a port that its guest has not open.
 _PORT_LEFT = re.compile(rf'name = "{re.escape(PORT_NAME)}"\s+port \d+, guest off\b')
 _BINARIES = {"amd64": "qemu-system-x86_64"}
+# Why QEMU says that it ends.
+_ENDS = {
+    "": EndKind.UNKNOWN,
+    "guest-shutdown": EndKind.POWERED_OFF,
+    "guest-reset": EndKind.RESET,
+    "guest-panic": EndKind.PANICKED,
+    "host-signal": EndKind.SIGNALLED,
+}
 
 
 class QemuVm:
@@ -78,7 +90,7 @@ class QemuVm:
         return self._process
 
     async def connect_control(self, timeout_s: float) -> None:
-        await self._monitor.connect(str(self._places.control_socket), timeout_s)
+        await self._monitor.connect(str(names.control_socket(self._places)), timeout_s)
         on_full = self._monitor.on_disk_full
         if on_full is not None and await self.run_state() == "disk_full":
             on_full()
@@ -98,8 +110,7 @@ class QemuVm:
         return "stopped" if status in ("shutdown", "guest-panicked") else "paused"
 
     async def restore(self) -> None:
-        files = FrozenFiles(self._places.directory)
-        fd = os.open(files.devices, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(names.devices(self._places.directory), os.O_RDONLY | os.O_CLOEXEC)
         try:
             await self._monitor.send_descriptor("devices", fd)
         finally:
@@ -111,39 +122,41 @@ class QemuVm:
                 raise Error("timeout", f"QEMU of {self._places.name} did not load its devices' state")
             await asyncio.sleep(_LOAD_POLL_S)
 
-    async def capture(self, files: FrozenFiles) -> None:
-        pid = self._process.pid
+    async def capture(self, frozen: Frozen) -> None:
+        pid, target = self._process.pid, names.memory(frozen.directory)
+        devices = str(names.devices(frozen.directory))
         try:
             guest = await in_thread(memory.find_mapping, pid)
             if guest.private:
-                await in_thread(memory.copy_base, pid, guest, files.memory)
+                await in_thread(memory.copy_base, pid, guest, target)
             await self.pause()
-            await self._monitor.execute(
-                "xen-save-devices-state", {"filename": str(files.devices), "live": False}
-            )
+            await self._monitor.execute("xen-save-devices-state", {"filename": devices, "live": False})
             if guest.private:
-                await in_thread(memory.copy_changes, pid, guest, files.memory)
+                await in_thread(memory.copy_changes, pid, guest, target)
             else:
-                await in_thread(memory.copy_base, pid, guest, files.memory)
+                await in_thread(memory.copy_base, pid, guest, target)
         except OSError as exc:
-            raise _cannot_write(files.directory, exc) from exc
+            raise cannot_write(frozen.directory, exc) from exc
 
-    async def freeze_disk(self, disk: Path) -> None:
-        overlay = self._places.overlay
-        below = layers.active(overlay)
-        above = await in_thread(layers.push_down, overlay)
+    async def freeze_disk(self, directory: Path) -> None:
+        disk = names.disk(self._places.directory)
         try:
-            await self._monitor.execute(
-                "blockdev-snapshot-sync",
-                {"device": "root", "snapshot-file": str(above), "format": "qcow2", "mode": "existing"},
-            )
-        except Error:
-            await in_thread(layers.pull_up, overlay, below)
-            raise
-        await in_thread(layers.link_chain, below, disk)
+            below = layers.active(disk)
+            above = await in_thread(layers.push_down, disk)
+            try:
+                await self._monitor.execute(
+                    "blockdev-snapshot-sync",
+                    {"device": "root", "snapshot-file": str(above), "format": "qcow2", "mode": "existing"},
+                )
+            except Error:
+                await in_thread(layers.pull_up, disk, below)
+                raise
+            await in_thread(layers.link_chain, below, names.disk(directory))
+        except OSError as exc:
+            raise cannot_write(directory, exc) from exc
 
     async def grow_disk(self, size_bytes: int) -> None:
-        if layers.read_head(self._places.overlay).size_bytes < size_bytes:
+        if layers.read_head(names.disk(self._places.directory)).size_bytes < size_bytes:
             await self._monitor.execute("block_resize", {"device": "root", "size": size_bytes})
 
     async def limit_io(self, bytes_per_s: int, operations_per_s: int) -> None:
@@ -160,14 +173,18 @@ class QemuVm:
         tree = await self._monitor.execute("human-monitor-command", {"command-line": "info qtree"})
         return not _PORT_LEFT.search(str(tree))
 
-    async def press_power_button(self) -> None:
-        await self._monitor.execute("system_powerdown")
+    async def open_agent(self) -> socket.socket:
+        return await dial_port(names.agent_socket(self._places))
 
     async def quit(self) -> None:
         await self._monitor.execute("quit")
 
-    def stop_reason(self) -> str:
-        return self._monitor.shutdown_reason
+    def terminate(self) -> None:
+        """QEMU takes SIGTERM as "quit now, with the disks flushed"."""
+        send_signal(self._process, signal.SIGTERM)
+
+    def end(self) -> End:
+        return read_end(self._monitor.shutdown_reason)
 
     async def close(self) -> None:
         await self._monitor.close()
@@ -177,6 +194,11 @@ class QemuDriver:
     """Stateless but for what it has found out about this host's QEMU."""
 
     name = "qemu"
+    capabilities = Capabilities(
+        links=frozenset({NoLink, UserNat, Tap}), freezes=True, limits_io=True, agent_by_vsock=False
+    )
+    disks = QemuDisks()
+    frozen = QemuFrozenFiles()
 
     def __init__(self, agent_binary: Path, connections: int = CONNECTIONS) -> None:
         self._agent_binary = agent_binary
@@ -200,11 +222,11 @@ class QemuDriver:
         plain = dataclasses.replace(
             config,
             places=neutral,
-            mac="",
+            link=_neutral(config.link),
             vmlinux=Path("/"),
             initramfs=Path("/"),
             modules_disk=Path("/"),
-            frozen=FrozenFiles(Path("/")),
+            frozen=Frozen(Path("/")),
         )
         argv = "\0".join(plan_argv("", plain, Path("/"), 0, Descriptors(0, 0, 0)))
         return f"{(await self.info()).build} {hashlib.sha256(argv.encode()).hexdigest()[:16]}"
@@ -235,20 +257,21 @@ class QemuDriver:
         if self._tsc_khz is None:
             self._tsc_khz = await measure_tsc_khz(self._agent_binary)
         try:
+            self.forget_frozen(config.places)
             await in_thread(_prepare_files, config)
         except OSError as exc:
-            raise _cannot_write(config.places.directory, exc) from exc
+            raise cannot_write(config.places.directory, exc) from exc
 
     def start(self, config: VmConfig) -> Vm:
         binary = find_tool(_binary())
         with contextlib.ExitStack() as stack:
-            agent = stack.enter_context(_listen(config.places.agent_socket))
-            control = stack.enter_context(_listen(config.places.control_socket))
+            agent = stack.enter_context(_listen(names.agent_socket(config.places)))
+            control = stack.enter_context(_listen(names.control_socket(config.places)))
             fds = Descriptors(agent.fileno(), control.fileno())
             if config.frozen is not None:
                 fds = fds._replace(memory=_open_memory(config.frozen))
                 stack.callback(os.close, fds.memory)
-            disk = layers.active(config.places.overlay)
+            disk = layers.active(names.disk(config.places.directory))
             read_only = opens_memory_read_only(self._info.version) if self._info else False
             argv = plan_argv(binary, config, disk, self._tsc_khz or 0, fds, opens_read_only=read_only)
             preloads = config.frozen is not None and not read_only
@@ -257,40 +280,20 @@ class QemuDriver:
                 marker=config.marker,
                 output=config.places.vmm_log,
                 cwd=config.places.directory,
-                pass_fds=[fd for fd in fds if fd >= 0],
+                pass_fds=[fd for fd in (*fds, *_descriptors_of(config.link)) if fd >= 0],
                 environment={"LD_PRELOAD": str(preload.library(cpu.architecture()))} if preloads else {},
                 entrances=config.entrances,
                 bounds=self._bounds(config),
             )
         return QemuVm(config.places, process)
 
-    async def replace_disk(self, places: VmPlaces, frozen: FrozenFiles) -> None:
-        try:
-            await in_thread(layers.replace, places.overlay, frozen.disk)
-        except OSError as exc:
-            raise _cannot_write(places.directory, exc) from exc
-
-    async def sync_disk(self, places: VmPlaces) -> None:
-        try:
-            await in_thread(layers.sync, places.overlay)
-        except OSError as exc:
-            raise _cannot_write(places.directory, exc) from exc
-
-    async def tidy_disk(self, places: VmPlaces) -> None:
-        if places.overlay.is_symlink():
-            await in_thread(layers.tidy, places.overlay)
-
-    async def flatten_disk(self, disk: Path, target: Path, *, raw: bool) -> None:
-        kind = "raw" if raw else "qcow2"
-        needed_bytes = await in_thread(_chain_bytes, disk)
-        await in_thread(require_free, target.parent, needed_bytes, f"a copy of {disk.name}")
-        await run(
-            ["qemu-img", "convert", "-U", "-f", "qcow2", "-O", kind, str(disk), str(target)],
-            timeout_s=_FLATTEN_S,
-        )
-
     def reattach(self, places: VmPlaces, process: ProcessRef) -> Vm:
         return QemuVm(places, process)
+
+    def forget_frozen(self, places: VmPlaces) -> None:
+        """Earlier versions linked to the memory, too."""
+        for path in (names.memory(places.directory), names.devices(places.directory)):
+            path.unlink(missing_ok=True)
 
     async def _probe(self) -> DriverInfo:
         try:
@@ -307,42 +310,48 @@ class QemuDriver:
 
 def _prepare_files(config: VmConfig) -> None:
     """Blocking: where hard links are refused it copies a disk."""
-    overlay = config.places.overlay
-    forget_frozen(config.places)
+    disk = names.disk(config.places.directory)
     if config.frozen is not None:
         _prepare_clone(config.places, config.frozen)
-    elif not overlay.exists():
-        layers.clear(overlay)
+    elif not disk.exists():
+        layers.clear(disk)
         size_bytes = max(config.disk_bytes, config.image_disk.stat().st_size)
-        layers.create(overlay, str(config.image_disk), "raw", size_bytes)
+        layers.create(disk, str(config.image_disk), "raw", size_bytes)
 
 
-def _prepare_clone(places: VmPlaces, frozen: FrozenFiles) -> None:
+def read_end(said: str) -> End:
+    """What QEMU gives as the reason of its end."""
+    return End(_ENDS.get(said, EndKind.OTHER), said)
+
+
+def _prepare_clone(places: VmPlaces, frozen: Frozen) -> None:
     """All that it needs of what is frozen becomes its own, but for the memory, which it has open: whoever removes the
     original takes nothing from it."""
-    copy_file(frozen.devices, FrozenFiles(places.directory).devices)
-    if not places.overlay.exists():
-        layers.clear(places.overlay)
-        layers.lay_over(frozen.disk, places.overlay, 0)
+    copy_file(names.devices(frozen.directory), names.devices(places.directory))
+    disk = names.disk(places.directory)
+    if not disk.exists():
+        layers.clear(disk)
+        layers.lay_over(names.disk(frozen.directory), disk, 0)
 
 
-def _open_memory(frozen: FrozenFiles) -> int:
+def _open_memory(frozen: Frozen) -> int:
     """For the VMM of a clone. All clones share the file, so none may write to it."""
+    path = names.memory(frozen.directory)
     try:
-        return open_unwritable(frozen.memory)
+        return open_unwritable(path)
     except OSError as exc:
-        raise Error("frozen_damaged", f"{frozen.memory} cannot be read: {exc.strerror}") from exc
+        raise Error("frozen_damaged", f"{path} cannot be read: {exc.strerror}") from exc
 
 
-def _chain_bytes(disk: Path) -> int:
-    """What a disk and its layers take; what of the image below they need not, shows when it is written."""
-    return sum(path.stat().st_blocks * 512 for path in layers.read_chain(disk))
+def _neutral(link: Link) -> Link:
+    """A link of that kind, of nobody: a clone may have another of its kind."""
+    if isinstance(link, NoLink):
+        return link
+    return UserNat("") if isinstance(link, UserNat) else Tap("", 0)
 
 
-def _cannot_write(directory: Path, exc: OSError) -> Error:
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Error("insufficient_disk", f"no room is left in {directory}", "make room there, and try again")
-    return Error("vmm_failed", f"cannot write to {directory}: {exc.strerror or exc}")
+def _descriptors_of(link: Link) -> tuple[int, ...]:
+    return (link.fd,) if isinstance(link, Tap) else ()
 
 
 def _binary() -> str:

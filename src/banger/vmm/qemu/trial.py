@@ -15,6 +15,7 @@ from pathlib import Path
 from banger.errors import Error
 from banger.host.run import run
 from banger.vmm.base import VmConfig, VmPlaces
+from banger.vmm.link import UserNat
 from banger.vmm.qemu.argv import SANDBOX, plan_machine, plan_memory, plan_network
 
 WORD = b"trial ok"
@@ -32,7 +33,6 @@ _COMMANDS = {
     "blockdev-snapshot-sync": "snapshots and forks",
     "block_resize": "disks that grow",
     "block_set_io_throttle": "--io-limit and --iops-limit",
-    "system_powerdown": "polite stops",
 }
 _ASK_S = 4.0
 
@@ -86,7 +86,7 @@ def plan_trial(binary: str, accel: str, kernel: Path) -> list[str]:
         cpus=1,
         memory_mib=_MEMORY_MIB,
         accel=accel,
-        mac="02:00:00:00:00:01",
+        link=UserNat("02:00:00:00:00:01"),
     )
     return [
         binary,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from banger.errors import Error
 from banger.model.sizes import GIB, TIB
-from banger.templates.qcow2_header import check_standalone_qcow2
+from banger.vmm.qemu.qcow2_header import check_standalone_qcow2
 
 needs_qemu_img = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from banger.errors import Error
 from banger.model.sizes import format_size
-from banger.templates.bundle import invalid
 
 _MAGIC = b"QFI\xfb"
 # Magic, version, backing file's offset and length, cluster bits, size, encryption; tables and snapshots between;
@@ -101,6 +100,10 @@ def _check_extensions(fd: int, header: _Header, name: str) -> None:
             raise invalid(f"{name} is encrypted")
         position += _EXTENSION.size + -(-length // 8) * 8
     raise invalid(f"{name} has too many extensions in its header")
+
+
+def invalid(message: str, hint: str = "export it again, and compare the digests") -> Error:
+    return Error("snapshot_invalid", message, hint)
 
 
 def _depends(name: str, what: str) -> Error:

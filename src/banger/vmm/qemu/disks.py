@@ -1,0 +1,67 @@
+"""Root disks of QEMU's machines: chains of qcow2 files, see `layers`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from banger.errors import Error
+from banger.host.fs import disk_usage_bytes, require_free
+from banger.host.run import run
+from banger.host.thread import in_thread
+from banger.vmm.frozen import Frozen
+from banger.vmm.qemu import layers, names
+from banger.vmm.qemu.failure import cannot_write
+
+_FLATTEN_S = 1800.0
+
+
+class QemuDisks:
+    """Stateless."""
+
+    def have(self, directory: Path) -> bool:
+        return names.disk(directory).exists()
+
+    def usage_bytes(self, directory: Path) -> int:
+        path = names.disk(directory)
+        try:
+            return disk_usage_bytes(path)
+        except OSError as exc:
+            raise Error("vmm_failed", f"{path}: {exc.strerror}", "the machine's files are damaged") from exc
+
+    def discard(self, directory: Path) -> None:
+        layers.clear(names.disk(directory))
+
+    async def replace(self, directory: Path, frozen: Frozen) -> None:
+        try:
+            await in_thread(layers.replace, names.disk(directory), names.disk(frozen.directory))
+        except OSError as exc:
+            raise cannot_write(directory, exc) from exc
+
+    async def tidy(self, directory: Path) -> None:
+        disk = names.disk(directory)
+        if disk.is_symlink():
+            await in_thread(layers.tidy, disk)
+
+    async def sync(self, directory: Path) -> None:
+        try:
+            await in_thread(layers.sync, names.disk(directory))
+        except OSError as exc:
+            raise cannot_write(directory, exc) from exc
+
+    async def flatten(self, directory: Path, target: Path) -> None:
+        await convert(names.disk(directory), target, "raw")
+
+
+async def convert(disk: Path, target: Path, kind: str) -> None:
+    """Write a disk with all that lies below it to one file. Raises `tool_failed`, `insufficient_disk`."""
+    needed_bytes = await in_thread(_chain_bytes, disk)
+    await in_thread(require_free, target.parent, needed_bytes, f"a copy of {disk.name}")
+    await run(
+        ["qemu-img", "convert", "-U", "-f", "qcow2", "-O", kind, str(disk), str(target)],
+        timeout_s=_FLATTEN_S,
+    )
+
+
+def _chain_bytes(disk: Path) -> int:
+    """What a disk and its layers take; what of the image below they need not, shows when it is written."""
+    return sum(path.stat().st_blocks * 512 for path in layers.read_chain(disk))
