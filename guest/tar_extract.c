@@ -3,6 +3,7 @@
 #include "tar_extract.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ enum { CHUNK = 65536 };
 struct later {
 	struct later *next;
 	mode_t mode;
-	int64_t mtime;
+	struct timespec mtime;
 	char name[];
 };
 
@@ -29,8 +30,12 @@ static uint8_t chunk[CHUNK];
 void tar_complain(const char *name, const char *what)
 {
 	char line[512];
-	int length = snprintf(line, sizeof line, "tar-in: %.300s: %.150s\n", name, what);
+	int length = snprintf(line, sizeof line, "tar-in: %.300s: %.150s", name, what);
 
+	for (int i = 0; i < length; i++)
+		if ((unsigned char)line[i] < ' ')
+			line[i] = '?'; /* a name is no second line */
+	line[length++] = '\n';
 	tar_target.failed = true;
 	if (write_all(2, line, (size_t)length) < 0)
 		return;
@@ -54,6 +59,7 @@ size_t tar_take(void *bytes, size_t length)
 			break;
 		used += (size_t)got;
 	}
+	tar_target.ended |= used < length;
 	return used;
 }
 
@@ -98,27 +104,51 @@ static bool take_bytes(int *fd, int64_t length, const char *name)
 	return true;
 }
 
-/* Writes an entry's contents to a new file (-1: to nowhere). False if the archive ends too early. */
-static bool take_contents(int fd, const struct tar_entry *entry)
+/* Writes an entry's contents to *fd, a new file, which becomes -1 when that fails (or is -1: to nowhere). False
+ * if the archive ends too early. */
+static bool take_contents(int *fd, const struct tar_entry *entry)
 {
 	struct tar_stretch whole = { 0, entry->size };
 	const struct tar_sparse *sparse = entry->sparse;
 	const struct tar_stretch *stretches = sparse ? sparse->stretches : &whole;
 	size_t count = sparse ? sparse->count : 1;
-	int64_t length = sparse ? sparse->real_size : entry->size;
+	int64_t length = sparse ? sparse->length : entry->size;
 	int nowhere = -1;
 
 	for (size_t i = 0; i < count; i++) {
-		if (fd >= 0 && lseek(fd, stretches[i].offset, SEEK_SET) < 0) {
+		if (*fd >= 0 && lseek(*fd, stretches[i].offset, SEEK_SET) < 0) {
 			complain_errno(entry->name);
-			fd = -1;
+			*fd = -1;
 		}
-		if (!take_bytes(&fd, stretches[i].length, entry->name))
+		if (!take_bytes(fd, stretches[i].length, entry->name))
 			return false;
 	}
-	if (fd >= 0 && ftruncate(fd, length) < 0)
+	if (*fd >= 0 && ftruncate(*fd, length) < 0) {
 		complain_errno(entry->name);
+		*fd = -1;
+	}
 	return take_bytes(&nowhere, -entry->size & (TAR_BLOCK - 1), entry->name);
+}
+
+/* All of a name is looked at before anything is made on the way to it. 0, or an error's number. */
+static int judge_name(const char *name)
+{
+	int depth = 0;
+
+	if (*name == '/')
+		return EPERM;
+	if (strlen(name) >= TAR_PATH_SIZE)
+		return ENAMETOOLONG;
+	while (*name) {
+		size_t length = strcspn(name, "/");
+
+		if (length == 2 && memcmp(name, "..", 2) == 0)
+			return EPERM;
+		if (length > NAME_MAX || (length && ++depth > TAR_DEPTH_MAX))
+			return ENAMETOOLONG;
+		name += length + (name[length] == '/');
+	}
+	return 0;
 }
 
 /* Opens the directory that holds the last component, making missing ones. The leaf stays part of
@@ -129,10 +159,9 @@ static int open_parent(char *name, char **leaf, bool make)
 	char *at = name;
 
 	*leaf = name + strlen(name);
-	if (*name == '/') {
-		errno = EPERM;
+	errno = judge_name(name);
+	if (errno)
 		return -1;
-	}
 	for (;;) {
 		char *slash, *after;
 		int next;
@@ -143,10 +172,6 @@ static int open_parent(char *name, char **leaf, bool make)
 		after = slash;
 		while (after && (*after == '/' || (after[0] == '.' && (after[1] == '/' || !after[1]))))
 			after++;
-		if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == 0)) {
-			errno = EPERM;
-			return -1;
-		}
 		if (!slash || !*after) {
 			if (slash)
 				*slash = 0;
@@ -174,9 +199,9 @@ static int clear(int directory, const char *leaf)
 	return 0;
 }
 
-static void set_times(int directory, const char *leaf, int64_t mtime)
+static void set_times(int directory, const char *leaf, struct timespec mtime)
 {
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = mtime } };
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, mtime };
 
 	utimensat(directory, leaf, times, AT_SYMLINK_NOFOLLOW);
 }
@@ -185,7 +210,7 @@ static int set_owner(int directory, const char *leaf, const struct tar_entry *en
 {
 	if (!tar_target.keep_owner)
 		return 0;
-	return fchownat(directory, leaf, (uid_t)entry->uid, (gid_t)entry->gid, AT_SYMLINK_NOFOLLOW);
+	return fchownat(directory, leaf, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW);
 }
 
 static mode_t mode_of(const struct tar_entry *entry)
@@ -198,15 +223,19 @@ static bool extract_file(int directory, const char *leaf, const struct tar_entry
 {
 	AUTO_FD fd = -1;
 	bool whole;
+	int to;
 
 	if (clear(directory, leaf) == 0)
 		fd = openat(directory, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		complain_errno(entry->name);
-	whole = take_contents(fd, entry);
-	if (fd < 0)
+	to = fd;
+	whole = take_contents(&to, entry);
+	if (fd >= 0 && (to < 0 || !whole))
+		unlinkat(directory, leaf, 0); /* no half of a file by its name */
+	if (to < 0 || !whole)
 		return whole;
-	if ((tar_target.keep_owner && fchown(fd, (uid_t)entry->uid, (gid_t)entry->gid) < 0) ||
+	if ((tar_target.keep_owner && fchown(fd, entry->uid, entry->gid) < 0) ||
 	    fchmod(fd, mode_of(entry)) < 0 || tar_xattr_set(fd, entry->xattrs) < 0)
 		complain_errno(entry->name);
 	set_times(directory, leaf, entry->mtime);
@@ -218,8 +247,10 @@ static void finish_later(const char *name, const struct tar_entry *entry)
 	size_t size = strlen(name) + 1;
 	struct later *later = malloc(sizeof *later + size);
 
-	if (!later)
-		return; /* it keeps the mode of a new directory */
+	if (!later) {
+		complain_errno(name); /* it keeps the mode of a new directory */
+		return;
+	}
 	later->mode = mode_of(entry);
 	later->mtime = entry->mtime;
 	memcpy(later->name, name, size);
@@ -286,17 +317,20 @@ static void extract_node(int directory, const char *leaf, const struct tar_entry
 
 bool tar_extract(const struct tar_entry *entry)
 {
-	AUTO_FD directory = -1;
 	char *leaf;
-	bool file = entry->sparse || entry->type == '0' || entry->type == 0 || entry->type == '7';
+	AUTO_FD directory = open_parent(entry->name, &leaf, true);
 
-	directory = open_parent(entry->name, &leaf, true);
-	if (directory < 0)
+	if (directory < 0) {
 		complain_errno(entry->name);
-	if (file && directory >= 0 && *leaf)
-		return extract_file(directory, leaf, entry);
-	if (directory >= 0 && *leaf) {
+	} else if (!*leaf) {
+		/* The tree's root stays as it is, and nothing else can take its place. */
+		if (entry->type != '5')
+			tar_complain(entry->name, "not a name");
+	} else if ((entry->type == '1' || entry->type == '2') && !*entry->link) {
+		tar_complain(entry->name, "a link to nothing");
+	} else {
 		switch (entry->type) {
+		case '0': return extract_file(directory, leaf, entry);
 		case '1': extract_hard_link(directory, leaf, entry); break;
 		case '5': extract_directory(directory, leaf, entry); break;
 		case '2':
@@ -321,8 +355,7 @@ void tar_finish_directories(void)
 		if (directory >= 0)
 			fd = openat(directory, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd >= 0) {
-			struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-						     { .tv_sec = later->mtime } };
+			struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, later->mtime };
 
 			futimens(fd, times);
 			fchmod(fd, later->mode);

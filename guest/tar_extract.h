@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "tar_sparse.h"
 #include "tar_xattr.h"
@@ -12,9 +13,12 @@
 /* One entry, of the header and of the pax and GNU extensions before it. */
 struct tar_entry {
 	char *name, *link;
-	char type;
+	char type; /* '0' to '6', or one that nobody knows */
 	mode_t mode;
-	int64_t uid, gid, size, mtime;
+	uid_t uid;
+	gid_t gid;
+	int64_t size; /* of the data that follow */
+	struct timespec mtime;
 	dev_t device;
 	const struct tar_xattr *xattrs;
 	const struct tar_sparse *sparse; /* NULL: it has no holes that the archive knows of */
@@ -25,6 +29,7 @@ struct tar_target {
 	int root;        /* the directory below which everything stays */
 	bool keep_owner; /* give files to the archive's owners */
 	bool failed;     /* something was complained about */
+	bool ended;      /* more was asked of the archive than it has */
 };
 
 extern struct tar_target tar_target;

@@ -1,4 +1,7 @@
-/* tar-in: extracts a tar archive below a directory. Here: reading the archive. */
+/* tar-in: extracts a tar archive below a directory. Here: reading the archive.
+ *
+ * What is malformed ends it: after one header that cannot be trusted none can. What is well-formed and cannot be made
+ * here is complained about, and the next entry is tried. */
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,266 +13,220 @@
 #include "fd.h"
 #include "tar.h"
 #include "tar_extract.h"
+#include "tar_pax.h"
 
-enum { EXTENSION_MAX = 1 << 20 };
+/* As Linux has them; mknod(2) would cut off what is more. */
+enum { MAJOR_MAX = (1 << 12) - 1, MINOR_MAX = (1 << 20) - 1 };
 
-#define SPARSE "GNU.sparse."
+enum step { GOES_ON, AT_END, BROKEN };
 
-/* Values of a pax header, for the entry that follows. -1 and NULL: not given. */
-struct extension {
-	char *name, *link;
-	int64_t uid, gid, size, mtime;
-	char *sparse_name; /* of a sparse file: name is one for programs that do not know of those */
-	struct tar_sparse sparse;
-	struct tar_xattr *xattrs;
-};
+static struct tar_pax pax;
 
-static struct extension extension = { .uid = -1, .gid = -1, .size = -1, .mtime = -1 };
-/* GNU's long names, which have headers of their own and come before those of pax. */
-static char *long_name, *long_link;
-
-static char *copy(const char *text, size_t length)
+static enum step broken(const char *name, const char *what)
 {
-	char *result = memchr(text, 0, length) ? NULL : malloc(length + 1);
-
-	if (result) {
-		memcpy(result, text, length);
-		result[length] = 0;
-	}
-	return result;
+	tar_complain(*name ? name : "archive",
+		     tar_target.ended ? "the archive is cut short here" : what);
+	return BROKEN;
 }
 
-static void extension_clear(void)
+static enum step broken_header(const struct tar_header *header, const char *what)
 {
-	free(extension.name);
-	free(extension.link);
-	free(extension.sparse_name);
-	tar_sparse_clear(&extension.sparse);
-	tar_xattr_clear(&extension.xattrs);
-	extension = (struct extension){ .uid = -1, .gid = -1, .size = -1, .mtime = -1 };
+	char name[sizeof header->name + 1] = { 0 };
+
+	memcpy(name, header->name, sizeof header->name);
+	return broken(name, what);
 }
 
-static void forget_extensions(void)
-{
-	extension_clear();
-	free(long_name);
-	free(long_link);
-	long_name = long_link = NULL;
-}
-
-static void replace(char **text, const char *value, size_t length)
-{
-	free(*text);
-	*text = copy(value, length);
-}
-
-static bool key_is(const char *key, size_t length, const char *name)
-{
-	return length == strlen(name) && memcmp(key, name, length) == 0;
-}
-
-static bool take_record(const char *key, size_t key_length, const char *value, size_t value_length)
-{
-	char number[24];
-	long long parsed;
-
-	if (key_is(key, key_length, "path"))
-		replace(&extension.name, value, value_length);
-	if (key_is(key, key_length, "linkpath"))
-		replace(&extension.link, value, value_length);
-	if (key_is(key, key_length, SPARSE "name")) {
-		replace(&extension.sparse_name, value, value_length);
-		return true;
-	}
-	if (key_length > strlen(SPARSE) && memcmp(key, SPARSE, strlen(SPARSE)) == 0) {
-		tar_sparse_record(&extension.sparse, key, key_length, value, value_length);
-		return true;
-	}
-	if (key_length > strlen(TAR_XATTR) && memcmp(key, TAR_XATTR, strlen(TAR_XATTR)) == 0)
-		return tar_xattr_record(&extension.xattrs, key, key_length, value, value_length);
-	if (value_length >= sizeof number)
-		return true;
-	memcpy(number, value, value_length);
-	number[value_length] = 0;
-	parsed = strtoll(number, NULL, 10); /* fractions of seconds are dropped */
-	if (key_is(key, key_length, "size")) {
-		extension.size = parsed;
-		return parsed >= 0;
-	}
-	if (key_is(key, key_length, "uid"))
-		extension.uid = parsed;
-	if (key_is(key, key_length, "gid"))
-		extension.gid = parsed;
-	if (key_is(key, key_length, "mtime"))
-		extension.mtime = parsed;
-	return true;
-}
-
-static bool take_records(const char *text, size_t length)
-{
-	const char *at = text, *end = text + length, *key, *value;
-	size_t key_length, value_length;
-	bool bad;
-
-	while (tar_get_record(&at, end, &key, &key_length, &value, &value_length, &bad))
-		if (!take_record(key, key_length, value, value_length))
-			return false;
-	return !bad;
-}
-
-/* Extensions of the entry that follows: pax records, or GNU's long names. */
-static bool take_extension(char type, int64_t size)
+/* What is said of the entry that follows. */
+static enum step take_extension(char type, int64_t size)
 {
 	size_t whole = (size_t)((size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK);
-	char *text;
+	char *text = size > TAR_EXTENSION_MAX ? NULL : malloc(whole + 1);
 	bool good;
 
-	if (size > EXTENSION_MAX || !(text = malloc(whole + 1))) {
-		tar_complain("archive", "an extension is too long");
-		return false;
-	}
+	if (!text)
+		return broken("archive", "an extended header is too long");
 	good = tar_take(text, whole) == whole;
-	text[size] = 0;
-	if (good && (type == 'x' || type == 'X')) {
-		extension_clear(); /* several are not added up: the last one counts */
-		good = take_records(text, (size_t)size);
-	} else if (good && type == 'L') {
-		replace(&long_name, text, strlen(text));
-	} else if (good && type == 'K') {
-		replace(&long_link, text, strlen(text));
-	}
+	/* What is said of all entries is not of files. */
+	if (good && type != 'g')
+		good = tar_pax_take(&pax, type, (struct span){ text, (size_t)size });
 	free(text);
-	if (!good)
-		tar_complain("archive", "malformed extension");
-	return good;
+	return good ? GOES_ON : broken("archive", "an extended header is malformed");
 }
 
 static char *name_of(const struct tar_header *header)
 {
 	char text[sizeof header->prefix + sizeof header->name + 2];
-	size_t prefix = strnlen(header->prefix, sizeof header->prefix);
+	size_t prefix = tar_prefix_length(header);
 	size_t name = strnlen(header->name, sizeof header->name);
 
-	if (memcmp(header->magic, "ustar", 6) != 0 || !prefix)
-		return copy(header->name, name);
+	if (!prefix)
+		return strndup(header->name, name);
 	memcpy(text, header->prefix, prefix);
 	text[prefix] = '/';
 	memcpy(text + prefix + 1, header->name, name);
-	return copy(text, prefix + 1 + name);
+	return strndup(text, prefix + 1 + name);
+}
+
+/* As chown(2) takes it: negative ones are the highest, and -1 leaves the owner who extracts. */
+static bool owner_of(const char *field, size_t size, const struct tar_given *given, uint32_t *owner)
+{
+	int64_t number;
+	bool good = tar_get_number(field, size, &number) && number >= INT32_MIN && number <= UINT32_MAX;
+
+	if (given->given)
+		number = given->value;
+	*owner = (uint32_t)number == UINT32_MAX ? 0 : (uint32_t)number;
+	return good && number >= INT32_MIN && number <= UINT32_MAX;
 }
 
 static bool numbers_of(const struct tar_header *header, struct tar_entry *entry)
 {
-	int64_t mode, device_major = 0, device_minor = 0;
+	int64_t mode, mtime;
 
-	if (!tar_get_number(header->mode, sizeof header->mode, &mode) ||
-	    !tar_get_number(header->uid, sizeof header->uid, &entry->uid) ||
-	    !tar_get_number(header->gid, sizeof header->gid, &entry->gid) ||
-	    !tar_get_number(header->size, sizeof header->size, &entry->size) ||
-	    !tar_get_number(header->mtime, sizeof header->mtime, &entry->mtime))
+	if (!tar_get_number(header->mode, sizeof header->mode, &mode) || mode < 0 ||
+	    !tar_get_number(header->mtime, sizeof header->mtime, &mtime) ||
+	    !owner_of(header->uid, sizeof header->uid, &pax.uid, &entry->uid) ||
+	    !owner_of(header->gid, sizeof header->gid, &pax.gid, &entry->gid))
 		return false;
-	tar_get_number(header->major, sizeof header->major, &device_major);
-	tar_get_number(header->minor, sizeof header->minor, &device_minor);
-	entry->device = makedev((unsigned)device_major, (unsigned)device_minor);
 	entry->mode = (mode_t)mode & 07777;
+	entry->mtime = pax.has_mtime ? pax.mtime : (struct timespec){ .tv_sec = mtime };
+	if (pax.size.given)
+		entry->size = pax.size.value;
+	return entry->size <= INT64_MAX - TAR_BLOCK;
+}
+
+static bool device_number(const char *field, size_t size, const struct tar_given *given, int64_t *number)
+{
+	*number = given->value;
+	return given->given || tar_get_number(field, size, number);
+}
+
+static bool device_of(const struct tar_header *header, struct tar_entry *entry)
+{
+	int64_t device_major, device_minor;
+
+	if (entry->type != '3' && entry->type != '4')
+		return true;
+	if (!device_number(header->major, sizeof header->major, &pax.major, &device_major) ||
+	    !device_number(header->minor, sizeof header->minor, &pax.minor, &device_minor) ||
+	    device_major < 0 || device_major > MAJOR_MAX || device_minor < 0 || device_minor > MINOR_MAX)
+		return false;
+	entry->device = makedev((unsigned)device_major, (unsigned)device_minor);
 	return true;
 }
 
-static char *take_text(char **text)
+static bool is_plain(char type)
 {
-	char *taken = *text;
-
-	*text = NULL;
-	return taken;
+	return type == '0' || type == 0 || type == '7';
 }
 
-/* The first that is given; the others are freed later, or by the next extension. */
-static char *first_of(char **one, char **two, char **three)
+/* Its holes, if it has some, and its names, which depend on that. */
+static bool map_of(const struct tar_header *header, struct tar_entry *entry)
 {
-	return take_text(*one ? one : *two ? two : three);
+	if (entry->type == 'S') {
+		if (!tar_sparse_header(&pax.sparse, header, entry->size))
+			return false;
+		entry->sparse = &pax.sparse;
+	} else if (is_plain(entry->type) && tar_sparse_given(&pax.sparse)) {
+		if (!tar_sparse_map(&pax.sparse, &entry->size))
+			return false;
+		entry->sparse = &pax.sparse;
+	}
+	return true;
 }
 
-/* Its map, if it has one. False if the archive ends too early. */
-static bool take_sparse(const struct tar_header *header, struct tar_entry *entry)
+/* One letter for what has several, and no data for what can have none. */
+static bool settle_type(struct tar_entry *entry)
 {
-	if (entry->type == 'S' && !tar_sparse_header(&extension.sparse, header))
-		return false;
-	if (!extension.sparse.given)
-		return true;
-	entry->sparse = &extension.sparse;
-	return tar_sparse_map(&extension.sparse, &entry->size);
+	size_t length = strlen(entry->name);
+	char type = entry->type;
+
+	if (type == 'S') {
+		entry->type = '0';
+	} else if (is_plain(type) && length && entry->name[length - 1] == '/') {
+		/* Before POSIX directories had no type of their own; some programs gave them a size. */
+		if (type != 0 && entry->size)
+			return false;
+		entry->type = '5';
+		entry->size = 0;
+		entry->sparse = NULL;
+	} else if (is_plain(type)) {
+		entry->type = '0';
+	} else if (type == 'D') {
+		entry->type = '5'; /* a dump's: its data are the names that were in it */
+	} else if (type >= '1' && type <= '6') {
+		entry->size = 0;
+	}
+	return true;
 }
 
-static bool take_entry(const struct tar_header *header, struct tar_entry *entry)
+static enum step take_entry(const struct tar_header *header, struct tar_entry *entry)
 {
-	char *none = NULL;
-
-	if (extension.size >= 0)
-		entry->size = extension.size;
-	if (extension.uid >= 0)
-		entry->uid = extension.uid;
-	if (extension.gid >= 0)
-		entry->gid = extension.gid;
-	if (extension.mtime != -1)
-		entry->mtime = extension.mtime;
-	entry->name = first_of(&long_name, &extension.sparse_name, &extension.name);
+	if (!numbers_of(header, entry) || !device_of(header, entry))
+		return broken_header(header, "a number of its header is malformed or out of range");
+	if (!map_of(header, entry))
+		return broken_header(header, "malformed map of a sparse file");
+	entry->name = tar_pax_name(&pax, entry->sparse && entry->type != 'S');
+	entry->link = tar_pax_link(&pax);
 	if (!entry->name)
 		entry->name = name_of(header);
-	entry->xattrs = extension.xattrs;
-	entry->link = first_of(&long_link, &extension.link, &none);
 	if (!entry->link)
-		entry->link = copy(header->link, strnlen(header->link, sizeof header->link));
-	/* Only files have contents; what else claims a size has none in any known archive. */
-	if (entry->type >= '1' && entry->type <= '6')
-		entry->size = 0;
-	if (!take_sparse(header, entry))
-		return false;
-	if (entry->sparse && !tar_sparse_fits(entry->sparse, entry->size)) {
-		tar_complain(entry->name ? entry->name : "archive", "malformed map of a sparse file");
-		return tar_skip(entry->size);
-	}
-	if (entry->name && entry->link)
-		return tar_extract(entry);
-	tar_complain("archive", "a name that cannot be used");
-	return tar_skip(entry->size);
+		entry->link = strndup(header->link, strnlen(header->link, sizeof header->link));
+	if (!entry->name || !entry->link)
+		return broken("archive", strerror(ENOMEM));
+	if (!settle_type(entry))
+		return broken(entry->name, "a directory with data");
+	entry->xattrs = pax.xattrs;
+	return tar_extract(entry) ? GOES_ON : broken(entry->name, "");
 }
 
-/* Returns 1 after an entry, 0 at the end, -1 if the archive is no good from here on. */
-static int step(void)
+/* Two blocks of zeros, and no header that waits for its entry: else something is missing. */
+static enum step take_end(void)
+{
+	struct tar_header header;
+
+	if (tar_take(&header, sizeof header) < sizeof header || !tar_is_zero(&header))
+		return broken("archive", "goes on after a block of zeros");
+	return pax.pending ? broken("archive", "an extended header belongs to no entry") : AT_END;
+}
+
+static enum step step(void)
 {
 	struct tar_header header;
 	struct tar_entry entry = { 0 };
-	size_t got = tar_take(&header, sizeof header);
-	bool good;
+	enum step result;
 
-	if (got == 0 || (got == sizeof header && tar_is_zero(&header)))
-		return 0;
-	if (got < sizeof header || !tar_checksum_valid(&header) || !numbers_of(&header, &entry) ||
-	    entry.size < 0 || entry.size > INT64_MAX - TAR_BLOCK) {
-		tar_complain("archive", got < sizeof header ? "ends too early" : "malformed header");
-		return -1;
-	}
+	if (tar_take(&header, sizeof header) < sizeof header)
+		return broken("archive", "");
+	if (tar_is_zero(&header))
+		return take_end();
+	if (!tar_checksum_valid(&header) ||
+	    !tar_get_number(header.size, sizeof header.size, &entry.size) || entry.size < 0 ||
+	    entry.size > INT64_MAX - TAR_BLOCK)
+		return broken("archive", "malformed header");
 	entry.type = header.type;
-	if (entry.type == 'x' || entry.type == 'X' || entry.type == 'L' || entry.type == 'K')
-		return take_extension(entry.type, entry.size) ? 1 : -1;
-	/* What is said of all entries is not of files, and V is the archive's label. */
-	if (entry.type == 'g' || entry.type == 'V')
-		return tar_skip(entry.size) ? 1 : -1;
-	if (extension.size > INT64_MAX - TAR_BLOCK)
-		return -1;
-	good = take_entry(&header, &entry);
+	switch (entry.type) {
+	case 'x':
+	case 'X': /* Solaris' */
+	case 'g':
+	case 'L':
+	case 'K': return take_extension(entry.type, entry.size);
+	case 'V': /* the archive's label, and Solaris' access lists */
+	case 'A': return tar_skip(entry.size) ? GOES_ON : broken("archive", "");
+	}
+	result = take_entry(&header, &entry);
 	free(entry.name);
 	free(entry.link);
-	forget_extensions();
-	if (!good)
-		tar_complain("archive", "ends too early");
-	return good ? 1 : -1;
+	tar_pax_clear(&pax);
+	return result;
 }
 
 int tar_in(int argc, char **argv)
 {
 	static uint8_t rest[4096];
-	int at = 0, result;
+	enum step result;
+	int at = 0;
 
 	tar_target.keep_owner = geteuid() == 0;
 	if (at < argc && strcmp(argv[at], "--no-owner") == 0) {
@@ -288,13 +245,13 @@ int tar_in(int argc, char **argv)
 		return 1;
 	}
 	umask(0);
-	while ((result = step()) > 0)
+	while ((result = step()) == GOES_ON)
 		;
 	tar_finish_directories();
-	forget_extensions();
+	tar_pax_clear(&pax);
 	fd_close(&tar_target.root);
 	/* The sender may still be writing padding: it should not die of it. */
-	while (result == 0 && tar_take(rest, sizeof rest) > 0)
+	while (result == AT_END && tar_take(rest, sizeof rest) > 0)
 		;
-	return tar_target.failed;
+	return result == BROKEN ? TAR_BROKEN : tar_target.failed;
 }

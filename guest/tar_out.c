@@ -21,8 +21,6 @@
 #include "tar_xattr.h"
 
 enum {
-	PATH_SIZE = 65536,
-	DEPTH_MAX = 1000,
 	LINK_BUCKETS = 1024,
 	LINK_TARGET_MAX = 65536,
 	CHUNK = 65536,
@@ -38,8 +36,8 @@ struct known {
 };
 
 static struct known *known[LINK_BUCKETS];
-static char path[PATH_SIZE]; /* the name in the archive of what is being written */
-static char pax[2 * PATH_SIZE];
+static char path[TAR_PATH_SIZE]; /* the name in the archive of what is being written */
+static char pax[TAR_EXTENSION_MAX]; /* as much as tar-in takes */
 static uint8_t chunk[CHUNK];
 static bool failed, emitted;
 
@@ -105,6 +103,27 @@ static void set_number(char *field, size_t size, const char *key, int64_t value,
 	tar_put_record(pax, sizeof pax, used, key, text, strlen(text));
 }
 
+static void set_time(char *field, size_t size, struct timespec time, size_t *used)
+{
+	bool negative = time.tv_sec < 0;
+	uint64_t seconds = negative ? 0 - (uint64_t)time.tv_sec : (uint64_t)time.tv_sec;
+	long nanoseconds = time.tv_nsec;
+	char text[40];
+
+	if (!tar_put_number(field, size, time.tv_sec))
+		tar_put_number(field, size, 0);
+	else if (!nanoseconds)
+		return;
+	if (negative && nanoseconds) {
+		/* The fraction counts from the second before; written it counts away from zero. */
+		seconds--;
+		nanoseconds = 1000000000 - nanoseconds;
+	}
+	snprintf(text, sizeof text, "%s%llu.%09ld", negative ? "-" : "", (unsigned long long)seconds,
+		 nanoseconds);
+	tar_put_record(pax, sizeof pax, used, "mtime", text, strlen(text));
+}
+
 /* fd: of what may have extended attributes; -1: it has none. */
 static void emit_header(char type, const struct stat *stat, const char *link, int64_t size, int fd)
 {
@@ -117,7 +136,7 @@ static void emit_header(char type, const struct stat *stat, const char *link, in
 	set_number(header.uid, sizeof header.uid, "uid", (int64_t)stat->st_uid, &used);
 	set_number(header.gid, sizeof header.gid, "gid", (int64_t)stat->st_gid, &used);
 	set_number(header.size, sizeof header.size, "size", size, &used);
-	set_number(header.mtime, sizeof header.mtime, "mtime", (int64_t)stat->st_mtime, &used);
+	set_time(header.mtime, sizeof header.mtime, stat->st_mtim, &used);
 	if (type == '3' || type == '4') {
 		tar_put_number(header.major, sizeof header.major, (int64_t)major(stat->st_rdev));
 		tar_put_number(header.minor, sizeof header.minor, (int64_t)minor(stat->st_rdev));
@@ -262,7 +281,7 @@ static void emit_directory(int parent, const char *leaf, const struct stat *stat
 	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 
-	if (!directory || depth == DEPTH_MAX || length + 2 > sizeof path) {
+	if (!directory || depth + 1 == TAR_DEPTH_MAX || length + 2 > sizeof path) {
 		complain(path, directory ? ENAMETOOLONG : errno);
 		if (directory)
 			closedir(directory);

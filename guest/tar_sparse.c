@@ -5,11 +5,8 @@
 
 #include "tar_extract.h"
 
-#define PREFIX "GNU.sparse."
-
 enum {
 	STRETCHES_MAX = 1 << 18,
-	DIGITS_MAX = 18,
 	/* Where GNU's own header has its map: GNU tar's manual, "Old GNU format". */
 	OLD_MAP_AT = 386,
 	OLD_MAP_COUNT = 4,
@@ -18,6 +15,8 @@ enum {
 	MORE_COUNT = 21,
 	MORE_GOES_ON_AT = 504,
 	NUMBER_SIZE = 12,
+	/* Of a number in front of the data: zeros may come first. */
+	LINE_MAX_LENGTH = 64,
 };
 
 void tar_sparse_clear(struct tar_sparse *sparse)
@@ -26,126 +25,143 @@ void tar_sparse_clear(struct tar_sparse *sparse)
 	*sparse = (struct tar_sparse){ 0 };
 }
 
-static void add(struct tar_sparse *sparse, int64_t offset, int64_t length)
+static bool add(struct tar_sparse *sparse, int64_t offset, int64_t length)
 {
+	size_t room = sparse->room ? 2 * sparse->room : 16;
 	struct tar_stretch *grown;
 
 	if (sparse->count == sparse->room) {
-		sparse->room = sparse->room ? 2 * sparse->room : 16;
-		grown = sparse->room > STRETCHES_MAX ?
-				NULL :
-				realloc(sparse->stretches, sparse->room * sizeof *grown);
-		if (!grown) {
-			sparse->malformed = true;
-			sparse->room = sparse->count;
-			return;
-		}
+		if (room > STRETCHES_MAX ||
+		    !(grown = realloc(sparse->stretches, room * sizeof *grown)))
+			return false;
 		sparse->stretches = grown;
+		sparse->room = room;
 	}
 	sparse->stretches[sparse->count++] = (struct tar_stretch){ offset, length };
+	return true;
 }
 
-static bool number(const char *text, size_t length, int64_t *value)
+static struct span until(char stop, struct span text)
 {
-	*value = 0;
-	if (length == 0 || length > DIGITS_MAX)
-		return false;
-	for (size_t i = 0; i < length; i++) {
-		if (text[i] < '0' || text[i] > '9')
+	const char *found = memchr(text.data, stop, text.length);
+
+	return (struct span){ text.data, found ? (size_t)(found - text.data) : text.length };
+}
+
+/* "offset,length,offset,length..."; the last such record counts. */
+static bool take_list(struct tar_sparse *sparse, struct span text)
+{
+	int64_t values[2];
+	size_t have = 0;
+
+	sparse->count = 0;
+	sparse->listed = true;
+	if (!text.length)
+		return true; /* a file without data */
+	for (;;) {
+		struct span number = until(',', text);
+
+		if (!tar_get_decimal(number, &values[have]))
 			return false;
-		*value = 10 * *value + (text[i] - '0');
+		if (++have == 2 && !add(sparse, values[0], values[1]))
+			return false;
+		have %= 2;
+		if (number.length == text.length)
+			return have == 0;
+		text.data += number.length + 1;
+		text.length -= number.length + 1;
+	}
+}
+
+static bool take_offset(struct tar_sparse *sparse, struct span value)
+{
+	return !sparse->pending.given && value.length && tar_take_number(&sparse->pending, value);
+}
+
+static bool take_length(struct tar_sparse *sparse, struct span value)
+{
+	int64_t length;
+
+	if (!sparse->pending.given || sparse->listed || !tar_get_decimal(value, &length))
+		return false;
+	sparse->pending.given = false;
+	return add(sparse, sparse->pending.value, length);
+}
+
+bool tar_sparse_record(struct tar_sparse *sparse, struct span key, struct span value)
+{
+	if (span_is(key, "map"))
+		return take_list(sparse, value);
+	if (span_is(key, "offset"))
+		return take_offset(sparse, value);
+	if (span_is(key, "numbytes"))
+		return take_length(sparse, value);
+	if (span_is(key, "size"))
+		return tar_take_number(&sparse->size, value);
+	if (span_is(key, "realsize"))
+		return tar_take_number(&sparse->real_size, value);
+	if (span_is(key, "major"))
+		return tar_take_number(&sparse->major, value);
+	if (span_is(key, "minor"))
+		return tar_take_number(&sparse->minor, value);
+	return span_is(key, "numblocks") && tar_take_number(&sparse->blocks, value);
+}
+
+static bool fits(const struct tar_sparse *sparse, int64_t stored)
+{
+	int64_t end = 0, total = 0;
+
+	for (size_t i = 0; i < sparse->count; i++) {
+		const struct tar_stretch *stretch = &sparse->stretches[i];
+
+		if (stretch->offset < end || stretch->length < 0 ||
+		    stretch->offset > sparse->length - stretch->length)
+			return false;
+		end = stretch->offset + stretch->length;
+		total += stretch->length;
+	}
+	return sparse->length >= 0 && total == stored;
+}
+
+static bool is_blank(const char *at, size_t length)
+{
+	while (length && (*at == 0 || *at == ' ')) {
+		at++;
+		length--;
+	}
+	return length == 0;
+}
+
+/* Pairs; an empty one ends the map. */
+static bool take_old(struct tar_sparse *sparse, const char *at, size_t count)
+{
+	for (; count && !is_blank(at, 2 * NUMBER_SIZE); count--, at += 2 * NUMBER_SIZE) {
+		int64_t offset, length;
+
+		if (!tar_get_number(at, NUMBER_SIZE, &offset) ||
+		    !tar_get_number(at + NUMBER_SIZE, NUMBER_SIZE, &length) ||
+		    !add(sparse, offset, length))
+			return false;
 	}
 	return true;
 }
 
-/* "offset,length,offset,length..." */
-static void take_list(struct tar_sparse *sparse, const char *text, size_t length)
-{
-	const char *end = text + length;
-	int64_t values[2];
-	size_t have = 0;
-
-	while (text < end && !sparse->malformed) {
-		const char *comma = memchr(text, ',', (size_t)(end - text));
-		const char *stop = comma ? comma : end;
-
-		if (!number(text, (size_t)(stop - text), &values[have]))
-			sparse->malformed = true;
-		if (++have == 2) {
-			add(sparse, values[0], values[1]);
-			have = 0;
-		}
-		text = stop + 1;
-	}
-	if (have)
-		sparse->malformed = true;
-}
-
-static bool is(const char *key, size_t length, const char *name)
-{
-	return length == strlen(name) && memcmp(key, name, length) == 0;
-}
-
-void tar_sparse_record(struct tar_sparse *sparse, const char *key, size_t key_length, const char *value,
-		       size_t value_length)
-{
-	int64_t parsed;
-
-	key += strlen(PREFIX);
-	key_length -= strlen(PREFIX);
-	sparse->given = true;
-	if (is(key, key_length, "map")) {
-		take_list(sparse, value, value_length);
-		return;
-	}
-	if (!number(value, value_length, &parsed)) {
-		sparse->malformed = true;
-	} else if (is(key, key_length, "size") || is(key, key_length, "realsize")) {
-		sparse->real_size = parsed;
-	} else if (is(key, key_length, "offset")) {
-		sparse->pending = parsed;
-	} else if (is(key, key_length, "numbytes")) {
-		add(sparse, sparse->pending, parsed);
-	} else if (is(key, key_length, "major")) {
-		sparse->major = parsed;
-		sparse->malformed |= parsed > 1;
-	} else if (!is(key, key_length, "minor") && !is(key, key_length, "numblocks")) {
-		sparse->malformed = true; /* it may change what the data mean */
-	}
-}
-
-static void take_old(struct tar_sparse *sparse, const char *at, size_t count)
-{
-	for (size_t i = 0; i < count; i++, at += 2 * NUMBER_SIZE) {
-		int64_t offset, length;
-
-		if (!*at && !at[NUMBER_SIZE])
-			return;
-		if (!tar_get_number(at, NUMBER_SIZE, &offset) ||
-		    !tar_get_number(at + NUMBER_SIZE, NUMBER_SIZE, &length))
-			sparse->malformed = true;
-		else
-			add(sparse, offset, length);
-	}
-}
-
-bool tar_sparse_header(struct tar_sparse *sparse, const struct tar_header *header)
+bool tar_sparse_header(struct tar_sparse *sparse, const struct tar_header *header, int64_t stored)
 {
 	const char *bytes = (const char *)header;
 	bool goes_on = bytes[OLD_GOES_ON_AT];
 	char block[TAR_BLOCK];
 
 	tar_sparse_clear(sparse);
-	sparse->given = true;
-	sparse->malformed = !tar_get_number(bytes + OLD_SIZE_AT, NUMBER_SIZE, &sparse->real_size);
-	take_old(sparse, bytes + OLD_MAP_AT, OLD_MAP_COUNT);
+	if (!tar_get_number(bytes + OLD_SIZE_AT, NUMBER_SIZE, &sparse->length) ||
+	    !take_old(sparse, bytes + OLD_MAP_AT, OLD_MAP_COUNT))
+		return false;
 	while (goes_on) {
-		if (tar_take(block, sizeof block) < sizeof block)
+		if (tar_take(block, sizeof block) < sizeof block || !take_old(sparse, block, MORE_COUNT))
 			return false;
-		take_old(sparse, block, MORE_COUNT);
-		goes_on = block[MORE_GOES_ON_AT] && !sparse->malformed;
+		goes_on = block[MORE_GOES_ON_AT];
 	}
-	return true;
+	return fits(sparse, stored);
 }
 
 /* The decimal lines at the beginning of the data: block by block, since a line may cross two. */
@@ -153,69 +169,64 @@ struct lines {
 	char block[TAR_BLOCK];
 	size_t at;
 	int64_t left;
-	bool ended;
 };
 
 static bool next_number(struct lines *lines, int64_t *value)
 {
-	char text[DIGITS_MAX + 1];
+	char text[LINE_MAX_LENGTH];
 	size_t length = 0;
 
-	for (;;) {
+	while (length < sizeof text) {
 		if (lines->at == TAR_BLOCK) {
-			if (lines->left < TAR_BLOCK)
+			if (lines->left < TAR_BLOCK || tar_take(lines->block, TAR_BLOCK) < TAR_BLOCK)
 				return false;
-			if (tar_take(lines->block, TAR_BLOCK) < TAR_BLOCK) {
-				lines->ended = true;
-				return false;
-			}
 			lines->at = 0;
 			lines->left -= TAR_BLOCK;
 		}
-		if (lines->block[lines->at] == '\n') {
-			lines->at++;
-			return number(text, length, value);
-		}
-		if (length == sizeof text)
-			return false;
-		text[length++] = lines->block[lines->at++];
+		text[length] = lines->block[lines->at++];
+		if (text[length] == '\n')
+			return tar_get_decimal((struct span){ text, length }, value);
+		length++;
 	}
+	return false;
 }
 
-bool tar_sparse_map(struct tar_sparse *sparse, int64_t *stored)
+static bool take_leading(struct tar_sparse *sparse, int64_t *stored)
 {
 	struct lines lines = { .at = TAR_BLOCK, .left = *stored };
 	int64_t count, offset, length;
 
-	if (sparse->major != 1 || sparse->malformed)
-		return true;
 	sparse->count = 0;
-	if (!next_number(&lines, &count) || count > STRETCHES_MAX)
-		sparse->malformed = true;
-	while (!sparse->malformed && count-- > 0) {
-		if (next_number(&lines, &offset) && next_number(&lines, &length))
-			add(sparse, offset, length);
-		else
-			sparse->malformed = true;
-	}
+	if (!next_number(&lines, &count))
+		return false;
+	while (count-- > 0)
+		if (!next_number(&lines, &offset) || !next_number(&lines, &length) ||
+		    !add(sparse, offset, length))
+			return false;
 	*stored = lines.left;
-	return !lines.ended;
+	return true;
 }
 
-bool tar_sparse_fits(const struct tar_sparse *sparse, int64_t stored)
+static bool is_leading(const struct tar_sparse *sparse)
 {
-	int64_t end = 0, total = 0;
+	return sparse->major.value == 1 && sparse->minor.given && sparse->minor.value == 0;
+}
 
-	if (sparse->malformed || sparse->real_size < 0)
+bool tar_sparse_given(const struct tar_sparse *sparse)
+{
+	return sparse->major.value || sparse->listed || sparse->blocks.given || sparse->count ||
+	       sparse->pending.given;
+}
+
+bool tar_sparse_map(struct tar_sparse *sparse, int64_t *stored)
+{
+	const struct tar_given *size = sparse->size.given && !is_leading(sparse) ? &sparse->size :
+										     &sparse->real_size;
+
+	if (!size->given || sparse->pending.given || (sparse->major.value && !is_leading(sparse)))
 		return false;
-	for (size_t i = 0; i < sparse->count; i++) {
-		const struct tar_stretch *stretch = &sparse->stretches[i];
-
-		if (stretch->offset < end || stretch->length < 0 ||
-		    stretch->offset > sparse->real_size - stretch->length)
-			return false;
-		end = stretch->offset + stretch->length;
-		total += stretch->length;
-	}
-	return total == stored;
+	sparse->length = size->value;
+	if (is_leading(sparse) && !take_leading(sparse, stored))
+		return false;
+	return fits(sparse, *stored);
 }

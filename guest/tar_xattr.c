@@ -8,11 +8,17 @@
 
 #include "tar.h"
 
-enum { NAME_SIZE = 256, NAMES_SIZE = 65536, VALUE_SIZE = 65536 };
+enum { NAME_SIZE = 256, NAMES_SIZE = 65536, VALUE_SIZE = 65536, COUNT_MAX = 1024 };
 
 static bool travels(const char *name)
 {
 	return strncmp(name, "user.", 5) == 0 || strcmp(name, "security.capability") == 0;
+}
+
+static void drop(struct tar_xattr *one)
+{
+	free(one->value);
+	free(one);
 }
 
 void tar_xattr_clear(struct tar_xattr **list)
@@ -20,33 +26,48 @@ void tar_xattr_clear(struct tar_xattr **list)
 	while (*list) {
 		struct tar_xattr *next = (*list)->next;
 
-		free((*list)->value);
-		free(*list);
+		drop(*list);
 		*list = next;
 	}
 }
 
-bool tar_xattr_record(struct tar_xattr **list, const char *key, size_t key_length, const char *value,
-		      size_t value_length)
+/* Puts it into the place of the one with its name, or at the end. False if there are too many. */
+static bool put(struct tar_xattr **list, struct tar_xattr *one)
 {
-	size_t length = key_length - strlen(TAR_XATTR);
+	size_t before = 0;
+
+	for (; *list && strcmp((*list)->name, one->name) != 0; list = &(*list)->next)
+		if (++before == COUNT_MAX)
+			return false;
+	if (*list) {
+		one->next = (*list)->next;
+		drop(*list);
+	}
+	*list = one;
+	return true;
+}
+
+bool tar_xattr_record(struct tar_xattr **list, struct span name, struct span value)
+{
 	struct tar_xattr *one;
 
-	if (length >= NAME_SIZE)
-		return true; /* no file can have it */
-	one = calloc(1, sizeof *one + length + 1);
+	if (!name.length || name.length >= NAME_SIZE || memchr(name.data, 0, name.length))
+		return false;
+	one = calloc(1, sizeof *one + name.length + 1);
 	if (!one)
 		return false;
-	memcpy(one->name, key + strlen(TAR_XATTR), length);
-	one->value = malloc(value_length + 1);
-	if (!one->value) {
-		free(one);
+	memcpy(one->name, name.data, name.length);
+	if (!travels(one->name)) {
+		drop(one);
+		return true;
+	}
+	one->length = value.length;
+	one->value = malloc(value.length + 1);
+	if (!one->value || !put(list, one)) {
+		drop(one);
 		return false;
 	}
-	memcpy(one->value, value, value_length);
-	one->length = value_length;
-	one->next = *list;
-	*list = one;
+	memcpy(one->value, value.data, value.length);
 	return true;
 }
 
@@ -55,7 +76,7 @@ int tar_xattr_set(int fd, const struct tar_xattr *list)
 	int result = 0;
 
 	for (; list; list = list->next)
-		if (travels(list->name) && fsetxattr(fd, list->name, list->value, list->length, 0) < 0)
+		if (fsetxattr(fd, list->name, list->value, list->length, 0) < 0)
 			result = -1;
 	return result;
 }
@@ -65,6 +86,7 @@ int tar_xattr_put(int fd, char *text, size_t size, size_t *used)
 	static char names[NAMES_SIZE], value[VALUE_SIZE];
 	char key[sizeof TAR_XATTR + NAME_SIZE];
 	ssize_t listed = flistxattr(fd, names, sizeof names), length;
+	int result = 0;
 
 	if (listed < 0)
 		return errno == ENOTSUP ? 0 : -1;
@@ -75,10 +97,10 @@ int tar_xattr_put(int fd, char *text, size_t size, size_t *used)
 		if (length < 0)
 			return -1;
 		snprintf(key, sizeof key, TAR_XATTR "%.255s", name);
-		if (!tar_put_record(text, size, used, key, value, (size_t)length)) {
-			errno = E2BIG;
-			return -1;
-		}
+		/* A key ends where its first "=" is. */
+		if (strchr(name, '=') || !tar_put_record(text, size, used, key, value, (size_t)length))
+			result = E2BIG;
 	}
-	return 0;
+	errno = result;
+	return result ? -1 : 0;
 }

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "fields.h"
+
 #define TAR_XATTR "SCHILY.xattr."
 
 /* Of the file that comes next. */
@@ -17,9 +19,9 @@ struct tar_xattr {
 };
 
 void tar_xattr_clear(struct tar_xattr **list);
-/* Takes a pax record whose key begins with TAR_XATTR. False if there is no memory for it. */
-bool tar_xattr_record(struct tar_xattr **list, const char *key, size_t key_length, const char *value,
-		      size_t value_length);
+/* Takes a pax record; name is what follows TAR_XATTR in its key. Of several with one name the last counts, and
+ * an empty value is one. False if no attribute can have that name, or there is no memory for it. */
+bool tar_xattr_record(struct tar_xattr **list, struct span name, struct span value);
 /* Gives them to the file. -1 with errno. */
 int tar_xattr_set(int fd, const struct tar_xattr *list);
 /* Appends a pax record for each that the file has. -1 with errno. */

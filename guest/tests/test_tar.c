@@ -1,166 +1,13 @@
 #include <fcntl.h>
-#include <ftw.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "applet.h"
+#include "archives.h"
 #include "check.h"
-#include "tar.h"
 
-enum { ARCHIVE_MAX = 1 << 20 };
-
-static char base[] = "/tmp/banger-tar-XXXXXX";
-static uint8_t archive[ARCHIVE_MAX];
-static size_t archive_length;
-
-static void numbers_are_octal_or_base_256(void)
-{
-	static const struct {
-		const char *bytes;
-		size_t length;
-		bool valid;
-		int64_t value;
-	} table[] = {
-		{ "0000644", 8, true, 0644 },
-		{ "   644 ", 8, true, 0644 },
-		{ "", 8, true, 0 },
-		{ "\0\0\0" "00000644\0", 12, true, 0644 },
-		{ "77777777", 8, true, 077777777 },
-		{ "0000x44", 8, false, 0 },
-		{ "-000644", 8, false, 0 },
-		{ "\x80\0\0\0\0\0\0\0\0\0\1\2", 12, true, 258 },
-		{ "\x80\1\0\0\0\0\0\0\0\0\0\0", 12, false, 0 },
-		{ "\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12, false, 0 },
-		{ "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12, false, 0 },
-	};
-	char field[8];
-
-	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-		char bytes[12] = { 0 };
-		int64_t value;
-
-		memcpy(bytes, table[i].bytes, table[i].length < 9 ? strlen(table[i].bytes) : 12);
-		CHECK(tar_get_number(bytes, table[i].length, &value) == table[i].valid);
-		CHECK(!table[i].valid || value == table[i].value);
-	}
-	CHECK(tar_put_number(field, sizeof field, 07777777) && strcmp(field, "7777777") == 0);
-	CHECK(!tar_put_number(field, sizeof field, 010000000));
-	CHECK(!tar_put_number(field, sizeof field, -1));
-}
-
-static void records_count_their_own_length(void)
-{
-	char text[256];
-	size_t used = 0, key_length, value_length;
-	const char *at = text, *key, *value;
-	bool bad;
-
-	CHECK(tar_put_record(text, sizeof text, &used, "path", "a", 1));
-	CHECK(used == 9 && memcmp(text, "9 path=a\n", 9) == 0);
-	CHECK(tar_put_record(text, sizeof text, &used, "path", "ab", 2));
-	CHECK(used == 20 && memcmp(text + 9, "11 path=ab\n", 11) == 0);
-	CHECK(!tar_put_record(text, 30, &used, "path", "abcdefghijkl", 12) && used == 20);
-	CHECK(tar_get_record(&at, text + used, &key, &key_length, &value, &value_length, &bad));
-	CHECK(key_length == 4 && value_length == 1 && *value == 'a');
-	CHECK(tar_get_record(&at, text + used, &key, &key_length, &value, &value_length, &bad));
-	CHECK(!tar_get_record(&at, text + used, &key, &key_length, &value, &value_length, &bad));
-	CHECK(!bad);
-}
-
-static void records_that_are_malformed_are_refused(void)
-{
-	static const char *const table[] = { "x",          "9 path=a",      "8 path=a\n", "99 path=a\n",
-					     "0 path=a\n", "7 pathz\n",     "9path=a\n",  "-9 path=a\n",
-					     "1 \n",       "18446744073709551625 a=b\n" };
-
-	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-		const char *at = table[i], *end = at + strlen(at), *key, *value;
-		size_t key_length, value_length;
-		bool bad;
-
-		CHECK(!tar_get_record(&at, end, &key, &key_length, &value, &value_length, &bad));
-		CHECK(bad);
-	}
-}
-
-void test_tar_headers(void)
-{
-	numbers_are_octal_or_base_256();
-	records_count_their_own_length();
-	records_that_are_malformed_are_refused();
-}
-
-static int remove_entry(const char *path, const struct stat *stat, int type, struct FTW *walk)
-{
-	(void)stat;
-	(void)type;
-	(void)walk;
-	return remove(path);
-}
-
-/* Runs an applet in a child, with the archive as its input and as the place of its output. */
-static int run(int (*applet)(int argc, char **argv), const char *argument, bool reads)
-{
-	char *argv[] = { (char *)argument, NULL };
-	int ends[2], status;
-	pid_t pid;
-
-	CHECK(pipe(ends) == 0);
-	pid = fork();
-	CHECK(pid >= 0);
-	if (pid == 0) {
-		int quiet = open("/dev/null", O_WRONLY);
-
-		dup2(reads ? ends[0] : ends[1], reads ? 0 : 1);
-		dup2(quiet, 2);
-		close(ends[0]);
-		close(ends[1]);
-		_exit(applet(1, argv));
-	}
-	close(ends[reads ? 0 : 1]);
-	if (reads) {
-		/* A reader that gives up early is part of the test. */
-		for (size_t at = 0; at < archive_length;) {
-			ssize_t written = write(ends[1], archive + at, archive_length - at);
-
-			if (written < 0)
-				break;
-			at += (size_t)written;
-		}
-	} else {
-		ssize_t got;
-
-		archive_length = 0;
-		while ((got = read(ends[0], archive + archive_length, ARCHIVE_MAX - archive_length)) > 0)
-			archive_length += (size_t)got;
-	}
-	close(ends[reads ? 1 : 0]);
-	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
-static void write_file(const char *path, const char *text, mode_t mode)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, mode);
-
-	CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	CHECK(fchmod(fd, mode) == 0);
-	close(fd);
-}
-
-static bool file_is(const char *path, const char *text)
-{
-	char found[256] = { 0 };
-	int fd = open(path, O_RDONLY | O_NOFOLLOW);
-	ssize_t length = fd < 0 ? -1 : read(fd, found, sizeof found - 1);
-
-	if (fd >= 0)
-		close(fd);
-	return length >= 0 && strcmp(found, text) == 0;
-}
 
 static void a_tree_comes_back_as_it_was(void)
 {
@@ -197,36 +44,6 @@ static void a_tree_comes_back_as_it_was(void)
 	CHECK(stat("copy/tree/empty", &one) == 0 && (one.st_mode & 07777) == 01777);
 	/* Once more, over what is there. */
 	CHECK(run(tar_in, "copy", true) == 0 && file_is("copy/tree/file", "contents"));
-}
-
-static void add(char type, const char *name, const char *link, const char *contents)
-{
-	struct tar_header header = { .type = type };
-	size_t length = strlen(contents);
-
-	memcpy(header.name, name, strlen(name));
-	memcpy(header.link, link, strlen(link));
-	tar_put_number(header.mode, sizeof header.mode, type == '5' ? 0755 : 0644);
-	tar_put_number(header.uid, sizeof header.uid, (int64_t)getuid());
-	tar_put_number(header.gid, sizeof header.gid, (int64_t)getgid());
-	tar_put_number(header.size, sizeof header.size, (int64_t)length);
-	tar_put_number(header.mtime, sizeof header.mtime, 1);
-	tar_seal(&header);
-	memcpy(archive + archive_length, &header, sizeof header);
-	memset(archive + archive_length + TAR_BLOCK, 0, TAR_BLOCK);
-	memcpy(archive + archive_length + TAR_BLOCK, contents, length);
-	archive_length += length ? 2 * TAR_BLOCK : TAR_BLOCK;
-}
-
-static void begin(void)
-{
-	archive_length = 0;
-}
-
-static void finish(void)
-{
-	memset(archive + archive_length, 0, 2 * TAR_BLOCK);
-	archive_length += 2 * TAR_BLOCK;
 }
 
 /* Each tries to write "evil" outside of "jail"; what is good in the same archive is still made. */
@@ -278,49 +95,9 @@ static void damaged_archives_are_refused(void)
 {
 	begin();
 	add('0', "file", "", "whole");
-	archive_length = TAR_BLOCK + 100; /* cut off */
-	CHECK(run(tar_in, "jail", true) == 1);
-	archive_length = 100;
-	CHECK(run(tar_in, "jail", true) == 1);
-	begin();
-	add('0', "file", "", "whole");
 	archive[3] ^= 1; /* checksum */
-	CHECK(run(tar_in, "jail", true) == 1);
-	begin();
-	add('x', "pax", "", "99 path=far\n");
-	add('0', "file", "", "whole");
-	finish();
-	CHECK(run(tar_in, "jail", true) == 1);
-	begin();
-	add('x', "pax", "", "11 size=-5\n");
-	add('0', "file", "", "whole");
-	finish();
-	CHECK(run(tar_in, "jail", true) == 1);
-	begin();
-	add('x', "pax", "", "20 path=../outside/e\n");
-	add('0', "file", "", "whole");
-	finish();
-	CHECK(run(tar_in, "jail", true) == 1 && access("outside/e", F_OK) < 0);
+	CHECK(run(tar_in, "jail", true) == TAR_BROKEN);
 	CHECK(run(tar_out, "no/such/path", false) == 1);
-}
-
-/* An extended header of lines "key=value". */
-static void add_records(const char *lines)
-{
-	char records[512];
-	size_t used = 0;
-
-	while (*lines) {
-		size_t length = strcspn(lines, "\n"), key = strcspn(lines, "=");
-		char name[64] = { 0 };
-
-		memcpy(name, lines, key);
-		CHECK(tar_put_record(records, sizeof records - 1, &used, name, lines + key + 1,
-				     length - key - 1));
-		lines += length + 1;
-	}
-	records[used] = 0;
-	add('x', "pax", "", records);
 }
 
 /* "data" at 1000 of 2000 bytes, in each form that there is. */
@@ -368,6 +145,19 @@ static void maps_that_are_malformed_make_no_file(void)
 		"GNU.sparse.size=2000\nGNU.sparse.map=1999,4\n", /* beyond the end */
 		"GNU.sparse.size=2000\nGNU.sparse.map=1000,4,9,0\n",
 		"GNU.sparse.size=2000\nGNU.sparse.map=1000\n",
+		"GNU.sparse.size=2000\nGNU.sparse.map=1000,4,\n",
+		"GNU.sparse.size=2000\nGNU.sparse.map=1000,2,500,2\n", /* backwards */
+		"GNU.sparse.size=2000\nGNU.sparse.map=1000,3,1002,1\n", /* overlapping */
+		"GNU.sparse.size=2000\nGNU.sparse.map=9223372036854775807,4\n",
+		"GNU.sparse.size=9223372036854775808\nGNU.sparse.map=0,4\n",
+		"GNU.sparse.size=2000x\nGNU.sparse.map=0,4\n",
+		"GNU.sparse.map=0,4\n",
+		"GNU.sparse.size=2000\nGNU.sparse.size=\nGNU.sparse.map=0,4\n",
+		"GNU.sparse.size=2000\nGNU.sparse.numblocks=1\n",
+		"GNU.sparse.size=2000\nGNU.sparse.offset=0\n",
+		"GNU.sparse.size=2000\nGNU.sparse.numbytes=4\nGNU.sparse.offset=0\n",
+		"GNU.sparse.size=2000\nGNU.sparse.offset=0\nGNU.sparse.offset=1\nGNU.sparse.numbytes=4\n",
+		"GNU.sparse.major=1\nGNU.sparse.minor=1\nGNU.sparse.realsize=2000\n",
 		"GNU.sparse.size=2000\nGNU.sparse.map=-100,4\n",
 		"GNU.sparse.major=2\nGNU.sparse.size=2000\n",
 		"GNU.sparse.other=1\nGNU.sparse.size=2000\n",
@@ -378,11 +168,9 @@ static void maps_that_are_malformed_make_no_file(void)
 		begin();
 		add_records(tables[i]);
 		add('0', "holes", "", "data");
-		add('0', "after", "", "fine");
 		finish();
-		CHECK(run(tar_in, "jail", true) == 1);
+		CHECK(run(tar_in, "jail", true) == TAR_BROKEN);
 		CHECK(access("jail/holes", F_OK) < 0);
-		unlink("jail/after");
 	}
 }
 
@@ -429,10 +217,10 @@ static void attributes_of_users_travel(void)
 
 static void files_of_the_kernel_have_their_contents(void)
 {
-	char argument[] = "/proc/self/comm", real[64], line[64] = { 0 };
+	char real[64], line[64] = { 0 };
 	int fd;
 
-	CHECK(run(tar_out, argument, false) == 0 && mkdir("kernel", 0755) == 0);
+	CHECK(run(tar_out, "/proc/self/comm", false) == 0 && mkdir("kernel", 0755) == 0);
 	CHECK(run(tar_in, "kernel", true) == 0);
 	fd = open("kernel/comm", O_RDONLY);
 	CHECK(fd >= 0 && read(fd, line, sizeof line - 1) > 0);
@@ -476,10 +264,7 @@ static void random_archives_do_no_harm(void)
 
 void test_tar_trees(void)
 {
-	char back[4096];
-
-	CHECK(getcwd(back, sizeof back) && mkdtemp(base) && chdir(base) == 0);
-	umask(022);
+	enter_scratch();
 	a_tree_comes_back_as_it_was();
 	hostile_entries_stay_inside();
 	damaged_archives_are_refused();
@@ -489,5 +274,5 @@ void test_tar_trees(void)
 	attributes_of_users_travel();
 	files_of_the_kernel_have_their_contents();
 	random_archives_do_no_harm();
-	CHECK(chdir(back) == 0 && nftw(base, remove_entry, 16, FTW_DEPTH | FTW_PHYS) == 0);
+	leave_scratch();
 }
