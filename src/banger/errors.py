@@ -94,6 +94,7 @@ CODES: dict[str, tuple[int, int]] = {
     "user_not_found": (422, 125),
     "bad_working_directory": (422, 125),
     "file_not_found": (404, 1),
+    "archive_invalid": (422, 125),
     "accelerator_unavailable": (422, 125),
     "timeout": (504, 124),
     "boot_timeout": (504, 125),

@@ -20,6 +20,8 @@ _NUMBER = re.compile(r"-?[0-9]{1,18}")
 # Nothing comes, or nothing is taken, for so long: the guest is stuck, or its disk is.
 _STALLED_S = 60.0
 _FINISH_S = 5.0
+# Of tar-in, for an archive that is malformed or ends too early.
+_TAR_BROKEN = 3
 
 T = TypeVar("T")
 
@@ -109,6 +111,9 @@ def _raise_failure(process: GuestProcess, complaint: bytearray, path: str) -> No
         return
     text = complaint.decode("utf-8", "replace").strip() or f"exit code {process.exit.code}"
     line = "".join(c for c in text.splitlines()[-1] if c.isprintable())[:300]
+    if process.exit.code == _TAR_BROKEN:
+        hint = "make the archive again, or copy it whole; what came before is there"
+        raise Error("archive_invalid", f"{path}: {line}", hint)
     missing = "No such file" in line or "Not a directory" in line
     raise Error("file_not_found" if missing else "agent_error", f"{path}: {line}")
 
