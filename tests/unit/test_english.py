@@ -34,6 +34,9 @@ BANNED = [
     r"\bwhat becomes of\b",
     r"\bholds? up\b",
     r", rather\b",
+    r"\bfor want of\b",
+    r"\bwhat mends\b",
+    r"\b(?:a|one) (?:file|line|row|noun|package|schema) an? \w+",
 ]
 PHRASE = re.compile("|".join(BANNED), re.IGNORECASE)
 
