@@ -26,8 +26,8 @@ from pathlib import Path
 
 from isal.isal_zlib import _GzipReader
 
-from banger.images.ext4.writer import Ext4Writer
-from banger.images.merge import LayerInput, merge_layers
+from banger.images.disks.ext4.writer import Ext4Writer
+from banger.images.disks.merge import LayerInput, merge_layers
 from bench.noise import Sample, in_turns, ratio
 from bench.table import Row, format_table
 

@@ -16,7 +16,7 @@ import msgspec
 
 from banger.errors import Error
 from banger.host.proc import TICKS_PER_S
-from banger.machines.snapshots import SnapshotMeta
+from banger.machines.copies.snapshots import SnapshotMeta
 from banger.model.machine import Machine
 from banger.resources.kinds import FILES
 from banger.templates.frozen import check_files, read_meta

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from banger.machines.sessions import AGENT_RESTARTED
+from banger.machines.life.sessions import AGENT_RESTARTED
 from tests.support.home import IMAGE, Home, alive, wait_until
 
 pytestmark = pytest.mark.e2e

@@ -10,7 +10,7 @@ from banger.agent.guest_clock import read_clock_off_s
 from banger.agent.guest_stats import read_guest_stats
 from banger.agent.process import GuestProcess, read_execs
 from banger.errors import Error
-from banger.machines.inspect import _read_health, read_ports
+from banger.machines.ask.inspect import _read_health, read_ports
 from banger.wire.constants import MAX_DATA, WINDOW, Type
 from banger.wire.fields import Fields
 

@@ -18,9 +18,9 @@ import pytest
 from banger.catalogs.addresses import bundle_path
 from banger.errors import Error
 from banger.host import cpu
-from banger.images.library import Wish
-from banger.images.oci import digest_of
-from banger.images.registry import retries
+from banger.images.fetch import retries
+from banger.images.records.library import Wish
+from banger.images.reference.documents import digest_of
 from banger.model.image import Image
 from banger.model.sizes import KIB, MIB
 from tests.support.catalog_host import Host

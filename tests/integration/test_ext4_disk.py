@@ -25,8 +25,8 @@ from banger.errors import Error
 from banger.host.cpu import architecture
 from banger.host.paths import Paths
 from banger.host.run import find_tool, have_tool
-from banger.images.ext4 import Ext4Writer
-from banger.images.tree import Node
+from banger.images.disks.ext4 import Ext4Writer
+from banger.images.disks.tree import Node
 from banger.kernels.initramfs import Entry, write_cpio
 from banger.kernels.library import KernelLibrary
 from banger.model.image import Kernel
@@ -387,8 +387,8 @@ def test_many_nodes_take_little_memory(disk: Path) -> None:
     disk.unlink(missing_ok=True)
     program = """
         import re, resource, sys
-        from banger.images.ext4 import Ext4Writer
-        from banger.images.tree import Node
+        from banger.images.disks.ext4 import Ext4Writer
+        from banger.images.disks.tree import Node
 from banger.tar.kind import Kind
 
         def resident():

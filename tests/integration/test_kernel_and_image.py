@@ -26,8 +26,8 @@ from banger.errors import Error
 from banger.host.apt import AptTree
 from banger.host.paths import Paths
 from banger.host.run import find_tool, have_tool
-from banger.images.library import ImageLibrary
-from banger.images.namespace import have_ranges
+from banger.images.records.library import ImageLibrary
+from banger.images.records.namespace import have_ranges
 from banger.kernels.initramfs import ensure_initramfs
 from banger.kernels.library import KernelLibrary
 from banger.model.image import Image, Kernel

@@ -12,9 +12,10 @@ import pytest
 
 from banger.errors import Error
 from banger.host.proc import is_alive, kill_and_wait
-from banger.machines import forks, lifecycle, snapshots
-from banger.machines.states import LIVE
-from banger.machines.unreleased import release_unreleased
+from banger.machines.copies import forks, snapshots
+from banger.machines.keep.states import LIVE
+from banger.machines.keep.unreleased import release_unreleased
+from banger.machines.life import lifecycle
 from banger.model.machine import Machine, MachineState
 from banger.resources import kinds
 from tests.support.engine import Engine, home_of, open_engine, silent

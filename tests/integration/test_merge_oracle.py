@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from banger.images.ext4.writer import Ext4Writer
-from banger.images.merge import LayerInput, merge_layers
+from banger.images.disks.ext4.writer import Ext4Writer
+from banger.images.disks.merge import LayerInput, merge_layers
 from tests.support.layers import Member, MemorySink, digest, extract, layer_of, seen_in_tree, tar_of
 from tests.support.oracle import Tree, differences, seen_in_directory
 

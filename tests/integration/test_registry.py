@@ -24,17 +24,17 @@ from pathlib import Path
 import pytest
 
 from banger.errors import Error
-from banger.images.blobs import BlobStore
-from banger.images.oci import ImagePlan
-from banger.images.platform import Platform, parse_platform
-from banger.images.reference import Reference, parse_reference, parse_source
-from banger.images.registry import retries
-from banger.images.registry.credentials import find_credentials
-from banger.images.registry.login import login, logout
-from banger.images.registry.transport import Timeouts
-from banger.images.sources.base import SourceContext
-from banger.images.sources.opening import open_source
-from banger.images.sources.registry import open_registry
+from banger.images.disks.source import SourceContext
+from banger.images.fetch import retries
+from banger.images.fetch.blobs import BlobStore
+from banger.images.fetch.credentials import find_credentials
+from banger.images.fetch.login import login, logout
+from banger.images.fetch.transport import Timeouts
+from banger.images.records.sources.opening import open_source
+from banger.images.records.sources.registry import open_registry
+from banger.images.reference.documents import ImagePlan
+from banger.images.reference.platform import Platform, parse_platform
+from banger.images.reference.reference import Reference, parse_reference, parse_source
 from tests.support.pace import allowed_s
 from tests.support.registry import (
     PASSWORD,

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from banger.errors import Error
-from banger.images.blobs import BlobStore
-from banger.images.oci import OCI_INDEX
-from banger.images.platform import Platform
-from banger.images.reference import parse_reference
-from banger.images.registry import credential_program, retries
-from banger.images.registry.credentials import Credentials, find_credentials
-from banger.images.sources.base import SourceContext
-from banger.images.sources.registry import open_registry
-from banger.images.web import Web
+from banger.images.disks.source import SourceContext
+from banger.images.fetch import credential_program, retries
+from banger.images.fetch.blobs import BlobStore
+from banger.images.fetch.credentials import Credentials, find_credentials
+from banger.images.records.sources.registry import open_registry
+from banger.images.records.web import Web
+from banger.images.reference.documents import OCI_INDEX
+from banger.images.reference.platform import Platform
+from banger.images.reference.reference import parse_reference
 from tests.support.registry import Tls, make_tls
 from tests.support.registry_peers import Asked, Peer, open_peer, open_tls_peer, reply
 

@@ -18,10 +18,10 @@ import pytest
 from banger.agent.connection import AgentConnection, open_connection
 from banger.agent.process import list_execs
 from banger.errors import Error
+from banger.guests.links import another_link
 from banger.host.proc import is_alive, send_signal, wait_gone
 from banger.host.sparse import copy_file
 from banger.templates.frozen import check_files, sum_files
-from banger.templates.links import another_link
 from banger.vmm.base import Vm
 from banger.vmm.ending import EndKind
 from banger.vmm.frozen import Frozen

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from typing import Any, Generic, TypeVar, cast
 
 from banger.catalogs.shelf import Shelf
+from banger.engine import publishing
 from banger.host.paths import Paths
-from banger.images.blobs import BlobStore
-from banger.images.lazy_web import LazyWeb
-from banger.images.library import ImageLibrary, Wish
+from banger.images.fetch.blobs import BlobStore
+from banger.images.records.lazy_web import LazyWeb
+from banger.images.records.library import ImageLibrary, Wish
 from banger.kernels.library import KernelLibrary
-from banger.machines import publishing
 from banger.machines.parts import Parts
 from banger.model.catalog import PublishRequest
 from banger.model.image import Image, Kernel

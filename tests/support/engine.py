@@ -13,16 +13,16 @@ from pathlib import Path
 from banger.catalogs.shelf import Shelf
 from banger.host.paths import Paths
 from banger.host.settings import LimitSettings, PoolSettings, Settings
-from banger.images.library import ImageLibrary
+from banger.images.records.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
-from banger.machines.adopt import adopt_all, release_ownerless
-from banger.machines.events import Journal
-from banger.machines.lifecycle import create, delete, start
-from banger.machines.lost_records import find_vmms
-from banger.machines.operations import Operations
+from banger.machines.keep.events import Journal
+from banger.machines.keep.lost_records import find_vmms
+from banger.machines.keep.operations import Operations
+from banger.machines.keep.reconcile import find_leftovers
+from banger.machines.keep.registry import Registry
+from banger.machines.life.adopt import adopt_all, release_ownerless
+from banger.machines.life.lifecycle import create, delete, start
 from banger.machines.parts import Parts
-from banger.machines.reconcile import find_leftovers
-from banger.machines.registry import Registry
 from banger.model.command import Command
 from banger.model.image import Image, Kernel
 from banger.model.machine import Machine, MachineSpec

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import zstandard
 
-from banger.images.merge import LayerInput
-from banger.images.tree import Node
+from banger.images.disks.merge import LayerInput
+from banger.images.disks.tree import Node
 from banger.tar.kind import Kind
 from tests.support.oracle import Seen, Tree, seen_in_nodes, summary, with_names
 

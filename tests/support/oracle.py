@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from banger.images.tree import Node
+from banger.images.disks.tree import Node
 from banger.tar.kind import Kind
 
 _SHORT = 64

@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from banger.images.oci import INDEX_TYPES, MANIFEST_TYPES
+from banger.images.reference.documents import INDEX_TYPES, MANIFEST_TYPES
 
 USER, PASSWORD = "tester", "pass-word"
 _HTPASSWD = f"{USER}:$2b$04$t5BulwW0iEfz5ZGhotmgTOULPaVOtxs9ta80d4LxGSK/p4oRO.HTa\n"

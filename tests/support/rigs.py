@@ -13,6 +13,8 @@ from pathlib import Path
 from banger.agent.binary import agent_binary
 from banger.agent.connection import AgentConnection, open_connection
 from banger.agent.process import list_execs, start_process
+from banger.guests.identity import configure, invent_identity, machine_id_of
+from banger.guests.links import plan_link
 from banger.host import cpu
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, kill_and_wait
@@ -20,8 +22,6 @@ from banger.kernels.initramfs import ensure_initramfs
 from banger.model.command import Command, Exit
 from banger.model.sizes import GIB, MIB
 from banger.store.store import Store
-from banger.templates.identity import configure, invent_identity, machine_id_of
-from banger.templates.links import plan_link
 from banger.vmm.base import Driver, Vm, VmConfig, VmPlaces
 from banger.vmm.frozen import Frozen
 from banger.vmm.link import mac_of

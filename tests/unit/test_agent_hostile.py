@@ -17,9 +17,9 @@ from banger.agent.events import EVENTS_A_MINUTE, EventLimit
 from banger.agent.guest_stats import read_guest_stats
 from banger.agent.process import GuestProcess, Output, adopt_process, read_execs, start_process
 from banger.errors import Error
-from banger.machines import execs, files
-from banger.machines.execs import ExecLog
-from banger.machines.inspect import read_ports
+from banger.machines.ask import execs, files
+from banger.machines.ask.execs import ExecLog
+from banger.machines.ask.inspect import read_ports
 from banger.model.command import Command
 from banger.wire.constants import MAX_DATA, MAX_PAYLOAD, RESYNC_PAD, STDERR, STDOUT, WINDOW, Tag, Type
 from banger.wire.fields import Fields, Malformed, encode_fields

@@ -22,13 +22,13 @@ from banger.bundles.writer import pack
 from banger.catalogs.index import parse_index
 from banger.catalogs.minisign import parse_secret_key, sign
 from banger.catalogs.publication import Publication
+from banger.engine import publishing
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.fs import PARTIAL
 from banger.host.sparse import data_extents
-from banger.images.library import Wish
-from banger.images.registry import retries
-from banger.machines import publishing
+from banger.images.fetch import retries
+from banger.images.records.library import Wish
 from banger.model.catalog import BundleSource, ImageEntry, VerifyRequest
 from banger.model.image import Image, ImageConfig, Kernel
 from banger.model.sizes import KIB, MIB

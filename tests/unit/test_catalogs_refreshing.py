@@ -17,8 +17,8 @@ from banger.catalogs.index import MAX_BYTES
 from banger.catalogs.shelf import Shelf
 from banger.errors import Error
 from banger.host.paths import Paths
-from banger.images.blobs import BlobStore
-from banger.images.lazy_web import LazyWeb
+from banger.images.fetch.blobs import BlobStore
+from banger.images.records.lazy_web import LazyWeb
 from banger.model.sizes import KIB, MIB
 from tests.support.catalogs import Clock, Publisher, Reports, image_entry
 from tests.support.registry_peers import Asked, open_peer, reply

@@ -15,8 +15,8 @@ from banger.catalogs.shelf import Shelf
 from banger.catalogs.subscription import format_moment
 from banger.errors import Error
 from banger.host.paths import Paths
-from banger.images.blobs import BlobStore
-from banger.images.lazy_web import LazyWeb
+from banger.images.fetch.blobs import BlobStore
+from banger.images.records.lazy_web import LazyWeb
 from banger.model.catalog import Catalog
 from tests.support.catalogs import DAY_S, Clock, Publisher, Reports, image_entry
 from tests.support.web import Web

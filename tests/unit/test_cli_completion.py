@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from banger.cli.completion import bash_script, zsh_script
 from banger.cli.reference import reference
+from banger.cli.verbs.completion import bash_script, zsh_script
 
 ROOT = Path(__file__).parents[2]
 # Stands in for `banger`, so that names come without a daemon.

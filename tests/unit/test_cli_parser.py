@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from banger.cli.dispatch import dispatch
 from banger.cli.durations import format_duration, parse_duration
 from banger.cli.environment import collect_environment
-from banger.cli.lifecycle import signal_number
 from banger.cli.parser import Arguments, UsageError, load_verb, split_command
-from banger.cli.run import plan_spec
-from banger.cli.survey import survey
 from banger.cli.table import NOUNS, SHORT_FORMS, find_noun, find_verb
+from banger.cli.verbs.lifecycle import signal_number
+from banger.cli.verbs.run import plan_spec
+from banger.cli.verbs.survey import survey
 from banger.errors import Error
 
 

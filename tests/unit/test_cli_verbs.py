@@ -19,9 +19,9 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from banger.cli.copy import plan_copy, split_place
 from banger.cli.dispatch import dispatch
 from banger.cli.output import age, printable
+from banger.cli.verbs.copy import plan_copy, split_place
 from banger.errors import Error
 from tests.unit.test_client_stand_in import MACHINE, OPERATION, StandIn, running
 

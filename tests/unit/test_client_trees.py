@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banger.cli.copy import _plan_here
+from banger.cli.verbs.copy import _plan_here
 from banger.client.trees import Complaints, pack_tree, unpack_tree
 from banger.client.trees.unpacking import safe_parts
 from banger.errors import Error

@@ -17,10 +17,10 @@ import uvicorn
 
 from banger import AsyncClient, Client
 from banger.cli.dispatch import dispatch
-from banger.cli.events import moment
+from banger.cli.verbs.events import moment
 from banger.errors import Error
-from banger.machines.events import GAP, Journal
-from banger.machines.registry import Registry
+from banger.machines.keep.events import GAP, Journal
+from banger.machines.keep.registry import Registry
 from banger.model.event import Event
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.server.app import create_app
@@ -215,6 +215,6 @@ def test_every_kind_that_is_told_is_documented() -> None:
     source = "".join(path.read_text() for path in (root / "src/banger").rglob("*.py"))
     told = set(re.findall(r'tell\(\s*"([a-z]+\.[a-z]+)"', source))
     told |= {f"machine.{state.value}" for state in MachineState} | {GAP}
-    told |= {f"snapshot.{what}" for what in re.findall(r'_tell\(parts, "([a-z]+)"', source)}
+    told |= {f"snapshot.{what}" for what in re.findall(r'_tell\(\s*parts,\s*"([a-z]+)"', source)}
     told |= {f"image.{how}" for how in ("pulled", "made")} | {"store.damaged"}
     assert documented == told

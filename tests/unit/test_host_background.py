@@ -14,12 +14,13 @@ from banger.errors import Error
 from banger.host import background
 from banger.host.background import in_background, keep_going, until_done
 from banger.host.turns import Turns
-from banger.machines import disk_room, live, rounds
-from banger.machines.disk_room import DiskRoom
-from banger.machines.live import LiveMachine
-from banger.machines.operations import Operations
-from banger.machines.restarts import Restarts
-from banger.machines.rounds import Rounds
+from banger.machines.keep.operations import Operations
+from banger.machines.life import live
+from banger.machines.life.live import LiveMachine
+from banger.machines.life.restarts import Restarts
+from banger.machines.watch import disk_room, rounds
+from banger.machines.watch.disk_room import DiskRoom
+from banger.machines.watch.rounds import Rounds
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.store.store import Store
 

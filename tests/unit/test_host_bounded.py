@@ -13,8 +13,8 @@ import pytest
 from banger.errors import Error
 from banger.host.bounded import Bounded, Locks
 from banger.host.settings import PoolSettings
-from banger.images.library import ImageLibrary
-from banger.images.registry.grants import Grant, Grants
+from banger.images.fetch.grants import Grant, Grants
+from banger.images.records.library import ImageLibrary
 from banger.store import keys
 from banger.store.damage import Damage
 from banger.store.keys import Made

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banger.errors import Error
-from banger.images.blobs import BlobStore, PartialBlob
-from banger.images.byte_range import ByteRange
+from banger.images.fetch.blobs import BlobStore, PartialBlob
+from banger.images.fetch.byte_range import ByteRange
 
 
 def digest_of(data: bytes) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from banger.host.apt import Package
-from banger.images import namespace
-from banger.images.debian import BuildProgress, Plan, plan_mmdebstrap
-from banger.images.namespace import plan_as_root, plan_contained
-from banger.images.recipe import DebianImage
+from banger.images.records import namespace
+from banger.images.records.debian import BuildProgress, Plan, plan_mmdebstrap
+from banger.images.records.namespace import plan_as_root, plan_contained
+from banger.images.records.recipe import DebianImage
 
 BOOKWORM = DebianImage("debian-bookworm", "bookworm", ("systemd", "less"), 1686355200, "amd64")
 PACKAGES = [Package("apt", "2.6", 1), Package("bash", "5.2", 2)]

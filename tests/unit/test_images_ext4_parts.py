@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 
 from banger.errors import Error
 from banger.host.fs import Spare
-from banger.images.ext4 import DiskInfo, Ext4Writer, can_store
-from banger.images.ext4.acl import store_acl
-from banger.images.ext4.bitmaps import BlockMap
-from banger.images.ext4.extents import build_tree, pack_extent, pack_run, unpack_extents
-from banger.images.ext4.journal import journal_i_block, plan_journal
-from banger.images.ext4.layout import BLOCK, BLOCKS_PER_GROUP, Heads, group_has_head, plan_heads
-from banger.images.ext4.namehash import hash_names
-from banger.images.ext4.plan import plan_disk
-from banger.images.ext4.punch import _write_zeros
-from banger.images.ext4.stream import BlockStream
-from banger.images.ext4.xattr import INLINE_BYTES, split_attributes
-from banger.images.tree import Node, path_of
+from banger.images.disks.ext4 import DiskInfo, Ext4Writer, can_store
+from banger.images.disks.ext4.acl import store_acl
+from banger.images.disks.ext4.bitmaps import BlockMap
+from banger.images.disks.ext4.extents import build_tree, pack_extent, pack_run, unpack_extents
+from banger.images.disks.ext4.journal import journal_i_block, plan_journal
+from banger.images.disks.ext4.layout import BLOCK, BLOCKS_PER_GROUP, Heads, group_has_head, plan_heads
+from banger.images.disks.ext4.namehash import hash_names
+from banger.images.disks.ext4.plan import plan_disk
+from banger.images.disks.ext4.punch import _write_zeros
+from banger.images.disks.ext4.stream import BlockStream
+from banger.images.disks.ext4.xattr import INLINE_BYTES, split_attributes
+from banger.images.disks.tree import Node, path_of
 from banger.model.sizes import GIB, MIB, TIB
 from banger.tar.kind import Kind
 

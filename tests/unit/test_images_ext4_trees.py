@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from banger.images.ext4 import DiskInfo, Ext4Writer
-from banger.images.tree import Node
+from banger.images.disks.ext4 import DiskInfo, Ext4Writer
+from banger.images.disks.tree import Node
 from banger.tar.kind import Kind
 
 UUID, HASH_SEED = bytes(range(16)), bytes(range(16, 32))

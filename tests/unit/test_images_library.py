@@ -11,14 +11,14 @@ import pytest
 from banger.errors import Error
 from banger.host.apt import AptTree, Mirrors, Package
 from banger.host.paths import Paths
-from banger.images import library as library_module
-from banger.images import tree_tar
-from banger.images.debian import Plan
-from banger.images.importing import DiskPlan
-from banger.images.library import ImageLibrary, Wish
-from banger.images.ready_disk import copy_ready_disk
-from banger.images.rootfs import parse_rootfs_ref, require_directory
-from banger.images.tree_tar import PackedTree
+from banger.images.disks.importing import DiskPlan
+from banger.images.records import library as library_module
+from banger.images.records import tree_tar
+from banger.images.records.debian import Plan
+from banger.images.records.library import ImageLibrary, Wish
+from banger.images.records.ready_disk import copy_ready_disk
+from banger.images.records.rootfs import parse_rootfs_ref, require_directory
+from banger.images.records.tree_tar import PackedTree
 from banger.model.image import Image
 from banger.model.operation import Report
 from tests.support.small_disk import make_disks_small

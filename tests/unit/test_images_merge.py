@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banger.errors import Error
-from banger.images.merge import LayerInput, Limits, merge_layers
+from banger.images.disks.merge import LayerInput, Limits, merge_layers
 from banger.tar.kind import Kind
 from tests.support.layers import (
     END,

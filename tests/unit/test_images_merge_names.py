@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from banger.errors import Error
-from banger.images.merge.failure import naming_layer
-from banger.images.merge.names import normalise
+from banger.images.disks.merge.failure import naming_layer
+from banger.images.disks.merge.names import normalise
 from banger.tar.failure import Corrupt, Refused, TarFailure, TooLarge
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.errors import Error
-from banger.images.reference import (
+from banger.images.reference.reference import (
     DockerArchive,
     OciArchive,
     OciLayout,

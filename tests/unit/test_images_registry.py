@@ -16,15 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.errors import Error
-from banger.images.reference import parse_reference
-from banger.images.registry.challenge import Challenge, parse_challenges
-from banger.images.registry.credentials import Credentials, find_credentials
-from banger.images.registry.failures import Kind, NetworkFailure, broken, for_status, refused
-from banger.images.registry.lifeline import Cut, Lifeline, on_lifeline
-from banger.images.registry.proxies import find_proxy
-from banger.images.registry.retries import FOR_BLOBS, FOR_DOCUMENTS, asked_wait_s, pause, with_retries
-from banger.images.registry.settings import Endpoint, is_loopback, load_settings
-from banger.images.registry.tokens import parse_token, plan_token_request
+from banger.images.fetch.challenge import Challenge, parse_challenges
+from banger.images.fetch.credentials import Credentials, find_credentials
+from banger.images.fetch.failures import Kind, NetworkFailure, broken, for_status, refused
+from banger.images.fetch.lifeline import Cut, Lifeline, on_lifeline
+from banger.images.fetch.proxies import find_proxy
+from banger.images.fetch.retries import FOR_BLOBS, FOR_DOCUMENTS, asked_wait_s, pause, with_retries
+from banger.images.fetch.settings import Endpoint, is_loopback, load_settings
+from banger.images.fetch.tokens import parse_token, plan_token_request
+from banger.images.reference.reference import parse_reference
 
 
 @pytest.mark.parametrize(

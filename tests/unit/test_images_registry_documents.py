@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.errors import Error
-from banger.images.oci import (
+from banger.images.reference.documents import (
     LAYER_GZIP,
     OCI_MANIFEST,
     Index,
@@ -24,7 +24,7 @@ from banger.images.oci import (
     parse_document,
     platform_of,
 )
-from banger.images.platform import Platform, choose, parse_platform, parse_platform_fields
+from banger.images.reference.platform import Platform, choose, parse_platform, parse_platform_fields
 
 AMD64 = Platform("linux", "amd64")
 D = [f"sha256:{number:064x}" for number in range(10)]

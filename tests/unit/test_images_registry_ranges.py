@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from banger.images.registry.ranges import Range, Ranges, range_of, written_range
-from banger.images.registry.settings import RegistrySettings
+from banger.images.fetch.ranges import Range, Ranges, range_of, written_range
+from banger.images.fetch.settings import RegistrySettings
 
 HOST, LINK, PRIVATE, PUBLIC = Range.HOST, Range.LINK, Range.PRIVATE, Range.PUBLIC
 

@@ -23,16 +23,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from banger.errors import Error
-from banger.images.blobs import BlobStore
-from banger.images.byte_range import ByteRange
-from banger.images.oci import LAYER_TAR, ImagePlan
-from banger.images.platform import Platform
-from banger.images.reference import parse_source
-from banger.images.registry.lifeline import Lifeline
-from banger.images.sources import spool
-from banger.images.sources.archive import Archive
-from banger.images.sources.base import SourceContext
-from banger.images.sources.opening import open_source
+from banger.images.disks.source import SourceContext
+from banger.images.fetch.blobs import BlobStore
+from banger.images.fetch.byte_range import ByteRange
+from banger.images.fetch.lifeline import Lifeline
+from banger.images.records.sources import spool
+from banger.images.records.sources.archive import Archive
+from banger.images.records.sources.opening import open_source
+from banger.images.reference.documents import LAYER_TAR, ImagePlan
+from banger.images.reference.platform import Platform
+from banger.images.reference.reference import parse_source
 from tests.support.small_disk import make_disks_small
 
 AMD64 = Platform("linux", "amd64")
@@ -367,7 +367,7 @@ def test_a_hostile_archive_is_refused_at_little_cost(data: bytes) -> None:
 
 
 def test_an_archive_of_too_many_members_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("banger.images.sources.archive.MAX_MEMBERS", 5)
+    monkeypatch.setattr("banger.images.records.sources.archive.MAX_MEMBERS", 5)
     with pytest.raises(Error, match="more than 5 members"):
         open_archive(make_tar(*((str(number), b"") for number in range(6))))
 
@@ -580,6 +580,6 @@ def test_what_is_inflated_first_takes_no_space_for_zeros_and_keeps_the_reserve(
 
 
 def test_the_http_library_is_loaded_only_to_pull() -> None:
-    code = "import sys, banger.images.sources.opening; print('urllib3' in sys.modules)"
+    code = "import sys, banger.images.records.sources.opening; print('urllib3' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from banger.machines import adopt
-from banger.machines.events import Journal
-from banger.machines.registry import Registry
+from banger.machines.keep.events import Journal
+from banger.machines.keep.registry import Registry
+from banger.machines.life import adopt
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.store.store import Store
 

@@ -10,7 +10,7 @@ import pytest
 
 from banger.agent.process import Output
 from banger.errors import Error
-from banger.machines.attachments import (
+from banger.machines.ask.attachments import (
     STDIN_LIMIT_BYTES,
     Attachment,
     Consumed,
@@ -24,7 +24,7 @@ from banger.machines.attachments import (
     Said,
     Started,
 )
-from banger.machines.execs import RunningExec
+from banger.machines.ask.execs import RunningExec
 from banger.model.command import Exec, Exit
 from banger.wire.constants import STDOUT
 

@@ -16,9 +16,9 @@ import uvicorn
 from banger import AsyncClient, Client
 from banger.cli.dispatch import dispatch
 from banger.errors import Error
-from banger.machines.creation import check_key, create_once
-from banger.machines.lifecycle import remove_ended
-from banger.machines.registry import Registry
+from banger.machines.keep.registry import Registry
+from banger.machines.life.creation import check_key, create_once
+from banger.machines.life.lifecycle import remove_ended
 from banger.model.machine import MachineSpec
 from banger.server.app import create_app
 from banger.server.protocol import BoundedProtocol

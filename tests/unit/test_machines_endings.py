@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from banger.machines.endings import (
+from banger.guests.console import find_panic
+from banger.machines.life.endings import (
     AS_ASKED,
     PANICKED,
     POWERED_OFF,
@@ -20,10 +21,9 @@ from banger.machines.endings import (
     describe_end,
     is_failure,
 )
-from banger.machines.restarts import plan_reboot_pause_s, wants_reboot, wants_restart
+from banger.machines.life.restarts import plan_reboot_pause_s, wants_reboot, wants_restart
 from banger.model.command import Exit
 from banger.model.machine import Machine, MachineSpec, MachineState
-from banger.templates.console import find_panic
 from banger.vmm.qemu.driver import read_end
 
 PANIC = (

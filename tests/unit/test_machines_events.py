@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.machines.events import GAP, Journal, Wish
+from banger.machines.keep.events import GAP, Journal, Wish
 from banger.model.event import Event
 from banger.store import events
 from banger.store.events import EventTable

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from banger.errors import Error
+from banger.guests.confinement import Confinement, plan_limits
 from banger.host.cgroup import Group
 from banger.host.delegation import Delegation
-from banger.machines import launch, limits
-from banger.machines.limits import KILLED_FOR_MEMORY, asked_limits, check_asked, describe_memory_kill
+from banger.machines.life import launch, limits
+from banger.machines.life.limits import KILLED_FOR_MEMORY, asked_limits, check_asked, describe_memory_kill
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.sizes import GIB, MIB
 from banger.resources import kinds, teardown
 from banger.store.store import Store
-from banger.templates.confinement import Confinement, plan_limits
 from banger.vmm.base import VmConfig, VmLimits, VmPlaces
 from banger.vmm.link import UserNat
 from banger.vmm.qemu.driver import QemuDriver

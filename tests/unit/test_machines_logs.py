@@ -10,10 +10,10 @@ import pytest
 
 from banger.agent.process import Output
 from banger.errors import Error
-from banger.machines.execs import ExecLog
-from banger.machines.log_turns import turn_over
-from banger.machines.logs import find_tail, log_path, read_log
-from banger.templates.console import read_console_tail
+from banger.guests.console import read_console_tail
+from banger.machines.ask.execs import ExecLog
+from banger.machines.ask.logs import find_tail, log_path, read_log
+from banger.machines.watch.log_turns import turn_over
 from banger.wire.constants import STDERR, STDOUT
 
 
@@ -74,7 +74,7 @@ def test_console_lines_lose_their_control_characters(tmp_path: Path) -> None:
 
 
 def test_an_exec_log_turns_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("banger.machines.execs.LOG_LIMIT_BYTES", 10)
+    monkeypatch.setattr("banger.machines.ask.execs.LOG_LIMIT_BYTES", 10)
     log = ExecLog(tmp_path, resume=False)
     log.write(Output(STDOUT, b"12345678"))
     log.write(Output(STDERR, b"abcdefgh"))
@@ -130,7 +130,7 @@ def test_a_log_without_room_for_a_copy_is_cut_all_the_same(
         target.write_bytes(b"x")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("banger.machines.log_turns.shutil.copyfile", no_room)
+    monkeypatch.setattr("banger.machines.watch.log_turns.shutil.copyfile", no_room)
     (tmp_path / "l").write_bytes(b"much")
     turn_over(tmp_path / "l")
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("l", b"")]

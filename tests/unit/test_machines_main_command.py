@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from banger.machines.main_command import parse_signal, plan_command
+from banger.machines.life.main_command import parse_signal, plan_command
 from banger.model.command import Command
 from banger.model.image import ImageConfig
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from banger.errors import Error
-from banger.machines import operations as module
-from banger.machines.operations import Operations
+from banger.machines.keep import operations as module
+from banger.machines.keep.operations import Operations
 from banger.model.operation import Operation, OperationState, Report
 from banger.store.store import Store
 

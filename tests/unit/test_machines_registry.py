@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from banger.errors import Error
-from banger.machines.events import Journal, hear_guest
-from banger.machines.registry import Registry
+from banger.machines.keep.events import Journal, hear_guest
+from banger.machines.keep.registry import Registry
 from banger.model.command import Exit
 from banger.model.event import Event
 from banger.model.machine import Machine, MachineSpec, MachineState

@@ -10,8 +10,8 @@ import pytest
 
 from banger.agent.connection import agent_restarted
 from banger.errors import Error
-from banger.machines import sessions
-from banger.machines.live import LiveMachine
+from banger.machines.life import sessions
+from banger.machines.life.live import LiveMachine
 from banger.model.machine import MachineState
 
 

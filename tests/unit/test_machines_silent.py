@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from banger.errors import Error
-from banger.machines import live
-from banger.machines.live import LiveMachine
+from banger.machines.life import live
+from banger.machines.life.live import LiveMachine
 from banger.model.command import Command
 
 

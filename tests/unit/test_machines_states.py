@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from banger.errors import Error
-from banger.machines.states import EDGES, LIVE, Verb, advance
+from banger.machines.keep.states import EDGES, LIVE, Verb, advance
 from banger.model.machine import Machine, MachineSpec, MachineState
 
 

@@ -13,9 +13,11 @@ import pytest
 
 from banger.host import fs
 from banger.host.paths import Paths
-from banger.images.library import ImageLibrary
+from banger.images.records.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
-from banger.machines import logs, lost_records, snapshots
+from banger.machines.ask import logs
+from banger.machines.copies import snapshots
+from banger.machines.keep import lost_records
 from banger.model.image import Image, Kernel
 from banger.resources import kinds, vmm_process
 from banger.templates import library as templates

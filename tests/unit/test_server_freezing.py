@@ -15,8 +15,8 @@ import uvicorn
 from banger import Client
 from banger.client.call import Call
 from banger.errors import Error
-from banger.machines import commits, forks, snapshots
-from banger.machines.operations import Operations
+from banger.machines.copies import commits, forks, snapshots
+from banger.machines.keep.operations import Operations
 from banger.model.image import Image, Pruned
 from banger.model.machine import Machine
 from banger.model.operation import Operation

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from banger.errors import Error
-from banger.machines.registry import Registry
+from banger.machines.keep.registry import Registry
 from banger.model.image import Image
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.operation import Operation, OperationState

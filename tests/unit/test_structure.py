@@ -21,6 +21,7 @@ FLOORS = [
     {"store", "catalogs", "bundles"},
     {"resources"},
     {"vmm", "agent", "images", "kernels", "network"},
+    {"guests"},
     {"templates"},
     {"machines", "doctor"},
     {"engine"},

@@ -14,7 +14,7 @@ from banger.host.thread import Crew, end_all, in_stoppable_thread, in_thread
 ROOT = Path(__file__).parents[2]
 LONG_S = 60.0
 # The command line and the SDK have threads of the interpreter; a merge has a line of its own, the watch one that looks.
-MAY_HAVE_THREADS = {"host/thread.py", "images/merge/pipeline.py", "server/standstill.py"}
+MAY_HAVE_THREADS = {"host/thread.py", "images/disks/merge/pipeline.py", "server/standstill.py"}
 
 
 def test_a_thread_brings_what_it_returns_and_raises_what_it_raises() -> None:

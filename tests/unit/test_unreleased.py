@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 
 from banger.errors import Error
+from banger.guests import confinement
 from banger.host import cgroup
 from banger.host.cgroup import Group
 from banger.host.fs import PARTIAL, discard, open_partial, remove_tree, sweep_partials
-from banger.images.blobs import BlobStore
-from banger.machines.events import Journal
-from banger.machines.lifecycle import remove_ended
-from banger.machines.reconcile import reconcile
-from banger.machines.registry import Registry
-from banger.machines.unreleased import find_unreleased, release_unreleased, require_released
+from banger.images.fetch.blobs import BlobStore
+from banger.machines.keep.events import Journal
+from banger.machines.keep.reconcile import reconcile
+from banger.machines.keep.registry import Registry
+from banger.machines.keep.unreleased import find_unreleased, release_unreleased, require_released
+from banger.machines.life.lifecycle import remove_ended
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.resources import kinds, teardown
 from banger.store.store import Store
-from banger.templates import confinement
 
 MACHINE = "0123456789ab"
 STUCK = "stuck"
@@ -58,7 +58,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
     journal = Journal(store.events)
     store.resources.tell = journal.tell
-    monkeypatch.setattr("banger.machines.reconcile.look", lambda paths: [])
+    monkeypatch.setattr("banger.machines.keep.reconcile.look", lambda paths: [])
     return SimpleNamespace(
         store=store,
         journal=journal,

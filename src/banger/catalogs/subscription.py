@@ -131,7 +131,7 @@ class Subscription:
             raise Error(
                 "catalog_rolled_back",
                 f"catalog {self.name} offers version {index.version}, there was version {record.version} before",
-                "somebody may be holding the newer one back; ask who publishes it",
+                "the newer index may be withheld on the way; ask its publisher",
             )
         if index.version == record.version and record.sum and record.sum != _sum(data):
             raise _untrusted(f"there are two indexes of version {index.version}")

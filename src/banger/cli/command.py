@@ -21,9 +21,13 @@ def command_options(parser: Parser) -> None:
     parser.flag("-w", "--workdir", default="", metavar="DIR", help="working directory")
     parser.flag("-u", "--user", default="", metavar="USER[:GROUP]", help="run as this user")
     parser.flag("-i", "--interactive", action="store_true", help="pass our stdin on")
-    parser.flag("-t", "--tty", action="store_true", help="run on a terminal of its own")
+    parser.flag("-t", "--tty", action="store_true", help="run the command on a new terminal")
     parser.flag(
-        "--timeout", type=seconds, default=0.0, metavar="TIME", help="kill it after so long (exit code 124)"
+        "--timeout",
+        type=seconds,
+        default=0.0,
+        metavar="TIME",
+        help="kill the command after this time (exit code 124)",
     )
 
 

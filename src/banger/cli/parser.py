@@ -97,7 +97,7 @@ class Verb:
 def load_verb(noun: str, name: str) -> Verb:
     """Import the verb's module, and only that."""
     module, attribute, _ = NOUNS[noun][name]
-    full = f"banger.cli.{module}"
+    full = f"banger.cli.verbs.{module}"
     __import__(full)
     verb: Verb = getattr(sys.modules[full], attribute)
     return verb

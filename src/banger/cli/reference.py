@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from banger.cli.survey import Surveyed, survey
 from banger.cli.table import NOUN_ALIASES, NOUN_SUMMARIES, SHORT_FORMS, VERB_ALIASES
+from banger.cli.verbs.survey import Surveyed, survey
 
 _HEAD = """\
 # The command line
@@ -31,7 +31,7 @@ _CODES = """\
 | 126, 127 | the command cannot be run; was not found |
 | 128+N | the command was ended by signal N |
 | 130 | Ctrl-C ended banger itself |
-| 141 | whoever read our output went away |
+| 141 | the reader of the output closed it |
 
 `run`, `exec` and `attach` otherwise end with the exit code of the guest's command.
 """

@@ -17,10 +17,10 @@ from banger.doctor.records import open_store, read_records
 from banger.errors import Error
 from banger.host.paths import Paths
 from banger.host.settings import read_settings
-from banger.images.reference import Reference, parse_source
-from banger.images.registry.settings import load_settings
-from banger.images.rootfs import PREFIX as ROOTFS
-from banger.images.rootfs import parse_rootfs_ref
+from banger.images.fetch.settings import load_settings
+from banger.images.records.rootfs import PREFIX as ROOTFS
+from banger.images.records.rootfs import parse_rootfs_ref
+from banger.images.reference.reference import Reference, parse_source
 from banger.resources.leftovers import look, unknown
 from banger.store.migrations import STEPS
 

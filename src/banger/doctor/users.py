@@ -9,7 +9,7 @@ from banger.doctor.check import Mend, Sight, advise, install
 from banger.doctor.host import Host
 from banger.errors import Error
 from banger.host.run import have_tool, run
-from banger.images.namespace import have_ranges, plan_as_root, plan_contained
+from banger.images.records.namespace import have_ranges, plan_as_root, plan_contained
 
 _TRY_S = 4.0
 _TABLES = ("/etc/subuid", "/etc/subgid")

@@ -16,8 +16,8 @@ from banger.api import machines as verbs
 from banger.engine.machines import find
 from banger.errors import Error
 from banger.host.times import Stopwatch
-from banger.machines import commands, lifecycle
-from banger.machines.attachments import (
+from banger.machines.ask import commands
+from banger.machines.ask.attachments import (
     Attachment,
     Detached,
     Exited,
@@ -27,10 +27,11 @@ from banger.machines.attachments import (
     Parted,
     Started,
 )
-from banger.machines.execs import RunningExec
-from banger.machines.live import LiveMachine
+from banger.machines.ask.execs import RunningExec
+from banger.machines.ask.pausing import awake
+from banger.machines.life import lifecycle
+from banger.machines.life.live import LiveMachine
 from banger.machines.parts import Parts
-from banger.machines.pausing import awake
 from banger.model.machine import Machine
 from banger.model.operation import Report
 from banger.model.principal import Principal

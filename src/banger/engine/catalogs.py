@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from banger.api import catalogs as verbs
 from banger.api.verb import Nothing
+from banger.engine import publishing
 from banger.engine.paths import refuse_paths_of_others
 from banger.engine.verbs import carries_out
-from banger.machines import publishing
 from banger.machines.parts import Parts
 from banger.model.catalog import AddCatalog, Catalog, Published, PublishRequest, Verified, VerifyRequest
 from banger.model.operation import Operation, Report

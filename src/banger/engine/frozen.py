@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from banger.api import frozen as verbs
 from banger.api.verb import Nothing
 from banger.engine.verbs import begun, carries_out, gives_out, takes_in
-from banger.machines import snapshots
+from banger.machines.copies import snapshots
 from banger.machines.parts import Parts
 from banger.model.image import Pruned
 from banger.model.names import check_name

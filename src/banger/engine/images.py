@@ -11,11 +11,11 @@ from banger.api.verb import Nothing
 from banger.engine.paths import refuse_paths_of_others
 from banger.engine.verbs import carries_out, gives_out, takes_in
 from banger.host.thread import load_modules
-from banger.images.library import Wish
-from banger.machines import upkeep
+from banger.images.records.library import Wish
+from banger.machines.copies.snapshots import list_snapshots
+from banger.machines.keep import upkeep
+from banger.machines.keep.users import users_of_image
 from banger.machines.parts import Parts
-from banger.machines.snapshots import list_snapshots
-from banger.machines.users import users_of_image
 from banger.model.catalog import Offer
 from banger.model.image import (
     Image,
@@ -30,7 +30,7 @@ from banger.model.image import (
 from banger.model.operation import Operation, Report
 from banger.model.principal import Principal
 
-_LOGIN = "banger.images.registry.login"
+_LOGIN = "banger.images.fetch.login"
 
 
 @carries_out(verbs.LIST)
@@ -113,7 +113,7 @@ async def offers(parts: Parts, principal: Principal, request: verbs.Search) -> l
 @carries_out(verbs.LOG_IN)
 async def log_in(parts: Parts, principal: Principal, request: LoginRequest) -> Login:
     await load_modules(_LOGIN)  # with it come the HTTP and TLS libraries
-    from banger.images.registry.login import login
+    from banger.images.fetch.login import login
 
     where = await login(
         request.registry, request.username, request.password, parts.paths.config, request.insecure
@@ -124,7 +124,7 @@ async def log_in(parts: Parts, principal: Principal, request: LoginRequest) -> L
 @carries_out(verbs.LOG_OUT)
 async def log_out(parts: Parts, principal: Principal, request: LogoutRequest) -> Login:
     await load_modules(_LOGIN)
-    from banger.images.registry.login import logout
+    from banger.images.fetch.login import logout
 
     done = await logout(request.registry)
     return Login(registry=done.registry, removed=done.removed, elsewhere=[*done.elsewhere])

@@ -8,10 +8,10 @@ from banger.api import kernels as verbs
 from banger.api.images import Search
 from banger.api.verb import Nothing
 from banger.engine.verbs import carries_out
-from banger.images.platform import parse_platform
+from banger.images.reference.platform import parse_platform
+from banger.machines.copies.snapshots import list_snapshots
+from banger.machines.keep.users import users_of_kernel
 from banger.machines.parts import Parts
-from banger.machines.snapshots import list_snapshots
-from banger.machines.users import users_of_kernel
 from banger.model.catalog import Offer
 from banger.model.image import Kernel
 from banger.model.operation import Operation, Report

@@ -8,23 +8,14 @@ from collections.abc import AsyncIterator
 from banger.api import machines as verbs
 from banger.api.verb import Again
 from banger.engine.verbs import begun, carries_out, gives_out, takes_in
-from banger.machines import (
-    commands,
-    commits,
-    creation,
-    files,
-    forks,
-    inspect,
-    lifecycle,
-    logs,
-    pausing,
-    snapshots,
-)
-from banger.machines.launch import plan_places
-from banger.machines.live import LiveMachine
+from banger.machines.ask import commands, files, inspect, logs, pausing
+from banger.machines.ask.pausing import awake
+from banger.machines.copies import commits, forks, snapshots
+from banger.machines.keep.states import LIVE
+from banger.machines.life import creation, lifecycle
+from banger.machines.life.launch import plan_places
+from banger.machines.life.live import LiveMachine
 from banger.machines.parts import Parts
-from banger.machines.pausing import awake
-from banger.machines.states import LIVE
 from banger.model.command import Exec, Exit
 from banger.model.image import Image
 from banger.model.machine import Machine

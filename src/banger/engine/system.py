@@ -15,9 +15,9 @@ from banger.api.verb import Nothing
 from banger.engine.verbs import carries_out
 from banger.errors import Error
 from banger.host import cpu
-from banger.machines import reconcile, upkeep
-from banger.machines.events import Wish
-from banger.machines.operations import RunningOperation
+from banger.machines.keep import reconcile, upkeep
+from banger.machines.keep.events import Wish
+from banger.machines.keep.operations import RunningOperation
 from banger.machines.parts import Parts
 from banger.model.event import Event
 from banger.model.operation import Ended, Operation, Progress

@@ -81,6 +81,6 @@ def _below(value: int, least: int) -> bool:
 def _too_low(found: str, command: str, least: object) -> Error:
     return Error(
         "daemon_start_failed",
-        f"whoever started the daemon is limited to {found}",
-        f"start it where the limit is higher: {command} {least}; banger system start",
+        f"the process that started the daemon is limited to {found}",
+        f"start the daemon with a higher limit: {command} {least}; banger system start",
     )

@@ -11,12 +11,12 @@ from banger.errors import Error
 from banger.host.bounded import Locks
 from banger.host.paths import Paths
 from banger.host.settings import Settings
-from banger.images.library import ImageLibrary
+from banger.images.records.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
-from banger.machines.events import Journal
-from banger.machines.live import LiveMachine
-from banger.machines.operations import Operations
-from banger.machines.registry import Registry
+from banger.machines.keep.events import Journal
+from banger.machines.keep.operations import Operations
+from banger.machines.keep.registry import Registry
+from banger.machines.life.live import LiveMachine
 from banger.model.machine import Machine
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary

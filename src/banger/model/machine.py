@@ -22,7 +22,7 @@ RESTART_PATTERN = r"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,5})?)\Z"
 
 
 class MachineState(str, Enum):
-    """Where a machine is in its life; the edges are in `banger.machines.states`."""
+    """Where a machine is in its life; the edges are in `banger.machines.keep.states`."""
 
     CREATED = "created"
     STARTING = "starting"

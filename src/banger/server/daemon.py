@@ -35,21 +35,21 @@ from banger.host.paths import Paths
 from banger.host.proc import child_ref
 from banger.host.settings import read_settings
 from banger.host.thread import end_all, in_thread
-from banger.images.blobs import BlobStore
-from banger.images.lazy_web import LazyWeb
-from banger.images.library import ImageLibrary
+from banger.images.fetch.blobs import BlobStore
+from banger.images.records.lazy_web import LazyWeb
+from banger.images.records.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
-from banger.machines.adopt import adopt_all, release_ownerless
-from banger.machines.disk_room import DiskRoom
-from banger.machines.events import Journal
-from banger.machines.lost_records import FoundVmm, find_vmms
-from banger.machines.operations import Operations
+from banger.machines.keep.events import Journal
+from banger.machines.keep.lost_records import FoundVmm, find_vmms
+from banger.machines.keep.operations import Operations
+from banger.machines.keep.reconcile import find_leftovers
+from banger.machines.keep.registry import Registry
+from banger.machines.keep.unreleased import release_unreleased
+from banger.machines.life.adopt import adopt_all, release_ownerless
+from banger.machines.life.restarts import Restarts
 from banger.machines.parts import Parts
-from banger.machines.reconcile import find_leftovers
-from banger.machines.registry import Registry
-from banger.machines.restarts import Restarts
-from banger.machines.rounds import Rounds
-from banger.machines.unreleased import release_unreleased
+from banger.machines.watch.disk_room import DiskRoom
+from banger.machines.watch.rounds import Rounds
 from banger.server.app import create_app
 from banger.server.protocol import BoundedProtocol
 from banger.server.reception import Reception

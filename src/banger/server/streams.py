@@ -14,7 +14,7 @@ from banger.agent.process import Output
 from banger.api.verb import Session
 from banger.engine.attachments import SESSIONS
 from banger.errors import Error
-from banger.machines.attachments import (
+from banger.machines.ask.attachments import (
     Attachment,
     Consumed,
     Detached,

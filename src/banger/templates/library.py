@@ -22,7 +22,7 @@ from banger.host.bounded import Bounded
 from banger.host.fs import disk_usage_bytes, remove_tree
 from banger.host.paths import Paths
 from banger.host.thread import in_thread
-from banger.images.library import ImageLibrary
+from banger.images.records.library import ImageLibrary
 from banger.kernels.initramfs import ensure_initramfs
 from banger.kernels.library import KernelLibrary
 from banger.model.event import Tell, tell_nobody

@@ -18,6 +18,9 @@ import msgspec
 from banger.agent.connection import AgentConnection
 from banger.agent.process import start_process
 from banger.errors import Error
+from banger.guests.guest import boot, take_places
+from banger.guests.identity import configure, invent_identity, machine_id_of
+from banger.guests.init import wait_for_init
 from banger.host.fs import remove_whole, require_free
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, kill_and_wait, wait_gone
@@ -29,9 +32,6 @@ from banger.model.template import Shape
 from banger.resources import teardown
 from banger.store.resources import ResourceTable
 from banger.templates.frozen import Sums, sum_files, write_meta
-from banger.templates.guest import boot, take_places
-from banger.templates.identity import configure, invent_identity, machine_id_of
-from banger.templates.init import wait_for_init
 from banger.templates.wanted import Wanted
 from banger.vmm.base import VmPlaces
 from banger.vmm.frozen import Frozen

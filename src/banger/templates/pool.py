@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from banger.errors import Error
+from banger.guests.guest import Guest, clone, take_places, with_disk_synced
+from banger.guests.identity import configure, invent_identity, machine_id_of
 from banger.host import cpu
 from banger.host.background import in_background, log_fault
 from banger.host.paths import Paths
@@ -25,8 +27,6 @@ from banger.host.settings import PoolSettings
 from banger.model.sizes import MIB
 from banger.resources import teardown
 from banger.store.resources import ResourceTable
-from banger.templates.guest import Guest, clone, take_places, with_disk_synced
-from banger.templates.identity import configure, invent_identity, machine_id_of
 from banger.templates.library import TemplateLibrary
 from banger.templates.making import PLACEHOLDER, rehearse
 from banger.templates.wanted import Wanted, config_of_clone

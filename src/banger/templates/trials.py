@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from banger.errors import Error
+from banger.guests.guest import boot, take_places
 from banger.host import cpu
 from banger.host.bounded import Bounded
 from banger.host.fs import write_file
@@ -24,7 +25,6 @@ from banger.host.paths import Paths
 from banger.host.thread import in_thread
 from banger.resources import teardown
 from banger.store.resources import ResourceTable
-from banger.templates.guest import boot, take_places
 from banger.templates.making import BOOT_FAILURES
 from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmPlaces
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from banger.guests.links import another_link
 from banger.model.image import Image, Kernel
 from banger.model.template import Shape
-from banger.templates.links import another_link
 from banger.templates.shape import plan_shape, shape_id
 from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmPlaces
 from banger.vmm.frozen import Frozen

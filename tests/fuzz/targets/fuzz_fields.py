@@ -8,7 +8,7 @@ import msgspec
 
 from banger.agent.guest_stats import read_guest_stats
 from banger.agent.process import read_execs, read_exit
-from banger.machines.inspect import read_ports
+from banger.machines.ask.inspect import read_ports
 from banger.wire.constants import Tag
 from banger.wire.fields import Fields, Malformed, encode_fields
 from tests.fuzz.waiters import read_health

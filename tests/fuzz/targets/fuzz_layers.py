@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from banger.errors import Error
-from banger.images.merge import LayerInput, Limits, merge_layers
-from banger.images.tree import Node
+from banger.images.disks.merge import LayerInput, Limits, merge_layers
+from banger.images.disks.tree import Node
 from banger.model.sizes import MIB
 from banger.tar.header import BLOCK
 from banger.tar.kind import Kind

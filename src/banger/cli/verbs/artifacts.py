@@ -1,0 +1,128 @@
+"""Images and kernels: two nouns with the same verbs, told apart by data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from banger.cli.daemon import Daemon
+from banger.cli.each import for_each
+from banger.cli.output import age, print_fields, print_json, print_table
+from banger.cli.parser import Arguments, Parser, Verb, json_flag
+from banger.cli.verbs.listing import print_names
+from banger.client import calls
+from banger.model.sizes import format_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.call import Call
+    from banger.client.messages import Json
+
+Columns = tuple[tuple[str, str], ...]
+
+_IMAGE_COLUMNS = (
+    ("name", "name"),
+    ("architecture", "arch"),
+    ("size_bytes", "size"),
+    ("used_bytes", "used"),
+    ("created", "age"),
+    ("source", "source"),
+)
+_KERNEL_COLUMNS = (
+    ("name", "name"),
+    ("release", "release"),
+    ("architecture", "arch"),
+    ("size_bytes", "size"),
+    ("created", "age"),
+    ("source", "source"),
+)
+
+
+def _list_arguments(parser: Parser) -> None:
+    parser.flag("-q", "--quiet", action="store_true", help="print names only")
+    json_flag(parser)
+
+
+def _show_arguments(parser: Parser) -> None:
+    json_flag(parser)
+    parser.positional("name", metavar="NAME")
+
+
+def _pull_arguments(parser: Parser) -> None:
+    parser.flag(
+        "--platform", default="", metavar="OS/ARCH", help="for which processor (default: this host's)"
+    )
+    parser.flag("--force", action="store_true", help="get it again even if it is here")
+    parser.flag("-q", "--quiet", action="store_true", help="show no progress")
+    json_flag(parser)
+    parser.positional("ref", metavar="REF", help="where to get it from")
+
+
+def _delete_arguments(parser: Parser) -> None:
+    parser.positional("names", metavar="NAME", nargs="+")
+
+
+def _list(call: Callable[[], Call[object]], columns: Columns) -> Callable[[Arguments], int]:
+    def action(arguments: Arguments) -> int:
+        records = Daemon().records(call())
+        if arguments.json:
+            print_json(records)
+        elif arguments.quiet:
+            print_names(records)
+        else:
+            rows = [[_cell(record, field) for field, _ in columns] for record in records]
+            print_table([heading for _, heading in columns], rows)
+        return 0
+
+    return action
+
+
+def _cell(record: Json, field: str) -> str:
+    value = record.get(field, "")
+    if field.endswith("_bytes") and isinstance(value, int):
+        return format_size(value)
+    return age(str(value)) if field == "created" else str(value)
+
+
+def _show(call: Callable[[str], Call[object]]) -> Callable[[Arguments], int]:
+    def action(arguments: Arguments) -> int:
+        record = Daemon().record(call(arguments.name))
+        print_json(record) if arguments.json else print_fields(record)
+        return 0
+
+    return action
+
+
+def _pull(call: Callable[[str, bool, str], Call[object]]) -> Callable[[Arguments], int]:
+    def action(arguments: Arguments) -> int:
+        from banger.cli.made import print_made
+        from banger.cli.watching import finish_operation
+
+        daemon = Daemon()
+        begun = daemon.record(call(arguments.ref, arguments.force, arguments.platform))
+        ended = finish_operation(daemon, begun, arguments.quiet)
+        print_made(ended, arguments.json)
+        return 0
+
+    return action
+
+
+def _delete(call: Callable[[str], Call[object]]) -> Callable[[Arguments], int]:
+    def action(arguments: Arguments) -> int:
+        daemon = Daemon()
+
+        def one(name: str) -> None:
+            daemon.call(call(name))
+            print(name, flush=True)
+
+        return for_each(arguments.names, one)
+
+    return action
+
+
+IMAGE_LIST = Verb(_list_arguments, _list(calls.images_list, _IMAGE_COLUMNS), "banger image list")
+IMAGE_SHOW = Verb(_show_arguments, _show(calls.images_get), "banger image show debian-bookworm")
+IMAGE_DELETE = Verb(_delete_arguments, _delete(calls.images_delete), "banger image delete debian-bookworm")
+KERNEL_LIST = Verb(_list_arguments, _list(calls.kernels_list, _KERNEL_COLUMNS), "banger kernel list")
+KERNEL_SHOW = Verb(_show_arguments, _show(calls.kernels_get), "banger kernel show debian-cloud")
+KERNEL_PULL = Verb(_pull_arguments, _pull(calls.kernels_pull), "banger kernel pull debian-cloud")
+KERNEL_DELETE = Verb(_delete_arguments, _delete(calls.kernels_delete), "banger kernel delete debian-cloud")

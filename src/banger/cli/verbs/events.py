@@ -1,0 +1,80 @@
+"""`events`: what happened, and with --follow what happens."""
+
+from __future__ import annotations
+
+import json
+
+from banger.cli.daemon import Daemon
+from banger.cli.output import json_text, printable
+from banger.cli.parser import Arguments, Parser, Verb
+from banger.client.calls import system_events
+from banger.client.http1 import lost, refuse
+from banger.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
+_KIND_WIDTH = 18
+_LAST = "daemon.stopped"
+
+
+def _events_arguments(parser: Parser) -> None:
+    parser.flag(
+        "--since", type=moment, metavar="WHEN", help='a time, or how long ago: "2026-01-31T12:00", "10m"'
+    )
+    parser.flag("-f", "--follow", action="store_true", help="go on until the daemon stops")
+    parser.flag("--machine", metavar="NAME", help="only events of this machine and its snapshots")
+    parser.flag("--json", action="store_true", help="print one JSON line per event, and errors as JSON")
+
+
+def moment(text: str) -> str:
+    """argparse's `type` of a time, or of how long ago; RFC 3339 in UTC. Without an offset it is local time."""
+    from argparse import ArgumentTypeError
+    from datetime import UTC, datetime, timedelta
+
+    from banger.cli.durations import parse_duration
+
+    try:
+        found = datetime.now(UTC) - timedelta(seconds=parse_duration(text))
+    except Error:
+        try:
+            found = datetime.fromisoformat(text).astimezone(UTC)
+        except (ValueError, OverflowError) as exc:
+            raise ArgumentTypeError(
+                f'{text!r} is neither a time, such as "2026-01-31T12:00", nor how long ago, such as "10m"'
+            ) from exc
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _events(arguments: Arguments) -> int:
+    call = system_events(
+        since=arguments.since or "", machine=arguments.machine or "", follow=arguments.follow
+    )
+    last = ""
+    with Daemon().open(call) as answer:
+        for line in answer.lines():
+            event = _parse(line)
+            last = str(event.get("kind", ""))
+            print(json_text(event) if arguments.json else _row(event), flush=True)
+    if arguments.follow and last != _LAST:
+        raise lost("before it was stopped")
+    return 0
+
+
+def _parse(line: bytes) -> Json:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        raise refuse("an event that is not JSON") from exc
+    return event if isinstance(event, dict) else {}
+
+
+def _row(event: Json) -> str:
+    time, kind, message = (printable(str(event.get(name, ""))) for name in ("time", "kind", "message"))
+    return f"{time}  {kind:<{_KIND_WIDTH}}  {message}"
+
+
+EVENTS = Verb(
+    _events_arguments, _events, "banger events --since 10m --machine dev\nbanger events --follow --json"
+)

@@ -1,0 +1,142 @@
+"""The verbs that make and give images: pull, tag, register, export."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+from banger.cli.daemon import Daemon
+from banger.cli.output import print_json, printable
+from banger.cli.parser import Arguments, Parser, Verb, json_flag, size
+from banger.client import calls
+from banger.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
+_PATHS = ("oci:", "oci-archive:", "docker-archive:", "tar:", "rootfs:")
+
+
+def absolute_ref(ref: str) -> str:
+    """The daemon has a working directory of its own, so what names a file here is spelt out."""
+    transport = next((known for known in _PATHS if ref.startswith(known)), "")
+    if not transport:
+        return ref
+    path = ref.removeprefix(transport)
+    name, equals, rest = path.partition("=") if transport == "rootfs:" else ("", "", path)
+    if equals and "/" not in name:
+        return f"{transport}{name}={os.path.abspath(rest)}"
+    return transport + (os.path.abspath(path) if path else "")
+
+
+def _pull_arguments(parser: Parser) -> None:
+    parser.flag("--name", default="", metavar="NAME", help="what to call it (default: as its source does)")
+    parser.flag(
+        "--platform", default="", metavar="OS/ARCH", help="of an image for several (default: this host's)"
+    )
+    parser.flag(
+        "--size", type=size, default=0, metavar="SIZE", help="size of the disk (default: by its contents)"
+    )
+    parser.flag(
+        "--insecure", action="store_true", help="allow plain HTTP, and certificates that cannot be verified"
+    )
+    parser.flag("--force", action="store_true", help="make it again even if it is here")
+    parser.flag("-q", "--quiet", action="store_true", help="show no progress")
+    json_flag(parser)
+    parser.positional(
+        "ref",
+        metavar="REF",
+        help="debian-bookworm, a registry reference, oci:DIR, oci-archive:FILE, docker-archive:FILE, rootfs:DIR, "
+        "tar:FILE, or - for a tar on stdin",
+    )
+
+
+def _pull(arguments: Arguments) -> int:
+    from banger.cli.made import print_made
+    from banger.cli.watching import finish_operation
+
+    if arguments.ref == "-":
+        return _import(arguments)
+    daemon = Daemon()
+    begun = daemon.record(
+        calls.images_pull(
+            absolute_ref(arguments.ref),
+            force=arguments.force,
+            platform=arguments.platform,
+            insecure=arguments.insecure,
+            size_bytes=arguments.size,
+            name=arguments.name,
+        )
+    )
+    ended = finish_operation(daemon, begun, arguments.quiet)
+    print_made(ended, arguments.json)
+    return 0
+
+
+def _import(arguments: Arguments) -> int:
+    if not arguments.name:
+        raise Error("bad_name", "a tar on stdin has no name", "give it one: --name NAME")
+    image = Daemon().record(calls.images_import_tar(arguments.name, _read_stdin(), arguments.size))
+    print_json(image) if arguments.json else print(printable(str(image.get("name", ""))))
+    return 0
+
+
+def _read_stdin() -> Iterator[bytes]:
+    while piece := os.read(0, 64 * 1024):
+        yield piece
+
+
+def _tag_arguments(parser: Parser) -> None:
+    json_flag(parser)
+    parser.positional("name", metavar="NAME")
+    parser.positional("new", metavar="NEW", help="another name for the image; an existing name moves to it")
+
+
+def _tag(arguments: Arguments) -> int:
+    return _print_image(Daemon().record(calls.images_tag(arguments.name, arguments.new)), arguments.json)
+
+
+def _register_arguments(parser: Parser) -> None:
+    parser.flag("--rootfs", required=True, metavar="FILE", help="an ext4 file system in a file; it is copied")
+    parser.flag("--name", required=True, metavar="NAME")
+    json_flag(parser)
+
+
+def _register(arguments: Arguments) -> int:
+    path = os.path.abspath(arguments.rootfs)
+    return _print_image(Daemon().record(calls.images_register(path, arguments.name)), arguments.json)
+
+
+def _print_image(image: Json, as_json: bool) -> int:
+    print_json(image) if as_json else print(printable(str(image.get("name", ""))))
+    return 0
+
+
+def _export_arguments(parser: Parser) -> None:
+    parser.positional("name", metavar="NAME")
+    parser.positional("file", metavar="FILE", help="where the disk goes; - for stdout")
+
+
+def _export(arguments: Arguments) -> int:
+    from banger.cli.whole_file import write_whole
+
+    with Daemon().open(calls.images_export(arguments.name)) as answer:
+        if arguments.file == "-":
+            for piece in answer.chunks():
+                sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+        else:
+            write_whole(arguments.file, answer.chunks(), sparse=True)
+    return 0
+
+
+PULL = Verb(
+    _pull_arguments,
+    _pull,
+    "banger image pull debian:bookworm\nbanger image pull --name app docker-archive:app.tar",
+)
+TAG = Verb(_tag_arguments, _tag, "banger image tag debian:bookworm base")
+REGISTER = Verb(_register_arguments, _register, "banger image register --rootfs disk.ext4 --name mine")
+EXPORT = Verb(_export_arguments, _export, "banger image export debian:bookworm disk.ext4")

@@ -1,0 +1,72 @@
+"""`vm logs`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from banger.cli.daemon import Daemon
+from banger.cli.parser import Arguments, Parser, UsageError, Verb, at_least
+from banger.cli.terminal import is_terminal
+from banger.client.calls import machines_logs
+
+
+def _logs_arguments(parser: Parser) -> None:
+    parser.flag("-f", "--follow", action="store_true", help="go on until the machine stops")
+    parser.flag("--tail", type=at_least(0), metavar="N", help="only the last N lines")
+    parser.flag(
+        "--exec",
+        nargs="?",
+        const="",
+        metavar="ID",
+        help="the output of the main command, or of the command with this number, in place of the console",
+    )
+    parser.flag("--raw", action="store_true", help="pass escape sequences on to the terminal")
+    parser.positional("name", metavar="NAME", nargs="?", help="name or id of the machine")
+
+
+def _logs(arguments: Arguments) -> int:
+    name, exec_ = _told_apart(arguments)
+    exec_id = at_least(1)(exec_) if exec_ else None
+    call = machines_logs(
+        name, "console" if exec_ is None else "exec", arguments.tail, arguments.follow, exec_id
+    )
+    with Daemon().open(call) as answer:
+        if arguments.raw or not is_terminal(1):
+            for piece in answer.chunks():
+                _write_all(piece)
+        else:
+            _show(answer.chunks())
+    return 0
+
+
+def _told_apart(arguments: Arguments) -> tuple[str, str | None]:
+    """The machine, and what `--exec` was given: in `--exec NAME` that is the machine."""
+    if arguments.name:
+        return arguments.name, arguments.exec
+    if arguments.exec:
+        return arguments.exec, ""
+    raise UsageError("the following arguments are required: NAME", "banger vm logs")
+
+
+def _show(pieces: Iterable[bytes]) -> None:
+    from banger.cli.cleaner import Cleaner
+
+    cleaner = Cleaner()
+    for piece in pieces:
+        _write_all(cleaner.feed(piece))
+    _write_all(cleaner.feed(b"", final=True))
+
+
+def _write_all(data: bytes) -> None:
+    """Past Python's buffers: what came is shown at once."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(1, rest) :]
+
+
+LOGS = Verb(
+    _logs_arguments,
+    _logs,
+    "banger vm logs --follow dev\nbanger logs --tail 20 --exec dev\nbanger logs --exec 5 dev",
+)

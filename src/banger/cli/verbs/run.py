@@ -1,0 +1,222 @@
+"""`vm run` and `vm create`."""
+
+from __future__ import annotations
+
+from banger.cli.command import command_options, detach_option, imply_terminal, own_terminal, plan_command
+from banger.cli.daemon import Daemon
+from banger.cli.output import printable
+from banger.cli.parser import (
+    Arguments,
+    Parser,
+    Verb,
+    above_zero,
+    at_least,
+    json_flag,
+    mebibytes,
+    seconds,
+    size,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.cli.attachment import Ending
+    from banger.cli.timings import Stopwatch
+    from banger.client.call import Facts
+
+# option: field of MachineSpec
+_SPEC_FIELDS = {
+    "name": "name",
+    "kernel": "kernel",
+    "cpus": "cpus",
+    "memory": "memory_mib",
+    "disk": "disk_bytes",
+    "init": "init",
+    "accel": "accel",
+    "driver": "driver",
+    "boot_timeout": "boot_timeout_s",
+    "cold": "cold",
+    "restart": "restart",
+    "idle_pause": "idle_pause_s",
+    "cpu_limit": "cpu_limit",
+    "memory_limit": "memory_limit_bytes",
+    "pids_limit": "pids_limit",
+    "io_limit": "io_limit_bytes",
+    "iops_limit": "iops_limit",
+    "limits": "limits",
+    "rm": "remove",
+}
+
+
+def _spec_options(parser: Parser) -> None:
+    """What is not given is left to the daemon."""
+    parser.flag("--name", metavar="NAME", help="name of the machine (default: one is made up)")
+    parser.flag("--cpus", type=at_least(1), metavar="N", help="number of processors")
+    parser.flag("--memory", type=mebibytes, metavar="SIZE", help='memory, such as "512MiB"')
+    parser.flag("--disk", type=size, metavar="SIZE", help='size of the root disk, such as "4GiB"')
+    parser.flag(
+        "--init",
+        choices=("agent", "image", "entrypoint"),
+        help="what is process 1: our agent, the image's init, or (for itself) the image's entrypoint",
+    )
+    parser.flag(
+        "--accel", choices=("auto", "kvm", "tcg"), help="how to run: hardware (kvm) or emulation (tcg)"
+    )
+    parser.flag(
+        "--driver", metavar="NAME", help='VMM to run it with, such as "qemu" (default: the first that works)'
+    )
+    parser.flag("--kernel", metavar="REF", help="kernel to boot")
+    parser.flag(
+        "--cold", action="store_true", help="boot the machine; do not clone a machine that booted before"
+    )
+    parser.flag(
+        "--idle-pause",
+        type=seconds,
+        metavar="TIME",
+        help="pause the machine after this time without use; the next use wakes it (default: never)",
+    )
+    parser.flag(
+        "--restart",
+        metavar="POLICY",
+        help="no, on-failure[:N], always or unless-stopped: whether the machine starts again after it ends by itself",
+    )
+    _limit_options(parser)
+    parser.flag("--boot-timeout", type=seconds, metavar="TIME", help="give up when it takes longer to boot")
+    parser.flag("--entrypoint", metavar="PROGRAM", help="run this in place of the image's entrypoint")
+    command_options(parser)
+
+
+def _limit_options(parser: Parser) -> None:
+    """Of what it takes of the host."""
+    parser.flag("--cpu-limit", type=above_zero, metavar="N", help="processors' worth of time, such as 0.5")
+    parser.flag(
+        "--memory-limit", type=size, metavar="SIZE", help="memory of the host, VMM and guest together"
+    )
+    parser.flag("--pids-limit", type=at_least(1), metavar="N", help="threads of the VMM")
+    parser.flag("--io-limit", type=size, metavar="SIZE", help="bytes a second, to and from the root disk")
+    parser.flag("--iops-limit", type=at_least(1), metavar="N", help="reads and writes a second, likewise")
+    parser.flag(
+        "--limits",
+        choices=("strict", "best-effort"),
+        help="refuse a limit that this host cannot enforce (strict), or warn and go on",
+    )
+
+
+def _target(parser: Parser) -> None:
+    parser.positional("image", metavar="IMAGE", help="image to run, such as debian-bookworm")
+    parser.positional(
+        "command", metavar="[--] CMD", nargs="*", default=[], help="command (default: the image's)"
+    )
+
+
+def _run_arguments(parser: Parser) -> None:
+    _spec_options(parser)
+    parser.flag("--rm", action="store_true", help="delete the machine when the command ends")
+    parser.flag("-d", "--detach", action="store_true", help="print the machine's name and leave it running")
+    detach_option(parser)
+    parser.flag("--timings", action="store_true", help="print where the time went, to stderr")
+    parser.flag("-q", "--quiet", action="store_true", help="show no progress")
+    _target(parser)
+
+
+def _create_arguments(parser: Parser) -> None:
+    _spec_options(parser)
+    parser.flag(
+        "--idempotency-key", type=_key, metavar="KEY", help="the same key within 24 hours: the same machine"
+    )
+    json_flag(parser)
+    _target(parser)
+
+
+def _key(text: str) -> str:
+    """An empty one is a variable that a script forgot to set."""
+    if not text:
+        raise ValueError
+    return text
+
+
+def plan_spec(arguments: Arguments, command: Facts | None) -> Facts:
+    """The API's MachineSpec, without the fields that nobody set."""
+    values = {field: getattr(arguments, option, None) for option, field in _SPEC_FIELDS.items()}
+    spec: Facts = {
+        field: value for field, value in values.items() if value is not None and value is not False
+    }
+    if command is not None and arguments.entrypoint is not None:
+        command["entrypoint"] = [arguments.entrypoint] if arguments.entrypoint else []
+    return {"image": _image(arguments.image), **spec} | ({"command": command} if command else {})
+
+
+def _image(ref: str) -> str:
+    if ":" not in ref:
+        return ref
+    from banger.cli.verbs.images import absolute_ref
+
+    return absolute_ref(ref)
+
+
+def _run(arguments: Arguments) -> int:
+    if not arguments.detach:
+        imply_terminal(arguments)
+    from banger.cli.attachment import Attachment
+    from banger.client.calls import machines_run_target
+
+    request: Facts = {"spec": plan_spec(arguments, plan_command(arguments)), "detach": arguments.detach}
+    watch = _stopwatch(arguments)
+    ending = Attachment(
+        Daemon().stream(machines_run_target(), request),
+        stdin=arguments.interactive and not arguments.detach,
+        terminal=None if arguments.detach else own_terminal(arguments),
+        keep=not arguments.rm,
+        quiet=arguments.quiet,
+        detach_keys=arguments.detach_keys,
+    ).run()
+    _say_what_goes_on(ending, arguments.detach)
+    if watch and ending.exited:
+        watch.report(ending.exited.timings_ms)
+    return ending.code
+
+
+def _stopwatch(arguments: Arguments) -> Stopwatch | None:
+    if not arguments.timings:
+        return None
+    from banger.cli.timings import Stopwatch
+
+    return Stopwatch()
+
+
+def _say_what_goes_on(ending: Ending, detached: bool) -> None:
+    if detached and ending.machine_goes_on:
+        print(printable(ending.machine), flush=True)
+    elif ending.machine_goes_on:
+        from banger.cli.failure import warn
+
+        warn(f"{ending.machine} goes on; come back with `banger vm attach {ending.machine}`")
+
+
+def _create(arguments: Arguments) -> int:
+    from banger.cli.output import print_json
+    from banger.client.calls import machines_create
+
+    command = plan_command(arguments) if _describes_command(arguments) else None
+    spec = plan_spec(arguments, command)
+    machine = Daemon().record(machines_create(**spec, idempotency_key=arguments.idempotency_key))
+    if arguments.json:
+        print_json(machine)
+    else:
+        print(printable(str(machine.get("name", ""))))
+    return 0
+
+
+def _describes_command(arguments: Arguments) -> bool:
+    names = ("command", "entrypoint", "env", "env_file", "workdir", "user", "interactive", "tty", "timeout")
+    return any(getattr(arguments, name) for name in names)
+
+
+RUN = Verb(
+    _run_arguments,
+    _run,
+    "banger vm run --rm debian-bookworm -- uname -a\nbanger run -it --cpus 2 --memory 1GiB debian-bookworm bash",
+    command_after=1,
+)
+CREATE = Verb(
+    _create_arguments, _create, "banger vm create --name dev --disk 8GiB debian-bookworm", command_after=1
+)

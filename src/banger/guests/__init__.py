@@ -1,0 +1,1 @@
+"""Guests that are brought up: the VM started, its agent greeted, its identity given."""

@@ -1,0 +1,211 @@
+"""A VM and the agent in it, brought up: by a boot, or as a clone of a frozen VM.
+
+Every host resource is noted for its owner before it is taken. What fails, or is cancelled, is the caller's to release,
+from those notes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from banger.agent.connection import AgentConnection, open_connection
+from banger.directories import ensure_private_directory
+from banger.errors import Error
+from banger.guests.confinement import Confinement, confine
+from banger.guests.console import read_console_tail
+from banger.host import cpu
+from banger.host.proc import wait_gone
+from banger.resources import kinds
+from banger.store.resources import Identity, ResourceTable
+from banger.vmm.base import Driver, Vm, VmConfig, VmLimits, VmPlaces
+
+_CONTROL_S = 30.0
+_SETTLE_S = 1.0
+_CLONE_S = 20.0
+_PANIC_LINES = 80
+_SHOWN_LINES = 8
+
+
+@dataclass
+class Guest:
+    """From `boot` or `clone` to its VMM's end, which nobody watches for yet. `has_ids`: those of its place, for
+    good."""
+
+    places: VmPlaces
+    driver: Driver
+    vm: Vm
+    connection: AgentConnection
+    confinement: Confinement
+    has_ids: bool = False
+
+    async def let_go(self) -> None:
+        """Close our ends; the VM is the caller's to release."""
+        self.connection.close()
+        await self.vm.close()
+
+
+def take_places(resources: ResourceTable, owner: str, places: VmPlaces) -> None:
+    """Make the directories, unless they are the owner's already."""
+    noted = {(resource.kind, resource.identity.get("path")) for resource in resources.of_machine(owner)}
+    for kind, directory in (
+        (kinds.FILES.name, places.directory),
+        (kinds.SOCKETS.name, places.run_directory),
+    ):
+        if (kind, str(directory)) not in noted:
+            resources.note(owner, kind, {"path": str(directory)})
+        ensure_private_directory(str(directory))
+
+
+async def boot(
+    resources: ResourceTable, owner: str, config: VmConfig, driver: Driver, limit_s: float
+) -> Guest:
+    """Start a VM and wait for its agent. Raises `boot_failed`, `kernel_panic`, `boot_timeout`, `vmm_failed`."""
+    confinement = await confine(resources, owner, config, driver)
+    vm = _start(resources, owner, config, driver, confinement)
+    try:
+        connection = await _greet(vm, config.places, driver, limit_s, resync=False)
+        return Guest(config.places, driver, vm, connection, confinement)
+    except BaseException:
+        await vm.close()
+        raise
+
+
+async def clone(resources: ResourceTable, owner: str, config: VmConfig, driver: Driver) -> Guest:
+    """Start a VM from what `config.frozen` says. It runs, and still is who it was when it was frozen. Raises
+    `frozen_damaged` for everything that a damaged original may be the cause of."""
+    assert config.frozen is not None
+    confinement = await confine(resources, owner, config, driver)
+    vm = _start(resources, owner, config, driver, confinement)
+    try:
+        await vm.connect_control(_CLONE_S)
+        await vm.restore()
+        await vm.grow_disk(config.disk_bytes)
+        await limit_io(vm, config.limits)
+        await vm.resume()
+        connection = await _greet(vm, config.places, driver, _CLONE_S, resync=True)
+        return Guest(config.places, driver, vm, connection, confinement)
+    except BaseException as exc:
+        await vm.close()
+        if not isinstance(exc, Error):
+            raise
+        said = _last_line(config.places.vmm_log)
+        raise Error(
+            "frozen_damaged",
+            f"a clone of {config.frozen.directory.name} did not come up: {said or exc.message}",
+            details={"cause": exc.code},
+        ) from exc
+
+
+async def with_disk_synced(driver: Driver, places: VmPlaces, coming: Coroutine[Any, Any, Guest]) -> Guest:
+    """The guest that a boot or a clone brings up; by then the names of its disk are on the host's, and no process of a
+    user has run yet. It takes as long as the slower of the two; a template's own disk can do without."""
+    syncing = asyncio.create_task(driver.disks.sync(places.directory))
+    try:
+        guest = await coming
+    except BaseException:
+        await asyncio.wait([syncing])  # whoever removes the files does so after it
+        syncing.exception()
+        raise
+    try:
+        await syncing
+    except BaseException:
+        await guest.let_go()
+        raise
+    return guest
+
+
+def _start(
+    resources: ResourceTable, owner: str, config: VmConfig, driver: Driver, confinement: Confinement
+) -> Vm:
+    identity: Identity = {"marker": config.marker, "boot": cpu.boot_id()}
+    noted = resources.note(owner, kinds.VMM.name, identity)
+    vm = driver.start(dataclasses.replace(config, entrances=confinement.entrances))
+    pid, start = vm.process
+    resources.update(noted, {**identity, "pid": pid, "start": start})
+    return vm
+
+
+async def limit_io(vm: Vm, limits: VmLimits) -> None:
+    """If that was asked for. Raises `vmm_failed`."""
+    if limits.io_bytes or limits.io_operations:
+        await vm.limit_io(limits.io_bytes, limits.io_operations)
+
+
+async def _greet(
+    vm: Vm, places: VmPlaces, driver: Driver, limit_s: float, *, resync: bool
+) -> AgentConnection:
+    """Wait for the agent, but not longer than the VMM lives nor than the limit."""
+    greeting = asyncio.create_task(_connect(vm, places, limit_s, resync=resync))
+    gone = asyncio.create_task(wait_gone(vm.process))
+    try:
+        await asyncio.wait([greeting, gone], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        if greeting.done() and greeting.exception() is not None:
+            await asyncio.wait([gone], timeout=_SETTLE_S)  # a VMM's sockets close before it is gone
+        if gone.done():
+            raise _boot_failure(places, driver.name)
+        if not greeting.done():
+            raise _boot_timeout(places, limit_s)
+        return greeting.result()
+    finally:
+        for task in (greeting, gone):
+            task.cancel()
+        await asyncio.wait([greeting, gone])
+
+
+async def _connect(vm: Vm, places: VmPlaces, limit_s: float, *, resync: bool) -> AgentConnection:
+    """The control connection comes up meanwhile; a clone has it already."""
+    control = None if resync else asyncio.create_task(vm.connect_control(_CONTROL_S))
+    try:
+        connection = await open_connection(vm.open_agent, places.name, limit_s + 5, resync=resync)
+        if control is not None:
+            await control
+        return connection
+    finally:
+        if control is not None:
+            control.cancel()
+            await asyncio.wait([control])
+            if not control.cancelled():
+                control.exception()
+
+
+def _boot_failure(places: VmPlaces, driver: str) -> Error:
+    """The VMM ended before the agent was there: say which of the two gave up."""
+    console = read_console_tail(places.console_log, lines=_PANIC_LINES)
+    panic = next((line for line in console if "Kernel panic" in line), "")
+    shown = console[max(0, console.index(panic) - 1) :][:_SHOWN_LINES] if panic else console[-_SHOWN_LINES:]
+    details: dict[str, object] = {"console": shown}
+    if panic:
+        return Error(
+            "kernel_panic",
+            f"the kernel of {places.name} panicked: {panic.partition('not syncing: ')[2] or panic}",
+            "look at the console lines below; try another --kernel or more --memory",
+            details,
+        )
+    said = _last_line(places.vmm_log)
+    if said and not console:
+        return Error("vmm_failed", f"{driver} ended: {said}", "see the daemon's log", details)
+    return Error(
+        "boot_failed",
+        f"the guest {places.name} stopped before its agent answered",
+        "look at the console lines below",
+        details,
+    )
+
+
+def _boot_timeout(places: VmPlaces, limit_s: float) -> Error:
+    return Error(
+        "boot_timeout",
+        f"the agent of {places.name} did not answer within {limit_s:g} s",
+        "look at the console lines below; a slow host needs a longer --boot-timeout",
+        {"console": read_console_tail(places.console_log)},
+    )
+
+
+def _last_line(path: Path) -> str:
+    lines = read_console_tail(path, lines=1)
+    return lines[0] if lines else ""

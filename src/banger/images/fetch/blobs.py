@@ -1,0 +1,306 @@
+"""The blobs of images, named by content, shared by all images and kept between pulls.
+
+    <cache>/oci/blobs/sha256/<hex>   whole and verified; never written to
+    <cache>/oci/partial/<hex>        a download: locked (flock) while somebody is at it, else to be resumed
+    <cache>/oci/trash-*              what a prune has moved aside and is deleting
+
+A blob gets its name by a rename after it was verified and synced. Who uses one keeps it open, so a prune may come at
+any time: it renames `blobs`, makes it anew and deletes what it renamed. Disks do not depend on blobs.
+
+Everything here blocks; call it from a thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from banger.errors import Error
+from banger.host.fs import discard, sync_path
+from banger.images.fetch.byte_range import ByteRange
+from banger.images.reference.reference import check_digest
+from banger.model.sizes import format_size
+
+_ALGORITHM = "sha256"
+_TRASH = "trash-"
+PARTIAL_KEPT_S = 7 * 86400.0
+_TRIES = 100
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the cache holds. `partial_bytes` is of downloads that are not done."""
+
+    blobs: int
+    blob_bytes: int
+    partials: int
+    partial_bytes: int
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """`blobs` and `freed_bytes` count unfinished downloads too."""
+
+    directory: str
+    blobs: int
+    freed_bytes: int
+    dry_run: bool
+    kept: tuple[str, ...] = ()
+    """What could not be removed."""
+
+    def __str__(self) -> str:
+        """The one line that people get: "freed 1.2 GiB across 47 blob(s) in /path/oci"."""
+        verb = "would free" if self.dry_run else "freed"
+        return f"{verb} {_spaced(self.freed_bytes)} across {self.blobs} blob(s) in {self.directory}"
+
+
+class PartialBlob:
+    """A blob that is being fetched, ours alone until `close`. What it holds stays for the next attempt, unless it is
+    discarded or published."""
+
+    def __init__(self, digest: str, path: Path, fd: int) -> None:
+        self.digest = digest
+        self.path = path
+        self.fd = fd
+
+    def __enter__(self) -> PartialBlob:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self.fd).st_size
+
+    def truncate(self) -> None:
+        os.ftruncate(self.fd, 0)
+
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Releases the lock."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class BlobStore:
+    """`directory` is `<cache>/oci`; it is made when first needed. Any number of these, in any number of
+    processes, may share it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._blobs = directory / "blobs"
+        self._partials = directory / "partial"
+
+    def path_of(self, digest: str) -> Path:
+        """Where the blob is or would be. Raises `image_invalid` for what is not a sha256 digest."""
+        return self._blobs / _ALGORITHM / _hex(digest)
+
+    def have(self, digest: str, size: int | None = None) -> bool:
+        try:
+            found = self.path_of(digest).stat().st_size
+        except FileNotFoundError:
+            return False
+        return size is None or found == size
+
+    def open(self, digest: str) -> ByteRange | None:
+        """The blob, which stays readable whatever becomes of its name; None if it is not here."""
+        try:
+            return ByteRange(os.open(self.path_of(digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+        except FileNotFoundError:
+            return None
+
+    def claim(self, digest: str) -> PartialBlob | None:
+        """The blob's partial file, with what an earlier attempt left in it. None while somebody else has it, and when
+        the blob is whole by now."""
+        path = self._partials / _hex(digest)
+        self._make(self._partials)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        partial = PartialBlob(digest, path, fd)
+        if not _lock(fd) or not _is_at(fd, path):
+            partial.close()
+        elif self.have(digest):
+            partial.discard()
+            partial.close()
+        return partial if partial.fd >= 0 else None
+
+    def publish(self, partial: PartialBlob) -> ByteRange:
+        """Give a verified partial its name; the answer is the blob, open."""
+        os.fsync(partial.fd)
+        opened = ByteRange(os.dup(partial.fd))
+        try:
+            self._move(partial.path, self.path_of(partial.digest))
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    def read(self, digest: str, limit_bytes: int) -> bytes | None:
+        """A small blob, whole, and what its name says; None if it is not here. A damaged one is removed."""
+        found = self.open(digest)
+        if found is None:
+            return None
+        with found:
+            data = (found.readall() or b"") if found.size <= limit_bytes else b""
+        if f"{_ALGORITHM}:{hashlib.sha256(data).hexdigest()}" == digest:
+            return data
+        self.remove(digest)
+        return None
+
+    def keep(self, digest: str, data: bytes) -> None:
+        """A small blob, which was verified; if somebody else is at it, it is left to them."""
+        partial = self.claim(digest)
+        if partial is None:
+            return
+        with partial:
+            partial.truncate()
+            os.pwrite(partial.fd, data, 0)
+            self.publish(partial).close()
+
+    def remove(self, digest: str) -> None:
+        """For a blob that turned out to be damaged."""
+        self.path_of(digest).unlink(missing_ok=True)
+
+    def usage(self) -> Usage:
+        blobs, partials = list(_files(self._blobs)), list(_files(self._partials))
+        return Usage(len(blobs), sum(s for _, s in blobs), len(partials), sum(s for _, s in partials))
+
+    def prune(self, dry_run: bool = False) -> Pruned:
+        """Free what no pull is at. A directory that is not there holds nothing."""
+        idle = [entry for entry in _files(self._partials) if _take_idle(entry[0], remove=not dry_run)]
+        places = [self._blobs] if dry_run else self._set_aside()
+        found = [*idle, *(entry for place in places for entry in _files(place))]
+        kept: tuple[str, ...] = ()
+        if not dry_run:
+            kept = tuple(str(place) for place in places if not discard(place))
+            found = [entry for entry in found if not os.path.lexists(entry[0])]
+        return Pruned(str(self.directory), len(found), sum(size for _, size in found), dry_run, kept)
+
+    def sweep(self, older_than_s: float = PARTIAL_KEPT_S) -> int:
+        """Remove what a killed prune left, and downloads that nobody went on with for so long; how many."""
+        trash = list(self.directory.glob(f"{_TRASH}*"))
+        swept = sum(map(discard, trash))
+        limit = time.time() - older_than_s
+        stale = [path for path, _ in _files(self._partials) if _modified(path) < limit]
+        return swept + sum(_take_idle(path, remove=True) for path in stale)
+
+    def make(self) -> Path:
+        """The directory, there now: for files that are to be on its file system."""
+        self._make(self.directory)
+        return self.directory
+
+    def _set_aside(self) -> list[Path]:
+        """Where the blobs are now that nobody finds them by name; with what earlier prunes did not finish."""
+        trash = self.directory / f"{_TRASH}{os.getpid()}-{os.urandom(4).hex()}"
+        try:
+            os.rename(self._blobs, trash)
+        except FileNotFoundError:
+            pass
+        else:
+            self._make(self._blobs / _ALGORITHM)
+        return list(self.directory.glob(f"{_TRASH}*"))
+
+    def _move(self, partial: Path, final: Path) -> None:
+        """A prune may take the directory away between making and using it."""
+        for _ in range(_TRIES):
+            try:
+                self._make(final.parent)
+                os.rename(partial, final)
+            except FileNotFoundError:
+                if not partial.exists():
+                    break
+            else:
+                return _sync(final.parent)
+        raise Error("bad_state", f"{partial} was taken away while it was written", "pull again")
+
+    def _make(self, directory: Path) -> None:
+        """Nobody else's: images may be private."""
+        for _ in range(_TRIES):
+            try:
+                self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                return directory.mkdir(parents=True, exist_ok=True)
+            except (FileNotFoundError, FileExistsError):
+                if self.directory.exists() and not self.directory.is_dir():
+                    raise
+        raise Error(
+            "bad_state", f"{directory} is taken away again and again", "stop what is pruning the cache"
+        )
+
+
+def _sync(directory: Path) -> None:
+    """One that a prune has taken away needs no syncing."""
+    try:
+        sync_path(directory)
+    except FileNotFoundError:
+        pass
+
+
+def _hex(digest: str) -> str:
+    return check_digest(digest).partition(":")[2]
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        if exc.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        return False
+    return True
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Whether the file is still the one of that name: who had the lock before may have published it."""
+    try:
+        named = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    ours = os.fstat(fd)
+    return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _take_idle(path: Path, remove: bool) -> bool:
+    """Whether nobody is at a partial; then it is removed, if asked to."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        if not _lock(fd) or not _is_at(fd, path):
+            return False
+        return discard(path) if remove else True
+    finally:
+        os.close(fd)
+
+
+def _files(directory: Path) -> Iterator[tuple[Path, int]]:
+    """Every file below, with its size in bytes. What goes away meanwhile is left out."""
+    for root, _, names in os.walk(directory):
+        for name in names:
+            path = Path(root, name)
+            try:
+                yield path, path.lstat().st_size
+            except FileNotFoundError:
+                continue
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return time.time()
+
+
+def _spaced(size_bytes: int) -> str:
+    text = format_size(size_bytes)
+    number = text.rstrip("BiKMGT")
+    return f"{number} {text[len(number) :]}"

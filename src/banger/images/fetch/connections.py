@@ -1,0 +1,244 @@
+"""urllib3's connections, held by the lifeline of the work that uses them, and its errors in our words.
+
+A connection is bound to the current lifeline when its pool hands it out and let go when it comes back. What is
+shut when the line is cut is a duplicate of the socket's descriptor, because TLS takes the socket object apart.
+Names are resolved here, once: what the gate lets through is what is connected to.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import ssl
+from http.client import HTTPException
+from typing import Any
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout
+from urllib3.connection import BaseSSLError, HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from banger.images.fetch.failures import NetworkFailure, broken, closed, late, not_tls, refused, untrusted
+from banger.images.fetch.lifeline import Lifeline, current
+from banger.images.fetch.ranges import Gate
+
+# Its debug lines hold whole URLs, and those of blobs may be signed.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
+_NOT_TLS = (
+    "WRONG_VERSION",
+    "HTTP_REQUEST",
+    "UNKNOWN_PROTOCOL",
+    "RECORD_LAYER",
+    "PACKET_LENGTH",
+    "EOF_OCCURRED",
+)
+_PER_HOST = 8
+
+
+class _Socket:
+    """A second descriptor of a connection's socket."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._duplicate = connected.dup()
+
+    def shut(self) -> None:
+        try:
+            self._duplicate.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it was closed by the other side
+
+    def close(self) -> None:
+        self._duplicate.close()
+
+
+class _Connection(HTTPConnection):
+    _wire: _Socket | None = None
+    _line: Lifeline | None = None
+    gate: Gate
+    _address = ""
+
+    def connect(self) -> None:
+        super().connect()
+        if self._address:
+            self.gate.met(self._address, isinstance(self, HTTPSConnection))
+
+    def _new_conn(self) -> socket.socket:
+        # A proxy resolves names itself, and is where the user says.
+        connected = super()._new_conn() if self.proxy else self._connect_judged()
+        self._wire = _Socket(connected)
+        try:
+            self.take()
+        except BaseException:
+            connected.close()
+            self.close()
+            raise
+        return connected
+
+    def _connect_judged(self) -> socket.socket:
+        """To the first address that takes us. Raises what the gate has against one."""
+        name, last = self._dns_host, None
+        try:
+            for address in _resolve(self, name):
+                forbidden = self.gate.forbids(address)
+                if forbidden is not None:
+                    raise forbidden
+                self._dns_host = address
+                try:
+                    connected = super()._new_conn()
+                except (NewConnectionError, ConnectTimeoutError) as exc:
+                    last = exc
+                    continue
+                self._address = address
+                return connected
+        finally:
+            self._dns_host = name
+        raise last or NewConnectionError(self, f"{name} has no address")
+
+    def take(self) -> None:
+        """Bind to the lifeline of this thread's work."""
+        self._line = current.get()
+        if self._line is not None and self._wire is not None:
+            self._line.hold(self._wire)
+
+    def let_go(self) -> None:
+        if self._line is not None and self._wire is not None:
+            self._line.drop(self._wire)
+        self._line = None
+
+    def close(self) -> None:
+        self.let_go()
+        super().close()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+
+def _resolve(connection: HTTPConnection, name: str) -> list[str]:
+    """Its addresses, each once."""
+    try:
+        found = socket.getaddrinfo(name.strip("[]"), connection.port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+    except socket.gaierror as exc:
+        raise NameResolutionError(name, connection, exc) from exc
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class _HungUp(ConnectionError):
+    """The other side ended the connection during the TLS handshake."""
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as exc:
+            if self._wire is None:  # there was no connection
+                raise
+            raise _HungUp from exc
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+    gate: Gate
+
+    def _new_conn(self) -> Any:
+        connection = super()._new_conn()
+        if isinstance(connection, _Connection):
+            connection.gate = self.gate
+        return connection
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)
+        if isinstance(connection, _Connection):
+            connection.take()
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        if isinstance(conn, _Connection):
+            conn.let_go()
+        super()._put_conn(conn)
+
+
+class _TlsPool(_Pool, HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+    def _validate_conn(self, conn: Any) -> None:
+        """Connects. urllib3's own also warns of unverified hosts; here somebody asked for that."""
+        if conn.is_closed:
+            conn.connect()
+
+
+def make_pool(
+    context: ssl.SSLContext, proxy: str | None, connect_s: float, read_s: float, gate: Gate
+) -> PoolManager:
+    """Connections to one host. `proxy` is a URL."""
+    options: dict[str, Any] = {
+        "ssl_context": context,
+        "cert_reqs": context.verify_mode,
+        "maxsize": _PER_HOST,
+        "timeout": Timeout(connect=connect_s, read=read_s),
+        "retries": False,
+    }
+    pool = ProxyManager(proxy, **options) if proxy else PoolManager(**options)
+    guarded = {"gate": gate}
+    pool.pool_classes_by_scheme = {
+        "http": type("_GuardedPool", (_Pool,), guarded),
+        "https": type("_GuardedTlsPool", (_TlsPool,), guarded),
+    }
+    return pool
+
+
+def translate(host: str, exc: Exception) -> NetworkFailure:
+    """Of `TROUBLE`, what happened to a connection to `host`."""
+    if isinstance(exc, (ConnectTimeoutError, ReadTimeoutError)) and not isinstance(exc, NewConnectionError):
+        return late(host)
+    if isinstance(exc, NameResolutionError):
+        return refused(host, "there is no such host")
+    if isinstance(exc, ProxyError):
+        return broken(host, "the proxy cannot be used")
+    causes = _causes(exc)
+    if any(isinstance(cause, _HungUp) for cause in causes):
+        return closed(host)
+    cause = causes[-1]
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return untrusted(host, cause.verify_message or "it does not verify")
+    if isinstance(exc, SSLError) or isinstance(cause, ssl.SSLError):
+        return _tls(host, cause)
+    reason = _words(cause)
+    return refused(host, reason) if getattr(cause, "errno", 0) == errno.ECONNREFUSED else broken(host, reason)
+
+
+# What urllib3 and the libraries below it raise; UnicodeError for hosts that cannot be ones.
+TROUBLE = (HTTPError, HTTPException, BaseSSLError, OSError, UnicodeError)
+
+
+def _tls(host: str, cause: BaseException) -> NetworkFailure:
+    reason = str(getattr(cause, "reason", "") or cause).upper().replace(" ", "_")
+    if any(known in reason for known in _NOT_TLS):
+        return not_tls(host)
+    return broken(host, f"TLS failed: {_words(cause)}")
+
+
+def _causes(exc: BaseException) -> list[BaseException]:
+    """From the outside in. urllib3 keeps the cause as an argument, a cause or a context."""
+    found = [exc]
+    while True:
+        inner = next((arg for arg in exc.args if isinstance(arg, BaseException)), None)
+        inner = inner or exc.__cause__ or exc.__context__
+        if inner is None or inner in found:
+            return found
+        found.append(inner)
+        exc = inner
+
+
+def _words(cause: BaseException) -> str:
+    """One short printable line."""
+    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return "".join(c if c.isprintable() else "?" for c in str(text)[:200])

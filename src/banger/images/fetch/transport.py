@@ -1,0 +1,272 @@
+"""HTTP exchanges with registries and the hosts they send us to: redirects, limits, time-outs, trust.
+
+Blocking; runs in threads under a lifeline. What a host may do: redirect a few times, never taking the Authorization
+header to another origin, never down to plain HTTP unless it was allowed for that host, never to addresses that are none
+of its business (`ranges`). Passwords and tokens go over TLS, or to hosts that users named as insecure, or on loopback.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from urllib3 import BaseHTTPResponse, PoolManager
+
+from banger import __version__
+from banger.errors import Error
+from banger.host.thread import Crew
+from banger.images.fetch.connections import TROUBLE, make_pool, translate
+from banger.images.fetch.failures import Kind, NetworkFailure, in_clear, nonsense, not_tls
+from banger.images.fetch.lifeline import Lifeline
+from banger.images.fetch.proxies import find_proxy
+from banger.images.fetch.ranges import Gate, Range, Ranges, range_of, written_range
+from banger.images.fetch.settings import RegistrySettings
+
+MAX_REDIRECTS = 5
+CHUNK_BYTES = 256 * 1024
+_REDIRECTS = (301, 302, 303, 307, 308)
+_THREADS = 8
+_MAYBE_PLAIN = (Kind.NOT_TLS, Kind.CLOSED, Kind.REFUSED)
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds. `head`: a request, with its redirects, until the headers are there; `small`: until a manifest or token
+    is read; `pace`: for each `pace_bytes` of a blob."""
+
+    connect: float = 15
+    read: float = 30
+    head: float = 60
+    small: float = 60
+    pace: float = 60
+    pace_bytes: int = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    """`url` as https; the transport knows who is spoken to without TLS. `body` makes it a form that is posted, which
+    holds a secret. `sender` is the host whose text named the URL; "" for the user."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    sender: str = ""
+
+    @property
+    def is_secret(self) -> bool:
+        return self.body is not None or "Authorization" in self.headers
+
+
+class Answer:
+    """Status and headers are here, the body is still to come. Whoever has it closes it; once the body was read to its
+    end the connection is used again."""
+
+    def __init__(self, response: BaseHTTPResponse, host: str) -> None:
+        self._response = response
+        self.host = host
+        self.status = response.status
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def header(self, name: str) -> str:
+        return self._response.headers.get(name, "")[:8192]
+
+    def headers(self, name: str) -> list[str]:
+        """One for each time the header was sent."""
+        return self._response.headers.getlist(name)
+
+    def length(self) -> int | None:
+        """Of the body in bytes, as announced."""
+        text = self.header("Content-Length")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it comes, in its transfer's own encoding. Raises `NetworkFailure`."""
+        try:
+            while chunk := self._response.read1(CHUNK_BYTES, decode_content=False):
+                yield chunk
+        except TROUBLE as exc:
+            raise translate(self.host, exc) from exc
+
+    def read(self, limit_bytes: int) -> bytes:
+        """The whole body. Raises `registry_error` when it is longer, `NetworkFailure`."""
+        if (self.length() or 0) > limit_bytes:
+            raise nonsense(self.host, f"the answer is longer than {limit_bytes} bytes")
+        data = bytearray()
+        for chunk in self.chunks():
+            data += chunk
+            if len(data) > limit_bytes:
+                raise nonsense(self.host, f"the answer is longer than {limit_bytes} bytes")
+        return bytes(data)
+
+    def close(self) -> None:
+        """A body that was not read to its end costs the connection."""
+        self._response.close()
+
+
+class Transport:
+    """Lives as long as a pull or log-in. Used from several threads; closed by the event loop."""
+
+    def __init__(self, settings: RegistrySettings, timeouts: Timeouts | None = None) -> None:
+        self.settings = settings
+        self.timeouts = timeouts or Timeouts()
+        # Not everybody's threads: the daemon needs those while downloads fill ours.
+        self.crew = Crew("registry", _THREADS)
+        self._lock = Lock()
+        self._pools: dict[tuple[str, str], PoolManager] = {}
+        self.ranges = Ranges(settings)
+        self._plain: set[str] = set()
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.clear()
+
+    def open(self, request: Request, line: Lifeline) -> Answer:
+        """Send a request, follow its redirects. Raises `NetworkFailure`, `registry_error`, `Cut`."""
+        line.allow(self.timeouts.head)
+        for _ in range(MAX_REDIRECTS + 1):
+            line.check()
+            self._check_written(request)
+            answer = self._try_schemes(request)
+            target = answer.header("Location") if answer.status in _REDIRECTS else ""
+            if not target:
+                return answer
+            answer.close()
+            request = self._redirected(request, target)
+        raise nonsense(answer.host, f"it redirects more than {MAX_REDIRECTS} times")
+
+    def _try_schemes(self, request: Request) -> Answer:
+        """TLS first. Where plain HTTP is allowed, that too, if TLS is not spoken."""
+        parts = split_url(request.url)
+        host = parts.netloc
+        if parts.scheme == "http" or host in self._plain:
+            return self._send(parts._replace(scheme="http"), request)
+        try:
+            return self._send(parts, request)
+        except NetworkFailure as failure:
+            if failure.kind not in _MAYBE_PLAIN or not self.settings.may_be_plain(host):
+                raise
+            answer = self._send_instead(parts, request, failure)
+        self._plain.add(host)
+        return answer
+
+    def _send_instead(self, parts: SplitResult, request: Request, failure: NetworkFailure) -> Answer:
+        """Plain HTTP."""
+        try:
+            return self._send(parts._replace(scheme="http"), request)
+        except NetworkFailure as second:
+            raise (failure if failure.kind is Kind.REFUSED else second) from second
+
+    def _send(self, parts: SplitResult, request: Request) -> Answer:
+        host = parts.netloc
+        if parts.scheme == "http" and request.is_secret and not self.settings.may_be_plain(host):
+            raise in_clear(host)
+        headers = {"User-Agent": f"banger/{__version__}", "Accept-Encoding": "identity", **request.headers}
+        try:
+            response = self._pool(host, request.sender).urlopen(
+                "GET" if request.body is None else "POST",
+                parts.geturl(),
+                body=request.body,
+                headers=headers,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except TROUBLE as exc:
+            raise translate(host, exc) from exc
+        return Answer(response, host)
+
+    def _redirected(self, request: Request, location: str) -> Request:
+        """Raises `registry_error` for a place where a redirect may not lead."""
+        here = split_url(request.url)
+        try:
+            there = split_url(urljoin(request.url, location))
+        except ValueError as exc:
+            raise nonsense(here.netloc, "it redirects to something that is not a URL") from exc
+        if request.body is not None:
+            raise nonsense(here.netloc, "it redirects a log-in")
+        self.check_way(here.netloc, there)
+        kept = dict(request.headers)
+        if self._origin(there) != self._origin(here):
+            kept.pop("Authorization", None)
+        return Request(there.geturl(), kept, sender=request.sender or here.netloc)
+
+    def check_way(self, here: str, there: SplitResult) -> None:
+        """Whether `here` may send us `there`. Raises `registry_error`, `NetworkFailure`."""
+        if there.scheme == "http" and not self.settings.may_be_plain(there.netloc):
+            raise not_tls(there.netloc)
+        self._check_written(Request(there.geturl(), sender=here))
+
+    def _check_written(self, request: Request) -> None:
+        """Before anything is connected to; of names, the gate decides once they are resolved."""
+        host = split_url(request.url).netloc
+        if request.sender and not self.ranges.may_write(request.sender, host):
+            raise _astray(request.sender, host, written_range(host) or Range.HOST)
+
+    def _gate(self, host: str, sender: str) -> Gate:
+        def forbids(address: str) -> Error | None:
+            if not sender or self.ranges.may_reach(sender, host, address):
+                return None
+            return _astray(sender, host, range_of(address))
+
+        return Gate(forbids, lambda address, tls: self.ranges.prove(host, address, tls))
+
+    def _origin(self, parts: SplitResult) -> tuple[str, str, int]:
+        """RFC 6454; by the scheme that is really spoken."""
+        plain = parts.scheme == "http" or parts.netloc in self._plain
+        return "http" if plain else "https", parts.hostname or "", parts.port or (80 if plain else 443)
+
+    def is_own(self, host: str, parts: SplitResult) -> bool:
+        """Whether a URL is of the origin that `host` (or host:port) is asked at."""
+        return self._origin(parts) == self._origin(parts._replace(netloc=host))
+
+    def _pool(self, host: str, sender: str) -> PoolManager:
+        """A connection that was made for one sender is not used for another: it was judged for that one."""
+        with self._lock:
+            if (host, sender) not in self._pools:
+                context, times = self._context(host), self.timeouts
+                self._pools[host, sender] = make_pool(
+                    context, find_proxy(host), times.connect, times.read, self._gate(host, sender)
+                )
+            return self._pools[host, sender]
+
+    def _context(self, host: str) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        directory = self.settings.certificates(host)
+        try:
+            for path in sorted(directory.glob("*.crt")) if directory else []:
+                context.load_verify_locations(path)
+            for path in sorted(directory.glob("*.cert")) if directory else []:
+                context.load_cert_chain(path, path.with_suffix(".key"))
+        except (OSError, ssl.SSLError) as exc:
+            raise nonsense(host, f"the certificates in {directory} cannot be read: {exc}") from exc
+        if self.settings.is_insecure(host):
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+def _astray(sender: str, host: str, found: Range) -> Error:
+    return Error(
+        "registry_error",
+        f"{sender}: it sends us to {host}, which is {found.value}",
+        f"if that is meant to be, name {host} in `reachable` of registries.toml",
+        {"host": sender},
+    )
+
+
+def split_url(url: str) -> SplitResult:
+    """Raises ValueError for what is not an absolute http(s) URL, or has a user in it."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("not a URL that can be asked")
+    _ = parts.port  # raises ValueError when it is none
+    return parts._replace(fragment="")

@@ -1,0 +1,153 @@
+"""A Debian system in a directory, built from the signed archive by mmdebstrap.
+
+The result depends on the archive's package versions and on this file, not on the host: its own host name, resolver
+and proxies do not get in, and what the build writes carries the recipe's time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from banger.errors import Error
+from banger.host.apt import KEYRING, AptTree, Mirrors, Package, acquire_options, plan_sources, require_keyring
+from banger.host.run import run
+from banger.images.records.namespace import plan_as_root, plan_contained
+from banger.images.records.recipe import DebianImage
+from banger.model.operation import Report
+
+# Part of the identity of what is built: raise it when the recipe below changes.
+RECIPE = 3
+_TIMEOUT_S = 3600
+# With this the archive's usr-is-merged takes the place of usrmerge, which needs all of perl.
+_MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
+_SOURCES = "debian.sources"
+
+# Runs as root on the finished tree. mmdebstrap copies the host's resolv.conf and hostname, with their modes.
+_FINISH = r"""
+cd "$1"
+rm -f etc/resolv.conf etc/hostname etc/machine-id var/lib/dbus/machine-id
+rm -f etc/apt/apt.conf.d/99mmdebstrap etc/dpkg/dpkg.cfg.d/99mmdebstrap var/lib/systemd/random-seed
+mv "etc/apt/sources.list.d/0000$3" "etc/apt/sources.list.d/$3"
+: > etc/machine-id
+: > etc/resolv.conf
+echo debian > etc/hostname
+chmod 644 etc/machine-id etc/resolv.conf etc/hostname "etc/apt/sources.list.d/$3"
+find dev -mindepth 1 -delete
+find . -newer "$4" -exec touch -h -d "@$2" {} +
+"""
+
+
+class Plan:
+    """What building an image would install; its `digest` says whether a built one is still current."""
+
+    def __init__(self, recipe: DebianImage, packages: Sequence[Package]) -> None:
+        self.recipe = recipe
+        self.packages = packages
+        lines = [f"{RECIPE} {recipe.identity}", *(f"{p.name} {p.version}" for p in packages)]
+        self.digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @property
+    def source(self) -> str:
+        """The record's `source`: independent of the mirror."""
+        return f"Debian {self.recipe.suite}, {len(self.packages)} packages, set sha256:{self.digest}"
+
+
+async def plan_image(recipe: DebianImage, tree: AptTree) -> Plan:
+    """From updated package lists. Raises `download_failed`."""
+    wanted = ["?essential", "?priority(required)", "apt", *_included(recipe)]
+    return Plan(recipe, await tree.plan_install(wanted))
+
+
+async def build_tree(plan: Plan, mirrors: Mirrors, work: Path, report: Report) -> Path:
+    """The root directory of a system, inside `work`. Raises `image_build_failed`, `tool_missing`."""
+    recipe, root = plan.recipe, work / "root"
+    sources = work / _SOURCES
+    sources.write_text(plan_sources(mirrors, recipe.suite, require_keyring()))
+    acquire = work / "acquire.conf"
+    acquire.write_text((await acquire_options()) or "# none\n")
+    started = work / "started"
+    started.touch()
+    progress = BuildProgress(report, len(plan.packages))
+    try:
+        await run(
+            plan_contained(plan_mmdebstrap(recipe, root, sources, acquire)),
+            env={"SOURCE_DATE_EPOCH": str(recipe.epoch), "TMPDIR": str(work)},
+            timeout_s=_TIMEOUT_S,
+            on_line=progress.read_line,
+        )
+        report("finish", recipe.name)
+        finish = ["sh", "-euc", _FINISH, "sh", str(root), str(recipe.epoch), _SOURCES, str(started)]
+        await run(plan_as_root(finish), timeout_s=300)
+    except Error as exc:
+        if exc.code != "tool_failed":
+            raise
+        raise Error(
+            "image_build_failed",
+            f"building {recipe.name} failed: {progress.last_error or exc.message}",
+            "check the network and the mirrors; the daemon's log has the whole command",
+            exc.details,
+        ) from exc
+    return root
+
+
+def plan_mmdebstrap(recipe: DebianImage, root: Path, sources: Path, acquire: Path) -> list[str]:
+    """Mode root, in a namespace of ours: there one cancel ends it all, and the tree stays readable for the next
+    step. Device nodes are left out; the guest's devtmpfs has them."""
+    hooks = [f"--hook-dir={_MERGED_USR}"] if _MERGED_USR.is_dir() else []
+    return [
+        *("mmdebstrap", "--verbose", "--mode=root", "--variant=minbase", "--format=directory"),
+        *(f"--architectures={recipe.architecture}", f"--include={','.join(recipe.packages)}"),
+        *hooks,
+        "--skip=output/dev,chroot/mount/sys",
+        f"--keyring={KEYRING}",
+        f"--aptopt={acquire}",
+        "--dpkgopt=force-unsafe-io",
+        '--customize-hook=chroot "$1" passwd --lock root',
+        # They look for LVM snapshots, which takes seconds of each boot without KVM.
+        '--customize-hook=chroot "$1" systemctl disable e2scrub_reap.service e2scrub_all.timer',
+        *(
+            [f'--customize-hook=chroot "$1" systemctl enable {" ".join(recipe.enable)}']
+            if recipe.enable
+            else []
+        ),
+        *(recipe.suite, str(root), str(sources)),
+    ]
+
+
+class BuildProgress:
+    """mmdebstrap's and apt's lines as progress. Pure but for calling `report`."""
+
+    _PHASES = ((re.compile(r"Get:\d+ \S+ \S+ \S+ (?P<name>\S+) \S+ \S+ \["), "download"),
+               (re.compile(r"Unpacking (?P<name>[^\s:]+)"), "unpack"),
+               (re.compile(r"Setting up (?P<name>[^\s:]+)"), "install"))  # fmt: skip
+
+    def __init__(self, report: Report, packages: int) -> None:
+        self._report = report
+        self._packages = packages
+        self._done: dict[str, set[str]] = {phase: set() for _, phase in self._PHASES}
+        self.last_error = ""
+
+    def read_line(self, line: str) -> None:
+        if line.startswith("E: "):
+            self.last_error = line[3:]
+        if line.startswith("I: "):
+            self._report("build", line[3:].removesuffix("..."))
+            return
+        for pattern, phase in self._PHASES:
+            match = pattern.match(line)
+            if match:
+                self._count(phase, match["name"])
+                return
+
+    def _count(self, phase: str, name: str) -> None:
+        """A package may come by more than once."""
+        done = self._done[phase]
+        done.add(name)
+        self._report(phase, name, len(done), max(self._packages, len(done)), "packages")
+
+
+def _included(recipe: DebianImage) -> list[str]:
+    return [*recipe.packages, "usr-is-merged"] if _MERGED_USR.is_dir() else list(recipe.packages)

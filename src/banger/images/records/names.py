@@ -1,0 +1,71 @@
+"""What images are called here. Pure but for reading catalogs when their names are first needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from banger.catalogs.shelf import PREFIX as CATALOG
+from banger.catalogs.shelf import Shelf
+from banger.errors import Error
+from banger.images.records.rootfs import PREFIX, parse_rootfs_ref
+from banger.images.reference.reference import (
+    Reference,
+    SourceRef,
+    format_source,
+    parse_reference,
+    parse_source,
+)
+
+
+def local_name(ref: str, shelf: Shelf) -> str:
+    """The name under which the image of a reference is kept: the catalog's own name, a directory's, or a reference in
+    its familiar form with its tag. What is none of these is its own name, and will not be found."""
+    if ref.startswith(PREFIX):
+        return parse_rootfs_ref(ref).name
+    found = shelf.find_image(ref)
+    if found is not None:
+        return found.name
+    try:
+        source = parse_source(ref)
+    except Error:
+        return ref
+    return source.familiar if isinstance(source, Reference) else ref
+
+
+def own_name(name: str, shelf: Shelf) -> str:
+    """A name that a user gives: a reference without a digest. Raises `bad_reference`, `name_taken`."""
+    found = shelf.find_image(name)
+    if found is not None:
+        raise Error("name_taken", f"{name} is an image of catalog {found.catalog}", "choose another name")
+    reference = parse_reference(name)
+    if reference.digest:
+        raise Error("bad_reference", f"{name!r} has a digest; a name has none", "use NAME or NAME:TAG")
+    return reference.familiar
+
+
+def name_of(source: SourceRef, shelf: Shelf) -> str:
+    """What the image of a source is called unless the user says: the reference, the archive's own name for it, or the
+    file's name. Raises `bad_name`."""
+    if isinstance(source, Reference):
+        return source.familiar
+    stem = Path(getattr(source, "path", "")).name.partition(".")[0].lower()
+    raw = getattr(source, "image", "") or stem
+    try:
+        return own_name(raw, shelf)
+    except Error as exc:
+        place = format_source(source)
+        raise Error("bad_name", f"{place} gives its image no name", "give it one: --name NAME") from exc
+
+
+def not_found(ref: str, here: list[str], shelf: Shelf) -> Error:
+    """`image_not_found` whose hint lists what is known."""
+    known = sorted({listed.entry.name for listed in shelf.images()} | set(here))
+    if ref.startswith(CATALOG):
+        return Error("image_not_found", f"no catalog has {ref!r}", "banger image catalog", {"known": known})
+    listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+    return Error(
+        "image_not_found",
+        f"no image is known as {ref!r}",
+        f"known images: {listed}; a directory: rootfs:/path",
+        {"known": known},
+    )

@@ -1,0 +1,175 @@
+"""An image of a registry: its blobs are fetched into the store, several at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from banger.host.fs import require_free
+from banger.host.thread import in_thread
+from banger.images.disks.source import SourceContext
+from banger.images.fetch.blobs import BlobStore
+from banger.images.fetch.byte_range import ByteRange
+from banger.images.fetch.client import RegistryClient
+from banger.images.fetch.download import fetch_blob
+from banger.images.fetch.settings import RegistrySettings, load_settings
+from banger.images.fetch.transport import Timeouts, Transport
+from banger.images.records.sources.documents import descend
+from banger.images.reference.documents import (
+    MAX_MANIFEST_BYTES,
+    Descriptor,
+    ImagePlan,
+    Layer,
+    make_plan,
+    parse_config,
+)
+from banger.images.reference.platform import Platform
+from banger.images.reference.reference import Reference
+from banger.model.operation import Report
+from banger.model.sizes import MIB
+
+PARALLEL = 4
+_REPORT_EVERY_S = 0.1
+_SPARE_BYTES = 64 * MIB
+
+
+@asynccontextmanager
+async def open_registry(
+    reference: Reference,
+    context: SourceContext,
+    timeouts: Timeouts | None = None,
+) -> AsyncIterator[RegistrySource]:
+    settings: RegistrySettings = await in_thread(load_settings, context.config)
+    if context.insecure:
+        settings = settings.with_insecure(reference.registry)
+    transport = Transport(settings, timeouts)
+    if context.sender:
+        await in_thread(transport.ranges.introduce, context.sender)
+    client = RegistryClient(transport, context.grants)
+    source = RegistrySource(reference, client, context.store, context.sender)
+    try:
+        yield source
+    finally:
+        try:
+            await source.end()
+        finally:
+            transport.close()
+
+
+class RegistrySource:
+    """Owns the downloads it began; `end` stops those that go on and closes blobs that nobody took."""
+
+    def __init__(
+        self, reference: Reference, client: RegistryClient, store: BlobStore, sender: str = ""
+    ) -> None:
+        self.reference = reference
+        self._client = client
+        self._store = store
+        self._places = client.places(reference, sender)
+        self._slots = asyncio.Semaphore(PARALLEL)
+        self._begun: dict[str, asyncio.Task[ByteRange]] = {}
+        self._tally: Tally | None = None
+
+    async def resolve(self, platform: Platform, report: Report) -> ImagePlan:
+        name = self.reference.familiar
+        report("resolve", name)
+        self._client.report = report
+        data, digest = await self._fetch_first()
+        manifest, digest, named = await descend(data, digest, platform, name, self._fetch_manifest)
+        config = await self._fetch(manifest.config.digest, manifest.config.size, _ignore)
+        with config:
+            text = await in_thread(config.readall)
+        return make_plan(manifest, digest, parse_config(text or b""), platform, name, named)
+
+    async def prefetch(self, plan: ImagePlan, report: Report) -> None:
+        await in_thread(self._require_room, plan)
+        self._tally = Tally(asyncio.get_running_loop(), report, plan.size_bytes)
+        for layer in plan.layers:
+            self._begin(layer)
+
+    async def open_layer(self, layer: Layer) -> ByteRange:
+        """Each call has a file of its own; an image may have the same layer twice."""
+        fetched = await asyncio.shield(self._begin(layer))
+        return fetched.part(0, fetched.size)
+
+    async def end(self) -> None:
+        tasks = list(self._begun.values())
+        self._begun.clear()
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, ByteRange):
+                outcome.close()
+
+    def _begin(self, layer: Layer) -> asyncio.Task[ByteRange]:
+        if layer.digest not in self._begun:
+            on_bytes = self._tally.add if self._tally else _ignore
+            self._begun[layer.digest] = asyncio.create_task(self._fetch(layer.digest, layer.size, on_bytes))
+        return self._begun[layer.digest]
+
+    async def _fetch(self, digest: str, size: int, on_bytes: Callable[[int], None]) -> ByteRange:
+        async with self._slots:
+            return await fetch_blob(self._client, self._places, digest, size, self._store, on_bytes)
+
+    def _require_room(self, plan: ImagePlan) -> None:
+        missing = sum({x.digest: x.size for x in plan.layers if not self._store.have(x.digest)}.values())
+        if missing:
+            require_free(self._store.directory, missing + _SPARE_BYTES, self.reference.familiar)
+
+    async def _fetch_first(self) -> tuple[bytes, str]:
+        """What the reference names, and its digest. What a digest names is kept: nobody is asked for it again."""
+        pinned = self.reference.digest
+        if pinned and (kept := await self._read_kept(pinned)) is not None:
+            return kept, pinned
+        document = await self._client.fetch_document(self._places, self.reference.version)
+        # Who had the manifest most likely has the rest.
+        self._places.sort(key=lambda place: place != document.place)
+        if pinned:
+            await in_thread(self._store.keep, pinned, document.data)
+        return document.data, document.digest
+
+    async def _fetch_manifest(self, entry: Descriptor) -> bytes:
+        if not self.reference.digest:
+            return await self._fetch_listed(entry)
+        kept = await self._read_kept(entry.digest)
+        if kept is None:
+            kept = await self._fetch_listed(entry)
+            await in_thread(self._store.keep, entry.digest, kept)
+        return kept
+
+    async def _fetch_listed(self, entry: Descriptor) -> bytes:
+        return (await self._client.fetch_document(self._places, entry.digest, entry.size)).data
+
+    async def _read_kept(self, digest: str) -> bytes | None:
+        return await in_thread(self._store.read, digest, MAX_MANIFEST_BYTES)
+
+
+class Tally:
+    """Adds up what the downloads tell from their threads, and reports it from the event loop now and then."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, report: Report, total_bytes: int) -> None:
+        self._loop = loop
+        self._report = report
+        self._total = total_bytes
+        self._done = 0
+        self._told = 0.0
+
+    def add(self, count: int) -> None:
+        """Threads may lose a count to each other now and then; it is for people to look at."""
+        self._done += count
+        now = time.monotonic()
+        if now - self._told >= _REPORT_EVERY_S or self._done >= self._total:
+            self._told = now
+            try:
+                self._loop.call_soon_threadsafe(self._tell)
+            except RuntimeError:
+                pass  # the loop has ended, and so has everybody's interest
+
+    def _tell(self) -> None:
+        self._report("download", "", max(0, min(self._done, self._total)), self._total, "bytes")
+
+
+def _ignore(count: int) -> None:
+    pass

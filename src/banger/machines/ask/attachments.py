@@ -1,0 +1,269 @@
+"""A client's hold on a command: what the client says to it, and all that the client hears, whatever connects the two.
+
+A front room makes no decision: it passes on what its client says (`write`, `resize`, `detach`...), shows what `said`
+gives, and calls `leave` when its client is gone. The life of the command is a task of the attachment. What is said
+waits until the front room has taken it, so a slow client slows its command and nothing piles up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from banger.agent.process import Output
+from banger.errors import Error
+from banger.machines.ask.execs import RunningExec
+from banger.model.command import Exit
+from banger.model.machine import Machine
+from banger.model.operation import Progress
+
+log = logging.getLogger("banger.attachments")
+
+STDIN_LIMIT_BYTES = 1024 * 1024
+_CREDIT_STEP_BYTES = 128 * 1024
+_SAID_MAX = 4
+_SIGNALS_MAX = 64
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class MachineMade:
+    """The machine of a run exists."""
+
+    machine: Machine
+
+
+@dataclass(frozen=True)
+class Started:
+    """The command runs: its number and its pid in the guest."""
+
+    exec: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class Consumed:
+    """So many bytes of stdin have been taken since the beginning; the client may have 1 MiB more on the way."""
+
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A signal or a size did not reach the command; all else goes on."""
+
+    error: Error
+
+
+@dataclass(frozen=True)
+class Exited:
+    """The command has ended. `timings_ms`: phases of a run, empty for others."""
+
+    exit: Exit
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Detached:
+    """The client left on purpose; what runs in `machine` goes on."""
+
+    machine: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The attachment ended with an error."""
+
+    error: Error
+
+
+Last = Exited | Detached | Failed
+Said = MachineMade | Progress | Started | Output | Consumed | Refused | Last
+
+
+class Left(Exception):
+    """The client is not there any more, or broke the rules."""
+
+    def __init__(self, error: Error | None = None) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Parted(Left):
+    """The client left on purpose."""
+
+
+class Attachment:
+    """From the verb that made it until its life has ended and `said` is over. Used from the event loop."""
+
+    def __init__(self, life: Callable[[Attachment], Awaitable[Last]]) -> None:
+        self._said: deque[Said] = deque()
+        self._arrived, self._taken = asyncio.Event(), asyncio.Event()
+        self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left.add_done_callback(lambda left: left.exception())  # it may be that nothing waits for it
+        self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._stdin_held_bytes = self._consumed_bytes = self._credited_bytes = 0
+        self._signals: deque[int] = deque()
+        self._size: tuple[int, int] | None = None
+        self._ordered = asyncio.Event()
+        self._life = asyncio.create_task(self._live(life), name="attachment")
+        self._life.add_done_callback(lambda _: self._arrived.set())
+
+    # What the client hears.
+
+    async def said(self) -> AsyncIterator[Said]:
+        """Everything in its order; the last is a `Last`, unless the client is gone."""
+        while True:
+            while self._said:
+                yield self._said.popleft()
+                self._taken.set()
+            if self._life.done():
+                return
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    # What the client says. None of it waits.
+
+    def write(self, data: bytes) -> None:
+        """To stdin. Raises `payload_too_large` for more than was credited."""
+        self._stdin_held_bytes += len(data)
+        if self._stdin_held_bytes > STDIN_LIMIT_BYTES:
+            raise Error("payload_too_large", "more stdin than was credited")
+        self._stdin.put_nowait(data)
+
+    def close_stdin(self) -> None:
+        self._stdin.put_nowait(None)
+
+    def resize(self, rows: int, cols: int) -> None:
+        """Of several sizes that wait, the last counts."""
+        self._size = (rows, cols)
+        self._ordered.set()
+
+    def signal(self, number: int) -> None:
+        """To the command's process. Raises `bad_state` when too many wait already."""
+        if len(self._signals) >= _SIGNALS_MAX:
+            raise Error(
+                "bad_state", "the command does not take its signals", "banger vm kill stops the machine"
+            )
+        self._signals.append(number)
+        self._ordered.set()
+
+    def detach(self) -> None:
+        """Leave on purpose: what runs goes on."""
+        self._leave(Parted())
+
+    def leave(self, error: Error | None = None) -> None:
+        """The client is gone, or is shown out for `error`."""
+        self._leave(Left(error))
+
+    async def aclose(self) -> None:
+        """Leave, and wait until what follows from it is done."""
+        self.leave()
+        await asyncio.wait([self._life])
+
+    def _leave(self, why: Left) -> None:
+        if not self._left.done():
+            self._left.set_exception(why)
+
+    # What lives say and do.
+
+    async def say(self, one: Said) -> None:
+        """Waits until there is room. Raises `Left` for a client that is gone."""
+        while len(self._said) >= _SAID_MAX:
+            self._taken.clear()
+            await self.unless_left(self._taken.wait())
+        if self._left.done():
+            self._left.result()
+        self._said.append(one)
+        self._arrived.set()
+
+    async def show(self, output: Output) -> None:
+        """A command's viewer."""
+        await self.say(output)
+
+    async def unless_left(self, work: Awaitable[T]) -> T:
+        """The result of `work`, which is cancelled when the client leaves: then raises `Left`."""
+        task: asyncio.Future[Any] = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task, self._left}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+        if task.cancelled():
+            self._left.result()
+        return cast("T", task.result())
+
+    async def follow(
+        self, running: RunningExec, obey: Callable[[int | tuple[int, int]], Awaitable[None]]
+    ) -> None:
+        """Carry stdin to a command, and signals (numbers) and sizes (rows, columns) to `obey`, until the command has
+        ended. Raises `Left`, `Parted`, and the error that ended the command's connection."""
+        others = [asyncio.create_task(work) for work in (self._feed(running), self._carry_out(obey))]
+        try:
+            waiting: list[asyncio.Future[Any]] = [running.done, self._left]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done.done():
+                self._left.result()
+            running.done.result()
+        finally:
+            await _end(others)
+
+    async def _feed(self, running: RunningExec) -> None:
+        while (data := await self._stdin.get()) is not None:
+            await running.write(data)
+            self._stdin_held_bytes -= len(data)
+            self._consumed_bytes += len(data)
+            if (
+                self._consumed_bytes - self._credited_bytes >= _CREDIT_STEP_BYTES
+                or not self._stdin_held_bytes
+            ):
+                self._credited_bytes = self._consumed_bytes
+                await self.say(Consumed(self._consumed_bytes))
+        running.close_stdin()
+
+    async def _carry_out(self, obey: Callable[[int | tuple[int, int]], Awaitable[None]]) -> None:
+        """One after the other. What the guest refuses, or does not answer, ends nothing else."""
+        while True:
+            await self._ordered.wait()
+            order: int | tuple[int, int] | None
+            if self._signals:
+                order = self._signals.popleft()
+            else:
+                order, self._size = self._size, None
+            if order is None:
+                self._ordered.clear()
+                continue
+            try:
+                await obey(order)
+            except Error as exc:
+                await self.say(Refused(exc))
+
+    async def _live(self, life: Callable[[Attachment], Awaitable[Last]]) -> None:
+        try:
+            self._said.append(await life(self))
+        except Left as exc:
+            if exc.error is None:
+                self._said.clear()
+            else:
+                self._said.append(Failed(exc.error))
+        except Error as exc:
+            self._said.append(Failed(exc))
+        except Exception as exc:
+            log.exception("an attachment failed")
+            error = Error("internal", f"{type(exc).__name__}: {exc}", "see the daemon's log")
+            self._said.append(Failed(error))
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()

@@ -1,0 +1,131 @@
+"""Files into and out of a guest, as tar streams made and unpacked by built-ins of the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable
+from typing import TypeVar
+
+from banger.agent.process import GuestProcess, Output, start_process
+from banger.errors import Error
+from banger.machines.life.live import LiveMachine
+from banger.model.command import Command
+from banger.model.report import FileStat
+from banger.wire.constants import STDOUT
+
+_MAX_MESSAGE = 4096
+_TYPES = {"file", "directory", "symlink"}
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+# Nothing comes, or nothing is taken, for so long: the guest is stuck, or its disk is.
+_STALLED_S = 60.0
+_FINISH_S = 5.0
+# Of tar-in, for an archive that is malformed or ends too early.
+_TAR_BROKEN = 3
+
+T = TypeVar("T")
+
+
+async def stat_file(live: LiveMachine, path: str) -> FileStat:
+    """Raises `file_not_found`."""
+    process = await start_process(live.agent(), Command(argv=[path]), applet="stat")
+    output = bytearray()
+    async for piece in _checked_output(process, path):
+        output += piece[: _MAX_MESSAGE - len(output)]
+    words = output.decode("utf-8", "replace").split()
+    if len(words) != 6 or not all(map(_is_number, words[2:])) or not _is_mode(words[1]):
+        raise Error("agent_error", f"the agent said nothing sensible about {path}")
+    return FileStat(
+        type=words[0] if words[0] in _TYPES else "other",
+        mode=int(words[1], 8) & 0o7777,
+        uid=int(words[2]),
+        gid=int(words[3]),
+        size_bytes=int(words[4]),
+        mtime=int(words[5]),
+    )
+
+
+def _is_number(word: str) -> bool:
+    return _NUMBER.fullmatch(word) is not None
+
+
+def _is_mode(word: str) -> bool:
+    return 0 < len(word) < 8 and set(word) <= set("01234567")
+
+
+async def read_tar(live: LiveMachine, path: str, follow: bool = False) -> AsyncIterator[bytes]:
+    """A file or tree as tar; with `follow` of what a link at `path` leads to. The error of a missing path comes before
+    the first byte."""
+    words = ["--follow", "--", path] if follow else ["--", path]
+    process = await start_process(live.agent(), Command(argv=words), applet="tar-out")
+    async for piece in _checked_output(process, path):
+        yield piece
+
+
+async def _checked_output(process: GuestProcess, path: str) -> AsyncIterator[bytes]:
+    complaint = bytearray()
+    try:
+        async for output in _outputs(process, path):
+            if output.stream == STDOUT:
+                yield output.data
+            else:
+                complaint += output.data[: _MAX_MESSAGE - len(complaint)]
+        _raise_failure(process, complaint, path)
+    finally:
+        await _finish(process)
+
+
+async def write_tar(live: LiveMachine, directory: str, chunks: AsyncIterator[bytes]) -> None:
+    """Unpack a tar stream below `directory`."""
+    process = await start_process(live.agent(), Command(argv=[directory], stdin=True), applet="tar-in")
+    complaint = bytearray()
+    try:
+        async for chunk in chunks:
+            await _unless_stalled(process.write(chunk), directory)
+        process.close_stdin()
+        async for output in _outputs(process, directory):
+            complaint += output.data[: _MAX_MESSAGE - len(complaint)]
+        _raise_failure(process, complaint, directory)
+    finally:
+        await _finish(process)
+
+
+async def _outputs(process: GuestProcess, path: str) -> AsyncIterator[Output]:
+    """Raises `timeout` for a guest that is silent and does not end."""
+    outputs = process.outputs()
+    while (output := await _unless_stalled(anext(outputs, None), path)) is not None:
+        yield output
+
+
+async def _unless_stalled(step: Awaitable[T], path: str) -> T:
+    try:
+        async with asyncio.timeout(_STALLED_S):
+            return await step
+    except TimeoutError as exc:
+        raise Error("timeout", f"{path}: nothing came from the guest for {_STALLED_S:g} s") from exc
+
+
+def _raise_failure(process: GuestProcess, complaint: bytearray, path: str) -> None:
+    assert process.exit is not None
+    if process.exit.code == 0:
+        return
+    text = complaint.decode("utf-8", "replace").strip() or f"exit code {process.exit.code}"
+    line = "".join(c for c in text.splitlines()[-1] if c.isprintable())[:300]
+    if process.exit.code == _TAR_BROKEN:
+        hint = "make the archive again, or copy it whole; what came before is there"
+        raise Error("archive_invalid", f"{path}: {line}", hint)
+    missing = "No such file" in line or "Not a directory" in line
+    raise Error("file_not_found" if missing else "agent_error", f"{path}: {line}")
+
+
+async def _finish(process: GuestProcess) -> None:
+    """End the built-in if it still runs, and let the agent forget it."""
+    try:
+        async with asyncio.timeout(_FINISH_S):
+            if process.exit is None:
+                await process.signal(9)
+                async for _ in process.outputs():
+                    pass
+            await process.forget()
+    except (Error, TimeoutError):
+        process.abandon()  # the agent is gone, and its table with it, or does not answer

@@ -1,0 +1,143 @@
+"""A machine's logs: the console, and what its main command wrote; of each the part before it was turned over, too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+from banger.errors import Error
+from banger.host.thread import in_thread
+from banger.machines.ask.execs import exec_log_name
+
+_CHUNK = 65536
+_FOLLOW_S = 0.2
+_TAIL_LIMIT = 1024 * 1024
+_FILES = {"console": "console.log", "exec": "exec.log"}
+
+
+def log_path(directory: Path, source: str, exec_id: int | None = None) -> Path:
+    """`exec_id`: of a command other than the main one. Raises `bad_request` for a source there is not, `exec_not_found`
+    for a command that has no log."""
+    if exec_id is not None:
+        path = directory / exec_log_name(exec_id)
+        if source != "exec" or not path.exists():
+            hint = "only what runs without anybody watching is logged"
+            raise Error("exec_not_found", f"there is no output of a command {exec_id}", hint)
+        return path
+    name = _FILES.get(source)
+    if name is None:
+        raise Error("bad_request", f"no log {source!r}", f"one of: {', '.join(_FILES)}")
+    return directory / name
+
+
+def turned_over(path: Path) -> Path:
+    """Where a log goes when it has become too long."""
+    return path.with_name(path.name + ".1")
+
+
+async def read_log(
+    path: Path, tail: int | None, follow: bool, still_writes: Callable[[], bool]
+) -> AsyncIterator[bytes]:
+    """The log (or its last `tail` lines); with `follow` what is added, until nobody writes it any more."""
+    reader = await in_thread(_Reader, path, tail)
+    while True:
+        writing = still_writes()
+        while chunk := await in_thread(reader.read):
+            yield chunk
+        if not (follow and writing):
+            return
+        await asyncio.sleep(_FOLLOW_S)
+        await in_thread(reader.look_again)
+
+
+class _Reader:
+    """Where somebody is in a log, which may be turned over meanwhile. Blocking, all of it."""
+
+    def __init__(self, path: Path, tail: int | None) -> None:
+        self._path = path
+        self._older = turned_over(path)
+        self._turn = _identity(self._older)
+        self._offset = 0 if tail is None else find_tail(path, tail)
+        self._before: Iterator[bytes] = iter(())
+        """Of the part that was turned over, what comes first."""
+        if tail is None or _begins_before(path, self._offset, tail):
+            self._before = _chunks(
+                self._older, 0 if tail is None else find_tail(self._older, tail - _count_lines(path))
+            )
+
+    def read(self) -> bytes:
+        """The next bytes; none when that was all for now."""
+        if chunk := next(self._before, b""):
+            return chunk
+        if self._was_turned() and size_of(self._path) < size_of(self._older):
+            self._turn = _identity(self._older)
+            self._before = _chunks(self._older, self._offset)  # what was not read yet, at the same place
+            self._offset = 0
+            if chunk := next(self._before, b""):
+                return chunk
+        chunk = _read_at(self._path, self._offset)
+        self._offset += len(chunk)
+        return chunk
+
+    def look_again(self) -> None:
+        """After a while: it may have begun anew."""
+        if size_of(self._path) < self._offset and not self._was_turned():
+            self._offset = 0
+
+    def _was_turned(self) -> bool:
+        return _identity(self._older) != self._turn
+
+
+def _identity(path: Path) -> int:
+    """Another one after each turn."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _begins_before(path: Path, offset: int, lines: int) -> bool:
+    """Whether the last `lines` lines began in the part that was turned over."""
+    return offset == 0 and _count_lines(path) < lines
+
+
+def _count_lines(path: Path) -> int:
+    """Of a log of which all is within reach of a tail."""
+    data = _read_at(path, 0, _TAIL_LIMIT)
+    return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+
+
+def _chunks(path: Path, offset: int) -> Iterator[bytes]:
+    while chunk := _read_at(path, offset):
+        offset += len(chunk)
+        yield chunk
+
+
+def find_tail(path: Path, lines: int) -> int:
+    """Where the last `lines` lines begin; a guest that writes no newlines is cut at 1 MiB."""
+    size = size_of(path)
+    begin = max(0, size - _TAIL_LIMIT)
+    data = _read_at(path, begin, _TAIL_LIMIT)
+    position = len(data) - 1 if data.endswith(b"\n") else len(data)
+    for _ in range(lines):
+        position = data.rfind(b"\n", 0, position)
+        if position < 0:
+            return begin
+    return begin + position + 1 if lines else size
+
+
+def size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _read_at(path: Path, offset: int, limit: int = _CHUNK) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            return file.read(limit)
+    except FileNotFoundError:
+        return b""

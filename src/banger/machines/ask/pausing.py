@@ -1,0 +1,122 @@
+"""Stopped vCPUs: by a user's wish until the user resumes them, for idleness until somebody needs them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from banger.errors import Error
+from banger.machines.keep.states import advance
+from banger.machines.life.live import LiveMachine
+from banger.machines.life.sessions import reconnect, resync
+from banger.machines.parts import Parts
+from banger.machines.watch.idle import stand_still
+from banger.model.machine import Machine, MachineState
+
+
+async def pause(parts: Parts, machine: Machine) -> None:
+    """One that stands still for another reason stays so, but nobody else lets it go on. Raises `bad_state`."""
+    live = parts.live_of(machine)
+    await live.adopted.wait()
+    async with live.pausing:
+        if machine.idle or machine.disk_full:
+            parts.registry.change(machine, idle=False, disk_full=False, reason="")
+        else:
+            advance(machine, "pause")
+            await stand_still(parts.registry, live)
+        live.disk_full = False
+
+
+async def resume(parts: Parts, machine: Machine) -> None:
+    """Raises `bad_state`."""
+    live = parts.live_of(machine)
+    await live.adopted.wait()
+    async with live.pausing:
+        advance(machine, "resume")
+        await go_on(parts, live)
+    if not live.users and live.idle_pause is not None:
+        live.idle_pause.unused()
+
+
+async def wake_to_stop(parts: Parts, machine: Machine) -> None:
+    """One that stood still when this daemon came has no session yet: its command could not be asked to end."""
+    live = parts.live.get(machine.id)
+    if live is None:
+        return
+    await live.adopted.wait()
+    async with live.pausing:
+        if machine.state is MachineState.PAUSED and live.connection is None and live.lost is None:
+            with contextlib.suppress(Error):
+                await go_on(parts, live)
+
+
+@contextlib.asynccontextmanager
+async def awake(parts: Parts, machine: Machine) -> AsyncIterator[LiveMachine]:
+    """The running machine, in use until the end of the block; an idle one is woken. Raises `bad_state`."""
+    live = parts.live_of(machine)
+    with live.in_use():
+        await live.adopted.wait()
+        await _wake(parts, live)
+        await reconnect(parts, live)
+        yield live
+
+
+@contextlib.asynccontextmanager
+async def steady(parts: Parts, machine: Machine) -> AsyncIterator[LiveMachine]:
+    """As `awake`, for what takes a moment: nobody stops its vCPUs meanwhile, so that what the guest is told it either
+    hears now or never. Raises `bad_state`."""
+    async with awake(parts, machine) as live, live.pausing:
+        _refuse_paused(live)
+        yield live
+
+
+async def _wake(parts: Parts, live: LiveMachine) -> None:
+    machine = live.machine
+    if machine.state is not MachineState.PAUSED:
+        return
+    async with live.pausing:
+        if machine.state is MachineState.PAUSED and machine.idle:
+            await go_on(parts, live)
+    _refuse_paused(live)
+
+
+def _refuse_paused(live: LiveMachine) -> None:
+    machine = live.machine
+    if machine.disk_full or live.disk_full:
+        raise Error(
+            "insufficient_disk",
+            f"machine {machine.name!r} stands still: the host's disk is full",
+            f"make room in {live.places.directory}; it goes on by itself",
+        )
+    if machine.state is MachineState.PAUSED:
+        raise Error(
+            "bad_state",
+            f"machine {machine.name!r} is paused",
+            f"banger vm resume {machine.name}",
+            {"state": machine.state.value},
+        )
+
+
+async def go_on(parts: Parts, live: LiveMachine) -> None:
+    """Of a machine that is paused, with its lock held."""
+    await live.vm.resume()
+    try:
+        if live.connection is None and live.lost is None:  # it stood still when this daemon came
+            await resync(parts, live)
+        else:
+            await live.catch_up()
+    finally:  # whoever waits for it, waits until it can be talked to
+        await _note_going(parts, live)
+
+
+async def _note_going(parts: Parts, live: LiveMachine) -> None:
+    """One whose record cannot say that it runs does not run."""
+    live.disk_full = False
+    if live.machine.state is MachineState.RUNNING:  # that it stood still could not be written either
+        return
+    try:
+        parts.registry.move(live.machine, "resume")
+    except Error:
+        with contextlib.suppress(Error):
+            await live.vm.pause()
+        raise

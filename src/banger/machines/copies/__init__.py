@@ -1,0 +1,1 @@
+"""Machines as they are or were: snapshots, forks, images of disks."""

@@ -1,0 +1,79 @@
+"""A running machine, frozen in passing: memory, devices and disk go to a directory, and it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from banger.directories import ensure_private_directory
+from banger.errors import Error
+from banger.host.fs import require_free
+from banger.host.thread import in_thread
+from banger.machines.life.launch import guest_init, plan_config
+from banger.machines.life.live import LiveMachine
+from banger.machines.parts import Parts
+from banger.model.machine import MachineState
+from banger.model.sizes import MIB
+from banger.model.template import Shape
+from banger.resources import kinds, teardown
+from banger.templates.shape import plan_machine_shape
+from banger.vmm.base import Driver
+from banger.vmm.frozen import Frozen
+
+
+@contextlib.asynccontextmanager
+async def working_directory(parts: Parts, purpose: str) -> AsyncIterator[Path]:
+    """A private one below the snapshots, gone afterwards unless it was renamed; also after we were killed."""
+    token = os.urandom(4).hex()
+    directory = parts.paths.snapshots / f".{purpose}-{token}"
+    owner = f"{purpose}-{token}"
+    parts.store.resources.note(owner, kinds.FILES.name, {"path": str(directory)})
+    try:
+        ensure_private_directory(str(directory))
+        yield directory
+    finally:
+        await asyncio.shield(teardown.release(parts.store.resources, owner))
+
+
+async def capture(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
+    """Freeze `live` into `directory`; it stands still for as long as that takes, and not longer. Raises `bad_state`,
+    `vmm_failed`, `insufficient_disk`, `unsupported`."""
+    machine = live.machine
+    await live.adopted.wait()
+    async with parts.locks[machine.id], live.pausing:  # nobody lets it go on before all is written
+        if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
+            raise Error(
+                "bad_state", f"machine {machine.name!r} is {machine.state.value}", "banger vm start it"
+            )
+        await in_thread(
+            require_free, directory, 64 * MIB + machine.spec.memory_mib * MIB // 4, f"freezing {machine.name}"
+        )
+        _require_freezing(live.driver)
+        shape = await _shape(parts, live)
+        try:
+            await live.vm.capture(Frozen(directory))
+            await live.vm.freeze_disk(directory)
+        finally:
+            if machine.state is MachineState.RUNNING:
+                await live.vm.resume()
+                await live.catch_up()
+    return shape
+
+
+def _require_freezing(driver: Driver) -> None:
+    if not driver.capabilities.freezes:
+        raise Error("unsupported", f"{driver.name} cannot freeze a machine", "use another driver for it")
+
+
+async def _shape(parts: Parts, live: LiveMachine) -> Shape:
+    machine = live.machine
+    kernel = parts.kernels.get_version(machine.kernel, machine.kernel_digest)
+    config = await plan_config(
+        parts, machine, kernel, live.driver, machine.accel, Path(), machine.spec.disk_bytes
+    )
+    return await plan_machine_shape(
+        machine.image_digest, kernel, config, live.driver, guest_init(machine.spec)
+    )

@@ -1,0 +1,119 @@
+"""Children of a running machine: each begins as the parent was at one moment, and goes its own way as somebody else.
+
+The parent stands still while it is frozen; memory and disk are shared until somebody writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import msgspec
+
+from banger.errors import Error
+from banger.host import cpu
+from banger.host.thread import in_thread
+from banger.machines.copies.capture import capture, working_directory
+from banger.machines.keep.events import tell_forked
+from banger.machines.life.launch import make_room
+from banger.machines.life.lifecycle import create, delete
+from banger.machines.life.revival import Original, revive
+from banger.machines.parts import Parts
+from banger.model.machine import Machine
+from banger.model.names import check_name
+from banger.model.operation import Report
+from banger.templates.frozen import Checks
+from banger.vmm.base import Driver
+from banger.vmm.frozen import Frozen
+
+log = logging.getLogger("banger.machines")
+
+
+async def fork(parts: Parts, machine: Machine, count: int, name: str, report: Report) -> list[Machine]:
+    """`count` children, all of them or none, called NAME-1 and so on. Raises what `capture` and `revive` raise."""
+    live = parts.live_of(machine)
+    await make_room(parts, machine.spec.memory_mib)
+    async with working_directory(parts, "fork") as directory:
+        report("freeze", f"freezing {machine.name}")
+        shape = await capture(parts, live, directory)
+        original = Original(f"fork of {machine.name}", Frozen(directory), shape)
+        children: list[Machine] = []
+        try:
+            for _ in range(count):
+                children.append(_create_child(parts, machine, name or machine.name))
+            checks = await _sum(directory, live.driver)
+            await _revive_all(parts, children, original, checks, report)
+            parts.registry.finish(children, lambda: tell_forked(parts.journal.tell, machine, children))
+        except BaseException:
+            await asyncio.shield(_remove_all(parts, children))
+            raise
+    return children
+
+
+def _create_child(parts: Parts, parent: Machine, stem: str) -> Machine:
+    number = 1
+    while True:
+        name = check_name(f"{stem}-{number}")
+        try:
+            return create(
+                parts,
+                msgspec.structs.replace(parent.spec, name=name),
+                unfinished=True,
+                image_digest=parent.image_digest,
+                stop_signal=parent.stop_signal,
+                kernel=parent.kernel,
+                kernel_digest=parent.kernel_digest,
+            )
+        except Error as exc:
+            if exc.code != "name_taken":
+                raise
+        number += 1
+
+
+async def _sum(directory: Path, driver: Driver) -> Checks:
+    try:
+        return await in_thread(Checks.of_new, directory, driver.frozen.state_parts())
+    except OSError as exc:
+        raise Error("frozen_damaged", f"{exc.filename} cannot be read: {exc.strerror}") from exc
+
+
+async def _revive_all(
+    parts: Parts, children: list[Machine], original: Original, checks: Checks, report: Report
+) -> None:
+    """As many at a time as there are processors: more would only wait for each other. The first that fails ends it."""
+    turns = asyncio.Semaphore(max(2, cpu.count()))
+    done = 0
+
+    async def one(child: Machine) -> None:
+        nonlocal done
+        async with turns:
+            if not checks.is_right():
+                await in_thread(checks.check)
+            await revive(parts, child, original, _silent, as_itself=False)
+        done += 1
+        report("clone", f"{child.name} is running", done, len(children))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for child in children:
+                group.create_task(one(child))
+    except* Error as errors:
+        raise _first(errors) from errors
+
+
+def _first(errors: BaseExceptionGroup[Error]) -> Error:
+    first = errors.exceptions[0]
+    return first if isinstance(first, Error) else _first(first)
+
+
+def _silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+    """A child's own progress is of no interest among many."""
+
+
+async def _remove_all(parts: Parts, machines: list[Machine]) -> None:
+    for machine in machines:
+        try:
+            await delete(parts, machine, force=True)
+        except Error as exc:
+            log.warning("machine=%s could not be removed: %s", machine.name, exc.message)

@@ -1,0 +1,1 @@
+"""What is kept of machines: records, events, operations; and the records compared with the host."""

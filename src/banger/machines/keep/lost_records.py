@@ -1,0 +1,84 @@
+"""What a damaged store, or an older one that was put back, does not know any more, and the host still has. Nothing of
+that is ended or removed here: it is named, and `banger system reconcile` lists it from then on.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import NamedTuple
+
+from banger.guests.confinement import note_group
+from banger.guests.guest import take_places
+from banger.host import cpu
+from banger.host.proc import ProcessRef, all_marked, is_alive, working_directory
+from banger.host.spawn import MARKER
+from banger.host.thread import in_thread
+from banger.machines.life.launch import plan_places
+from banger.machines.parts import Parts
+from banger.model.machine import Machine
+from banger.resources import kinds
+from banger.resources.vmm_process import process_of
+from banger.store.resources import Identity, Resource
+
+log = logging.getLogger("banger.adopt")
+
+# Other owners (templates in the making, clones in waiting) have a word and a dash before their number.
+_MACHINE = re.compile(r"[0-9a-f]{12}")
+
+
+def is_machine(owner: str) -> bool:
+    """Whether resources belong to a machine; those of one without a record had one that was lost."""
+    return _MACHINE.fullmatch(owner) is not None
+
+
+def leave_alone(parts: Parts, owner: str) -> None:
+    """Let the resources of a machine go that has no record any more: its VM goes on, its files stay."""
+    resources = parts.store.resources.of_machine(owner)
+    held = ", ".join(filter(None, map(_describe, resources)))
+    parts.store.damage.note(f"the record of machine {owner} is lost; left as it is: {held or 'nothing'}")
+    for resource in resources:
+        parts.store.resources.clear(resource.id)
+
+
+def _describe(resource: Resource) -> str:
+    if resource.kind != kinds.VMM.name:
+        return str(resource.identity.get("path", ""))
+    process = process_of(resource.identity)
+    return f"process {process.pid}" if process is not None and is_alive(process) else ""
+
+
+class FoundVmm(NamedTuple):
+    process: ProcessRef
+    marker: str
+
+
+async def find_vmms(parts: Parts) -> dict[str, FoundVmm]:
+    """The VMMs that run, by the ids of their machines. Where a process works is what it is known by: a store may be
+    damaged, or an older one, and not know it."""
+    running = await in_thread(_running)
+    if not running:
+        return {}
+    root = parts.paths.machines.resolve()
+    here = {
+        machine.id: str(root / plan_places(parts, machine).directory.name) for machine in parts.registry.all()
+    }
+    return {machine: running[directory] for machine, directory in here.items() if directory in running}
+
+
+def _running() -> dict[str, FoundVmm]:
+    """All VMMs of this user by where they work. Blocking: at every process of the host."""
+    return {working_directory(process): FoundVmm(process, marker) for process, marker in all_marked(MARKER)}
+
+
+def note_again(parts: Parts, machine: Machine, vmm: FoundVmm) -> None:
+    """What a store that does not know this VMM lacks."""
+    noted = [r for r in parts.store.resources.of_machine(machine.id) if r.kind == kinds.VMM.name]
+    if vmm.process in [process_of(r.identity) for r in noted]:
+        return
+    log.warning("machine=%s the record of process %d was lost", machine.name, vmm.process.pid)
+    take_places(parts.store.resources, machine.id, plan_places(parts, machine))
+    identity: Identity = {"marker": vmm.marker, "boot": cpu.boot_id()}
+    identity |= {"pid": vmm.process.pid, "start": vmm.process.start}
+    parts.store.resources.note(machine.id, kinds.VMM.name, identity)
+    note_group(parts.store.resources, machine.id, vmm.marker, parts.paths.state)

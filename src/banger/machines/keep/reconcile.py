@@ -1,0 +1,70 @@
+"""The store and the host, compared: machines whose records are wrong, and things in our name that no record leads to.
+
+What a machine's record says is set right. Leftovers are listed, and removed when that is asked for: a directory that
+nobody knows may be all that is left of a machine whose record was lost.
+"""
+
+from __future__ import annotations
+
+from banger.errors import Error
+from banger.host.thread import in_thread
+from banger.machines.keep.lost_records import find_vmms
+from banger.machines.keep.states import LIVE
+from banger.machines.keep.unreleased import find_unreleased, release_unreleased
+from banger.machines.life.adopt import reattach, settle
+from banger.machines.parts import Parts
+from banger.model.machine import Machine, MachineState
+from banger.model.report import Leftover, Reconciliation, SettledMachine
+from banger.resources.kind import Found
+from banger.resources.leftovers import look, unknown
+
+
+async def reconcile(parts: Parts, *, dry_run: bool, remove: bool) -> Reconciliation:
+    """With `dry_run` nothing is changed; with `remove` leftovers are removed."""
+    wrong = [machine for machine in parts.registry.all() if _is_wrong(parts, machine)]
+    machines = [await _set_right(parts, machine, dry_run) for machine in wrong]
+    unreleased = find_unreleased(parts) if dry_run else await release_unreleased(parts)
+    leftovers = await find_leftovers(parts)
+    if remove and not dry_run:
+        for leftover, found in leftovers:
+            await _remove(leftover, found)
+    return Reconciliation(
+        machines=machines,
+        leftovers=[leftover for leftover, _ in leftovers],
+        dry_run=dry_run,
+        unreleased=unreleased,
+    )
+
+
+def _is_wrong(parts: Parts, machine: Machine) -> bool:
+    """Its record says that it is alive, or on its way, and nobody looks after it."""
+    looked_after = (
+        machine.id in parts.live or machine.id in parts.starting or parts.locks[machine.id].locked()
+    )
+    return not looked_after and (machine.state in LIVE or machine.state is MachineState.DELETING)
+
+
+async def _set_right(parts: Parts, machine: Machine, dry_run: bool) -> SettledMachine:
+    was = machine.state.value
+    if not dry_run:
+        reattach(parts, machine, (await find_vmms(parts)).get(machine.id))
+        await settle(parts, machine)
+    would_be = "deleted" if machine.state is MachineState.DELETING else "stopped"
+    found = machine.state.value if parts.registry.has(machine) else "deleted"
+    return SettledMachine(
+        name=machine.name, was=was, now=would_be if dry_run else found, reason=machine.reason
+    )
+
+
+async def find_leftovers(parts: Parts) -> list[tuple[Leftover, Found]]:
+    """The host is looked at before the records: what is made meanwhile has its record first."""
+    seen = await in_thread(look, parts.paths)
+    known = [resource.identity for resource in parts.store.resources.all()]
+    return [(Leftover(kind=found.noun, what=found.what), found) for found in unknown(seen, known)]
+
+
+async def _remove(leftover: Leftover, found: Found) -> None:
+    try:
+        leftover.removed = await found.kind.remove(found.target)
+    except (Error, OSError) as exc:
+        leftover.problem = str(exc)

@@ -1,0 +1,134 @@
+"""The machines there are: kept in memory, written through to the store, found by name or id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Unpack
+
+import msgspec
+
+from banger.errors import Error
+from banger.host.times import now
+from banger.machines.keep.events import tell_created, tell_deleted, tell_moved
+from banger.machines.keep.states import Verb, advance
+from banger.model.event import Tell, tell_nobody
+from banger.model.machine import Change, Machine, MachineState
+from banger.store.store import Store
+
+Also = Callable[[], None]
+
+
+def nothing_else() -> None:
+    """The transaction has nothing but the machine."""
+
+
+class Registry:
+    """The one door to a machine's record, which is frozen for everybody else. Every change is a transaction: the store
+    commits, with what is told of it and what the caller writes `also`, and then memory follows. A change that is not
+    written has not happened."""
+
+    def __init__(self, store: Store, tell: Tell = tell_nobody) -> None:
+        self._table = store.machines
+        self._database = store.database
+        self._tell = tell
+        self._by_id = {machine.id: machine for machine in self._table.all()}
+        self._id_of_name = {machine.name: machine.id for machine in self._by_id.values()}
+        store.database.on_mended = self._write_again
+
+    def find(self, name_or_id: str) -> Machine:
+        machine = self._by_id.get(self._id_of_name.get(name_or_id, name_or_id))
+        if machine is None:
+            raise Error("machine_not_found", f"no machine named {name_or_id!r}", "banger vm list")
+        return machine
+
+    def all(self) -> list[Machine]:
+        return list(self._by_id.values())
+
+    def has(self, machine: Machine) -> bool:
+        return machine.id in self._by_id
+
+    def add(self, machine: Machine, also: Also = nothing_else) -> None:
+        """Raises `name_taken`, and what `also` raises."""
+
+        def write() -> None:
+            self._table.add(machine)
+            tell_created(self._tell, machine)
+            also()
+            self._database.when_written(follow)
+
+        def follow() -> None:
+            self._by_id[machine.id] = machine
+            self._id_of_name[machine.name] = machine.id
+
+        self._database.together(write)
+
+    def change(self, machine: Machine, also: Also = nothing_else, **fields: Unpack[Change]) -> None:
+        """Write down something else than its state. One that is gone already stays so; what is so already is not
+        written."""
+        new = msgspec.structs.replace(machine, **fields)
+        if new != machine and self.has(machine):
+            self._replace([(machine, new)], also)
+
+    def finish(
+        self, machines: Iterable[Machine], also: Also = nothing_else, **fields: Unpack[Change]
+    ) -> None:
+        """Copies whose making is done: all of them at once, so that there are all or none."""
+        fields["unfinished"] = False
+        done = [(machine, msgspec.structs.replace(machine, **fields)) for machine in machines]
+        self._replace(done, also)
+
+    def move(self, machine: Machine, verb: Verb, reason: str = "", /, **fields: Unpack[Change]) -> None:
+        """Take an edge of the state table, with what else changes then. Raises `bad_state`."""
+        state = advance(machine, verb)
+        changes = Change(reason=reason) | _changed_by(state) | fields
+        moved = msgspec.structs.replace(machine, state=state, **changes)
+        self._replace([(machine, moved)], lambda: tell_moved(self._tell, moved, machine.state))
+
+    def remove(self, machine: Machine) -> None:
+        def write() -> None:
+            self._table.delete(machine.id)
+            tell_deleted(self._tell, machine)
+            self._database.when_written(follow)
+
+        def follow() -> None:
+            self._by_id.pop(machine.id, None)
+            if self._id_of_name.get(machine.name) == machine.id:
+                del self._id_of_name[machine.name]
+
+        self._database.together(write)
+        if machine.spec.command is not None and machine.spec.command.env:
+            self._database.forget_deleted()
+
+    def _replace(self, records: list[tuple[Machine, Machine]], also: Also) -> None:
+        """The one way in which a record changes. Those who hold a machine go on holding it."""
+
+        def write() -> None:
+            for machine, new in records:
+                if self.has(machine):
+                    self._table.put(new)
+            also()
+            self._database.when_written(follow)
+
+        def follow() -> None:
+            for machine, new in records:
+                for name in machine.__struct_fields__:
+                    msgspec.structs.force_setattr(machine, name, getattr(new, name))
+
+        self._database.together(write)
+
+    def _write_again(self) -> None:
+        """A damaged store may have lost what is in memory still."""
+        for machine in self._by_id.values():
+            self._table.put(machine)
+
+
+def _changed_by(state: MachineState) -> Change:
+    """What coming into a state changes by itself."""
+    if state is MachineState.PAUSED:
+        return {}
+    changed = Change(idle=False, disk_full=False)
+    if state is MachineState.STARTING:
+        changed |= Change(started=now(), stopped="", exit=None)
+    elif state in (MachineState.STOPPED, MachineState.FAILED):
+        changed |= Change(stopped=now(), pid=0)
+    return changed

@@ -1,0 +1,56 @@
+"""Creating a machine once, however often the request is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import msgspec
+
+from banger.errors import Error
+from banger.machines.life.lifecycle import create
+from banger.machines.parts import Parts
+from banger.model.machine import Machine, MachineSpec
+from banger.store.keys import Made
+
+_KEY = re.compile(r"[!-~]{1,128}")
+
+
+def check_key(key: str) -> str:
+    """Raises `bad_request`."""
+    if not _KEY.fullmatch(key):
+        raise Error("bad_request", "an idempotency key has 1 to 128 visible ASCII characters", "use a UUID")
+    return key
+
+
+def create_once(parts: Parts, spec: MachineSpec, key: str) -> tuple[Machine, bool]:
+    """The machine that `key` made within the last day, or a new one; True for a new one.
+
+    Raises `idempotency_conflict` for a key that made something else or whose machine is gone, and as `create`."""
+    request = hashlib.sha256(msgspec.json.encode(spec, order="deterministic")).hexdigest()
+    made = parts.store.keys.find(check_key(key))
+    if made is not None:
+        return _made_before(parts, made, request, key), False
+
+    def note_key(machine: Machine) -> None:
+        parts.store.keys.put(key, Made(machine.id, request))
+
+    return create(parts, spec, also=note_key), True
+
+
+def _made_before(parts: Parts, made: Made, request: str, key: str) -> Machine:
+    if made.request != request:
+        raise _conflict(key, "was used for another request", made)
+    try:
+        return parts.registry.find(made.machine)
+    except Error as exc:
+        raise _conflict(key, "made a machine that is gone", made) from exc
+
+
+def _conflict(key: str, why: str, made: Made) -> Error:
+    return Error(
+        "idempotency_conflict",
+        f"the idempotency key {key!r} {why}",
+        "use a new key for a new machine",
+        {"machine": made.machine},
+    )

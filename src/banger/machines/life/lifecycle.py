@@ -1,0 +1,454 @@
+"""The verbs that change a machine's state: create, start, stop, kill, pause, resume, delete."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Unpack
+
+import msgspec
+
+from banger.errors import Error
+from banger.guests.init import wait_for_init
+from banger.host.background import in_background
+from banger.host.proc import send_signal, wait_gone
+from banger.host.thread import in_thread
+from banger.host.times import Stopwatch, now
+from banger.machines.ask.execs import RunningExec, Viewer, remove_exec_logs
+from banger.machines.ask.logs import size_of
+from banger.machines.keep.events import hear_guest
+from banger.machines.keep.states import LIVE, advance, wrong_state
+from banger.machines.keep.unreleased import require_released
+from banger.machines.life.endings import UNEXPECTED, describe_end, exit_of, is_failure
+from banger.machines.life.launch import forget_frozen, launch, plan_places
+from banger.machines.life.limits import check_asked, describe_memory_kill
+from banger.machines.life.live import LiveMachine
+from banger.machines.life.main_command import parse_signal, plan_command
+from banger.machines.parts import Parts
+from banger.machines.watch.idle import watch_idleness
+from banger.model.command import Command, Exit
+from banger.model.machine import Change, Machine, MachineSpec, MachineState
+from banger.model.names import check_name, invent_name
+from banger.model.operation import Report
+from banger.resources import kinds, teardown
+from banger.wire.constants import Tag, Type
+
+log = logging.getLogger("banger.machines")
+
+_SETTLE_AGAIN_S, _SETTLE_LONGEST_S = 1.0, 60.0
+_SIGNAL_S = 3.0
+_TERM_S = 5.0
+_AGENT_MARGIN_S = 3.0
+_OWN_SHUTDOWN_S = 15.0
+_INIT_SHUTDOWN_S = 5.0
+_SIGNALS_OF_INITS = (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP)
+
+
+def create(
+    parts: Parts,
+    spec: MachineSpec,
+    /,
+    *,
+    also: Callable[[Machine], None] = lambda machine: None,
+    **fields: Unpack[Change],
+) -> Machine:
+    """A new machine in state `created`; nothing on the host yet. `also` writes what belongs to it. Raises `bad_name`,
+    `bad_spec`, `driver_not_found`, `name_taken`."""
+    if spec.remove and spec.restart != "no":
+        raise Error(
+            "bad_spec", "a machine that is removed when it ends cannot be restarted", "drop one of the two"
+        )
+    check_asked(spec)
+    if spec.driver:
+        parts.drivers.named(spec.driver)
+    name = check_name(spec.name) if spec.name else invent_name()
+    machine = Machine(
+        id=secrets.token_hex(6), name=name, state=MachineState.CREATED, spec=spec, created=now()
+    )
+    machine = msgspec.structs.replace(machine, **fields)
+    parts.registry.add(machine, lambda: also(machine))
+    return machine
+
+
+@contextlib.asynccontextmanager
+async def starting(parts: Parts, machine: Machine, **fields: Unpack[Change]) -> AsyncIterator[Stopwatch]:
+    """The time in which a machine starts: at its end it runs, or is `failed` and holds no host resource but its files.
+    Whoever stops it meanwhile cancels the task. `fields` change as it begins."""
+    await settle_overdue(parts, machine)
+    async with parts.locks[machine.id]:
+        advance(machine, "start")
+        await require_released(parts, machine)
+        # As long as there are no timings, it has not started.
+        parts.registry.move(machine, "start", **(Change(timings_ms={}, origin="") | fields))
+        task = asyncio.current_task()
+        assert task is not None
+        parts.starting[machine.id] = task
+        watch = Stopwatch()
+        try:
+            yield watch
+            parts.registry.change(machine, timings_ms={**watch.phases_ms, "start": watch.total_ms()})
+        except BaseException as exc:
+            await _give_up(parts, machine, exc)
+            raise
+        finally:
+            del parts.starting[machine.id]
+
+
+def begin_life(parts: Parts, live: LiveMachine) -> None:
+    """Its guest is up."""
+    parts.live[live.machine.id] = live
+    live.on_event = hear_guest(parts.journal.try_to_tell, live)
+    parts.registry.move(live.machine, "booted", pid=live.process.pid, agent_boot=live.agent_boot)
+    for watch in parts.on_live:
+        watch(live)
+    watch_idleness(parts.registry, live)
+
+
+async def start(
+    parts: Parts, machine: Machine, report: Report, viewer: Viewer | None = None, **fields: Unpack[Change]
+) -> None:
+    """Bring it up and start its main command, if it has one."""
+    async with starting(parts, machine, **(Change(wanted="running") | fields)) as watch:
+        parts.forget_restart(machine)
+        image = await parts.images.ensure(machine.spec.image, report)
+        command = plan_command(machine.spec.command, image.config)
+        if command is None and viewer is not None:
+            raise _nothing_to_run(machine)
+        places = plan_places(parts, machine)
+        await in_thread(remove_exec_logs, places.directory)
+        console_begin = size_of(places.console_log)
+        live = await launch(parts, machine, image, report, watch)
+        live.console_begin = console_begin
+        begin_life(parts, live)
+        if command is not None:
+            await _start_main(parts, live, command, report, viewer, watch)
+        watch_vmm(parts, live)
+    if not live.gone.is_set():
+        report("ready", f"{machine.name} is running")
+
+
+def _nothing_to_run(machine: Machine) -> Error:
+    return Error(
+        "bad_spec",
+        f"the image {machine.spec.image!r} names no command, and none was given",
+        "give one after --, or -it for a shell, or -d for a machine that stays up",
+    )
+
+
+async def _start_main(
+    parts: Parts,
+    live: LiveMachine,
+    command: Command,
+    report: Report,
+    viewer: Viewer | None,
+    watch: Stopwatch,
+) -> None:
+    if live.machine.spec.init == "image" and live.machine.origin == "boot":
+        report("init", "waiting for the image's init")
+        await wait_for_init(live.agent(), live.machine.spec.boot_timeout_s)
+        watch.lap("init")
+    main = await live.start_main(command, viewer, process_1=live.machine.spec.init == "entrypoint")
+    watch.lap("exec")
+    watch_main(parts, live, main)
+
+
+def watch_main(parts: Parts, live: LiveMachine, main: RunningExec) -> None:
+    """When the main command ends, so does the machine."""
+    main.done.add_done_callback(lambda _: _spawn(_after_main(parts, live, main)))
+
+
+def watch_vmm(parts: Parts, live: LiveMachine) -> None:
+    """When the VMM ends, whyever, the machine is settled."""
+
+    def on_end(watching: asyncio.Task[None]) -> None:
+        if not watching.cancelled():  # that is a daemon which lets go of its machines
+            _spawn(_after_exit(parts, live))
+
+    live.watch_task.add_done_callback(on_end)
+
+
+async def _give_up(parts: Parts, machine: Machine, cause: BaseException) -> None:
+    """Undo a start that failed or was cancelled."""
+    live = parts.live.pop(machine.id, None)
+    reason = cause.message if isinstance(cause, Error) else "the start was cancelled"
+
+    async def settle() -> None:
+        await _release_runtime(parts, machine, live)
+        if machine.state is MachineState.STARTING:
+            parts.registry.move(machine, "fail", reason)
+        elif machine.state in LIVE:
+            parts.registry.move(machine, "exited", reason)
+
+    await asyncio.shield(settle_or_owe(parts, machine, settle))
+    if live is not None:
+        live.ended.set()
+
+
+async def settle_or_owe(parts: Parts, machine: Machine, settle: Callable[[], Awaitable[None]]) -> None:
+    """Its end is written down: now, or as soon as that can be done."""
+    try:
+        await settle()
+    except Error as exc:
+        log.warning("machine=%s its end is not settled: %s", machine.name, exc.message)
+        parts.overdue[machine.id] = settle
+        _spawn(_settle_later(parts, machine))
+
+
+async def _settle_later(parts: Parts, machine: Machine) -> None:
+    pause_s = _SETTLE_AGAIN_S
+    while machine.id in parts.overdue and not parts.shutdown.is_set():
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _SETTLE_LONGEST_S)
+        with contextlib.suppress(Error):  # said before
+            await settle_overdue(parts, machine)
+
+
+async def settle_overdue(parts: Parts, machine: Machine) -> None:
+    """Whoever wants something of a machine whose end could not be settled settles it first. Raises why that still
+    cannot be done."""
+    if machine.id not in parts.overdue:
+        return
+    async with parts.locks[machine.id]:
+        settle = parts.overdue.get(machine.id)
+        if settle is not None:
+            await settle()
+            del parts.overdue[machine.id]
+
+
+async def _release_runtime(parts: Parts, machine: Machine, live: LiveMachine | None) -> None:
+    await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
+    forget_frozen(parts, machine)
+    if live is not None:
+        await live.watch_task
+
+
+async def _after_main(parts: Parts, live: LiveMachine, main: RunningExec) -> None:
+    """The main command has ended: so does the machine. What is to be removed need not be
+    shut down politely."""
+    if main.done.exception() is not None:
+        return  # the agent went away; the VMM's end, or a new session, tells more
+    try:
+        parts.registry.change(live.machine, exit=main.done.result())
+    except Error as exc:  # it is written with the machine's end
+        log.warning("machine=%s %s", live.machine.name, exc.message)
+    limit_s = _own_shutdown_s(live, main.done.result())
+    if limit_s and await _gone_within(live, limit_s):
+        return
+    await _end_machine(parts, live)
+
+
+def _own_shutdown_s(live: LiveMachine, exit_: Exit) -> float:
+    """How long its guest may take to go down by itself, if that is what ended the main command. An init of the image
+    does not say so: it only sends signals to everybody."""
+    if live.goes_down:
+        return _OWN_SHUTDOWN_S
+    was_told_to = live.machine.spec.init == "image" and exit_.signal in _SIGNALS_OF_INITS
+    return _INIT_SHUTDOWN_S if was_told_to and not live.machine.spec.remove else 0
+
+
+def end_without_main(parts: Parts, live: LiveMachine) -> None:
+    """Of a machine whose main command ended, and which an earlier daemon was to end."""
+    _spawn(_end_machine(parts, live))
+
+
+async def _end_machine(parts: Parts, live: LiveMachine) -> None:
+    with contextlib.suppress(Error):  # somebody else stops it already
+        if live.machine.spec.remove:
+            await kill(parts, live.machine, by_user=False)
+        else:
+            await stop(parts, live.machine, 10, by_user=False)
+
+
+async def _after_exit(parts: Parts, live: LiveMachine) -> None:
+    """The VMM has ended, asked or not: record it, release what it held, remove it if so wished."""
+    machine = live.machine
+    if parts.live.get(machine.id) is not live:
+        return
+    reason = describe_end(live)
+    if reason == UNEXPECTED:
+        with contextlib.suppress(
+            Error
+        ):  # the store cannot be read now: that the VMM ended is known all the same
+            reason = describe_memory_kill(parts.store.resources, machine) or reason
+    exit_ = exit_of(live)
+    try:
+        async with parts.locks[machine.id]:
+            await settle_or_owe(parts, machine, lambda: _settle_end(parts, live, reason, exit_))
+    finally:
+        live.ended.set()  # whoever waits for it is told, whatever went wrong
+
+
+async def _settle_end(parts: Parts, live: LiveMachine, reason: str, exit_: Exit | None) -> None:
+    machine = live.machine
+    await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
+    forget_frozen(parts, machine)
+    parts.live.pop(machine.id, None)
+    if machine.state in LIVE:
+        parts.registry.move(machine, "exited", reason, exit=exit_)
+    log.info("machine=%s stopped: %s", machine.name, reason)
+    if not parts.registry.has(machine):
+        return
+    if machine.spec.remove:
+        await remove_ended(parts, machine)
+    else:
+        parts.on_ended(machine, is_failure(machine))
+
+
+async def stop(parts: Parts, machine: Machine, grace_s: float, *, by_user: bool = True) -> None:
+    """Agent shutdown, then SIGTERM to the VMM, then SIGKILL, each with its time. Returns when it is `stopped`. A
+    machine that waits to be started again does so no more."""
+    await settle_overdue(parts, machine)
+    if by_user and _want_stopped(parts, machine):
+        return
+    live = parts.live.get(machine.id)
+    if live is None:
+        await _stop_before_vmm(parts, machine)
+        return
+    await live.adopted.wait()
+    async with live.pausing:  # whoever freezes it has to be done
+        stands_still = machine.state is MachineState.PAUSED or live.disk_full
+        parts.registry.move(machine, "stop")
+        live.disk_full = False
+        if stands_still:
+            with contextlib.suppress(Error):
+                await live.vm.resume()
+    answers = await _end_main(live, grace_s)
+    if (answers and await _shut_down_by_agent(live, grace_s)) or await _terminate(live):
+        await live.ended.wait()
+        return
+    await _kill(live)
+
+
+async def _stop_before_vmm(parts: Parts, machine: Machine) -> None:
+    """A machine that starts but has no VMM yet (its image is being pulled): the start is cancelled."""
+    starting = parts.starting.get(machine.id)
+    advance(machine, "stop")
+    if starting is None:
+        raise wrong_state(machine, "stop")
+    starting.cancel()
+    await asyncio.wait([starting])
+
+
+async def _end_main(live: LiveMachine, grace_s: float) -> bool:
+    """Give the main command the image's stop signal, and time to end by itself. False: there is no use in asking the
+    agent for anything."""
+    main = live.main
+    if main is None or main.done.done():
+        return True
+    try:
+        await main.process.signal(parse_signal(live.machine.stop_signal), _SIGNAL_S)
+        await asyncio.wait([main.done], timeout=grace_s)
+    except Error as exc:
+        log.info("machine=%s stop signal: %s", live.machine.name, exc.message)
+        return exc.code not in ("agent_silent", "agent_lost", "agent_restarted")
+    return True
+
+
+async def _shut_down_by_agent(live: LiveMachine, grace_s: float) -> bool:
+    try:
+        await live.agent().request(
+            Type.SHUTDOWN, [(Tag.MODE, "poweroff"), (Tag.GRACE_MS, int(grace_s * 1000))], timeout_s=3
+        )
+    except Error as exc:
+        log.info("machine=%s agent shutdown: %s", live.machine.name, exc.message)
+        return live.gone.is_set()
+    return await _gone_within(live, grace_s + _AGENT_MARGIN_S)
+
+
+async def _terminate(live: LiveMachine) -> bool:
+    """The VMM flushes its disks, and ends."""
+    live.vm.terminate()
+    return await _gone_within(live, _TERM_S)
+
+
+async def _gone_within(live: LiveMachine, timeout_s: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await live.gone.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _want_stopped(parts: Parts, machine: Machine) -> bool:
+    """Note the user's wish; True when giving up a restart was all that it took."""
+    parts.registry.change(machine, wanted="stopped", reason=machine.reason.partition(";")[0])
+    return parts.forget_restart(machine)
+
+
+async def kill(parts: Parts, machine: Machine, *, by_user: bool = True) -> None:
+    """The VMM gets SIGKILL now. Returns when the machine is `stopped` (and gone, with `remove`)."""
+    await settle_overdue(parts, machine)
+    if by_user and _want_stopped(parts, machine):
+        return
+    if machine.id in parts.starting and machine.id not in parts.live:
+        await _stop_before_vmm(parts, machine)
+        return
+    live = parts.live_of(machine)
+    if machine.state is not MachineState.STOPPING:
+        parts.registry.move(machine, "stop")
+    await _kill(live)
+
+
+async def _kill(live: LiveMachine) -> None:
+    send_signal(live.process, signal.SIGKILL)
+    if not await wait_gone(live.process, 10):
+        raise Error(
+            "vmm_failed",
+            f"the VMM of {live.machine.name} (pid {live.process.pid}) does not end, even with SIGKILL",
+            "it waits for the kernel, most likely for a disk",
+        )
+    await live.ended.wait()
+
+
+async def delete(parts: Parts, machine: Machine, *, force: bool) -> None:
+    """Remove the machine and all that is its own. With `force` a running one is killed first."""
+    await settle_overdue(parts, machine)
+    parts.forget_restart(machine)
+    if force:
+        await _end_by_force(parts, machine)
+    async with parts.locks[machine.id]:
+        if not parts.registry.has(machine):
+            return
+        if machine.state in LIVE:
+            raise _still_running(machine)
+        await remove_ended(parts, machine)
+
+
+async def _end_by_force(parts: Parts, machine: Machine) -> None:
+    starting = parts.starting.get(machine.id)
+    if starting is not None:
+        starting.cancel()
+        await asyncio.wait([starting], timeout=15)
+    if machine.id in parts.live:
+        with contextlib.suppress(Error):
+            await kill(parts, machine)
+    await settle_overdue(parts, machine)
+
+
+async def remove_ended(parts: Parts, machine: Machine) -> None:
+    """Remove a machine that does not run, from its resource records."""
+    if machine.state is not MachineState.DELETING:
+        parts.registry.move(machine, "delete")
+    errors = await teardown.release(parts.store.resources, machine.id)
+    if errors:
+        raise errors[0]
+    parts.registry.remove(machine)
+
+
+def _still_running(machine: Machine) -> Error:
+    return Error(
+        "bad_state",
+        f"machine {machine.name!r} is {machine.state.value}",
+        f"banger vm stop {machine.name}, or delete it with --force",
+        {"state": machine.state.value},
+    )
+
+
+def _spawn(work: Coroutine[object, object, None]) -> None:
+    """Run a follow-up."""
+    in_background(work, "what follows a machine's end")

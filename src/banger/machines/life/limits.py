@@ -1,0 +1,124 @@
+"""The limits of a machine: what was asked for is enforced or refused, and what holds is written down.
+
+What nobody asked for is enforced where this host lets us, and elsewhere only shown as what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from banger.errors import Error
+from banger.guests.confinement import plan_limits
+from banger.guests.guest import Guest, limit_io
+from banger.host.cgroup import Group
+from banger.host.delegation import delegation
+from banger.model.machine import Machine, MachineSpec
+from banger.model.operation import Report
+from banger.model.sizes import MIB, format_size
+from banger.resources import kinds
+from banger.store.resources import ResourceTable
+from banger.vmm.base import AS_NEEDED, VmConfig, VmLimits
+
+# A VMM with less than that does not come up, or ends at the first burst of reads: it cannot do without a thread.
+_LEAST_MEMORY_BYTES = 128 * MIB
+KILLED_FOR_MEMORY = "the host's kernel killed the VMM"
+_LEAST_CPUS = 0.01
+_LEAST_THREADS = 80
+
+
+def check_asked(spec: MachineSpec) -> None:
+    """Raises `bad_spec` for limits that no VMM could live with."""
+    least_threads = spec.cpus + _LEAST_THREADS
+    if 0 < spec.memory_limit_bytes < _LEAST_MEMORY_BYTES:
+        raise _too_low("memory limit", format_size(_LEAST_MEMORY_BYTES))
+    if 0 < spec.cpu_limit < _LEAST_CPUS:
+        raise _too_low("processor limit", f"{_LEAST_CPUS:g}")
+    if 0 < spec.pids_limit < least_threads:
+        raise _too_low("limit of threads", str(least_threads))
+
+
+def asked_limits(spec: MachineSpec) -> VmLimits:
+    return VmLimits(
+        memory_bytes=spec.memory_limit_bytes,
+        cpus=spec.cpu_limit,
+        pids=spec.pids_limit,
+        io_bytes=spec.io_limit_bytes,
+        io_operations=spec.iops_limit,
+    )
+
+
+def refuse_unenforceable(spec: MachineSpec) -> None:
+    """Before anything is started for it. Raises `limit_unenforceable`."""
+    if spec.limits == "strict":
+        for controller, asked in _asked(spec).items():
+            reason = delegation().missing.get(controller)
+            if asked and reason:
+                raise _unenforceable(controller, reason)
+
+
+class Held(NamedTuple):
+    """What its record says of a machine's limits."""
+
+    limits: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+async def hold(machine: Machine, guest: Guest, config: VmConfig, report: Report) -> Held:
+    """Before any process of its user runs: what its VMM does not have yet; what holds from now on. Raises
+    `limit_unenforceable`, `vmm_failed`."""
+    spec, confinement = machine.spec, guest.confinement
+    if config.limits != AS_NEEDED:
+        confinement.limit(plan_limits(config, guest.driver))  # a clone in waiting has the usual ones
+    warnings: list[str] = []
+    for controller, asked in _asked(spec).items():
+        reason = confinement.missing.get(controller)
+        if not (asked and reason):
+            continue
+        if spec.limits == "strict":
+            raise _unenforceable(controller, reason)
+        warnings.append(f"the {controller} limit is not enforced: {reason}")
+        report("warning", f"{machine.name}: {warnings[-1]}")
+    missing = {controller: f"not enforced: {reason}" for controller, reason in confinement.missing.items()}
+    await limit_io(guest.vm, config.limits)
+    return Held(confinement.held | missing | _describe_io(machine), tuple(warnings))
+
+
+def describe_memory_kill(resources: ResourceTable, machine: Machine) -> str:
+    """Whether the kernel ended its VMM for its memory limit; empty if not. Asked before its group is released."""
+    for resource in resources.of_machine(machine.id):
+        if resource.kind == kinds.CGROUP.name and Group.of_identity(resource.identity).memory_kills():
+            shown = machine.limits.get("memory", "").rpartition(" ")[2]
+            return f"{KILLED_FOR_MEMORY}: it reached its memory limit of {shown}"
+    return ""
+
+
+def _asked(spec: MachineSpec) -> dict[str, bool]:
+    """Which controllers somebody's own wish depends on."""
+    return {
+        "memory": bool(spec.memory_limit_bytes),
+        "cpu": bool(spec.cpu_limit),
+        "pids": bool(spec.pids_limit),
+    }
+
+
+def _describe_io(machine: Machine) -> dict[str, str]:
+    spec, shown = machine.spec, {}
+    if spec.io_limit_bytes:
+        shown["io"] = f"{machine.driver}, {format_size(spec.io_limit_bytes)}/s"
+    if spec.iops_limit:
+        shown["iops"] = f"{machine.driver}, {spec.iops_limit}/s"
+    return shown
+
+
+def _too_low(what: str, least: str) -> Error:
+    return Error("bad_spec", f"that {what} is too low for any machine", f"at least {least}, or none")
+
+
+def _unenforceable(controller: str, reason: str) -> Error:
+    return Error(
+        "limit_unenforceable",
+        f"the {controller} limit cannot be enforced here: {reason}",
+        "docs/limits.md says what it takes; --limits best-effort goes on without",
+        {"limit": controller, "reason": reason},
+    )

@@ -1,0 +1,253 @@
+"""A machine whose VMM runs: the VM, the agent connection, what runs in it.
+
+One `LiveMachine` from the moment its agent is configured until its VMM's process is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from banger.agent.connection import AgentConnection
+from banger.agent.process import start_process
+from banger.errors import Error
+from banger.guests.guest import Guest
+from banger.guests.identity import refresh
+from banger.host.background import until_done
+from banger.host.proc import ProcessRef, wait_gone
+from banger.host.times import now
+from banger.machines.ask.execs import ExecLog, RunningExec, Viewer, remove_exec_log
+from banger.model.command import Command, Exec
+from banger.model.machine import Machine
+from banger.vmm.base import Driver, Vm, VmPlaces
+
+# By these a later daemon tells what it finds running. A user's command may be called anything, so it has a prefix.
+MAIN_LABEL = "main"
+EXEC_LABEL = "$ "
+_ENDED_EXECS_KEPT = 64
+_OOM_VICTIM = re.compile(r"killed process ([0-9]{1,10}) ")
+_OOM_VICTIMS_KEPT = 64
+_START_S = 30.0
+_START_MARGIN_S = 2.0
+
+
+class UseListener(Protocol):
+    """Hears when nobody uses a machine any more, and when somebody does again."""
+
+    def used(self) -> None: ...
+
+    def unused(self) -> None: ...
+
+
+class Reattached(NamedTuple):
+    """The VM of an earlier daemon; its agent may take its time to answer."""
+
+    places: VmPlaces
+    driver: Driver
+    vm: Vm
+
+
+class LiveMachine:
+    def __init__(self, machine: Machine, guest: Guest | Reattached) -> None:
+        self.machine = machine
+        self.places = guest.places
+        self.driver = guest.driver
+        self.vm = guest.vm
+        self.connection: AgentConnection | None = None
+        self.main: RunningExec | None = None
+        self.execs: dict[int, RunningExec] = {}
+        self.gone = asyncio.Event()  # the VMM process has ended
+        self.ended = asyncio.Event()  # and all that follows from it is done
+        self.lost: Error | None = None  # why there is no session, when one was lost
+        self.reconnecting = asyncio.Lock()
+        self.ask_again_at = 0.0
+        self.users = 0
+        self.pausing = asyncio.Lock()  # whoever stops its vCPUs, or lets them go on
+        self.disk_full = (
+            False  # its VMM has halted it for want of room, whether or not that could be written down
+        )
+        self.idle_pause: UseListener | None = None
+        self._oom_victims: deque[int] = deque(
+            maxlen=_OOM_VICTIMS_KEPT
+        )  # as the guest says; 0: it does not know
+        self.console_begin = 0  # of this life, in a log that may have those of earlier ones
+        self.goes_down = False  # by itself, as it says
+        self.on_event: Callable[[str, str], None] = _unheard
+        self.adopted = asyncio.Event()  # its connections are there, or do not come by themselves
+        self.agent_boot = machine.agent_boot  # tells its agent from others
+        if isinstance(guest, Guest):
+            self.adopted.set()
+            self.agent_boot = _boot_of(guest.connection)
+            self.connect(guest.connection)
+        self.watch_task = asyncio.create_task(self._watch(), name=f"watch {machine.name}")
+
+    @property
+    def process(self) -> ProcessRef:
+        return self.vm.process
+
+    async def _watch(self) -> None:
+        """Ends when the VMM process has ended, whoever ended it, and not before: what cannot be waited for just now may
+        run."""
+        await until_done(lambda: wait_gone(self.process), f"the watch of {self.machine.name}")
+        self.gone.set()
+        self._rest()
+        await self.vm.close()
+
+    async def detach(self) -> None:
+        """Let go of it: the daemon ends, the machine goes on."""
+        self.watch_task.cancel()
+        self._rest()
+        await self.vm.close()
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Somebody wants something of it meanwhile."""
+        self._use()
+        try:
+            yield
+        finally:
+            self._unuse()
+
+    def _use(self) -> None:
+        self.users += 1
+        if self.idle_pause is not None:
+            self.idle_pause.used()
+
+    def _unuse(self) -> None:
+        self.users -= 1
+        if self.idle_pause is not None and not self.users:
+            self.idle_pause.unused()
+
+    async def catch_up(self) -> None:
+        """It stood still, and so did its clock and its terminals. An agent that does not answer has worse troubles."""
+        if self.connection is not None:
+            with contextlib.suppress(Error):
+                await refresh(self.connection, entropy=False)
+                for running in self.execs.values():
+                    await running.fit()
+
+    def connect(self, connection: AgentConnection) -> None:
+        """Own the connection, which may have been lost already."""
+        self.connection, self.lost = connection, None
+        connection.on_lost = self.on_agent_lost
+        connection.on_event = self.on_agent_event
+        if connection.lost is not None:
+            self.on_agent_lost(connection.lost)
+
+    def has_another_agent(self, connection: AgentConnection) -> bool:
+        """Than the one that it had: what that one had started is lost. Noted, and so told once."""
+        before, self.agent_boot = self.agent_boot, _boot_of(connection)
+        return before not in ("", self.agent_boot)
+
+    def on_agent_event(self, code: str, message: str) -> None:
+        """What the agent tells unasked: as little to be believed as all that a guest says."""
+        if code == "oom":
+            named = _OOM_VICTIM.match(message)
+            self._oom_victims.append(int(named[1]) if named else 0)
+        elif code == "shutdown":
+            self.goes_down = True
+        self.on_event(code, message)
+
+    def was_oom_killed(self, command: RunningExec) -> bool:
+        """Whether its guest's kernel ended it for lack of memory, as far as the guest tells."""
+        return command.info.pid in self._oom_victims or 0 in self._oom_victims
+
+    def on_agent_lost(self, error: Error) -> None:
+        self.lost = error
+        self.connection = None
+
+    def _rest(self) -> None:
+        if self.idle_pause is not None:
+            self.idle_pause.used()
+        self.close_connection()
+
+    def close_connection(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def agent(self) -> AgentConnection:
+        """The connection, or the error that says why there is none."""
+        if self.connection is None:
+            raise self.lost or Error(
+                "agent_lost",
+                f"the agent of {self.machine.name} is not connected",
+                f"banger vm health {self.machine.name}",
+            )
+        return self.connection
+
+    async def start_main(
+        self, command: Command, viewer: Viewer | None, *, process_1: bool = False
+    ) -> RunningExec:
+        """Start the machine's own command; its output also goes to `exec.log`. `process_1`: in a space of its own."""
+        process = await start_process(
+            self.agent(), command, label=MAIN_LABEL, make_cwd=True, process_1=process_1
+        )
+        log = ExecLog(self.places.directory, resume=False)
+        info = _info(process.channel, process.pid, command)
+        info.main = True
+        self.main = self.track(RunningExec(process, info, viewer=viewer, log_to=log))
+        return self.main
+
+    async def start_exec(self, command: Command, viewer: Viewer | None) -> RunningExec:
+        label = EXEC_LABEL + (command.argv[0] if command.argv else "")[:60]
+        limit_s = _start_limit_s(command)
+        try:
+            process = await start_process(self.agent(), command, label=label, timeout_s=limit_s)
+        except Error as exc:
+            if exc.code != "agent_silent" or limit_s == _START_S:
+                raise
+            raise Error("timeout", exc.message, exc.hint) from exc  # as its user asked for
+        info = _info(process.channel, process.pid, command)
+        running = self.track(RunningExec(process, info, viewer=viewer))
+        if viewer is None:
+            self.keep_output(running)
+        self.use_until_end(running)
+        return running
+
+    def keep_output(self, running: RunningExec) -> None:
+        """Nobody watches it from now on: what it writes is logged. The main command's always is."""
+        running.info.detached = True
+        running.log_from_now(self.places.directory)
+
+    def use_until_end(self, running: RunningExec) -> None:
+        """A command that somebody started keeps the machine awake; its main command alone does not."""
+        self._use()
+        running.done.add_done_callback(lambda _: self._unuse())
+
+    def track(self, running: RunningExec) -> RunningExec:
+        """Keep it listed, and the list bounded."""
+        self.execs[running.info.id] = running
+        ended = [i for i, e in self.execs.items() if not e.info.running and e is not self.main]
+        for exec_id in ended[: max(0, len(ended) - _ENDED_EXECS_KEPT)]:
+            self.execs.pop(exec_id)
+            remove_exec_log(self.places.directory, exec_id)
+        return running
+
+
+def _boot_of(connection: AgentConnection) -> str:
+    return connection.welcome.boot.hex() if connection.welcome else ""
+
+
+def _unheard(code: str, message: str) -> None:
+    """It is in the log."""
+
+
+def _start_limit_s(command: Command) -> float:
+    """The guest ends a command after its time-out; one that does not even start it gets little more."""
+    return min(_START_S, command.timeout_s + _START_MARGIN_S) if command.timeout_s else _START_S
+
+
+def _info(channel: int, pid: int, command: Command) -> Exec:
+    return Exec(
+        id=channel,
+        argv=list(command.argv),
+        pid=pid,
+        started=now(),
+        tty=command.tty,
+        stdin=command.stdin or command.tty,
+    )

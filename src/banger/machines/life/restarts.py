@@ -1,0 +1,171 @@
+"""Machines that are started again: when they ended without being asked to, and when the daemon comes back.
+
+| policy | it ended by itself | with a failure | its user stopped it | the daemon comes back, it does not run |
+|---|---|---|---|---|
+| `no` | | | | |
+| `on-failure[:N]` | | again, at most N times in a row | | |
+| `always` | again | again | | again |
+| `unless-stopped` | again | again | | again, unless its user stopped it |
+
+A failure is an exit code other than 0, a VMM that ended unexpectedly, a kernel that panicked, or a start that failed.
+Between two starts in a row lies a pause that doubles, up to a minute.
+
+A guest that reboots is started again under every policy, and that counts as no failure; but one that is to be removed
+when it ends has ended. The first reboot in a row is followed by a start at once, others likewise by pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from datetime import datetime
+
+from banger.errors import Error
+from banger.host import cpu
+from banger.host.times import now
+from banger.machines.keep.events import tell_restart
+from banger.machines.keep.states import LIVE
+from banger.machines.life.adopt import UNSEEN
+from banger.machines.life.endings import REBOOTED
+from banger.machines.life.lifecycle import start
+from banger.machines.parts import Parts
+from banger.model.machine import Machine, MachineState
+from banger.model.operation import Report
+
+log = logging.getLogger("banger.restarts")
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 60.0
+# One that ran this long has not ended "in a row".
+SETTLED_S = 10.0
+
+
+def plan_pause_s(restarts: int) -> float:
+    """Before the start that follows `restarts` others in a row. Pure."""
+    return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * (1 << min(restarts, 16)))
+
+
+def plan_reboot_pause_s(reboots: int) -> float:
+    """Before the start that follows `reboots` others in a row. Pure."""
+    return plan_pause_s(reboots - 1) if reboots else 0.0
+
+
+def wants_reboot(machine: Machine) -> bool:
+    """Of a machine that ended, whose guest rebooted: whatever its policy, that is no end. Pure."""
+    return machine.reason.startswith(REBOOTED) and not machine.spec.remove and machine.wanted != "stopped"
+
+
+def wants_restart(machine: Machine, *, failed: bool, restarts: int) -> bool:
+    """Of a machine that ended just now, after `restarts` in a row. Pure."""
+    policy, _, limit = machine.spec.restart.partition(":")
+    if machine.wanted == "stopped" or policy == "no":
+        return False
+    if policy == "on-failure":
+        return failed and (not limit or restarts < int(limit))
+    return True
+
+
+def wants_return(machine: Machine) -> bool:
+    """Of a machine that does not run when the daemon begins. Pure."""
+    if machine.state not in (MachineState.STOPPED, MachineState.FAILED):
+        return False
+    policy = machine.spec.restart
+    return policy == "always" or (policy == "unless-stopped" and machine.wanted == "running")
+
+
+class Restarts:
+    """Lives as long as the daemon; used from its event loop."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._pending: dict[str, asyncio.TimerHandle] = {}
+        self._turns = asyncio.Semaphore(cpu.count())
+        parts.on_ended = self.consider
+        parts.forget_restart = self.forget
+
+    def consider(self, machine: Machine, failed: bool) -> None:
+        """It has ended, and is settled."""
+        in_a_row = _ran_s(machine) < SETTLED_S
+        restarts, reboots = (machine.restarts, machine.reboots) if in_a_row else (0, 0)
+        if wants_reboot(machine):
+            self._begin_in(machine, plan_reboot_pause_s(reboots), restarts, reboots + 1)
+        elif wants_restart(machine, failed=failed, restarts=restarts):
+            self._begin_in(machine, plan_pause_s(restarts), restarts + 1, reboots)
+
+    def _begin_in(self, machine: Machine, pause_s: float, restarts: int, reboots: int) -> None:
+        parts = self._parts
+        try:
+            parts.registry.change(
+                machine,
+                lambda: tell_restart(parts.journal.tell, machine, pause_s, restarts),
+                restarts=restarts,
+                reboots=reboots,
+                reason=machine.reason.partition(";")[0]
+                + (f"; starts again in {pause_s:g} s" if pause_s else "; starts again"),
+            )
+        except Error as exc:  # it starts again all the same
+            log.warning("machine=%s %s", machine.name, exc.message)
+        loop = asyncio.get_running_loop()
+        self._pending[machine.id] = loop.call_later(pause_s, self._begin, machine)
+
+    def forget(self, machine: Machine) -> bool:
+        """Its user wants it stopped, started or gone; whether a restart was due."""
+        timer = self._pending.pop(machine.id, None)
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
+
+    def bring_back(self) -> None:
+        """After the daemon's start, when everything that goes on has been taken over."""
+        for machine in self._parts.registry.all():
+            if wants_return(machine):
+                self._begin(machine)
+            elif machine.state in (MachineState.STOPPED, MachineState.FAILED) and _ended_unseen(machine):
+                self.consider(machine, failed=True)
+
+    def close(self) -> None:
+        for timer in self._pending.values():
+            timer.cancel()
+        self._pending.clear()
+
+    def _begin(self, machine: Machine) -> None:
+        self._pending.pop(machine.id, None)
+        parts = self._parts
+        if not parts.registry.has(machine) or machine.state in LIVE or machine.id in parts.starting:
+            return
+
+        async def work(report: Report) -> str:
+            async with self._turns:
+                await start(parts, machine, report)
+            return machine.name
+
+        try:
+            running = parts.operations.begin("restart", f"machine/{machine.name}", work, unasked=True)
+        except Error as exc:  # no room for its record just now
+            log.warning("machine=%s does not start again yet: %s", machine.name, exc.message)
+            loop = asyncio.get_running_loop()
+            self._pending[machine.id] = loop.call_later(LONGEST_PAUSE_S, self._begin, machine)
+            return
+        assert running.task is not None
+        running.task.add_done_callback(lambda _: self._after(machine))
+
+    def _after(self, machine: Machine) -> None:
+        """A start that failed is one more failure."""
+        if machine.state is MachineState.FAILED and self._parts.registry.has(machine):
+            log.warning("machine=%s did not start again: %s", machine.name, machine.reason)
+            self.consider(machine, failed=True)
+
+
+def _ran_s(machine: Machine) -> float:
+    with contextlib.suppress(ValueError):
+        begun = datetime.fromisoformat(machine.started)
+        ended = datetime.fromisoformat(machine.stopped or now())
+        return (ended - begun).total_seconds()
+    return 0.0
+
+
+def _ended_unseen(machine: Machine) -> bool:
+    if machine.reason.startswith(REBOOTED) and ";" in machine.reason:  # the last daemon was about to start it
+        return True
+    return machine.wanted == "running" and machine.reason == UNSEEN

@@ -1,0 +1,154 @@
+"""Sessions with the agent of a guest that somebody else talked to before: an earlier daemon, the machine that it is a
+copy of, or we ourselves until the connection was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable
+
+from banger.agent.connection import open_connection
+from banger.agent.process import KnownExec, adopt_process, list_execs
+from banger.errors import Error
+from banger.guests.identity import refresh
+from banger.machines.ask.execs import ExecLog, RunningExec
+from banger.machines.life.lifecycle import end_without_main, watch_main
+from banger.machines.life.live import EXEC_LABEL, MAIN_LABEL, LiveMachine
+from banger.machines.parts import Parts
+from banger.model.command import Exec
+from banger.model.machine import MachineState
+
+log = logging.getLogger("banger.adopt")
+
+AGENT_RESTARTED = "its agent was killed and started again; how commands of before end is not known"
+ANSWER_S = 10.0
+# Somebody waits for a command meanwhile.
+_WAITED_FOR_S = 2.0
+_ASK_AGAIN_S = 5.0
+
+
+async def resync(parts: Parts, live: LiveMachine, answer_s: float = ANSWER_S) -> None:
+    """A new session with the agent, and the execs that outlived the last. All of it, or the machine has none."""
+    name = live.machine.name
+    try:
+        connection = await open_connection(live.vm.open_agent, name, answer_s, resync=True)
+    except Error as exc:
+        live.on_agent_lost(exc)
+        raise
+    try:
+        known = await list_execs(connection)
+        connection.reserve_channels(max(live.execs, default=0))  # those that are lost are listed still
+        if live.has_another_agent(connection):
+            _tell_restart(parts, live)
+        live.connect(connection)
+        with contextlib.suppress(Error):  # it may have stood still all the time, and so has its clock
+            await refresh(connection, entropy=True)
+        await adopt_execs(parts, live, known)
+    except BaseException as exc:
+        connection.close()
+        live.on_agent_lost(exc if isinstance(exc, Error) else Error("agent_lost", f"{name} was left alone"))
+        raise
+    log.info("machine=%s taken over", name)
+
+
+async def reconnect(parts: Parts, live: LiveMachine) -> None:
+    """A session that was lost is begun again by whoever needs it. A guest that does not answer is asked now and then
+    only: others need not wait to be told so."""
+    if live.lost is None:
+        return
+    async with live.reconnecting:
+        if live.connection is not None or time.monotonic() < live.ask_again_at:
+            return
+        try:
+            await resync(parts, live, _WAITED_FOR_S)
+        except Error as exc:
+            log.info("machine=%s %s", live.machine.name, exc.message)
+            live.ask_again_at = time.monotonic() + _ASK_AGAIN_S
+
+
+def _tell_restart(parts: Parts, live: LiveMachine) -> None:
+    """To whoever looks at the machine later, too: its main command, if it had one, ends unseen."""
+    machine = live.machine
+    log.warning("machine=%s has another agent", machine.name)
+    told = () if AGENT_RESTARTED in machine.warnings else (AGENT_RESTARTED,)
+    with contextlib.suppress(Error):  # a store that cannot be written keeps nobody from its guest
+        parts.registry.change(machine, warnings=(*machine.warnings, *told), agent_boot=live.agent_boot)
+        live.on_event("agent_restarted", "commands of before run on unattended")
+
+
+async def renew_sessions(parts: Parts, machines: Iterable[LiveMachine]) -> None:
+    """With agents that say that they were started again: nobody may need them for long, and whoever looks at the
+    machine is to know."""
+    await asyncio.gather(*(reconnect(parts, live) for live in machines if _wants_session(live)))
+
+
+async def give_up_deserted(live: LiveMachine) -> None:
+    """A guest that does not answer may be slow. One in which nobody has the port open any more never will: who waits
+    for a command in it is told."""
+    with contextlib.suppress(Error):
+        if live.connection is not None and not await live.vm.agent_port_is_held():
+            live.connection.give_up(_deserted(live.machine.name))
+
+
+def _deserted(name: str) -> Error:
+    return Error(
+        "agent_lost",
+        f"no process in {name} answers any more: the agent was killed, and so was the keeper that starts it again",
+        f"processes in the machine keep running; a stop and a start bring the agent back: banger vm stop {name}",
+    )
+
+
+def _wants_session(live: LiveMachine) -> bool:
+    was_restarted = live.lost is not None and live.lost.code == "agent_restarted"
+    return was_restarted and live.machine.state is MachineState.RUNNING and not live.gone.is_set()
+
+
+async def adopt_execs(parts: Parts, live: LiveMachine, known: list[KnownExec]) -> None:
+    """What runs in a guest that was started by somebody else: an earlier daemon, or the machine it is a copy of."""
+    for entry in known:
+        try:
+            running = await _adopt_exec(live, entry)
+        except Error as exc:
+            if exc.code != "agent_error":
+                raise
+            log.warning("machine=%s exec %d: %s", live.machine.name, entry.channel, exc.message)
+            continue
+        if entry.label == MAIN_LABEL:
+            live.main = running
+            watch_main(parts, live, running)
+        else:
+            live.use_until_end(running)
+    if live.main is None and live.machine.exit is not None:  # it ended, and the last daemon with it
+        end_without_main(parts, live)
+
+
+async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:
+    """Its log goes on where it ended, or begins with what nobody has read."""
+    is_main = entry.label == MAIN_LABEL
+    sink = _open_log(live, None if is_main else entry.channel)
+    seen = sink.positions if sink is not None else (0, 0)
+    process = await adopt_process(live.agent(), entry, seen)
+    if sink is not None:
+        sink.go_on_at(process.received)
+    argv = [entry.label.removeprefix(EXEC_LABEL)]
+    info = Exec(
+        id=entry.channel,
+        argv=argv,
+        pid=entry.pid,
+        detached=True,
+        main=is_main,
+        tty=entry.tty,
+        stdin=entry.stdin,
+    )
+    return live.track(RunningExec(process, info, log_to=sink))
+
+
+def _open_log(live: LiveMachine, exec_id: int | None) -> ExecLog | None:
+    """None when its files are damaged: the command goes on, and what it writes is read."""
+    try:
+        return ExecLog(live.places.directory, resume=True, exec_id=exec_id)
+    except OSError as exc:
+        log.warning("machine=%s its output is not logged any more: %s", live.machine.name, exc)
+        return None

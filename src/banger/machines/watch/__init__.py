@@ -1,0 +1,1 @@
+"""What looks after running machines meanwhile: clocks, logs, idleness, room on the disk."""

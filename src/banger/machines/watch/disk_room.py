@@ -1,0 +1,115 @@
+"""Machines that found the host's disk full: halted by their VMM in the middle of a write, until there is room again.
+
+Nothing is lost by that: the write that found no room is tried again. It is neither a user's pause, which only the user
+ends, nor idleness, which anybody ends who wants something of the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from banger.errors import Error
+from banger.host.background import keep_going
+from banger.host.fs import free_bytes
+from banger.host.thread import in_thread
+from banger.machines.ask.pausing import go_on
+from banger.machines.life.live import LiveMachine
+from banger.machines.parts import Parts
+from banger.model.machine import Machine, MachineState
+
+log = logging.getLogger("banger.machines")
+
+REASON = "the host's disk is full"
+_HALT_POLL_S, _HALT_POLLS = 0.02, 10
+_LOOK_S = 2.0
+
+
+class DiskRoom:
+    """Lives as long as the daemon. Has a task for each machine that waits for room, and looks at nothing else."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._needed_bytes = parts.settings.limits.disk_reserve_bytes
+        self._waiting: dict[str, asyncio.Task[None]] = {}
+        self._full_again: set[str] = set()
+        parts.on_live.append(self.watch)
+
+    def watch(self, live: LiveMachine) -> None:
+        """From when it is live. One of an earlier daemon may be waiting already."""
+        live.vm.watch_disk_full(lambda: self._attend(live))
+        live.disk_full = live.machine.disk_full
+        if live.disk_full:
+            self._attend(live)
+
+    def close(self) -> None:
+        for task in self._waiting.values():
+            task.cancel()
+
+    def _attend(self, live: LiveMachine) -> None:
+        machine_id = live.machine.id
+        if machine_id in self._waiting:
+            self._full_again.add(machine_id)
+            return
+        task = keep_going(lambda: self._wait(live), f"disk of {live.machine.name}")
+        self._waiting[machine_id] = task
+        task.add_done_callback(lambda _: self._forget(machine_id))
+
+    def _forget(self, machine_id: str) -> None:
+        self._waiting.pop(machine_id, None)
+        self._full_again.discard(machine_id)
+
+    async def _wait(self, live: LiveMachine) -> None:
+        """Until it runs, has ended, or somebody else has decided."""
+        machine = live.machine
+        while not live.gone.is_set():
+            self._full_again.discard(machine.id)
+            await self._note_full(live)
+            while live.disk_full and not live.gone.is_set():
+                await asyncio.sleep(_LOOK_S)
+                await self._try_again(live)
+            if machine.id not in self._full_again:
+                return
+
+    async def _note_full(self, live: LiveMachine) -> None:
+        machine = live.machine
+        async with live.pausing:
+            if machine.state is not MachineState.RUNNING or not await _has_halted(live):
+                return
+            log.warning("machine=%s stands still: no room in %s", machine.name, live.places.directory)
+            live.disk_full = True
+            self._write_down(machine)
+
+    def _write_down(self, machine: Machine) -> None:
+        try:
+            self._parts.registry.move(machine, "pause", REASON, disk_full=True)
+        except Error as exc:  # no room for the record either: until there is, it seems to run
+            log.warning("machine=%s %s", machine.name, exc.message)
+
+    async def _try_again(self, live: LiveMachine) -> None:
+        machine = live.machine
+        has_room = await in_thread(free_bytes, live.places.directory) >= self._needed_bytes
+        async with live.pausing:
+            if live.disk_full and machine.state is MachineState.RUNNING and not has_room:
+                self._write_down(machine)
+            if not (live.disk_full and has_room):
+                return
+            try:
+                await go_on(self._parts, live)
+            except Error as exc:
+                log.warning("machine=%s does not go on: %s", machine.name, exc.message)
+            else:
+                log.info("machine=%s goes on: there is room again", machine.name)
+
+
+async def _has_halted(live: LiveMachine) -> bool:
+    """The VMM tells of a failed write just before it stops the vCPUs; and what it told may be over by now, when
+    somebody let it go on meanwhile."""
+    for _ in range(_HALT_POLLS):
+        try:
+            if await live.vm.run_state() == "disk_full":
+                return True
+        except Error:
+            return False
+        await asyncio.sleep(_HALT_POLL_S)
+    return False

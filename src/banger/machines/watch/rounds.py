@@ -1,0 +1,57 @@
+"""What is done now and then for machines that run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from banger.host.background import keep_going
+from banger.machines.life.live import LiveMachine
+from banger.machines.life.sessions import renew_sessions
+from banger.machines.parts import Parts
+from banger.machines.watch.clocks import put_clock_right
+from banger.machines.watch.log_turns import turn_over_logs
+
+log = logging.getLogger("banger.machines")
+
+_ROUND_S = 10.0
+# One round in so many looks at clocks, which wakes guests.
+_CLOCK_ROUNDS = 3
+
+
+class Rounds:
+    """Lives as long as the daemon. While there is a machine that runs, that is what the daemon wakes up for."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._going: asyncio.Task[None] | None = None
+        parts.on_live.append(self.watch)
+
+    def watch(self, live: LiveMachine) -> None:
+        if self._going is None:
+            self._going = keep_going(self._go, "rounds of machines")
+
+    def close(self) -> None:
+        if self._going is not None:
+            self._going.cancel()
+
+    async def _go(self) -> None:
+        rounds = 0
+        while self._parts.live:
+            await asyncio.sleep(_ROUND_S)
+            rounds += 1
+            machines = [*self._parts.live.values()]
+            await _for_each(turn_over_logs, machines)
+            await renew_sessions(self._parts, machines)
+            if rounds % _CLOCK_ROUNDS == 0:
+                await _for_each(put_clock_right, machines)
+        self._going = None
+
+
+async def _for_each(do: Callable[[LiveMachine], Awaitable[None]], machines: Sequence[LiveMachine]) -> None:
+    """One machine for which that fails keeps none of the others from it."""
+    done = await asyncio.gather(*map(do, machines), return_exceptions=True)
+    for live, failed in zip(machines, done, strict=True):
+        if isinstance(failed, Exception):
+            log.error("machine=%s %s: %s", live.machine.name, do.__name__, failed, exc_info=failed)
