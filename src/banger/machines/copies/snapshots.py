@@ -179,12 +179,8 @@ async def import_snapshot(parts: Parts, chunks: AsyncIterable[bytes], machine: s
             size_bytes=await in_thread(disk_usage_bytes, directory),
         )
         await _publish(parts, directory, record)
-    _tell(
-        parts,
-        "imported",
-        record,
-        f"the snapshot {record.tag} of {record.machine} was imported",
-    )
+    message = f"the snapshot {record.tag} of {record.machine} was imported"
+    _tell(parts, "imported", record, message)
     return record
 
 

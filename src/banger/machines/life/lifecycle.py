@@ -183,9 +183,22 @@ async def _give_up(parts: Parts, machine: Machine, cause: BaseException) -> None
         elif machine.state in LIVE:
             parts.registry.move(machine, "exited", reason)
 
-    await asyncio.shield(settle_or_owe(parts, machine, settle))
+    await _to_its_end(settle_or_owe(parts, machine, settle))
     if live is not None:
         live.ended.set()
+
+
+async def _to_its_end(work: Coroutine[None, None, None]) -> None:
+    """Whoever is cancelled meanwhile, once or more, is so afterwards: what is being undone is nobody else's yet."""
+    task, cancelled = asyncio.create_task(work), False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 async def settle_or_owe(parts: Parts, machine: Machine, settle: Callable[[], Awaitable[None]]) -> None:

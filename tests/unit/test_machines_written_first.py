@@ -1,0 +1,441 @@
+"""What is in memory is what is in the store, whichever write fails; and whoever tries again gets on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import sqlite3
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from banger.errors import Error
+from banger.host.paths import Paths
+from banger.host.proc import ProcessRef, child_ref, send_signal
+from banger.host.spawn import MARKER
+from banger.machines import adopt, forks, lifecycle, pausing, snapshots
+from banger.machines.creation import create_once
+from banger.machines.events import Journal
+from banger.machines.live import LiveMachine, Reattached
+from banger.machines.operations import Operations
+from banger.machines.parts import Parts
+from banger.machines.registry import Registry
+from banger.machines.restarts import Restarts
+from banger.model.command import Exit
+from banger.model.image import ImageConfig
+from banger.model.machine import Change, Machine, MachineSpec, MachineState
+from banger.model.operation import OperationState, Report
+from banger.model.template import Shape
+from banger.store import teardown
+from banger.store.store import Store
+from tests.support.failing_store import newest_event, plant, written_machines, written_operations
+
+S = MachineState
+SHAPE = Shape(
+    format=1,
+    image_digest="0",
+    kernel_digest="0",
+    initramfs="0",
+    driver="none",
+    driver_build="0",
+    host_cpu="0",
+    accel="tcg",
+    cpus=1,
+    memory_mib=64,
+    init="agent",
+    disk_bytes=0,
+)
+FAULTS = {
+    "broken once": (sqlite3.SQLITE_IOERR, False),
+    "broken for a while": (sqlite3.SQLITE_IOERR, True),
+    "full for a while": (sqlite3.SQLITE_FULL, True),  # once is what the room in reserve is for
+}
+
+
+class Vm:
+    """A process that does nothing, in the place of a VMM."""
+
+    def __init__(self, marker: str) -> None:
+        self.child = subprocess.Popen(["sleep", "600"], env={MARKER: marker})
+        self.process: ProcessRef = child_ref(self.child.pid)
+        self.paused = False
+
+    async def pause(self) -> None:
+        self.paused = True
+
+    async def resume(self) -> None:
+        self.paused = False
+
+    async def close(self) -> None:
+        self.child.wait()
+
+    async def connect_control(self, limit_s: float) -> None:
+        raise Error("vmm_failed", "it has no control socket")
+
+    def stop_reason(self) -> str:
+        return ""
+
+    def watch_disk_full(self, on_full: Callable[[], None]) -> None: ...
+
+
+class Driver:
+    name = "none"
+
+    def __init__(self, vms: dict[str, Vm]) -> None:
+        self.vms = vms
+
+    def reattach(self, places: Any, process: ProcessRef) -> Vm:
+        return next(vm for vm in self.vms.values() if vm.process == process)
+
+    def tidy_disk(self, places: Any) -> None: ...
+
+
+class House:
+    """All that a daemon has of machines, but for VMMs and guests: a launch takes and notes what a real one does."""
+
+    def __init__(self, directory: Path, code: int, started: list[Vm]) -> None:
+        self.path = directory / "s.db"
+        self.vms: dict[str, Vm] = {}
+        self.started = started
+        store = Store(self.path)
+        self.failing = plant(store, code)
+        journal = Journal(store.events)
+        driver = Driver(self.vms)
+
+        async def ensure(image: str, report: Report) -> Any:
+            return SimpleNamespace(config=ImageConfig())
+
+        fake: Any = SimpleNamespace
+        self.parts = Parts(
+            paths=Paths(directory / "state", directory / "cache", directory / "config", directory / "s"),
+            mode="user",
+            settings=fake(limits=fake(disk_reserve_bytes=0, memory_reserve_bytes=0)),
+            store=store,
+            journal=journal,
+            shelf=fake(),
+            images=fake(ensure=ensure),
+            kernels=fake(),
+            drivers=fake(named=lambda name: driver),
+            templates=fake(),
+            pool=fake(drain=None),
+            trials=fake(),
+            operations=Operations(store.operations, journal.try_to_tell),
+            registry=Registry(store, journal.tell),
+        )
+        self.parts.paths.snapshots.mkdir(parents=True, exist_ok=True)
+
+    async def launch(self, parts: Parts, machine: Machine, *rest: object) -> LiveMachine:
+        parts.registry.change(machine, driver="none", image_digest="0", address="169.254.1.2")
+        places = lifecycle.plan_places(parts, machine)
+        parts.store.resources.note(machine.id, teardown.FILES, {"path": str(places.directory)})
+        noted = parts.store.resources.note(machine.id, teardown.VMM, {"marker": machine.id})
+        vm = self.vms[machine.id] = Vm(machine.id)
+        self.started.append(vm)
+        process = vm.process
+        parts.store.resources.update(
+            noted, {"marker": machine.id, "pid": process.pid, "start": process.start}
+        )
+        live = LiveMachine(machine, Reattached(places, Driver(self.vms), vm))  # type: ignore[arg-type]
+        live.adopted.set()
+        return live
+
+    async def revive(self, parts: Parts, machine: Machine, *rest: object, **kinds: Any) -> None:
+        async with lifecycle.starting(parts, machine, origin="a fork"):
+            parts.registry.change(machine, **(kinds.get("become") or Change()))
+            live = await self.launch(parts, machine)
+            lifecycle.begin_life(parts, live)
+            lifecycle.watch_vmm(parts, live)
+
+    def check(self) -> None:
+        """Memory has what the store has."""
+        known = {machine.id: machine for machine in self.parts.registry.all()}
+        assert known == written_machines(self.path)
+        assert self.parts.journal._newest == newest_event(self.path)
+        for machine in known.values():
+            assert self.parts.registry.find(machine.name) is machine
+
+    async def try_to(self, work: Awaitable[Any]) -> Any:
+        """A request that may be refused: named, and with nothing half done in memory."""
+        try:
+            return await work
+        except Error:
+            return None
+        finally:
+            self.check()
+
+    async def clear(self) -> None:
+        """The disk has room again: whatever there is can be deleted, and is gone with all it held."""
+        self.failing.fails_at = 0
+        for machine in self.parts.registry.all():
+            await asyncio.wait_for(lifecycle.delete(self.parts, machine, force=True), 10)
+        self.check()
+        assert self.parts.registry.all() == []
+        assert self.parts.live == self.parts.starting == self.parts.overdue == {}
+        assert [r for r in self.parts.store.resources.all() if r.kind == teardown.VMM] == []
+        assert [vm for vm in self.started if vm.child.poll() is None] == []
+
+
+def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None: ...
+
+
+def spec(**fields: Any) -> MachineSpec:
+    return MachineSpec(image="debian", **fields)
+
+
+async def create(house: House, name: str = "dev", **fields: Any) -> Machine | None:
+    async def work() -> Machine:
+        return lifecycle.create(house.parts, spec(name=name, **fields))
+
+    made: Machine | None = await house.try_to(work())
+    return made
+
+
+async def a_whole_life(house: House) -> None:
+    dev = await create(house)
+    if dev is None:
+        return
+    await house.try_to(lifecycle.start(house.parts, dev, silent))
+    await house.try_to(pausing.pause(house.parts, dev))
+    assert dev.id not in house.vms or house.vms[dev.id].paused == (dev.state is S.PAUSED)
+    await house.try_to(pausing.resume(house.parts, dev))
+    await house.try_to(lifecycle.stop(house.parts, dev, 0))
+    await house.try_to(lifecycle.start(house.parts, dev, silent))
+    await house.try_to(lifecycle.kill(house.parts, dev))
+    await house.try_to(lifecycle.delete(house.parts, dev, force=False))
+
+
+async def an_end_by_itself(house: House) -> None:
+    dev = await create(house, restart="on-failure")
+    if dev is None:
+        return
+    restarts = Restarts(house.parts)
+    await house.try_to(lifecycle.start(house.parts, dev, silent))
+    live = house.parts.live.get(dev.id)
+    if live is not None:
+        with contextlib.suppress(Error):
+            house.parts.registry.change(dev, exit=Exit(code=3))
+        send_signal(live.process, 9)
+        await live.ended.wait()
+        house.check()
+    restarts.close()
+
+
+async def one_that_is_removed_when_it_ends(house: House) -> None:
+    dev = await create(house, remove=True)
+    if dev is not None:
+        await house.try_to(lifecycle.start(house.parts, dev, silent))
+        if dev.id in house.parts.live:
+            await house.try_to(lifecycle.kill(house.parts, dev, by_user=False))
+
+
+async def a_request_with_a_key(house: House) -> None:
+    async def work() -> None:
+        create_once(house.parts, spec(), "k1")
+
+    await house.try_to(work())
+    house.failing.fails_at = 0
+    await house.try_to(work())
+    await house.try_to(work())
+    assert len(house.parts.registry.all()) == 1
+
+
+async def forks_of_it(house: House) -> None:
+    dev = await create(house)
+    if dev is not None:
+        await house.try_to(lifecycle.start(house.parts, dev, silent))
+        made = await house.try_to(forks.fork(house.parts, dev, 2, "", silent))
+        finished = [m for m in house.parts.registry.all() if m is not dev and not m.unfinished]
+        assert made is None or sorted(m.name for m in finished) == ["dev-1", "dev-2"]
+        assert len(finished) in (0, 2)
+
+
+async def a_snapshot_and_back(house: House) -> None:
+    dev = await create(house)
+    if dev is not None:
+        await house.try_to(lifecycle.start(house.parts, dev, silent))
+        made = await house.try_to(snapshots.snapshot(house.parts, dev, "one", silent))
+        assert (made is not None) == bool(snapshots.list_snapshots(house.parts))
+        if made is not None:
+            await house.try_to(snapshots.restore(house.parts, "dev", "one", silent))
+            await house.try_to(snapshots.delete_snapshot(house.parts, "dev", "one"))
+
+
+async def a_daemon_that_comes_back(house: House) -> None:
+    """To a machine that still runs, to one that does not any more, and to one that was to go."""
+    at = house.failing.fails_at
+    house.failing.fails_at = 0
+    for name, fields in (("runs", {}), ("gone", {}), ("goes", {"remove": True})):
+        made = await create(house, name, **fields)
+        assert made is not None
+        await lifecycle.start(house.parts, made, silent)
+    ids = {machine.name: machine.id for machine in house.parts.registry.all()}
+    for live in house.parts.live.values():
+        live.watch_task.cancel()
+    for name in ("gone", "goes"):
+        vm = house.vms.pop(ids[name])
+        vm.child.kill()
+        vm.child.wait()
+    house.parts.live.clear()
+    house.parts.registry = Registry(house.parts.store, house.parts.journal.tell)
+    house.failing.writes, house.failing.fails_at = 0, at
+    await adopt.adopt_all(house.parts)
+    house.check()
+    runs = house.parts.registry.find("runs")
+    assert runs.state is S.RUNNING and runs.id in house.parts.live
+    assert house.vms[runs.id].child.poll() is None
+
+
+SCENES = [
+    a_whole_life,
+    an_end_by_itself,
+    one_that_is_removed_when_it_ends,
+    a_request_with_a_key,
+    forks_of_it,
+    a_snapshot_and_back,
+    a_daemon_that_comes_back,
+]
+
+
+@contextlib.contextmanager
+def no_process_stays() -> Iterator[list[Vm]]:
+    started: list[Vm] = []
+    try:
+        yield started
+    finally:
+        for vm in started:
+            vm.child.kill()
+            vm.child.wait()
+
+
+@pytest.mark.parametrize(("code", "goes_on"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
+def test_memory_follows_the_store_whichever_write_fails(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scene: Callable[[House], Awaitable[None]],
+    code: int,
+    goes_on: bool,
+) -> None:
+    async def play(house: House) -> None:
+        async def launch(*arguments: Any) -> LiveMachine:
+            return await house.launch(*arguments)
+
+        async def revive(*arguments: Any, **kinds: Any) -> None:
+            await house.revive(*arguments, **kinds)
+
+        def find_vmms(parts: Parts) -> dict[str, Any]:
+            found = {i: SimpleNamespace(process=vm.process, marker=i) for i, vm in house.vms.items()}
+            return {i: vmm for i, vmm in found.items() if house.vms[i].child.poll() is None}
+
+        monkeypatch.setattr(lifecycle, "launch", launch)
+        monkeypatch.setattr(forks, "revive", revive)
+        monkeypatch.setattr(snapshots, "revive", revive)
+        monkeypatch.setattr(adopt, "find_vmms", find_vmms)
+        await scene(house)
+        await house.clear()
+
+    async def freeze(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
+        for name in ("memory", "devices", "root.qcow2"):
+            (directory / name).write_bytes(b"x")
+        return SHAPE
+
+    async def nothing(*arguments: Any) -> Any: ...
+
+    monkeypatch.setattr(forks, "capture", freeze)
+    monkeypatch.setattr(snapshots, "capture", freeze)
+    monkeypatch.setattr(snapshots, "plan_revival", nothing)
+    monkeypatch.setattr(forks, "make_room", nothing)
+    monkeypatch.setattr(lifecycle, "_AGENT_MARGIN_S", 0)
+    for number in itertools.count(1):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        with no_process_stays() as started:
+            house = House(directory, code, started)
+            house.failing.fails_at, house.failing.goes_on_failing = number, goes_on
+            try:
+                asyncio.run(play(house))
+            finally:
+                house.parts.store.close()
+            if house.failing.writes < number:
+                break
+    assert number > 5
+
+
+def test_a_start_that_is_given_up_is_not_left_half_way_when_it_is_cancelled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(house: House) -> None:
+        undoing, may_end = asyncio.Event(), asyncio.Event()
+        release = teardown.release
+
+        async def release_slowly(*arguments: Any) -> list[Error]:
+            undoing.set()
+            await may_end.wait()
+            return await release(*arguments)
+
+        async def launch(parts: Parts, machine: Machine, *rest: object) -> LiveMachine:
+            await house.launch(parts, machine)
+            raise Error("vmm_failed", "planted")
+
+        monkeypatch.setattr(lifecycle, "launch", launch)
+        monkeypatch.setattr(teardown, "release", release_slowly)
+        dev = lifecycle.create(house.parts, spec())
+        start = asyncio.create_task(lifecycle.start(house.parts, dev, silent))
+        await undoing.wait()
+        for _ in range(2):
+            start.cancel()
+            await asyncio.sleep(0)
+            assert not start.done() and house.parts.locks[dev.id].locked()
+        may_end.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await start
+        assert start.cancelled() and dev.state is S.FAILED
+        await house.clear()
+
+    with no_process_stays() as started:
+        house = House(tmp_path, sqlite3.SQLITE_IOERR, started)
+        try:
+            asyncio.run(play(house))
+        finally:
+            house.parts.store.close()
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_an_operation_is_known_when_it_is_written_and_its_end_is_told(tmp_path: Path, number: int) -> None:
+    async def play() -> None:
+        store = Store(tmp_path / "s.db")
+        operations = Operations(store.operations)
+        failing = plant(store, sqlite3.SQLITE_IOERR)
+        failing.fails_at = number
+
+        async def work(report: Report) -> str:
+            return "done"
+
+        for _ in range(3):
+            with contextlib.suppress(Error):
+                assert await operations.begin("start", "machine/dev", work).result() == "done"
+            known = {operation.id: operation for operation in operations.list()}
+            assert known == written_operations(tmp_path / "s.db")
+            assert {operation.state for operation in known.values()} <= {OperationState.SUCCEEDED}
+        await operations.close()
+        store.close()
+
+    asyncio.run(play())
+
+
+def test_nobody_can_change_a_record_behind_the_stores_back(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s.db")
+    registry = Registry(store)
+    dev = Machine(id="0123456789ab", name="dev", state=S.CREATED, spec=spec(), created="now")
+    registry.add(dev)
+    with pytest.raises(AttributeError):
+        dev.state = S.RUNNING  # type: ignore[misc]
+    with pytest.raises(RuntimeError):
+        store.database.together(lambda: registry.move(dev, "start"))
+    assert dev.state is S.CREATED and store.machines.all() == [dev]
+    store.close()
