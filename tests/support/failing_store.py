@@ -52,7 +52,7 @@ def written_machines(path: Path) -> dict[str, Machine]:
     return {machine.id: machine for machine in _written(path, "machines", Machine)}
 
 
-def written_operations(path: Path) -> dict[str, Operation]:
+def written_operations(path: Path) -> dict[str, Operation[Any]]:
     return {operation.id: operation for operation in _written(path, "operations", Operation)}
 
 

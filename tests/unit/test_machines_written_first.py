@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,25 +16,31 @@ from typing import Any
 import pytest
 
 from banger.errors import Error
+from banger.guests.guest import note_process
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, child_ref, send_signal
 from banger.host.spawn import MARKER
-from banger.machines import adopt, forks, lifecycle, pausing, snapshots
-from banger.machines.creation import create_once
-from banger.machines.events import Journal
-from banger.machines.live import LiveMachine, Reattached
-from banger.machines.operations import Operations
+from banger.machines.ask import pausing
+from banger.machines.copies import forks, snapshots
+from banger.machines.keep.events import Journal
+from banger.machines.keep.lost_records import FoundVmm
+from banger.machines.keep.operations import Operations
+from banger.machines.keep.registry import Registry
+from banger.machines.life import adopt, lifecycle
+from banger.machines.life.creation import create_once
+from banger.machines.life.live import LiveMachine, Reattached
+from banger.machines.life.restarts import Restarts
 from banger.machines.parts import Parts
-from banger.machines.registry import Registry
-from banger.machines.restarts import Restarts
 from banger.model.command import Exit
 from banger.model.image import ImageConfig
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.operation import OperationState, Report
 from banger.model.template import Shape
-from banger.store import teardown
+from banger.resources import kinds, teardown
 from banger.store.store import Store
+from banger.vmm.ending import UNKNOWN_END, End
 from tests.support.failing_store import newest_event, plant, written_machines, written_operations
+from tests.support.fake_driver import FakeFrozenFiles
 
 S = MachineState
 SHAPE = Shape(
@@ -74,13 +81,26 @@ class Vm:
     async def close(self) -> None:
         self.child.wait()
 
-    async def connect_control(self, limit_s: float) -> None:
+    async def connect_control(self, timeout_s: float) -> None:
         raise Error("vmm_failed", "it has no control socket")
 
-    def stop_reason(self) -> str:
-        return ""
+    async def open_agent(self) -> Any:
+        raise Error("agent_lost", "it has no agent")
+
+    async def agent_port_is_held(self) -> bool:
+        return True
+
+    def terminate(self) -> None:
+        send_signal(self.process, signal.SIGTERM)
+
+    def end(self) -> End:
+        return UNKNOWN_END
 
     def watch_disk_full(self, on_full: Callable[[], None]) -> None: ...
+
+
+class Disks:
+    async def tidy(self, directory: Path) -> None: ...
 
 
 class Driver:
@@ -88,11 +108,13 @@ class Driver:
 
     def __init__(self, vms: dict[str, Vm]) -> None:
         self.vms = vms
+        self.disks = Disks()
+        self.frozen = FakeFrozenFiles()
 
     def reattach(self, places: Any, process: ProcessRef) -> Vm:
         return next(vm for vm in self.vms.values() if vm.process == process)
 
-    def tidy_disk(self, places: Any) -> None: ...
+    def forget_frozen(self, places: Any) -> None: ...
 
 
 class House:
@@ -132,14 +154,11 @@ class House:
     async def launch(self, parts: Parts, machine: Machine, *rest: object) -> LiveMachine:
         parts.registry.change(machine, driver="none", image_digest="0", address="169.254.1.2")
         places = lifecycle.plan_places(parts, machine)
-        parts.store.resources.note(machine.id, teardown.FILES, {"path": str(places.directory)})
-        noted = parts.store.resources.note(machine.id, teardown.VMM, {"marker": machine.id})
+        parts.store.resources.note(machine.id, kinds.FILES.name, {"path": str(places.directory)})
+        noted = parts.store.resources.note(machine.id, kinds.VMM.name, {"marker": machine.id})
         vm = self.vms[machine.id] = Vm(machine.id)
         self.started.append(vm)
-        process = vm.process
-        parts.store.resources.update(
-            noted, {"marker": machine.id, "pid": process.pid, "start": process.start}
-        )
+        note_process(parts.store.resources, noted, {"marker": machine.id}, vm.process)
         live = LiveMachine(machine, Reattached(places, Driver(self.vms), vm))  # type: ignore[arg-type]
         live.adopted.set()
         return live
@@ -150,6 +169,9 @@ class House:
             live = await self.launch(parts, machine)
             lifecycle.begin_life(parts, live)
             lifecycle.watch_vmm(parts, live)
+
+    def running(self) -> dict[str, FoundVmm]:
+        return {i: FoundVmm(vm.process, i) for i, vm in self.vms.items() if vm.child.poll() is None}
 
     def check(self) -> None:
         """Memory has what the store has."""
@@ -176,7 +198,7 @@ class House:
         self.check()
         assert self.parts.registry.all() == []
         assert self.parts.live == self.parts.starting == self.parts.overdue == {}
-        assert [r for r in self.parts.store.resources.all() if r.kind == teardown.VMM] == []
+        assert [r for r in self.parts.store.resources.all() if r.kind == kinds.VMM.name] == []
         assert [vm for vm in self.started if vm.child.poll() is None] == []
 
 
@@ -259,7 +281,7 @@ async def a_snapshot_and_back(house: House) -> None:
     if dev is not None:
         await house.try_to(lifecycle.start(house.parts, dev, silent))
         made = await house.try_to(snapshots.snapshot(house.parts, dev, "one", silent))
-        assert (made is not None) == bool(snapshots.list_snapshots(house.parts))
+        assert (made is not None) == bool(await snapshots.list_snapshots(house.parts))
         if made is not None:
             await house.try_to(snapshots.restore(house.parts, "dev", "one", silent))
             await house.try_to(snapshots.delete_snapshot(house.parts, "dev", "one"))
@@ -283,7 +305,7 @@ async def a_daemon_that_comes_back(house: House) -> None:
     house.parts.live.clear()
     house.parts.registry = Registry(house.parts.store, house.parts.journal.tell)
     house.failing.writes, house.failing.fails_at = 0, at
-    await adopt.adopt_all(house.parts)
+    await adopt.adopt_all(house.parts, house.running())
     house.check()
     runs = house.parts.registry.find("runs")
     assert runs.state is S.RUNNING and runs.id in house.parts.live
@@ -328,19 +350,14 @@ def test_memory_follows_the_store_whichever_write_fails(
         async def revive(*arguments: Any, **kinds: Any) -> None:
             await house.revive(*arguments, **kinds)
 
-        def find_vmms(parts: Parts) -> dict[str, Any]:
-            found = {i: SimpleNamespace(process=vm.process, marker=i) for i, vm in house.vms.items()}
-            return {i: vmm for i, vmm in found.items() if house.vms[i].child.poll() is None}
-
         monkeypatch.setattr(lifecycle, "launch", launch)
         monkeypatch.setattr(forks, "revive", revive)
         monkeypatch.setattr(snapshots, "revive", revive)
-        monkeypatch.setattr(adopt, "find_vmms", find_vmms)
         await scene(house)
         await house.clear()
 
     async def freeze(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
-        for name in ("memory", "devices", "root.qcow2"):
+        for name in FakeFrozenFiles().members:
             (directory / name).write_bytes(b"x")
         return SHAPE
 
@@ -374,6 +391,8 @@ def test_a_start_that_is_given_up_is_not_left_half_way_when_it_is_cancelled_agai
         release = teardown.release
 
         async def release_slowly(*arguments: Any) -> list[Error]:
+            if not house.vms:  # before the start, what an earlier life has left
+                return await release(*arguments)
             undoing.set()
             await may_end.wait()
             return await release(*arguments)

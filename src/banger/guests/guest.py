@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import signal
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from banger.errors import Error
 from banger.guests.confinement import Confinement, confine
 from banger.guests.console import read_console_tail
 from banger.host import cpu
-from banger.host.proc import wait_gone
+from banger.host.proc import ProcessRef, send_signal, wait_gone
 from banger.resources import kinds
 from banger.store.resources import Identity, ResourceTable
 from banger.vmm.base import Driver, Vm, VmConfig, VmLimits, VmPlaces
@@ -125,9 +126,18 @@ def _start(
     identity: Identity = {"marker": config.marker, "boot": cpu.boot_id()}
     noted = resources.note(owner, kinds.VMM.name, identity)
     vm = driver.start(dataclasses.replace(config, entrances=confinement.entrances))
-    pid, start = vm.process
-    resources.update(noted, {**identity, "pid": pid, "start": start})
+    note_process(resources, noted, identity, vm.process)
     return vm
+
+
+def note_process(resources: ResourceTable, noted: int, identity: Identity, process: ProcessRef) -> None:
+    """Which process a record means. One that cannot be written down ends here: it may be so new that nobody would find
+    it by its marker."""
+    try:
+        resources.update(noted, {**identity, "pid": process.pid, "start": process.start})
+    except BaseException:
+        send_signal(process, signal.SIGKILL)
+        raise
 
 
 async def limit_io(vm: Vm, limits: VmLimits) -> None:
