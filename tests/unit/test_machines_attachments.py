@@ -41,7 +41,7 @@ class Process:
         self.stdin_closed = False
         self.takes_stdin = asyncio.Event()
         self.takes_stdin.set()
-        self.shown = 0
+        self.shown = self.writes = 0
         self._queue: asyncio.Queue[Output | None] = asyncio.Queue()
 
     def puts(self, data: bytes) -> None:
@@ -59,6 +59,7 @@ class Process:
     async def write(self, data: bytes) -> None:
         await self.takes_stdin.wait()
         self.written += data
+        self.writes += 1
 
     def close_stdin(self) -> None:
         self.stdin_closed = True
@@ -79,10 +80,12 @@ class Scene:
         self.obey = obey
         self.why: list[str] = []
         self.watched = asyncio.Event()
+        self.attached = 0
 
     async def life(self, attachment: Attachment) -> Last:
         self.running.watch(attachment.show)
         self.watched.set()
+        self.attached += 1
         try:
             await attachment.say(Started(5, 77))
             await attachment.follow(self.running, self.obey)
@@ -92,6 +95,8 @@ class Scene:
         except Left:
             self.why.append("left")
             raise
+        finally:
+            self.running.unwatch(attachment.show)
         return Exited(self.running.done.result(), {})
 
     def attach(self) -> Attachment:
@@ -293,19 +298,99 @@ def test_of_sizes_that_wait_the_last_counts_and_signals_keep_their_order() -> No
     within(play())
 
 
-def test_signals_that_nothing_takes_are_bounded() -> None:
+def test_signals_that_nothing_takes_are_bounded_and_end_nothing() -> None:
+    """Not one of them ends the attachment, and a client that does not listen makes nothing pile up."""
+
     async def hang(order: object) -> None:
         await asyncio.Event().wait()
 
     async def play() -> None:
         scene = Scene(hang)
         attachment = scene.attach()
-        with pytest.raises(Error) as caught:
-            for _ in range(1000):
-                attachment.signal(1)
-        assert caught.value.code == "bad_state"
+        await scene.watched.wait()
+        for _ in range(10_000):
+            attachment.signal(1)
+        attachment.write(b"still")
+        await until(lambda: scene.process.written == b"still")
         scene.process.ends()
-        await heard(attachment)
+        said = await heard(attachment)
+        refused = [one.error.code for one in said if isinstance(one, Refused)]
+        assert set(refused) == {"bad_state"} and len(refused) < 20
+        assert said[-1] == Exited(EXIT, {})
+
+    within(play())
+
+
+def test_an_order_that_comes_after_the_end_is_nobodys_trouble() -> None:
+    arrived, answer = asyncio.Event(), asyncio.Event()
+
+    async def too_late(order: object) -> None:
+        arrived.set()
+        await answer.wait()
+        raise Error("agent_error", "the process has ended")
+
+    async def play() -> None:
+        scene = Scene(too_late)
+        attachment = scene.attach()
+        attachment.signal(15)
+        await arrived.wait()
+        scene.process.ends()
+        await scene.running.done
+        answer.set()
+        attachment.signal(15)
+        attachment.resize(1, 1)
+        assert await heard(attachment) == [Started(5, 77), Exited(EXIT, {})]
+        attachment.refuse(Error("bad_request", "x"))
+        attachment.write(b"x")
+        attachment.close_stdin()
+        attachment.detach()
+        await attachment.aclose()
+        assert await heard(attachment) == []
+
+    within(play())
+
+
+def test_stdin_in_small_pieces_takes_no_more_room_than_its_bytes_and_ends_once() -> None:
+    async def play() -> None:
+        scene = Scene()
+        scene.process.takes_stdin.clear()
+        attachment = scene.attach()
+        for _ in range(2000):
+            attachment.write(b"ab")
+            attachment.write(b"")
+        for _ in range(2000):
+            attachment.close_stdin()
+        attachment.write(b"after the end")
+        await scene.watched.wait()
+        scene.process.takes_stdin.set()
+        await until(lambda: scene.process.stdin_closed)
+        assert scene.process.written == b"ab" * 2000
+        assert scene.process.writes < 10
+        scene.process.ends()
+        assert Consumed(4000) in await heard(attachment)
+
+    within(play())
+
+
+def test_a_large_stdin_passes_through_and_is_credited_to_its_end() -> None:
+    whole = bytes(range(256)) * 16384
+
+    async def play() -> None:
+        scene = Scene()
+        attachment = scene.attach()
+        await scene.watched.wait()
+        sent, credited, said = 0, 0, attachment.said()
+        assert await anext(said) == Started(5, 77)
+        while credited < len(whole):
+            while sent < len(whole) and sent - credited < STDIN_LIMIT_BYTES:
+                attachment.write(whole[sent : sent + 65536])
+                sent += 65536
+            one = await anext(said)
+            assert isinstance(one, Consumed) and one.total_bytes > credited
+            credited = one.total_bytes
+        assert scene.process.written == whole
+        scene.process.ends()
+        assert [one async for one in said] == [Exited(EXIT, {})]
 
     within(play())
 
@@ -326,21 +411,47 @@ def test_more_stdin_than_was_credited_is_refused_and_its_error_is_the_last_word(
     within(play())
 
 
-def test_two_attachments_live_side_by_side() -> None:
-    """The later one sees the output; each can leave without the other."""
-
+@pytest.mark.parametrize("goes", ["leaves", "detaches"])
+def test_two_attachments_see_the_same_and_each_leaves_alone(goes: str) -> None:
     async def play() -> None:
         scene = Scene()
-        first = scene.attach()
-        await asyncio.sleep(0.01)
-        scene.watched.clear()
-        second = scene.attach()
-        await scene.watched.wait()
-        await first.aclose()
-        scene.running.watch(second.show)
+        first, second = scene.attach(), scene.attach()
+        await until(lambda: scene.attached == 2)
         scene.process.puts(b"x")
+        for attachment in (first, second):
+            said = attachment.said()
+            assert [await anext(said), await anext(said)] == [Started(5, 77), Output(STDOUT, b"x")]
+        if goes == "leaves":
+            await first.aclose()
+            assert await heard(first) == []
+        else:
+            first.detach()
+            assert await heard(first) == [Detached("dev")]
+        scene.process.puts(b"y")
+        second.write(b"in")
+        await until(lambda: scene.process.written == b"in")
         scene.process.ends()
-        assert await heard(second) == [Started(5, 77), Output(STDOUT, b"x"), Exited(EXIT, {})]
+        said_last = [one for one in await heard(second) if not isinstance(one, Consumed)]
+        assert said_last == [Output(STDOUT, b"y"), Exited(EXIT, {})]
+
+    within(play())
+
+
+def test_one_that_reads_nothing_holds_the_other_up_until_it_leaves() -> None:
+    async def play() -> None:
+        scene = Scene()
+        slow, quick = scene.attach(), scene.attach()
+        await until(lambda: scene.attached == 2)
+        for _ in range(100):
+            scene.process.puts(b"x")
+        scene.process.ends()
+        reading = asyncio.create_task(heard(quick))
+        await until(lambda: scene.process.shown)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not reading.done()
+        await slow.aclose()
+        assert len(await reading) == 102
 
     within(play())
 

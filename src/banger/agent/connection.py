@@ -48,6 +48,10 @@ class Welcome(NamedTuple):
     request_max: int
 
 
+class AgentRefused(Error):
+    """What the agent itself answered: it has heard the request, and nothing comes of it."""
+
+
 # FAIL codes of the agent that mean something to a user, as our codes.
 _FAILURES = {
     "not_found": "command_not_found",
@@ -187,6 +191,10 @@ class AgentConnection(asyncio.Protocol):
             ) from exc
         finally:
             self._answers.pop(channel, None)
+
+    def tell(self, verb: Type, fields: FieldList) -> None:
+        """A request whose answer nobody waits for."""
+        self._write(self._encode_request(verb, self._request_channel(), fields))
 
     def _encode_request(self, verb: Type, channel: int, fields: FieldList) -> bytes:
         payload = encode_fields(fields)
@@ -363,7 +371,7 @@ def _read_failure(payload: bytes) -> Error:
     fields = Fields(payload)
     code = fields.shown(Tag.CODE, 64)
     message = fields.shown(Tag.MESSAGE, 400) or code
-    return Error(_FAILURES.get(code, "agent_error"), message, details={"agent_code": code})
+    return AgentRefused(_FAILURES.get(code, "agent_error"), message, details={"agent_code": code})
 
 
 async def open_connection(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from signal import SIGKILL
 from struct import Struct
 from typing import NamedTuple
 
-from banger.agent.connection import LOST_FRAME, AgentConnection, FieldList
+from banger.agent.connection import LOST_FRAME, AgentConnection, AgentRefused, FieldList
 from banger.errors import Error
 from banger.model.command import Command, Exit
 from banger.model.octets import bytes_of
@@ -75,18 +76,27 @@ class GuestProcess:
     async def write(self, data: bytes) -> None:
         """Send to stdin, waiting for room. After the command's end it is silently dropped."""
         view = memoryview(data)
-        while view and not self._stdin_closed and self.exit is None:
-            room = WINDOW - (self._stdin_sent - self._stdin_consumed)
-            if room <= 0:
+        while view and self._takes_stdin:
+            if self._stdin_room_bytes <= 0:
                 self._stdin_room.clear()
                 await self._stdin_room.wait()
                 self._raise_if_lost()
                 continue
             await self._connection.writable()
-            piece = bytes(view[: min(room, MAX_DATA)])
+            if self._stdin_room_bytes <= 0 or not self._takes_stdin:
+                continue  # another writer was quicker
+            piece = bytes(view[: min(self._stdin_room_bytes, MAX_DATA)])
             view = view[len(piece) :]
             self._connection.send(Type.DATA, self.channel, _OFFSET.pack(self._stdin_sent) + piece, STDIN)
             self._stdin_sent += len(piece)
+
+    @property
+    def _takes_stdin(self) -> bool:
+        return not self._stdin_closed and self.exit is None
+
+    @property
+    def _stdin_room_bytes(self) -> int:
+        return WINDOW - (self._stdin_sent - self._stdin_consumed)
 
     def close_stdin(self) -> None:
         if not self._stdin_closed and self._error is None:
@@ -97,6 +107,12 @@ class GuestProcess:
         """To the process alone, or with `session` to all that it started in its session, too."""
         fields = [(Tag.EXEC, self.channel), (Tag.SIGNAL, signo), (Tag.SESSION, int(session))]
         await self._connection.request(Type.SIGNAL, fields, timeout_s)
+
+    def call_off(self) -> None:
+        """Of a start that nobody waits for any more: a guest that stood still may begin with it when it goes on."""
+        self.abandon()
+        fields = [(Tag.EXEC, self.channel), (Tag.SIGNAL, SIGKILL), (Tag.SESSION, 1)]
+        self._connection.tell(Type.SIGNAL, fields)
 
     async def resize(self, rows: int, cols: int) -> None:
         await self._connection.request(
@@ -216,8 +232,11 @@ async def start_process(
         answer = await connection.request_on(
             channel, Type.EXEC, _exec_fields(command, label, applet, make_cwd, process_1), timeout_s
         )
+    except AgentRefused:
+        process.abandon()
+        raise
     except BaseException:
-        connection.close_channel(channel)
+        process.call_off()
         raise
     process.pid = answer.int_(Tag.PID)
     return process

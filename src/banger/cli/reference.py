@@ -43,7 +43,8 @@ With `-it` every key goes to the guest, Ctrl-C and Ctrl-Z too. Ctrl-^ and then C
 the terminal back. `--detach-keys` names other keys, in Docker's words (`ctrl-p,ctrl-q`), and `""` none; the variable
 `BANGER_DETACH_KEYS` does so for every command. A key that begins like them reaches the guest half a second later if the
 rest does not follow. `vm attach` comes back to a main command, `vm attach --exec ID` to any other; `vm execs` lists
-both. `run` and `exec` without a command, at a terminal, imply `-it`.
+both. Several terminals may attach to one command: each shows its output. `run` and `exec` without a command, at a
+terminal, imply `-it`.
 
 Without a terminal SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command: to its process
 alone, as with `vm kill --signal` and the stop signal of `vm stop`. A second Ctrl-C within a second, or a third one,

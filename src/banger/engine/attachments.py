@@ -1,12 +1,14 @@
 """Verbs that are attachments: run, exec and attach, and what a client that leaves does to command and machine.
 
-An exec whose client is gone is hung up, as by a closed terminal. A run with `remove` ends with its client, any other
-run goes on. A client that detaches changes nothing.
+An exec whose client is gone is hung up, as by a closed terminal. A run with `remove` ends with its attachment, any
+other run goes on; a run whose client is gone before its command runs leaves nothing. A client that detaches changes
+nothing, whenever it does so: what it asked for begins and goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any
 
 from banger.api import machines as verbs
 from banger.engine.machines import find
+from banger.engine.paths import refuse_paths_of_others
 from banger.errors import Error
 from banger.host.times import Stopwatch
 from banger.machines.ask import commands
@@ -38,16 +41,21 @@ from banger.model.principal import Principal
 
 log = logging.getLogger("banger.attachments")
 
+# A VMM that ends takes the agent's connection with it, which may be noticed first.
+_VMM_ENDS_S = 2.0
+
 
 def run(parts: Parts, principal: Principal, request: verbs.RunMachine) -> Attachment:
-    """Make a machine, start it, attach to its main command, and see it off."""
+    """Make a machine, start it, attach to its main command, and see it off. Raises `not_permitted`."""
+    refuse_paths_of_others(principal, request.spec.image)
 
     async def life(attachment: Attachment) -> Last:
         watch = Stopwatch()
         machine = lifecycle.create(parts, request.spec, wanted="running")
         watch.lap("create")
         try:
-            await attachment.say(MachineMade(machine))
+            with contextlib.suppress(Parted):
+                await attachment.say(MachineMade(machine))
             await _start(parts, attachment, machine, detach=request.detach)
         except BaseException:
             await _discard(parts, machine)
@@ -64,9 +72,9 @@ def exec_command(parts: Parts, principal: Principal, request: verbs.ExecMachine)
 
     async def life(attachment: Attachment) -> Last:
         async with awake(parts, find(parts, request)) as live:
+            attachment.expect_client()
             running = await live.start_exec(request.command, attachment.show)
             try:
-                await attachment.say(Started(running.info.id, running.info.pid))
                 await _follow(parts, attachment, live, running)
             except Parted:
                 return Detached(live.machine.name)
@@ -86,12 +94,11 @@ def attach(parts: Parts, principal: Principal, request: verbs.AttachMachine) -> 
             running = commands.find_command(live, request.exec)
             running.watch(attachment.show)
             try:
-                await attachment.say(Started(running.info.id, running.info.pid))
                 await _follow(parts, attachment, live, running)
             except Parted:
                 return Detached(live.machine.name)
         if running is live.main:
-            await attachment.unless_left(live.ended.wait())
+            await _ended(attachment, live)
         return _exited(running)
 
     return Attachment(life)
@@ -112,18 +119,24 @@ async def _follow(parts: Parts, attachment: Attachment, live: LiveMachine, runni
             await commands.signal_command(parts, live.machine, order, running.info.id)
 
     try:
+        await attachment.say(Started(running.info.id, running.info.pid))
         await attachment.follow(running, obey)
     except Parted:
-        running.watch(None)
         live.keep_output(running)
         raise
-    except Left:
-        running.watch(None)
-        raise
+    finally:
+        running.unwatch(attachment.show)
+
+
+async def _ended(attachment: Attachment, live: LiveMachine) -> None:
+    """After the machine's command. It is too late to detach: there is nothing that goes on."""
+    with contextlib.suppress(Parted):
+        await attachment.unless_left(live.ended.wait())
 
 
 async def _start(parts: Parts, attachment: Attachment, machine: Machine, *, detach: bool) -> None:
-    """Start it as an operation whose progress the client sees. A client that leaves meanwhile cancels it."""
+    """Start it as an operation whose progress the client sees. A client that is gone meanwhile cancels it; one that
+    detaches hears how it ends."""
     viewer = None if detach else attachment.show
 
     async def work(report: Report) -> Machine:
@@ -137,7 +150,8 @@ async def _start(parts: Parts, attachment: Attachment, machine: Machine, *, deta
             await attachment.say(progress)
 
     try:
-        await attachment.unless_left(show())
+        with contextlib.suppress(Parted):
+            await attachment.unless_left(show())
         await running.result()
     except BaseException:
         await asyncio.shield(parts.operations.cancel(running.operation.id))
@@ -151,17 +165,14 @@ async def _see_through(parts: Parts, attachment: Attachment, machine: Machine, w
     try:
         watch.lap("start")
         with live.in_use():
-            await attachment.say(Started(main.info.id, main.info.pid))
             await _follow(parts, attachment, live, main)
         watch.lap("run")
-        await attachment.unless_left(live.ended.wait())
+        await _ended(attachment, live)
     except Parted:
         return Detached(machine.name)
     except (Left, Error) as exc:
-        # The end of a command whose agent was started again cannot be waited for.
-        gone = isinstance(exc, Left) or exc.code == "agent_restarted"
-        if gone and machine.spec.remove:
-            await _discard(parts, machine)
+        if machine.spec.remove:
+            await _see_off(parts, live, gone=isinstance(exc, Left))
         raise
     watch.lap("teardown")
     return _exited(main, {**machine.timings_ms, **watch.phases_ms, "total": watch.total_ms()})
@@ -169,6 +180,19 @@ async def _see_through(parts: Parts, attachment: Attachment, machine: Machine, w
 
 def _exited(running: RunningExec, timings_ms: dict[str, float] | None = None) -> Exited:
     return Exited(running.done.result(), timings_ms or {})
+
+
+async def _see_off(parts: Parts, live: LiveMachine, *, gone: bool) -> None:
+    """A machine that is to go with its run. Its client is gone, or it cannot be known any more how its command ends; if
+    that is because this daemon ends, the next one waits for it."""
+    if not gone:
+        if parts.shutdown.is_set():
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_VMM_ENDS_S):
+                await live.ended.wait()
+    if not live.ended.is_set():
+        await _discard(parts, live.machine)
 
 
 async def _discard(parts: Parts, machine: Machine) -> None:

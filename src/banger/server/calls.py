@@ -179,7 +179,7 @@ def _no_text(value: str) -> Error:
 
 async def read_limited(request: Request, limit_bytes: int) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
+    async for chunk in stream_body(request):
         body += chunk
         if len(body) > limit_bytes:
             raise Error("payload_too_large", f"a body has at most {limit_bytes} bytes")

@@ -82,18 +82,21 @@ async def _receive_request(socket: WebSocket, session: Session[Any]) -> Any:
 async def _read(socket: WebSocket, attachment: Attachment) -> None:
     """All that the client says, to the attachment; at last that it is gone."""
     try:
-        while True:
-            message = await socket.receive()
-            if message["type"] == "websocket.disconnect":
-                attachment.leave()
-                return
+        while (message := await socket.receive())["type"] != "websocket.disconnect":
             data = message.get("bytes")
             if data is not None:
                 _take_data(attachment, data)
-            else:
+                continue
+            try:
                 _take_message(attachment, decode(message.get("text") or "", dict[str, Any]))
+            except Error as exc:
+                attachment.refuse(exc)
     except Error as exc:
         attachment.leave(exc)
+    except Exception:
+        log.exception("a client's messages cannot be read")
+    finally:
+        attachment.leave()
 
 
 def _take_data(attachment: Attachment, data: bytes) -> None:
@@ -118,7 +121,7 @@ def _take_message(attachment: Attachment, message: dict[str, Any]) -> None:
 
 def _number(message: dict[str, Any], name: str) -> int:
     value = message.get(name)
-    if not isinstance(value, int) or not 0 <= value <= 65535:
+    if type(value) is not int or not 0 <= value <= 65535:
         raise Error("bad_request", f"{name} must be a number from 0 to 65535")
     return value
 

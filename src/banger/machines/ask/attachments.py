@@ -25,7 +25,9 @@ log = logging.getLogger("banger.attachments")
 
 STDIN_LIMIT_BYTES = 1024 * 1024
 _CREDIT_STEP_BYTES = 128 * 1024
+_PIECE_BYTES = 64 * 1024
 _SAID_MAX = 4
+_REFUSALS_MAX = 8
 _SIGNALS_MAX = 64
 
 T = TypeVar("T")
@@ -55,7 +57,7 @@ class Consumed:
 
 @dataclass(frozen=True)
 class Refused:
-    """A signal or a size did not reach the command; all else goes on."""
+    """Something that the client said did not reach the command; all else goes on."""
 
     error: Error
 
@@ -106,7 +108,8 @@ class Attachment:
         self._arrived, self._taken = asyncio.Event(), asyncio.Event()
         self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._left.add_done_callback(lambda left: left.exception())  # it may be that nothing waits for it
-        self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._stdin, self._stdin_ends = bytearray(), False
+        self._stdin_grew = asyncio.Event()
         self._stdin_held_bytes = self._consumed_bytes = self._credited_bytes = 0
         self._signals: deque[int] = deque()
         self._size: tuple[int, int] | None = None
@@ -130,14 +133,18 @@ class Attachment:
     # What the client says. None of it waits.
 
     def write(self, data: bytes) -> None:
-        """To stdin. Raises `payload_too_large` for more than was credited."""
+        """To stdin, unless that was closed. Raises `payload_too_large` for more than was credited."""
+        if self._stdin_ends:
+            return
         self._stdin_held_bytes += len(data)
         if self._stdin_held_bytes > STDIN_LIMIT_BYTES:
             raise Error("payload_too_large", "more stdin than was credited")
-        self._stdin.put_nowait(data)
+        self._stdin += data
+        self._stdin_grew.set()
 
     def close_stdin(self) -> None:
-        self._stdin.put_nowait(None)
+        self._stdin_ends = True
+        self._stdin_grew.set()
 
     def resize(self, rows: int, cols: int) -> None:
         """Of several sizes that wait, the last counts."""
@@ -145,13 +152,20 @@ class Attachment:
         self._ordered.set()
 
     def signal(self, number: int) -> None:
-        """To the command's process. Raises `bad_state` when too many wait already."""
+        """To the command's process, after those that wait. One that finds too many of them is refused."""
         if len(self._signals) >= _SIGNALS_MAX:
-            raise Error(
-                "bad_state", "the command does not take its signals", "banger vm kill stops the machine"
-            )
+            message = f"signal {number} is not sent: the command does not take those before it"
+            self.refuse(Error("bad_state", message, "banger vm kill stops the machine"))
+            return
         self._signals.append(number)
         self._ordered.set()
+
+    def refuse(self, error: Error) -> None:
+        """Tell the client that something it said has no effect, and go on. A client that does not listen misses it."""
+        refusals = sum(isinstance(one, Refused) for one in self._said)
+        if refusals < _REFUSALS_MAX and not self._left.done() and not self._life.done():
+            self._said.append(Refused(error))
+            self._arrived.set()
 
     def detach(self) -> None:
         """Leave on purpose: what runs goes on."""
@@ -186,6 +200,11 @@ class Attachment:
         """A command's viewer."""
         await self.say(output)
 
+    def expect_client(self) -> None:
+        """Raises `Left` for a client that is gone, but not for one that left on purpose: what it wanted begins."""
+        if self._left.done() and not isinstance(self._left.exception(), Parted):
+            self._left.result()
+
     async def unless_left(self, work: Awaitable[T]) -> T:
         """The result of `work`, which is cancelled when the client leaves: then raises `Left`."""
         task: asyncio.Future[Any] = asyncio.ensure_future(work)
@@ -195,7 +214,7 @@ class Attachment:
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])
-        if task.cancelled():
+        if task.cancelled() and self._left.done():
             self._left.result()
         return cast("T", task.result())
 
@@ -204,7 +223,7 @@ class Attachment:
     ) -> None:
         """Carry stdin to a command, and signals (numbers) and sizes (rows, columns) to `obey`, until the command has
         ended. Raises `Left`, `Parted`, and the error that ended the command's connection."""
-        others = [asyncio.create_task(work) for work in (self._feed(running), self._carry_out(obey))]
+        others = [asyncio.create_task(work) for work in (self._feed(running), self._carry_out(running, obey))]
         try:
             waiting: list[asyncio.Future[Any]] = [running.done, self._left]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -215,19 +234,28 @@ class Attachment:
             await _end(others)
 
     async def _feed(self, running: RunningExec) -> None:
-        while (data := await self._stdin.get()) is not None:
-            await running.write(data)
-            self._stdin_held_bytes -= len(data)
-            self._consumed_bytes += len(data)
-            if (
-                self._consumed_bytes - self._credited_bytes >= _CREDIT_STEP_BYTES
-                or not self._stdin_held_bytes
-            ):
-                self._credited_bytes = self._consumed_bytes
-                await self.say(Consumed(self._consumed_bytes))
+        while self._stdin or not self._stdin_ends:
+            if not self._stdin:
+                self._stdin_grew.clear()
+                await self._stdin_grew.wait()
+                continue
+            piece = bytes(self._stdin[:_PIECE_BYTES])
+            del self._stdin[:_PIECE_BYTES]
+            await running.write(piece)
+            await self._credit(len(piece))
         running.close_stdin()
 
-    async def _carry_out(self, obey: Callable[[int | tuple[int, int]], Awaitable[None]]) -> None:
+    async def _credit(self, consumed_bytes: int) -> None:
+        self._stdin_held_bytes -= consumed_bytes
+        self._consumed_bytes += consumed_bytes
+        uncredited_bytes = self._consumed_bytes - self._credited_bytes
+        if uncredited_bytes >= _CREDIT_STEP_BYTES or not self._stdin_held_bytes:
+            self._credited_bytes = self._consumed_bytes
+            await self.say(Consumed(self._consumed_bytes))
+
+    async def _carry_out(
+        self, running: RunningExec, obey: Callable[[int | tuple[int, int]], Awaitable[None]]
+    ) -> None:
         """One after the other. What the guest refuses, or does not answer, ends nothing else."""
         while True:
             await self._ordered.wait()
@@ -242,7 +270,8 @@ class Attachment:
             try:
                 await obey(order)
             except Error as exc:
-                await self.say(Refused(exc))
+                if running.info.running:  # one that comes too late has nobody to be told of
+                    self.refuse(exc)
 
     async def _live(self, life: Callable[[Attachment], Awaitable[Last]]) -> None:
         try:

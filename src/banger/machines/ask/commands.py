@@ -40,17 +40,26 @@ async def signal_command(parts: Parts, machine: Machine, number: int, exec_id: i
 async def resize_command(parts: Parts, machine: Machine, running: RunningExec, rows: int, cols: int) -> None:
     """A machine that stands still hears of it when it goes on: that is no failure."""
     running.note_size(rows, cols)
-    if machine.state is MachineState.PAUSED and not machine.idle:
+    if _stands_still(machine):
         return
     async with steady(parts, machine):
         await running.fit()
 
 
 async def hang_up(parts: Parts, machine: Machine, running: RunningExec, number: int) -> None:
-    """To all that it started in its session, as when a terminal is closed. Nobody is there to hear of a failure."""
+    """To all that it started in its session, as when a terminal is closed. A machine that stands still hears of it when
+    it goes on. Nobody is there to hear of a failure."""
+    running.note_hang_up(number)
+    if _stands_still(machine):
+        return
     with contextlib.suppress(Error):
         async with steady(parts, machine):
-            await running.process.signal(number, session=True)
+            await running.hang_up()
+
+
+def _stands_still(machine: Machine) -> bool:
+    """Until somebody says otherwise: one that is idle wakes for whoever wants something."""
+    return machine.state is MachineState.PAUSED and not machine.idle
 
 
 def find_command(live: LiveMachine, exec_id: int | None) -> RunningExec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import mmap
 import os
@@ -125,16 +126,22 @@ class RunningExec:
     ) -> None:
         self.process = process
         self.info = info
-        self._viewer = viewer
+        self._viewers = [viewer] if viewer is not None else []
         self._log = log_to
         self._wanted_size: tuple[int, int] | None = None
+        self._wanted_hang_up = 0
         self.done: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self.done.add_done_callback(_retrieve)
         self._pump_task = asyncio.create_task(self._pump(), name=f"exec {info.id}")
 
-    def watch(self, viewer: Viewer | None) -> None:
-        """From now on `viewer` sees the output; None: nobody does."""
-        self._viewer = viewer
+    def watch(self, viewer: Viewer) -> None:
+        """From now on `viewer` sees the output, as do those that watch already. The slowest sets the pace."""
+        self._viewers.append(viewer)
+
+    def unwatch(self, viewer: Viewer) -> None:
+        """One that has gone already stays so."""
+        with contextlib.suppress(ValueError):
+            self._viewers.remove(viewer)
 
     async def write(self, data: bytes) -> None:
         """To its stdin, which a guest that stands still takes when it goes on."""
@@ -152,6 +159,16 @@ class RunningExec:
         size, self._wanted_size = self._wanted_size, None
         if size is not None and self.info.running:
             await self.process.resize(*size)
+
+    def note_hang_up(self, number: int) -> None:
+        """All that it started in its session is to have this signal, as soon as the guest can be told."""
+        self._wanted_hang_up = number
+
+    async def hang_up(self) -> None:
+        """Send what was noted, if the guest has not heard of it."""
+        if self._wanted_hang_up and self.info.running:
+            await self.process.signal(self._wanted_hang_up, session=True)
+            self._wanted_hang_up = 0
 
     def log_from_now(self, directory: Path) -> None:
         """Unless it is logged already. A command whose log cannot be written goes on."""
@@ -182,15 +199,12 @@ class RunningExec:
                 self._log.close()
 
     async def _show(self, output: Output) -> None:
-        viewer = self._viewer
-        if viewer is None:
-            return
-        try:
-            await viewer(output)
-        except Exception as exc:  # whatever a broken client causes, the command goes on
-            log.debug("exec %d: its viewer left: %r", self.info.id, exc)
-            if self._viewer is viewer:
-                self._viewer = None
+        for viewer in tuple(self._viewers):
+            try:
+                await viewer(output)
+            except Exception as exc:  # whatever a broken client causes, the command goes on
+                log.debug("exec %d: its viewer left: %r", self.info.id, exc)
+                self.unwatch(viewer)
 
     def _settle(self, exit_: Exit) -> None:
         self.info.running = False

@@ -127,8 +127,9 @@ class LiveMachine:
         if self.connection is not None:
             with contextlib.suppress(Error):
                 await refresh(self.connection, entropy=False)
-                for running in self.execs.values():
+                for running in tuple(self.execs.values()):
                     await running.fit()
+                    await running.hang_up()
 
     def connect(self, connection: AgentConnection) -> None:
         """Own the connection, which may have been lost already."""
