@@ -8,12 +8,13 @@ import pty
 import re
 import signal
 import struct
+import subprocess
 import termios
 import time
 
 import pytest
 
-from tests.support.home import IMAGE, Home, open_home
+from tests.support.home import IMAGE, Home, open_home, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -131,6 +132,55 @@ def test_a_new_size_while_the_machine_is_paused_ends_nothing(home: Home, name: s
     terminal.expect(rb"31 77\r\n")
     terminal.type(b"exit 6\n")
     assert terminal.close() == 6
+
+
+def test_a_signal_that_a_paused_machine_cannot_take_is_told_and_ends_nothing(home: Home, name: str) -> None:
+    script = "trap 'echo heard; exit 7' TERM; echo ready; while :; do sleep 0.2; done"
+    run = home.popen(
+        *("run", "--rm", "--name", name, IMAGE, "--", "sh", "-c", script),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert run.stdout is not None and run.stderr is not None
+    assert run.stdout.readline() == b"ready\n"
+    home.text("vm", "pause", name)
+    run.send_signal(signal.SIGTERM)
+    while b"paused" not in (line := run.stderr.readline()):
+        assert line, "it ended"
+    assert run.poll() is None
+    home.text("vm", "resume", name)
+    run.send_signal(signal.SIGTERM)
+    assert run.communicate(timeout=60)[0] == b"heard\n" and run.returncode == 7
+    assert name not in home.text("vm", "list")
+
+
+def test_two_terminals_see_one_command_and_each_leaves_alone(home: Home, name: str) -> None:
+    first = Terminal(home, "vm", "run", "--name", name, IMAGE)
+    first.expect(rb"[#$] ")
+    second = Terminal(home, "vm", "attach", name)
+    second.type(b"echo $((40+2))\n")
+    for terminal in (second, first):
+        terminal.expect(rb"42\r\n")
+    first.type(DETACH)
+    assert first.close() == 0
+    second.type(b"echo $((50+2)); exit 5\n")
+    second.expect(rb"52\r\n")
+    assert second.close() == 5
+    home.text("rm", name)
+
+
+def test_a_terminal_that_closes_while_its_machine_is_paused_hangs_its_command_up(
+    home: Home, name: str
+) -> None:
+    home.text("run", "-d", "--name", name, IMAGE)
+    terminal = Terminal(home, "exec", "-it", name, "--", "bash", "--norc")
+    terminal.expect(rb"[#$] ")
+    home.text("vm", "pause", name)
+    terminal.process.send_signal(signal.SIGKILL)
+    terminal.close()
+    home.text("vm", "resume", name)
+    wait_until(lambda: not any(e["running"] for e in home.json("vm", "execs", name)), 20, "it is hung up")
+    home.text("rm", "-f", name)
 
 
 def test_the_terminal_is_as_it_was_afterwards(home: Home, dev: str) -> None:
