@@ -171,8 +171,9 @@ class AgentConnection(asyncio.Protocol):
         return await self.request_on(self._request_channel(), verb, fields, timeout_s)
 
     async def request_on(
-        self, channel: int, verb: Type, fields: FieldList = (), timeout_s: float = 10
+        self, channel: int, verb: Type, fields: FieldList | bytes = (), timeout_s: float = 10
     ) -> Fields:
+        """As `request`, on a channel of the caller's; fields that are bytes are encoded already."""
         if self._lost:
             raise self._lost
         frame = self._encode_request(verb, channel, fields)
@@ -196,8 +197,8 @@ class AgentConnection(asyncio.Protocol):
         """A request whose answer nobody waits for."""
         self._write(self._encode_request(verb, self._request_channel(), fields))
 
-    def _encode_request(self, verb: Type, channel: int, fields: FieldList) -> bytes:
-        payload = encode_fields(fields)
+    def _encode_request(self, verb: Type, channel: int, fields: FieldList | bytes) -> bytes:
+        payload = fields if isinstance(fields, bytes) else encode_fields(fields)
         most = self.welcome.request_max if self.welcome and verb == Type.EXEC else MAX_PAYLOAD
         if len(payload) > most:
             raise Error(

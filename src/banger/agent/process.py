@@ -11,16 +11,18 @@ from typing import NamedTuple
 
 from banger.agent.connection import LOST_FRAME, AgentConnection, AgentRefused, FieldList
 from banger.errors import Error
+from banger.host.thread import in_thread
 from banger.model.command import Command, Exit
 from banger.model.octets import bytes_of
 from banger.wire.constants import MAX_DATA, STDERR, STDIN, STDOUT, WINDOW, Tag, Type
-from banger.wire.fields import Fields, Malformed
+from banger.wire.fields import Fields, Malformed, encode_fields
 from banger.wire.frames import Frame
 
 _OFFSET = Struct("<Q")
 _LATEST_OFFSET = 1 << 63
 # Pieces in waiting. A guest may send its window byte by byte, and each piece costs us a hundred more.
 _PIECES_MAX = 4096
+_MANY_FIELDS = 4096
 # An agent keeps 321.
 _EXECS_MAX = 1024
 _CHANNEL_MAX = (1 << 32) - 1
@@ -228,10 +230,13 @@ async def start_process(
     Raises `command_not_found` and the like."""
     channel = connection.exec_channel()
     process = GuestProcess(connection, channel)
+    fields = _exec_fields(command, label, applet, make_cwd, process_1)
     try:
-        answer = await connection.request_on(
-            channel, Type.EXEC, _exec_fields(command, label, applet, make_cwd, process_1), timeout_s
-        )
+        if len(command.argv) + len(command.env) > _MANY_FIELDS:  # a quarter of a million takes a while
+            payload = await in_thread(encode_fields, fields)
+        else:
+            payload = encode_fields(fields)
+        answer = await connection.request_on(channel, Type.EXEC, payload, timeout_s)
     except AgentRefused:
         process.abandon()
         raise

@@ -62,7 +62,7 @@ async def unpack_kernel(
         architecture=recipe.architecture,
         release=release,
         version=package.version,
-        size_bytes=disk_usage_bytes(out),
+        size_bytes=await in_thread(disk_usage_bytes, out),
         source=f"Debian {recipe.suite}, {package.name}",
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )

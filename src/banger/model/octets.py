@@ -28,6 +28,8 @@ def text_of(raw: str | bytes) -> str:
 
 def bytes_of(text: str) -> bytes:
     """What the API's form stands for. Raises `bad_request` for a U+0000 that stands for no byte."""
+    if ESCAPE not in text:  # nearly all of a quarter of a million arguments
+        return text.encode("utf-8", "surrogateescape")
     first, *rest = text.split(ESCAPE)
     pieces = [first.encode("utf-8", "surrogateescape")]
     for piece in rest:
