@@ -176,3 +176,17 @@ def test_the_api_answers_a_missing_path_with_a_status(home: Home, dev: str) -> N
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert b'"file_not_found"' in answer
+
+
+def test_a_client_that_leaves_within_a_copy_is_no_bug(home: Home, dev: str, tmp_path: Path) -> None:
+    head = (
+        f"PUT /v1/machines/{dev}/files?path=/root HTTP/1.1\r\nHost: banger\r\n"
+        "Content-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n\r\n200\r\n"
+    )
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(home.run_directory / "banger.sock"))
+        connection.sendall(head.encode() + bytes(512) + b"\r\n200\r\n" + bytes(100))
+        home.text("exec", dev, "--", "true")
+    (tmp_path / "file").write_text("next")
+    home.text("cp", str(tmp_path / "file"), f"{dev}:/root/next")
+    assert " failed" not in home.daemon_log()
