@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -130,7 +131,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_both_clients_and_the_command_line_pass_the_key_on(path: str, capsys: Capture) -> None:
     machines = Client(path).machines
     first = machines.create("debian", idempotency_key="k-1")
-    assert machines.create("debian", idempotency_key="k-1") == first
+    assert machines.create("debian", idempotency_key="k-1") == first and first.owner == os.geteuid()
     assert asyncio.run(AsyncClient(path).machines.create("debian", idempotency_key="k-1")) == first
     assert dispatch(["vm", "create", "--idempotency-key", "k-1", "debian"]) == 0
     assert capsys.readouterr().out == f"{first.name}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from pathlib import Path
@@ -79,8 +80,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         told.append(("snapshot", machine.name, tag))
         return KEPT
 
-    async def restore(parts: object, name: str, tag: str, report: object) -> Machine:
+    async def restore(parts: object, name: str, tag: str, report: object, owner: int) -> Machine:
         told.append(("restore", name, tag))
+        assert owner == os.geteuid()
         return DEV
 
     async def fork(parts: object, machine: Machine, count: int, name: str, report: object) -> list[Machine]:

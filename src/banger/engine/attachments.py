@@ -51,7 +51,7 @@ def run(parts: Parts, principal: Principal, request: verbs.RunMachine) -> Attach
 
     async def life(attachment: Attachment) -> Last:
         watch = Stopwatch()
-        machine = lifecycle.create(parts, request.spec, wanted="running")
+        machine = lifecycle.create(parts, request.spec, wanted="running", owner=principal.uid)
         watch.lap("create")
         try:
             with contextlib.suppress(Parted):

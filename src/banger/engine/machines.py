@@ -47,8 +47,8 @@ async def create(
 ) -> Machine | Again[Machine]:
     refuse_paths_of_others(principal, request.spec.image)
     if request.idempotency_key is None:
-        return lifecycle.create(parts, request.spec)
-    machine, is_new = creation.create_once(parts, request.spec, request.idempotency_key)
+        return lifecycle.create(parts, request.spec, owner=principal.uid)
+    machine, is_new = creation.create_once(parts, request.spec, request.idempotency_key, owner=principal.uid)
     return machine if is_new else Again(machine)
 
 
@@ -141,7 +141,7 @@ async def restore(parts: Parts, principal: Principal, request: verbs.TaggedMachi
     """By its name alone: the machine may be gone."""
 
     async def work(report: Report) -> Machine:
-        return await snapshots.restore(parts, request.machine, request.tag, report)
+        return await snapshots.restore(parts, request.machine, request.tag, report, owner=principal.uid)
 
     return parts.operations.begin("restore", f"machine/{request.machine}", work).operation
 

@@ -66,20 +66,22 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Machine(Struct, kw_only=True, frozen=True):
-    """What a machine is. The daemon changes it through its registry alone, which writes first. Times are RFC 3339 in
-    UTC; `accel` is what it really runs on, empty before its first start, and `accel_reason` says why not on a faster
-    one; `pid` is the VMM process's; `idle` while it is paused only until somebody wants something of it, `disk_full`
-    while it is only until the host's disk has room; `limits` are those that hold, and why others do not; `agent_boot`
-    tells the agent that its guest has from others; `origin` tells what it came from: a boot, "template ID", "snapshot
-    NAME:TAG", "fork of NAME"; `unfinished`: a copy whose making is not done, it goes if the daemon ends before;
-    `place` names its directory, empty: its id; `wanted` is what its user asked for last; `restarts` counts those in a
-    row that nobody asked for, `reboots` those that its guest did."""
+    """What a machine is. The daemon changes it through its registry alone, which writes first. Times are RFC 3339
+    in UTC; `owner` is the uid of the user who made it, None for a machine of an earlier version; `accel` is what it
+    really runs on, empty before its first start, and `accel_reason` says why not on a faster one; `pid` is the VMM
+    process's; `idle` while it is paused only until somebody wants something of it, `disk_full` while it is only until
+    the host's disk has room; `limits` are those that hold, and why others do not; `agent_boot` tells the agent that
+    its guest has from others; `origin` tells what it came from: a boot, "template ID", "snapshot NAME:TAG", "fork of
+    NAME"; `unfinished`: a copy whose making is not done, it goes if the daemon ends before; `place` names its
+    directory, empty: its id; `wanted` is what its user asked for last; `restarts` counts those in a row that nobody
+    asked for, `reboots` those that its guest did."""
 
     id: str
     name: str
     state: MachineState
     spec: MachineSpec
     created: str
+    owner: int | None = None
     image_digest: str = ""
     kernel: str = ""
     driver: str = ""
@@ -110,6 +112,7 @@ class Machine(Struct, kw_only=True, frozen=True):
 class Change(TypedDict, total=False):
     """What may change of a machine, beside the state that it is in."""
 
+    owner: int | None
     spec: MachineSpec
     image_digest: str
     kernel: str

@@ -60,6 +60,7 @@ def _create_child(parts: Parts, parent: Machine, stem: str) -> Machine:
                 parts,
                 msgspec.structs.replace(parent.spec, name=name),
                 unfinished=True,
+                owner=parent.owner,
                 image_digest=parent.image_digest,
                 stop_signal=parent.stop_signal,
                 kernel=parent.kernel,

@@ -71,7 +71,7 @@ async def snapshot(parts: Parts, machine: Machine, tag: str, report: Report) -> 
     return record
 
 
-async def restore(parts: Parts, name: str, tag: str, report: Report) -> Machine:
+async def restore(parts: Parts, name: str, tag: str, report: Report, owner: int | None = None) -> Machine:
     """The machine is again what it was: a running one is killed first, one that is gone is made anew. Raises
     `snapshot_not_found`, `frozen_damaged`, and what `revive` raises."""
     record = await find_snapshot(parts, name, tag)
@@ -80,7 +80,7 @@ async def restore(parts: Parts, name: str, tag: str, report: Report) -> Machine:
     meta = await in_thread(read_meta, directory, SnapshotMeta)
     await in_thread(check_files, directory, meta.sums)
     await plan_revival(parts, _as_it_was(record), record.shape)  # before anything of today's is lost
-    machine = await _end_present(parts, name, report) or _create_again(parts, record)
+    machine = await _end_present(parts, name, report) or _create_again(parts, record, owner)
     as_itself = machine.id == meta.machine_id
     original = Original(f"snapshot {name}:{tag}", Frozen(directory), record.shape)
     await revive(parts, machine, original, report, as_itself=as_itself, become=_what_it_was(machine, record))
@@ -234,8 +234,9 @@ def _files_of(parts: Parts, record: Snapshot) -> FrozenFiles:
         ) from exc
 
 
-def _create_again(parts: Parts, record: Snapshot) -> Machine:
-    return create(parts, msgspec.structs.replace(record.spec, name=record.machine), unfinished=True)
+def _create_again(parts: Parts, record: Snapshot, owner: int | None) -> Machine:
+    spec = msgspec.structs.replace(record.spec, name=record.machine)
+    return create(parts, spec, unfinished=True, owner=owner)
 
 
 def _what_it_was(machine: Machine, record: Snapshot) -> Change:

@@ -23,7 +23,7 @@ def check_key(key: str) -> str:
     return key
 
 
-def create_once(parts: Parts, spec: MachineSpec, key: str) -> tuple[Machine, bool]:
+def create_once(parts: Parts, spec: MachineSpec, key: str, owner: int | None = None) -> tuple[Machine, bool]:
     """The machine that `key` made within the last day, or a new one; True for a new one.
 
     Raises `idempotency_conflict` for a key that made something else or whose machine is gone, and as `create`."""
@@ -35,7 +35,7 @@ def create_once(parts: Parts, spec: MachineSpec, key: str) -> tuple[Machine, boo
     def note_key(machine: Machine) -> None:
         parts.store.keys.put(key, Made(machine.id, request))
 
-    return create(parts, spec, also=note_key), True
+    return create(parts, spec, also=note_key, owner=owner), True
 
 
 def _made_before(parts: Parts, made: Made, request: str, key: str) -> Machine:
