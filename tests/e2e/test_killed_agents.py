@@ -121,6 +121,6 @@ def test_a_guest_that_kills_the_keeper_too_is_told_of_and_can_be_stopped(home: H
     done = home.run("exec", "--timeout", "1s", guest, "--", "true")
     assert done.returncode in (124, 125) and b"did not answer" in done.stderr
     _, said = waiting.communicate(timeout=120)
-    assert waiting.returncode == 125 and b"nobody" in said and b"banger vm stop" in said
+    assert waiting.returncode == 125 and b"no process" in said and b"banger vm stop" in said
     home.text("stop", guest)
     assert home.json("vm", "show", guest)["reason"] == "stopped as asked"

@@ -99,7 +99,7 @@ class Stage:
         monkeypatch.setattr(module.commands, "hang_up", self.hang_up)
         monkeypatch.setattr(module.commands, "find_command", lambda live, number: live.main)
 
-    def create(self, parts: Any, spec: MachineSpec, wanted: str) -> Machine:
+    def create(self, parts: Any, spec: MachineSpec, wanted: str, owner: int) -> Machine:
         msgspec.structs.force_setattr(self.machine, "spec", spec)
         return self.machine
 
