@@ -389,7 +389,7 @@ def test_many_nodes_take_little_memory(disk: Path) -> None:
         import re, resource, sys
         from banger.images.disks.ext4 import Ext4Writer
         from banger.images.disks.tree import Node
-from banger.tar.kind import Kind
+        from banger.tar.kind import Kind
 
         def resident():
             return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()

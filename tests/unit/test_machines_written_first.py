@@ -142,7 +142,7 @@ class House:
             shelf=fake(),
             images=fake(ensure=ensure),
             kernels=fake(),
-            drivers=fake(named=lambda name: driver),
+            drivers=fake(named=lambda name: driver, all=lambda: [driver]),
             templates=fake(),
             pool=fake(drain=None),
             trials=fake(),

@@ -38,7 +38,8 @@ class Daemon:
 
     def ask(self, call: Call[object]) -> object:
         """Blocking, some seconds at most a word of it. Raises `Error`, OSError."""
-        return decode_json(open_answer(lambda: _dial(self.socket), call, encode_json).read())
+        answer = open_answer(lambda: _dial(self.socket), call, encode_json, _ANSWER_S)
+        return decode_json(answer.read())
 
 
 @dataclass(frozen=True)

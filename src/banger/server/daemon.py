@@ -34,7 +34,7 @@ from banger.host.inheritance import shed
 from banger.host.paths import Paths
 from banger.host.proc import child_ref
 from banger.host.settings import read_settings
-from banger.host.thread import end_all, in_thread
+from banger.host.thread import end_all, in_thread, load_modules
 from banger.images.fetch.blobs import BlobStore
 from banger.images.records.lazy_web import LazyWeb
 from banger.images.records.library import ImageLibrary
@@ -143,6 +143,8 @@ async def _serve_until_stopped(parts: Parts, reception: Reception) -> None:
     restarts = Restarts(parts)
     disk_room, rounds = DiskRoom(parts), Rounds(parts)
     adopting = in_background(_take_over(parts, restarts, await find_vmms(parts)), "adopting machines")
+    # What streams of answers need on first use: loaded beside the loop, before anybody asks for one.
+    in_background(load_modules("anyio._backends._asyncio"), "loading modules")
     _tell_starter(b"ready\n")
     _tell_systemd()
     log.info("serving on %s", parts.paths.socket)

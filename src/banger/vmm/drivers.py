@@ -16,6 +16,9 @@ class Drivers:
     def __init__(self, drivers: Sequence[Driver]) -> None:
         self._drivers = drivers
 
+    def all(self) -> Sequence[Driver]:
+        return self._drivers
+
     async def infos(self) -> list[DriverInfo]:
         return [await driver.info() for driver in self._drivers]
 

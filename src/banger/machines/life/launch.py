@@ -232,11 +232,11 @@ def find_driver(parts: Parts, machine: Machine) -> Driver | None:
 
 def forget_frozen(parts: Parts, machine: Machine) -> None:
     """Its VMM has ended: of what it was cloned from, it needs the disk alone. Files of a driver that this banger does
-    not have stay as they are."""
+    not have stay as they are. A record that is older than the machine's start knows no driver: each forgets its own."""
     with contextlib.suppress(Error):
         driver = find_driver(parts, machine)
-        if driver is not None:
-            driver.forget_frozen(plan_places(parts, machine))
+        for each in parts.drivers.all() if driver is None else [driver]:
+            each.forget_frozen(plan_places(parts, machine))
 
 
 def taken_addresses(parts: Parts) -> frozenset[str]:
@@ -265,7 +265,7 @@ async def _start_as_clone(
             if exc.code in BOOT_FAILURES:
                 raise
             await require_released(parts, machine)
-            wanted.driver.disks.discard(wanted.config.places.directory)
+            await in_thread(wanted.driver.disks.discard, wanted.config.places.directory)
             take_places(parts.store.resources, machine.id, wanted.config.places)
             if exc.code == "unsupported":
                 report("warning", f"{machine.name} boots by itself, which takes longer: {exc.message}")
