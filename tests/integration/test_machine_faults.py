@@ -168,17 +168,9 @@ def look(engine: Engine) -> None:
         assert machine.id not in engine.parts.starting
 
 
-# An adoption is cancelled when the daemon ends: its machine goes on then, with its records, for the next daemon.
-CASES = [
-    pytest.param(scenario, kind, id=f"{name}-{kind.value}")
-    for name, scenario in SCENARIOS.items()
-    for kind in Kind
-    if not (scenario.restarted and kind is Kind.CANCELLED)
-]
-
-
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("scenario", "kind"), CASES)
+@pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.value)
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS.keys())
 def test_wherever_it_fails_nothing_is_left(scenario: Scenario, kind: Kind, tmp_path: Path) -> None:
     steps = asyncio.run(play(scenario, tmp_path / "whole", -1, kind))
     assert steps, "the driver is asked for something"

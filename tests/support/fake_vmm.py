@@ -10,6 +10,7 @@ down either), `poweroff`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -130,7 +131,10 @@ class Vmm:
         while True:
             for key, _ in self.selector.select():
                 act, connection = key.data
-                act(connection)
+                try:
+                    act(connection)
+                except ConnectionError:  # its peer is gone: no VMM ends by that
+                    self._drop(connection)
 
     def end(self, why: str) -> None:
         """Disks flushed."""
@@ -157,12 +161,13 @@ class Vmm:
             if connection in self.selector.get_map():
                 self.selector.unregister(connection)
             connection.close()
+        self.control = None if connection is self.control else self.control
+        self.agent = None if connection is self.agent else self.agent
 
     def _hear(self, connection: socket.socket) -> None:
         data = connection.recv(65536)
         if not data:
             self._drop(connection)
-            self.control = None
             return
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
@@ -175,13 +180,13 @@ class Vmm:
 
     def _tell(self, message: dict[str, Any]) -> None:
         if self.control is not None:
-            self.control.sendall(json.dumps(message).encode() + b"\n")
+            with contextlib.suppress(ConnectionError):
+                self.control.sendall(json.dumps(message).encode() + b"\n")
 
     def _carry(self, connection: socket.socket) -> None:
         data = connection.recv(65536)
         if not data:
             self._drop(connection)
-            self.agent = None
             return
         if not self._asked.endswith(b"\n"):
             line, newline, data = (self._asked + data).partition(b"\n")
