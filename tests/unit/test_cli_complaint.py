@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from banger.api.machines import ForkMachine, TaggedMachine
 from banger.cli.complaint import reword
 from banger.cli.failure import report, say_whose
 from banger.errors import Error
 from banger.model.command import ExecRequest
 from banger.model.machine import RunRequest
-from banger.model.template import ForkRequest, SnapshotRequest
 from banger.server.calls import decode
 
 
@@ -42,8 +42,10 @@ def test_an_option_and_a_rule(field: str, value: object, said: str) -> None:
 
 
 def test_other_bodies_too() -> None:
-    assert refused(SnapshotRequest, {"tag": "bad tag"}).message.startswith("TAG: letters, digits")
-    assert refused(ForkRequest, {"count": 0}).message == "--count: at least 1 is allowed"
+    assert refused(TaggedMachine, {"machine": "dev", "tag": "bad tag"}).message.startswith(
+        "TAG: letters, digits"
+    )
+    assert refused(ForkMachine, {"machine": "dev", "count": 0}).message == "--count: at least 1 is allowed"
     assert refused(ExecRequest, {"command": {"argv": ["x"] * (1 << 18 | 1)}}).message.startswith(
         "CMD: at most"
     )

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from banger.agent.process import Output
-from banger.api.machines import AttachMachine, ExecMachine, RunMachine
+from banger.api.machines import AttachMachine, ExecMachine
 from banger.engine import attachments as module
 from banger.errors import Error
 from banger.machines.ask.attachments import (
@@ -28,14 +28,14 @@ from banger.machines.ask.attachments import (
 from banger.machines.ask.execs import RunningExec
 from banger.machines.keep.operations import Operations
 from banger.model.command import Command, Exec, Exit
-from banger.model.machine import Machine, MachineSpec, MachineState
+from banger.model.machine import Machine, MachineSpec, MachineState, RunRequest
 from banger.model.operation import Progress, Report
 from banger.model.principal import Principal
 from banger.store.store import Store
 from banger.wire.constants import STDOUT
 
 DEADLINE_S = 30.0
-ME = Principal(uid=0, name="root")
+ME = Principal(uid=0)
 EXIT = Exit(code=3)
 
 
@@ -140,7 +140,7 @@ class Stage:
 
     def run(self, *, remove: bool = False, detach: bool = False) -> Attachment:
         spec = MachineSpec(image="x", remove=remove)
-        return module.run(self.parts, ME, RunMachine(spec=spec, detach=detach))
+        return module.run(self.parts, ME, RunRequest(spec=spec, detach=detach))
 
     def exec(self) -> Attachment:
         return module.exec_command(self.parts, ME, ExecMachine(machine="dev"))
@@ -450,9 +450,9 @@ def test_whoever_attaches_may_go_after_the_exit_too(plays: Any, goes: str) -> No
 
 def test_a_path_of_the_host_is_run_for_nobody_else(plays: Any) -> None:
     async def scene(stage: Stage) -> None:
-        request = RunMachine(spec=MachineSpec(image="rootfs:/"))
+        request = RunRequest(spec=MachineSpec(image="rootfs:/"))
         with pytest.raises(Error) as caught:
-            module.run(stage.parts, Principal(uid=4_000_000, name="other"), request)
+            module.run(stage.parts, Principal(uid=4_000_000), request)
         assert caught.value.code == "not_permitted"
 
     plays(scene)

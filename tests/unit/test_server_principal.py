@@ -6,27 +6,35 @@ import os
 
 import pytest
 
-from banger.engine.paths import refuse_paths_of_others
+from banger.engine.paths import refuse_path_of_others, refuse_sources_of_others
 from banger.errors import Error
 from banger.model.principal import Principal
 from banger.server.calls import principal_of
 
-OTHER = Principal(uid=os.geteuid() + 1, name="other")
-NAMING_PATHS = ["oci:/x", "oci-archive:/x", "docker-archive:/x:a", "tar:/x", "rootfs:/", "path:/x"]
+OTHER = Principal(uid=os.geteuid() + 1)
+NAMING_PATHS = ["oci:/x", "oci-archive:/x", "docker-archive:/x:a", "tar:/x", "rootfs:/"]
 
 
 @pytest.mark.parametrize("source", NAMING_PATHS)
 def test_a_path_of_the_host_is_opened_for_the_daemons_user_and_root_alone(source: str) -> None:
     for uid in (0, os.geteuid()):
-        refuse_paths_of_others(Principal(uid=uid, name="me"), source)
+        refuse_sources_of_others(Principal(uid=uid), source)
     with pytest.raises(Error) as caught:
-        refuse_paths_of_others(OTHER, source)
+        refuse_sources_of_others(OTHER, source)
+    assert caught.value.code == "not_permitted" and "image import" in caught.value.hint
+
+
+def test_a_bare_path_too() -> None:
+    for uid in (0, os.geteuid()):
+        refuse_path_of_others(Principal(uid=uid), "/x")
+    with pytest.raises(Error) as caught:
+        refuse_path_of_others(OTHER, "/x")
     assert caught.value.code == "not_permitted" and "image import" in caught.value.hint
 
 
 @pytest.mark.parametrize("source", ["debian-bookworm", "docker://a/b", "localhost:5000/oci", "-"])
 def test_other_sources_are_for_everybody(source: str) -> None:
-    refuse_paths_of_others(OTHER, source)
+    refuse_sources_of_others(OTHER, source)
 
 
 def test_a_connection_without_a_known_user_is_refused() -> None:

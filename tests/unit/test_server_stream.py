@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 from starlette.websockets import WebSocketDisconnect
 
-from banger.api.machines import EXEC
+from banger.api.machines import EXEC, RUN
 from banger.errors import Error
 from banger.machines.ask.attachments import Attachment, Detached, Last, Left
 from banger.server import streams
@@ -172,3 +172,13 @@ def test_a_client_that_goes_away_within_a_body_is_no_bug_of_ours() -> None:
     with pytest.raises(Error) as caught:
         asyncio.run(read_limited(request, 100))
     assert caught.value.code == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("session", "message"), [(RUN, '{"spec": {"image": "x"}, "detech": true}'), (EXEC, '{"detech": 1}')]
+)
+def test_a_field_that_no_request_has_is_refused(session: Any, message: str) -> None:
+    socket: Any = Socket({"type": "websocket.receive", "text": message})
+    with pytest.raises(Error) as caught:
+        asyncio.run(streams._receive_request(socket, session))
+    assert caught.value.code == "bad_spec" and "detech" in caught.value.message

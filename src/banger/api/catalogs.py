@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
-from banger.api.verb import Nothing, Verb
+from banger.api.verb import Nothing, Request, Verb
 from banger.model.catalog import AddCatalog, Catalog, Published, PublishRequest, Verified, VerifyRequest
 from banger.model.operation import Operation
 
 
-class OneCatalog(Struct, kw_only=True):
+class OneCatalog(Request):
     name: str
 
 
-class RefreshCatalogs(Struct, kw_only=True):
+class RefreshCatalogs(Request):
     """`name`: this catalog only; an index that cannot be had is then an error."""
 
     name: str = ""

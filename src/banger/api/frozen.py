@@ -4,40 +4,40 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from banger.api.verb import ZSTD, Download, Nothing, Upload, Verb
+from banger.api.verb import ZSTD, Download, Nothing, Request, Upload, Verb
 from banger.model.image import Pruned
 from banger.model.template import Snapshot, TagOrNone, Template
 
 _S = "/v1/snapshots/{machine}/{tag}"
 
 
-class OneTemplate(Struct, kw_only=True):
+class OneTemplate(Request):
     """`id` may be the first four characters or more, if no other template begins with them."""
 
     id: str
 
 
-class PruneTemplates(Struct, kw_only=True):
+class PruneTemplates(Request):
     """`all` removes all templates, and not only those that are stale or unused for 30 days."""
 
     all: bool = False
     dry_run: bool = False
 
 
-class ListSnapshots(Struct, kw_only=True):
+class ListSnapshots(Request):
     """`machine`: the snapshots of this machine only."""
 
     machine: str = ""
 
 
-class OneSnapshot(Struct, kw_only=True):
+class OneSnapshot(Request):
     machine: str
     tag: str
 
 
-class ImportSnapshot(Struct, kw_only=True):
+class ImportSnapshot(Request):
     """`machine` and `tag`: other names than those that the export has."""
 
     machine: Annotated[str, Meta(max_length=64)] = ""

@@ -131,8 +131,7 @@ def _function(verb: Verb[Any, Any]) -> str:
     arguments = _arguments(verb.request)
     body = [a for a in arguments if a.name in verb.in_body]
     if verb.body:
-        inner = next(f.type for f in msgspec.structs.fields(verb.request) if f.name == verb.body)
-        body = _arguments(inner)
+        body = _arguments(verb.body_type)
         arguments = [*body, *(a for a in arguments if a.name != verb.body)]
     answer = "bytes" if isinstance(verb, (Download, Feed)) else type_name(verb.result)
     lines = [*_signature(verb, arguments, answer), f'    """{verb.summary}."""']
@@ -222,10 +221,8 @@ def _shown_exchange(verb: Verb[Any, Any]) -> str:
     if isinstance(verb, Upload):
         return f"`{verb.takes}` → {answer}"
     if verb.body:
-        kind = next(f.type for f in msgspec.structs.fields(verb.request) if f.name == verb.body)
-        return f"`{kind.__name__}` → {answer}"
-    fields = {field.name: field for field in msgspec.structs.fields(verb.request)}
-    body = ", ".join(f'"{n}"' + ("" if fields[n].required else "?") for n in verb.in_body)
+        return f"`{verb.body_type.__name__}` → {answer}"
+    body = ", ".join(f'"{n}"' + ("" if verb.fields[n].required else "?") for n in verb.in_body)
     return f"`{{{body}}}` → {answer}" if body else f"→ {answer}"
 
 

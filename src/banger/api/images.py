@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from banger.api.verb import BYTES, TAR, Download, Nothing, Upload, Verb
+from banger.api.verb import BYTES, TAR, Download, Nothing, Request, Upload, Verb
 from banger.model.catalog import Offer
 from banger.model.image import (
     Image,
@@ -24,23 +24,23 @@ from banger.model.operation import Operation
 _REGISTRY = ("registry_denied", "registry_error", "tls_failed", "credentials_error")
 
 
-class OneImage(Struct, kw_only=True):
+class OneImage(Request):
     name: Ref
 
 
-class ImportImage(OneImage, kw_only=True):
+class ImportImage(OneImage):
     """`size_bytes` is of the disk, 0: what the contents need, and head-room."""
 
     size_bytes: Annotated[int, Meta(ge=0, le=1 << 44)] = 0
 
 
-class Prune(Struct, kw_only=True):
+class Prune(Request):
     """`dry_run` only says what would be removed."""
 
     dry_run: bool = False
 
 
-class Search(Struct, kw_only=True):
+class Search(Request):
     """`search`: only entries in which all these words occur."""
 
     search: str = ""

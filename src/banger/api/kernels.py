@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from banger.api.images import Search
-from banger.api.verb import Nothing, Verb
+from banger.api.verb import Nothing, Request, Verb
 from banger.model.catalog import Offer
 from banger.model.image import Kernel, Ref
 from banger.model.operation import Operation
 
 
-class OneKernel(Struct, kw_only=True):
+class OneKernel(Request):
     name: Ref
 
 
-class PullKernel(Struct, kw_only=True):
+class PullKernel(Request):
     """`platform` is "os/architecture", empty: the platform of this host."""
 
     ref: Ref

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
-from banger.api.verb import BYTES, COMMAND_LIMIT_BYTES, TAR, Download, Session, Upload, Verb
+from banger.api.verb import BYTES, COMMAND_LIMIT_BYTES, TAR, Download, Request, Session, Upload, Verb
 from banger.model.command import Command, Exec, Exit
 from banger.model.image import Image, Ref
-from banger.model.machine import Machine, MachineSpec
+from banger.model.machine import Machine, MachineSpec, RunRequest
 from banger.model.operation import Operation
 from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
 from banger.model.template import Snapshot, Tag
@@ -26,17 +26,17 @@ Signal = Annotated[int, Meta(ge=1, le=64)]
 GuestPath = Annotated[str, Meta(min_length=1)]
 
 
-class AllMachines(Struct, kw_only=True):
+class AllMachines(Request):
     """No field: all machines of the daemon."""
 
 
-class OneMachine(Struct, kw_only=True):
+class OneMachine(Request):
     """`machine` is a name or an id."""
 
     machine: str
 
 
-class CreateMachine(Struct, kw_only=True):
+class CreateMachine(Request):
     """A machine as `spec` says. A second request with the same `idempotency_key` within 24 hours answers the machine
     that the first one made."""
 
@@ -44,48 +44,48 @@ class CreateMachine(Struct, kw_only=True):
     idempotency_key: str | None = None
 
 
-class DeleteMachine(OneMachine, kw_only=True):
+class DeleteMachine(OneMachine):
     """`force` kills a running machine first."""
 
     force: bool = False
 
 
-class StopMachine(OneMachine, kw_only=True):
+class StopMachine(OneMachine):
     """`grace_s` is how long each polite step may take, in seconds."""
 
     grace_s: Seconds = 10
 
 
-class KillMachine(OneMachine, kw_only=True):
+class KillMachine(OneMachine):
     """With `signal` the main command gets that signal; without it the VMM is killed."""
 
     signal: Signal | None = None
 
 
-class PingMachine(OneMachine, kw_only=True):
+class PingMachine(OneMachine):
     count: Annotated[int, Meta(ge=1, le=10_000)] = 1
 
 
-class TaggedMachine(OneMachine, kw_only=True):
+class TaggedMachine(OneMachine):
     """`tag` names a snapshot of the machine."""
 
     tag: Tag
 
 
-class ForkMachine(OneMachine, kw_only=True):
+class ForkMachine(OneMachine):
     """Children are called NAME-1, NAME-2... of `name`, or of the parent's name when `name` is empty."""
 
     count: Annotated[int, Meta(ge=1, le=256)] = 1
     name: Annotated[str, Meta(max_length=60)] = ""
 
 
-class CommitMachine(OneMachine, kw_only=True):
+class CommitMachine(OneMachine):
     """`image` is the name of the image that the machine's disk becomes."""
 
     image: Ref
 
 
-class ReadLogs(OneMachine, kw_only=True):
+class ReadLogs(OneMachine):
     """`tail` is in lines; `follow` goes on until the machine stops; `exec` with source "exec": the command with this
     number, and without it the main command."""
 
@@ -95,53 +95,46 @@ class ReadLogs(OneMachine, kw_only=True):
     exec: ExecId | None = None
 
 
-class OneExec(OneMachine, kw_only=True):
+class OneExec(OneMachine):
     """`id` is the number of a command, as `vm execs` lists it."""
 
     id: ExecId
 
 
-class SignalExec(OneExec, kw_only=True):
+class SignalExec(OneExec):
     """The process of the command alone gets `signal`."""
 
     signal: Signal = 9
 
 
-class StartExec(OneMachine, kw_only=True):
+class StartExec(OneMachine):
     """A command that nobody is attached to."""
 
     command: Command = field(default_factory=Command)
 
 
-class ReadFiles(OneMachine, kw_only=True):
+class ReadFiles(OneMachine):
     """`follow`: where `path` is a link, what the link leads to."""
 
     path: GuestPath
     follow: bool = False
 
 
-class WriteFiles(OneMachine, kw_only=True):
+class WriteFiles(OneMachine):
     """`path` is a directory of the guest."""
 
     path: GuestPath
 
 
-class StatFile(OneMachine, kw_only=True):
+class StatFile(OneMachine):
     path: GuestPath
 
 
-class RunMachine(Struct, kw_only=True):
-    """Make a machine, start it, run its command and attach to it. `detach`: answer once the command runs."""
-
-    spec: MachineSpec
-    detach: bool = False
-
-
-class ExecMachine(OneMachine, kw_only=True):
+class ExecMachine(OneMachine):
     command: Command = field(default_factory=Command)
 
 
-class AttachMachine(OneMachine, kw_only=True):
+class AttachMachine(OneMachine):
     """`exec` is the number of a command; without it the main command."""
 
     exec: ExecId | None = None
@@ -284,7 +277,7 @@ STAT_FILE = Verb(
 )
 RUN = Session(
     name="machines.run", summary="Make a machine, start it and attach to its command", path="/v1/run",
-    request=RunMachine, errors=_STARTED,
+    request=RunRequest, errors=_STARTED,
     example={"spec": {"image": "debian-bookworm", "remove": True, "command": {"argv": ["uname", "-a"]}}},
 )
 EXEC = Session(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from banger.api.verb import Feed, Nothing, Verb
+from banger.api.verb import Feed, Nothing, Request, Verb
 from banger.model.event import Event
 from banger.model.operation import Ended, Operation, Progress
 from banger.model.report import DiskUsage, Reconciliation, SystemInfo
@@ -14,14 +14,14 @@ from banger.model.report import DiskUsage, Reconciliation, SystemInfo
 _OPERATION = "/v1/operations/{id}"
 
 
-class Reconcile(Struct, kw_only=True):
+class Reconcile(Request):
     """`dry_run` only says what differs; `remove` removes what no record leads to."""
 
     dry_run: bool = False
     remove: bool = False
 
 
-class ReadEvents(Struct, kw_only=True):
+class ReadEvents(Request):
     """`since` is RFC 3339; `after` is the number of an event; `machine`: only events of this machine and its snapshots;
     `follow` goes on until the daemon stops, and begins now if neither `since` nor `after` says where to begin."""
 
@@ -31,7 +31,7 @@ class ReadEvents(Struct, kw_only=True):
     follow: bool = False
 
 
-class OneOperation(Struct, kw_only=True):
+class OneOperation(Request):
     id: str
 
 

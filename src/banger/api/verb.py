@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import FieldInfo
 
 Q = TypeVar("Q", bound=Struct)
 R = TypeVar("R")
@@ -28,7 +30,11 @@ COMMAND_LIMIT_BYTES = 16 * 1024 * 1024
 _PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
 
 
-class Nothing(Struct, frozen=True):
+class Request(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What all requests have in common: a field that the struct does not have is refused."""
+
+
+class Nothing(Request):
     """The request of a verb that needs to be told nothing."""
 
 
@@ -75,15 +81,25 @@ class Verb(Generic[Q, R]):
         """The path without the router's own notes."""
         return self.path.replace(":path}", "}")
 
-    @property
+    @cached_property
+    def fields(self) -> dict[str, FieldInfo]:
+        """The fields of the request, by their names."""
+        return {one.name: one for one in msgspec.structs.fields(self.request)}
+
+    @cached_property
     def in_path(self) -> tuple[str, ...]:
         return tuple(_PARAMETER.findall(self.path))
 
-    @property
+    @cached_property
     def in_body(self) -> tuple[str, ...]:
         """Fields that the JSON body has, in their order; with `body` that one field."""
         elsewhere = {*self.in_path, *self.query, *self.header}
-        return tuple(name for name in self.request.__struct_fields__ if name not in elsewhere)
+        return tuple(name for name in self.fields if name not in elsewhere)
+
+    @property
+    def body_type(self) -> Any:
+        """Of the field that is the whole body."""
+        return self.fields[self.body].type
 
     @property
     def takes_json(self) -> bool:
@@ -91,13 +107,7 @@ class Verb(Generic[Q, R]):
 
     @property
     def body_is_optional(self) -> bool:
-        fields = {one.name: one for one in msgspec.structs.fields(self.request)}
-        return not any(fields[name].required for name in self.in_body)
-
-    @property
-    def is_operation(self) -> bool:
-        """The verb begins long work and answers at once."""
-        return self.status == 202
+        return not any(self.fields[name].required for name in self.in_body)
 
 
 @dataclass(frozen=True, kw_only=True)

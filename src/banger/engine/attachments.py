@@ -16,7 +16,7 @@ from typing import Any
 
 from banger.api import machines as verbs
 from banger.engine.machines import find
-from banger.engine.paths import refuse_paths_of_others
+from banger.engine.paths import refuse_sources_of_others
 from banger.errors import Error
 from banger.host.times import Stopwatch
 from banger.machines.ask import commands
@@ -35,7 +35,7 @@ from banger.machines.ask.pausing import awake
 from banger.machines.life import lifecycle
 from banger.machines.life.live import LiveMachine
 from banger.machines.parts import Parts
-from banger.model.machine import Machine
+from banger.model.machine import Machine, RunRequest
 from banger.model.operation import Report
 from banger.model.principal import Principal
 
@@ -45,9 +45,9 @@ log = logging.getLogger("banger.attachments")
 _VMM_ENDS_S = 2.0
 
 
-def run(parts: Parts, principal: Principal, request: verbs.RunMachine) -> Attachment:
+def run(parts: Parts, principal: Principal, request: RunRequest) -> Attachment:
     """Make a machine, start it, attach to its main command, and see it off. Raises `not_permitted`."""
-    refuse_paths_of_others(principal, request.spec.image)
+    refuse_sources_of_others(principal, request.spec.image)
 
     async def life(attachment: Attachment) -> Last:
         watch = Stopwatch()

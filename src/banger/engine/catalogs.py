@@ -5,7 +5,7 @@ from __future__ import annotations
 from banger.api import catalogs as verbs
 from banger.api.verb import Nothing
 from banger.engine import publishing
-from banger.engine.paths import refuse_paths_of_others
+from banger.engine.paths import refuse_path_of_others
 from banger.engine.verbs import carries_out
 from banger.machines.parts import Parts
 from banger.model.catalog import AddCatalog, Catalog, Published, PublishRequest, Verified, VerifyRequest
@@ -35,7 +35,7 @@ async def remove(parts: Parts, principal: Principal, request: verbs.OneCatalog) 
 
 @carries_out(verbs.PUBLISH)
 async def publish(parts: Parts, principal: Principal, request: PublishRequest) -> Operation[Published]:
-    refuse_paths_of_others(principal, f"path:{request.directory}")
+    refuse_path_of_others(principal, request.directory)
 
     async def work(report: Report) -> Published:
         return await publishing.publish(parts, request, report)
@@ -45,7 +45,7 @@ async def publish(parts: Parts, principal: Principal, request: PublishRequest) -
 
 @carries_out(verbs.VERIFY)
 async def verify(parts: Parts, principal: Principal, request: VerifyRequest) -> Operation[Verified]:
-    refuse_paths_of_others(principal, f"path:{request.directory}")
+    refuse_path_of_others(principal, request.directory)
 
     async def work(report: Report) -> Verified:
         return await publishing.verify(request, report)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from banger.api import images as verbs
 from banger.api.verb import Nothing
-from banger.engine.paths import refuse_paths_of_others
+from banger.engine.paths import refuse_path_of_others, refuse_sources_of_others
 from banger.engine.verbs import carries_out, gives_out, takes_in
 from banger.host.thread import load_modules
 from banger.images.records.library import Wish
@@ -51,7 +51,7 @@ async def delete(parts: Parts, principal: Principal, request: verbs.OneImage) ->
 
 @carries_out(verbs.PULL)
 async def pull(parts: Parts, principal: Principal, request: PullRequest) -> Operation[Image]:
-    refuse_paths_of_others(principal, request.ref)
+    refuse_sources_of_others(principal, request.ref)
     wish = Wish(
         force=request.force,
         platform=request.platform,
@@ -86,7 +86,7 @@ async def tag(parts: Parts, principal: Principal, request: TagRequest) -> Image:
 
 @carries_out(verbs.REGISTER)
 async def register(parts: Parts, principal: Principal, request: RegisterRequest) -> Image:
-    refuse_paths_of_others(principal, f"path:{request.rootfs}")
+    refuse_path_of_others(principal, request.rootfs)
     return await parts.images.register(Path(request.rootfs), request.name)
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from banger.api import machines as verbs
 from banger.api.verb import Again
-from banger.engine.paths import refuse_paths_of_others
+from banger.engine.paths import refuse_sources_of_others
 from banger.engine.verbs import begun, carries_out, gives_out, takes_in
 from banger.machines.ask import commands, files, inspect, logs, pausing
 from banger.machines.ask.pausing import awake
@@ -45,7 +45,7 @@ async def list_all(parts: Parts, principal: Principal, request: verbs.AllMachine
 async def create(
     parts: Parts, principal: Principal, request: verbs.CreateMachine
 ) -> Machine | Again[Machine]:
-    refuse_paths_of_others(principal, request.spec.image)
+    refuse_sources_of_others(principal, request.spec.image)
     if request.idempotency_key is None:
         return lifecycle.create(parts, request.spec, owner=principal.uid)
     machine, is_new = creation.create_once(parts, request.spec, request.idempotency_key, owner=principal.uid)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 
 from banger.errors import Error
+from banger.images.records.rootfs import PREFIX as ROOTFS
+from banger.images.reference.reference import PATH_TRANSPORTS
 from banger.model.principal import Principal
 
-# What begins with these names a file or directory of this host.
-_PREFIXES = ("path:", "oci:", "oci-archive:", "docker-archive:", "tar:", "rootfs:")
+
+def refuse_sources_of_others(principal: Principal, source: str) -> None:
+    """Of an image reference: as `refuse_path_of_others` where it names a file or directory of this host."""
+    if source.startswith((*PATH_TRANSPORTS, ROOTFS)):
+        refuse_path_of_others(principal, source.partition(":")[2])
 
 
-def refuse_paths_of_others(principal: Principal, source: str) -> None:
+def refuse_path_of_others(principal: Principal, path: str) -> None:
     """Raises `not_permitted` for a path from a user who is neither the daemon's own nor root."""
-    if source.startswith(_PREFIXES) and principal.uid not in (0, os.geteuid()):
+    if principal.uid not in (0, os.geteuid()):
         raise Error(
             "not_permitted",
-            f"{source.partition(':')[2]}: the daemon opens files only for the user that it runs as",
+            f"{path}: the daemon opens files only for the user that it runs as",
             "send the contents: tar -C DIRECTORY -c . | banger image import NAME -",
         )

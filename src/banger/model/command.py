@@ -59,9 +59,3 @@ class ExecRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """First message on an exec stream, and the body of a detached exec."""
 
     command: Command = field(default_factory=Command)
-
-
-class AttachRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """First message on an attach stream. `exec`: which command; None: the main command."""
-
-    exec: Annotated[int, Meta(ge=1, le=0xFFFFFFFF)] | None = None

@@ -141,12 +141,6 @@ class Change(TypedDict, total=False):
     timings_ms: Mapping[str, float]
 
 
-class StopRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Body of stop and restart: how long each polite step may take, in seconds."""
-
-    grace_s: Annotated[float, Meta(ge=0, le=3600)] = 10
-
-
 class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """First message on a run stream: make a machine, start it, run its command, attach."""
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import pwd
+
 from msgspec import Struct
 
 
 class Principal(Struct, frozen=True, kw_only=True):
-    """A user of this host: known by the uid of the process at the other end of the socket. `name` is for people, and
-    is the number where the host has no name for it."""
+    """A user of this host: known by the uid of the process at the other end of the socket."""
 
     uid: int
-    name: str
+
+    @property
+    def name(self) -> str:
+        """For people; the number where the host has no name for it. Blocking: a directory of users may be elsewhere."""
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return str(self.uid)

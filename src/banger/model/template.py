@@ -6,7 +6,6 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from banger.model.image import Ref
 from banger.model.machine import MachineSpec
 
 
@@ -66,22 +65,3 @@ class Snapshot(Struct, kw_only=True):
 # `$` alone would let a line end follow.
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
 TagOrNone = Annotated[str, Meta(max_length=64, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$(?!\n)")]
-
-
-class SnapshotRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Body of snapshot and restore."""
-
-    tag: Tag
-
-
-class ForkRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Body of a fork. Children are called NAME-1, NAME-2... of `name`, or of the parent's name when empty."""
-
-    count: Annotated[int, Meta(ge=1, le=256)] = 1
-    name: Annotated[str, Meta(max_length=60)] = ""
-
-
-class CommitRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Body of a commit: what to call the image that a machine's disk becomes."""
-
-    image: Ref

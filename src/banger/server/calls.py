@@ -4,7 +4,6 @@ bytes or lines. Decides nothing.
 
 from __future__ import annotations
 
-import pwd
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,27 +63,19 @@ def principal_of(connection: HTTPConnection) -> Principal:
     uid = connection.scope.get("state", {}).get(PEER_UID)
     if uid is None:
         raise Error("not_permitted", "this connection does not say which user it belongs to")
-    return Principal(uid=uid, name=_user_name(uid))
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+    return Principal(uid=uid)
 
 
 async def read_request(verb: Verb[Any, Any], request: Request) -> Any:
     """The verb's request. Raises `bad_request` for what cannot be read, `bad_spec` for what does not fit."""
-    kinds = {field.name: field.type for field in msgspec.structs.fields(verb.request)}
-    given = {n: _fit_parameter(n, text, kinds[n]) for n, text in request.path_params.items()}
+    given = {n: _fit_parameter(n, text, verb.fields[n].type) for n, text in request.path_params.items()}
     given.update(_read_query(verb, request))
     for name, header in verb.header.items():
         if header.lower() in request.headers:
             given[name] = request.headers[header]
     if verb.takes_json:
         given.update(await _read_body(verb, request))
-    return _fit(given, verb.request)
+    return fit(given, verb.request)
 
 
 def _read_query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
@@ -94,7 +85,7 @@ def _read_query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
         pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
     except ValueError as exc:
         raise Error("bad_request", f"the query cannot be read: {exc}") from exc
-    kinds = {field.name: field for field in msgspec.structs.fields(verb.request)}
+    kinds = verb.fields
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name not in verb.query or (not value and not kinds[name].required):
@@ -120,8 +111,7 @@ def _fit_parameter(name: str, text: str, kind: Any) -> Any:
 async def _read_body(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
     raw = await read_limited(request, verb.body_limit_bytes)
     if verb.body:
-        kind = next(f.type for f in msgspec.structs.fields(verb.request) if f.name == verb.body)
-        return {verb.body: decode(raw, kind)}
+        return {verb.body: decode(raw, verb.body_type)}
     if not raw and verb.body_is_optional:
         return {}
     body: dict[str, Any] = decode(raw, dict[str, Any])
@@ -131,7 +121,8 @@ async def _read_body(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
     return body
 
 
-def _fit(given: dict[str, Any], kind: Any) -> Any:
+def fit(given: dict[str, Any], kind: Any) -> Any:
+    """Decoded fields to a struct. Raises `bad_spec`."""
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as exc:

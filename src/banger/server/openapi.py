@@ -59,7 +59,7 @@ def _key(kind: Any) -> str:
 
 def _is_whole_body(verb: Verb[Any, Any]) -> bool:
     """The request and the JSON body are one and the same struct."""
-    return verb.takes_json and len(verb.in_body) == len(verb.request.__struct_fields__)
+    return verb.takes_json and len(verb.in_body) == len(verb.fields)
 
 
 def _operation(verb: Verb[Any, Any], shapes: _Shapes) -> Schema:
@@ -107,9 +107,9 @@ def _success(verb: Verb[Any, Any], shapes: _Shapes) -> Schema:
 
 
 def _body(verb: Verb[Any, Any], shapes: _Shapes) -> Schema:
-    fields = {field.name: field for field in msgspec.structs.fields(verb.request)}
+    fields = verb.fields
     if verb.body:
-        return shapes.of(fields[verb.body].type)
+        return shapes.of(verb.body_type)
     if _is_whole_body(verb):
         return shapes.of(verb.request)
     schema: Schema = {
@@ -133,7 +133,7 @@ def _path_parameters(one: Verb[Any, Any] | Session[Any]) -> list[Schema]:
 
 
 def _parameters(verb: Verb[Any, Any], place: str, names: Any, shapes: _Shapes) -> list[Schema]:
-    fields = {field.name: field for field in msgspec.structs.fields(verb.request)}
+    fields = verb.fields
     return [
         {
             "name": names[name],

@@ -28,7 +28,7 @@ from banger.machines.ask.attachments import (
 from banger.machines.parts import Parts
 from banger.model.encoding import encode_json
 from banger.model.operation import Progress
-from banger.server.calls import decode, principal_of
+from banger.server.calls import decode, fit, principal_of
 from banger.server.protocol import HEAD_TIMEOUT_S
 
 log = logging.getLogger("banger.streams")
@@ -76,7 +76,7 @@ async def _receive_request(socket: WebSocket, session: Session[Any]) -> Any:
     asked = decode(text, dict[str, Any])
     if extra := asked.keys() & session.in_path:
         raise Error("bad_spec", f"Object contains unknown field `{extra.pop()}`", "the path says it already")
-    return decode(encode_json({**asked, **socket.path_params}), session.request)
+    return fit({**asked, **socket.path_params}, session.request)
 
 
 async def _read(socket: WebSocket, attachment: Attachment) -> None:

@@ -115,7 +115,7 @@ class StandardInput:
 
 
 SourceRef = Reference | OciLayout | OciArchive | DockerArchive | TarFile | StandardInput
-_TRANSPORTS = ("oci:", "oci-archive:", "docker-archive:", "tar:")
+PATH_TRANSPORTS = ("oci:", "oci-archive:", "docker-archive:", "tar:")
 _DOCKER = "docker://"
 # What other tools know and this one does not, and what to do.
 _ELSEWHERE = {
@@ -163,7 +163,7 @@ def parse_source(text: str) -> SourceRef:
         raise Error("bad_reference", f"{text[:300]!r} is nothing that banger reads", _ELSEWHERE[elsewhere])
     if text.startswith(_DOCKER):
         return parse_reference(text.removeprefix(_DOCKER))
-    transport = next((known for known in _TRANSPORTS if text.startswith(known)), None)
+    transport = next((known for known in PATH_TRANSPORTS if text.startswith(known)), None)
     if transport is None:
         return parse_reference(text)
     return _parse_path(text, transport)
@@ -173,7 +173,7 @@ def format_source(source: SourceRef) -> str:
     """The inverse of `parse_source`; references in their familiar form."""
     match source:
         case Reference():
-            return source.canonical if source.familiar.startswith(_TRANSPORTS) else source.familiar
+            return source.canonical if source.familiar.startswith(PATH_TRANSPORTS) else source.familiar
         case StandardInput():
             return "-"
         case TarFile(path):
