@@ -13,24 +13,16 @@ from pathlib import Path
 from banger.catalogs.shelf import Shelf
 from banger.host.paths import Paths
 from banger.host.settings import LimitSettings, PoolSettings, Settings
-from banger.images.records.library import ImageLibrary
-from banger.kernels.library import KernelLibrary
-from banger.machines.keep.events import Journal
 from banger.machines.keep.lost_records import find_vmms
-from banger.machines.keep.operations import Operations
 from banger.machines.keep.reconcile import find_leftovers
-from banger.machines.keep.registry import Registry
 from banger.machines.life.adopt import adopt_all, release_ownerless
 from banger.machines.life.lifecycle import create, delete, start
-from banger.machines.parts import Parts
+from banger.machines.parts import assemble
 from banger.model.command import Command
 from banger.model.image import Image, Kernel
 from banger.model.machine import Machine, MachineSpec
 from banger.model.sizes import MIB
 from banger.store.store import Store
-from banger.templates.library import TemplateLibrary
-from banger.templates.pool import Pool
-from banger.templates.trials import Trials
 from banger.vmm.base import Driver
 from banger.vmm.drivers import Drivers
 
@@ -87,26 +79,7 @@ class Engine:
         settings = Settings(pool=PoolSettings(per_template=0), limits=limits)
         settings.templates.enabled = templates
         store = Store(paths.database)
-        journal, shelf, drivers = Journal(store.events), Shelf(paths), Drivers([driver])
-        images = ImageLibrary(paths, store.images, shelf)
-        kernels = KernelLibrary(paths, store.kernels, shelf)
-        library = TemplateLibrary(paths, store.resources, images, kernels, drivers)
-        self.parts = Parts(
-            paths=paths,
-            mode="user",
-            settings=settings,
-            store=store,
-            journal=journal,
-            shelf=shelf,
-            images=images,
-            kernels=kernels,
-            drivers=drivers,
-            templates=library,
-            pool=Pool(paths, store.resources, library, settings.pool),
-            trials=Trials(paths, store.resources),
-            operations=Operations(store.operations, journal.tell),
-            registry=Registry(store, journal.tell),
-        )
+        self.parts = assemble(paths, "user", settings, store, Shelf(paths), Drivers([driver]))
 
     def create(self, name: str, *argv: str, **fields: object) -> Machine:
         spec = MachineSpec(image=IMAGE, name=name, kernel=KERNEL, memory_mib=64, disk_bytes=MIB)

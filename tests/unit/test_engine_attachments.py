@@ -384,16 +384,21 @@ def test_after_the_command_the_machine_ends_and_it_is_too_late_to_detach(plays: 
     plays(scene)
 
 
+async def exec_until(stage: Stage, when: str) -> Attachment:
+    if when != "while it runs":
+        stage.may_boot.clear()
+    attachment = stage.exec()
+    if when == "during the start":
+        await settled()
+    elif when == "while it runs":
+        await until_said(attachment, Started)
+    return attachment
+
+
 @pytest.mark.parametrize("when", ["before the start", "during the start", "while it runs"])
 def test_an_exec_whose_client_leaves_is_hung_up(plays: Any, when: str) -> None:
     async def scene(stage: Stage) -> None:
-        if when != "while it runs":
-            stage.may_boot.clear()
-        attachment = stage.exec()
-        if when == "during the start":
-            await settled()
-        elif when == "while it runs":
-            await until_said(attachment, Started)
+        attachment = await exec_until(stage, when)
         attachment.leave()
         stage.may_boot.set()
         await attachment.aclose()
@@ -405,13 +410,7 @@ def test_an_exec_whose_client_leaves_is_hung_up(plays: Any, when: str) -> None:
 @pytest.mark.parametrize("when", ["before the start", "during the start", "while it runs"])
 def test_an_exec_that_is_detached_from_is_kept(plays: Any, when: str) -> None:
     async def scene(stage: Stage) -> None:
-        if when != "while it runs":
-            stage.may_boot.clear()
-        attachment = stage.exec()
-        if when == "during the start":
-            await settled()
-        elif when == "while it runs":
-            await until_said(attachment, Started)
+        attachment = await exec_until(stage, when)
         attachment.detach()
         stage.may_boot.set()
         assert await heard(attachment) == [Detached("dev")]

@@ -65,3 +65,29 @@ class Parts:
                 {"state": machine.state.value},
             )
         return live
+
+
+def assemble(
+    paths: Paths, mode: str, settings: Settings, store: Store, shelf: Shelf, drivers: Drivers
+) -> Parts:
+    """All of them, knowing one another; nothing is begun."""
+    journal = Journal(store.events)
+    images, kernels = ImageLibrary(paths, store.images, shelf), KernelLibrary(paths, store.kernels, shelf)
+    templates = TemplateLibrary(paths, store.resources, images, kernels, drivers)
+    images.tell = kernels.tell = templates.tell = store.resources.tell = journal.try_to_tell
+    return Parts(
+        paths=paths,
+        mode=mode,
+        settings=settings,
+        store=store,
+        journal=journal,
+        shelf=shelf,
+        images=images,
+        kernels=kernels,
+        drivers=drivers,
+        templates=templates,
+        pool=Pool(paths, store.resources, templates, settings.pool),
+        trials=Trials(paths, store.resources),
+        operations=Operations(store.operations, journal.try_to_tell),
+        registry=Registry(store, journal.tell),
+    )

@@ -37,17 +37,12 @@ from banger.host.settings import read_settings
 from banger.host.thread import end_all, in_thread, load_modules
 from banger.images.fetch.blobs import BlobStore
 from banger.images.records.lazy_web import LazyWeb
-from banger.images.records.library import ImageLibrary
-from banger.kernels.library import KernelLibrary
-from banger.machines.keep.events import Journal
 from banger.machines.keep.lost_records import FoundVmm, find_vmms
-from banger.machines.keep.operations import Operations
 from banger.machines.keep.reconcile import find_leftovers
-from banger.machines.keep.registry import Registry
 from banger.machines.keep.unreleased import release_unreleased
 from banger.machines.life.adopt import adopt_all, release_ownerless
 from banger.machines.life.restarts import Restarts
-from banger.machines.parts import Parts
+from banger.machines.parts import Parts, assemble
 from banger.machines.watch.disk_room import DiskRoom
 from banger.machines.watch.rounds import Rounds
 from banger.server.app import create_app
@@ -56,9 +51,6 @@ from banger.server.reception import Reception
 from banger.server.standstill import watched_as_asked
 from banger.store.durability import LogSync
 from banger.store.store import Store
-from banger.templates.library import TemplateLibrary
-from banger.templates.pool import Pool
-from banger.templates.trials import Trials
 from banger.vmm.drivers import find_drivers
 
 log = logging.getLogger("banger.daemon")
@@ -191,28 +183,9 @@ async def _sweep(parts: Parts) -> None:
 def _open_parts(paths: Paths, mode: str) -> Parts:
     settings = read_settings(paths.config)
     store = Store(paths.database)
-    journal = Journal(store.events)
     shelf = Shelf(paths, LazyWeb(paths.config, BlobStore(paths.oci)))
-    images, kernels = ImageLibrary(paths, store.images, shelf), KernelLibrary(paths, store.kernels, shelf)
     drivers = find_drivers(agent_binary(cpu.architecture()), settings.limits.connections)
-    templates = TemplateLibrary(paths, store.resources, images, kernels, drivers)
-    images.tell = kernels.tell = templates.tell = store.resources.tell = journal.try_to_tell
-    return Parts(
-        paths=paths,
-        mode=mode,
-        settings=settings,
-        store=store,
-        journal=journal,
-        shelf=shelf,
-        images=images,
-        kernels=kernels,
-        drivers=drivers,
-        templates=templates,
-        pool=Pool(paths, store.resources, templates, settings.pool),
-        trials=Trials(paths, store.resources),
-        operations=Operations(store.operations, journal.try_to_tell),
-        registry=Registry(store, journal.tell),
-    )
+    return assemble(paths, mode, settings, store, shelf, drivers)
 
 
 @contextlib.contextmanager
