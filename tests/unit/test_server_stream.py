@@ -175,10 +175,11 @@ def test_a_client_that_goes_away_within_a_body_is_no_bug_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("session", "message"), [(RUN, '{"spec": {"image": "x"}, "detech": true}'), (EXEC, '{"detech": 1}')]
+    ("session", "message"),
+    [(RUN, '{"spec": {"image": "x"}, "unheard_of": true}'), (EXEC, '{"unheard_of": 1}')],
 )
 def test_a_field_that_no_request_has_is_refused(session: Any, message: str) -> None:
     socket: Any = Socket({"type": "websocket.receive", "text": message})
     with pytest.raises(Error) as caught:
         asyncio.run(streams._receive_request(socket, session))
-    assert caught.value.code == "bad_spec" and "detech" in caught.value.message
+    assert caught.value.code == "bad_spec" and "unheard_of" in caught.value.message
