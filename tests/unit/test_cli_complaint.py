@@ -25,14 +25,14 @@ def refused(kind: Any, body: object) -> Error:
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("memory_mib", 0, "--memory: at least 64MiB is allowed"),
-        ("memory_mib", 1 << 40, "--memory: at most 1048576MiB is allowed"),
-        ("cpus", 1000, "--cpus: at most 64 is allowed"),
-        ("restart", "bogus", "--restart: no, always, unless-stopped or on-failure[:N] is expected"),
-        ("boot_timeout_s", 0, "--boot-timeout: more than 0 seconds is allowed"),
-        ("name", "x" * 65, "NAME: at most 64 characters is allowed"),
-        ("image", "", "IMAGE: at least 1 characters is allowed"),
-        ("command", {"argv": ["a\0"]}, "CMD: a NUL is in no argument"),
+        ("memory_mib", 0, "--memory: must be at least 64MiB"),
+        ("memory_mib", 1 << 40, "--memory: must be at most 1048576MiB"),
+        ("cpus", 1000, "--cpus: must be at most 64"),
+        ("restart", "bogus", "--restart: expected no, always, unless-stopped or on-failure[:N]"),
+        ("boot_timeout_s", 0, "--boot-timeout: must be more than 0 seconds"),
+        ("name", "x" * 65, "NAME: must have at most 64 characters"),
+        ("image", "", "IMAGE: must have at least 1 character"),
+        ("command", {"argv": ["a\0"]}, "CMD: an argument cannot contain a NUL"),
     ],
 )
 def test_an_option_and_a_rule(field: str, value: object, said: str) -> None:
@@ -43,11 +43,11 @@ def test_an_option_and_a_rule(field: str, value: object, said: str) -> None:
 
 def test_other_bodies_too() -> None:
     assert refused(TaggedMachine, {"machine": "dev", "tag": "bad tag"}).message.startswith(
-        "TAG: letters, digits"
+        "TAG: expected letters, digits"
     )
-    assert refused(ForkMachine, {"machine": "dev", "count": 0}).message == "--count: at least 1 is allowed"
+    assert refused(ForkMachine, {"machine": "dev", "count": 0}).message == "--count: must be at least 1"
     assert refused(ExecRequest, {"command": {"argv": ["x"] * (1 << 18 | 1)}}).message.startswith(
-        "CMD: at most"
+        "CMD: must have at most"
     )
 
 

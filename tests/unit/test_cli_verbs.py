@@ -189,7 +189,7 @@ def test_ping_prints_times_and_a_summary(stand_in: StandIn, capsys: Capture) -> 
     assert dispatch(["vm", "ping", "-c", "3", "dev"]) == 0
     *times, summary = capsys.readouterr().out.splitlines()
     assert times[1] == "dev: seq=2 time=3.00 ms"
-    assert summary == "3 asked, 3 answered, min/avg/max 1.00/2.00/3.00 ms"
+    assert summary == "3 sent, 3 answered, min/avg/max 1.00/2.00/3.00 ms"
 
 
 def test_a_guests_names_cannot_command_the_terminal(stand_in: StandIn, capsys: Capture) -> None:
@@ -229,7 +229,9 @@ def test_a_failed_operation_is_its_error(stand_in: StandIn, capsys: Capture) -> 
 def test_another_version_of_the_daemon_is_mentioned_once(stand_in: StandIn, capsys: Capture) -> None:
     stand_in.version = "9.9"
     dispatch(["rm", "dev", "dev"])
-    assert capsys.readouterr().err == "banger: daemon is 9.9, this is 0.1.0: `banger system restart`\n"
+    assert capsys.readouterr().err == (
+        "banger: the daemon is version 9.9, this command is version 0.1.0: run `banger system restart`\n"
+    )
 
 
 def test_a_bug_is_one_line_unless_debug_is_asked_for(stand_in: StandIn, capsys: Capture) -> None:

@@ -6,7 +6,7 @@ import os
 
 from banger.cli.detaching import default_keys, parse_keys
 from banger.cli.environment import collect_environment
-from banger.cli.parser import Arguments, Parser, seconds
+from banger.cli.parser import Arguments, Parser, seconds, worded
 from banger.cli.terminal import Terminal, is_terminal, terminal_size
 
 TYPE_CHECKING = False
@@ -16,11 +16,20 @@ if TYPE_CHECKING:
 
 def command_options(parser: Parser) -> None:
     """-e, --env-file, -w, -u, -i, -t, --timeout."""
-    parser.flag("-e", "--env", action="append", default=[], metavar="K[=V]", help="set or pass on a variable")
-    parser.flag("--env-file", action="append", default=[], metavar="FILE", help="set the variables in FILE")
-    parser.flag("-w", "--workdir", default="", metavar="DIR", help="working directory")
-    parser.flag("-u", "--user", default="", metavar="USER[:GROUP]", help="run as this user")
-    parser.flag("-i", "--interactive", action="store_true", help="pass our stdin on")
+    parser.flag(
+        "-e",
+        "--env",
+        action="append",
+        default=[],
+        metavar="K[=V]",
+        help="set a variable, or pass on its value from here",
+    )
+    parser.flag(
+        "--env-file", action="append", default=[], metavar="FILE", help="set the variables that FILE lists"
+    )
+    parser.flag("-w", "--workdir", default="", metavar="DIR", help="working directory of the command")
+    parser.flag("-u", "--user", default="", metavar="USER[:GROUP]", help="run the command as this user")
+    parser.flag("-i", "--interactive", action="store_true", help="pass stdin to the command")
     parser.flag("-t", "--tty", action="store_true", help="run the command on a new terminal")
     parser.flag(
         "--timeout",
@@ -35,10 +44,10 @@ def detach_option(parser: Parser) -> None:
     """Of the verbs that may hand a terminal over."""
     parser.flag(
         "--detach-keys",
-        type=parse_keys,
+        type=worded(parse_keys),
         default=default_keys(),
         metavar="KEYS",
-        help="keys that leave the command running (default: ctrl-^,ctrl-q)",
+        help="keys that detach and leave the command running (default: ctrl-^,ctrl-q)",
     )
 
 

@@ -29,18 +29,18 @@ _OPTIONS = {
     "user": "--user",
     "timeout_s": "--timeout",
     "count": "--count",
-    "grace_s": "--timeout",
+    "grace_s": "--grace",
     "size_bytes": "--size",
 }
 _UNITS = {"mib": "MiB", "bytes": " bytes", "s": " seconds"}
 _PATTERNS = {
-    "restart": "no, always, unless-stopped or on-failure[:N] is expected",
-    "tag": "letters, digits, '.', '_' and '-' are expected, a letter or digit first",
-    "argv": "a NUL is in no argument",
-    "entrypoint": "a NUL is in no argument",
-    "env": "a NUL is in no variable",
-    "cwd": "a NUL is in no path",
-    "user": "a NUL is in no name of a user",
+    "restart": "expected no, always, unless-stopped or on-failure[:N]",
+    "tag": "expected letters, digits, '.', '_' and '-', beginning with a letter or digit",
+    "argv": "an argument cannot contain a NUL",
+    "entrypoint": "an argument cannot contain a NUL",
+    "env": "a variable cannot contain a NUL",
+    "cwd": "a path cannot contain a NUL",
+    "user": "the name of a user cannot contain a NUL",
 }
 _BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
@@ -54,21 +54,23 @@ def reword(error: Error) -> Error:
     rule = _rule(error.message.partition(" - at `")[0], field)
     option = _OPTIONS.get(field, field.replace("_", " "))
     message = f"{option}: {rule}" if option not in ("", "$") else rule
-    return Error(error.code, message, "`--help` of the command explains its words", error.details)
+    return Error(error.code, message, "see `--help` of the command", error.details)
 
 
 def _rule(said: str, field: str) -> str:
     """Of what msgspec says: "Expected `int` >= 64", "Expected `str` of length <= 64"."""
     if " matching regex " in said:
-        return _PATTERNS.get(field, "it has letters that are not allowed")
+        return _PATTERNS.get(field, "the value contains characters that are not allowed")
     for sign, words in _BOUNDS.items():
         before, found, bound = said.partition(f" {sign} ")
         if found:
-            return f"{words} {bound.removesuffix('.0')}{_unit(before, field)} is allowed"
+            verb = "have" if before.endswith("of length") else "be"
+            return f"must {verb} {words} {bound.removesuffix('.0')}{_unit(before, field, bound)}"
     return said.replace("`", "")
 
 
-def _unit(before: str, field: str) -> str:
+def _unit(before: str, field: str, bound: str) -> str:
     if before.endswith("of length"):
-        return " characters" if "`str`" in before else ""
+        what = "character" if "`str`" in before else "item"
+        return f" {what}" if bound == "1" else f" {what}s"
     return _UNITS.get(field.rpartition("_")[2], "")

@@ -68,5 +68,7 @@ class Daemon:
         if theirs != __version__ and not self._warned:
             from banger.cli.failure import warn
 
-            warn(f"daemon is {theirs}, this is {__version__}: `banger system restart`")
+            warn(
+                f"the daemon is version {theirs}, this command is version {__version__}: run `banger system restart`"
+            )
             self._warned = True

@@ -48,7 +48,7 @@ class DetachKeys:
 
 def parse_keys(text: str) -> bytes:
     """Docker's words: keys separated by commas, each a character or "ctrl-" and one of a-z @ [ \\ ] ^ _; "" for none.
-    Raises ValueError, which argparse reports."""
+    Raises ValueError."""
     return bytes(_parse_key(word) for word in text.split(",")) if text else b""
 
 
@@ -57,7 +57,7 @@ def _parse_key(word: str) -> int:
         return ord(word)
     control = word.lower().removeprefix("ctrl-")
     if len(control) != 1 or control == word.lower() or control not in _CONTROL:
-        raise ValueError(f"no key {word!r}")
+        raise ValueError(f"unknown key {word!r}")
     return _CONTROL.index(control)
 
 

@@ -17,7 +17,7 @@ def parse_duration(text: str) -> float:
         raise _refuse(text)
     seconds = float(number) * _UNITS_S[unit.strip()]
     if seconds > _LIMIT_S:
-        raise _refuse(text, "it is longer than a year")
+        raise _refuse(text, "longer than a year")
     return seconds
 
 

@@ -40,7 +40,7 @@ def _console(error: Error) -> list[str]:
 def report_unexpected(exc: Exception, as_json: bool = False) -> int:
     """An exception that should not have come this far is `internal`."""
     message = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-    return report(Error("internal", message, "--debug shows where it happened"), as_json)
+    return report(Error("internal", message, "run the command with --debug to see the traceback"), as_json)
 
 
 def report_usage(message: str, usage: str) -> int:
@@ -52,7 +52,7 @@ def report_usage(message: str, usage: str) -> int:
 def say_whose(code: int) -> None:
     """A command may end with one of our own exit codes; where they are ours an error says so."""
     if code in OURS:
-        warn(f"exit code {code} is the command's own")
+        warn(f"exit code {code} comes from the command, not from banger")
 
 
 def warn(message: str) -> None:

@@ -52,4 +52,4 @@ def _wrap(words: list[str], width: int = 66) -> str:
 def _unknown(word: str, where: str) -> int:
     from banger.cli.failure import report_usage
 
-    return report_usage(f"there is no `{where} {word}`", where)
+    return report_usage(f"there is no command `{where} {word}`", where)

@@ -15,7 +15,9 @@ from banger.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import NoReturn, TypeVar
+
+    Value = TypeVar("Value")
 
 Arguments = argparse.Namespace
 
@@ -49,7 +51,7 @@ class Parser(argparse.ArgumentParser):
         )
         self.options: list[argparse.Action] = []
         self.positionals: list[argparse.Action] = []
-        self.flag("-h", "--help", action="help", help="show this and exit")
+        self.flag("-h", "--help", action="help", help="show this help and exit")
         self.flag("--debug", action="store_true", help="show the traceback of an error")
 
     def flag(self, *names: str, **settings: object) -> None:
@@ -135,12 +137,24 @@ def _value_follows(word: str, takes_value: set[str]) -> bool:
 
 
 def json_flag(parser: Parser) -> None:
-    parser.flag("--json", action="store_true", help="print JSON, errors too")
+    parser.flag("--json", action="store_true", help="print output and errors as JSON")
 
 
 def exec_flag(parser: Parser, help_: str) -> None:
     """For the verbs that are for one command of a machine, by its number."""
     parser.flag("--exec", type=at_least(1), metavar="ID", help=help_)
+
+
+def worded(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+    """argparse's `type` of what raises ValueError, whose words argparse would replace by the function's name."""
+
+    def value(text: str) -> Value:
+        try:
+            return parse(text)
+        except ValueError as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from exc
+
+    return value
 
 
 def seconds(text: str) -> float:
@@ -176,7 +190,7 @@ def at_least(lowest: int) -> Callable[[str], int]:
 
     def number(text: str) -> int:
         if not (text.isascii() and text.isdigit()) or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} on")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {lowest}")
         return int(text)
 
     return number
@@ -186,7 +200,7 @@ def above_zero(text: str) -> float:
     """argparse's `type` of a number, whole or not."""
     whole, _, fraction = text.partition(".")
     if not (text.isascii() and (whole + fraction).isdigit() and float(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number greater than 0")
     return float(text)
 
 

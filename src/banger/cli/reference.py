@@ -10,12 +10,13 @@ from banger.cli.verbs.survey import Surveyed, survey
 _HEAD = """\
 # The command line
 
-Made by `python -m banger.cli.reference` from the parsers; a test says whether it is current.
+`python -m banger.cli.reference` writes this page from the parsers; a test fails when the page is not current.
 
     banger NOUN VERB [OPTIONS] ...
 
-Sizes are written like `512MiB`, `4GiB` or `4G`, a bare number is MiB; durations like `500ms`, `30s`, `5m` or `1h`, a
-bare number is seconds. `--debug` shows the traceback of an error, `--json` prints what the API says.
+Write a size as `512MiB`, `4GiB` or `4G`; a number without a unit is in MiB. Write a duration as `500ms`, `30s`, `5m`
+or `1h`; a number without a unit is in seconds. `--debug` shows the traceback of an error. `--json` prints the answer
+of the API.
 """
 
 _CODES = """\
@@ -23,35 +24,36 @@ _CODES = """\
 
 | code | meaning |
 |---|---|
-| 0 | all is well |
-| 1 | `vm health`: something is not ok; `vm cp`: no such file; `doctor --strict`: a warning |
-| 2 | arguments that make no sense; `doctor`: something keeps machines from running |
+| 0 | success |
+| 1 | `vm health`: something is not ok; `vm cp`: the file does not exist; `doctor --strict`: a warning |
+| 2 | wrong arguments; `doctor`: a problem that keeps machines from running |
 | 124 | `--timeout` ended the command |
-| 125 | banger failed: no such machine, no daemon, … |
-| 126, 127 | the command cannot be run; was not found |
-| 128+N | the command was ended by signal N |
+| 125 | banger failed: the machine does not exist, the daemon does not answer, … |
+| 126, 127 | the command cannot be executed; the command was not found |
+| 128+N | signal N ended the command |
 | 130 | Ctrl-C ended banger itself |
 | 141 | the reader of the output closed it |
 
-`run`, `exec` and `attach` otherwise end with the exit code of the guest's command.
+Otherwise `run`, `exec` and `attach` end with the exit code of the command in the guest.
 """
 
 _KEYS = """\
 ## Keys and signals
 
-With `-it` every key goes to the guest, Ctrl-C and Ctrl-Z too. Ctrl-^ and then Ctrl-Q leave the command running and give
-the terminal back. `--detach-keys` names other keys, in Docker's words (`ctrl-p,ctrl-q`), and `""` none; the variable
-`BANGER_DETACH_KEYS` does so for every command. A key that begins like them reaches the guest half a second later if the
-rest does not follow. `vm attach` comes back to a main command, `vm attach --exec ID` to any other; `vm execs` lists
-both. Several terminals may attach to one command: each shows its output. `run` and `exec` without a command, at a
-terminal, imply `-it`.
+With `-it`, every key goes to the guest, Ctrl-C and Ctrl-Z included. Ctrl-^ followed by Ctrl-Q detaches: the command
+keeps running and the terminal is yours again. `--detach-keys` sets other keys, written as in Docker (`ctrl-p,ctrl-q`),
+and `""` sets none; the variable `BANGER_DETACH_KEYS` sets the keys for every command. When you type only the beginning
+of the detach keys, it reaches the guest after half a second. `vm attach` attaches to the main command again, and `vm
+attach --exec ID` to any other command; `vm execs` lists all commands. Several terminals may attach to one command;
+each shows its output. `run` and `exec` without a command imply `-it` when stdin and stdout are a terminal.
 
-Without a terminal SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command: to its process
-alone, as with `vm kill --signal` and the stop signal of `vm stop`. A second Ctrl-C within a second, or a third one,
-gives up: the command of an `exec` and all that it started in its session get SIGHUP, a `run --rm` is removed, any
-other `run` goes on.
+Without a terminal, banger passes SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 on to the command. Only the
+process of the command gets the signal, as with `vm kill --signal` and with the stop signal of `vm stop`. A second
+Ctrl-C within a second, or a third one at any time, gives up: banger sends SIGHUP to the command of an `exec` and to
+everything that the command started in its session, deletes the machine of a `run --rm`, and leaves any other `run`
+running.
 
-Without `-i`, stdin is not read.
+Without `-i`, banger does not read stdin.
 """
 
 

@@ -28,7 +28,7 @@ def write_whole(path: str, pieces: Iterable[bytes], sparse: bool = False) -> int
                 return sum(file.write(piece) for piece in pieces)
         return _write_beside(real, pieces, sparse)
     except OSError as exc:
-        hint = "choose a place that you may write to and that has room"
+        hint = "choose a directory that you may write to, with enough free space"
         raise Error("file_not_found", f"cannot write {path}: {exc.strerror}", hint) from exc
 
 

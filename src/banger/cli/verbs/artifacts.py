@@ -44,21 +44,21 @@ def _list_arguments(parser: Parser) -> None:
 
 def _show_arguments(parser: Parser) -> None:
     json_flag(parser)
-    parser.positional("name", metavar="NAME")
+    parser.positional("name", metavar="NAME", help="name, as `list` prints it")
 
 
 def _pull_arguments(parser: Parser) -> None:
     parser.flag(
-        "--platform", default="", metavar="OS/ARCH", help="for which processor (default: this host's)"
+        "--platform", default="", metavar="OS/ARCH", help="platform of the kernel (default: this host's)"
     )
-    parser.flag("--force", action="store_true", help="get it again even if it is here")
+    parser.flag("--force", action="store_true", help="fetch the kernel again even if it is here")
     parser.flag("-q", "--quiet", action="store_true", help="show no progress")
     json_flag(parser)
-    parser.positional("ref", metavar="REF", help="where to get it from")
+    parser.positional("ref", metavar="REF", help="name of the kernel in a catalog")
 
 
 def _delete_arguments(parser: Parser) -> None:
-    parser.positional("names", metavar="NAME", nargs="+")
+    parser.positional("names", metavar="NAME", nargs="+", help="names, as `list` prints them")
 
 
 def _list(call: Callable[[], Call[object]], columns: Columns) -> Callable[[Arguments], int]:

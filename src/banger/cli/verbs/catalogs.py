@@ -58,11 +58,18 @@ def _catalog_row(catalog: Json) -> tuple[str, ...]:
 
 def _add_arguments(parser: Parser) -> None:
     parser.flag(
-        "--key", required=True, metavar="KEY", help="its minisign public key, or the file that has it; pinned"
+        "--key",
+        required=True,
+        metavar="KEY",
+        help="minisign public key of the catalog, or the file that contains it; banger pins the key",
     )
-    parser.flag("--name", default="", metavar="NAME", help="what to call it (default: as it calls itself)")
+    parser.flag(
+        "--name", default="", metavar="NAME", help="name for the catalog (default: the name in its index)"
+    )
     json_flag(parser)
-    parser.positional("url", metavar="URL", help="of its index.json, or of the directory that has it")
+    parser.positional(
+        "url", metavar="URL", help="URL of the catalog's index.json, or of the directory that contains it"
+    )
 
 
 def _add(arguments: Arguments) -> int:
@@ -84,7 +91,7 @@ def read_key(text: str) -> str:
 
 
 def _remove_arguments(parser: Parser) -> None:
-    parser.positional("names", metavar="NAME", nargs="+")
+    parser.positional("names", metavar="NAME", nargs="+", help="names of catalogs")
 
 
 def _remove(arguments: Arguments) -> int:
@@ -99,7 +106,9 @@ def _remove(arguments: Arguments) -> int:
 
 def _refresh_arguments(parser: Parser) -> None:
     json_flag(parser)
-    parser.positional("name", metavar="NAME", nargs="?", default="", help="this one only (default: all)")
+    parser.positional(
+        "name", metavar="NAME", nargs="?", default="", help="refresh only this catalog (default: all)"
+    )
 
 
 def _refresh(arguments: Arguments) -> int:
@@ -110,7 +119,9 @@ def _refresh(arguments: Arguments) -> int:
 
 
 def _offer_arguments(parser: Parser) -> None:
-    parser.flag("--search", default="", metavar="WORDS", help="only those in which all these words occur")
+    parser.flag(
+        "--search", default="", metavar="WORDS", help="list only entries that contain all these words"
+    )
     json_flag(parser)
 
 

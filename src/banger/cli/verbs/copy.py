@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 def _copy_arguments(parser: Parser) -> None:
     parser.flag(
-        "-a", "--archive", action="store_true", help="keep owners (into a machine; else all is root's)"
+        "-a",
+        "--archive",
+        action="store_true",
+        help="keep owners in a copy into a machine (default: root owns all of it)",
     )
-    parser.flag("-L", "--follow-link", action="store_true", help="copy what SRC links to, not the link")
+    parser.flag(
+        "-L", "--follow-link", action="store_true", help="copy what SRC links to, not the link itself"
+    )
     parser.positional("source", metavar="SRC", help="PATH, NAME:PATH, or - for a tar stream on stdin")
     parser.positional("target", metavar="DST", help="PATH, NAME:PATH, or - for a tar stream on stdout")
 
@@ -53,7 +58,7 @@ def plan_copy(
     if is_directory and target_kind:
         raise Error("bad_request", f"cannot copy a directory over the file {target}")
     if target.endswith("/") and not is_directory:
-        raise Error("bad_request", f"there is no directory {target}")
+        raise Error("bad_request", f"the directory {target} does not exist")
     return above or ("/" if target.startswith("/") else "."), below
 
 
@@ -74,8 +79,8 @@ def _copy_one_way(arguments: Arguments) -> int:
     if bool(source_machine) == bool(target_machine):
         raise Error(
             "bad_request",
-            "one of SRC and DST must be in a machine, the other here",
-            "write the machine's one like NAME:/path",
+            "one of SRC and DST must be in a machine, and the other one on this host",
+            "write the path in the machine as NAME:/path",
         )
     if source_machine:
         return _copy_out(Daemon(), source_machine, source, target, arguments.follow_link)
@@ -88,7 +93,7 @@ def _copy_in(daemon: Daemon, arguments: Arguments, source: str, machine: str, ta
         return 0
     real = os.path.realpath(source) if arguments.follow_link else source
     if not os.path.lexists(real):
-        raise Error("file_not_found", f"there is no {source} here")
+        raise Error("file_not_found", f"{source} does not exist on this host")
     is_directory = os.path.isdir(real) and (not os.path.islink(real) or source.endswith("/"))
     directory, name = plan_copy(
         _own_name(source),
@@ -135,7 +140,7 @@ def _stat_type(daemon: Daemon, machine: str, path: str) -> str:
 
 def _copy_out(daemon: Daemon, machine: str, source: str, target: str, follow: bool) -> int:
     if not _stat_type(daemon, machine, source):
-        raise Error("file_not_found", f"there is no {source} in {machine}")
+        raise Error("file_not_found", f"{source} does not exist in {machine}")
     with daemon.open(calls.machines_get_files(machine, source, follow)) as answer:
         if target == "-":
             for piece in answer.chunks():
@@ -151,7 +156,7 @@ def _copy_out(daemon: Daemon, machine: str, source: str, target: str, follow: bo
 def _plan_here(source: str, is_directory: bool, target: str) -> tuple[str, str]:
     name = posixpath.basename(posixpath.normpath(source)) or "root"
     if source.endswith(("/", "/.")) and not is_directory:
-        raise Error("agent_error", f"the machine sent something else than the directory {source}")
+        raise Error("agent_error", f"the machine did not send the directory {source}, but something else")
     directory, name = plan_copy(name, is_directory, source.endswith("/."), target, _kind_here(target))
     # The slash: what was typed before the last name is followed, also where it is a link.
     return (posixpath.join(directory, "") if directory != target else directory), name
@@ -178,7 +183,7 @@ def _kind_here(path: str) -> str:
         raise Error(
             "bad_request",
             f"{path} is a link to a directory, which a copy out of a machine does not follow",
-            f"write {path}/ if the copy should go to where the link leads",
+            f"to copy to the directory that the link points to, write {path}/",
         )
     if os.path.isdir(path):
         return "directory"

@@ -10,11 +10,11 @@ def _options(parser: Parser) -> None:
     parser.flag(
         "--fix",
         action="store_true",
-        help="do what needs no root and removes nothing; print a script of the rest",
+        help="apply the fixes that need no root and remove nothing; print a script with the rest",
     )
-    parser.flag("--strict", action="store_true", help="exit code 1 for warnings, too")
+    parser.flag("--strict", action="store_true", help="end with exit code 1 for warnings, too")
     parser.flag(
-        "--check", action="append", default=[], metavar="NAME", help="this check only; can be repeated"
+        "--check", action="append", default=[], metavar="NAME", help="run only this check; may be repeated"
     )
     json_flag(parser)
 

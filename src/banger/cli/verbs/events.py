@@ -21,10 +21,13 @@ _LAST = "daemon.stopped"
 
 def _events_arguments(parser: Parser) -> None:
     parser.flag(
-        "--since", type=moment, metavar="WHEN", help='a time, or how long ago: "2026-01-31T12:00", "10m"'
+        "--since",
+        type=moment,
+        metavar="WHEN",
+        help='start at this time, or this long ago, such as "2026-01-31T12:00" or "10m"',
     )
-    parser.flag("-f", "--follow", action="store_true", help="go on until the daemon stops")
-    parser.flag("--machine", metavar="NAME", help="only events of this machine and its snapshots")
+    parser.flag("-f", "--follow", action="store_true", help="keep printing events until the daemon stops")
+    parser.flag("--machine", metavar="NAME", help="print only events of this machine and its snapshots")
     parser.flag("--json", action="store_true", help="print one JSON line per event, and errors as JSON")
 
 
@@ -42,7 +45,7 @@ def moment(text: str) -> str:
             found = datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError) as exc:
             raise ArgumentTypeError(
-                f'{text!r} is neither a time, such as "2026-01-31T12:00", nor how long ago, such as "10m"'
+                f'{text!r} is neither a time, such as "2026-01-31T12:00", nor a duration, such as "10m"'
             ) from exc
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

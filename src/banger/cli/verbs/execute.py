@@ -15,17 +15,23 @@ if TYPE_CHECKING:
 
 def _exec_arguments(parser: Parser) -> None:
     command_options(parser)
-    parser.flag("-d", "--detach", action="store_true", help="print the command's number and leave it running")
+    parser.flag(
+        "-d", "--detach", action="store_true", help="print the command's number and leave the command running"
+    )
     detach_option(parser)
     parser.positional("name", metavar="NAME", help="name or id of the machine")
     parser.positional(
-        "command", metavar="[--] CMD", nargs="*", default=[], help="command (default: the login shell)"
+        "command",
+        metavar="[--] CMD",
+        nargs="*",
+        default=[],
+        help="command to run (default: the user's login shell)",
     )
 
 
 def _attach_arguments(parser: Parser) -> None:
-    parser.flag("--no-stdin", action="store_true", help="only watch: pass no input on")
-    exec_flag(parser, "the command with this number, in place of the main command")
+    parser.flag("--no-stdin", action="store_true", help="only watch; pass no input to the command")
+    exec_flag(parser, "attach to the command with this number instead of the main command")
     detach_option(parser)
     parser.positional("name", metavar="NAME", help="name or id of the machine")
 
@@ -52,7 +58,9 @@ def _exec(arguments: Arguments) -> int:
 def _say_it_goes_on(name: str, exec_id: int) -> None:
     from banger.cli.failure import warn
 
-    warn(f"command {exec_id} of {name} goes on; come back with `banger vm attach --exec {exec_id} {name}`")
+    warn(
+        f"command {exec_id} of {name} keeps running; come back with `banger vm attach --exec {exec_id} {name}`"
+    )
 
 
 def _exec_detached(arguments: Arguments) -> int:
@@ -90,7 +98,7 @@ def _attach(arguments: Arguments) -> int:
     elif ending.machine_goes_on:
         from banger.cli.failure import warn
 
-        warn(f"{ending.machine} goes on; come back with `banger vm attach {ending.machine}`")
+        warn(f"{ending.machine} keeps running; come back with `banger vm attach {ending.machine}`")
     return ending.code
 
 

@@ -23,23 +23,23 @@ def _name(parser: Parser) -> None:
 def _snapshot_arguments(parser: Parser) -> None:
     _options(parser)
     _name(parser)
-    parser.positional("new", metavar="TAG", help="what to call the snapshot")
+    parser.positional("new", metavar="TAG", help="tag for the snapshot")
 
 
 def _restore_arguments(parser: Parser) -> None:
     _options(parser)
-    parser.positional("machine", metavar="NAME", help="name of the machine, which may be deleted by now")
-    parser.positional("tag", metavar="TAG", help="which of its snapshots")
+    parser.positional("machine", metavar="NAME", help="name of the machine, even if it is deleted by now")
+    parser.positional("tag", metavar="TAG", help="tag of the snapshot")
 
 
 def _fork_arguments(parser: Parser) -> None:
-    parser.flag("--count", type=at_least(1), default=1, metavar="N", help="how many copies (default: 1)")
+    parser.flag("--count", type=at_least(1), default=1, metavar="N", help="number of copies (default: 1)")
     parser.flag(
         "--name",
         dest="children",
         default="",
         metavar="NAME",
-        help="call them NAME-1... (default: its own name)",
+        help="name the copies NAME-1, NAME-2 and so on (default: the machine's name)",
     )
     _options(parser)
     _name(parser)
@@ -48,7 +48,7 @@ def _fork_arguments(parser: Parser) -> None:
 def _commit_arguments(parser: Parser) -> None:
     _options(parser)
     _name(parser)
-    parser.positional("new", metavar="IMAGE", help="what to call the image")
+    parser.positional("new", metavar="IMAGE", help="name for the image")
 
 
 def _finish(arguments: Arguments, call: Call[object]) -> int:

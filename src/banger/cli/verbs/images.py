@@ -32,24 +32,36 @@ def absolute_ref(ref: str) -> str:
 
 
 def _pull_arguments(parser: Parser) -> None:
-    parser.flag("--name", default="", metavar="NAME", help="what to call it (default: as its source does)")
     parser.flag(
-        "--platform", default="", metavar="OS/ARCH", help="of an image for several (default: this host's)"
+        "--name",
+        default="",
+        metavar="NAME",
+        help="name for the image (default: the name that its source gives)",
     )
     parser.flag(
-        "--size", type=size, default=0, metavar="SIZE", help="size of the disk (default: by its contents)"
+        "--platform",
+        default="",
+        metavar="OS/ARCH",
+        help="platform, if the image exists for several (default: this host's)",
+    )
+    parser.flag(
+        "--size",
+        type=size,
+        default=0,
+        metavar="SIZE",
+        help="size of the disk (default: according to its contents)",
     )
     parser.flag(
         "--insecure", action="store_true", help="allow plain HTTP, and certificates that cannot be verified"
     )
-    parser.flag("--force", action="store_true", help="make it again even if it is here")
+    parser.flag("--force", action="store_true", help="pull the image again even if it is here")
     parser.flag("-q", "--quiet", action="store_true", help="show no progress")
     json_flag(parser)
     parser.positional(
         "ref",
         metavar="REF",
         help="debian-bookworm, a registry reference, oci:DIR, oci-archive:FILE, docker-archive:FILE, rootfs:DIR, "
-        "tar:FILE, or - for a tar on stdin",
+        "tar:FILE, or - for a tar archive on stdin",
     )
 
 
@@ -77,7 +89,7 @@ def _pull(arguments: Arguments) -> int:
 
 def _import(arguments: Arguments) -> int:
     if not arguments.name:
-        raise Error("bad_name", "a tar on stdin has no name", "give it one: --name NAME")
+        raise Error("bad_name", "a tar archive on stdin has no name", "name the image with --name NAME")
     image = Daemon().record(calls.images_import_tar(arguments.name, _read_stdin(), arguments.size))
     print_json(image) if arguments.json else print(printable(str(image.get("name", ""))))
     return 0
@@ -90,7 +102,7 @@ def _read_stdin() -> Iterator[bytes]:
 
 def _tag_arguments(parser: Parser) -> None:
     json_flag(parser)
-    parser.positional("name", metavar="NAME")
+    parser.positional("name", metavar="NAME", help="name of the image")
     parser.positional("new", metavar="NEW", help="another name for the image; an existing name moves to it")
 
 
@@ -99,8 +111,10 @@ def _tag(arguments: Arguments) -> int:
 
 
 def _register_arguments(parser: Parser) -> None:
-    parser.flag("--rootfs", required=True, metavar="FILE", help="an ext4 file system in a file; it is copied")
-    parser.flag("--name", required=True, metavar="NAME")
+    parser.flag(
+        "--rootfs", required=True, metavar="FILE", help="file with an ext4 file system; banger copies it"
+    )
+    parser.flag("--name", required=True, metavar="NAME", help="name for the image")
     json_flag(parser)
 
 
@@ -115,8 +129,8 @@ def _print_image(image: Json, as_json: bool) -> int:
 
 
 def _export_arguments(parser: Parser) -> None:
-    parser.positional("name", metavar="NAME")
-    parser.positional("file", metavar="FILE", help="where the disk goes; - for stdout")
+    parser.positional("name", metavar="NAME", help="name of the image")
+    parser.positional("file", metavar="FILE", help="file to write the disk to; - for stdout")
 
 
 def _export(arguments: Arguments) -> int:

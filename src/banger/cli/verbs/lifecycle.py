@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from banger.cli.daemon import Daemon
 from banger.cli.each import for_each
-from banger.cli.parser import Arguments, Parser, Verb, exec_flag, seconds
+from banger.cli.parser import Arguments, Parser, Verb, exec_flag, seconds, worded
 from banger.client import calls
 from banger.errors import Error
 
@@ -21,13 +21,16 @@ def _names(parser: Parser) -> None:
 
 
 def _quiet(parser: Parser) -> None:
-    parser.flag("-q", "--quiet", action="store_true", help="show no progress, print nothing")
+    parser.flag("-q", "--quiet", action="store_true", help="show no progress and print nothing")
     _names(parser)
 
 
 def _grace(parser: Parser) -> None:
     parser.flag(
-        "--grace", type=seconds, metavar="TIME", help="how long each polite step may take (default: 10s)"
+        "--grace",
+        type=seconds,
+        metavar="TIME",
+        help="time for each step of a clean shutdown before the next, harder step (default: 10s)",
     )
     _quiet(parser)
 
@@ -36,11 +39,11 @@ def _kill_options(parser: Parser) -> None:
     parser.flag(
         "-s",
         "--signal",
-        type=signal_number,
+        type=worded(signal_number),
         metavar="SIGNAL",
-        help="signal the main command instead of killing the VM",
+        help="send this signal to the main command instead of killing the machine",
     )
-    exec_flag(parser, "signal the command with this number (default: KILL)")
+    exec_flag(parser, "send the signal to the command with this number (default: KILL)")
     _names(parser)
 
 
@@ -51,14 +54,17 @@ def _wait_options(parser: Parser) -> None:
 
 def _delete_options(parser: Parser) -> None:
     parser.flag(
-        "-f", "--force", action="store_true", help="running ones too; a name that is not there is fine"
+        "-f",
+        "--force",
+        action="store_true",
+        help="delete running machines, too; ignore names that do not exist",
     )
-    parser.flag("--all", action="store_true", help="all machines (only with --force)")
+    parser.flag("--all", action="store_true", help="delete all machines (requires --force)")
     parser.positional("names", metavar="NAME", nargs="*", help="names or ids of machines")
 
 
 def signal_number(text: str) -> int:
-    """ "15", "TERM", "SIGTERM" or "term" as a number. Raises ValueError, which argparse reports."""
+    """ "15", "TERM", "SIGTERM" or "term" as a number. Raises ValueError."""
     if text.isascii() and text.isdigit() and 0 < int(text) <= 64:
         return int(text)
     name = text.upper() if text.upper().startswith("SIG") else f"SIG{text.upper()}"
@@ -138,12 +144,12 @@ def _delete(arguments: Arguments) -> int:
 def _chosen(daemon: Daemon, arguments: Arguments) -> list[str]:
     """The machines to delete."""
     if arguments.all == bool(arguments.names):
-        raise Error("bad_request", "give either names or --all")
+        raise Error("bad_request", "give either names or --all, and not both")
     if not arguments.all:
         names: list[str] = arguments.names
         return names
     if not arguments.force:
-        raise Error("bad_request", "--all deletes every machine", "say --force too if you mean it")
+        raise Error("bad_request", "--all deletes every machine", "add --force to delete all of them")
     return [str(machine.get("name")) for machine in daemon.records(calls.machines_list())]
 
 

@@ -12,16 +12,16 @@ from banger.client.calls import machines_logs
 
 
 def _logs_arguments(parser: Parser) -> None:
-    parser.flag("-f", "--follow", action="store_true", help="go on until the machine stops")
-    parser.flag("--tail", type=at_least(0), metavar="N", help="only the last N lines")
+    parser.flag("-f", "--follow", action="store_true", help="keep printing until the machine stops")
+    parser.flag("--tail", type=at_least(0), metavar="N", help="print only the last N lines")
     parser.flag(
         "--exec",
         nargs="?",
         const="",
         metavar="ID",
-        help="the output of the main command, or of the command with this number, in place of the console",
+        help="print the output of the main command, or of the command with this number, instead of the console",
     )
-    parser.flag("--raw", action="store_true", help="pass escape sequences on to the terminal")
+    parser.flag("--raw", action="store_true", help="pass escape sequences to the terminal unchanged")
     parser.positional("name", metavar="NAME", nargs="?", help="name or id of the machine")
 
 

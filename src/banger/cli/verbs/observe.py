@@ -24,7 +24,9 @@ def _json_name(parser: Parser) -> None:
 
 
 def _ping_arguments(parser: Parser) -> None:
-    parser.flag("-c", "--count", type=at_least(1), default=3, metavar="N", help="how often (default: 3)")
+    parser.flag(
+        "-c", "--count", type=at_least(1), default=3, metavar="N", help="number of pings (default: 3)"
+    )
     _json_name(parser)
 
 
@@ -89,10 +91,10 @@ def _trips(answer: Json) -> list[float]:
 
 def _summary(trips_ms: list[float], asked: int) -> str:
     if not trips_ms:
-        return f"{asked} asked, 0 answered"
+        return f"{asked} sent, 0 answered"
     mean = sum(trips_ms) / len(trips_ms)
     ends = f"{min(trips_ms):.2f}/{mean:.2f}/{max(trips_ms):.2f}"
-    return f"{asked} asked, {len(trips_ms)} answered, min/avg/max {ends} ms"
+    return f"{asked} sent, {len(trips_ms)} answered, min/avg/max {ends} ms"
 
 
 def _stats(arguments: Arguments) -> int:

@@ -25,13 +25,15 @@ def _publish_arguments(parser: Parser) -> None:
         "--into",
         required=True,
         metavar="DIR",
-        help="the catalog's directory, to be uploaded; made if need be",
+        help="directory of the catalog, for you to upload; created if it does not exist",
     )
-    parser.flag("--key", metavar="FILE", help="minisign secret key (default: the index is not signed)")
-    parser.flag("--password-stdin", action="store_true", help="read the key's password from stdin")
-    parser.flag("--catalog", default="", metavar="NAME", help="name of the catalog; needed the first time")
     parser.flag(
-        "--as", dest="entry", default="", metavar="NAME", help="name in the catalog (default: as it is here)"
+        "--key", metavar="FILE", help="minisign secret key that signs the index (default: no signature)"
+    )
+    parser.flag("--password-stdin", action="store_true", help="read the key's password from stdin")
+    parser.flag("--catalog", default="", metavar="NAME", help="name of the catalog; required the first time")
+    parser.flag(
+        "--as", dest="entry", default="", metavar="NAME", help="name in the catalog (default: its name here)"
     )
     parser.flag(
         "--alias",
@@ -39,9 +41,9 @@ def _publish_arguments(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="another name; may be repeated",
+        help="another name in the catalog; may be repeated",
     )
-    parser.flag("--description", default="", metavar="TEXT")
+    parser.flag("--description", default="", metavar="TEXT", help="what the catalog says about it")
     parser.flag(
         "--provenance",
         default="",
@@ -57,7 +59,7 @@ def _publish_arguments(parser: Parser) -> None:
     )
     parser.flag("-q", "--quiet", action="store_true", help="show no progress")
     json_flag(parser)
-    parser.positional("name", metavar="NAME")
+    parser.positional("name", metavar="NAME", help="name, as `list` prints it")
 
 
 def _publish(kind: Literal["image", "kernel"]) -> Callable[[Arguments], int]:
@@ -89,10 +91,12 @@ def _publish(kind: Literal["image", "kernel"]) -> Callable[[Arguments], int]:
 
 
 def _verify_arguments(parser: Parser) -> None:
-    parser.flag("--key", required=True, metavar="KEY", help="minisign public key, or the file that has it")
+    parser.flag(
+        "--key", required=True, metavar="KEY", help="minisign public key, or the file that contains it"
+    )
     parser.flag("-q", "--quiet", action="store_true", help="show no progress")
     json_flag(parser)
-    parser.positional("directory", metavar="DIR")
+    parser.positional("directory", metavar="DIR", help="directory of the catalog")
 
 
 def _verify(arguments: Arguments) -> int:

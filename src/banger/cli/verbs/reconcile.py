@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def _options(parser: Parser) -> None:
-    parser.flag("--dry-run", action="store_true", help="change nothing, only say what would be")
+    parser.flag("--dry-run", action="store_true", help="change nothing; print what would change")
     parser.flag(
         "--remove",
         action="store_true",
-        help="remove what no record leads to, disks among it",
+        help="remove everything that no record refers to, disks included",
     )
     json_flag(parser)
 

@@ -11,7 +11,7 @@ from banger.client import calls
 
 
 def _login_arguments(parser: Parser) -> None:
-    parser.flag("-u", "--username", required=True, metavar="USER")
+    parser.flag("-u", "--username", required=True, metavar="USER", help="name of the user at the registry")
     parser.flag("--password-stdin", action="store_true", help="read the password from stdin")
     parser.flag(
         "--insecure", action="store_true", help="allow plain HTTP, and certificates that cannot be verified"
@@ -32,15 +32,15 @@ def _login(arguments: Arguments) -> int:
 
 
 def _logout_arguments(parser: Parser) -> None:
-    parser.positional("registry", metavar="REGISTRY")
+    parser.positional("registry", metavar="REGISTRY", help="host or host:port")
 
 
 def _logout(arguments: Arguments) -> int:
     done = Daemon().record(calls.images_log_out(arguments.registry))
-    print("logged out" if done.get("removed") else "there was nothing kept")
+    print("logged out" if done.get("removed") else "no password was kept")
     elsewhere = done.get("elsewhere")
     for path in elsewhere if isinstance(elsewhere, list) else []:
-        print(printable(f"{path} still has a password for it"))
+        print(printable(f"{path} still has a password for this registry"))
     return 0
 
 

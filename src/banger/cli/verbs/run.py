@@ -15,6 +15,7 @@ from banger.cli.parser import (
     mebibytes,
     seconds,
     size,
+    worded,
 )
 
 TYPE_CHECKING = False
@@ -49,24 +50,28 @@ _SPEC_FIELDS = {
 
 def _spec_options(parser: Parser) -> None:
     """What is not given is left to the daemon."""
-    parser.flag("--name", metavar="NAME", help="name of the machine (default: one is made up)")
+    parser.flag("--name", metavar="NAME", help="name of the machine (default: a generated name)")
     parser.flag("--cpus", type=at_least(1), metavar="N", help="number of processors")
     parser.flag("--memory", type=mebibytes, metavar="SIZE", help='memory, such as "512MiB"')
     parser.flag("--disk", type=size, metavar="SIZE", help='size of the root disk, such as "4GiB"')
     parser.flag(
         "--init",
         choices=("agent", "image", "entrypoint"),
-        help="what is process 1: our agent, the image's init, or (for itself) the image's entrypoint",
+        help="process 1 of the guest: banger's agent, the image's init, or the image's entrypoint itself",
     )
     parser.flag(
-        "--accel", choices=("auto", "kvm", "tcg"), help="how to run: hardware (kvm) or emulation (tcg)"
+        "--accel",
+        choices=("auto", "kvm", "tcg"),
+        help="accelerator: kvm (hardware), tcg (emulation), or auto for the faster one",
     )
     parser.flag(
-        "--driver", metavar="NAME", help='VMM to run it with, such as "qemu" (default: the first that works)'
+        "--driver",
+        metavar="NAME",
+        help='VMM that runs the machine, such as "qemu" (default: the first that works)',
     )
     parser.flag("--kernel", metavar="REF", help="kernel to boot")
     parser.flag(
-        "--cold", action="store_true", help="boot the machine; do not clone a machine that booted before"
+        "--cold", action="store_true", help="boot the machine, instead of starting it from a template"
     )
     parser.flag(
         "--idle-pause",
@@ -77,43 +82,58 @@ def _spec_options(parser: Parser) -> None:
     parser.flag(
         "--restart",
         metavar="POLICY",
-        help="no, on-failure[:N], always or unless-stopped: whether the machine starts again after it ends by itself",
+        help="when to start the machine again after it ends by itself: no, on-failure[:N], always or unless-stopped",
     )
     _limit_options(parser)
-    parser.flag("--boot-timeout", type=seconds, metavar="TIME", help="give up when it takes longer to boot")
-    parser.flag("--entrypoint", metavar="PROGRAM", help="run this in place of the image's entrypoint")
+    parser.flag(
+        "--boot-timeout", type=seconds, metavar="TIME", help="give up when the boot takes longer than this"
+    )
+    parser.flag("--entrypoint", metavar="PROGRAM", help="run this program instead of the image's entrypoint")
     command_options(parser)
 
 
 def _limit_options(parser: Parser) -> None:
     """Of what it takes of the host."""
-    parser.flag("--cpu-limit", type=above_zero, metavar="N", help="processors' worth of time, such as 0.5")
     parser.flag(
-        "--memory-limit", type=size, metavar="SIZE", help="memory of the host, VMM and guest together"
+        "--cpu-limit",
+        type=above_zero,
+        metavar="N",
+        help="processor time, as a number of processors, such as 0.5",
     )
-    parser.flag("--pids-limit", type=at_least(1), metavar="N", help="threads of the VMM")
-    parser.flag("--io-limit", type=size, metavar="SIZE", help="bytes a second, to and from the root disk")
-    parser.flag("--iops-limit", type=at_least(1), metavar="N", help="reads and writes a second, likewise")
+    parser.flag(
+        "--memory-limit", type=size, metavar="SIZE", help="memory of the host for VMM and guest together"
+    )
+    parser.flag("--pids-limit", type=at_least(1), metavar="N", help="number of threads of the VMM")
+    parser.flag("--io-limit", type=size, metavar="SIZE", help="bytes per second to and from the root disk")
+    parser.flag(
+        "--iops-limit", type=at_least(1), metavar="N", help="reads and writes per second on the root disk"
+    )
     parser.flag(
         "--limits",
         choices=("strict", "best-effort"),
-        help="refuse a limit that this host cannot enforce (strict), or warn and go on",
+        help="refuse a limit that this host cannot enforce (strict), or warn and continue (best-effort)",
     )
 
 
 def _target(parser: Parser) -> None:
     parser.positional("image", metavar="IMAGE", help="image to run, such as debian-bookworm")
     parser.positional(
-        "command", metavar="[--] CMD", nargs="*", default=[], help="command (default: the image's)"
+        "command",
+        metavar="[--] CMD",
+        nargs="*",
+        default=[],
+        help="command to run (default: the image's command)",
     )
 
 
 def _run_arguments(parser: Parser) -> None:
     _spec_options(parser)
     parser.flag("--rm", action="store_true", help="delete the machine when the command ends")
-    parser.flag("-d", "--detach", action="store_true", help="print the machine's name and leave it running")
+    parser.flag(
+        "-d", "--detach", action="store_true", help="print the machine's name and leave the machine running"
+    )
     detach_option(parser)
-    parser.flag("--timings", action="store_true", help="print where the time went, to stderr")
+    parser.flag("--timings", action="store_true", help="print the time that each step took, to stderr")
     parser.flag("-q", "--quiet", action="store_true", help="show no progress")
     _target(parser)
 
@@ -121,7 +141,10 @@ def _run_arguments(parser: Parser) -> None:
 def _create_arguments(parser: Parser) -> None:
     _spec_options(parser)
     parser.flag(
-        "--idempotency-key", type=_key, metavar="KEY", help="the same key within 24 hours: the same machine"
+        "--idempotency-key",
+        type=worded(_key),
+        metavar="KEY",
+        help="the same key within 24 hours gives the same machine, not another one",
     )
     json_flag(parser)
     _target(parser)
@@ -130,7 +153,7 @@ def _create_arguments(parser: Parser) -> None:
 def _key(text: str) -> str:
     """An empty one is a variable that a script forgot to set."""
     if not text:
-        raise ValueError
+        raise ValueError("the key is empty")
     return text
 
 
@@ -189,7 +212,7 @@ def _say_what_goes_on(ending: Ending, detached: bool) -> None:
     elif ending.machine_goes_on:
         from banger.cli.failure import warn
 
-        warn(f"{ending.machine} goes on; come back with `banger vm attach {ending.machine}`")
+        warn(f"{ending.machine} keeps running; come back with `banger vm attach {ending.machine}`")
 
 
 def _create(arguments: Arguments) -> int:

@@ -27,23 +27,25 @@ _READ_SIZE = 256 * 1024
 def _list_arguments(parser: Parser) -> None:
     parser.flag("-q", "--quiet", action="store_true", help="print machine and tag only")
     json_flag(parser)
-    parser.positional("machine", metavar="NAME", nargs="?", default="", help="only those of this machine")
+    parser.positional(
+        "machine", metavar="NAME", nargs="?", default="", help="list only snapshots of this machine"
+    )
 
 
 def _machine(parser: Parser) -> None:
-    parser.positional("machine", metavar="NAME", help="name of the machine, which may be deleted by now")
+    parser.positional("machine", metavar="NAME", help="name of the machine, even if it is deleted by now")
 
 
 def _show_arguments(parser: Parser) -> None:
     json_flag(parser)
     _machine(parser)
-    parser.positional("tag", metavar="TAG")
+    parser.positional("tag", metavar="TAG", help="tag of the snapshot")
 
 
 def _delete_arguments(parser: Parser) -> None:
     json_flag(parser)
     _machine(parser)
-    parser.positional("tags", metavar="TAG", nargs="+")
+    parser.positional("tags", metavar="TAG", nargs="+", help="tags of the snapshots")
 
 
 def _list(arguments: Arguments) -> int:
@@ -88,8 +90,8 @@ def _delete(arguments: Arguments) -> int:
 
 def _export_arguments(parser: Parser) -> None:
     _machine(parser)
-    parser.positional("tag", metavar="TAG")
-    parser.positional("file", metavar="FILE", help="where it goes; - for stdout")
+    parser.positional("tag", metavar="TAG", help="tag of the snapshot")
+    parser.positional("file", metavar="FILE", help="file to write the snapshot to; - for stdout")
 
 
 def _export(arguments: Arguments) -> int:
@@ -118,10 +120,18 @@ def _write(path: str, pieces: Iterator[bytes]) -> int:
 
 
 def _import_arguments(parser: Parser) -> None:
-    parser.flag("--name", default="", metavar="NAME", help="of which machine (default: as the file says)")
-    parser.flag("--tag", dest="new", default="", metavar="TAG", help="its tag (default: as the file says)")
+    parser.flag(
+        "--name", default="", metavar="NAME", help="name of the machine (default: the name in the file)"
+    )
+    parser.flag(
+        "--tag",
+        dest="new",
+        default="",
+        metavar="TAG",
+        help="tag of the snapshot (default: the tag in the file)",
+    )
     json_flag(parser)
-    parser.positional("file", metavar="FILE", help="what an export wrote; - for stdin")
+    parser.positional("file", metavar="FILE", help="file that `banger snapshot export` wrote; - for stdin")
 
 
 def _import(arguments: Arguments) -> int:

@@ -25,17 +25,17 @@ def _list_arguments(parser: Parser) -> None:
 
 def _show_arguments(parser: Parser) -> None:
     json_flag(parser)
-    parser.positional("name", metavar="ID", help="id of the template, or how it begins")
+    parser.positional("name", metavar="ID", help="id of the template, or its beginning")
 
 
 def _delete_arguments(parser: Parser) -> None:
     json_flag(parser)
-    parser.positional("names", metavar="ID", nargs="+", help="ids of templates, or how they begin")
+    parser.positional("names", metavar="ID", nargs="+", help="ids of templates, or their beginnings")
 
 
 def _prune_arguments(parser: Parser) -> None:
     parser.flag("--all", action="store_true", help="remove the templates that are still useful, too")
-    parser.flag("--dry-run", action="store_true", help="only say what would be removed")
+    parser.flag("--dry-run", action="store_true", help="remove nothing; print what would be removed")
     json_flag(parser)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _prune_arguments(parser: Parser) -> None:
-    parser.flag("--dry-run", action="store_true", help="only say what would be removed")
+    parser.flag("--dry-run", action="store_true", help="remove nothing; print what would be removed")
     json_flag(parser)
 
 
@@ -25,7 +25,7 @@ def _prune(arguments: Arguments) -> int:
 
 
 def _cache_arguments(parser: Parser) -> None:
-    parser.positional("action", metavar="prune", choices=("prune",), help="remove the layers of registries")
+    parser.positional("action", metavar="prune", choices=("prune",), help="remove the compressed layers")
     _prune_arguments(parser)
 
 
