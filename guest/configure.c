@@ -19,7 +19,7 @@ static int check(const struct fields *fields, bool *image, struct err *err)
 	struct span init = { "agent", 5 };
 
 	if (agent.state == STATE_STOPPING)
-		return err_set(err, ERR_BUSY, 0, "the guest is going down");
+		return err_set(err, ERR_BUSY, 0, "the guest is shutting down");
 	if (agent.boot_error.code) {
 		*err = agent.boot_error;
 		return -1;

@@ -299,9 +299,9 @@ static int exec_check(const struct request *request, struct err *err)
 	struct span applet, label;
 
 	if (agent.state != STATE_RUNNING)
-		return err_set(err, ERR_BUSY, 0, "the guest is going down");
+		return err_set(err, ERR_BUSY, 0, "the guest is shutting down");
 	if (exec_count - exec_retired() >= EXEC_RUNNING_MAX)
-		return err_set(err, ERR_BUSY, 0, "%d execs are running already", EXEC_RUNNING_MAX);
+		return err_set(err, ERR_BUSY, 0, "%d commands are running already", EXEC_RUNNING_MAX);
 	if (fields_span(&request->fields, TAG_APPLET, &applet) && !applet_exists(applet))
 		return err_set(err, ERR_BAD_REQUEST, 0, "no such applet");
 	if (fields_span(&request->fields, TAG_LABEL, &label) && label.length > LABEL_MAX)

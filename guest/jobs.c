@@ -67,7 +67,7 @@ void job_run(const struct request *request, int (*work)(struct err *err),
 	struct err err;
 
 	if (!job) {
-		err_set(&err, ERR_BUSY, 0, "too much is going on");
+		err_set(&err, ERR_BUSY, 0, "too many jobs are running");
 		out_fail(request->channel, &err);
 		return;
 	}

@@ -25,7 +25,7 @@ static void end(char *line, void *context)
 	if (fd < 0 || syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0) < 0)
 		return;
 	if (poll(&gone, 1, END_WAIT_MS) == 0)
-		console("journald takes its time to end");
+		console("journald is slow to end");
 }
 
 void journal_begin_anew(void)

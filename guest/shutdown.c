@@ -61,7 +61,7 @@ static void put_away(void)
 	if (mode != SHUTDOWN_NOW && mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
 		sync();
 	reboot_now();
-	console("the machine does not go down: %s", strerror(errno));
+	console("cannot shut down: %s", strerror(errno));
 }
 
 /* Whether the processes are the agent's to end, as no init of the image does it. */

@@ -327,7 +327,7 @@ bool tar_extract(const struct tar_entry *entry)
 		if (entry->type != '5')
 			tar_complain(entry->name, "not a name");
 	} else if ((entry->type == '1' || entry->type == '2') && !*entry->link) {
-		tar_complain(entry->name, "a link to nothing");
+		tar_complain(entry->name, "a link without a target");
 	} else {
 		switch (entry->type) {
 		case '0': return extract_file(directory, leaf, entry);

@@ -53,13 +53,13 @@ static const char *complaint(const struct field *field)
 	uint8_t mac[MAC_BYTES];
 
 	switch ((int)field->tag) {
-	case TAG_CLOCK_NS: return in_range(value, CLOCK_MAX) ? NULL : "CLOCK_NS is no date";
+	case TAG_CLOCK_NS: return in_range(value, CLOCK_MAX) ? NULL : "not a date";
 	case TAG_ENTROPY:
 		return value.length >= ENTROPY_MIN && value.length <= ENTROPY_MAX ?
 			       NULL : "ENTROPY is 32 to 512 bytes";
 	case TAG_HOSTNAME: return is_hostname(value) ? NULL : "not a host name";
 	case TAG_MACHINE_ID: return is_machine_id(value) ? NULL : "not a machine id";
-	case TAG_BOOT_ID: return is_uuid(value) ? NULL : "BOOT_ID is no UUID";
+	case TAG_BOOT_ID: return is_uuid(value) ? NULL : "not a UUID";
 	case TAG_MAC: return mac_parse(value, mac) ? NULL : "not a MAC address";
 	case TAG_MTU: return in_range(value, MTU_MAX) ? NULL : "not an MTU";
 	case TAG_ADDRESS: return address_parse(value, true, &address) ? NULL : "not an address";

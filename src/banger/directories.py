@@ -28,7 +28,7 @@ def ensure_private_directory(path: str) -> None:
         try:
             os.chmod(found, 0o700)
         except OSError as exc:
-            raise _cannot("close", found, exc) from exc
+            raise _cannot("change the mode of", found, exc) from exc
 
 
 def ensure_own_directory(path: str) -> None:
@@ -39,7 +39,7 @@ def ensure_own_directory(path: str) -> None:
     if info.st_uid != os.geteuid():
         raise _refuse(found, "belongs to another user", _OTHER_PLACE)
     if not os.access(found, os.R_OK | os.W_OK | os.X_OK):
-        raise _refuse(found, "cannot be written to", f"chmod u+rwx {found}")
+        raise _refuse(found, "is not writable", f"chmod u+rwx {found}")
 
 
 def check_trusted_directory(path: str) -> None:
@@ -55,7 +55,7 @@ def why_refused(path: str) -> str:
     except Error as exc:
         return exc.message
     if not os.access(found, os.W_OK | os.X_OK):
-        return f"{found} cannot be written to"
+        return f"{found} is not writable"
     is_whole = os.path.realpath(path) == os.path.realpath(found)
     return f"{found} belongs to another user" if is_whole and os.stat(found).st_uid != os.geteuid() else ""
 
@@ -74,12 +74,12 @@ def _descend(path: str, make: bool) -> str:
             _make(here)
             continue
         except OSError as exc:
-            raise _cannot("look at", here, exc) from exc
+            raise _cannot("access", here, exc) from exc
         del names[0]
         if stat.S_ISLNK(info.st_mode):
             links += 1
             if info.st_uid not in (0, os.geteuid()) or links > _MOST_LINKS:
-                raise _refuse(here, "is a link that another user made", _OTHER_PLACE)
+                raise _refuse(here, "is a symbolic link that another user made", _OTHER_PLACE)
             target = os.readlink(here)
             done = "/" if target.startswith("/") else done
             names = [*_parts(target), *names]
@@ -97,7 +97,7 @@ def _check_directory(path: str) -> None:
     try:
         info = os.lstat(path)
     except OSError as exc:
-        raise _cannot("look at", path, exc) from exc
+        raise _cannot("access", path, exc) from exc
     if not stat.S_ISDIR(info.st_mode):
         raise _refuse(path, "is not a directory", _OTHER_PLACE)
     if info.st_uid not in (0, os.geteuid()):
@@ -105,9 +105,9 @@ def _check_directory(path: str) -> None:
     if info.st_mode & stat.S_ISVTX:
         return
     if info.st_mode & stat.S_IWOTH:
-        raise _refuse(path, "can be written to by everybody", f"chmod o-w {path}, or {_OTHER_PLACE}")
+        raise _refuse(path, "is writable for all users", f"chmod o-w {path}, or {_OTHER_PLACE}")
     if info.st_mode & stat.S_IWGRP and not _is_private_group(info.st_gid):
-        raise _refuse(path, "can be written to by a group of users", f"chmod g-w {path}, or {_OTHER_PLACE}")
+        raise _refuse(path, "is writable for a group of users", f"chmod g-w {path}, or {_OTHER_PLACE}")
 
 
 def _is_private_group(group: int) -> bool:
@@ -134,7 +134,7 @@ def _make(path: str) -> None:
     except FileExistsError:
         pass
     except OSError as exc:
-        raise _cannot("make", path, exc) from exc
+        raise _cannot("create", path, exc) from exc
 
 
 _OTHER_PLACE = "set BANGER_HOME to a directory that only you can write to"

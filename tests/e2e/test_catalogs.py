@@ -67,7 +67,7 @@ def test_a_machine_runs_what_was_published_and_pulled(
         assert refreshed.returncode == 0
         (lab / "index.json").write_bytes(b"{}")
         done = home.run("catalog", "refresh", "lab")
-        assert done.returncode == 125 and b"does not fit" in done.stderr
+        assert done.returncode == 125 and b"does not match" in done.stderr
     finally:
         home.run("kernel", "delete", "seed")
 

@@ -79,7 +79,7 @@ def test_a_guest_tells_whom_it_killed_for_memory_and_goes_on(home: Home, name: s
     )
     wait_until(lambda: len(told_by_guest(home, name)) == 2, 60, "both kills are told")
     for event, victim in zip(told_by_guest(home, name), (r"tail", r"a\) b"), strict=True):
-        said = rf"{name}: a process was killed for memory: killed process \d+ \({victim}\) for lack of memory"
+        said = rf"{name}: the guest ran out of memory: killed process \d+ \({victim}\) for lack of memory"
         assert re.fullmatch(said, event["message"])
         assert event["data"]["code"] == "oom"
 

@@ -104,7 +104,7 @@ def test_a_start_that_was_not_complete_did_not_happen(own_home: Home) -> None:
         rewrite(own_home, "half", timings_ms={})
         rewrite(own_home, "child", origin="fork of half", unfinished=True)
     wait_until(lambda: state_of(own_home, "half") == "stopped", 10, "it is stopped")
-    assert own_home.json("vm", "show", "half")["reason"] == "the daemon ended while it started"
+    assert own_home.json("vm", "show", "half")["reason"] == "the daemon ended during the machine's start"
     wait_until(lambda: state_of(own_home, "child") == "gone", 10, "a fork is whole or not there")
     assert own_home.machine_processes() == []
     assert not [*own_home.state.glob("machines/*/memory")], "nobody needs what it began with"

@@ -51,11 +51,11 @@ def test_a_killed_agent_is_started_again_and_what_it_had_started_is_lost(home: H
     assert not any(e["running"] or e["exit"] for e in lost.values())
     assert "lost, main" in home.text("vm", "execs", guest)
     waited = home.run("vm", "wait", "--exec", detached, guest)
-    assert waited.returncode == 125 and b"run on unattended" in waited.stderr
+    assert waited.returncode == 125 and b"earlier commands keep running" in waited.stderr
     assert home.text("exec", guest, "--", "sh", "-c", "grep -l '^sleep$' /proc/[0-9]*/comm | wc -l") == "2\n"
     assert home.json("vm", "show", guest)["warnings"] == [AGENT_RESTARTED]
     events = home.text("events", "--machine", guest)
-    assert events.count("its agent was killed and started again") == 1
+    assert events.count("the agent was killed and started again") == 1
     home.text("vm", "pause", guest)
     home.text("vm", "resume", guest)
     assert_all_works(home, guest)
@@ -98,7 +98,7 @@ def test_a_guest_that_kills_its_agent_again_and_again_is_reached_when_it_stops(
     home.text("exec", "-d", guest, "--", "setsid", "sh", "-c", f"exec 2>/dev/null; {loop}; touch /tmp/done")
     wait_until(lambda: home.run("exec", guest, "--", "test", "-e", "/tmp/done").returncode == 0, 60, "an end")
     assert_all_works(home, guest)
-    assert home.text("events", "--machine", guest).count("its agent was killed") < 20
+    assert home.text("events", "--machine", guest).count("the agent was killed") < 20
 
 
 def test_a_run_whose_agent_is_killed_ends_and_leaves_nothing_with_rm(home: Home, name: str) -> None:

@@ -359,7 +359,7 @@ def test_a_full_disk_of_the_host_halts_a_machine_until_there_is_room(small_home:
     assert (machine["state"], machine["reason"]) == ("paused", "the host's disk is full")
     asked = small_home.run("exec", "m", "--", "true")
     assert asked.returncode == 125
-    assert "stands still: the host's disk is full" in asked.stderr.decode()
+    assert "is halted: the host's disk is full" in asked.stderr.decode()
     time.sleep(5)  # it is not woken before there is room
     assert stands_still(small_home)
     size_of_file_system(small_home.state, 512)

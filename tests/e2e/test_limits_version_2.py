@@ -155,4 +155,4 @@ def test_a_user_has_the_group_that_was_delegated(home: Home, host: str) -> None:
 
 def test_a_group_that_others_are_in_is_left_alone(home: Home, host: str) -> None:
     said = home.text("exec", host, "--", *python("/py/as_user.py", "shared"))
-    assert said == "other processes are in the control group of this one 0::/users/shared\n"
+    assert said == "the control group of this process contains other processes 0::/users/shared\n"

@@ -148,7 +148,7 @@ def test_a_ready_disk_is_registered_and_exported(pulled: Home, shelf: Shelf, tmp
     assert pulled.text("run", "--rm", "ready", "--", "/program", "--version").strip() == subprocess_version()
     (tmp_path / "junk").write_bytes(b"x" * 2_000_000)
     done = pulled.run("image", "register", "--rootfs", str(tmp_path / "junk"), "--name", "junk")
-    assert done.returncode == 125 and b"no ext4 disk" in done.stderr
+    assert done.returncode == 125 and b"not an ext4 disk" in done.stderr
 
 
 def test_tag_delete_and_prune(pulled: Home, shelf: Shelf) -> None:

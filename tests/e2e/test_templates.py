@@ -172,7 +172,7 @@ def test_an_image_that_was_made_anew_has_another_template(own: Home, warm: str, 
     assert f"stale: {stale['stale']}" in own.run("template", "list", env={"COLUMNS": "200"}).stdout.decode()
     done = own.run("run", "--rm", image, "--", "cat", "/version", check=True)
     assert done.stdout == b"two\n"
-    assert b"once, to start from there" in done.stderr
+    assert b"once, to start machines from this template" in done.stderr
     listed = [t for t in own.json("template", "list") if t["image"].startswith(image)]
     assert sorted(bool(t["stale"]) for t in listed) == [False, True]
     said = own.text("template", "prune", "--dry-run")
@@ -266,7 +266,7 @@ def test_a_damaged_template_is_discarded_and_made_anew(
     damage(directory)
     restart_daemon(own)
     done = own.run("run", "-d", "--name", name, IMAGE, check=True)
-    assert b"a damaged template is made anew" in done.stderr
+    assert b"a damaged template is made again" in done.stderr
     assert MADE in done.stderr
     assert origin(own, name) == f"template {warm[:12]}"
     assert usual(own)["id"] == warm and usual(own)["created"] > before

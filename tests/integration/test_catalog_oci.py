@@ -312,7 +312,7 @@ def test_where_no_source_works_each_is_named_and_nothing_is_there(
     offer(host, web, lab, MISSING, absent)
     error = refusal(host)
     assert error.code == "image_not_found"
-    whole = f"app can be had from none of its 2 sources: bundle sha256:cdcdcdcdcdcd: .*; oci: .*{NOWHERE}.*"
+    whole = f"cannot fetch app from any of its 2 sources: bundle sha256:cdcdcdcdcdcd: .*; oci: .*{NOWHERE}.*"
     assert re.fullmatch(whole, error.message)
     tables = error.details["sources"]
     assert isinstance(tables, list)

@@ -248,7 +248,7 @@ def test_a_catalogs_mirrors_are_judged_alike(tmp_path: Path, names: dict[str, li
                 tmp_path, f"http://far.test:{port(catalog)}/b", f"http://{host}:{port(own)}/admin?delete"
             )
             assert len(catalog.asked) == 1
-        assert error.code == "download_failed" and "it sends us to" in error.message
+        assert error.code == "download_failed" and "it redirects to" in error.message
         assert own.asked == []
 
 
@@ -364,7 +364,7 @@ def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: s
     [
         ("", "not installed"),
         ("#!/bin/sh\nexit 3\n", "code 3"),
-        ("#!/bin/sh\necho s3cret\n", "not credentials"),
+        ("#!/bin/sh\necho s3cret\n", "not answer with credentials"),
         ("#!/bin/sh\nsleep 30\n", "did not answer"),
         ("#!/no/such/shell\n", "cannot be started"),
     ],

@@ -97,12 +97,12 @@ def test_after_a_minute_a_few_more_events_are_heard() -> None:
 @pytest.mark.parametrize(
     ("sent", "why"),
     [
-        (GARBAGE * 4, "no frames"),
-        (os.urandom(2 << 20), "no frames"),
+        (GARBAGE * 4, "are not frames"),
+        (os.urandom(2 << 20), "are not frames"),
         (data_frame(1, STDOUT, 5, b"x"), "a gap"),
-        (data_frame(1, 7, 0, b"x"), "for a stream that is none"),
+        (data_frame(1, 7, 0, b"x"), "for a stream that does not exist"),
         (data_frame(1, STDOUT, 0, bytes(MAX_DATA + 1)), "too long"),
-        (encode_frame(Type.DATA, 1, b"123"), "for a stream that is none"),
+        (encode_frame(Type.DATA, 1, b"123"), "for a stream that does not exist"),
         (encode_frame(Type.CREDIT, 1, b"123"), "a credit of a wrong size"),
         (encode_frame(Type.EXIT, 1, b"123"), "cut off"),
     ],
@@ -132,7 +132,7 @@ def test_a_welcome_that_was_not_asked_for_is_refused(answer: str) -> None:
             nonce = Fields((await stranger.receive(Type.HELLO)).payload).bytes_(Tag.NONCE)
             short = encode_frame(Type.WELCOME, 0, encode_fields([(Tag.NONCE, nonce), (Tag.VERSION, b"1")]))
             await stranger.send(welcome(nonce, 99) if answer == "version" else short)
-            with pytest.raises(Error, match="nonsense"):
+            with pytest.raises(Error, match="invalid data"):
                 await greeting
 
     asyncio.run(scenario())

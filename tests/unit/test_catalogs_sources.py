@@ -48,7 +48,7 @@ def test_where_none_works_each_is_named() -> None:
     error = caught.value
     assert error.code == "registry_denied"
     assert error.message == (
-        "app can be had from none of its 2 sources: bundle sha256:abababababab: no such file; oci: not for you"
+        "cannot fetch app from any of its 2 sources: bundle sha256:abababababab: no such file; oci: not for you"
     )
     assert error.details["sources"] == [
         {"type": name, **FAILURES[name].as_dict()} for name in ("bundle", "oci")

@@ -92,7 +92,7 @@ def test_what_follows_a_change_of_protocol_is_kept() -> None:
     ],
 )
 def test_a_hostile_answer_is_refused(data: bytes) -> None:
-    with pytest.raises(Error, match="not a banger daemon"):
+    with pytest.raises(Error, match="not come from a banger daemon"):
         read(data)
 
 

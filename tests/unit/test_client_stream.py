@@ -109,7 +109,7 @@ def test_stdin_waits_for_the_start_and_for_credit() -> None:
     ],
 )
 def test_malformed_messages_are_refused(said: bytes) -> None:
-    with pytest.raises(Error, match="not a banger daemon"):
+    with pytest.raises(Error, match="not come from a banger daemon"):
         Conversation().hear(TEXT, said)
 
 

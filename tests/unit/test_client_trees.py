@@ -75,7 +75,7 @@ def test_a_tree_comes_back_as_it_was(tmp_path: Path) -> None:
     os.mkfifo(source / "pipe")
     left_out = written(pack_tree(str(source), "source"), lambda _: (str(tmp_path), "copy"))
     copy = tmp_path / "copy"
-    assert left_out == ["left out source/pipe: it is no plain file, directory or link"]
+    assert left_out == ["left out source/pipe: it is not a regular file, directory or link"]
     assert (copy / "a").read_bytes() == (source / "a").read_bytes()
     assert (copy / "sub/soft").readlink() == Path("../a")
     assert (copy / "sub/hard").samefile(copy / "a")
@@ -210,7 +210,7 @@ def test_what_does_not_go_into_a_machine_as_it_is_is_said(tmp_path: Path) -> Non
             os.truncate(tmp_path / "cut", 1)
     said = "\n".join(complaints.first)
     assert said.count("shorter") == 1 and "/cut: it became shorter" in said
-    assert "socket: it is no plain file" in said
+    assert "socket: it is not a regular file" in said
 
 
 def test_files_of_the_kernel_have_their_contents(tmp_path: Path) -> None:
@@ -460,7 +460,7 @@ def test_a_hard_link_is_to_a_file_and_never_to_what_took_its_place(place: Path) 
     link = member("tree/a", tarfile.SYMTYPE, link="../../secret")
     second = member("tree/b", tarfile.LNKTYPE, link="tree/a")
     said = unpack(place, ROOT, member("tree/a", data=b"1"), link, second)
-    assert said == ["left out tree/b: it is a link to what was not copied"]
+    assert said == ["left out tree/b: it is a link to a file that was not copied"]
     assert os.listdir(place / "here") == ["a"]
 
 
@@ -573,7 +573,7 @@ def test_what_is_remembered_of_a_copy_has_a_bound(place: Path, monkeypatch: pyte
     files = [member(f"tree/{number}", data=b"x") for number in range(40)]
     links = [member(f"tree/link-{number}", tarfile.LNKTYPE, link=f"tree/{number}") for number in (0, 39)]
     said = unpack(place, ROOT, *files, *links, member("tree/d", tarfile.DIRTYPE))
-    assert said == ["left out tree/link-39: it is a link to what was not copied"]
+    assert said == ["left out tree/link-39: it is a link to a file that was not copied"]
     assert (place / "here/0").samefile(place / "here/link-0")
     with pytest.raises(Error, match="more directories than a copy may have"):
         unpack(place, ROOT, *(member(f"tree/d{number}", tarfile.DIRTYPE) for number in range(40)))

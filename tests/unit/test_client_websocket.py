@@ -241,7 +241,7 @@ def test_a_ping_is_answered_with_its_payload() -> None:
     "data", [from_hex("83 00"), from_hex("81 80 00 00 00 00"), from_hex("82 7f 7f" + "ff" * 7)]
 )
 def test_a_peer_that_breaks_the_protocol_is_told_so_and_left(data: bytes) -> None:
-    with peer(opened(data)) as connection, pytest.raises(Error, match="not a banger daemon"):
+    with peer(opened(data)) as connection, pytest.raises(Error, match="not come from a banger daemon"):
         drain(open_websocket(connection, "/x"))
 
 
@@ -268,7 +268,7 @@ def test_a_wrong_handshake_is_refused(answer: bytes) -> None:
     def behave(theirs: socket.socket, accept: bytes) -> None:
         theirs.sendall(answer % accept if b"%s" in answer else answer)
 
-    with peer(behave) as connection, pytest.raises(Error, match="not a banger daemon"):
+    with peer(behave) as connection, pytest.raises(Error, match="not come from a banger daemon"):
         open_websocket(connection, "/x")
 
 

@@ -104,9 +104,9 @@ def test_a_link_of_ours_to_a_strangers_link_is_refused(tmp_path: Path) -> None:
 def test_what_everybody_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(mode)
-    assert "everybody" in refused(tmp_path / "open/state")
-    assert "everybody" in refused(tmp_path / "open")
-    assert "everybody" in why_refused(str(tmp_path / "open"))
+    assert "for all users" in refused(tmp_path / "open/state")
+    assert "for all users" in refused(tmp_path / "open")
+    assert "for all users" in why_refused(str(tmp_path / "open"))
     (tmp_path / "open").chmod(0o1777)
     ensure_own_directory(str(tmp_path / "open/state"))
 
@@ -126,7 +126,7 @@ def test_what_is_only_read_is_looked_at_and_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "config").exists()
     (tmp_path / "config").mkdir()
     (tmp_path / "config").chmod(0o777)
-    assert "everybody" in refused(tmp_path / "config", check_trusted_directory)
+    assert "for all users" in refused(tmp_path / "config", check_trusted_directory)
 
 
 def test_what_can_be_made_is_not_complained_of(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_what_happened_is_read_by_machine_name_or_id(daemon: Daemon) -> None:
     for target in ("machine/web", "machine/dev", "snapshot/dev:one"):
         daemon.tell(target, target)
     client = Client(daemon.path)
-    told = ["dev was created of x", "machine/dev", "snapshot/dev:one"]
+    told = ["dev was created from x", "machine/dev", "snapshot/dev:one"]
     assert messages(client.system.events(machine="dev")) == told
     assert messages(client.system.events(machine="0123456789ab")) == told
     assert messages(client.system.events(after=2)) == told[1:]
@@ -107,7 +107,7 @@ def test_what_happened_is_read_by_machine_name_or_id(daemon: Daemon) -> None:
 
 def test_a_moment_may_have_any_offset(daemon: Daemon) -> None:
     client = Client(daemon.path)
-    assert messages(client.system.events(since="2020-01-01T00:00:00+05:00")) == ["dev was created of x"]
+    assert messages(client.system.events(since="2020-01-01T00:00:00+05:00")) == ["dev was created from x"]
     assert messages(client.system.events(since="2120-01-01T00:00:00Z")) == []
 
 
@@ -167,7 +167,7 @@ def test_a_line_an_event_is_printed(daemon: Daemon, capsys: Capture) -> None:
     daemon.tell("machine/dev", "dev says \x1b[2J")
     assert dispatch(["events"]) == 0
     first, second = capsys.readouterr().out.splitlines()
-    assert first.split("  ", 1)[1] == "machine.created     dev was created of x"
+    assert first.split("  ", 1)[1] == "machine.created     dev was created from x"
     assert second.endswith("machine.running     dev says \\x1b[2J")
     assert dispatch(["system", "events", "--machine", "dev", "--since", "1h", "--json"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -47,7 +47,7 @@ def test_who_only_looks_changes_nothing_and_foresees_who_is_in_the_way(tmp_path:
     assert find_delegation(groups, mounts, root=False, change=False).missing == {}
     (own / "cgroup.procs").write_text(f"{os.getpid()}\n1\n")
     found = find_delegation(groups, mounts, root=False, change=False)
-    assert set(found.missing.values()) == {"other processes are in the control group of this one"}
+    assert set(found.missing.values()) == {"the control group of this process contains other processes"}
     assert (own / "cgroup.subtree_control").read_text() == ""
     assert sorted(path.name for path in own.iterdir() if path.is_dir()) == []
 

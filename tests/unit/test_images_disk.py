@@ -215,9 +215,9 @@ def test_tar_is_told_everything() -> None:
             2,
             b"tar: /w/t: Wrote only 2 of 10 bytes\ntar: No space left on device\n",
             "insufficient_disk",
-            "room",
+            "no space",
         ),
-        (2, b"tar: /w/t: Wrote only 2 of 10 bytes\n", "insufficient_disk", "room"),
+        (2, b"tar: /w/t: Wrote only 2 of 10 bytes\n", "insufficient_disk", "no space"),
         (-9, b"", "image_build_failed", "-9"),
     ],
 )

@@ -395,7 +395,7 @@ def test_a_directory_is_in_one_place(tmp_path: Path) -> None:
 
 
 def test_the_root_is_a_directory(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no directory"):
+    with pytest.raises(ValueError, match="not a directory"):
         finish(tmp_path / "disk", Node(Kind.FILE, 0o644))
 
 

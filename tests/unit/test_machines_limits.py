@@ -123,4 +123,4 @@ def test_the_host_keeps_its_reserve_of_memory(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(Error) as caught:
         launch.check_memory(512, 900 * MIB)
     assert caught.value.code == "insufficient_memory"
-    assert "keeps 900MiB" in caught.value.message
+    assert "900MiB stay reserved" in caught.value.message

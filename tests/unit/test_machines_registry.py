@@ -43,16 +43,16 @@ def test_a_life_is_told_from_its_beginning_to_its_end(shelf: Shelf) -> None:
     shelf.registry.add(dev)
     shelf.registry.move(dev, "start")
     shelf.registry.move(dev, "booted")
-    shelf.registry.move(dev, "pause", "nobody used it")
+    shelf.registry.move(dev, "pause", "it was not used")
     shelf.registry.move(dev, "resume")
     shelf.registry.move(dev, "exited", "its command ended with 3", exit=Exit(code=3))
     shelf.registry.move(dev, "delete")
     shelf.registry.remove(dev)
     assert [(event.kind, event.message) for event in shelf.events()] == [
-        ("machine.created", "dev was created of debian"),
+        ("machine.created", "dev was created from debian"),
         ("machine.starting", "dev starts"),
         ("machine.running", "dev is running"),
-        ("machine.paused", "dev is paused: nobody used it"),
+        ("machine.paused", "dev is paused: it was not used"),
         ("machine.running", "dev runs again"),
         ("machine.stopped", "dev stopped: its command ended with 3"),
         ("machine.deleting", "dev is being deleted"),
@@ -114,4 +114,4 @@ def test_a_guest_says_known_things_and_not_too_often(shelf: Shelf) -> None:
     told = shelf.events()
     assert len(told) == 100
     assert told[0].kind == "machine.guest" and told[0].data["code"] == "oom"
-    assert told[0].message == "dev: a process was killed for memory: stress (pid 7)"
+    assert told[0].message == "dev: the guest ran out of memory: stress (pid 7)"

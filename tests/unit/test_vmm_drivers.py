@@ -20,7 +20,7 @@ def test_a_driver_that_is_not_there_is_refused_by_name_with_those_that_are() -> 
     for ask in (lambda: drivers.named("qemu"), lambda: asyncio.run(drivers.choose("auto", "qemu"))):
         with pytest.raises(Error) as caught:
             ask()
-        assert caught.value.code == "driver_not_found" and caught.value.hint == "there is: fake"
+        assert caught.value.code == "driver_not_found" and caught.value.hint == "available drivers: fake"
     driver, accel = asyncio.run(drivers.choose("auto", "fake"))
     assert (driver.name, accel) == ("fake", "tcg")
 

@@ -65,9 +65,9 @@ def test_a_disk_that_stands_alone_is_fine(tmp_path: Path, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b"", "no qcow2 disk"),
-        (qcow2(magic=b"\x53\xef\0\0"), "no qcow2 disk"),
-        (qcow2()[:71], "no qcow2 disk"),
+        (b"", "not a qcow2 disk"),
+        (qcow2(magic=b"\x53\xef\0\0"), "not a qcow2 disk"),
+        (qcow2()[:71], "not a qcow2 disk"),
         (qcow2()[:103], "cut off"),
         (qcow2(version=1), "version 1"),
         (qcow2(version=4), "version 4"),
@@ -83,8 +83,8 @@ def test_a_disk_that_stands_alone_is_fine(tmp_path: Path, data: bytes) -> None:
         (qcow2(cluster_bits=8), "clusters"),
         (qcow2(cluster_bits=22), "clusters"),
         (qcow2(cluster_bits=1 << 31), "clusters"),
-        (qcow2(size_bytes=TIB + 512), "1TiB are possible"),
-        (qcow2(size_bytes=(1 << 64) - 1), "1TiB are possible"),
+        (qcow2(size_bytes=TIB + 512), "at most 1TiB are allowed"),
+        (qcow2(size_bytes=(1 << 64) - 1), "at most 1TiB are allowed"),
         (qcow2(header_bytes=72), "header of a length"),
         (qcow2(header_bytes=(1 << 32) - 1), "header of a length"),
         (qcow2(extensions=extension(0x44415441, b"/etc/shadow")), "external data file"),

@@ -113,7 +113,7 @@ class AgentConnection(asyncio.Protocol):
                     self._rest(frames)
                     return
             if self._reader.skipped > _SKIPPED_MAX:
-                raise Malformed("what it sends are no frames")
+                raise Malformed("its bytes are not frames")
         except Malformed as exc:
             self._fail(Error("agent_error", f"{self.machine}: {exc.message}"))
         finally:
@@ -188,7 +188,7 @@ class AgentConnection(asyncio.Protocol):
             raise Error(
                 "agent_silent",
                 f"the agent of {self.machine} did not answer {verb.name} within {timeout_s:g} s",
-                f"banger vm health {self.machine} says what stands still; banger vm kill {self.machine} ends it",
+                f"banger vm health {self.machine} shows what hangs; banger vm kill {self.machine} kills the machine",
             ) from exc
         finally:
             self._answers.pop(channel, None)
@@ -203,7 +203,7 @@ class AgentConnection(asyncio.Protocol):
         if len(payload) > most:
             raise Error(
                 "payload_too_large",
-                f"what is asked of the agent of {self.machine} has {len(payload)} bytes, it takes {most}",
+                f"a request to the agent of {self.machine} has {len(payload)} bytes, the agent takes at most {most}",
                 "pass less in arguments and variables, and the rest through stdin or a file",
             )
         return encode_request(verb, channel, payload)
@@ -263,7 +263,7 @@ class AgentConnection(asyncio.Protocol):
             return
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > _UNSENT_MAX:
-            self._fail(Error("agent_lost", f"the agent of {self.machine} does not read what it is sent"))
+            self._fail(Error("agent_lost", f"the agent of {self.machine} does not read what banger sends"))
 
     def _dispatch(self, frame: Frame) -> None:
         if self._lost is not None:
@@ -349,8 +349,8 @@ def agent_restarted(machine: str) -> Error:
     """Commands that the one before had started are known to nobody any more."""
     return Error(
         "agent_restarted",
-        f"the agent in {machine} was killed and started again; commands of before run on unattended",
-        f"what they write and how they end is lost; new ones can be started: banger vm exec {machine}",
+        f"the agent in {machine} was killed and started again; earlier commands keep running, but nothing watches them",
+        f"their output and exit codes are lost; run new commands with banger vm exec {machine}",
     )
 
 

@@ -147,9 +147,9 @@ class GuestProcess:
 
     def _on_data(self, frame: Frame) -> None:
         if frame.flags not in self._received or len(frame.payload) < _OFFSET.size:
-            raise Malformed("data for a stream that is none")
+            raise Malformed("data for a stream that does not exist")
         if len(frame.payload) > _OFFSET.size + MAX_DATA:
-            raise Malformed("a piece of data that is too long")
+            raise Malformed("a piece of data is too long")
         (offset,) = _OFFSET.unpack_from(frame.payload)
         data = frame.payload[_OFFSET.size :]
         skip = self._received[frame.flags] - offset
@@ -289,7 +289,7 @@ def read_execs(answer: Fields) -> list[KnownExec]:
         if entries:
             entries[-1].append((tag, value))
     if len(entries) > _EXECS_MAX:
-        raise Malformed("more execs than an agent has")
+        raise Malformed("more execs than an agent can have")
     known = [_read_known(Fields.of(entry)) for entry in entries]
     if len({entry.channel for entry in known}) < len(known):
         raise Malformed("two execs with one channel")
@@ -300,7 +300,7 @@ def _read_known(fields: Fields) -> KnownExec:
     running = bool(fields.int_(Tag.RUNNING))
     channel, offsets = fields.int_(Tag.EXEC), fields.ints(Tag.OFFSET)
     if not 0 < channel <= _CHANNEL_MAX or not all(0 <= offset < _LATEST_OFFSET for offset in offsets):
-        raise Malformed("an exec whose channel or offsets cannot be")
+        raise Malformed("an exec with an impossible channel or offset")
     return KnownExec(
         channel,
         fields.int_(Tag.PID),

@@ -36,7 +36,7 @@ def check_names(names: Sequence[str]) -> None:
     """Members' names are file names that mean nothing to a shell, a path or a person who reads them wrong. Raises
     `bundle_invalid`."""
     if len(names) > FILES_MAX:
-        raise invalid(f"the bundle has {len(names)} files, {FILES_MAX} are possible")
+        raise invalid(f"the bundle has {len(names)} files; at most {FILES_MAX} are allowed")
     for number, name in enumerate(names):
         if not _NAME.fullmatch(name) or name == MANIFEST:
             raise invalid(f"{quoted(name)} cannot be the name of a file in a bundle")
@@ -56,7 +56,7 @@ def tar_padding(size_bytes: int) -> int:
     return -size_bytes % TAR_BLOCK
 
 
-def invalid(message: str, hint: str = "get it again, and compare the digests") -> Error:
+def invalid(message: str, hint: str = "get the bundle again, and compare the digests") -> Error:
     return Error("bundle_invalid", message, hint)
 
 

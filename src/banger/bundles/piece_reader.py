@@ -19,7 +19,7 @@ class PieceReader:
         while done < len(view):
             if self.at_end():
                 raise invalid(
-                    "the bundle is cut off", "get the whole file; see whether its transfer ended well"
+                    "the bundle is cut off", "get the whole file; check that its transfer was complete"
                 )
             part = self._piece[: len(view) - done]
             view[done : done + len(part)] = part

@@ -78,7 +78,7 @@ def unpack(
 def _take_manifest(archive: PieceReader) -> bytes:
     size = _take_header(archive, MANIFEST)
     if not 0 < size <= MANIFEST_MAX_BYTES:
-        raise invalid(f"{MANIFEST} has {size} bytes; 1 to {MANIFEST_MAX_BYTES} are possible")
+        raise invalid(f"{MANIFEST} has {size} bytes; 1 to {MANIFEST_MAX_BYTES} are allowed")
     data = archive.take(size)
     _take_padding(archive, size)
     return data
@@ -88,7 +88,7 @@ def _check_total(files: Sequence[BundleFile], total_bytes: int) -> None:
     total = sum(file.size_bytes for file in files)
     if total > total_bytes:
         raise invalid(
-            f"the bundle unpacks to {format_size(total)}, {format_size(total_bytes)} are possible", ""
+            f"the bundle unpacks to {format_size(total)}; at most {format_size(total_bytes)} are allowed", ""
         )
 
 
@@ -100,11 +100,11 @@ def _take_header(archive: PieceReader, expected: str) -> int:
     try:
         member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.TarError as exc:
-        raise invalid(f"the bundle is no tar archive where {expected} should be: {exc}") from exc
+        raise invalid(f"the bundle is not a tar archive where {expected} should be: {exc}") from exc
     if member.name != expected:
         raise invalid(f"the bundle has {quoted(member.name)} where {expected} should be")
     if member.type != tarfile.REGTYPE:
-        raise invalid(f"{expected} is no plain file in the bundle")
+        raise invalid(f"{expected} is not a regular file in the bundle")
     return member.size
 
 
@@ -152,7 +152,7 @@ def _take_end(archive: PieceReader, stop: Event) -> None:
 
 def _heed(stop: Event) -> None:
     if stop.is_set():
-        raise Error("cancelled", "the bundle was being unpacked when it was no longer wanted")
+        raise Error("cancelled", "the unpacking of the bundle was cancelled")
 
 
 @contextmanager
@@ -166,8 +166,8 @@ def _new_file(path: Path) -> Iterator[int]:
             raise
         raise Error(
             "insufficient_disk",
-            f"no room to unpack {path.name} into {path.parent}: {exc.strerror}",
-            "make room there, or move banger's directories (BANGER_HOME, XDG_STATE_HOME)",
+            f"no space to unpack {path.name} into {path.parent}: {exc.strerror}",
+            "free space there, or move banger's directories (BANGER_HOME, XDG_STATE_HOME)",
         ) from exc
     finally:
         if fd >= 0:

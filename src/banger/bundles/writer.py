@@ -32,7 +32,7 @@ def describe_file(path: Path, stop: Event) -> BundleFile:
         size_bytes = os.fstat(fd).st_size
         for piece in read_sparse(fd):
             if stop.is_set():
-                raise Error("cancelled", f"{path.name} was being hashed when it was no longer wanted")
+                raise Error("cancelled", f"the hashing of {path.name} was cancelled")
             digest.update(piece)
     return BundleFile(name=path.name, size_bytes=size_bytes, sha256=digest.hexdigest())
 
@@ -58,7 +58,7 @@ def _archive(
         yield tar_header(file.name, file.size_bytes)
         with _open_plain(path) as fd:
             if os.fstat(fd).st_size != file.size_bytes:
-                raise OSError(errno.EIO, "its size has changed", str(path))
+                raise OSError(errno.EIO, "its size changed", str(path))
             yield from read_sparse(fd)
         yield bytes(tar_padding(file.size_bytes))
     yield bytes(2 * TAR_BLOCK)
@@ -71,7 +71,7 @@ def _open_plain(path: Path) -> Iterator[int]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         yield fd
     except OSError as exc:
         exc.filename = exc.filename or str(path)

@@ -55,5 +55,5 @@ def _inflate(source: PieceReader) -> Iterator[bytes]:
 def _take_frame_header(source: PieceReader) -> bytes:
     start = source.take(_START_BYTES)
     if not start.startswith(_MAGIC):
-        raise invalid("this is no bundle: it is not compressed with zstd", "give a file that banger wrote")
+        raise invalid("this is not a bundle: it is not compressed with zstd", "give a file that banger wrote")
     return start + source.take(zstandard.frame_header_size(start) - _START_BYTES)

@@ -17,7 +17,9 @@ def index_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https", "file") or not (parts.netloc or parts.scheme == "file"):
         raise Error(
-            "bad_request", f"{url[:200]!r} is not the URL of a catalog", "https://..., or file:///..."
+            "bad_request",
+            f"{url[:200]!r} is not the URL of a catalog",
+            "use https://HOST/PATH or file:///PATH",
         )
     if parts.path.endswith(_SUFFIX):
         return url

@@ -29,14 +29,16 @@ E = TypeVar("E", bound=Entry)
 def parse_index(data: bytes) -> Index:
     """Raises `catalog_invalid`, `unsupported` for a format of the future."""
     if len(data) > MAX_BYTES:
-        raise invalid(f"the index has {len(data)} bytes, {MAX_BYTES} are possible")
+        raise invalid(f"the index has {len(data)} bytes; at most {MAX_BYTES} are allowed")
     try:
         raw = msgspec.json.decode(data)
         if isinstance(raw, dict) and raw.get("format", FORMAT) not in (FORMAT,):
-            raise Error("unsupported", f"the catalog has format {raw['format']!r}", "use a newer banger")
+            raise Error(
+                "unsupported", f"the catalog has the unknown format {raw['format']!r}", "use a newer banger"
+            )
         index = msgspec.convert(_known(raw), Index)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise invalid(f"the index is not as it should be: {ascii(str(exc))[1:301]}") from exc
+        raise invalid(f"the index is malformed: {ascii(str(exc))[1:301]}") from exc
     _check_names(index.images, "image")
     _check_names(index.kernels, "kernel")
     return index
@@ -70,10 +72,12 @@ def check_usable(entry: Entry) -> None:
     """Raises `unsupported` for an entry that this banger is too old for."""
     if entry.min_banger and _version(entry.min_banger) > _version(__version__):
         raise Error(
-            "unsupported", f"{entry.name} needs banger {entry.min_banger}, this is {__version__}", "upgrade"
+            "unsupported",
+            f"{entry.name} needs banger {entry.min_banger}, this is {__version__}",
+            "upgrade banger",
         )
     if not entry.sources:
-        raise Error("unsupported", f"{entry.name} can be had in no way that this banger knows", "upgrade")
+        raise Error("unsupported", f"this banger knows none of the sources of {entry.name}", "upgrade banger")
 
 
 def select(entries: Iterable[E], name: str, architecture: str) -> E | None:
@@ -83,7 +87,7 @@ def select(entries: Iterable[E], name: str, architecture: str) -> E | None:
     return by_name or next((entry for entry in fitting if name in entry.aliases), None)
 
 
-def invalid(message: str, hint: str = "tell who publishes it") -> Error:
+def invalid(message: str, hint: str = "tell the publisher of the catalog") -> Error:
     return Error("catalog_invalid", message, hint)
 
 
@@ -109,7 +113,7 @@ def _check_names(entries: Sequence[Entry], what: str) -> None:
     for entry in entries:
         key = (entry.architecture, entry.name)
         if key in seen:
-            raise invalid(f"it has the {what} {entry.name} for {entry.architecture} twice")
+            raise invalid(f"it lists the {what} {entry.name} for {entry.architecture} twice")
         seen.add(key)
 
 

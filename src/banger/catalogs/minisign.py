@@ -57,7 +57,11 @@ def parse_public_key(text: str) -> PublicKey:
     lines = [line.strip() for line in text.strip().splitlines()]
     data = _decode(lines[-1].encode() if lines and len(lines) < 3 else b"")
     if data is None or len(data) != 42 or data[:2] != _PURE:
-        raise Error("bad_request", "that is no minisign public key", "it has 56 characters, the first are RW")
+        raise Error(
+            "bad_request",
+            "this is not a minisign public key",
+            "a public key has 56 characters and begins with RW",
+        )
     return PublicKey(data[2:10], data[10:])
 
 
@@ -68,7 +72,7 @@ def verify(key: PublicKey, data: bytes, signature: bytes) -> str:
         raise _untrusted(f"it is signed with another key ({_shown(number)}, not {_shown(key.number)})")
     message = hashlib.blake2b(data).digest() if algorithm == _PREHASHED else data
     if not _fits(key, message, signed):
-        raise _untrusted("the signature does not fit: it was damaged, or changed by somebody else")
+        raise _untrusted("the signature does not match: the index or its signature was damaged or changed")
     if not _fits(key, signed + comment, over_comment):
         raise _untrusted("the comment of the signature was changed")
     return comment.decode("utf-8", "replace")
@@ -95,12 +99,12 @@ def parse_secret_key(text: str, password: str = "") -> SecretKey:
     lines = text.strip().splitlines()
     data = _decode(lines[1].strip().encode()) if len(lines) == 2 else None
     if data is None or len(data) != 158 or data[:2] != _PURE or data[4:6] != _BLAKE2B:
-        raise Error("bad_request", "that is no minisign secret key", "make one: minisign -G")
+        raise Error("bad_request", "this is not a minisign secret key", "make a key with minisign -G")
     body = data[54:]
     if data[2:4] == _SCRYPT:
         body = _unlock(body, password, data[6:38], data[38:46], data[46:54])
     elif data[2:4] != _NO_KDF:
-        raise Error("unsupported", "the secret key is protected in a way that is not known")
+        raise Error("unsupported", "the secret key is protected in an unknown way")
     number, seed, public, checksum = body[:8], body[8:40], body[40:72], body[72:]
     expected = hashlib.blake2b(_PURE + number + seed + public, digest_size=32).digest()
     # Keys without a password come with and without their sum.
@@ -112,7 +116,7 @@ def parse_secret_key(text: str, password: str = "") -> SecretKey:
 def _unlock(body: bytes, password: str, salt: bytes, operations: bytes, memory: bytes) -> bytes:
     n, r, p = _scrypt_cost(int.from_bytes(operations, "little"), int.from_bytes(memory, "little"))
     if n * r * 128 > _MAX_SCRYPT_BYTES:
-        raise Error("unsupported", "the secret key asks for more than 1 GiB to be unlocked")
+        raise Error("unsupported", "the secret key needs more than 1 GiB of memory to be unlocked")
     room = n * r * 128 + 64 * 1024 * 1024
     stream = hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=room, dklen=len(body))
     return bytes(one ^ other for one, other in zip(body, stream, strict=True))
@@ -132,12 +136,12 @@ def _parse_signature(signature: bytes) -> tuple[bytes, bytes, bytes, bytes, byte
     """Algorithm, key number, signature, trusted comment and the signature over that."""
     lines = signature[:_MAX_SIGNATURE_BYTES].splitlines()
     if len(lines) < 4 or not lines[0].startswith(_UNTRUSTED) or not lines[2].startswith(_TRUSTED):
-        raise _untrusted("there is no signature that minisign could have made")
+        raise _untrusted("the signature file is not one of minisign")
     head, tail = _decode(lines[1]), _decode(lines[3])
     if head is None or tail is None or len(head) != 74 or len(tail) != 64:
-        raise _untrusted("the signature is not as it should be")
+        raise _untrusted("the signature is malformed")
     if head[:2] not in (_PURE, _PREHASHED):
-        raise _untrusted("the signature is of a kind that is not known")
+        raise _untrusted("the signature is of an unknown kind")
     return head[:2], head[2:10], head[10:], lines[2].removeprefix(_TRUSTED), tail
 
 
@@ -173,4 +177,6 @@ def _shown(number: bytes) -> str:
 
 
 def _untrusted(reason: str) -> Error:
-    return Error("catalog_untrusted", f"the index cannot be trusted: {reason}", "ask who publishes it")
+    return Error(
+        "catalog_untrusted", f"the index cannot be trusted: {reason}", "ask the publisher of the catalog"
+    )

@@ -51,7 +51,7 @@ class Publication:
                     make_directory(place)
                     place.chmod(0o755)
         except OSError as exc:
-            raise Error("file_not_found", f"cannot make {bundles}: {exc.strerror}") from exc
+            raise Error("file_not_found", f"cannot create {bundles}: {exc.strerror}") from exc
         return bundles
 
     def read(self) -> Index | None:
@@ -69,7 +69,7 @@ class Publication:
         if unknown := first_unknown(data, index):
             raise Error(
                 "unsupported",
-                f"this banger does not know {unknown[:200]} of the index there",
+                f"the index there has fields that this banger does not know: {unknown[:200]}",
                 "use a newer banger",
             )
         return index
@@ -115,7 +115,9 @@ class Publication:
             return present
         if not self._name or self._name == BUILTIN:
             raise Error(
-                "bad_name", f"there is no index in {self.directory} yet, so it needs a name", "--catalog NAME"
+                "bad_name",
+                f"{self.directory} has no index yet, so the catalog needs a name",
+                "name the catalog with --catalog NAME",
             )
         return Index(name=self._name, version=0, created=format_moment(now))
 
@@ -148,7 +150,9 @@ def verify_directory(directory: Path, key: PublicKey, now: float, count: Count, 
     try:
         data, signature = read_plain(directory / INDEX), read_plain(directory / SIGNATURE)
     except OSError as exc:
-        raise Error("file_not_found", f"{exc.filename}: {exc.strerror}", "publish something first") from exc
+        raise Error(
+            "file_not_found", f"{exc.filename}: {exc.strerror}", "publish an image or a kernel first"
+        ) from exc
     verify(key, data, signature)
     index = parse_index(data)
     check_times(index, now)
@@ -180,7 +184,7 @@ def _check_bundle(path: Path, source: BundleSource, count: Count, stop: Event) -
         with open(open_plain(path), "rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 if stop.is_set():
-                    raise Error("cancelled", "the catalog was being verified when it was no longer wanted")
+                    raise Error("cancelled", "the verification of the catalog was cancelled")
                 found.update(chunk)
                 count(len(chunk))
     except OSError as exc:

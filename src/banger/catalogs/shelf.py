@@ -129,7 +129,9 @@ class Shelf:
             data, signature = await fetch_index(self._network(), unnamed)
             name = name or (await in_thread(unnamed.believe, data, signature, self._clock())).name
             if check_name(name) == builtin.NAME or name in known:
-                raise Error("name_taken", f"there is a catalog {name}", "choose another: --name NAME")
+                raise Error(
+                    "name_taken", f"a catalog {name} exists already", "choose another name: --name NAME"
+                )
             added = Subscription(self._directory / f"{name}{_SUFFIX}", record)
             await in_thread(added.accept, data, signature, self._clock())
             known[name] = added

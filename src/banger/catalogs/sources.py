@@ -45,9 +45,9 @@ def _all_in_one(entry: ImageEntry | KernelEntry, failures: Sequence[Error]) -> E
     tried = list(zip(entry.sources, failures, strict=True))
     return Error(
         failures[-1].code,
-        f"{entry.name} can be had from none of its {len(tried)} sources: "
+        f"cannot fetch {entry.name} from any of its {len(tried)} sources: "
         + "; ".join(f"{_label(source)}: {failure.message}" for source, failure in tried),
-        "check the network; else tell who publishes it",
+        "check the network; if it is fine, tell the publisher of the catalog",
         {"sources": [{"type": _kind(source), **failure.as_dict()} for source, failure in tried]},
     )
 

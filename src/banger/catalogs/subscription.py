@@ -130,18 +130,18 @@ class Subscription:
         if index.version < record.version:
             raise Error(
                 "catalog_rolled_back",
-                f"catalog {self.name} offers version {index.version}, there was version {record.version} before",
+                f"catalog {self.name} offers version {index.version}, but offered version {record.version} before",
                 "the newer index may be withheld on the way; ask its publisher",
             )
         if index.version == record.version and record.sum and record.sum != _sum(data):
-            raise _untrusted(f"there are two indexes of version {index.version}")
+            raise _untrusted(f"two different indexes have version {index.version}")
         return index
 
 
 def check_times(index: Index, now: float) -> None:
     """Raises `catalog_expired`, `catalog_invalid`."""
     if not index.expires:
-        raise invalid(f"the index of {index.name} never expires, which a published one has to")
+        raise invalid(f"the index of {index.name} never expires, but a published index has to expire")
     if parse_moment(index.expires) <= parse_moment(index.created):
         raise invalid(f"the index of {index.name} expires before it was made")
     if parse_moment(index.created) > now + _AHEAD_S:
@@ -155,8 +155,8 @@ def check_times(index: Index, now: float) -> None:
 def expired(name: str, moment: str) -> Error:
     return Error(
         "catalog_expired",
-        f"the index of catalog {name} was good until {moment}, and there is no newer one",
-        "banger catalog refresh; check this host's clock; else ask who publishes it",
+        f"the index of catalog {name} was valid until {moment}, and there is no newer index",
+        "run banger catalog refresh, check this host's clock, or ask the publisher of the catalog",
     )
 
 
@@ -165,7 +165,7 @@ def parse_moment(text: str) -> float:
     try:
         return float(timegm(strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
     except ValueError as exc:
-        raise invalid(f"{text[:40]!r} is no time") from exc
+        raise invalid(f"{text[:40]!r} is not a time") from exc
 
 
 def format_moment(seconds: float) -> str:
@@ -178,7 +178,7 @@ def _write(file: Path, record: Record) -> None:
     except OSError as exc:
         if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise Error("insufficient_disk", f"no room for {file}: {exc.strerror}", "make room there") from exc
+        raise Error("insufficient_disk", f"no space for {file}: {exc.strerror}", "free space there") from exc
 
 
 def _sum(data: bytes) -> str:
@@ -186,4 +186,6 @@ def _sum(data: bytes) -> str:
 
 
 def _untrusted(reason: str) -> Error:
-    return Error("catalog_untrusted", f"the index cannot be trusted: {reason}", "ask who publishes it")
+    return Error(
+        "catalog_untrusted", f"the index cannot be trusted: {reason}", "ask the publisher of the catalog"
+    )

@@ -57,7 +57,7 @@ def encode_json(body: object) -> bytes:
     try:
         return replace_bytes(text.encode("utf-8", "surrogateescape"), "\\u0000").encode()
     except UnicodeEncodeError as exc:
-        raise Error("bad_request", "half a surrogate pair is no text, and no bytes either") from exc
+        raise Error("bad_request", "an unpaired surrogate is neither text nor bytes") from exc
 
 
 def decode_json(body: bytes) -> object:

@@ -41,7 +41,7 @@ def check_handshake(head: Head, key: str) -> None:
     if headers.get("sec-websocket-accept") != accept_of(key):
         raise refuse("a wrong Sec-WebSocket-Accept")
     if headers.get("sec-websocket-extensions") or headers.get("sec-websocket-protocol"):
-        raise refuse("a WebSocket extension that nobody asked for")
+        raise refuse("a WebSocket extension that the client did not request")
 
 
 def _sha1(data: bytes) -> bytes:

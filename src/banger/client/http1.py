@@ -46,8 +46,8 @@ def refuse(reason: str) -> Error:
     """The error for bytes that no banger daemon would send."""
     return Error(
         "daemon_unreachable",
-        f"what answers on the socket is not a banger daemon: {reason}",
-        "look who listens there, or set BANGER_SOCKET to another path",
+        f"the answer on the socket does not come from a banger daemon: {reason}",
+        "find out which program listens there, or set BANGER_SOCKET to another path",
     )
 
 
@@ -56,7 +56,7 @@ def lost(where: str, answered: bool = True) -> Error:
     return Error(
         "daemon_unreachable",
         f"the connection to the daemon ended {where}",
-        "`banger system info` says whether the daemon still runs; its log may say why it ended",
+        "`banger system info` shows whether the daemon still runs; the daemon's log may say why it ended",
         {} if answered else {_UNANSWERED: True},
     )
 

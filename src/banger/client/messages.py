@@ -59,7 +59,7 @@ class MachineMade(Event):
     def __init__(self, said: Json) -> None:
         machine = said.get("machine")
         if not isinstance(machine, dict):
-            raise refuse("a machine that is none")
+            raise refuse("a machine that is not a JSON object")
         self.machine: Json = machine
 
     @property
@@ -176,7 +176,7 @@ def check_request(request: bytes) -> bytes:
     if len(request) > REQUEST_LIMIT:
         raise Error(
             "payload_too_large",
-            f"the command has {len(request)} bytes as JSON, at most {REQUEST_LIMIT} are taken",
+            f"the command has {len(request)} bytes as JSON, at most {REQUEST_LIMIT} are allowed",
             "pass less in arguments and variables, and the rest through stdin or a file",
         )
     return request
@@ -193,21 +193,21 @@ def _parse(payload: bytes) -> Json:
     except (ValueError, RecursionError) as exc:
         raise refuse("a message that is not JSON") from exc
     if not isinstance(said, dict):
-        raise refuse("a message that is no JSON object")
+        raise refuse("a message that is not a JSON object")
     return said
 
 
 def _output(payload: bytes) -> Output:
     channel = payload[0] if payload else -1
     if channel not in (STDOUT, STDERR):
-        raise refuse("data on a channel that is not there")
+        raise refuse("data on a channel that does not exist")
     return Output(channel, memoryview(payload)[1:])
 
 
 def _text(said: Json, name: str) -> str:
     value = said.get(name, "")
     if not isinstance(value, str):
-        raise refuse(f"a message whose {name} is no text")
+        raise refuse(f"a message whose {name} is not text")
     return value
 
 
@@ -217,7 +217,7 @@ def _number(said: Json, name: str) -> int:
     if value is None:
         return 0
     if not isinstance(value, int):
-        raise refuse(f"a message whose {name} is no whole number")
+        raise refuse(f"a message whose {name} is not a whole number")
     return value
 
 

@@ -51,7 +51,7 @@ def silent(waited_s: float) -> Error:
     return Error(
         "timeout",
         f"the daemon was silent for {waited_s:g} s",
-        "its log may say why; `banger system restart` starts it anew, machines go on",
+        "the daemon's log may say why; `banger system restart` restarts the daemon, and machines keep running",
     )
 
 
@@ -59,6 +59,6 @@ def too_late(limit_s: float) -> Error:
     """The error for a limit that the caller has set."""
     return Error(
         "timeout",
-        f"the call was not answered within {limit_s:g} s",
-        "give it more time (timeout_s); what it began in the daemon may go on, `banger operation list` shows it",
+        f"the daemon did not answer the call within {limit_s:g} s",
+        "give the call more time (timeout_s); the daemon may still work on it: `banger operation list`",
     )

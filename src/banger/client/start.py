@@ -109,7 +109,7 @@ def stop_daemon(path: str, ask: Callable[[], object]) -> bool:
             if gone:
                 incumbent.wait_collected(_COLLECT_S)
     if not gone:
-        raise Error("timeout", f"the daemon on {path} has not ended within {_STOP_S:.0f} s")
+        raise Error("timeout", f"the daemon on {path} did not end within {_STOP_S:.0f} s")
     return True
 
 
@@ -124,8 +124,8 @@ def _listens_anew(path: str) -> bool:
             return listens(path)
         raise Error(
             "daemon_unreachable",
-            f"the daemon (process {incumbent.pid}) lives, and does not listen on {path}",
-            f"kill {incumbent.pid}; its machines go on, and the next command starts another daemon",
+            f"the daemon (process {incumbent.pid}) runs, but does not listen on {path}",
+            f"kill {incumbent.pid}; machines keep running, and the next command starts another daemon",
         )
 
 
@@ -206,7 +206,7 @@ def _open(path: str, flags: int) -> int:
         raise Error(
             "daemon_start_failed",
             f"cannot open {path}: {exc.strerror}",
-            "make room there, or set BANGER_HOME to a directory that you can write to",
+            "free space there, or set BANGER_HOME to a directory that you can write to",
         ) from exc
 
 
@@ -262,7 +262,7 @@ def _await_ready(ready: int, process: int) -> str:
     poll = select.poll()
     poll.register(ready, select.POLLIN)
     if not poll.poll(READY_TIMEOUT_S * 1000):
-        return f"the daemon did not get ready within {READY_TIMEOUT_S:.0f} s"
+        return f"the daemon was not ready within {READY_TIMEOUT_S:.0f} s"
     said = os.read(ready, 4096)
     if said.startswith(b"ready"):
         return ""
@@ -282,7 +282,7 @@ def _reap(process: int) -> None:
 def _failed(message: str, log_path: str, since: int) -> Error:
     tail = _tail(log_path, since)
     last = f": {tail[-1]}" if tail else ""
-    return Error("daemon_start_failed", message + last, f"its log is {log_path}", {"log": tail})
+    return Error("daemon_start_failed", message + last, f"read the daemon's log: {log_path}", {"log": tail})
 
 
 def _tail(path: str, since: int) -> list[str]:

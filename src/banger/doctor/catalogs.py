@@ -31,10 +31,12 @@ async def look_at_catalogs(host: Host) -> Sight:
         return Sight(
             "; ".join(silent),
             fine=False,
-            mend=advise("look at the network; until then what the cache has is used"),
+            mend=advise("check the network; until then banger uses the indexes in the cache"),
             status="hint",
         )
-    return Sight(", ".join(["the built-in one", *(f"{catalog.name} ({catalog.url})" for catalog in added)]))
+    return Sight(
+        ", ".join(["the built-in catalog", *(f"{catalog.name} ({catalog.url})" for catalog in added)])
+    )
 
 
 async def _why_silent(catalog: Catalog) -> str:

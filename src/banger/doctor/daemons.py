@@ -21,30 +21,30 @@ def look_at_daemon(host: Host) -> Sight:
     daemon = host.daemon
     if daemon.problem:
         return Sight(
-            f"what listens on {daemon.socket} is sick: {daemon.problem}",
+            f"the daemon on {daemon.socket} does not work: {daemon.problem}",
             fine=False,
             mend=_mend_sick(host),
             status="problem",
         )
     if not daemon.answers:
         return Sight(
-            f"none runs on {daemon.socket}; the next command starts one", fine=False, mend=_start(daemon)
+            f"no daemon runs on {daemon.socket}; the next command starts one", fine=False, mend=_start(daemon)
         )
     version = str(daemon.facts.get("version", "?"))
     if version != __version__:
         return Sight(
-            f"the daemon is {version}, this is {__version__}",
+            f"the daemon is version {version}, this command is version {__version__}",
             fine=False,
             mend=Mend("banger system restart"),
             status="warning",
-            why="they may not understand each other; machines go on through a restart",
+            why="the two may not understand each other; machines keep running through a restart",
         )
     return Sight(f"{version}, process {daemon.facts.get('daemon_pid')}, on {daemon.socket}")
 
 
 def _start(daemon: Daemon) -> Mend:
     if os.environ.get("BANGER_SOCKET"):
-        return advise("BANGER_SOCKET is set: start the daemon that is to listen there")
+        return advise("BANGER_SOCKET is set: start the daemon that listens there")
 
     def act(host: Host) -> str:
         begun = start.ensure_daemon(daemon.socket)
@@ -57,20 +57,22 @@ def _mend_sick(host: Host) -> Mend:
     pid = _written_pid(host.paths.daemon_pid)
     if pid and ref_of(pid):
         return Mend(f"kill {pid}; banger system start")
-    return advise(f"look who listens on {host.daemon.socket}, and end it")
+    return advise(f"find the program that listens on {host.daemon.socket}, and end it")
 
 
 def look_at_remains(host: Host) -> Sight:
     """A socket nobody listens on, the number of a process that is gone."""
     remains = _remains(host)
     if not remains:
-        return Sight("no socket and no pid file without a daemon")
+        return Sight("no socket and no pid file is left of an earlier daemon")
     names = shlex.join(map(str, remains))
 
     def act(host: Host) -> str:
         return f"removed {' '.join(map(str, _remove_remains(host)))}"
 
-    return Sight(f"left by a daemon that is gone: {names}", fine=False, mend=Mend(f"rm -f {names}", act=act))
+    return Sight(
+        f"left of a daemon that has ended: {names}", fine=False, mend=Mend(f"rm -f {names}", act=act)
+    )
 
 
 def _remains(host: Host) -> list[Path]:
@@ -116,9 +118,9 @@ def look_at_sockets(host: Host) -> Sight:
     length = len(os.fsencode(path))
     if length > _SOCKET_PATH_BYTES:
         return Sight(
-            f"{path} has {length} bytes; a socket's path has at most {_SOCKET_PATH_BYTES}",
+            f"{path} has {length} bytes; a socket's path may have at most {_SOCKET_PATH_BYTES}",
             fine=False,
-            mend=advise("set BANGER_SOCKET, BANGER_HOME or XDG_RUNTIME_DIR to something shorter"),
+            mend=advise("set BANGER_SOCKET, BANGER_HOME or XDG_RUNTIME_DIR to a shorter path"),
         )
     return Sight(f"{path}; it has {length} of {_SOCKET_PATH_BYTES} bytes")
 

@@ -59,11 +59,13 @@ def look_at_file_system(host: Host) -> Sight:
         except OSError as exc:
             problems.append(f"{kind} ({directory}, {name}): {exc.strerror}")
             continue
-        told.append(f"{kind} on {name}, {'reflinks' if shares else 'no reflinks: copies take time and room'}")
+        told.append(
+            f"{kind} on {name}, {'reflinks' if shares else 'no reflinks: copies take time and space'}"
+        )
     apart = _apart(host)
     if problems:
         return Sight(
-            f"nothing can be written: {'; '.join(problems)}",
+            f"cannot write: {'; '.join(problems)}",
             fine=False,
             mend=_mend_unwritable(host),
             status="problem",
@@ -73,7 +75,7 @@ def look_at_file_system(host: Host) -> Sight:
             f"{', '.join(told)}; no hard links between {' and '.join(apart)}",
             fine=False,
             mend=advise(
-                f"keep all below {host.paths.state} on one file system: without links each clone copies"
+                f"keep everything below {host.paths.state} on one file system: without hard links clones are copies"
             ),
         )
     return Sight(", ".join(told))
@@ -87,13 +89,15 @@ def look_at_clock(host: Host) -> Sight:
         with contextlib.suppress(OSError):
             ahead = path.stat().st_mtime - now
             if ahead > _SKEW_S:
-                return _wrong_clock(f"{path} was written {ahead:.0f} s from now")
+                return _wrong_clock(f"{path} has a time {ahead:.0f} s in the future")
     with contextlib.suppress(OSError), _nameless(existing(host.paths.state)) as fd:
         os.write(fd, b"x")
         apart = os.fstat(fd).st_mtime - time.time()
         if abs(apart) > _SKEW_S:
-            return _wrong_clock(f"a file that was written now has a time {apart:+.0f} s from this clock's")
-    return Sight(time.strftime("%Y-%m-%d %H:%M:%S UTC, and no file is from later", time.gmtime(now)))
+            return _wrong_clock(
+                f"the time of a file that was written now differs by {apart:+.0f} s from this clock"
+            )
+    return Sight(time.strftime("%Y-%m-%d %H:%M:%S UTC, and no file has a later time", time.gmtime(now)))
 
 
 def _wrong_clock(found: str) -> Sight:
@@ -175,4 +179,4 @@ def _mend_unwritable(host: Host) -> Mend:
     state = host.paths.state
     if existing(state).stat().st_uid != os.geteuid():
         return mend_owner(state)
-    return advise("mount it for writing, make room, or set BANGER_HOME to another place")
+    return advise("remount it writable, free space, or set BANGER_HOME to another place")

@@ -42,7 +42,7 @@ async def _look_around() -> Host:
         async with asyncio.timeout(_AROUND_S):
             return await in_thread(look_around)
     except TimeoutError:
-        return unknown_host(f"it and its configuration could not be read within {_AROUND_S:g} s")
+        return unknown_host(f"its answer and its configuration could not be read within {_AROUND_S:g} s")
 
 
 async def _look(check: Check, host: Host) -> tuple[Finding, Mend | None]:
@@ -55,7 +55,7 @@ async def _look(check: Check, host: Host) -> tuple[Finding, Mend | None]:
     except Error as exc:
         sight = Sight(exc.message, fine=False, mend=Mend(f"# {exc.hint}") if exc.hint else None)
     except Exception as exc:
-        sight = Sight(f"could not be looked at: {type(exc).__name__}: {exc}", fine=False)
+        sight = Sight(f"the check failed: {type(exc).__name__}: {exc}", fine=False)
     finding = _judge(check, sight)
     finding.took_ms = round((time.monotonic() - begun) * 1000, 1)
     return finding, sight.mend
@@ -79,6 +79,6 @@ def _late(check: Check) -> Finding:
         status="warning",
         found=f"no answer within {CHECK_S:g} s",
         why=check.why,
-        mend="# look again when this host is less busy",
+        mend="# run the check again when this host is less busy",
         took_ms=CHECK_S * 1000,
     )

@@ -79,7 +79,7 @@ def find_daemon(path: str) -> Daemon:
         return Daemon(path, problem=f"it did not answer within {_ANSWER_S:g} s" if silent else str(exc))
     if isinstance(facts, dict) and facts:
         return Daemon(path, facts)
-    return Daemon(path, problem="it does not say what it is")
+    return Daemon(path, problem="it does not answer as a daemon of banger")
 
 
 def _dial(path: str) -> socket.socket:

@@ -24,7 +24,7 @@ def look_at_groups(host: Host) -> Sight:
         groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="surrogateescape")
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as exc:
-        return Sight(f"/proc does not tell: {exc.strerror}", fine=False)
+        return Sight(f"cannot read /proc: {exc.strerror}", fine=False)
     groups = groups.replace(f"/{LEAF}\n", "\n")  # into which a daemon moves itself
     found = find_delegation(groups, mounts, root=os.geteuid() == 0, change=False)
     held = [name for name in CONTROLLERS if name in found.bases]
@@ -58,7 +58,7 @@ def _mend_groups(found: Delegation) -> Mend:
             "banger system stop; systemd-run --user --scope --property=Delegate=yes banger system start"
         )
     if any("are mounted" in why for why in found.missing.values()):
-        return advise("whatever runs this host (a container?) must give it control groups to write to")
+        return advise("the system that runs this host (a container?) must give it writable control groups")
     return advise("start the daemon as root, or in a group that was delegated to you")
 
 
@@ -68,16 +68,16 @@ def look_at_memory(host: Host) -> Sight:
     told = f"{format_size(available)} available, {format_size(reserve)} of it in reserve"
     if available < reserve + _FIRST_MIB * MIB:
         return Sight(
-            f"{told}: no machine of {_USUAL_MIB} MiB starts",
+            f"{told}: no machine of {_USUAL_MIB} MiB can start",
             fine=False,
             mend=advise(
-                "stop what takes memory (banger vm list), or lower limits.memory_reserve in config.toml"
+                "stop machines (banger vm list) or programs, or lower limits.memory_reserve in config.toml"
             ),
             status="problem",
         )
     if _overcommit() == _NEVER_OVERCOMMIT:
         return Sight(
-            f"{told}; vm.overcommit_memory is 2, so clones count as if they shared nothing",
+            f"{told}; vm.overcommit_memory is 2, so clones count as if they shared no memory",
             fine=False,
             mend=Mend("sysctl -w vm.overcommit_memory=0", root=True),
         )

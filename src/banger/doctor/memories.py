@@ -23,18 +23,18 @@ async def look_at_memory_of_others(host: Host) -> Sight:
     said = await run(["sh", "-c", _ORPHAN], timeout_s=_START_S)
     process = ref_of(int(said.stdout))
     if process is None or not await _is_program(process):
-        return Sight("a process that was started to be looked at ended at once", fine=False)
+        return Sight("a process that was started for this check ended at once", fine=False)
     try:
         _read_some(process)
     except OSError as exc:
         return Sight(
-            f"the memory of a process of {host.user}'s own cannot be read: {exc.strerror}{_scope()}",
+            f"{host.user} cannot read the memory of a process of the same user: {exc.strerror}{_scope()}",
             fine=False,
             mend=_mend(),
         )
     finally:
         send_signal(process, signal.SIGKILL)
-    return Sight(f"{host.user} can read the memory of own processes")
+    return Sight(f"{host.user} can read the memory of processes of the same user")
 
 
 async def _is_program(process: ProcessRef) -> bool:

@@ -37,7 +37,7 @@ async def look_at_links(host: Host) -> Sight:
     if not lacks:
         return Sight("tap, bridge and nftables work; machines use QEMU's user-mode network")
     return Sight(
-        "machines use QEMU's user-mode network, which needs nothing of this host; " + ", ".join(lacks),
+        "machines use QEMU's user-mode network, which needs no setup on this host; " + ", ".join(lacks),
         fine=False,
         mend=install(*missing) if missing else _mend_links(works),
     )
@@ -58,8 +58,8 @@ def _mend_links(works: set[str]) -> Mend:
     if "tap" not in works and not Path("/dev/net/tun").exists():
         return Mend("modprobe tun", root=True)
     if "bridge" not in works and "nftables" not in works:
-        return advise("only root may set up links; nothing that banger does today needs them")
-    return advise("nothing that banger does today needs more")
+        return advise("only root may set up links; banger does not need them today")
+    return advise("banger does not need more today")
 
 
 def _have_rights() -> bool:
@@ -78,10 +78,10 @@ async def look_at_archive(host: Host) -> Sight:
     why = await _fetch(uri)
     if why:
         return Sight(
-            f"{uri} cannot be had: {why}",
+            f"cannot fetch {uri}: {why}",
             fine=False,
             mend=advise(
-                f"look at the network, the proxy and the mirrors in apt's sources, or set {MIRROR_VARIABLE}"
+                f"check the network, the proxy and the mirrors in apt's sources, or set {MIRROR_VARIABLE}"
             ),
         )
     return Sight(f"{mirrors.main} answers")

@@ -30,7 +30,7 @@ _LISTED = 3
 def look_at_store(host: Host) -> Sight:
     path = host.paths.database
     if not path.exists():
-        return Sight(f"none yet at {path}")
+        return Sight(f"no store yet at {path}")
     try:
         with open_store(path) as connection:
             said = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -41,7 +41,7 @@ def look_at_store(host: Host) -> Sight:
         return _damaged(path, str(said[0]) if said else "no answer")
     if version > len(STEPS):
         return Sight(
-            f"{path} has version {version}, this banger knows {len(STEPS)}",
+            f"{path} has version {version}, but this banger knows only versions up to {len(STEPS)}",
             fine=False,
             mend=advise("update banger, or set BANGER_HOME to another place"),
         )
@@ -60,18 +60,20 @@ def look_at_config(host: Host) -> Sight:
     try:
         read_settings(config)
     except Error as exc:
-        mend = advise(f"edit {config / 'config.toml'}; docs/configuration.md says what may be set")
+        mend = advise(f"edit {config / 'config.toml'}; docs/configuration.md lists the settings")
         return Sight(exc.message, fine=False, mend=mend, why="the daemon does not start")
     try:
         load_settings(config)
     except Error as exc:
-        mend = advise(f"edit {config / 'registries.toml'}; docs/registries.md says what may be set")
+        mend = advise(f"edit {config / 'registries.toml'}; docs/registries.md lists the settings")
         return Sight(
-            exc.message, fine=False, mend=mend, status="warning", why="nothing is pulled from registries"
+            exc.message, fine=False, mend=mend, status="warning", why="banger pulls nothing from registries"
         )
     found = [name for name in ("config.toml", "registries.toml") if (config / name).exists()]
     return Sight(
-        f"{' and '.join(found)} in {config}" if found else f"nothing in {config}: all is as it comes"
+        f"{' and '.join(found)} in {config}"
+        if found
+        else f"no configuration in {config}: all settings have their defaults"
     )
 
 
@@ -86,9 +88,11 @@ def look_at_image(host: Host) -> Sight:
     lost = sorted(ref for ref in wanted if not _has_image(host, ref, here))
     if lost:
         return Sight(
-            f"neither here nor to be had: {', '.join(lost)}",
+            f"neither on this host nor available elsewhere: {', '.join(lost)}",
             fine=False,
-            mend=advise("banger image pull, or image register, brings an image back under its name"),
+            mend=advise(
+                "bring the image back under its name with banger image pull or banger image register"
+            ),
         )
     is_here = known.USUAL_IMAGE in here
     return Sight(
@@ -122,9 +126,9 @@ def look_at_kernel(host: Host) -> Sight:
     lost = sorted(ref for ref in wanted if ref not in here and not known.kernel_name(host.paths, ref))
     if lost:
         return Sight(
-            f"neither here nor in a catalog: {', '.join(lost)}",
+            f"neither on this host nor in a catalog: {', '.join(lost)}",
             fine=False,
-            mend=advise("banger kernel list shows what is here; make the machine anew with --kernel"),
+            mend=advise("choose a kernel of banger kernel list, and create the machine again with --kernel"),
         )
     is_here = known.USUAL_KERNEL in here
     return Sight(
@@ -179,7 +183,7 @@ def _mend_leftovers(host: Host, any_left: bool) -> Mend:
 
 def _set_right(host: Host) -> str:
     host.daemon.ask(system_reconcile())
-    return "records set right: banger system reconcile"
+    return "corrected the records: banger system reconcile"
 
 
 def _find_leftovers(paths: Paths) -> Iterator[str]:

@@ -30,8 +30,8 @@ async def look_at_namespaces(host: Host) -> Sight:
         await run(argv, timeout_s=_TRY_S)
     except Error as exc:
         mend = install("util-linux") if exc.code == "tool_missing" else _mend_namespaces()
-        return Sight(f"{host.user} cannot make namespaces: {exc.message}", fine=False, mend=mend)
-    return Sight("root needs no user namespace" if is_root else f"{host.user} can make user namespaces")
+        return Sight(f"{host.user} cannot create namespaces: {exc.message}", fine=False, mend=mend)
+    return Sight("root needs no user namespace" if is_root else f"{host.user} can create user namespaces")
 
 
 def _mend_namespaces() -> Mend:
@@ -44,7 +44,7 @@ def _mend_namespaces() -> Mend:
         if (value == "0") != (wanted == "0"):
             return Mend(f"sysctl -w {name}={wanted}", root=True)
     return advise(
-        "whatever runs this host (a container?) must allow namespaces: CAP_SYS_ADMIN, or no seccomp filter"
+        "the system that runs this host (a container?) must allow namespaces: CAP_SYS_ADMIN, or no seccomp filter"
     )
 
 
@@ -78,4 +78,4 @@ async def look_at_subuids(host: Host) -> Sight:
             fine=False,
             mend=Mend("apt-get install --reinstall --yes uidmap", root=True),
         )
-    return Sight(f"{host.user} has subordinate ids, and can map them")
+    return Sight(f"{host.user} has subordinate ids and can map them")

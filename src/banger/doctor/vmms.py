@@ -33,10 +33,14 @@ async def look_at_accelerator(host: Host) -> Sight:
         found = {key: why for key, why in read_trials(host.paths.state).items() if key.startswith("kvm ")}
         failed = next((why for why in found.values() if why), "")
         if failed:
-            told = f"KVM looks usable, but does not bring up a machine: {failed}; machines run by software emulation"
+            told = f"KVM looks usable, but no machine boots with it: {failed}; machines run in software emulation"
             return Sight(told, fine=False, mend=_mend_trial(["kvm:"]))
-        return Sight("KVM brings up machines" if found else "KVM looks usable; the first machine will show")
-    return Sight(f"{kvm.reason}: machines run by software emulation", fine=False, mend=_mend_kvm(host))
+        return Sight(
+            "machines boot with KVM"
+            if found
+            else "KVM looks usable; the first machine will show whether it is"
+        )
+    return Sight(f"{kvm.reason}: machines run in software emulation", fine=False, mend=_mend_kvm(host))
 
 
 def _mend_kvm(host: Host) -> Mend:
@@ -88,7 +92,7 @@ async def look_at_trial(host: Host) -> Sight:
         return Sight(told, fine=False, mend=_mend_trial(failed), status="warning")
     if failed:
         return Sight(
-            f"no machine ran on {info.name}, {'; '.join(failed)}", fine=False, mend=_mend_trial(failed)
+            f"no machine ran on {info.name}: {'; '.join(failed)}", fine=False, mend=_mend_trial(failed)
         )
     took_ms = (time.monotonic() - begun) * 1000
     return Sight(f"a machine ran on {info.name} with {' and '.join(info.accels)} ({took_ms:.0f} ms)")
@@ -96,7 +100,7 @@ async def look_at_trial(host: Host) -> Sight:
 
 def _mend_trial(failed: list[str]) -> Mend:
     if all(line.startswith("kvm:") for line in failed):
-        return advise("banger vm run --accel tcg ... does without KVM")
+        return advise("run machines without KVM: banger vm run --accel tcg")
     return Mend("apt-get install --reinstall --yes qemu-system-x86", root=True)
 
 
@@ -111,14 +115,14 @@ async def look_at_firecracker(host: Host) -> Sight:
     try:
         path = find_tool("firecracker")
     except Error:
-        return Sight("not installed, and nothing needs it")
+        return Sight("not installed, and not needed")
     said = (await run([path, "--version"], timeout_s=_AGENT_S)).stdout.decode("utf-8", "replace")
     version = re.search(r"v?(\d+)\.(\d+)\.(\d+)", said)
     if version is None:
-        return Sight(f"{path} does not tell its version", fine=False)
+        return Sight(f"{path} does not print its version", fine=False)
     if tuple(map(int, version.groups())) < _FIRECRACKER_RESTORES:
         return Sight(
-            f"{version[0]} ({path}) loses vsock when it restores",
+            f"{version[0]} ({path}) loses vsock in a restore",
             fine=False,
             mend=advise(
                 "install Firecracker 1.16.1 or newer: https://github.com/firecracker-microvm/firecracker"

@@ -41,7 +41,7 @@ async def publish(parts: Parts, request: PublishRequest, report: Report) -> Publ
         raise Error(
             "insufficient_disk" if is_full else "bad_request",
             f"cannot write to {exc.filename or directory}: {exc.strerror}",
-            "make room there" if is_full else "publish to a directory that the daemon may write to",
+            "free space there" if is_full else "publish to a directory that the daemon may write to",
         ) from exc
 
 
@@ -58,7 +58,7 @@ async def _publish(parts: Parts, request: PublishRequest, directory: Path, repor
     report("index", str(directory))
     await in_thread(publication.add, entry, time.time(), request.expires_s)
     if key is None:
-        report("warning", f"the index is not signed: minisign -Sm {directory}/index.json")
+        report("warning", f"the index is not signed; sign it with minisign -Sm {directory}/index.json")
     return Published(entry=entry.name, is_signed=key is not None)
 
 

@@ -49,7 +49,7 @@ async def info(parts: Parts, principal: Principal, request: Nothing) -> SystemIn
         },
         accelerators=[
             Accelerator(name="kvm", usable=kvm.usable, reason=kvm.reason),
-            Accelerator(name="tcg", usable=True, reason="software emulation: works everywhere, slower"),
+            Accelerator(name="tcg", usable=True, reason="software emulation: works everywhere, but slower"),
         ],
         drivers=[
             DriverReport(

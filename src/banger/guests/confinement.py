@@ -67,7 +67,7 @@ async def confine(resources: ResourceTable, owner: str, config: VmConfig, driver
     except OSError as exc:
         made = Resource(noted, owner, kinds.CGROUP.name, group.identity)
         await teardown.release_each(resources, [made])  # whatever of it there is; what stays keeps its record
-        reason = f"no control group could be made: {exc.strerror}"
+        reason = f"cannot create a control group: {exc.strerror}"
         return Confinement(Group({}), missing=dict.fromkeys(group.directories, reason) | found.missing)
     confinement = Confinement(group, missing=dict(found.missing))
     confinement.limit(plan_limits(config, driver))

@@ -97,7 +97,7 @@ async def clone(resources: ResourceTable, owner: str, config: VmConfig, driver: 
         said = _last_line(config.places.vmm_log)
         raise Error(
             "frozen_damaged",
-            f"a clone of {config.frozen.directory.name} did not come up: {said or exc.message}",
+            f"a clone of {config.frozen.directory.name} did not start: {said or exc.message}",
             details={"cause": exc.code},
         ) from exc
 

@@ -19,4 +19,6 @@ def another_link(link: Link) -> Link:
         return link
     if isinstance(link, UserNat):
         return UserNat(invent_mac())
-    raise Error("unsupported", "a tap device is of one guest", "plan another for the other")
+    raise Error(
+        "unsupported", "a tap device belongs to one guest", "plan another tap device for the other guest"
+    )

@@ -295,7 +295,7 @@ def parse_stanza(text: str) -> Package:
     try:
         return Package(fields["Package"], fields["Version"], int(fields["Size"]), fields.get("Depends", ""))
     except (KeyError, ValueError) as exc:
-        raise Error("download_failed", "apt described a package in a form that is not understood") from exc
+        raise Error("download_failed", "apt described a package in an unknown form") from exc
 
 
 def parse_uris(text: str) -> list[Package]:

@@ -43,7 +43,7 @@ def delegation() -> Delegation:
         groups = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape")
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as exc:
-        return Delegation({}, dict.fromkeys(CONTROLLERS, f"/proc does not tell: {exc.strerror}"))
+        return Delegation({}, dict.fromkeys(CONTROLLERS, f"cannot read /proc: {exc.strerror}"))
     return find_delegation(groups, mounts, root=os.geteuid() == 0)
 
 
@@ -96,7 +96,7 @@ def _open_unified(base: Path, controller: str, *, change: bool) -> Path | str:
             (_enable if change else _foresee)(base, controller)
     except OSError as exc:
         if exc.errno == errno.EBUSY:
-            return "other processes are in the control group of this one"
+            return "the control group of this process contains other processes"
         return f"the control group of this process cannot be used: {exc.strerror}"
     return base
 

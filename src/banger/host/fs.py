@@ -112,7 +112,7 @@ def remove_whole(path: Path, hint: str) -> None:
     try:
         remove_tree(path)
     except OSError as exc:
-        raise Error("not_released", f"{path} cannot be removed: {exc.strerror or exc}", hint) from exc
+        raise Error("not_released", f"cannot remove {path}: {exc.strerror or exc}", hint) from exc
 
 
 def discard(path: Path) -> bool:
@@ -151,7 +151,7 @@ def _move_aside(path: Path) -> Path:
 async def remove_whole_aside(path: Path, hint: str) -> None:
     """As `remove_aside`, of what a user is told when it stays. Raises `not_released`, with what to do about it."""
     if await remove_aside([path]):
-        raise Error("not_released", f"{path} cannot be removed (the daemon's log says why)", hint)
+        raise Error("not_released", f"cannot remove {path} (the daemon's log says why)", hint)
 
 
 def sweep_partials(directory: Path) -> int:
@@ -176,7 +176,7 @@ def open_plain(path: str | Path) -> int:
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise OSError(errno.EINVAL, "it is not a file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return fd
 
 
@@ -201,8 +201,8 @@ def require_free(directory: Path, needed_bytes: int, purpose: str) -> None:
     if free < needed_bytes:
         raise Error(
             "insufficient_disk",
-            f"{purpose} needs {format_size(needed_bytes)}, {directory} has {format_size(free)} free",
-            "make room there, or move banger's directories (BANGER_HOME, XDG_CACHE_HOME)",
+            f"{purpose} needs {format_size(needed_bytes)}, but {directory} has {format_size(free)} free",
+            "free space there, or move banger's directories (BANGER_HOME, XDG_CACHE_HOME)",
             {"needed_bytes": needed_bytes, "free_bytes": free},
         )
 
@@ -229,7 +229,7 @@ class Spare:
             raise Error(
                 "insufficient_disk",
                 f"{self._purpose} would leave less than {format_size(self._keep_bytes)} of the cache's disk free",
-                "make room there (banger image prune, banger image cache prune), or lower disk_reserve in config.toml",
+                "free space there (banger image prune, banger image cache prune), or lower disk_reserve in config.toml",
                 {"free_bytes": free, "reserve_bytes": self._keep_bytes},
             )
         self._unseen_bytes = min(_LOOK_BYTES, free - length - self._keep_bytes)

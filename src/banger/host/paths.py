@@ -121,9 +121,9 @@ class Paths:
         for path in (self.state, self.cache, self.run, self.config):
             if text_of(str(path)) != str(path):
                 shown = os.fsencode(path).decode(errors="backslashreplace")
-                message = f"banger cannot keep its files in {shown}: the name is no UTF-8"
+                message = f"banger cannot keep its files in {shown}: the name is not valid UTF-8"
                 raise Error(
-                    "daemon_start_failed", message, "set BANGER_HOME to a directory whose name is text"
+                    "daemon_start_failed", message, "set BANGER_HOME to a directory whose name is valid UTF-8"
                 )
         return self
 

@@ -80,11 +80,11 @@ def read_settings(config: Path) -> Settings:
     try:
         settings = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Settings)
         if settings.images.max_inflated_bytes <= 0 or settings.images.max_entries <= 0:
-            raise Error("bad_size", "limits are above 0")
+            raise Error("bad_size", "a limit must be greater than 0")
         _ = settings.pool.reserve_bytes
         _ = settings.limits.memory_reserve_bytes, settings.limits.disk_reserve_bytes
     except FileNotFoundError:
         return Settings()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError, Error) as exc:
-        raise Error("bad_config", f"{path}: {exc}", "docs/configuration.md has what may be set") from exc
+        raise Error("bad_config", f"{path}: {exc}", "docs/configuration.md lists the settings") from exc
     return settings

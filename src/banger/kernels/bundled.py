@@ -61,7 +61,7 @@ def pack_kernel(kernel: Kernel, directory: Path, out: Path, stop: Event) -> Bund
     with open(out, "xb") as target:
         for piece in writer.pack(msgspec.json.encode(manifest), files, paths):
             if stop.is_set():
-                raise Error("cancelled", "the bundle was being written when it was no longer wanted")
+                raise Error("cancelled", "the writing of the bundle was cancelled")
             target.write(piece)
         target.flush()
         os.fsync(target.fileno())
@@ -97,7 +97,7 @@ def parse_manifest(data: bytes) -> Manifest:
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise invalid(f"the bundle is none of a kernel: {quoted(str(exc))}") from exc
+        raise invalid(f"the bundle is not one of a kernel: {quoted(str(exc))}") from exc
     names = [file.name for file in manifest.files]
     modules = names[len(_FILES) :]
     if tuple(names[: len(_FILES)]) != _FILES or not all(_MODULE.fullmatch(name) for name in modules):
@@ -109,7 +109,7 @@ def _check_list(out: Path, name: str) -> None:
     """Lists of modules are read as file names when a machine starts: they name what came with them, nothing else."""
     path = out / name
     if path.stat().st_size > _LIST_MAX_BYTES:
-        raise invalid(f"{name} is no list of modules")
+        raise invalid(f"{name} is not a list of modules")
     for line in path.read_bytes().decode("ascii", "replace").splitlines():
         if not _MODULE.fullmatch(line) or not (out / "modules" / line).is_file():
             raise invalid(f"{name} names {quoted(line)}, which is not in the bundle")

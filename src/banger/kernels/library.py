@@ -124,12 +124,12 @@ class KernelLibrary:
             raise Error(
                 "in_use",
                 f"kernel {record.name} is used by {', '.join(users)}",
-                "delete those machines first",
+                "delete those machines and snapshots first",
                 {"machines": list(users)},
             )
         self._records.delete(record.name)
         if all(other.digest != record.digest for other in self._records.all()):
-            hint = "the kernel is deleted: remove the directory by hand"
+            hint = "the kernel is deleted; remove the directory by hand"
             await remove_whole_aside(self.directory(record), hint)
 
     def prune(self, keep: frozenset[str]) -> int:
@@ -185,7 +185,9 @@ class KernelLibrary:
             case DebianSource():
                 return await self._pull_debian(found, source, report, force)
             case OciSource():
-                raise Error("unsupported", f"{found.entry.name}: kernels are not had from registries")
+                raise Error(
+                    "unsupported", f"{found.entry.name}: banger does not fetch kernels from registries"
+                )
             case BundleSource():
                 return await self._pull_bundle(found, source, report, force)
 
@@ -208,7 +210,9 @@ class KernelLibrary:
                 )
                 if manifest.architecture != found.entry.architecture:
                     raise Error(
-                        "bundle_invalid", f"the bundle is for {manifest.architecture}", "tell its publisher"
+                        "bundle_invalid",
+                        f"the bundle is for {manifest.architecture}",
+                        "tell the publisher of the catalog",
                     )
                 kernel = Kernel(
                     name=found.name,
@@ -232,7 +236,7 @@ class KernelLibrary:
                 lambda stop: pack_kernel(kernel, self.directory(kernel), out, stop)
             )
         except OSError as exc:
-            raise Error("kernel_invalid", f"{exc.filename}: {exc.strerror}", "look at the disk") from exc
+            raise Error("kernel_invalid", f"{exc.filename}: {exc.strerror}", "check the host's disk") from exc
 
     @asynccontextmanager
     async def _work_directory(self) -> AsyncIterator[Path]:

@@ -22,7 +22,7 @@ def text_of(raw: str | bytes) -> str:
         try:
             text = text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as exc:
-            raise Error("bad_request", f"{raw!r} is no text, and no bytes either") from exc
+            raise Error("bad_request", f"{raw!r} is neither text nor bytes") from exc
     return replace_bytes(text, ESCAPE)
 
 
@@ -48,7 +48,9 @@ def replace_bytes(raw: bytes, mark: str) -> str:
 def _byte(digits: str) -> bytes:
     if len(digits) == 2 and digits[0] in "89abcdef" and digits[1] in "0123456789abcdef":
         return bytes.fromhex(digits)
-    raise Error("bad_request", "a NUL is in no argument, variable or path", "see docs/api.md, Bytes")
+    raise Error(
+        "bad_request", "an argument, a variable or a path cannot contain a NUL", "see docs/api.md, Bytes"
+    )
 
 
 def _is_unicode(text: str) -> bool:

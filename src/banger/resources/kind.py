@@ -11,7 +11,7 @@ from banger.host.paths import Paths
 from banger.host.proc import ProcessRef
 from banger.store.resources import Identity
 
-AGAIN = "see what keeps it (a mount, its rights, a read-only disk), then: banger system reconcile"
+AGAIN = "remove the cause (a mount, missing rights, a read-only disk), then run: banger system reconcile"
 
 Target = ProcessRef | Path
 

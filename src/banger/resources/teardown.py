@@ -33,7 +33,7 @@ def set_aside(resources: ResourceTable, directory: Path) -> Iterator[Path]:
     try:
         yield aside
     except OSError as exc:
-        error = Error("not_released", f"{aside} cannot be removed: {exc.strerror or exc}", AGAIN)
+        error = Error("not_released", f"cannot remove {aside}: {exc.strerror or exc}", AGAIN)
         resources.keep(noted, error)
         raise error from exc
     _forget(resources, noted)
@@ -89,5 +89,5 @@ async def _release_one(resource: Resource) -> Error | None:
     except Error as exc:
         return exc
     except OSError as exc:
-        return Error("not_released", f"{describe(resource)} cannot be removed: {exc.strerror or exc}", AGAIN)
+        return Error("not_released", f"cannot remove {describe(resource)}: {exc.strerror or exc}", AGAIN)
     return None

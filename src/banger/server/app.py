@@ -62,8 +62,10 @@ async def _on_http(request: Request, exc: Exception) -> Response:
     """What the router refuses, as our errors."""
     assert isinstance(exc, HTTPException)
     if exc.status_code == 405:
-        return error_response(Error("method_not_allowed", f"{request.method} is not for this path"))
-    return error_response(Error("not_found", f"there is no {request.url.path}", "see /openapi.json"))
+        return error_response(Error("method_not_allowed", f"this path does not allow {request.method}"))
+    return error_response(
+        Error("not_found", f"the path {request.url.path} does not exist", "see /openapi.json")
+    )
 
 
 async def _on_bug(request: Request, exc: Exception) -> Response:

@@ -22,7 +22,7 @@ from banger.model.octets import ESCAPE, text_of
 from banger.model.principal import Principal
 from banger.server.protocol import PEER_UID
 
-_SEE = "see /openapi.json for what is expected"
+_SEE = "see /openapi.json for the expected values"
 # These fields alone may have bytes that are no UTF-8 in them: they belong to a guest.
 _OF_A_GUEST = frozenset({"command", "path"})
 
@@ -91,7 +91,7 @@ def _read_query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
         if name not in verb.query or (not value and not kinds[name].required):
             continue
         if "\0" in value:
-            raise Error("bad_request", f"the parameter {name} has a NUL in it")
+            raise Error("bad_request", f"the parameter {name} contains a NUL")
         found[name] = _fit_parameter(name, text_of(value), kinds[name].type)
     for name in verb.query:
         if kinds[name].required and not found.get(name):
@@ -136,7 +136,7 @@ def decode(raw: bytes | str, kind: Any) -> Any:
     except msgspec.ValidationError as exc:
         raise _misfit(exc) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Error("bad_request", f"the body is no JSON: {exc}") from exc
+        raise Error("bad_request", f"the body is not JSON: {exc}") from exc
     if b"\\u0000" in (raw.encode() if isinstance(raw, str) else raw):
         _refuse_bytes(msgspec.to_builtins(value))
     return value
@@ -163,8 +163,8 @@ def _refuse_bytes(value: object) -> None:
 def _no_text(value: str) -> Error:
     return Error(
         "bad_request",
-        f"{value!r} is no UTF-8: only commands and paths of a guest may be such bytes",
-        "give it another name",
+        f"{value!r} is not UTF-8: only commands and paths of a guest may contain other bytes",
+        "choose a name in UTF-8",
     )
 
 
@@ -173,7 +173,7 @@ async def read_limited(request: Request, limit_bytes: int) -> bytes:
     async for chunk in stream_body(request):
         body += chunk
         if len(body) > limit_bytes:
-            raise Error("payload_too_large", f"a body has at most {limit_bytes} bytes")
+            raise Error("payload_too_large", f"a body may have at most {limit_bytes} bytes")
     return bytes(body)
 
 
@@ -183,4 +183,4 @@ async def stream_body(request: Request) -> AsyncIterator[bytes]:
         async for chunk in request.stream():
             yield chunk
     except ClientDisconnect as exc:
-        raise Error("cancelled", "the client went away before the end of the body") from exc
+        raise Error("cancelled", "the client left before the end of the body") from exc

@@ -82,7 +82,9 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bangerd", description="The banger daemon.", epilog="example: bangerd --system"
     )
-    parser.add_argument("--system", action="store_true", help="serve this host, not just this user")
+    parser.add_argument(
+        "--system", action="store_true", help="serve all users of this host, not only this user"
+    )
     parser.add_argument("--version", action="version", version=__version__)
     return parser.parse_args()
 
@@ -153,7 +155,7 @@ async def _serve_until_stopped(parts: Parts, reception: Reception) -> None:
         disk_room.close()
         rounds.close()
         await asyncio.gather(*(live.detach() for live in parts.live.values()))
-    log.info("stopped; %d machines go on", len(parts.live))
+    log.info("stopped; %d machines keep running", len(parts.live))
 
 
 async def _take_over(parts: Parts, restarts: Restarts, running: Mapping[str, FoundVmm]) -> None:
@@ -168,7 +170,9 @@ async def _take_over(parts: Parts, restarts: Restarts, running: Mapping[str, Fou
 async def _close_journal(parts: Parts) -> None:
     """Followers hear of the end, and do not hold it up."""
     await parts.shutdown.wait()
-    parts.journal.try_to_tell("daemon.stopped", "daemon", "the daemon stops; machines go on", pid=os.getpid())
+    parts.journal.try_to_tell(
+        "daemon.stopped", "daemon", "the daemon stops; machines keep running", pid=os.getpid()
+    )
     parts.journal.close()
 
 
@@ -200,7 +204,7 @@ def _only_one(paths: Paths) -> Iterator[None]:
         raise Error(
             "daemon_start_failed",
             f"another daemon uses {paths.state}",
-            "end it: kill the process that `banger system doctor --check daemon` or ps names; machines go on",
+            "kill the process that `banger system doctor --check daemon` or ps shows; machines keep running",
         ) from exc
     try:
         ourselves = child_ref(os.getpid())

@@ -47,7 +47,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # Of requests and of WebSockets: each scope begins with a copy.
         self.app_state = {**self.app_state, PEER_UID: _uid_at(transport.get_extra_info("socket"))}
         if len(self.connections) > connections_max():
-            hint = "close connections that are not needed"
+            hint = "close connections that you do not need"
             self._refuse(Error("too_many_connections", "the daemon has too many connections", hint))
         else:
             self._expect_head()
@@ -91,7 +91,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(_too_large() if self._too_large else Error("bad_request", "this is no HTTP request"))
+        self._refuse(_too_large() if self._too_large else Error("bad_request", "this is not an HTTP request"))
 
     def _count(self, size: int) -> None:
         """The parser ends at an exception, and 400 is what follows."""
@@ -113,8 +113,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._held_bytes:  # never a byte: a client that connected and was stopped, or went away
             self.transport.close()
             return
-        hint = "send a request's head at once"
-        self._refuse(Error("head_timeout", f"a head was not whole within {HEAD_TIMEOUT_S:g} s", hint))
+        hint = "send the whole head of a request at once"
+        self._refuse(
+            Error("head_timeout", f"the head of a request was not complete within {HEAD_TIMEOUT_S:g} s", hint)
+        )
 
     def _refuse(self, error: Error) -> None:
         self._head_is_here()
@@ -137,5 +139,5 @@ def _uid_at(connection: socket.socket) -> int | None:
 
 
 def _too_large() -> Error:
-    message = f"a request's head has at most {HEAD_LIMIT_BYTES} bytes"
-    return Error("head_too_large", message, "send what is long as a body")
+    message = f"the head of a request may have at most {HEAD_LIMIT_BYTES} bytes"
+    return Error("head_too_large", message, "send long data in the body")

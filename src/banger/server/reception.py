@@ -96,7 +96,7 @@ class Reception:
         except (Error, OSError) as exc:
             log.warning("cannot be reached: %s", exc)
         else:
-            log.info("serving on %s again: somebody had removed it", self._paths.socket)
+            log.info("serving on %s again: another process had removed the socket", self._paths.socket)
 
     def _is_there(self) -> bool:
         try:
@@ -136,5 +136,5 @@ def _identity_in(directory: int, name: str) -> tuple[int, int]:
     place = os.fstat(directory)
     info = os.stat(name, dir_fd=directory, follow_symlinks=False)
     if place.st_uid != os.geteuid() or place.st_mode & 0o077 or not stat.S_ISSOCK(info.st_mode):
-        raise OSError("its directory was exchanged")
+        raise OSError("its directory was replaced")
     return (info.st_dev, info.st_ino)

@@ -75,7 +75,11 @@ async def _receive_request(socket: WebSocket, session: Session[Any]) -> Any:
         return decode(text, session.request)
     asked = decode(text, dict[str, Any])
     if extra := asked.keys() & session.in_path:
-        raise Error("bad_spec", f"Object contains unknown field `{extra.pop()}`", "the path says it already")
+        raise Error(
+            "bad_spec",
+            f"Object contains unknown field `{extra.pop()}`",
+            "leave out this field: the path has it already",
+        )
     return fit({**asked, **socket.path_params}, session.request)
 
 
@@ -101,7 +105,7 @@ async def _read(socket: WebSocket, attachment: Attachment) -> None:
 
 def _take_data(attachment: Attachment, data: bytes) -> None:
     if not data or data[0] != 0:
-        raise Error("bad_request", "a client may only send channel 0, stdin")
+        raise Error("bad_request", "a client may send data only on channel 0, stdin")
     attachment.write(data[1:])
 
 

@@ -29,8 +29,8 @@ def back_up(connection: sqlite3.Connection, path: Path, version: int) -> Path:
             partial.unlink(missing_ok=True)
         raise Error(
             "insufficient_disk",
-            f"the store cannot be copied before it is brought up to date: {exc}",
-            f"make room in {path.parent}",
+            f"cannot copy the store before its upgrade: {exc}",
+            f"free space in {path.parent}",
         ) from exc
     _remove_old(path)
     return final

@@ -59,7 +59,7 @@ class Database:
                 raise _unreadable(path, exc) from exc
             self._mend(exc)
         if was_emptied:
-            self.on_damage(f"the store {path.name} was empty: what was in it is lost")
+            self.on_damage(f"the store {path.name} was empty: its contents are lost")
 
     def _open(self) -> None:
         self._is_open = False
@@ -81,7 +81,7 @@ class Database:
         if version > len(STEPS):
             raise Error(
                 "store_too_new",
-                f"the store {self.path} has version {version}, this banger knows {len(STEPS)}",
+                f"the store {self.path} has version {version}, but this banger knows only versions up to {len(STEPS)}",
                 "update banger, or use another BANGER_HOME",
             )
         if 0 < version < len(STEPS):
@@ -95,7 +95,7 @@ class Database:
     def _check(self, head: bytes) -> None:
         """Look through the tables on which everything depends; a millisecond for hundreds of machines."""
         if head and head[_FORMATS] not in (b"\1\1", b"\2\2"):
-            raise FoundDamage("its head forbids that it is written to")
+            raise FoundDamage("its header forbids writing")
         tables = self.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
         for (table,) in tables:
             if table not in _UNCHECKED:
@@ -218,10 +218,10 @@ class Database:
         return not busy
 
     def _no_room(self) -> Error:
-        return Error("insufficient_disk", f"no room is left for the store {self.path}", "make room there")
+        return Error("insufficient_disk", f"no space left for the store {self.path}", "free space there")
 
     def _unusable(self, exc: sqlite3.Error) -> Error:
-        hint = "see the host's log for its disk; nothing was changed"
+        hint = "see the host's log for disk errors; nothing was changed"
         return Error("store_failed", f"the store {self.path} cannot be used now: {exc}", hint)
 
     def _mend(self, cause: sqlite3.Error) -> None:
@@ -247,7 +247,7 @@ def _say(action: Callable[[], T]) -> T:
     try:
         return action()
     except UnicodeDecodeError as exc:
-        raise FoundDamage("its schema is no text") from exc
+        raise FoundDamage("its schema is not text") from exc
 
 
 def _nothing() -> None:
@@ -277,5 +277,5 @@ def _unreadable(path: Path, exc: Exception) -> Error:
     return Error(
         "store_damaged",
         f"the store {path} cannot be read: {exc}",
-        "move it away and start again; running machines are listed by their processes",
+        "move the store away and start the daemon again; ps shows the processes of running machines",
     )

@@ -55,7 +55,7 @@ class ResourceTable:
         self._db.execute("DELETE FROM resources WHERE id = ?", (resource_id,))
         error = self.unreleased.pop(resource_id, None)
         if error is not None:
-            self.tell("resource.released", "host", f"released after all; before that: {error.message}")
+            self.tell("resource.released", "host", f"released at last; before that: {error.message}")
 
     def keep(self, resource_id: int, error: Error) -> None:
         """It could not be released: the record stays, for whoever tries again."""

@@ -41,8 +41,8 @@ class Salvage(NamedTuple):
 
     def __str__(self) -> str:
         carried = ", ".join(f"{count} {table}" for table, count in self.carried.items() if count)
-        lost = "; ".join(self.lost) or "nothing that is known of"
-        return f"it is kept as {self.kept_as.name}; carried over: {carried or 'nothing'}; lost: {lost}"
+        lost = "; ".join(self.lost) or "nothing known"
+        return f"the damaged file is kept as {self.kept_as.name}; carried over: {carried or 'nothing'}; lost: {lost}"
 
 
 class FoundDamage(sqlite3.DatabaseError):

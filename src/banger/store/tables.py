@@ -68,8 +68,8 @@ class MachineTable:
         except sqlite3.IntegrityError as exc:
             raise Error(
                 "name_taken",
-                f"a machine named {machine.name!r} exists",
-                f"choose another --name, or: banger vm delete {machine.name}",
+                f"a machine named {machine.name!r} exists already",
+                f"choose another --name, or run banger vm delete {machine.name}",
             ) from exc
 
     def put(self, machine: Machine) -> None:

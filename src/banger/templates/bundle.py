@@ -57,7 +57,7 @@ def seal(snapshot: Snapshot, files: list[BundleFile]) -> SealedManifest:
     check_names([file.name for file in files])
     data = msgspec.json.encode(manifest)
     if len(data) > MANIFEST_MAX_BYTES:
-        raise invalid(f"the manifest takes {len(data)} bytes, {MANIFEST_MAX_BYTES} are possible")
+        raise invalid(f"the manifest has {len(data)} bytes; at most {MANIFEST_MAX_BYTES} are allowed")
     return SealedManifest(manifest, data, _digest(data))
 
 
@@ -72,9 +72,9 @@ def parse_manifest(data: bytes) -> SealedManifest:
             )
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise invalid(f"{MANIFEST} is not as it should be: {quoted(str(exc))}") from exc
+        raise invalid(f"{MANIFEST} is malformed: {quoted(str(exc))}") from exc
     if manifest.snapshot.digest:
-        raise invalid(f"{MANIFEST} claims a digest for the snapshot that it is part of")
+        raise invalid(f"{MANIFEST} claims a digest for the snapshot that contains it")
     check_names([file.name for file in manifest.files])
     return SealedManifest(manifest, data, _digest(data))
 
@@ -87,7 +87,7 @@ def check_names(names: list[str]) -> None:
         raise invalid(exc.message, exc.hint) from exc
 
 
-def invalid(message: str, hint: str = "export it again, and compare the digests") -> Error:
+def invalid(message: str, hint: str = "export the snapshot again, and compare the digests") -> Error:
     return Error("snapshot_invalid", message, hint)
 
 

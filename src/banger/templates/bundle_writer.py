@@ -45,5 +45,5 @@ def _reading() -> Iterator[None]:
         yield
     except OSError as exc:
         raise Error(
-            "frozen_damaged", f"{exc.filename} cannot be read: {exc.strerror}", "look at the disk"
+            "frozen_damaged", f"{exc.filename} cannot be read: {exc.strerror}", "check the host's disk"
         ) from exc

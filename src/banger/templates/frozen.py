@@ -98,7 +98,7 @@ class Checks:
             except OSError as exc:
                 raise Error("frozen_damaged", f"{path}: {exc.strerror}") from exc
             if found != expected:
-                raise Error("frozen_damaged", f"{path} is not what was written")
+                raise Error("frozen_damaged", f"{path} has changed since banger wrote it")
             self._right[name] = stamp
 
 

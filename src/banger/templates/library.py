@@ -116,7 +116,9 @@ class TemplateLibrary:
             raise _no_template(wanted, failed)
         making = self._making.get(wanted.id)
         if making is None:
-            report("template", f"booting {wanted.image.name} once, to start from there from now on")
+            report(
+                "template", f"booting {wanted.image.name} once, to start machines from this template later"
+            )
             making = asyncio.create_task(self._make(wanted, name), name=f"template {wanted.id[:12]}")
             making.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._making[wanted.id] = making
@@ -144,7 +146,7 @@ class TemplateLibrary:
         except Error as exc:
             return exc
         except OSError as exc:  # it has its name still
-            return Error("not_released", f"{directory} cannot be removed: {exc.strerror}", "try again")
+            return Error("not_released", f"cannot remove {directory}: {exc.strerror}", "try again")
         return None
 
     async def list(self) -> Templates:
@@ -161,7 +163,9 @@ class TemplateLibrary:
         if len(found) != 1:
             raise Error(
                 "template_not_found",
-                f"{prefix!r} begins the id of {len(found)} templates" if found else f"no template {prefix!r}",
+                f"{len(found)} templates have an id that begins with {prefix!r}"
+                if found
+                else f"no template {prefix!r}",
                 "banger template list",
             )
         return found[0]
@@ -169,7 +173,7 @@ class TemplateLibrary:
     async def delete(self, prefix: str) -> None:
         """Machines that were cloned from it keep all they need. Raises `template_not_found`, `not_released`."""
         template = await self.get(prefix)
-        error = await self.discard(template.id, "as asked")
+        error = await self.discard(template.id, "on request")
         if error is not None:
             raise error
 
@@ -179,7 +183,7 @@ class TemplateLibrary:
         doomed = [t for t in await self.list() if everything or t.stale or t.used < limit]
         kept = []
         for template in () if dry_run else doomed:
-            if await self.discard(template.id, template.stale or "it was to be pruned") is not None:
+            if await self.discard(template.id, template.stale or "it was pruned") is not None:
                 kept.append(template)
         return Pruned(
             count=len(doomed) - len(kept),
@@ -218,7 +222,7 @@ class TemplateLibrary:
     async def _discard_damaged(self, template_id: str, reason: str, report: Report | None) -> None:
         log.warning("template %s is discarded: %s", template_id[:12], reason)
         if report is not None:
-            report("warning", f"a damaged template is made anew: {reason}")
+            report("warning", f"a damaged template is made again: {reason}")
         await self.discard(template_id, reason)
 
     def _describe_all(self, current: _Inputs) -> Templates:
@@ -281,7 +285,7 @@ def plan_retry(before: Failed | None, now_s: float, why: str) -> Failed:
 
 
 def _no_template(wanted: Wanted, failed: Failed | None) -> Error:
-    why = f": {failed.why}; it is tried again {failed.pause_s:g} s after that" if failed is not None else ""
+    why = f": {failed.why}; the next attempt is {failed.pause_s:g} s after that" if failed is not None else ""
     return Error("unsupported", f"a template of {wanted.image.name} could not be made a moment ago{why}")
 
 

@@ -104,9 +104,7 @@ async def _make(resources: ResourceTable, wanted: Wanted, owner: str, places: Vm
             will_be_frozen=True,
         )
         if wanted.init == "image" and not await wait_for_init(guest.connection, wanted.boot_limit_s):
-            raise Error(
-                "unsupported", f"the init of {wanted.image.name} did not come up in time to be frozen"
-            )
+            raise Error("unsupported", f"the init of {wanted.image.name} was not ready in time to be frozen")
         await rehearse(guest.connection)
         guest.connection.close()
         await guest.vm.capture(Frozen(places.directory))
@@ -132,7 +130,7 @@ async def rehearse(connection: AgentConnection) -> None:
             async for _ in process.outputs():
                 pass
     except TimeoutError as exc:
-        raise Error("timeout", f"{connection.machine} did not end /bin/true") from exc
+        raise Error("timeout", f"{connection.machine} did not finish /bin/true") from exc
     await process.forget()
 
 
@@ -153,7 +151,7 @@ def _publish(wanted: Wanted, directory: Path, final: Path, boot_ms: float) -> No
         sums=sum_files(directory, wanted.driver.frozen.parts(Frozen(directory))),
     )
     write_meta(directory, meta)
-    remove_whole(final, "remove it by hand")  # one that was found to be damaged
+    remove_whole(final, "remove the directory by hand")  # one that was found to be damaged
     # Not published durably: to sync 100 MiB would delay the first run, and after a power failure the sums tell
     # whether it is whole. What a clone's own disk needs of it is synced with the clone (`guest.with_disk_synced`).
     os.rename(directory, final)

@@ -55,7 +55,7 @@ def shape_difference(shape: Shape, driver: str, driver_build: str) -> str:
     if shape.driver != driver:
         return f"the VMM was {shape.driver}, not {driver}"
     if shape.driver_build != driver_build:
-        return f"{driver} was another version, or called in another way"
+        return f"{driver} had another version or other arguments"
     if shape.host_cpu != cpu.model_name():
         return f"the processor was {shape.host_cpu or 'another'}"
     return ""

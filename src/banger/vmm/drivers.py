@@ -27,7 +27,7 @@ class Drivers:
             if driver.name == name:
                 return driver
         known = ", ".join(driver.name for driver in self._drivers)
-        raise Error("driver_not_found", f"there is no VMM driver {name!r}", f"there is: {known}")
+        raise Error("driver_not_found", f"there is no VMM driver {name!r}", f"available drivers: {known}")
 
     async def choose(self, accel: str, name: str = "") -> tuple[Driver, str]:
         """A driver, the one of that name if there is a name, and the accelerator it really uses. Raises

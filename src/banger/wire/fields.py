@@ -18,7 +18,7 @@ class Malformed(Error):
     """The bytes are no list of fields, or a field is not of its type. An `agent_error` for whoever asked."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("agent_error", f"the agent sent nonsense: {message}")
+        super().__init__("agent_error", f"the agent sent invalid data: {message}")
 
 
 def encode_fields(fields: Iterable[tuple[int, Value]]) -> bytes:

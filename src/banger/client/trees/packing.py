@@ -27,7 +27,7 @@ _SECOND_NS = 1_000_000_000
 # A FIFO that took a file's place must not make us wait.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _XATTR_BYTES = Bounds().header_bytes // 2
-_NO_FILE = "it is no plain file, directory or link"
+_NO_FILE = "it is not a regular file, directory or link"
 _KINDS = {
     stat.S_IFREG: Kind.FILE,
     stat.S_IFDIR: Kind.DIRECTORY,
@@ -83,7 +83,7 @@ class _Packer:
         try:
             found = sorted(os.listdir(path), reverse=True)
         except OSError as exc:
-            self._leave_out(path, f"what is in it: {exc.strerror}")
+            self._leave_out(path, f"cannot list it: {exc.strerror}")
             return []
         return [(os.path.join(path, entry), name + b"/" + entry) for entry in found]
 
@@ -153,7 +153,7 @@ class _Packer:
             found += piece
         if len(found) == _UNTOLD_BYTES:
             self._complaints.add(
-                f"{os.fsdecode(path)} does not say how long it is: only its beginning was copied"
+                f"{os.fsdecode(path)} does not state its size: only its beginning was copied"
             )
         return bytes(found)
 
@@ -167,7 +167,7 @@ class _Packer:
         except OSError as exc:
             why = exc.strerror or str(exc)
         if at < end:
-            self._complaints.add(f"{os.fsdecode(path)}: {why}: zeros take the place of what is missing")
+            self._complaints.add(f"{os.fsdecode(path)}: {why}: zeros replace the missing part")
         while at < end:
             gap = min(_PIECE, end - at)
             at += gap

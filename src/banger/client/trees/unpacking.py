@@ -75,7 +75,7 @@ def _unpack(cursor: Cursor, place: Callable[[bool], tuple[str, str]], complaints
         return
     directory, name = place(root.kind is Kind.DIRECTORY)
     if not name and root.kind is not Kind.DIRECTORY:
-        raise Corrupt("its first entry is no directory", root.path)
+        raise Corrupt("its first entry is not a directory", root.path)
     with _Unpacker(directory, os.fsencode(name), safe_parts(root.path), complaints) as unpacker:
         unpacker.take(root, cursor)
         for entry in entries:
@@ -138,7 +138,7 @@ class _Unpacker:
                 os.fchmod(directory, mode & 0o3777)
                 _set_time(directory, mtime_ns)
         except (OSError, Error, TooLarge) as exc:
-            self._complaints.add(f"{self._show(path)} does not have its mode and time: {exc}")
+            self._complaints.add(f"cannot set mode and time of {self._show(path)}: {exc}")
 
     def take(self, entry: Entry, cursor: Cursor) -> None:
         """Write one entry with its contents, or say that it is left out. Raises `TarFailure`, `bad_request`."""
@@ -157,7 +157,7 @@ class _Unpacker:
     def _failed(self, parts: Parts, exc: OSError) -> Error:
         message = f"cannot write {self._show(b'/'.join(parts))}: {exc.strerror or exc}"
         if exc.errno in _NO_ROOM:
-            return Error("insufficient_disk", message, "make room there, or copy to somewhere else")
+            return Error("insufficient_disk", message, "free space there, or copy to another place")
         return Error("bad_request", message)
 
     def _show(self, path: bytes) -> str:
@@ -172,15 +172,15 @@ class _Unpacker:
     def _write(self, entry: Entry, parts: Parts | None, cursor: Cursor) -> str:
         """Why it was not written: then nothing of its data is taken yet."""
         if parts is None:
-            return "it is not below what was to be copied"
+            return "it is outside of the tree that was to be copied"
         if entry.kind is Kind.DIRECTORY:
             self._make_directory(parts, entry)
             return ""
         if not parts or entry.kind not in (None, Kind.FILE, Kind.SYMLINK):
-            return "it is no plain file, directory or link"
+            return "it is not a regular file, directory or link"
         first = self._first_name(entry, parts) if entry.kind is None else parts
         if first is None:
-            return "it is a link to what was not copied"
+            return "it is a link to a file that was not copied"
         self._write_file(entry, parts, first, cursor)
         return ""
 
@@ -237,7 +237,7 @@ class _Unpacker:
             if exc.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
             shown = self._show(b"/".join(parts[:depth]))
-            raise Error("bad_request", f"{shown} is in the way and is no directory") from exc
+            raise Error("bad_request", f"{shown} is in the way and is not a directory") from exc
         path = b"/".join(parts[:depth])
         self._directories_room -= len(path) + _HELD_BESIDES_NAME
         if self._directories_room < 0:

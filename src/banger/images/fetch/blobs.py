@@ -220,7 +220,7 @@ class BlobStore:
                     break
             else:
                 return _sync(final.parent)
-        raise Error("bad_state", f"{partial} was taken away while it was written", "pull again")
+        raise Error("bad_state", f"another process removed {partial} while banger wrote it", "pull again")
 
     def _make(self, directory: Path) -> None:
         """Nobody else's: images may be private."""
@@ -232,7 +232,9 @@ class BlobStore:
                 if self.directory.exists() and not self.directory.is_dir():
                     raise
         raise Error(
-            "bad_state", f"{directory} is taken away again and again", "stop what is pruning the cache"
+            "bad_state",
+            f"another process removes {directory} again and again",
+            "stop the process that prunes the cache",
         )
 
 

@@ -200,7 +200,7 @@ def translate(host: str, exc: Exception) -> NetworkFailure:
     if isinstance(exc, (ConnectTimeoutError, ReadTimeoutError)) and not isinstance(exc, NewConnectionError):
         return late(host)
     if isinstance(exc, NameResolutionError):
-        return refused(host, "there is no such host")
+        return refused(host, "the host does not exist")
     if isinstance(exc, ProxyError):
         return broken(host, "the proxy cannot be used")
     causes = _causes(exc)
@@ -208,7 +208,7 @@ def translate(host: str, exc: Exception) -> NetworkFailure:
         return closed(host)
     cause = causes[-1]
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return untrusted(host, cause.verify_message or "it does not verify")
+        return untrusted(host, cause.verify_message or "it cannot be verified")
     if isinstance(exc, SSLError) or isinstance(cause, ssl.SSLError):
         return _tls(host, cause)
     reason = _words(cause)

@@ -33,11 +33,11 @@ async def ask_program(name: str, registry: str) -> tuple[str, str] | None:
     if result.code != 0:
         if _NOT_FOUND in result.stdout.lower() + result.stderr.lower():
             return None
-        raise _failed(name, f"ended with code {result.code}")
+        raise _failed(name, f"ended with exit code {result.code}")
     try:
         found = msgspec.json.decode(result.stdout, type=_Secret)
     except msgspec.DecodeError:
-        raise _failed(name, "answered something that is not credentials") from None
+        raise _failed(name, "did not answer with credentials") from None
     return found.username, found.secret
 
 
@@ -46,14 +46,14 @@ async def store_with_program(name: str, registry: str, username: str, password: 
     document = {"ServerURL": server_key(registry), "Username": username, "Secret": password}
     result = await _call(name, "store", msgspec.json.encode(document))
     if result.code != 0:
-        raise _failed(name, f"did not store them: it ended with code {result.code}")
+        raise _failed(name, f"did not store them: it ended with exit code {result.code}")
 
 
 async def erase_with_program(name: str, registry: str) -> bool:
     """False if it had none. Raises `credentials_error`."""
     result = await _call(name, "erase", server_key(registry).encode())
     if result.code != 0 and _NOT_FOUND not in result.stdout.lower() + result.stderr.lower():
-        raise _failed(name, f"did not erase them: it ended with code {result.code}")
+        raise _failed(name, f"did not erase them: it ended with exit code {result.code}")
     return result.code == 0
 
 

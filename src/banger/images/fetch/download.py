@@ -159,7 +159,7 @@ class _Download:
         match = _RANGE.fullmatch(answer.header("Content-Range"))
         if answer.status == 416 or match is None or int(match[1]) != self._at:
             self._restart()
-            raise broken(answer.host, "it does not go on where a download broke off")
+            raise broken(answer.host, "it does not resume where the download stopped")
 
     def _receive(self, answer: Answer, line: Lifeline) -> None:
         times = self._client.transport.timeouts
@@ -195,9 +195,11 @@ class _Download:
         self._restart()
         if self._inherited:
             self._inherited = False
-            raise broken(self._place.host, f"what was there of {self._partial.digest} was damaged")
+            raise broken(self._place.host, f"the partial download of {self._partial.digest} was damaged")
         self._partial.discard()
-        raise nonsense(self._place.host, f"it sent something that is not {self._partial.digest}")
+        raise nonsense(
+            self._place.host, f"it sent content that does not have the digest {self._partial.digest}"
+        )
 
 
 def _write(partial: PartialBlob, chunk: bytes, offset: int) -> None:
@@ -211,7 +213,7 @@ def _write(partial: PartialBlob, chunk: bytes, offset: int) -> None:
         if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise Error(
-            "insufficient_disk", f"no space left for {partial.path}", "make room: banger image cache prune"
+            "insufficient_disk", f"no space left for {partial.path}", "free space: banger image cache prune"
         ) from exc
 
 

@@ -60,14 +60,14 @@ def in_clear(host: str) -> Error:
     """A secret that would go over plain HTTP."""
     return Error(
         "tls_failed",
-        f"{host} wants a log-in, but does not speak TLS: passwords and tokens are not sent in the clear",
-        f"use its https:// address; or name {host} in `insecure` of registries.toml, if you trust the network",
+        f"{host} asks for a log-in, but does not speak TLS: banger does not send passwords and tokens in the clear",
+        f"use its https:// address, or add {host} to `insecure` in registries.toml if you trust the network",
         {"host": host},
     )
 
 
 def closed(host: str) -> NetworkFailure:
-    return NetworkFailure(Kind.CLOSED, broken(host, "it hung up before TLS was agreed on").error)
+    return NetworkFailure(Kind.CLOSED, broken(host, "it closed the connection before TLS was set up").error)
 
 
 def untrusted(host: str, reason: str) -> NetworkFailure:
@@ -118,7 +118,7 @@ def for_status(host: str, what: str, status: int) -> Error:
         return Error("image_not_found", f"{host} has no {what}", "check the name and the tag", {"host": host})
     if status == 429:
         hint = f"wait a while; logging in may raise the limit: banger image login {host}"
-        return Error("registry_busy", f"{host} answers no more requests for now", hint, {"host": host})
+        return Error("registry_busy", f"{host} accepts no more requests for now", hint, {"host": host})
     if status >= 500 or status == 408:
         return Error("download_failed", f"{host} failed with status {status} for {what}", "try again later")
     return nonsense(host, f"unexpected status {status} for {what}")

@@ -105,7 +105,7 @@ def _later(failure: NetworkFailure) -> Error:
     minutes = f" ({wait_s / 60:.0f} minutes)" if wait_s >= 120 else ""
     return Error(
         error.code,
-        f"{error.message}; it asks to come back in {wait_s:.0f} s{minutes}",
+        f"{error.message}; it asks to retry in {wait_s:.0f} s{minutes}",
         f"try again after {when}" + (f"; {error.hint}" if error.code == "registry_busy" else ""),
         {**error.details, "retry_after_s": round(wait_s)},
     )

@@ -98,7 +98,7 @@ def parse_settings(table: Mapping[str, object], path: Path) -> RegistrySettings:
     """The file's content, checked. Raises `bad_request`."""
     unknown = sorted(table.keys() - {"insecure", "reachable", "mirrors"})
     if unknown:
-        raise _wrong(path, f"{unknown[0]!r} is not known")
+        raise _wrong(path, f"{unknown[0]!r} is not a setting")
     mirrors = table.get("mirrors", {})
     if not isinstance(mirrors, dict):
         raise _wrong(path, "[mirrors] is a table of lists")
@@ -150,4 +150,4 @@ def _endpoint(url: str, path: Path) -> Endpoint:
 
 
 def _wrong(path: Path, reason: str) -> Error:
-    return Error("bad_request", f"{path}: {reason}", "docs/registries.md shows how it is written")
+    return Error("bad_request", f"{path}: {reason}", "docs/registries.md shows the format")

@@ -60,9 +60,9 @@ def answer_challenge(
     if bearer is not None:
         return _fetch_token(transport, host, bearer, scope, credentials, line, elsewhere)
     if find_challenge(challenges, "basic") is None:
-        raise nonsense(host, "it wants a log-in of a kind that is not known")
+        raise nonsense(host, "it asks for an unknown kind of log-in")
     if credentials is None or not credentials.username:
-        raise denied(host, "anybody without a log-in")
+        raise denied(host, "clients without a log-in")
     return _for_a_while(credentials.basic())
 
 
@@ -109,7 +109,7 @@ def _fetch_token(
             credentials = None
         request = plan_token_request(challenge, scope, credentials)
     except ValueError:
-        raise nonsense(host, "it names no place to log in at") from None
+        raise nonsense(host, "it names no server to log in to") from None
     transport.check_way(host, realm)
     with transport.open(replace(request, sender=host), line) as answer:
         line.allow(transport.timeouts.small)
@@ -124,11 +124,11 @@ def _fetch_token(
 
 def _not_accepted(host: str, credentials: Credentials | None) -> Error:
     if credentials is None:
-        return denied(host, "anybody without a log-in")
+        return denied(host, "clients without a log-in")
     return Error(
         "registry_denied",
         f"{host} does not accept the user name and password",
-        f"log in anew: banger image login {host}",
+        f"log in again: banger image login {host}",
         {"host": host},
     )
 
@@ -140,5 +140,5 @@ def _for_a_while(header: str) -> Grant:
 
 def _check_token(host: str, token: str) -> str:
     if not _TOKEN.fullmatch(token):
-        raise nonsense(host, "its token is not one")
+        raise nonsense(host, "its token is malformed")
     return token

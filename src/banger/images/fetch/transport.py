@@ -257,8 +257,8 @@ class Transport:
 def _astray(sender: str, host: str, found: Range) -> Error:
     return Error(
         "registry_error",
-        f"{sender}: it sends us to {host}, which is {found.value}",
-        f"if that is meant to be, name {host} in `reachable` of registries.toml",
+        f"{sender}: it redirects to {host}, which is {found.value}",
+        f"if that is intended, add {host} to `reachable` in registries.toml",
         {"host": sender},
     )
 

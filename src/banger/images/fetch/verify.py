@@ -28,8 +28,8 @@ def check_blob(blob: ByteRange, digest: str, size: int, line: Lifeline) -> None:
     if blob.size != size:
         raise _wrong(digest, f"it has {blob.size} bytes, not {size}")
     if hash_blob(blob, line) != digest:
-        raise _wrong(digest, "its content is another one")
+        raise _wrong(digest, "its content does not have this digest")
 
 
 def _wrong(digest: str, reason: str) -> Error:
-    return Error("image_invalid", f"blob {digest} is damaged: {reason}", "get the image again")
+    return Error("image_invalid", f"blob {digest} is damaged: {reason}", "pull the image again")

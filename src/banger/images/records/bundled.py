@@ -52,7 +52,7 @@ def pack_image(image: Image, disk: Path, out: Path, stop: Event) -> BundleFile:
     with open(out, "xb") as target:
         for piece in writer.pack(msgspec.json.encode(manifest), [file], [disk]):
             if stop.is_set():
-                raise Error("cancelled", "the bundle was being written when it was no longer wanted")
+                raise Error("cancelled", "the writing of the bundle was cancelled")
             target.write(piece)
         target.flush()
         os.fsync(target.fileno())
@@ -77,7 +77,7 @@ def unpack_image(bundle: io.RawIOBase, images: Path, entry: ImageEntry, stop: Ev
         if entry.digest not in ("", f"sha256:{found}"):
             raise invalid(f"the disk of the bundle is sha256:{found}, the catalog says {entry.digest}")
         if not looks_like_ext4(work / DISK):
-            raise invalid("the disk of the bundle is no ext4 file system")
+            raise invalid("the disk of the bundle is not an ext4 file system")
         (work / DISK).chmod(0o444)
         publish(work / DISK, images / f"{found}.ext4")
         return manifest, found
@@ -101,7 +101,7 @@ def parse_manifest(data: bytes) -> Manifest:
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise invalid(f"the bundle is none of an image: {quoted(str(exc))}") from exc
+        raise invalid(f"the bundle is not one of an image: {quoted(str(exc))}") from exc
     if [file.name for file in manifest.files] != [DISK]:
         raise invalid(f"the bundle of an image has one file, {DISK}")
     return manifest

@@ -189,12 +189,12 @@ class ImageLibrary:
             raise Error(
                 "in_use",
                 f"image {record.name} is used by {', '.join(users)}",
-                "delete those machines first",
+                "delete those machines and snapshots first",
                 {"machines": [*users]},
             )
         self._records.delete(record.name)
         if all(other.digest != record.digest for other in self._records.all()):
-            hint = "the image is deleted: banger image prune tries again to free its disk"
+            hint = "the image is deleted; free its disk with: banger image prune"
             await remove_whole_aside(self.disk(record), hint)
 
     async def stale_disks(self, keep: frozenset[str]) -> Sequence[Path]:
@@ -261,7 +261,7 @@ class ImageLibrary:
         from banger.images.records.bundled import unpack_image
 
         if wish.size_bytes:
-            raise Error("unsupported", f"the disk of {found.entry.name} has the size it was made with")
+            raise Error("unsupported", f"the disk of {found.entry.name} has a fixed size")
         where = f"catalog {found.catalog}, bundle {source.digest}"
         present = self._present(found, where, wish)
         if present is not None:
@@ -291,7 +291,7 @@ class ImageLibrary:
         try:
             return await in_stoppable_thread(lambda stop: pack_image(image, self.disk(image), out, stop))
         except OSError as exc:
-            raise Error("image_invalid", f"{exc.filename}: {exc.strerror}", "look at the disk") from exc
+            raise Error("image_invalid", f"{exc.filename}: {exc.strerror}", "check the host's disk") from exc
 
     def _marked(self, record: Image, found: Found[ImageEntry], wish: Wish) -> Image:
         """With what the entry says of it."""
@@ -438,7 +438,7 @@ def _pinned_reference(found: Found[ImageEntry], source: OciSource) -> Reference:
         return parse_reference(source.reference)
     except Error as exc:
         raise Error(
-            "catalog_invalid", f"catalog {found.catalog}: {exc.message}", "tell who publishes it"
+            "catalog_invalid", f"catalog {found.catalog}: {exc.message}", "tell the publisher of the catalog"
         ) from exc
 
 

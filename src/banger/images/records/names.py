@@ -39,7 +39,11 @@ def own_name(name: str, shelf: Shelf) -> str:
         raise Error("name_taken", f"{name} is an image of catalog {found.catalog}", "choose another name")
     reference = parse_reference(name)
     if reference.digest:
-        raise Error("bad_reference", f"{name!r} has a digest; a name has none", "use NAME or NAME:TAG")
+        raise Error(
+            "bad_reference",
+            f"{name!r} contains a digest; a name cannot contain a digest",
+            "use NAME or NAME:TAG",
+        )
     return reference.familiar
 
 
@@ -54,7 +58,9 @@ def name_of(source: SourceRef, shelf: Shelf) -> str:
         return own_name(raw, shelf)
     except Error as exc:
         place = format_source(source)
-        raise Error("bad_name", f"{place} gives its image no name", "give it one: --name NAME") from exc
+        raise Error(
+            "bad_name", f"{place} gives its image no name", "name the image with --name NAME"
+        ) from exc
 
 
 def not_found(ref: str, here: list[str], shelf: Shelf) -> Error:

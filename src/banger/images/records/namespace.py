@@ -66,8 +66,8 @@ async def require_namespace() -> None:
             raise
         raise Error(
             "image_build_failed",
-            f"this host does not let {_user_name()} make namespaces: {exc.message}",
-            "see sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone and "
+            f"this host does not let {_user_name()} create namespaces: {exc.message}",
+            "check sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone and "
             "kernel.apparmor_restrict_unprivileged_userns",
             exc.details,
         ) from exc

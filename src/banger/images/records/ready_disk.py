@@ -53,7 +53,9 @@ def _check(fd: int, source: Path) -> int:
     size = os.fstat(fd).st_size
     if size < _LEAST_BYTES or size % 512 or os.pread(fd, 2, _MAGIC_AT) != _MAGIC:
         raise Error(
-            "image_invalid", f"{source} is no ext4 disk", "make one with mke2fs -t ext4, without partitions"
+            "image_invalid",
+            f"{source} is not an ext4 disk",
+            "make a disk with mke2fs -t ext4, without partitions",
         )
     return size
 

@@ -123,7 +123,7 @@ def _check(tree: Path, result: Result) -> None:
         return
     stderr = result.stderr[-4000:].decode("utf-8", "replace")
     lines = [line for line in stderr.splitlines() if not line.endswith("socket ignored")]
-    what = lines[0] if lines else f"tar ended with {result.code}"
+    what = lines[0] if lines else f"tar ended with exit code {result.code}"
     if any(said in stderr for said in _NO_ROOM):
         raise _no_room(tree, what)
     if result.code == _CHANGED:
@@ -137,13 +137,13 @@ def _check(tree: Path, result: Result) -> None:
 
 
 def _no_room(tree: Path, what: str) -> Error:
-    hint = "make room in banger's cache, or move it (BANGER_HOME, XDG_CACHE_HOME)"
-    return Error("insufficient_disk", f"no room to pack {tree}: {what}", hint)
+    hint = "free space in banger's cache, or move the cache (BANGER_HOME, XDG_CACHE_HOME)"
+    return Error("insufficient_disk", f"no space to pack {tree}: {what}", hint)
 
 
 def _unreadable(tree: Path, what: str, stderr: str) -> Error:
     return Error(
-        "image_build_failed", f"cannot read {tree}: {what}", "every file must be readable", {"stderr": stderr}
+        "image_build_failed", f"cannot read {tree}: {what}", "make every file readable", {"stderr": stderr}
     )
 
 

@@ -134,7 +134,9 @@ class Web:
                 os.pwrite(partial.fd, chunk, partial.size)
         if partial.size != size_bytes or f"sha256:{found.hexdigest()}" != partial.digest:
             partial.discard()
-            raise Error("download_failed", f"{path} is not {partial.digest}", "get the file again")
+            raise Error(
+                "download_failed", f"{path} does not have the digest {partial.digest}", "fetch the file again"
+            )
         return self._store.publish(partial)
 
 
@@ -142,7 +144,7 @@ def _web_file(url: str, sender: str = "") -> WebFile:
     try:
         parts = split_url(url)
     except ValueError as exc:
-        raise Error("bad_request", f"{url[:200]!r}: {exc}", "https://host/path") from exc
+        raise Error("bad_request", f"{url[:200]!r}: {exc}", "use https://HOST/PATH") from exc
     return WebFile(Endpoint(parts.netloc), "", url, sender=sender)
 
 

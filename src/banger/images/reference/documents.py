@@ -294,13 +294,15 @@ def check_platform(
     if choose(wanted, [found]) is not None:
         return found, tuple(doubts)
     if "unknown" in (found.os, found.architecture):
-        doubts.append(f"the configuration of {name} does not say what it is for; taking it for {promised}")
+        doubts.append(f"the configuration of {name} names no platform; banger takes it for {promised}")
     elif choose_near(wanted, [found]) is not None:
         promised = found
         if named != found:
             doubts.append(f"{name} is for {found}; this is {wanted}, so some programs may not start")
     elif named is not None:
-        doubts.append(f"the configuration of {name} says {found}, the index {named}; taking it for {named}")
+        doubts.append(
+            f"the configuration of {name} says {found}, the index {named}; banger takes it for {named}"
+        )
     else:
         raise no_platform(name, wanted, [str(found)])
     return promised, tuple(doubts)
@@ -324,7 +326,7 @@ def image_config(run: RunConfig) -> ImageConfig:
 
 
 def invalid(message: str) -> Error:
-    return Error("image_invalid", message, "get the image again, or tell who made it")
+    return Error("image_invalid", message, "pull the image again, or tell its author")
 
 
 def no_platform(name: str, wanted: Platform, available: list[str]) -> Error:
@@ -390,7 +392,7 @@ def _layer_fields(layer: Descriptor) -> tuple[str, int, str]:
         raise Error(
             "unsupported",
             f"layer {layer.digest} is of type {kind[:100]!r}",
-            "tar, tar+gzip and tar+zstd are known",
+            "use an image with layers of type tar, tar+gzip or tar+zstd",
         )
     return layer.digest, layer.size, kind
 

@@ -48,7 +48,7 @@ def parse_platform(text: str) -> Platform:
         parts.insert(0, "linux")
     platform = parse_platform_fields(*parts)
     if platform.os != "linux":
-        raise Error("unsupported", f"images for {platform.os} cannot be run", "only linux can")
+        raise Error("unsupported", f"images for {platform.os} cannot be run", "use an image for linux")
     return platform
 
 

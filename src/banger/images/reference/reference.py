@@ -122,13 +122,13 @@ _ELSEWHERE = {
     "docker-daemon:": "docker save IMAGE | banger image pull --name NAME -",
     "containers-storage:": "podman save IMAGE | banger image pull --name NAME -",
     "podman:": "podman save IMAGE | banger image pull --name NAME -",
-    "dir:/": "skopeo copy dir:/path oci:/other makes a layout of it: oci:/other",
+    "dir:/": "make a layout with skopeo copy dir:/path oci:/other, and pull oci:/other",
     "file:/": "write tar:/path, docker-archive:/path, oci-archive:/path or oci:/path",
-    "sif:": "apptainer build --sandbox DIR makes a directory of it: rootfs:DIR",
-    "ostree:": "skopeo copy can make a layout of it: oci:/path",
-    "http://": "an image is written without http://, as registry.lan:5000/app; a file has to be downloaded first",
-    "https://": "an image is written without https://, as registry.lan/app; a file has to be downloaded first",
-    "oci://": "an image of a registry is written registry.lan/app, a layout oci:/path",
+    "sif:": "make a directory with apptainer build --sandbox DIR, and pull rootfs:DIR",
+    "ostree:": "make a layout with skopeo copy, and pull oci:/path",
+    "http://": "write an image without http://, as registry.lan:5000/app; download a file first",
+    "https://": "write an image without https://, as registry.lan/app; download a file first",
+    "oci://": "write an image of a registry as registry.lan/app, and a layout as oci:/path",
 }
 
 
@@ -136,7 +136,7 @@ def parse_reference(text: str) -> Reference:
     """Raises `bad_reference`."""
     rest, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
-        raise _refuse(text, "after @ comes sha256: and 64 hexadecimal digits")
+        raise _refuse(text, "after @, sha256: and 64 hexadecimal digits must follow")
     registry, name = _split_registry(rest)
     repository, colon, tag = name.partition(":")
     if colon and not _TAG.fullmatch(tag):
@@ -150,7 +150,7 @@ def parse_registry(text: str) -> str:
     """A registry's name alone, as `login` takes it: "host", "host:port" or a URL of it. Raises `bad_reference`."""
     host = re.sub(r"^https?://", "", text).rstrip("/").removesuffix("/v1").removesuffix("/v2")
     if not _REGISTRY.fullmatch(host):
-        raise _refuse(text, "a registry is written host or host:port")
+        raise _refuse(text, "a registry has the form host or host:port")
     return DEFAULT_REGISTRY if host in _DEFAULT_ALIASES else host
 
 
@@ -160,7 +160,9 @@ def parse_source(text: str) -> SourceRef:
         return StandardInput()
     elsewhere = next((known for known in _ELSEWHERE if text.lower().startswith(known)), None)
     if elsewhere is not None:
-        raise Error("bad_reference", f"{text[:300]!r} is nothing that banger reads", _ELSEWHERE[elsewhere])
+        raise Error(
+            "bad_reference", f"{text[:300]!r} is not a source that banger reads", _ELSEWHERE[elsewhere]
+        )
     if text.startswith(_DOCKER):
         return parse_reference(text.removeprefix(_DOCKER))
     transport = next((known for known in PATH_TRANSPORTS if text.startswith(known)), None)
@@ -189,9 +191,7 @@ def format_source(source: SourceRef) -> str:
 def check_digest(text: str) -> str:
     """The digest itself when it is a sha256 one. Raises `image_invalid`: documents of others hold them."""
     if not _DIGEST.fullmatch(text):
-        raise Error(
-            "image_invalid", f"{text[:100]!r} is not a sha256 digest", "only sha256 digests are understood"
-        )
+        raise Error("image_invalid", f"{text[:100]!r} is not a sha256 digest", "use a sha256 digest")
     return text
 
 
@@ -204,7 +204,7 @@ def _parse_path(text: str, transport: str) -> SourceRef:
     rest = text.removeprefix(transport)
     path, _, name = rest.partition(":")
     if not rest or not path or "\0" in rest:
-        raise _refuse(text, f"after {transport} comes a path")
+        raise _refuse(text, f"after {transport}, a path must follow")
     match transport:
         case "oci:":
             return OciLayout(path, name)
@@ -237,13 +237,13 @@ def _check_name(text: str, registry: str, repository: str) -> None:
         raise _refuse(text, f"{registry!r} is not a registry")
     if not _REPOSITORY.fullmatch(repository):
         lower = _REPOSITORY.fullmatch(repository.lower())
-        raise _refuse(text, "repositories are lower case" if lower else f"{repository!r} is not a repository")
+        raise _refuse(
+            text, "names of repositories are lower case" if lower else f"{repository!r} is not a repository"
+        )
     if len(registry) + 1 + len(repository) > MAX_NAME:
         raise _refuse(text, f"it is longer than {MAX_NAME} characters")
     if _HEX.fullmatch(repository.removeprefix(_OFFICIAL)):
-        raise _refuse(
-            text, "64 hexadecimal digits are an id, not a name; a digest is written NAME@sha256:..."
-        )
+        raise _refuse(text, "64 hexadecimal digits are an id, not a name; write a digest as NAME@sha256:...")
 
 
 def _refuse(text: str, reason: str) -> Error:

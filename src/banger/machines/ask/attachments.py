@@ -138,7 +138,7 @@ class Attachment:
             return
         self._stdin_held_bytes += len(data)
         if self._stdin_held_bytes > STDIN_LIMIT_BYTES:
-            raise Error("payload_too_large", "more stdin than was credited")
+            raise Error("payload_too_large", "more data for stdin than the credit allows")
         self._stdin += data
         self._stdin_grew.set()
 
@@ -154,8 +154,8 @@ class Attachment:
     def signal(self, number: int) -> None:
         """To the command's process, after those that wait. One that finds too many of them is refused."""
         if len(self._signals) >= _SIGNALS_MAX:
-            message = f"signal {number} is not sent: the command does not take those before it"
-            self.refuse(Error("bad_state", message, "banger vm kill stops the machine"))
+            message = f"cannot send signal {number}: the command has not taken the signals before it"
+            self.refuse(Error("bad_state", message, "kill the machine with banger vm kill"))
             return
         self._signals.append(number)
         self._ordered.set()

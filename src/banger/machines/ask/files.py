@@ -34,7 +34,7 @@ async def stat_file(live: LiveMachine, path: str) -> FileStat:
         output += piece[: _MAX_MESSAGE - len(output)]
     words = output.decode("utf-8", "replace").split()
     if len(words) != 6 or not all(map(_is_number, words[2:])) or not _is_mode(words[1]):
-        raise Error("agent_error", f"the agent said nothing sensible about {path}")
+        raise Error("agent_error", f"the agent sent an invalid answer about {path}")
     return FileStat(
         type=words[0] if words[0] in _TYPES else "other",
         mode=int(words[1], 8) & 0o7777,
@@ -102,7 +102,7 @@ async def _unless_stalled(step: Awaitable[T], path: str) -> T:
         async with asyncio.timeout(_STALLED_S):
             return await step
     except TimeoutError as exc:
-        raise Error("timeout", f"{path}: nothing came from the guest for {_STALLED_S:g} s") from exc
+        raise Error("timeout", f"{path}: the guest sent nothing for {_STALLED_S:g} s") from exc
 
 
 def _raise_failure(process: GuestProcess, complaint: bytearray, path: str) -> None:
@@ -112,7 +112,7 @@ def _raise_failure(process: GuestProcess, complaint: bytearray, path: str) -> No
     text = complaint.decode("utf-8", "replace").strip() or f"exit code {process.exit.code}"
     line = "".join(c for c in text.splitlines()[-1] if c.isprintable())[:300]
     if process.exit.code == _TAR_BROKEN:
-        hint = "make the archive again, or copy it whole; what came before is there"
+        hint = "make the archive again, or copy all of it; the files before the error are in the machine"
         raise Error("archive_invalid", f"{path}: {line}", hint)
     missing = "No such file" in line or "Not a directory" in line
     raise Error("file_not_found" if missing else "agent_error", f"{path}: {line}")

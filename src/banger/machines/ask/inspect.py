@@ -41,7 +41,7 @@ async def health(live: LiveMachine) -> Health:
 
 async def _agent_health(live: LiveMachine) -> _AgentHealth:
     if live.machine.state is MachineState.PAUSED:
-        still = Check(ok=True, message="not asked: the vCPUs stand still")
+        still = Check(ok=True, message="not asked: the vCPUs are stopped")
         return {"agent": still, "init": still, "clock": still}
     try:
         asked_ns = time.time_ns()
@@ -56,7 +56,7 @@ def _clock_check(off_s: float) -> Check:
     if abs(off_s) <= FAR_OFF_S:
         return Check(ok=True, message=f"off by {abs(off_s):.3f} s at least" if off_s else "right")
     way = "ahead" if off_s > 0 else "behind"
-    return Check(ok=False, message=f"{abs(off_s):.1f} s {way}; it is put right within a minute")
+    return Check(ok=False, message=f"{abs(off_s):.1f} s {way}; banger corrects it within a minute")
 
 
 def _read_health(answer: Fields, clock_off_s: float) -> _AgentHealth:

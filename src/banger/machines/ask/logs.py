@@ -22,12 +22,12 @@ def log_path(directory: Path, source: str, exec_id: int | None = None) -> Path:
     if exec_id is not None:
         path = directory / exec_log_name(exec_id)
         if source != "exec" or not path.exists():
-            hint = "only what runs without anybody watching is logged"
-            raise Error("exec_not_found", f"there is no output of a command {exec_id}", hint)
+            hint = "banger keeps the output of commands that run detached"
+            raise Error("exec_not_found", f"no output of command {exec_id} is kept", hint)
         return path
     name = _FILES.get(source)
     if name is None:
-        raise Error("bad_request", f"no log {source!r}", f"one of: {', '.join(_FILES)}")
+        raise Error("bad_request", f"unknown log {source!r}", f"choose one of: {', '.join(_FILES)}")
     return directory / name
 
 

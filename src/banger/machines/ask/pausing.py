@@ -85,8 +85,8 @@ def _refuse_paused(live: LiveMachine) -> None:
     if machine.disk_full or live.disk_full:
         raise Error(
             "insufficient_disk",
-            f"machine {machine.name!r} stands still: the host's disk is full",
-            f"make room in {live.places.directory}; it goes on by itself",
+            f"machine {machine.name!r} is halted: the host's disk is full",
+            f"free space in {live.places.directory}; the machine then continues by itself",
         )
     if machine.state is MachineState.PAUSED:
         raise Error(

@@ -46,7 +46,9 @@ async def capture(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
     async with parts.locks[machine.id], live.pausing:  # nobody lets it go on before all is written
         if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
             raise Error(
-                "bad_state", f"machine {machine.name!r} is {machine.state.value}", "banger vm start it"
+                "bad_state",
+                f"machine {machine.name!r} is {machine.state.value}",
+                f"banger vm start {machine.name}",
             )
         await in_thread(
             require_free, directory, 64 * MIB + machine.spec.memory_mib * MIB // 4, f"freezing {machine.name}"
@@ -65,7 +67,9 @@ async def capture(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
 
 def _require_freezing(driver: Driver) -> None:
     if not driver.capabilities.freezes:
-        raise Error("unsupported", f"{driver.name} cannot freeze a machine", "use another driver for it")
+        raise Error(
+            "unsupported", f"{driver.name} cannot freeze a machine", "run the machine with another --driver"
+        )
 
 
 async def _shape(parts: Parts, live: LiveMachine) -> Shape:

@@ -38,7 +38,9 @@ async def commit(parts: Parts, machine: Machine, name: str, report: Report) -> I
                     await live.vm.freeze_disk(directory)
             elif machine.state in LIVE or driver is None or not driver.disks.have(own):
                 raise Error(
-                    "bad_state", f"machine {machine.name!r} has no disk yet", "banger vm start it first"
+                    "bad_state",
+                    f"machine {machine.name!r} has no disk yet",
+                    f"banger vm start {machine.name}",
                 )
             report("copy", f"writing the disk of {name}")
             assert driver is not None

@@ -54,7 +54,7 @@ async def snapshot(parts: Parts, machine: Machine, tag: str, report: Report) -> 
     async with working_directory(parts, "snapshot") as directory:
         report("freeze", f"freezing {machine.name}")
         shape = await capture(parts, live, directory)
-        report("keep", f"checking what was written of {machine.name}")
+        report("keep", f"checking the snapshot of {machine.name}")
         record = Snapshot(
             id=secrets.token_hex(6),
             machine=machine.name,
@@ -85,7 +85,7 @@ async def restore(parts: Parts, name: str, tag: str, report: Report, owner: int 
     original = Original(f"snapshot {name}:{tag}", Frozen(directory), record.shape)
     await revive(parts, machine, original, report, as_itself=as_itself, become=_what_it_was(machine, record))
     address = meta.address if as_itself else machine.address
-    how = "is again what it was at" if as_itself else "was made anew from"
+    how = "was restored to snapshot" if as_itself else "was made again from snapshot"
     parts.registry.finish([machine], address=address)
     _tell(parts, "restored", record, f"{name} {how} {tag}")
     return machine
@@ -217,7 +217,7 @@ def _note_digest(directory: Path, digest: str) -> None:
 def _refuse_strange_members(files: FrozenFiles, sealed: SealedManifest) -> FrozenFiles:
     if {file.name for file in sealed.files} != set(files.members):
         raise Error(
-            "snapshot_invalid", f"a snapshot consists of {', '.join(files.members)}, this one does not"
+            "snapshot_invalid", f"a snapshot consists of {', '.join(files.members)}, but this one does not"
         )
     return files
 
@@ -254,7 +254,7 @@ async def _refuse_taken(parts: Parts, machine: str, tag: str) -> None:
         raise Error(
             "name_taken",
             f"{machine} has a snapshot {tag} already",
-            f"choose another tag, or: banger snapshot delete {machine} {tag}",
+            f"choose another tag, or run banger snapshot delete {machine} {tag}",
         )
 
 
@@ -263,7 +263,7 @@ def _check_tag(tag: str) -> str:
         return msgspec.convert(tag, Tag)
     except msgspec.ValidationError as exc:
         raise Error(
-            "bad_name", f"{tag!r} is no tag", "letters, digits, '.', '_' and '-', at most 64"
+            "bad_name", f"{tag!r} is not a tag", "use up to 64 letters, digits, '.', '_' and '-'"
         ) from exc
 
 

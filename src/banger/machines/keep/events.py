@@ -102,7 +102,7 @@ def _with_gaps(page: list[Event], place: int, wish: Wish) -> Iterator[Event]:
     for event in page:
         missed = event.seq - place - 1
         if missed and _would_notice(event, place, wish):
-            yield _gap(event.seq - 1, f"{missed} events are not kept any more", missed)
+            yield _gap(event.seq - 1, f"{missed} events are no longer kept", missed)
         place = event.seq
         if event.time >= wish.since and (not wish.machine or is_about(event, wish.machine)):
             yield event
@@ -139,7 +139,7 @@ def tell_created(tell: Tell, machine: Machine) -> None:
     tell(
         "machine.created",
         f"machine/{machine.name}",
-        f"{machine.name} was created of {machine.spec.image}",
+        f"{machine.name} was created from {machine.spec.image}",
         id=machine.id,
         image=machine.spec.image,
     )
@@ -205,9 +205,9 @@ def tell_restart(tell: Tell, machine: Machine, pause_s: float, restarts: int) ->
 
 # What an agent may tell unasked, and what that means.
 _FROM_GUESTS = {
-    "oom": "a process was killed for memory",
+    "oom": "the guest ran out of memory",
     "init_exited": "the image's init could not be started, or has ended",
-    "agent_restarted": "its agent was killed and started again",
+    "agent_restarted": "the agent was killed and started again",
 }
 _FROM_ONE_GUEST = 100
 

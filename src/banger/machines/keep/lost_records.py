@@ -36,7 +36,9 @@ def leave_alone(parts: Parts, owner: str) -> None:
     """Let the resources of a machine go that has no record any more: its VM goes on, its files stay."""
     resources = parts.store.resources.of_machine(owner)
     held = ", ".join(filter(None, map(_describe, resources)))
-    parts.store.damage.note(f"the record of machine {owner} is lost; left as it is: {held or 'nothing'}")
+    parts.store.damage.note(
+        f"the record of machine {owner} is lost; banger leaves as it is: {held or 'nothing'}"
+    )
     for resource in resources:
         parts.store.resources.clear(resource.id)
 

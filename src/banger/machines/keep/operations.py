@@ -99,8 +99,8 @@ class Operations:
         if not unasked and sum(not running.ended for running in self._known.values()) >= RUNNING_MAX:
             raise Error(
                 "too_many_operations",
-                f"{RUNNING_MAX} operations run, more are not begun",
-                "banger operation list; wait for one to end, or cancel it",
+                f"{RUNNING_MAX} operations are running, and no more are allowed",
+                "wait for an operation of `banger operation list` to end, or cancel one",
             )
         operation: Operation[T] = Operation(
             id=secrets.token_hex(6),

@@ -63,6 +63,6 @@ def wrong_state(machine: Machine, verb: str) -> Error:
     return Error(
         "bad_state",
         f"machine {machine.name!r} is {state}: it cannot {verb} now",
-        f"what it can do: {', '.join(allowed)}" if allowed else "wait until it is settled",
+        f"possible now: {', '.join(allowed)}" if allowed else "wait until the machine has another state",
         {"state": state, "verb": verb, "allowed": allowed},
     )

@@ -51,7 +51,7 @@ async def require_released(parts: Parts, machine: Machine) -> None:
 
 
 def _in_the_way(machine: Machine, error: Error) -> Error:
-    message = f"{machine.name} does not start while something of its last life is there: {error.message}"
+    message = f"{machine.name} cannot start before the remains of its last run are gone: {error.message}"
     return Error("not_released", message, error.hint)
 
 

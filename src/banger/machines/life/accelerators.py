@@ -24,15 +24,15 @@ async def settle_accelerator(
     if accel != ALWAYS:
         is_new = await parts.trials.known(driver, accel, kernel.digest) is None
         if is_new:
-            report("accelerator", f"trying whether {kernel.name} comes up with {accel}")
+            report("accelerator", f"checking whether {kernel.name} boots with {accel}")
         why = await parts.trials.why_not(driver, config, kernel.digest)
         if why and asked != "auto":
             raise unavailable(accel, why)
         if why:
-            why = f"{accel} does not bring up {kernel.name}: {why}"
+            why = f"{kernel.name} does not boot with {accel}: {why}"
             driver, accel = await parts.drivers.choose(ALWAYS)
         if why and is_new:
-            report("warning", f"machines run by software emulation ({accel}): {why}")
+            report("warning", f"machines run in software emulation ({accel}): {why}")
     return driver, dataclasses.replace(config, accel=accel), why
 
 
@@ -46,5 +46,5 @@ def unavailable(accel: str, why: str) -> Error:
     return Error(
         "accelerator_unavailable",
         f"{accel} cannot be used here: {why}",
-        "use --accel auto or tcg; accelerators.json in the state directory has what was found since this host booted",
+        "use --accel auto or tcg; accelerators.json in the state directory has the results since this host booted",
     )

@@ -194,7 +194,7 @@ def _why_it_ended(parts: Parts, machine: Machine) -> str:
     if any(map(is_of_earlier_boot, identities)):
         return "the host was rebooted"
     if machine.state is MachineState.STARTING or _is_half_started(machine):
-        return "the daemon ended while it started"
+        return "the daemon ended during the machine's start"
     if machine.state is MachineState.STOPPING:
         return "stopped as asked"
     return describe_memory_kill(parts.store.resources, machine) or UNSEEN

@@ -150,8 +150,8 @@ def _require_disk(machine: Machine, places: VmPlaces, has_disk: bool) -> None:
     if machine.address and not has_disk:
         raise Error(
             "vmm_failed",
-            f"the disk of {machine.name} is not there any more: it was in {places.directory}",
-            f"put it back, or delete the machine: banger vm delete {machine.name}",
+            f"the disk of {machine.name} is missing: it was in {places.directory}",
+            f"put the disk back, or delete the machine: banger vm delete {machine.name}",
         )
 
 
@@ -175,8 +175,8 @@ def check_memory(memory_mib: int, reserve_bytes: int) -> None:
     if wanted + reserve_bytes > total or needed > available:
         raise Error(
             "insufficient_memory",
-            f"a machine with {format_size(wanted)} does not fit: this host has {format_size(total)}, "
-            f"{format_size(available)} of it available, and keeps {format_size(reserve_bytes)}",
+            f"a machine with {format_size(wanted)} does not fit: this host has {format_size(total)} of memory, "
+            f"of which {format_size(available)} are available and {format_size(reserve_bytes)} stay reserved",
             "use a smaller --memory, or stop other machines",
             {"memory_bytes": wanted, "available_bytes": available, "total_bytes": total},
         )
@@ -268,7 +268,9 @@ async def _start_as_clone(
             await in_thread(wanted.driver.disks.discard, wanted.config.places.directory)
             take_places(parts.store.resources, machine.id, wanted.config.places)
             if exc.code == "unsupported":
-                report("warning", f"{machine.name} boots by itself, which takes longer: {exc.message}")
+                report(
+                    "warning", f"{machine.name} boots without a template, which takes longer: {exc.message}"
+                )
                 break
             log.warning("machine=%s template %s: %s", machine.name, wanted.id[:12], exc.message)
             report("warning", f"{machine.name} does not start from its template: {exc.message}")

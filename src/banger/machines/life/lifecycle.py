@@ -60,7 +60,9 @@ def create(
     `bad_spec`, `driver_not_found`, `name_taken`."""
     if spec.remove and spec.restart != "no":
         raise Error(
-            "bad_spec", "a machine that is removed when it ends cannot be restarted", "drop one of the two"
+            "bad_spec",
+            "a machine that is deleted when it ends cannot be restarted",
+            "leave out either --rm or --restart",
         )
     check_asked(spec)
     if spec.driver:
@@ -135,7 +137,7 @@ def _nothing_to_run(machine: Machine) -> Error:
     return Error(
         "bad_spec",
         f"the image {machine.spec.image!r} names no command, and none was given",
-        "give one after --, or -it for a shell, or -d for a machine that stays up",
+        "give a command after --, or use -it for a shell, or -d for a machine that keeps running",
     )
 
 
@@ -413,7 +415,7 @@ async def _kill(live: LiveMachine) -> None:
         raise Error(
             "vmm_failed",
             f"the VMM of {live.machine.name} (pid {live.process.pid}) does not end, even with SIGKILL",
-            "it waits for the kernel, most likely for a disk",
+            "the process waits for the kernel, most likely for a disk",
         )
     await live.ended.wait()
 
@@ -457,7 +459,7 @@ def _still_running(machine: Machine) -> Error:
     return Error(
         "bad_state",
         f"machine {machine.name!r} is {machine.state.value}",
-        f"banger vm stop {machine.name}, or delete it with --force",
+        f"banger vm stop {machine.name}, or banger vm delete --force {machine.name}",
         {"state": machine.state.value},
     )
 

@@ -112,13 +112,13 @@ def _describe_io(machine: Machine) -> dict[str, str]:
 
 
 def _too_low(what: str, least: str) -> Error:
-    return Error("bad_spec", f"that {what} is too low for any machine", f"at least {least}, or none")
+    return Error("bad_spec", f"the {what} is too low for any machine", f"use at least {least}, or no limit")
 
 
 def _unenforceable(controller: str, reason: str) -> Error:
     return Error(
         "limit_unenforceable",
         f"the {controller} limit cannot be enforced here: {reason}",
-        "docs/limits.md says what it takes; --limits best-effort goes on without",
+        "docs/limits.md has the requirements; --limits best-effort runs the machine without this limit",
         {"limit": controller, "reason": reason},
     )

@@ -115,8 +115,8 @@ async def plan_revival(parts: Parts, machine: Machine, shape: Shape) -> tuple[Dr
     if not parts.kernels.vmlinux(kernel).exists():
         raise Error(
             "snapshot_incompatible",
-            f"{machine.name} was frozen with another version of {kernel.name} than is here",
-            f"banger kernel list; the digest of the missing kernel begins with {shape.kernel_digest[:12]}",
+            f"{machine.name} was frozen with another version of {kernel.name} than this host has",
+            f"find the kernel of digest {shape.kernel_digest[:12]}... with banger kernel list",
         )
     if why := await parts.trials.known(driver, accel, kernel.digest):
         raise unavailable(accel, why)
@@ -124,6 +124,8 @@ async def plan_revival(parts: Parts, machine: Machine, shape: Shape) -> tuple[Dr
     different = shape_difference(shape, driver.name, await driver.build_of(config))
     if different:
         raise Error(
-            "snapshot_incompatible", f"{machine.name} was frozen where {different}", "boot it instead"
+            "snapshot_incompatible",
+            f"{machine.name} cannot continue here: when it was frozen, {different}",
+            "boot the machine instead",
         )
     return driver, config

@@ -22,7 +22,7 @@ from banger.model.machine import MachineState
 
 log = logging.getLogger("banger.adopt")
 
-AGENT_RESTARTED = "its agent was killed and started again; how commands of before end is not known"
+AGENT_RESTARTED = "the agent was killed and started again; the exit codes of earlier commands are unknown"
 ANSWER_S = 10.0
 # Somebody waits for a command meanwhile.
 _WAITED_FOR_S = 2.0
@@ -48,7 +48,11 @@ async def resync(parts: Parts, live: LiveMachine, answer_s: float = ANSWER_S) ->
         await adopt_execs(parts, live, known)
     except BaseException as exc:
         connection.close()
-        live.on_agent_lost(exc if isinstance(exc, Error) else Error("agent_lost", f"{name} was left alone"))
+        live.on_agent_lost(
+            exc
+            if isinstance(exc, Error)
+            else Error("agent_lost", f"the connection to the agent of {name} was given up")
+        )
         raise
     log.info("machine=%s taken over", name)
 
@@ -75,7 +79,7 @@ def _tell_restart(parts: Parts, live: LiveMachine) -> None:
     told = () if AGENT_RESTARTED in machine.warnings else (AGENT_RESTARTED,)
     with contextlib.suppress(Error):  # a store that cannot be written keeps nobody from its guest
         parts.registry.change(machine, warnings=(*machine.warnings, *told), agent_boot=live.agent_boot)
-        live.on_event("agent_restarted", "commands of before run on unattended")
+        live.on_event("agent_restarted", "earlier commands keep running, but nothing watches them")
 
 
 async def renew_sessions(parts: Parts, machines: Iterable[LiveMachine]) -> None:

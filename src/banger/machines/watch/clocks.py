@@ -28,5 +28,5 @@ async def put_clock_right(live: LiveMachine) -> None:
         await give_up_deserted(live)
         return
     if abs(off_s) > FAR_OFF_S:
-        log.info("machine=%s its clock is put right, it was off by %.1f s", live.machine.name, off_s)
+        log.info("machine=%s its clock is corrected; it was off by %.1f s", live.machine.name, off_s)
         await live.catch_up()

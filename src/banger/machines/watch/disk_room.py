@@ -76,7 +76,7 @@ class DiskRoom:
         async with live.pausing:
             if machine.state is not MachineState.RUNNING or not await _has_halted(live):
                 return
-            log.warning("machine=%s stands still: no room in %s", machine.name, live.places.directory)
+            log.warning("machine=%s is halted: no space in %s", machine.name, live.places.directory)
             live.disk_full = True
             self._write_down(machine)
 
@@ -97,9 +97,9 @@ class DiskRoom:
             try:
                 await go_on(self._parts, live)
             except Error as exc:
-                log.warning("machine=%s does not go on: %s", machine.name, exc.message)
+                log.warning("machine=%s does not continue: %s", machine.name, exc.message)
             else:
-                log.info("machine=%s goes on: there is room again", machine.name)
+                log.info("machine=%s continues: there is space again", machine.name)
 
 
 async def _has_halted(live: LiveMachine) -> bool:

@@ -62,7 +62,7 @@ class IdlePause:
             if live.users or live.machine.state is not MachineState.RUNNING:
                 return
             try:
-                await stand_still(self._registry, live, "nobody used it", idle=True)
+                await stand_still(self._registry, live, "it was not used", idle=True)
             except Error as exc:
                 log.warning("machine=%s cannot be paused: %s", live.machine.name, exc.message)
                 self.unused()

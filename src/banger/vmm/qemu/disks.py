@@ -26,7 +26,11 @@ class QemuDisks:
         try:
             return disk_usage_bytes(path)
         except OSError as exc:
-            raise Error("vmm_failed", f"{path}: {exc.strerror}", "the machine's files are damaged") from exc
+            raise Error(
+                "vmm_failed",
+                f"{path}: {exc.strerror}",
+                "restore a snapshot of the machine, or delete the machine: its files are damaged",
+            ) from exc
 
     def discard(self, directory: Path) -> None:
         layers.clear(names.disk(directory))

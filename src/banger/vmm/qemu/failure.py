@@ -10,5 +10,5 @@ from banger.errors import Error
 
 def cannot_write(directory: Path, exc: OSError) -> Error:
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Error("insufficient_disk", f"no room is left in {directory}", "make room there, and try again")
+        return Error("insufficient_disk", f"no space left in {directory}", "free space there, and try again")
     return Error("vmm_failed", f"cannot write to {directory}: {exc.strerror or exc}")

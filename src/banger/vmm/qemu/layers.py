@@ -47,13 +47,13 @@ def read_head(path: Path) -> Head:
             if magic != b"QFI\xfb" or version not in (2, 3) or length > _LONGEST_NAME:
                 raise ValueError("a wrong header")
             if offset > _LATEST_NAME:
-                raise ValueError("a name that lies beyond its cluster")
+                raise ValueError("a name lies beyond its cluster")
             file.seek(offset)
             name = file.read(length) if offset else b""
             if b"\0" in name or name in (b".", b".."):
-                raise ValueError("a name that no file has")
+                raise ValueError("an impossible file name")
     except (OSError, ValueError, struct.error) as exc:
-        raise Error("frozen_damaged", f"{path} is not a disk of ours: {exc}") from exc
+        raise Error("frozen_damaged", f"{path} is not a disk that banger wrote: {exc}") from exc
     return Head(os.fsdecode(name), size)
 
 
@@ -78,7 +78,7 @@ def _refuse_more(disk: Path, chain: list[Path]) -> None:
         raise Error(
             "unsupported",
             f"the disk {disk} consists of {len(chain)} layers already",
-            "commit the machine to an image, and go on from that",
+            "commit the machine to an image, and continue with a machine of that image",
         )
 
 

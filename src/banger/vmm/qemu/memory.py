@@ -64,7 +64,7 @@ def copy_changes(pid: int, mapping: Mapping, target: Path) -> int:
             for offset, length in _changed(pagemap.fileno(), mapping):
                 data = os.pread(memory.fileno(), length, mapping.start + offset)
                 if len(data) != length:
-                    raise Error("vmm_failed", f"the memory of process {pid} went away")
+                    raise Error("vmm_failed", f"the memory of process {pid} is gone")
                 os.pwrite(file.fileno(), data, offset)
                 copied += length
     except PermissionError as exc:
@@ -89,8 +89,12 @@ def find_mapping(pid: int) -> Mapping:
     except PermissionError as exc:
         raise _not_allowed(pid) from exc
     except FileNotFoundError as exc:
-        raise Error("vmm_failed", f"process {pid} went away") from exc
-    raise Error("unsupported", "this VM keeps its memory where it cannot be read", "start it anew")
+        raise Error("vmm_failed", f"process {pid} has ended") from exc
+    raise Error(
+        "unsupported",
+        "the VMM of this machine keeps its memory where banger cannot read it",
+        "stop the machine and start it again",
+    )
 
 
 class _OpenFile(NamedTuple):
@@ -137,6 +141,6 @@ def _runs(changed: list[int], base: int) -> Iterator[tuple[int, int]]:
 def _not_allowed(pid: int) -> Error:
     return Error(
         "unsupported",
-        f"the memory of process {pid} may not be read by its own user here",
-        "start the machine with the daemon that runs now, or set kernel.yama.ptrace_scope to 0",
+        f"this host does not let the user read the memory of process {pid}",
+        "stop and start the machine with the daemon that runs now, or set kernel.yama.ptrace_scope to 0",
     )

@@ -47,7 +47,7 @@ class _Client(QMPClient):
             raise ProtocolError(f"no message: {exc}") from exc
         number = message.get("id")
         if not isinstance(number, str | None):
-            raise ProtocolError("an answer to what was never asked")
+            raise ProtocolError("an answer without a question")
         if number not in self._pending:
             self.share.spend(time.thread_time() - begun + _ROUTING_S)
             await self.share.turn()
@@ -112,7 +112,7 @@ class Monitor:
         try:
             self._client.send_fd_scm(fd)
         except (QMPError, OSError) as exc:
-            raise Error("vmm_failed", f"QEMU of {self.machine} takes no descriptor: {exc}") from exc
+            raise Error("vmm_failed", f"QEMU of {self.machine} accepts no file descriptor: {exc}") from exc
         await self.execute("getfd", {"fdname": name})
 
     async def close(self) -> None:

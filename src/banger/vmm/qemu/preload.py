@@ -16,7 +16,9 @@ def library(architecture: str) -> Path:
     name = f"descriptor-{_ARCHITECTURES.get(architecture, architecture)}.so"
     path = Path(__file__).parent / "bin" / name
     if not path.is_file():
-        raise Error("tool_missing", f"what QEMU preloads on {architecture} is not built", "run make setup")
+        raise Error(
+            "tool_missing", f"the library that QEMU preloads on {architecture} is not built", "run make setup"
+        )
     return path
 
 

@@ -54,19 +54,19 @@ def check_standalone_qcow2(path: Path, limit_bytes: int) -> None:
 def _read_header(fd: int, name: str) -> _Header:
     data = os.pread(fd, _LEAST_HEADER_BYTES, 0)
     if len(data) < _FEATURES_AT or not data.startswith(_MAGIC):
-        raise invalid(f"{name} is no qcow2 disk")
+        raise invalid(f"{name} is not a qcow2 disk")
     _, version, backing_offset, _, cluster_bits, size_bytes, encryption = _START.unpack_from(data)
     incompatible, header_bytes = 0, _FEATURES_AT
     if version == 3:
         if len(data) < _LEAST_HEADER_BYTES:
-            raise invalid(f"{name} is no qcow2 disk: its header is cut off")
+            raise invalid(f"{name} is not a qcow2 disk: its header is cut off")
         incompatible, _, _, _, header_bytes = _FEATURES.unpack_from(data, _FEATURES_AT)
     return _Header(version, backing_offset, cluster_bits, size_bytes, encryption, incompatible, header_bytes)
 
 
 def _check(header: _Header, name: str, limit_bytes: int) -> None:
     if header.version not in (2, 3):
-        raise invalid(f"{name} is qcow2 of version {header.version}; 2 and 3 are possible")
+        raise invalid(f"{name} is qcow2 of version {header.version}; only 2 and 3 are allowed")
     if header.backing_offset:
         raise _depends(name, "a backing file")
     if header.incompatible & ~_DIRTY:
@@ -77,7 +77,7 @@ def _check(header: _Header, name: str, limit_bytes: int) -> None:
         raise invalid(f"{name} has clusters of a size that qcow2 does not have")
     if header.size_bytes > limit_bytes:
         raise invalid(
-            f"{name} is a disk of {format_size(header.size_bytes)}, {format_size(limit_bytes)} are possible"
+            f"{name} is a disk of {format_size(header.size_bytes)}; at most {format_size(limit_bytes)} are allowed"
         )
     if header.version == 3 and not _LEAST_HEADER_BYTES <= header.header_bytes <= 1 << header.cluster_bits:
         raise invalid(f"{name} has a header of a length that qcow2 does not have")
@@ -102,7 +102,7 @@ def _check_extensions(fd: int, header: _Header, name: str) -> None:
     raise invalid(f"{name} has too many extensions in its header")
 
 
-def invalid(message: str, hint: str = "export it again, and compare the digests") -> Error:
+def invalid(message: str, hint: str = "export the snapshot again, and compare the digests") -> Error:
     return Error("snapshot_invalid", message, hint)
 
 

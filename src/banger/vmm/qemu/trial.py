@@ -107,13 +107,13 @@ async def try_machine(binary: str, accel: str, timeout_s: float) -> str:
         argv = plan_trial(binary, accel, Path(f"/proc/{os.getpid()}/fd/{fd}"))
         result = await run(argv, check=False, timeout_s=timeout_s)
     except Error as exc:
-        return "its guest did nothing for so long" if exc.code == "timeout" else exc.message
+        return "its guest did nothing within the time limit" if exc.code == "timeout" else exc.message
     finally:
         os.close(fd)
     if result.code == 0 and WORD in result.stdout:
         return ""
     said = result.stderr.decode("utf-8", "replace").strip().splitlines()
-    return said[0] if said else f"it ended with {result.code}, and its guest said nothing"
+    return said[0] if said else f"it ended with exit code {result.code}, and its guest printed nothing"
 
 
 async def find_lacks(binary: str) -> list[str]:

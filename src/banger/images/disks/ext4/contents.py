@@ -69,7 +69,9 @@ class Contents:
         length = len(node.target)
         if not 0 < length < BLOCK or b"\0" in node.target:
             raise refuse(
-                self._numbering.root, node, f"is a symbolic link to {length} bytes that cannot be a path"
+                self._numbering.root,
+                node,
+                f"is a symbolic link whose target of {length} bytes cannot be a path",
             )
         node.size = length
         node.extents = self._stream.add(node.target) if length > FAST_LINK_MAX else b""
@@ -78,7 +80,9 @@ class Contents:
         try:
             rest = split_attributes(xattrs).rest
         except ValueError as exc:
-            raise refuse(self._numbering.root, node, f"has what ext4 cannot store: {exc}") from exc
+            raise refuse(
+                self._numbering.root, node, f"has an attribute that ext4 cannot store: {exc}"
+            ) from exc
         if rest:
             place = self._stream.next_block
             block = pack_block(rest, self._seed, place)

@@ -27,7 +27,7 @@ class Numbering:
     def __init__(self, root: Node) -> None:
         """Gives the root a lost+found if it has none."""
         if root.kind is not Kind.DIRECTORY:
-            raise ValueError("the root is no directory")
+            raise ValueError("the root is not a directory")
         self.root = root
         self.nodes: list[Node] = []
         self.directory_inos = array("I", [ROOT_INO])

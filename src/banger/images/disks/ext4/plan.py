@@ -118,7 +118,7 @@ def plan_disk(
 def _plan_exactly(streamed: int, inodes: int, heads: Heads, size_bytes: int) -> Plan:
     if size_bytes > heads.groups_max * GROUP_BYTES:
         text = f"a disk of {format_size(size_bytes)} is larger than it was laid out to become"
-        raise Error("bad_size", text, f"up to {format_size(heads.groups_max * GROUP_BYTES)} are possible")
+        raise Error("bad_size", text, f"at most {format_size(heads.groups_max * GROUP_BYTES)} are possible")
     plan = _plan(streamed, inodes, heads, max(1, size_bytes // BLOCK))
     if plan.fits:
         return plan
@@ -127,7 +127,7 @@ def _plan_exactly(streamed: int, inodes: int, heads: Heads, size_bytes: int) -> 
         "bad_size",
         f"{format_size(size_bytes)} is too small for this image: it needs at least {least_bytes} bytes "
         f"({format_size(least_bytes)})",
-        "ask for a larger disk, or leave the size out",
+        "ask for a larger disk, or leave out the size",
         {"least_bytes": least_bytes},
     )
 

@@ -266,5 +266,5 @@ def _full_disks_named() -> Iterator[None]:
         if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise Error(
-            "insufficient_disk", f"the root disk cannot be written: {exc.strerror}", "make room there"
+            "insufficient_disk", f"cannot write the root disk: {exc.strerror}", "free space there"
         ) from exc

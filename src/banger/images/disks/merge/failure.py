@@ -15,8 +15,8 @@ REFUSED = "layer_refused"
 _CODES = {Corrupt: "layer_corrupt", Refused: REFUSED, TooLarge: "layer_too_large"}
 _HINTS = {
     Corrupt: "pull it again; if that does not help, the image itself is damaged",
-    Refused: "the image has to be built differently",
-    TooLarge: "raise the limits of imports if the image is meant to be that large",
+    Refused: "build the image differently",
+    TooLarge: "raise the limits of imports if you trust an image of that size",
 }
 
 

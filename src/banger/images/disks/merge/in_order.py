@@ -144,7 +144,7 @@ class _Extraction:
             raise Refused("it is a hard link to itself")
         node = parent.children.get(last) if parent is not None else None
         if node is None:
-            raise Refused("it is a hard link to something that is not there")
+            raise Refused("it is a hard link to a file that does not exist")
         if node.kind is Kind.DIRECTORY:
             raise Refused("it is a hard link to a directory")
         return node
@@ -182,7 +182,9 @@ class _Extraction:
                 continue
             if child is None or child.kind is not Kind.DIRECTORY:
                 if make:
-                    raise Refused(f"it lies below '{part.decode(errors='replace')}', which is no directory")
+                    raise Refused(
+                        f"it lies below '{part.decode(errors='replace')}', which is not a directory"
+                    )
                 return None
             above.append(directory)
             directory = child

@@ -95,7 +95,7 @@ def open_inflated(blob: Blob) -> Inflated:
         )
     for refused, name in _MAGICS_REFUSED.items():
         if magic.startswith(refused):
-            raise Refused(f"compressed with {name}; gzip, zstd or none are possible")
+            raise Refused(f"compressed with {name}; banger reads gzip, zstd and uncompressed layers")
     return blob
 
 

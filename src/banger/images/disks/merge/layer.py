@@ -105,7 +105,7 @@ class LayerTree:
             if not isinstance(child, Folder):
                 if may_be_link(child):
                     raise ThroughLink
-                raise Refused("its target goes through something that is no directory")
+                raise Refused("its target goes through something that is not a directory")
             folder = child
         else:
             found = folder.children.get(name)
@@ -114,7 +114,7 @@ class LayerTree:
             if found is not None:
                 return found
         if folder.opaque:
-            raise Refused("it is a hard link to something that is not there")
+            raise Refused("it is a hard link to a file that does not exist")
         return None
 
     def removes(self, path: bytes) -> bool:
@@ -197,7 +197,7 @@ class LayerTree:
             elif may_be_link(child):
                 raise ThroughLink
             elif not isinstance(child, Folder):
-                raise Refused(f"it lies below '{part.decode(errors='replace')}', which is no directory")
+                raise Refused(f"it lies below '{part.decode(errors='replace')}', which is not a directory")
             folder = child
         return folder
 

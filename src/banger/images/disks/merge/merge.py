@@ -74,7 +74,7 @@ def _merge_from_the_top(
         with naming_layer(number, layers[number - 1].digest):
             merge.add(number)
     for pending in merge.wanted.values():
-        merge.refuse(pending, "it is a hard link to something that is not there")
+        merge.refuse(pending, "it is a hard link to a file that does not exist")
     prune(merge.root)
     return merge.root
 
@@ -137,7 +137,7 @@ class _Merge:
             except Refused as exc:
                 self.refuse(pending, exc.what)
             if node is None and tree.removes(path):
-                self.refuse(pending, "it is a hard link to something that is not there")
+                self.refuse(pending, "it is a hard link to a file that does not exist")
             if node is None:
                 node = below.setdefault(path, pending)
             if node is not pending:

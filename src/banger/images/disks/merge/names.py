@@ -78,5 +78,5 @@ def parse_whiteout(path: bytes) -> Whiteout | None:
         return None
     hidden = name[len(WHITEOUT) :]
     if hidden in (b"", b".", b".."):
-        raise Refused("it is a whiteout of nothing")
+        raise Refused("it is a whiteout that names no file")
     return Whiteout(directory + b"/" + hidden if above else hidden)

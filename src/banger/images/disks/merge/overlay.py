@@ -127,7 +127,7 @@ def slide_under(upper: Folder, lower: Folder) -> None:
                 elif above.hollow:
                     _attach(up, name, child)
                 elif above.implied:
-                    raise Refused("it is no directory, but a higher layer has entries below it", inner)
+                    raise Refused("it is not a directory, but a higher layer has entries below it", inner)
                 else:
                     # The directory replaced this, and this whatever is below.
                     above.opaque = True

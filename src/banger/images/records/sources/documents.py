@@ -63,7 +63,11 @@ def check_layout(data: bytes, name: str) -> None:
     """The file `oci-layout`. Raises `image_invalid`, `unsupported`."""
     version = decode(data, _Layout, f"{LAYOUT_FILE} of {name}").version
     if not version.startswith("1."):
-        raise Error("unsupported", f"{name} is an OCI layout of version {version[:20]!r}", "1.0.0 is known")
+        raise Error(
+            "unsupported",
+            f"{name} is an OCI layout of version {version[:20]!r}",
+            "use a layout of version 1.0.0",
+        )
 
 
 def select_image(index: Index, wanted: str, name: str) -> Index:
@@ -99,7 +103,10 @@ def not_there(name: str, wanted: str, available: list[str]) -> Error:
     listed = ", ".join(available[:_MAX_LISTED]) or "images without names"
     message = f"{name} has no image {wanted[:200]!r}" if wanted else f"{name} does not hold exactly one image"
     return Error(
-        "image_not_found", message, f"it holds {listed}; say which after a colon", {"known": available[:100]}
+        "image_not_found",
+        message,
+        f"it holds {listed}; name an image of it after a colon",
+        {"known": available[:100]},
     )
 
 

@@ -57,4 +57,4 @@ def _open(path: str, opened: Callable[[str], int]) -> int:
 
 
 def _no(path: str, reason: str) -> Error:
-    return Error("file_not_found", f"{path[:300]!r}: {reason}", "give the absolute path of an image")
+    return Error("file_not_found", f"{path[:300]!r}: {reason}", "give the absolute path of an existing image")

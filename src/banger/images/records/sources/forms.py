@@ -71,7 +71,7 @@ _HINTS = {
     Form.SQUASHFS: "unpack it with unsquashfs, and use rootfs:DIR",
     Form.EXT4: "banger image register --rootfs FILE --name NAME",
     Form.QCOW2: "qemu-img convert -O raw makes a disk of it for banger image register",
-    Form.TEXT: "look at it: a failed download may have left a message or a web page",
+    Form.TEXT: "look into the file: a failed download may have left a message or a web page",
 }
 
 

@@ -22,7 +22,7 @@ def choose_form(archive: Archive, wanted: str) -> Source:
     raise Error(
         "image_invalid",
         f"{archive.name} holds neither {INDEX_FILE} nor {MANIFEST_FILE}",
-        "a tar file of a plain tree is written tar:FILE",
+        "for a tar file of a plain tree, write tar:FILE",
     )
 
 

@@ -110,7 +110,7 @@ def _write(fd: int, chunk: bytes | memoryview, spare: Spare) -> None:
         if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         message = "no space left in the cache for the archive"
-        raise Error("insufficient_disk", message, "make room: banger image cache prune") from exc
+        raise Error("insufficient_disk", message, "free space: banger image cache prune") from exc
 
 
 def _bounded(total: int) -> int:
