@@ -12,14 +12,14 @@ class OneCatalog(Request):
 
 
 class RefreshCatalogs(Request):
-    """`name`: this catalog only; an index that cannot be had is then an error."""
+    """`name` selects one catalog; then an index that cannot be fetched is an error."""
 
     name: str = ""
 
 
 # fmt: off
 LIST = Verb(
-    name="catalogs.list", summary="All catalogs, in the order in which they are asked", method="GET",
+    name="catalogs.list", summary="All catalogs, in the order in which banger searches them", method="GET",
     path="/v1/catalogs", request=Nothing, result=list[Catalog],
 )
 ADD = Verb(
@@ -40,12 +40,12 @@ PUBLISH = Verb(
     example={"kind": "image", "name": "base", "directory": "/srv/catalog"},
 )
 VERIFY = Verb(
-    name="catalogs.verify", summary="Look through a catalog's directory", method="POST", path="/v1/catalogs/verify",
+    name="catalogs.verify", summary="Check a catalog's directory", method="POST", path="/v1/catalogs/verify",
     request=VerifyRequest, result=Operation[Verified], status=202,
     example={"directory": "/srv/catalog", "key": "RWQ..."},
 )
 REMOVE = Verb(
-    name="catalogs.remove", summary="Remove a catalog; what was pulled from it stays", method="DELETE",
+    name="catalogs.remove", summary="Remove a catalog; images and kernels pulled from it stay", method="DELETE",
     path="/v1/catalogs/{name}", request=OneCatalog, result=type(None), errors=("catalog_not_found",),
     example={"name": "team"},
 )

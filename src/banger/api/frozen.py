@@ -14,20 +14,20 @@ _S = "/v1/snapshots/{machine}/{tag}"
 
 
 class OneTemplate(Request):
-    """`id` may be the first four characters or more, if no other template begins with them."""
+    """`id` may be shortened to its first four characters or more, if no other id begins with them."""
 
     id: str
 
 
 class PruneTemplates(Request):
-    """`all` removes all templates, and not only those that are stale or unused for 30 days."""
+    """`all` removes all templates, not only stale templates and templates unused for 30 days."""
 
     all: bool = False
     dry_run: bool = False
 
 
 class ListSnapshots(Request):
-    """`machine`: the snapshots of this machine only."""
+    """`machine` selects the snapshots of one machine."""
 
     machine: str = ""
 
@@ -38,7 +38,7 @@ class OneSnapshot(Request):
 
 
 class ImportSnapshot(Request):
-    """`machine` and `tag`: other names than those that the export has."""
+    """`machine` and `tag` replace the names in the export."""
 
     machine: Annotated[str, Meta(max_length=64)] = ""
     tag: TagOrNone = ""
@@ -76,12 +76,12 @@ DELETE_SNAPSHOT = Verb(
     example={"machine": "dev", "tag": "clean"},
 )
 EXPORT_SNAPSHOT = Download(
-    name="snapshots.export", summary="A snapshot as one file, for the import of this host or another", method="GET",
+    name="snapshots.export", summary="A snapshot as one file, for an import on this host or on another", method="GET",
     path=_S + "/export", request=OneSnapshot, media=ZSTD, errors=("snapshot_not_found", "frozen_damaged"),
     example={"machine": "dev", "tag": "clean"},
 )
 IMPORT_SNAPSHOT = Upload(
-    name="snapshots.import_file", summary="Take a snapshot that was exported", method="PUT",
+    name="snapshots.import_file", summary="Import an exported snapshot", method="PUT",
     path="/v1/snapshots/import", request=ImportSnapshot, result=Snapshot, takes=ZSTD, query=("machine", "tag"),
     errors=("snapshot_invalid", "name_taken", "bad_name", "insufficient_disk"), example={"tag": "clean"},
 )

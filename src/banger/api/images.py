@@ -29,19 +29,19 @@ class OneImage(Request):
 
 
 class ImportImage(OneImage):
-    """`size_bytes` is of the disk, 0: what the contents need, and head-room."""
+    """`size_bytes` is the size of the disk; 0 means the size of the contents plus some free space."""
 
     size_bytes: Annotated[int, Meta(ge=0, le=1 << 44)] = 0
 
 
 class Prune(Request):
-    """`dry_run` only says what would be removed."""
+    """With `dry_run`, nothing is removed; the answer says what would be."""
 
     dry_run: bool = False
 
 
 class Search(Request):
-    """`search`: only entries in which all these words occur."""
+    """`search` selects the entries that contain all these words."""
 
     search: str = ""
 
@@ -74,7 +74,7 @@ TAG = Verb(
     example={"name": "debian-bookworm", "new": "base"},
 )
 REGISTER = Verb(
-    name="images.register", summary="Take a ready ext4 disk as an image", method="POST", path="/v1/images/register",
+    name="images.register", summary="Make an image of an existing ext4 disk", method="POST", path="/v1/images/register",
     request=RegisterRequest, result=Image, status=201, errors=("file_not_found", "image_invalid"),
     example={"rootfs": "/srv/disks/base.ext4", "name": "base"},
 )

@@ -18,7 +18,7 @@ class OneKernel(Request):
 
 
 class PullKernel(Request):
-    """`platform` is "os/architecture", empty: the platform of this host."""
+    """`platform` is "os/architecture"; empty means the platform of this host."""
 
     ref: Ref
     force: bool = False

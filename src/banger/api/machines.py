@@ -37,8 +37,8 @@ class OneMachine(Request):
 
 
 class CreateMachine(Request):
-    """A machine as `spec` says. A second request with the same `idempotency_key` within 24 hours answers the machine
-    that the first one made."""
+    """A machine as `spec` describes it. A second request with the same `idempotency_key` within 24 hours returns the
+    machine that the first request made."""
 
     spec: MachineSpec
     idempotency_key: str | None = None
@@ -51,7 +51,7 @@ class DeleteMachine(OneMachine):
 
 
 class StopMachine(OneMachine):
-    """`grace_s` is how long each polite step may take, in seconds."""
+    """`grace_s` is the time in seconds for each step of a clean shutdown, before the next, harder step."""
 
     grace_s: Seconds = 10
 
@@ -73,7 +73,7 @@ class TaggedMachine(OneMachine):
 
 
 class ForkMachine(OneMachine):
-    """Children are called NAME-1, NAME-2... of `name`, or of the parent's name when `name` is empty."""
+    """The copies are named NAME-1, NAME-2 and so on. NAME is `name`, or the name of the machine if `name` is empty."""
 
     count: Annotated[int, Meta(ge=1, le=256)] = 1
     name: Annotated[str, Meta(max_length=60)] = ""
@@ -86,8 +86,8 @@ class CommitMachine(OneMachine):
 
 
 class ReadLogs(OneMachine):
-    """`tail` is in lines; `follow` goes on until the machine stops; `exec` with source "exec": the command with this
-    number, and without it the main command."""
+    """`tail` is a number of lines. `follow` keeps sending until the machine stops. `exec` is the number of a command
+    whose output source "exec" sends; without `exec`, it is the output of the main command."""
 
     source: Literal["console", "exec"] = "console"
     tail: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
@@ -102,19 +102,19 @@ class OneExec(OneMachine):
 
 
 class SignalExec(OneExec):
-    """The process of the command alone gets `signal`."""
+    """Only the process of the command gets `signal`."""
 
     signal: Signal = 9
 
 
 class StartExec(OneMachine):
-    """A command that nobody is attached to."""
+    """A command that no client is attached to."""
 
     command: Command = field(default_factory=Command)
 
 
 class ReadFiles(OneMachine):
-    """`follow`: where `path` is a link, what the link leads to."""
+    """With `follow`, a `path` that is a link means the file that the link points to."""
 
     path: GuestPath
     follow: bool = False
@@ -167,7 +167,7 @@ START = Verb(
     example={"machine": "dev"},
 )
 STOP = Verb(
-    name="machines.stop", summary="Shut a machine down, politely first", method="POST", path=_M + "/stop",
+    name="machines.stop", summary="Shut a machine down, and kill it if that fails", method="POST", path=_M + "/stop",
     request=StopMachine, result=Operation[Machine], status=202, errors=("machine_not_found",),
     example={"machine": "dev", "grace_s": 5},
 )
@@ -177,7 +177,7 @@ RESTART = Verb(
     example={"machine": "dev"},
 )
 KILL = Verb(
-    name="machines.kill", summary="Kill the VMM at once, or signal the main command", method="POST",
+    name="machines.kill", summary="Kill the VMM at once, or send a signal to the main command", method="POST",
     path=_M + "/kill", request=KillMachine, result=type(None), query=("signal",),
     errors=("machine_not_found", "bad_state", "exec_not_found"), example={"machine": "dev", "signal": 15},
 )
@@ -186,16 +186,16 @@ PAUSE = Verb(
     request=OneMachine, result=Machine, errors=("machine_not_found", "bad_state"), example={"machine": "dev"},
 )
 RESUME = Verb(
-    name="machines.resume", summary="Let the vCPUs of a machine go on", method="POST", path=_M + "/resume",
+    name="machines.resume", summary="Let the vCPUs of a machine continue", method="POST", path=_M + "/resume",
     request=OneMachine, result=Machine, errors=("machine_not_found", "bad_state"), example={"machine": "dev"},
 )
 SNAPSHOT = Verb(
-    name="machines.snapshot", summary="Keep a machine as it is, memory and disk; the machine goes on", method="POST",
+    name="machines.snapshot", summary="Save memory and disk of a machine; the machine keeps running", method="POST",
     path=_M + "/snapshot", request=TaggedMachine, result=Operation[Snapshot], status=202,
     errors=("machine_not_found",), example={"machine": "dev", "tag": "clean"},
 )
 RESTORE = Verb(
-    name="machines.restore", summary="Set a machine back to a snapshot; a machine that is gone is made anew",
+    name="machines.restore", summary="Set a machine back to a snapshot; a deleted machine is made again",
     method="POST", path=_M + "/restore", request=TaggedMachine, result=Operation[Machine], status=202,
     example={"machine": "dev", "tag": "clean"},
 )
@@ -210,7 +210,7 @@ COMMIT = Verb(
     example={"machine": "dev", "image": "dev-with-tools"},
 )
 WAIT = Verb(
-    name="machines.wait", summary="Wait until a machine does not run any more", method="GET", path=_M + "/wait",
+    name="machines.wait", summary="Wait until a machine no longer runs", method="GET", path=_M + "/wait",
     request=OneMachine, result=Machine, errors=("machine_not_found",), example={"machine": "dev"},
 )
 HEALTH = Verb(
@@ -241,7 +241,7 @@ EXECS = Verb(
     example={"machine": "dev"},
 )
 EXEC_DETACHED = Verb(
-    name="machines.exec_detached", summary="Start a command and leave it", method="POST", path=_M + "/execs",
+    name="machines.exec_detached", summary="Start a command without attaching to it", method="POST", path=_M + "/execs",
     request=StartExec, result=Exec, status=201, body_limit_bytes=COMMAND_LIMIT_BYTES,
     errors=(*_AWAKE, *_COMMAND), example={"machine": "dev", "command": {"argv": ["make", "test"]}},
 )
@@ -251,7 +251,7 @@ GET_EXEC = Verb(
     example={"machine": "dev", "id": 3},
 )
 SIGNAL_EXEC = Verb(
-    name="machines.signal_exec", summary="Signal a command", method="POST", path=_M + "/execs/{id}/kill",
+    name="machines.signal_exec", summary="Send a signal to a command", method="POST", path=_M + "/execs/{id}/kill",
     request=SignalExec, result=type(None), query=("signal",), errors=(*_AWAKE, "exec_not_found"),
     example={"machine": "dev", "id": 3, "signal": 15},
 )
@@ -271,9 +271,9 @@ PUT_FILES = Upload(
     example={"machine": "dev", "path": "/srv"},
 )
 STAT_FILE = Verb(
-    name="machines.stat_file", summary="What a path of the guest is", method="GET", path=_M + "/files/stat",
-    request=StatFile, result=FileStat, query=("path",), errors=(*_AWAKE, "file_not_found"),
-    example={"machine": "dev", "path": "/srv"},
+    name="machines.stat_file", summary="Type, mode, owner, size and time of a path of the guest", method="GET",
+    path=_M + "/files/stat", request=StatFile, result=FileStat, query=("path",),
+    errors=(*_AWAKE, "file_not_found"), example={"machine": "dev", "path": "/srv"},
 )
 RUN = Session(
     name="machines.run", summary="Make a machine, start it and attach to its command", path="/v1/run",
@@ -285,7 +285,7 @@ EXEC = Session(
     request=ExecMachine, errors=(*_AWAKE, *_COMMAND), example={"machine": "dev", "command": {"argv": ["sh"]}},
 )
 ATTACH = Session(
-    name="machines.attach", summary="Attach to a command that runs", path=_M + "/attach",
+    name="machines.attach", summary="Attach to a running command", path=_M + "/attach",
     request=AttachMachine, errors=(*_AWAKE, "exec_not_found"), example={"machine": "dev"},
 )
 VERBS = (

@@ -15,15 +15,15 @@ _OPERATION = "/v1/operations/{id}"
 
 
 class Reconcile(Request):
-    """`dry_run` only says what differs; `remove` removes what no record leads to."""
+    """`dry_run` changes nothing and reports the differences. `remove` removes everything that no record refers to."""
 
     dry_run: bool = False
     remove: bool = False
 
 
 class ReadEvents(Request):
-    """`since` is RFC 3339; `after` is the number of an event; `machine`: only events of this machine and its snapshots;
-    `follow` goes on until the daemon stops, and begins now if neither `since` nor `after` says where to begin."""
+    """`since` is a time as in RFC 3339, `after` is the number of an event. `machine` selects the events of one machine
+    and its snapshots. `follow` keeps sending until the daemon stops; without `since` and `after`, it begins now."""
 
     since: str = ""
     machine: str = ""
@@ -37,29 +37,29 @@ class OneOperation(Request):
 
 # fmt: off
 INFO = Verb(
-    name="system.info", summary="Versions, places, accelerators, drivers", method="GET", path="/v1/system",
+    name="system.info", summary="Versions, directories, accelerators and drivers", method="GET", path="/v1/system",
     request=Nothing, result=SystemInfo,
 )
 SHUT_DOWN = Verb(
-    name="system.shutdown", summary="Stop the daemon; machines go on", method="POST", path="/v1/system/shutdown",
+    name="system.shutdown", summary="Stop the daemon; machines keep running", method="POST", path="/v1/system/shutdown",
     request=Nothing, result=type(None),
 )
 DISK_USAGE = Verb(
-    name="system.disk_usage", summary="What takes room on the disk", method="GET", path="/v1/system/df",
+    name="system.disk_usage", summary="What uses disk space", method="GET", path="/v1/system/df",
     request=Nothing, result=DiskUsage,
 )
 RECONCILE = Verb(
-    name="system.reconcile", summary="Compare the records with the host, and set right what differs", method="POST",
+    name="system.reconcile", summary="Compare the records with the host, and correct them", method="POST",
     path="/v1/system/reconcile", request=Reconcile, result=Reconciliation, query=("dry_run", "remove"),
     example={"dry_run": True},
 )
 EVENTS: Feed[ReadEvents, Event] = Feed(
-    name="system.events", summary="What happened, one event per line", method="GET", path="/v1/events",
+    name="system.events", summary="Events, one per line", method="GET", path="/v1/events",
     request=ReadEvents, lines=(Event,), query=("since", "machine", "after", "follow"),
     example={"since": "2026-01-31T12:00:00Z", "follow": True},
 )
 LIST_OPERATIONS = Verb(
-    name="operations.list", summary="All operations that are still known", method="GET", path="/v1/operations",
+    name="operations.list", summary="All operations that the daemon still knows", method="GET", path="/v1/operations",
     request=Nothing, result=list[Operation[Any]],
 )
 GET_OPERATION = Verb(

@@ -35,7 +35,7 @@ class Request(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Nothing(Request):
-    """The request of a verb that needs to be told nothing."""
+    """The request of a verb without parameters."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,11 @@ class Machines(MachinesVerbs):
         timeout_s: float = 0,
         **options: Unpack[SpecOptions],
     ) -> CompletedRun:
-        """Run a command in a new machine, which is removed afterwards unless `remove=False`."""
+        """Run a command in a new machine, and delete the machine afterwards unless `remove=False`.
+
+        `timeout_s` limits the command, in seconds; 0 means no limit. `options` are the other fields of `MachineSpec`.
+        Raises `banger.Error`; an exit code other than 0 is not an error (see `CompletedRun.check`).
+        """
         command = results.plan_command(argv, stdin, env, cwd, user, timeout_s)
         first = results.encode_run(image, command, options)
         return await self._finish(calls.machines_run_target(), first, stdin)
@@ -74,7 +78,7 @@ class Machines(MachinesVerbs):
         user: Text = "",
         timeout_s: float = 0,
     ) -> CompletedRun:
-        """Run a command in a running machine."""
+        """Run a command in a running machine. `name` is its name or id; the rest is as for `run`."""
         command = results.plan_command(argv, stdin, env, cwd, user, timeout_s)
         return await self._finish(calls.machines_exec_target(name), results.encode_exec(command), stdin)
 
@@ -85,7 +89,7 @@ class Machines(MachinesVerbs):
 
 class Operations(OperationsVerbs):
     async def events(self, operation_id: str) -> AsyncIterator[Progress | Operation[Any]]:
-        """How far it is, again and again; at last the ended operation."""
+        """The steps of an operation as they happen, and at last the ended operation."""
         answer = await self.client.open(calls.operations_events(operation_id))
         async for line in answer.lines():
             yield results.read_event(line)
@@ -97,7 +101,7 @@ class Operations(OperationsVerbs):
     async def wait(self, operation: str) -> Operation[Any]: ...
 
     async def wait(self, operation: Operation[T] | str) -> Operation[Any]:
-        """The operation when it has succeeded; raises the error that it failed with."""
+        """Wait until the operation has succeeded, and return it. Raises the error that the operation failed with."""
         operation_id = operation if isinstance(operation, str) else operation.id
         async for event in self.events(operation_id):
             if isinstance(event, Operation):
@@ -109,20 +113,20 @@ class System(SystemVerbs):
     async def events(
         self, since: str = "", machine: str = "", after: int | None = None, follow: bool = False
     ) -> AsyncIterator[Event]:
-        """What happened; with `follow` what happens, until the daemon stops. One of kind "journal.gap" says that
-        some are missing."""
+        """Events of the past; with `follow`, also new events until the daemon stops. An event of kind "journal.gap"
+        means that some events are missing."""
         answer = await self.client.open(calls.system_events(since, machine, after, follow))
         async for line in answer.lines():
             yield results.read_told(line)
 
 
 class AsyncClient:
-    """The daemon's API for asyncio. Holds no connection: each call has its own.
+    """The API of the daemon for asyncio. Each call has a connection of its own.
 
-    `start` says whether a daemon is started where none runs; one at a path of your own never is. `timeout_s` is how
-    long each call may take, and how long a stream (logs, files, events) may take to begin; runs and execs have limits
-    of their own. Without it calls that only read wait for a minute, all others for as long as the daemon lives. Calls
-    raise `timeout`.
+    With `start`, the client starts a daemon if none runs; it never starts a daemon for a socket path of your own.
+    `timeout_s` is the time in seconds that each call may take, and that a stream (logs, files, events) may take to
+    begin; runs and execs have their own limits. Without it, calls that only read wait for a minute, and all other
+    calls wait until the daemon answers or ends. A call that takes too long raises `timeout`.
     """
 
     def __init__(self, socket_path: str = "", start: bool = True, timeout_s: float | None = None) -> None:
@@ -139,17 +143,17 @@ class AsyncClient:
         self.system = System(self)
 
     def with_timeout(self, timeout_s: float | None) -> AsyncClient:
-        """The same daemon with another limit: `client.with_timeout(5).machines.list()`."""
+        """A client of the same daemon with another time limit: `client.with_timeout(5).machines.list()`."""
         return AsyncClient(self.socket_path, self._start, timeout_s)
 
     async def connect(self) -> Connection:
-        """A new connection to the daemon; starting one happens in a thread."""
+        """A new connection to the daemon. A thread starts the daemon if none runs."""
         found = await asyncio.to_thread(dial_or_start if self._start else dial, self.socket_path)
         return await asyncio.open_unix_connection(sock=found)
 
     async def open(self, call: Call[object]) -> AsyncAnswer:
-        """The call's answer, checked for the error it may carry, with the body still to read. What only reads is sent
-        once more when a daemon ended instead of answering."""
+        """Send a call, and return the answer with its body still to read. A call that only reads is sent once more if
+        the daemon ended instead of answering. Raises the error that the answer carries."""
         patience = Patience(self._timeout_s, call.silence_s)
         try:
             answer = await self._send(call, patience)
@@ -167,5 +171,5 @@ class AsyncClient:
         return await request(connection, call.method, call.target, body, content_type, call.key, patience)
 
     async def perform(self, call: Call[T]) -> T:
-        """Carry out a call of `banger.client.calls`."""
+        """Carry out a call of `banger.client.calls`, and return its result."""
         return decode(call, await (await self.open(call)).read())

@@ -131,7 +131,7 @@ def machines_start(machine: str) -> Call[Operation[Machine]]:
 
 
 def machines_stop(machine: str, grace_s: float = 10) -> Call[Operation[Machine]]:
-    """Shut a machine down, politely first."""
+    """Shut a machine down, and kill it if that fails."""
     body = chosen(("grace_s", grace_s, 10))
     return Call("POST", f"/v1/machines/{quote(machine)}/stop", "Operation[Machine]", body or None)
 
@@ -143,7 +143,7 @@ def machines_restart(machine: str, grace_s: float = 10) -> Call[Operation[Machin
 
 
 def machines_kill(machine: str, signal: int | None = None) -> Call[None]:
-    """Kill the VMM at once, or signal the main command."""
+    """Kill the VMM at once, or send a signal to the main command."""
     query = chosen(("signal", signal, None))
     return Call("POST", f"/v1/machines/{quote(machine)}/kill" + encode_query(query), "None")
 
@@ -154,18 +154,18 @@ def machines_pause(machine: str) -> Call[Machine]:
 
 
 def machines_resume(machine: str) -> Call[Machine]:
-    """Let the vCPUs of a machine go on."""
+    """Let the vCPUs of a machine continue."""
     return Call("POST", f"/v1/machines/{quote(machine)}/resume", "Machine")
 
 
 def machines_snapshot(machine: str, tag: str) -> Call[Operation[Snapshot]]:
-    """Keep a machine as it is, memory and disk; the machine goes on."""
+    """Save memory and disk of a machine; the machine keeps running."""
     body = chosen(("tag", tag))
     return Call("POST", f"/v1/machines/{quote(machine)}/snapshot", "Operation[Snapshot]", body)
 
 
 def machines_restore(machine: str, tag: str) -> Call[Operation[Machine]]:
-    """Set a machine back to a snapshot; a machine that is gone is made anew."""
+    """Set a machine back to a snapshot; a deleted machine is made again."""
     body = chosen(("tag", tag))
     return Call("POST", f"/v1/machines/{quote(machine)}/restore", "Operation[Machine]", body)
 
@@ -183,7 +183,7 @@ def machines_commit(machine: str, image: str) -> Call[Operation[Image]]:
 
 
 def machines_wait(machine: str) -> Call[Machine]:
-    """Wait until a machine does not run any more."""
+    """Wait until a machine no longer runs."""
     return Call("GET", f"/v1/machines/{quote(machine)}/wait", "Machine")
 
 
@@ -231,7 +231,7 @@ def machines_execs(machine: str) -> Call[list[Exec]]:
 
 
 def machines_exec_detached(machine: str, command: Command | Facts | None = None) -> Call[Exec]:
-    """Start a command and leave it."""
+    """Start a command without attaching to it."""
     body = chosen(("command", command, None))
     return Call("POST", f"/v1/machines/{quote(machine)}/execs", "Exec", body or None)
 
@@ -242,7 +242,7 @@ def machines_get_exec(machine: str, id: int) -> Call[Exec]:
 
 
 def machines_signal_exec(machine: str, id: int, signal: int = 9) -> Call[None]:
-    """Signal a command."""
+    """Send a signal to a command."""
     query = chosen(("signal", signal, 9))
     return Call("POST", f"/v1/machines/{quote(machine)}/execs/{quote(id)}/kill" + encode_query(query), "None")
 
@@ -270,7 +270,7 @@ def machines_put_files(machine: str, path: str, stream: Iterable[bytes]) -> Call
 
 
 def machines_stat_file(machine: str, path: str) -> Call[FileStat]:
-    """What a path of the guest is."""
+    """Type, mode, owner, size and time of a path of the guest."""
     query = chosen(("path", path))
     return Call("GET", f"/v1/machines/{quote(machine)}/files/stat" + encode_query(query), "FileStat")
 
@@ -319,7 +319,7 @@ def images_tag(name: str, new: str) -> Call[Image]:
 
 
 def images_register(rootfs: str, name: str) -> Call[Image]:
-    """Take a ready ext4 disk as an image."""
+    """Make an image of an existing ext4 disk."""
     body = chosen(("rootfs", rootfs), ("name", name))
     return Call("POST", "/v1/images/register", "Image", body)
 
@@ -403,7 +403,7 @@ def kernels_delete(name: str) -> Call[None]:
 
 
 def catalogs_list() -> Call[list[Catalog]]:
-    """All catalogs, in the order in which they are asked."""
+    """All catalogs, in the order in which banger searches them."""
     return Call("GET", "/v1/catalogs", "list[Catalog]")
 
 
@@ -451,13 +451,13 @@ def catalogs_publish(
 
 
 def catalogs_verify(directory: str, key: str) -> Call[Operation[Verified]]:
-    """Look through a catalog's directory."""
+    """Check a catalog's directory."""
     body = chosen(("directory", directory), ("key", key))
     return Call("POST", "/v1/catalogs/verify", "Operation[Verified]", body)
 
 
 def catalogs_remove(name: str) -> Call[None]:
-    """Remove a catalog; what was pulled from it stays."""
+    """Remove a catalog; images and kernels pulled from it stay."""
     return Call("DELETE", f"/v1/catalogs/{quote(name)}", "None")
 
 
@@ -489,7 +489,7 @@ def snapshots_list(machine: str = "") -> Call[list[Snapshot]]:
 
 
 def snapshots_import_file(stream: Iterable[bytes], machine: str = "", tag: str = "") -> Call[Snapshot]:
-    """Take a snapshot that was exported."""
+    """Import an exported snapshot."""
     query = chosen(("machine", machine, ""), ("tag", tag, ""))
     return Call(
         "PUT",
@@ -510,27 +510,27 @@ def snapshots_delete(machine: str, tag: str) -> Call[None]:
 
 
 def snapshots_export(machine: str, tag: str) -> Call[bytes]:
-    """A snapshot as one file, for the import of this host or another."""
+    """A snapshot as one file, for an import on this host or on another."""
     return Call("GET", f"/v1/snapshots/{quote(machine)}/{quote(tag)}/export", "bytes")
 
 
 def system_info() -> Call[SystemInfo]:
-    """Versions, places, accelerators, drivers."""
+    """Versions, directories, accelerators and drivers."""
     return Call("GET", "/v1/system", "SystemInfo")
 
 
 def system_shutdown() -> Call[None]:
-    """Stop the daemon; machines go on."""
+    """Stop the daemon; machines keep running."""
     return Call("POST", "/v1/system/shutdown", "None")
 
 
 def system_disk_usage() -> Call[DiskUsage]:
-    """What takes room on the disk."""
+    """What uses disk space."""
     return Call("GET", "/v1/system/df", "DiskUsage")
 
 
 def system_reconcile(dry_run: bool = False, remove: bool = False) -> Call[Reconciliation]:
-    """Compare the records with the host, and set right what differs."""
+    """Compare the records with the host, and correct them."""
     query = chosen(("dry_run", dry_run, False), ("remove", remove, False))
     return Call("POST", "/v1/system/reconcile" + encode_query(query), "Reconciliation")
 
@@ -541,7 +541,7 @@ def system_events(
     after: int | None = None,
     follow: bool = False,
 ) -> Call[bytes]:
-    """What happened, one event per line."""
+    """Events, one per line."""
     query = chosen(
         ("since", since, ""),
         ("machine", machine, ""),
@@ -552,7 +552,7 @@ def system_events(
 
 
 def operations_list() -> Call[list[Operation[Any]]]:
-    """All operations that are still known."""
+    """All operations that the daemon still knows."""
     return Call("GET", "/v1/operations", "list[Operation[Any]]")
 
 
@@ -582,5 +582,5 @@ def machines_exec_target(machine: str) -> str:
 
 
 def machines_attach_target(machine: str) -> str:
-    """The path of a stream: attach to a command that runs."""
+    """The path of a stream: attach to a running command."""
     return f"/v1/machines/{quote(machine)}/attach"

@@ -1,4 +1,4 @@
-"""What the SDK gives back that is no struct of the API, and the requests that it makes up."""
+"""The results of the SDK that are not structs of the API, and the requests that the SDK composes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from banger.client.calls import SpecOptions
 
 
-# Names in Linux are bytes: text is sent as UTF-8, with the bytes that `os.fsdecode` has put into it.
+# Names in Linux are bytes. Text is sent as UTF-8, with the bytes that `os.fsdecode` put into it.
 Text = str | bytes
 
 
 class CompletedRun:
-    """A command that ended: all it wrote, and its exit code (128+N for signal N, 124 for a time-out)."""
+    """A command that has ended: its whole output as bytes, and its exit code (128+N for signal N, 124 for a
+    time-out)."""
 
     def __init__(self, collector: Collector) -> None:
         exited = collector.exited
@@ -45,7 +46,7 @@ class CompletedRun:
         return f"<CompletedRun exit code {self.exit_code}, {sizes}>"
 
     def check(self) -> CompletedRun:
-        """Itself, if the exit code is 0; else raises `tool_failed`."""
+        """Return the run itself if its exit code is 0. Raises `tool_failed` otherwise."""
         if self.exit_code:
             text = self.stderr.decode("utf-8", "replace").strip()
             raise Error("tool_failed", f"exit code {self.exit_code}: {text[-500:]}")
@@ -60,7 +61,7 @@ def plan_command(
     user: Text = "",
     timeout_s: float = 0,
 ) -> Command:
-    """A command without a terminal; stdin is open only when there is some."""
+    """A command without a terminal. Its stdin is open only if there is data for it."""
     return Command(
         argv=[text_of(argument) for argument in argv],
         env={text_of(name): text_of(value) for name, value in (env or {}).items()},
@@ -72,12 +73,12 @@ def plan_command(
 
 
 def encode_exec(command: Command) -> bytes:
-    """An exec stream's first message."""
+    """The first message of an exec stream."""
     return encode(ExecRequest(command=command))
 
 
 def encode_run(image: str, command: Command, options: SpecOptions) -> bytes:
-    """A run stream's first message. The machine is removed unless `remove=False` says otherwise."""
+    """The first message of a run stream. The machine is deleted afterwards unless `remove=False`."""
     chosen: SpecOptions = {"remove": True, **options}
     return encode(RunRequest(spec=plan_spec(image, command, **chosen)))
 
@@ -87,7 +88,7 @@ def plan_spec(image: str, command: Command | None, **options: Unpack[SpecOptions
 
 
 def read_event(line: bytes) -> Progress | Operation[Any]:
-    """A line of an operation's events: how far it is, or at last how it ended."""
+    """A line of an operation's events: a step, or at last the ended operation."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError) as exc:
@@ -106,7 +107,7 @@ def read_told(line: bytes) -> Event:
 
 
 def check_ended(operation: Operation[Any]) -> Operation[Any]:
-    """Itself, if it succeeded; else raises what it failed with."""
+    """Return the operation itself if it succeeded. Raises the error that it failed with."""
     if operation.error is not None:
         error = operation.error
         raise Error.from_dict(

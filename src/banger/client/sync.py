@@ -5,8 +5,7 @@
     client = Client()
     print(client.machines.run("debian-bookworm", ["uname", "-a"]).stdout.decode())
 
-Every call is described once, in `calls`; a line here says only which room it is in. Calls raise
-`banger.Error`.
+`calls` describes each call; the attributes of `Client` group the calls by noun. Calls raise `banger.Error`.
 """
 
 from __future__ import annotations
@@ -60,7 +59,11 @@ class Machines(MachinesVerbs):
         timeout_s: float = 0,
         **options: Unpack[SpecOptions],
     ) -> CompletedRun:
-        """Run a command in a new machine, which is removed afterwards unless `remove=False`."""
+        """Run a command in a new machine, and delete the machine afterwards unless `remove=False`.
+
+        `timeout_s` limits the command, in seconds; 0 means no limit. `options` are the other fields of `MachineSpec`.
+        Raises `banger.Error`; an exit code other than 0 is not an error (see `CompletedRun.check`).
+        """
         command = results.plan_command(argv, stdin, env, cwd, user, timeout_s)
         first = results.encode_run(image, command, options)
         return self._finish(calls.machines_run_target(), first, stdin)
@@ -76,7 +79,7 @@ class Machines(MachinesVerbs):
         user: Text = "",
         timeout_s: float = 0,
     ) -> CompletedRun:
-        """Run a command in a running machine."""
+        """Run a command in a running machine. `name` is its name or id; the rest is as for `run`."""
         command = results.plan_command(argv, stdin, env, cwd, user, timeout_s)
         return self._finish(calls.machines_exec_target(name), results.encode_exec(command), stdin)
 
@@ -86,7 +89,7 @@ class Machines(MachinesVerbs):
 
 class Operations(OperationsVerbs):
     def events(self, operation_id: str) -> Iterator[Progress | Operation[Any]]:
-        """How far it is, again and again; at last the ended operation."""
+        """The steps of an operation as they happen, and at last the ended operation."""
         answer = self.client.open(calls.operations_events(operation_id))
         return map(results.read_event, answer.lines())
 
@@ -97,7 +100,7 @@ class Operations(OperationsVerbs):
     def wait(self, operation: str) -> Operation[Any]: ...
 
     def wait(self, operation: Operation[T] | str) -> Operation[Any]:
-        """The operation when it has succeeded; raises the error that it failed with."""
+        """Wait until the operation has succeeded, and return it. Raises the error that the operation failed with."""
         operation_id = operation if isinstance(operation, str) else operation.id
         for event in self.events(operation_id):
             if isinstance(event, Operation):
@@ -109,19 +112,19 @@ class System(SystemVerbs):
     def events(
         self, since: str = "", machine: str = "", after: int | None = None, follow: bool = False
     ) -> Iterator[Event]:
-        """What happened; with `follow` what happens, until the daemon stops. One of kind "journal.gap" says that
-        some are missing."""
+        """Events of the past; with `follow`, also new events until the daemon stops. An event of kind "journal.gap"
+        means that some events are missing."""
         call = calls.system_events(since, machine, after, follow)
         return map(results.read_told, self.client.open(call).lines())
 
 
 class Client:
-    """The daemon's API. Holds no connection: each call has its own, so threads may share a client.
+    """The API of the daemon. Each call has a connection of its own, so threads may share a client.
 
-    `start` says whether a daemon is started where none runs; one at a path of your own never is. `timeout_s` is how
-    long each call may take, and how long a stream (logs, files, events) may take to begin; runs and execs have limits
-    of their own. Without it calls that only read wait for a minute, all others for as long as the daemon lives. Calls
-    raise `timeout`.
+    With `start`, the client starts a daemon if none runs; it never starts a daemon for a socket path of your own.
+    `timeout_s` is the time in seconds that each call may take, and that a stream (logs, files, events) may take to
+    begin; runs and execs have their own limits. Without it, calls that only read wait for a minute, and all other
+    calls wait until the daemon answers or ends. A call that takes too long raises `timeout`.
     """
 
     def __init__(self, socket_path: str = "", start: bool = True, timeout_s: float | None = None) -> None:
@@ -138,7 +141,7 @@ class Client:
         self.system = System(self)
 
     def with_timeout(self, timeout_s: float | None) -> Client:
-        """The same daemon with another limit: `client.with_timeout(5).machines.list()`."""
+        """A client of the same daemon with another time limit: `client.with_timeout(5).machines.list()`."""
         return Client(self.socket_path, self._start, timeout_s)
 
     def dial(self) -> socket.socket:
@@ -146,9 +149,9 @@ class Client:
         return dial_or_start(self.socket_path) if self._start else dial(self.socket_path)
 
     def open(self, call: Call[object]) -> Answer:
-        """The call's answer, checked for the error it may carry, with the body still to read."""
+        """Send a call, and return the answer with its body still to read. Raises the error that the answer carries."""
         return open_answer(self.dial, call, encode, self._timeout_s)
 
     def perform(self, call: Call[T]) -> T:
-        """Carry out a call of `banger.client.calls`."""
+        """Carry out a call of `banger.client.calls`, and return its result."""
         return decode(call, self.open(call).read())

@@ -1,4 +1,4 @@
-"""What a catalog says: images and kernels by name, and where each can be had from. docs/image-catalog.md explains it.
+"""The contents of a catalog: images and kernels by name, and the sources of each. docs/image-catalog.md explains it.
 
 These structs are the format: docs/catalog.schema.json is made from them, and a test compares the two. A reader
 ignores fields and kinds of sources that it does not know.
@@ -28,8 +28,8 @@ Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9@_.-]{0,127}\Z")]
 
 
 class BundleSource(Struct, kw_only=True, frozen=True, tag_field="type", tag="bundle"):
-    """One file beside the index, `bundles/<hex of digest>.tar.zst`. `mirrors` are further places of the same file, each
-    a whole URL."""
+    """One file beside the index, `bundles/<hex of digest>.tar.zst`. `mirrors` are whole URLs of further copies of the
+    same file."""
 
     digest: Digest
     size_bytes: Bytes
@@ -37,15 +37,15 @@ class BundleSource(Struct, kw_only=True, frozen=True, tag_field="type", tag="bun
 
 
 class OciSource(Struct, kw_only=True, frozen=True, tag_field="type", tag="oci"):
-    """An image of a registry: a reference with a digest, which is what makes it trustworthy."""
+    """An image of a registry: a reference with a digest. The digest makes the image trustworthy."""
 
     reference: Annotated[str, Meta(pattern=r"^\S+@sha256:[0-9a-f]{64}\Z", max_length=512)]
 
 
 class DebianSource(Struct, kw_only=True, frozen=True, tag_field="type", tag="debian"):
-    """Built on this host from a suite of Debian's signed archive. For an image `packages` are what it has beside the
-    essential ones, `enable` units of systemd, and `epoch` is the time of what the build itself writes, in seconds
-    since 1970. For a kernel the one package is that of the kernel, or depends on the newest one."""
+    """Built on this host from a suite of Debian's signed archive. For an image, `packages` are the packages beside the
+    essential ones, `enable` are systemd units to enable, and `epoch` is the time of the files that the build itself
+    writes, in seconds since 1970. For a kernel, the one package contains the kernel or depends on the newest kernel."""
 
     suite: Suite
     packages: Annotated[tuple[PackageName, ...], Meta(max_length=512)]
@@ -57,9 +57,10 @@ Source = BundleSource | OciSource | DebianSource
 
 
 class Entry(Struct, kw_only=True, frozen=True):
-    """What images and kernels have in common. `digest` and `size_bytes` are of the disk (or of vmlinux) where a bundle
-    brings it, empty and a rough number where it is built; `min_banger` is the oldest banger that can use it;
-    `provenance` says in a line who made it of what. `sources` are tried in their order."""
+    """What images and kernels have in common. `digest` and `size_bytes` describe the disk (or vmlinux) in a bundle;
+    for an entry that is built, `digest` is empty and `size_bytes` an estimate. `min_banger` is the oldest banger that
+    can use the entry. `provenance` says in one line who made it, and from what. banger tries the `sources` in their
+    order."""
 
     name: Name
     aliases: Annotated[tuple[Name, ...], Meta(max_length=32)] = ()
@@ -74,8 +75,8 @@ class Entry(Struct, kw_only=True, frozen=True):
 
 
 class ImageEntry(Entry, kw_only=True, frozen=True):
-    """`kernel` is the kernel that its machines boot unless they ask for another, empty: the usual one; `init` likewise
-    what their process 1 is."""
+    """`kernel` is the default kernel for machines of this image; empty means the usual one. `init` is the default for
+    process 1."""
 
     kernel: Annotated[str, Meta(max_length=200)] = ""
     init: ImageInit = "agent"
@@ -86,8 +87,8 @@ class KernelEntry(Entry, kw_only=True, frozen=True):
 
 
 class Index(Struct, kw_only=True, frozen=True):
-    """A whole catalog, the file that is signed. `version` grows with each publication; after `expires` a reader no
-    longer believes it."""
+    """A whole catalog: the file that is signed. `version` grows with each publication. A reader does not trust the
+    index after `expires`."""
 
     format: Literal[1] = 1
     name: Name
@@ -99,8 +100,8 @@ class Index(Struct, kw_only=True, frozen=True):
 
 
 class Catalog(Struct, kw_only=True):
-    """A catalog as this host knows it. `expires` empty: never; `refreshed`: when the index came; `problem`: why it is
-    not used, or not as fresh as it could be."""
+    """A catalog as this host knows it. An empty `expires` means never. `refreshed` is the time at which the index was
+    fetched. `problem` says why the catalog is not used, or why its index is not the newest."""
 
     name: str
     url: str
@@ -116,8 +117,8 @@ class Catalog(Struct, kw_only=True):
 
 
 class AddCatalog(Struct, kw_only=True, forbid_unknown_fields=True):
-    """`url` of the index, or of the directory it is in; `key` as minisign writes public keys; `name` empty: what the
-    index calls itself."""
+    """`url` is the URL of the index, or of the directory that contains it. `key` is a public key as minisign writes
+    it. An empty `name` means the name in the index."""
 
     url: Annotated[str, Meta(min_length=1, max_length=2048)]
     key: Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -125,10 +126,10 @@ class AddCatalog(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class PublishRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Put an image or kernel of this host into a catalog that is a directory. `entry` empty: it is called as it is
-    here; `catalog`: the name of the catalog, needed when there is no index yet; `key_file`: the daemon reads a minisign
-    secret key from there, empty: the index is left to be signed by somebody else; `expires_s`: how long the index is
-    good."""
+    """Put an image or kernel of this host into a catalog that is a directory. An empty `entry` means the name on this
+    host. `catalog` is the name of the catalog; it is required if there is no index yet. `key_file` is the path from
+    which the daemon reads a minisign secret key; if it is empty, the index stays unsigned. `expires_s` is how long the
+    index is valid, in seconds."""
 
     kind: Literal["image", "kernel"]
     name: Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -144,7 +145,7 @@ class PublishRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class VerifyRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Look through a catalog that is a directory, as a reader would. `key` as minisign writes public keys."""
+    """Check a catalog that is a directory, as a reader would. `key` is a public key as minisign writes it."""
 
     directory: Annotated[str, Meta(min_length=1, max_length=4096)]
     key: Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -158,7 +159,7 @@ class Published(Struct, kw_only=True):
 
 
 class Verified(Struct, kw_only=True):
-    """A catalog's directory that is as a reader wants it."""
+    """A catalog's directory that passed the check."""
 
     catalog: str
     version: int
@@ -166,8 +167,8 @@ class Verified(Struct, kw_only=True):
 
 
 class Offer(Struct, kw_only=True):
-    """An entry as it is listed. `ref` is what to pull it by; `sources` names their kinds; `here` whether it is on this
-    host; `hidden_by` the catalog whose entry of the same name is taken in place of this one."""
+    """An entry in a listing. `ref` is the reference to pull it by. `sources` lists the kinds of its sources. `here`
+    says whether this host has it. `hidden_by` is the catalog whose entry of the same name is used instead."""
 
     name: str
     ref: str

@@ -15,8 +15,9 @@ Rows = Annotated[int, Meta(ge=0, le=65535)]
 
 
 class Command(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to run: Docker's terms. An empty `argv` is the user's login shell. `entrypoint` None: the image's; a
-    main command alone has one. Bytes that are no UTF-8 are written as `model.octets` says."""
+    """A command, in Docker's terms. An empty `argv` means the user's login shell. `entrypoint` None means the
+    entrypoint of the image; only a main command has an entrypoint. `timeout_s` 0 means no time limit. Bytes that are
+    not UTF-8 are written as `model.octets` says."""
 
     entrypoint: Annotated[list[Bytes], Meta(max_length=ARGUMENTS_MAX)] | None = None
     argv: Annotated[list[Bytes], Meta(max_length=ARGUMENTS_MAX)] = []
@@ -31,8 +32,7 @@ class Command(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Exit(Struct, kw_only=True):
-    """How a command ended. `code` is what a shell would report: 128+N for signal N, 124 for
-    a time-out."""
+    """How a command ended. `code` is the exit code, as a shell reports it: 128+N for signal N, 124 for a time-out."""
 
     code: int
     signal: int = 0
@@ -40,8 +40,8 @@ class Exit(Struct, kw_only=True):
 
 
 class Exec(Struct, kw_only=True):
-    """One command in a machine, running or ended. `main`: the machine ends with it; `tty` and `stdin`: what it reads
-    from."""
+    """A command in a machine, running or ended. `main` says that the machine ends with this command, `tty` that the
+    command has a terminal, and `stdin` that it has an open stdin."""
 
     id: int
     argv: list[str] = []
@@ -56,6 +56,6 @@ class Exec(Struct, kw_only=True):
 
 
 class ExecRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """First message on an exec stream, and the body of a detached exec."""
+    """First message of an exec stream, and the body of a detached exec."""
 
     command: Command = field(default_factory=Command)

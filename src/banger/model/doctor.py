@@ -6,14 +6,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-# From bad to good. A problem keeps machines from running; a warning takes something away that a user would miss; a hint
-# names what could be had as well.
+# From bad to good. A problem keeps machines from running; a warning names something that a user would miss; a hint
+# names something that could be better.
 Status = Literal["problem", "warning", "hint", "ok"]
 
 
 class Finding(Struct, kw_only=True):
-    """What one check saw. `why` it matters and the command that mends it are empty when all is well; a `mend` that
-    begins with "#" is for people to read, since nobody but they can do it."""
+    """The result of one check. `found` is what the check saw, `why` says why that matters, and `mend` is the command
+    that fixes it; `why` and `mend` are empty when the status is "ok". A `mend` that begins with "#" is advice for
+    people."""
 
     check: str
     status: Status
@@ -24,7 +25,8 @@ class Finding(Struct, kw_only=True):
 
 
 class Diagnosis(Struct, kw_only=True):
-    """All findings. `done` is what --fix did, a line each; `script` a shell script of what it left to be done."""
+    """All findings. `done` has a line for each thing that --fix did; `script` is a shell script with the other
+    fixes."""
 
     version: str
     findings: list[Finding]

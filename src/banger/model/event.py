@@ -8,8 +8,8 @@ from msgspec import Struct
 
 
 class Event(Struct, kw_only=True):
-    """`seq` counts up by one; `time` is RFC 3339 in UTC; `kind` is what happened ("machine.stopped") and `target`
-    what to ("machine/dev"); `message` says it to people, `data` to programs (docs/events.md)."""
+    """`seq` grows by one with each event. `time` is RFC 3339 in UTC. `kind` says what happened ("machine.stopped"), and
+    `target` to what ("machine/dev"). `message` is for people, `data` for programs (docs/events.md)."""
 
     seq: int
     time: str

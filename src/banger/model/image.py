@@ -10,7 +10,7 @@ Ref = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class ImageConfig(Struct, kw_only=True):
-    """The parts of an OCI image configuration that running it needs."""
+    """The parts of an OCI image configuration that banger needs to run the image."""
 
     entrypoint: list[str] = []
     cmd: list[str] = []
@@ -22,10 +22,10 @@ class ImageConfig(Struct, kw_only=True):
 
 
 class Image(Struct, kw_only=True):
-    """A root disk. `digest` names the disk file's content; `size_bytes` is the disk's virtual size,
-    `used_bytes` what it takes on the host; `source` says where it came from; `manifest_digest` is what a
-    registry or archive calls it, empty for disks of other origin; `catalog` is whose entry it is, empty for one that is
-    in none; `kernel` and `init` are what its machines get unless they ask for another, empty: the usual ones."""
+    """A root disk. `digest` is the digest of the disk file. `size_bytes` is the size of the disk, `used_bytes` the
+    space that it takes on the host. `source` says where the image came from. `manifest_digest` is its digest in a
+    registry or archive, empty for disks of other origin. `catalog` is the catalog that has the image as an entry, if
+    there is one. `kernel` and `init` are the defaults for machines of this image; empty means the usual ones."""
 
     name: str
     digest: str
@@ -43,7 +43,7 @@ class Image(Struct, kw_only=True):
 
 
 class Kernel(Struct, kw_only=True):
-    """A kernel: ELF vmlinux, a read-only disk of its modules, the modules the initramfs needs."""
+    """A kernel: an ELF vmlinux, a read-only disk with its modules, and the modules that the initramfs needs."""
 
     name: str
     digest: str
@@ -57,8 +57,9 @@ class Kernel(Struct, kw_only=True):
 
 
 class PullRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Body of image and kernel pulls. `platform` is "os/architecture[/variant]", empty: this host's; `size_bytes` 0:
-    what the contents need and head-room; `name`: what the image is to be called, empty: as the source says."""
+    """Body of image and kernel pulls. `platform` is "os/architecture[/variant]"; empty means the platform of this
+    host. `size_bytes` 0 means the size of the contents plus some free space. `name` is the name for the image; empty
+    means the name that its source gives."""
 
     ref: Ref
     force: bool = False
@@ -69,14 +70,14 @@ class PullRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class TagRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Give an image another name; a name that exists moves."""
+    """Give an image another name. A name that exists moves to this image."""
 
     name: Ref
     new: Ref
 
 
 class RegisterRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Take a ready ext4 disk, a file the daemon can read, as an image."""
+    """Make an image of an existing ext4 disk. `rootfs` is the path of a file that the daemon can read."""
 
     rootfs: Annotated[str, Meta(min_length=1, max_length=4096)]
     name: Ref
@@ -94,8 +95,8 @@ class LogoutRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Login(Struct, kw_only=True):
-    """Where a registry's password is kept now; after a logout, whether there was one, and which other files have one
-    that we do not touch."""
+    """The result of a log-in or log-out. `kept_in` is the file that has the password now. `removed` says whether a
+    log-out removed a password, and `elsewhere` lists other files with a password, which banger does not change."""
 
     registry: str
     kept_in: str = ""
@@ -104,8 +105,8 @@ class Login(Struct, kw_only=True):
 
 
 class Pruned(Struct, kw_only=True):
-    """What a prune removed, or would remove: how many of what, how much room that makes, and where. `kept` is what
-    could not be removed; the next prune tries again."""
+    """What a prune removed, or would remove with `dry_run`: the number of things, the space that this frees, and the
+    directory. `kept` lists what could not be removed; the next prune tries again."""
 
     count: int
     freed_bytes: int

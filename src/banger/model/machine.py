@@ -1,4 +1,4 @@
-"""A machine: what was asked for, what it is now."""
+"""A machine: its spec and its present state."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Accel = Literal["auto", "kvm", "tcg"]
 Init = Literal["agent", "image", "entrypoint"]
 # What an image may ask for by itself.
 ImageInit = Literal["agent", "image"]
-# What becomes of a machine that ended without being asked to; "on-failure:3" tries three times in a row.
+# When to start a machine again that ended by itself; "on-failure:3" tries three times in a row.
 RESTART_PATTERN = r"^(no|always|unless-stopped|on-failure(:[1-9][0-9]{0,5})?)\Z"
 
 
 class MachineState(str, Enum):
-    """Where a machine is in its life; the edges are in `banger.machines.keep.states`."""
+    """The state of a machine; the moves between states are in `banger.machines.keep.states`."""
 
     CREATED = "created"
     STARTING = "starting"
@@ -35,12 +35,14 @@ class MachineState(str, Enum):
 
 
 class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a user asks for. Units are in the names; `name` empty: one is made up; `kernel` and `init` empty: as the
-    image wants, which is filled in at the first start; `driver` empty: the first
-    that this host has; `idle_pause_s` 0: it is never paused for idleness.
-    `..._limit...` are of the host's side, 0 as far as the machine needs: memory and threads of the VMM, processors'
-    worth of time, bytes and operations a second of the root disk, reads and writes together. `limits`: whether one
-    that cannot be enforced is refused."""
+    """What a user asks for when creating a machine. Units are in the names. An empty `name` means a generated name. An
+    empty `kernel` or `init` means what the image wants; the first start fills it in. An empty `driver` means the first
+    driver that this host has. `idle_pause_s` 0 means that the machine is never paused for being idle. The
+    `..._limit...` fields limit what the machine takes of the host, and 0 means as much as the machine needs: memory
+    and threads of the VMM, processor time as a number of processors, bytes per second and operations per second of the
+    root disk (reads and writes together). `limits` says whether a limit that this host cannot enforce is an error.
+    `remove` deletes the machine when its command ends. `cold` boots the machine instead of starting it from a
+    template."""
 
     image: Annotated[str, Meta(min_length=1, max_length=1024)]
     name: Annotated[str, Meta(max_length=64)] = ""
@@ -66,15 +68,15 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Machine(Struct, kw_only=True, frozen=True):
-    """What a machine is. The daemon changes it through its registry alone, which writes first. Times are RFC 3339
-    in UTC; `owner` is the uid of the user who made it, None for a machine of an earlier version; `accel` is what it
-    really runs on, empty before its first start, and `accel_reason` says why not on a faster one; `pid` is the VMM
-    process's; `idle` while it is paused only until somebody wants something of it, `disk_full` while it is only until
-    the host's disk has room; `limits` are those that hold, and why others do not; `agent_boot` tells the agent that
-    its guest has from others; `origin` tells what it came from: a boot, "template ID", "snapshot NAME:TAG", "fork of
-    NAME"; `unfinished`: a copy whose making is not done, it goes if the daemon ends before; `place` names its
-    directory, empty: its id; `wanted` is what its user asked for last; `restarts` counts those in a row that nobody
-    asked for, `reboots` those that its guest did."""
+    """A machine as the daemon records it. Only the daemon's registry changes it: it writes the record first. Times are
+    RFC 3339 in UTC. `owner` is the uid of the user who made the machine, None for a machine of an earlier version.
+    `accel` is the accelerator in use, empty before the first start; `accel_reason` says why it is not a faster one.
+    `pid` is the process of the VMM. `idle` is true while the machine is paused only until its next use, `disk_full`
+    while it is halted until the host's disk has space. `limits` are the limits in force, and the reasons why others
+    are not. `agent_boot` tells the agent of this guest from others. `origin` is what the machine came from: "boot",
+    "template ID", "snapshot NAME:TAG" or "fork of NAME". `unfinished` is true for a copy that is still being made; it
+    goes if the daemon ends before. `place` names the machine's directory; empty means the id. `wanted` is the state
+    that the user asked for last. `restarts` counts the restarts by banger in a row, `reboots` those by the guest."""
 
     id: str
     name: str
@@ -110,7 +112,7 @@ class Machine(Struct, kw_only=True, frozen=True):
 
 
 class Change(TypedDict, total=False):
-    """What may change of a machine, beside the state that it is in."""
+    """The fields of a machine that may change, apart from its state."""
 
     owner: int | None
     spec: MachineSpec
@@ -142,7 +144,7 @@ class Change(TypedDict, total=False):
 
 
 class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """First message on a run stream: make a machine, start it, run its command, attach."""
+    """First message of a run stream: make a machine, start it, run its command and attach to the command."""
 
     spec: MachineSpec
     detach: bool = False

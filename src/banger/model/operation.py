@@ -18,8 +18,8 @@ class OperationState(str, Enum):
 
 
 class Progress(Struct, kw_only=True):
-    """One event of an operation. `done` and `total` are in `unit` ("bytes", "packages", ""); a total of
-    0 means it is not known."""
+    """One step of an operation. `done` and `total` are in `unit` ("bytes", "packages", ""); a `total` of 0 is
+    unknown."""
 
     seq: int
     phase: str
@@ -39,8 +39,8 @@ class ErrorBody(Struct, kw_only=True):
 
 
 class Operation(Struct, Generic[T], kw_only=True):
-    """`target` is what it works on, such as "machine/dev". Once it has succeeded, `result` is what it made, and `made`
-    the type of that: "Machine", "list[Machine]"."""
+    """Long work of the daemon. `target` is what the operation works on, such as "machine/dev". After success, `result`
+    is what the operation made, and `made` is the type of the result: "Machine", "list[Machine]"."""
 
     id: str
     kind: str
@@ -61,7 +61,7 @@ class Ended(Struct, kw_only=True):
 
 
 class Report(Protocol):
-    """What long work calls to say how far it is. Cheap, never raises, never blocks."""
+    """What long work calls to report its progress. Cheap, never raises, never blocks."""
 
     def __call__(
         self, phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = ""

@@ -1,4 +1,4 @@
-"""Who asks."""
+"""The user on whose behalf the daemon carries out a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from msgspec import Struct
 
 
 class Principal(Struct, frozen=True, kw_only=True):
-    """A user of this host: known by the uid of the process at the other end of the socket."""
+    """A user of this host, known by the uid of the process at the other end of the socket. `name` is for people; it is
+    the number if the host has no name for the user."""
 
     uid: int
 

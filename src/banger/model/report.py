@@ -1,4 +1,4 @@
-"""What a running machine tells: health, round trips, statistics, ports; and what banger tells of itself."""
+"""Reports on a running machine (health, round trips, statistics, ports), and on banger itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Ping(Struct, kw_only=True):
 
 
 class GuestPort(Struct, kw_only=True):
-    """`protocol` is tcp, tcp6, udp or udp6; `pid` 0: no process found."""
+    """A listening socket. `protocol` is tcp, tcp6, udp or udp6. `pid` is 0 if no process was found."""
 
     protocol: str
     address: str
@@ -44,7 +44,7 @@ class NetIo(Struct, kw_only=True):
 
 
 class GuestStats(Struct, kw_only=True):
-    """CPU seconds are summed over all CPUs since boot."""
+    """CPU seconds are the sum over all CPUs since boot."""
 
     uptime_s: float
     cpu_busy_s: float
@@ -59,7 +59,7 @@ class GuestStats(Struct, kw_only=True):
 
 
 class VmmStats(Struct, kw_only=True):
-    """The VMM's process on the host; `disk_bytes` is what the machine's own overlay takes."""
+    """The VMM's process on the host. `disk_bytes` is the space that the machine's own overlay takes."""
 
     pid: int
     accel: str
@@ -76,7 +76,7 @@ class Stats(Struct, kw_only=True):
 
 
 class FileStat(Struct, kw_only=True):
-    """`type`: file, directory, symlink or other; `mode` holds the permission bits."""
+    """`type` is file, directory, symlink or other. `mode` has the permission bits. `mtime` is in seconds since 1970."""
 
     type: str
     mode: int
@@ -101,8 +101,8 @@ class DriverReport(Struct, kw_only=True):
 
 
 class SystemInfo(Struct, kw_only=True):
-    """`places` maps what to the path where it is kept; `store_damage` says what was found hurt in the store, with its
-    time, the newest last."""
+    """`places` has the path of each kind of file that banger keeps. `store_damage` lists damage found in the store,
+    each with its time, the newest last."""
 
     version: str
     python: str
@@ -120,7 +120,7 @@ class SystemInfo(Struct, kw_only=True):
 
 
 class Room(Struct, kw_only=True):
-    """What one kind of thing takes on disk, and how much of that a prune could free."""
+    """The disk space that one kind of thing takes, and how much of it a prune could free."""
 
     kind: str
     count: int
@@ -134,8 +134,8 @@ class DiskUsage(Struct, kw_only=True):
 
 
 class Leftover(Struct, kw_only=True):
-    """Something in banger's name that no record leads to. `kind`: process, directory or cgroup; `removed` whether it is
-    gone now; `problem` why not."""
+    """Something with banger's name that no record refers to. `kind` is process, directory or cgroup. `removed` says
+    whether it is gone now, and `problem` why not."""
 
     kind: str
     what: str
@@ -144,8 +144,8 @@ class Leftover(Struct, kw_only=True):
 
 
 class Unreleased(Struct, kw_only=True):
-    """Something that was to be released, and could not be: its record stays. `owner`: a machine's name, or what it was
-    made for; `released`: it is gone now; `problem`: why not."""
+    """A resource that could not be released, so that its record stays. `owner` is the name of a machine, or what the
+    resource was made for. `released` says whether it is gone now, and `problem` why not."""
 
     owner: str
     kind: str
@@ -155,7 +155,7 @@ class Unreleased(Struct, kw_only=True):
 
 
 class SettledMachine(Struct, kw_only=True):
-    """A machine whose record said something else than the host."""
+    """A machine whose record differed from the host."""
 
     name: str
     was: str
@@ -164,7 +164,7 @@ class SettledMachine(Struct, kw_only=True):
 
 
 class Reconciliation(Struct, kw_only=True):
-    """What a look at the host found, and what was done about it."""
+    """What a comparison of the records with the host found, and what was done about it."""
 
     machines: list[SettledMachine]
     leftovers: list[Leftover]

@@ -1,4 +1,5 @@
-"""Frozen machines: templates, made by banger to start others from, and snapshots, made by users to go back to."""
+"""Frozen machines: templates, which banger makes to start machines from, and snapshots, which users make to go back
+to."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ from banger.model.machine import MachineSpec
 
 
 class Shape(Struct, kw_only=True, frozen=True):
-    """All that a frozen machine depends on; two that differ in any of it are strangers.
+    """Everything that a frozen machine depends on. A machine can continue only where all of it is the same.
 
-    `initramfs` names kernel modules and agent, `driver_build` the very program that ran it; `disk_bytes` is
-    the size of the root disk at the freeze, which clones may grow.
+    `initramfs` identifies kernel modules and agent, `driver_build` the program that ran the machine. `disk_bytes` is
+    the size of the root disk at the time of the freeze; clones may have a larger disk.
     """
 
     format: int
@@ -31,8 +32,9 @@ class Shape(Struct, kw_only=True, frozen=True):
 
 
 class Template(Struct, kw_only=True):
-    """A machine frozen before anything of a user was in it. `id` is the digest of its shape; `size_bytes` what it
-    takes on disk; `ready` counts clones that wait in the pool; `stale` says which of its inputs has changed since."""
+    """A machine that was frozen before it had any data of a user. `id` is the digest of its shape. `size_bytes` is the
+    disk space that it takes. `ready` is the number of clones that wait in the pool. `stale` says which of its inputs
+    has changed since."""
 
     id: str
     image: str
@@ -47,8 +49,8 @@ class Template(Struct, kw_only=True):
 
 
 class Snapshot(Struct, kw_only=True):
-    """A machine as it was: memory, devices, disk. Known by the machine's name and a tag, and outlives the machine.
-    `digest` is the content's, known once it was exported or imported."""
+    """The saved state of a machine: memory, devices and disk. The machine's name and a tag identify a snapshot, which
+    outlives the machine. `digest` is the digest of its contents, known after an export or import."""
 
     id: str
     machine: str
