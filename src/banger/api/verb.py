@@ -40,17 +40,18 @@ class Nothing(Request):
 
 @dataclass(frozen=True)
 class Again(Generic[R]):
-    """A result that was made before: an earlier request with the same key made it (HTTP says 200 and not 201)."""
+    """A result that an earlier request with the same key made (HTTP status 200 and not 201)."""
 
     value: R
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verb(Generic[Q, R]):
-    """JSON in, JSON out. `name` is "ROOM.METHOD", as the SDK calls it; `path` has `{field}` for fields of the request
-    (`{field:path}` where slashes belong to it); `query` names the fields that travel in the query, and `header` those
-    that travel in a header; `body` is "" for a flat body, or the one field that is the whole body; `errors` are codes
-    of errors.CODES beside those that every verb may answer; `example` is a request, as JSON has it."""
+    """JSON in, JSON out. `name` is "ROOM.METHOD", as the SDK calls it. `path` has `{field}` for fields of the request,
+    and `{field:path}` for a field that may contain slashes. `query` names the fields that travel in the query, `header`
+    the fields that travel in a header. `body` is "" for a flat body, or the name of the one field that is the whole
+    body. `errors` are codes of errors.CODES, beside the codes that every verb may answer. `example` is a request, as
+    JSON has it."""
 
     name: str
     summary: str
@@ -92,7 +93,7 @@ class Verb(Generic[Q, R]):
 
     @cached_property
     def in_body(self) -> tuple[str, ...]:
-        """Fields that the JSON body has, in their order; with `body` that one field."""
+        """The fields of the JSON body, in their order; with `body`, only that field."""
         elsewhere = {*self.in_path, *self.query, *self.header}
         return tuple(name for name in self.fields if name not in elsewhere)
 
@@ -119,7 +120,7 @@ class Upload(Verb[Q, R]):
 
 @dataclass(frozen=True, kw_only=True)
 class Download(Verb[Q, AsyncIterator[bytes]]):
-    """A verb that answers bytes as they come."""
+    """A verb that answers with bytes, as they come."""
 
     result: Any = AsyncIterator
     media: str = BYTES
@@ -127,7 +128,7 @@ class Download(Verb[Q, AsyncIterator[bytes]]):
 
 @dataclass(frozen=True, kw_only=True)
 class Feed(Verb[Q, AsyncIterator[Sequence[L]]]):
-    """A verb that answers JSON structs, one per line, as they come; `lines` are their types."""
+    """A verb that answers with JSON structs, one per line, as they come. `lines` are their types."""
 
     lines: tuple[type[Struct], ...]
     result: Any = AsyncIterator

@@ -148,7 +148,7 @@ class Conversation:
     def encode_stdin(self, data: bytes | memoryview) -> bytes:
         """The message for a piece of stdin of at most `room` and PIECE_LIMIT bytes."""
         if len(data) > min(self.room, PIECE_LIMIT):
-            raise ValueError("more stdin than there is room for")
+            raise ValueError("more stdin than the client has room for")
         self._sent += len(data)
         return b"\0" + data
 

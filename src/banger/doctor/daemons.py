@@ -64,14 +64,14 @@ def look_at_remains(host: Host) -> Sight:
     """A socket nobody listens on, the number of a process that is gone."""
     remains = _remains(host)
     if not remains:
-        return Sight("no socket and no pid file is left of an earlier daemon")
+        return Sight("no socket and no pid file are left over from an earlier daemon")
     names = shlex.join(map(str, remains))
 
     def act(host: Host) -> str:
         return f"removed {' '.join(map(str, _remove_remains(host)))}"
 
     return Sight(
-        f"left of a daemon that has ended: {names}", fine=False, mend=Mend(f"rm -f {names}", act=act)
+        f"left over from a daemon that has ended: {names}", fine=False, mend=Mend(f"rm -f {names}", act=act)
     )
 
 

@@ -193,7 +193,7 @@ def _boot_failure(places: VmPlaces, driver: str) -> Error:
         return Error(
             "kernel_panic",
             f"the kernel of {places.name} panicked: {panic.partition('not syncing: ')[2] or panic}",
-            "look at the console lines below; try another --kernel or more --memory",
+            "read the console lines below; try another --kernel or more --memory",
             details,
         )
     said = _last_line(places.vmm_log)
@@ -202,7 +202,7 @@ def _boot_failure(places: VmPlaces, driver: str) -> Error:
     return Error(
         "boot_failed",
         f"the guest {places.name} stopped before its agent answered",
-        "look at the console lines below",
+        "read the console lines below",
         details,
     )
 
@@ -211,7 +211,7 @@ def _boot_timeout(places: VmPlaces, limit_s: float) -> Error:
     return Error(
         "boot_timeout",
         f"the agent of {places.name} did not answer within {limit_s:g} s",
-        "look at the console lines below; a slow host needs a longer --boot-timeout",
+        "read the console lines below; a slow host needs a longer --boot-timeout",
         {"console": read_console_tail(places.console_log)},
     )
 

@@ -20,7 +20,7 @@ class Event(Struct, kw_only=True):
 
 
 class Tell(Protocol):
-    """What those call to whom things happen. Takes some 50 µs, and never waits for those who listen."""
+    """Code calls this to tell the journal what happened. A call takes some 50 µs, and never waits for a listener."""
 
     def __call__(self, kind: str, target: str, message: str, /, **data: object) -> None: ...
 

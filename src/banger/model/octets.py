@@ -38,7 +38,7 @@ def bytes_of(text: str) -> bytes:
 
 
 def replace_bytes(raw: bytes, mark: str) -> str:
-    """Text in which `mark` and two digits stand for each byte that is no UTF-8."""
+    """Text in which `mark` and two digits stand for each byte that is not UTF-8."""
     text = raw.decode("utf-8", "surrogateescape")
     if _is_unicode(text):
         return text

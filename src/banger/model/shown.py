@@ -7,7 +7,7 @@ from banger.model.octets import ESCAPE, bytes_of
 
 
 def printable(text: str) -> str:
-    """One line without control characters: a guest's names must not command the terminal. Bytes that are no UTF-8,
+    """One line without control characters: a guest's names must not command the terminal. Bytes that are not UTF-8,
     written as the API or as Python does it, are shown as `\\xe9`."""
     if text.isprintable():
         return text
@@ -16,7 +16,7 @@ def printable(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """As `printable`, of text that nobody has written as the API does."""
+    """As `printable`, for text that is not in the API's form."""
     return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
 
 

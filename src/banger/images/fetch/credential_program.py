@@ -82,7 +82,9 @@ async def _call(name: str, verb: str, stdin: bytes, timeout_s: float = _TIMEOUT_
             raise _failed(name, f"did not answer within {timeout_s:g} s; its keyring may be locked") from exc
         if exc.code != "tool_missing":
             raise
-        raise Error("credentials_error", f"{program} is not installed", "install it, or log in anew") from exc
+        raise Error(
+            "credentials_error", f"{program} is not installed", "install it, or log in again"
+        ) from exc
 
 
 def _failed(name: str, what: str) -> Error:

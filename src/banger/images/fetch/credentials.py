@@ -208,4 +208,6 @@ def _keys(registry: str, repository: str) -> Iterator[str]:
 
 
 def _unreadable(path: Path, reason: str) -> Error:
-    return Error("credentials_error", f"credentials in {path}: {reason}", "correct that file, or log in anew")
+    return Error(
+        "credentials_error", f"credentials in {path}: {reason}", "correct that file, or log in again"
+    )

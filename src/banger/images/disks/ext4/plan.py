@@ -118,7 +118,7 @@ def plan_disk(
 def _plan_exactly(streamed: int, inodes: int, heads: Heads, size_bytes: int) -> Plan:
     if size_bytes > heads.groups_max * GROUP_BYTES:
         text = f"a disk of {format_size(size_bytes)} is larger than it was laid out to become"
-        raise Error("bad_size", text, f"at most {format_size(heads.groups_max * GROUP_BYTES)} are possible")
+        raise Error("bad_size", text, f"at most {format_size(heads.groups_max * GROUP_BYTES)} are allowed")
     plan = _plan(streamed, inodes, heads, max(1, size_bytes // BLOCK))
     if plan.fits:
         return plan
