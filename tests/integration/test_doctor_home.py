@@ -252,7 +252,7 @@ def test_a_daemon_of_another_version_is_named(patient: Patient) -> None:
     with stand_in(patient, {"version": "0.0.9", "daemon_pid": os.getpid(), "places": {}}):
         finding = patient.look("daemon")
     assert finding["status"] == "warning"
-    assert finding["found"] == f"the daemon is 0.0.9, this is {__version__}"
+    assert finding["found"] == f"the daemon is version 0.0.9, this command is version {__version__}"
     assert finding["mend"] == "banger system restart"
 
 
