@@ -18,6 +18,7 @@ from banger.machines.ask.execs import RunningExec
 from banger.machines.life import live
 from banger.machines.life.live import LiveMachine
 from banger.model.command import Exec, Exit
+from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineSpec, MachineState
 
 
@@ -65,17 +66,17 @@ class Scene:
 
     @contextlib.asynccontextmanager
     async def steady(self, parts: Any, machine: Machine) -> AsyncIterator[LiveMachine]:
-        if machine.state is MachineState.PAUSED and not machine.idle:
+        if machine.pause_cause not in (None, PauseCause.IDLE):
             raise Error("bad_state", "it is paused")
         yield self.live
 
-    def become(self, state: MachineState, *, idle: bool = False) -> None:
+    def become(self, state: MachineState, cause: PauseCause | None = None) -> None:
         """As the registry does it."""
         msgspec.structs.force_setattr(self.machine, "state", state)
-        msgspec.structs.force_setattr(self.machine, "idle", idle)
+        msgspec.structs.force_setattr(self.machine, "pause_cause", cause)
 
     def pause(self, *, idle: bool = False) -> None:
-        self.become(MachineState.PAUSED, idle=idle)
+        self.become(MachineState.PAUSED, PauseCause.IDLE if idle else PauseCause.USER)
 
     async def resume(self) -> None:
         self.become(MachineState.RUNNING)

@@ -6,13 +6,15 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from banger.errors import Error
 from banger.guests.confinement import Confinement, plan_limits
 from banger.host.cgroup import Group
 from banger.host.delegation import Delegation
 from banger.machines.life import launch, limits
-from banger.machines.life.limits import KILLED_FOR_MEMORY, asked_limits, check_asked, describe_memory_kill
+from banger.machines.life.limits import asked_limits, check_asked, find_memory_kill
+from banger.model.ending import MemoryLimitReached
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.sizes import GIB, MIB
 from banger.resources import kinds, teardown
@@ -93,16 +95,16 @@ def test_a_knob_that_the_kernel_refuses_is_missing_and_the_others_hold(tmp_path:
 
 def test_a_death_for_memory_is_told_with_the_limit(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
-    limits = {"memory": "cgroup v1, 256MiB"}
-    machine = Machine(
-        id="m", name="dev", state=MachineState.RUNNING, spec=spec(), created="now", limits=limits
-    )
-    assert describe_memory_kill(store.resources, machine) == ""
+    machine = Machine(id="m", name="dev", state=MachineState.RUNNING, spec=spec(), created="now")
+    asked = replace(machine, spec=spec(memory_limit_bytes=300_000_000))
+    assert find_memory_kill(store.resources, machine) is None
     store.resources.note("m", kinds.CGROUP.name, Group({"memory": tmp_path}).identity)
-    assert describe_memory_kill(store.resources, machine) == ""
+    assert find_memory_kill(store.resources, machine) is None
     (tmp_path / "memory.events").write_text("oom_kill 1\n")
-    assert describe_memory_kill(store.resources, machine).startswith(KILLED_FOR_MEMORY)
-    assert describe_memory_kill(store.resources, machine).endswith("of 256MiB")
+    for knob, limit_bytes in ("", 0), ("max\n", 0), (f"{1 << 63}\n", 0), (f"{256 * MIB}\n", 256 * MIB):
+        (tmp_path / "memory.max").write_text(knob)
+        assert find_memory_kill(store.resources, machine) == MemoryLimitReached(limit_bytes=limit_bytes)
+        assert find_memory_kill(store.resources, asked) == MemoryLimitReached(limit_bytes=300_000_000)
     store.close()
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from banger.errors import Error
 from banger.machines.keep.events import Journal, hear_guest
 from banger.machines.keep.registry import Registry
 from banger.model.command import Exit
+from banger.model.ending import CommandEnded, OutOfMemory, PauseCause, Rebooted
 from banger.model.event import Event
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.store.store import Store
@@ -43,9 +45,9 @@ def test_a_life_is_told_from_its_beginning_to_its_end(shelf: Shelf) -> None:
     shelf.registry.add(dev)
     shelf.registry.move(dev, "start")
     shelf.registry.move(dev, "booted")
-    shelf.registry.move(dev, "pause", "it was not used")
+    shelf.registry.move(dev, "pause", pause_cause=PauseCause.IDLE)
     shelf.registry.move(dev, "resume")
-    shelf.registry.move(dev, "exited", "its command ended with 3", exit=Exit(code=3))
+    shelf.registry.move(dev, "exited", CommandEnded(exit=Exit(code=3)), exit=Exit(code=3))
     shelf.registry.move(dev, "delete")
     shelf.registry.remove(dev)
     assert [(event.kind, event.message) for event in shelf.events()] == [
@@ -59,11 +61,15 @@ def test_a_life_is_told_from_its_beginning_to_its_end(shelf: Shelf) -> None:
         ("machine.deleted", "dev was deleted"),
     ]
     stopped = shelf.events()[5]
+    paused = shelf.events()[3]
+    assert paused.data == {"id": dev.id, "was": "running", "reason": "it was not used", "code": "idle"}
     assert stopped.target == "machine/dev"
     assert stopped.data == {
         "id": dev.id,
         "was": "running",
         "reason": "its command ended with 3",
+        "code": "command",
+        "ending": {"kind": "command", "exit": {"code": 3, "signal": 0, "timed_out": False}},
         "exit": {"code": 3, "signal": 0, "timed_out": False},
     }
 
@@ -72,8 +78,34 @@ def test_a_death_for_want_of_memory_has_a_code(shelf: Shelf) -> None:
     dev = machine()
     shelf.registry.add(dev)
     shelf.registry.move(dev, "start")
-    shelf.registry.move(dev, "exited", "its command ended with 137: OOM-killed in the guest")
-    assert shelf.events()[-1].data["code"] == "oom"
+    shelf.registry.move(dev, "exited", OutOfMemory(exit=Exit(code=137, signal=9)))
+    told = shelf.events()[-1].data
+    assert (told["code"], told["reason"]) == ("oom", "its command ended with 137: OOM-killed in the guest")
+
+
+def test_words_are_made_from_facts_and_never_read_back(shelf: Shelf) -> None:
+    dev = machine()
+    shelf.registry.add(dev)
+    shelf.registry.move(dev, "start", has_started=True)
+    shelf.registry.move(dev, "booted")
+    for cause, words in (
+        (PauseCause.USER, ""),
+        (PauseCause.IDLE, "it was not used"),
+        (PauseCause.DISK_FULL, "the host's disk is full"),
+    ):
+        shelf.registry.move(dev, "pause", pause_cause=cause)
+        assert (dev.pause_cause, dev.reason) == (cause, words)
+        assert (dev.idle, dev.disk_full) == (cause is PauseCause.IDLE, cause is PauseCause.DISK_FULL)
+        shelf.registry.move(dev, "resume")
+        assert (dev.pause_cause, dev.reason, dev.idle, dev.disk_full) == (None, "", False, False)
+    shelf.registry.move(dev, "exited", Rebooted())
+    shelf.registry.change(dev, restart_in_s=0.5)
+    assert dev.reason == "the guest rebooted; starts again in 0.5 s"
+    shelf.store.machines.put(replace(dev, reason="in the words of an earlier version"))
+    found = Registry(shelf.store).find("dev")
+    assert (found.ending, found.restart_in_s, found.reason) == (Rebooted(), 0.5, dev.reason)
+    shelf.registry.move(dev, "start")
+    assert (dev.ending, dev.restart_in_s, dev.reason, dev.has_started) == (None, None, "", False)
 
 
 def test_a_name_that_is_taken_is_not_told(shelf: Shelf) -> None:

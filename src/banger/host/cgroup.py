@@ -6,6 +6,7 @@ Knobs are those of version 2 or of version 1, whichever the directory of a contr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import os
@@ -16,6 +17,9 @@ from pathlib import Path
 from banger.host.delegation import CONTROLLERS, Delegation
 from banger.host.proc import kill_and_wait, ref_of
 
+_MEMORY_LIMITS = ("memory.max", "memory.limit_in_bytes")
+# Version 1 has a number for none.
+_NO_LIMIT = 1 << 62
 _PERIOD_US = 100_000
 _LEAST_QUOTA_US = 1_000
 # What is killed may have started others meanwhile.
@@ -60,7 +64,18 @@ class Group:
 
     def limit_memory(self, limit_bytes: int) -> None:
         """Raises OSError, EBUSY when more is in use than can be taken back."""
-        self._write("memory", ("memory.max", "memory.limit_in_bytes"), str(limit_bytes))
+        self._write("memory", _MEMORY_LIMITS, str(limit_bytes))
+
+    def memory_limit_bytes(self) -> int:
+        """0 where none is set, or none can be read."""
+        directory = self.directories.get("memory")
+        if directory is None:
+            return 0
+        for name in _MEMORY_LIMITS:
+            with contextlib.suppress(OSError, ValueError):  # ValueError: "max"
+                found = int((directory / name).read_text())
+                return found if found < _NO_LIMIT else 0
+        return 0
 
     def limit_cpu(self, processors: float) -> None:
         quota_us = max(_LEAST_QUOTA_US, round(processors * _PERIOD_US))

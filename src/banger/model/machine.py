@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypedDict
 from msgspec import Meta, Struct
 
 from banger.model.command import Command, Exit
+from banger.model.ending import Ending, PauseCause
 from banger.model.sizes import GIB
 
 Accel = Literal["auto", "kvm", "tcg"]
@@ -71,8 +72,10 @@ class Machine(Struct, kw_only=True, frozen=True):
     """A machine as the daemon records it. Only the daemon's registry changes it: it writes the record first. Times are
     RFC 3339 in UTC. `owner` is the uid of the user who made the machine, None for a machine of an earlier version.
     `accel` is the accelerator in use, empty before the first start; `accel_reason` says why it is not a faster one.
-    `pid` is the process of the VMM. `idle` is true while the machine is paused only until its next use, `disk_full`
-    while it is halted until the host's disk has space. `limits` are the limits in force, and the reasons why others
+    `pid` is the process of the VMM. `has_started` is true once the latest start is complete. `ending` is why the
+    machine ended, and `restart_in_s` how long after that banger starts it again, None if it does not. `pause_cause`
+    is why it is paused; `idle` and `disk_full` say the same. `reason` has `ending` or `pause_cause` in words, which
+    may change. `limits` are the limits in force, and the reasons why others
     are not. `agent_boot` tells the agent of this guest from others. `origin` is what the machine came from: "boot",
     "template ID", "snapshot NAME:TAG" or "fork of NAME". `unfinished` is true for a copy that is still being made; it
     goes if the daemon ends before. `place` names the machine's directory; empty means the id. `wanted` is the state
@@ -90,6 +93,10 @@ class Machine(Struct, kw_only=True, frozen=True):
     accel: str = ""
     accel_reason: str = ""
     kernel_digest: str = ""
+    has_started: bool = False
+    pause_cause: PauseCause | None = None
+    ending: Ending | None = None
+    restart_in_s: float | None = None
     idle: bool = False
     disk_full: bool = False
     wanted: Literal["", "running", "stopped"] = ""
@@ -112,7 +119,7 @@ class Machine(Struct, kw_only=True, frozen=True):
 
 
 class Change(TypedDict, total=False):
-    """The fields of a machine that may change, apart from its state."""
+    """The fields of a machine that may change, apart from its state and from what is made from others."""
 
     owner: int | None
     spec: MachineSpec
@@ -122,8 +129,10 @@ class Change(TypedDict, total=False):
     accel: str
     accel_reason: str
     kernel_digest: str
-    idle: bool
-    disk_full: bool
+    has_started: bool
+    pause_cause: PauseCause | None
+    ending: Ending | None
+    restart_in_s: float | None
     wanted: Literal["", "running", "stopped"]
     restarts: int
     reboots: int
@@ -136,7 +145,6 @@ class Change(TypedDict, total=False):
     pid: int
     started: str
     stopped: str
-    reason: str
     limits: Mapping[str, str]
     warnings: tuple[str, ...]
     exit: Exit | None

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from banger.errors import Error
 from banger.host.fs import sync_path
 from banger.store.backup import back_up
-from banger.store.migrations import STEPS
+from banger.store.migrations import REWRITES, STEPS
 from banger.store.salvage import FoundDamage, is_damage, salvage
 
 log = logging.getLogger("banger.store")
@@ -90,7 +90,13 @@ class Database:
             with self.transaction():
                 for statement in step.split(";"):
                     self.execute(statement)
+                if number in REWRITES:
+                    self._rewrite_machines(REWRITES[number])
                 self.execute(f"PRAGMA user_version={number}")
+
+    def _rewrite_machines(self, rewrite: Callable[[bytes], bytes]) -> None:
+        for rowid, record in self.rows("SELECT rowid, record FROM machines"):
+            self.execute("UPDATE machines SET record = ? WHERE rowid = ?", (rewrite(record), rowid))
 
     def _check(self, head: bytes) -> None:
         """Look through the tables on which everything depends; a millisecond for hundreds of machines."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+from banger.store.sentences import with_facts
+
 STEPS: tuple[str, ...] = (
     """
     CREATE TABLE machines (
@@ -52,4 +56,7 @@ STEPS: tuple[str, ...] = (
         record BLOB NOT NULL
     ) STRICT
     """,
+    "-- the tables stay as they are",
 )
+# What becomes of each record of a machine, by the version that wants it so.
+REWRITES: Mapping[int, Callable[[bytes], bytes]] = {5: with_facts}

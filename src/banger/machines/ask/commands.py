@@ -11,7 +11,8 @@ from banger.machines.ask.pausing import awake, steady
 from banger.machines.life.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.model.command import Exec, Exit
-from banger.model.machine import Machine, MachineState
+from banger.model.ending import PauseCause
+from banger.model.machine import Machine
 
 
 async def list_commands(parts: Parts, machine: Machine) -> list[Exec]:
@@ -59,7 +60,7 @@ async def hang_up(parts: Parts, machine: Machine, running: RunningExec, number: 
 
 def _stands_still(machine: Machine) -> bool:
     """Until somebody says otherwise: one that is idle wakes for whoever wants something."""
-    return machine.state is MachineState.PAUSED and not machine.idle
+    return machine.pause_cause not in (None, PauseCause.IDLE)
 
 
 def find_command(live: LiveMachine, exec_id: int | None) -> RunningExec:

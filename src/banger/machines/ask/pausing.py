@@ -11,6 +11,7 @@ from banger.machines.life.live import LiveMachine
 from banger.machines.life.sessions import reconnect, resync
 from banger.machines.parts import Parts
 from banger.machines.watch.idle import stand_still
+from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineState
 
 
@@ -19,11 +20,11 @@ async def pause(parts: Parts, machine: Machine) -> None:
     live = parts.live_of(machine)
     await live.adopted.wait()
     async with live.pausing:
-        if machine.idle or machine.disk_full:
-            parts.registry.change(machine, idle=False, disk_full=False, reason="")
+        if machine.pause_cause in (PauseCause.IDLE, PauseCause.DISK_FULL):
+            parts.registry.change(machine, pause_cause=PauseCause.USER)
         else:
             advance(machine, "pause")
-            await stand_still(parts.registry, live)
+            await stand_still(parts.registry, live, PauseCause.USER)
         live.disk_full = False
 
 
@@ -75,14 +76,14 @@ async def _wake(parts: Parts, live: LiveMachine) -> None:
     if machine.state is not MachineState.PAUSED:
         return
     async with live.pausing:
-        if machine.state is MachineState.PAUSED and machine.idle:
+        if machine.pause_cause is PauseCause.IDLE:
             await go_on(parts, live)
     _refuse_paused(live)
 
 
 def _refuse_paused(live: LiveMachine) -> None:
     machine = live.machine
-    if machine.disk_full or live.disk_full:
+    if live.disk_full or machine.pause_cause is PauseCause.DISK_FULL:
         raise Error(
             "insufficient_disk",
             f"machine {machine.name!r} is halted: the host's disk is full",

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from banger.errors import Error
 from banger.host.times import now
-from banger.machines.life.endings import code_of
 from banger.machines.life.live import LiveMachine
+from banger.model.ending import kind_of
 from banger.model.event import Event, Tell
 from banger.model.machine import Machine, MachineState
 from banger.store.events import EventTable
@@ -150,13 +150,16 @@ def tell_deleted(tell: Tell, machine: Machine) -> None:
 
 
 def tell_moved(tell: Tell, machine: Machine, was: MachineState) -> None:
-    """It has another state than it had. The reason's code is there where programs may want to know it."""
+    """It has another state than it had. Why is there in words, as a code, and with all that is known of its end."""
     words = "runs again" if (was, machine.state) == _RESUMED else _MOVED[machine.state]
     data: dict[str, object] = {"id": machine.id, "was": was.value}
     if machine.reason:
         data["reason"] = machine.reason
-    if code := code_of(machine.reason):
-        data["code"] = code
+    if machine.pause_cause is not None:
+        data["code"] = machine.pause_cause.value
+    if machine.ending is not None:
+        data["code"] = kind_of(machine.ending)
+        data["ending"] = machine.ending
     if machine.state is MachineState.STOPPED and machine.exit is not None:
         data["exit"] = machine.exit
     tell(

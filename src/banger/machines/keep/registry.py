@@ -10,7 +10,9 @@ import msgspec
 from banger.errors import Error
 from banger.host.times import now
 from banger.machines.keep.events import tell_created, tell_deleted, tell_moved
+from banger.machines.keep.reasons import with_reason
 from banger.machines.keep.states import Verb, advance
+from banger.model.ending import Ending
 from banger.model.event import Tell, tell_nobody
 from banger.model.machine import Change, Machine, MachineState
 from banger.store.store import Store
@@ -31,7 +33,7 @@ class Registry:
         self._table = store.machines
         self._database = store.database
         self._tell = tell
-        self._by_id = {machine.id: machine for machine in self._table.all()}
+        self._by_id = {machine.id: with_reason(machine) for machine in self._table.all()}
         self._id_of_name = {machine.name: machine.id for machine in self._by_id.values()}
         store.database.on_mended = self._write_again
 
@@ -65,7 +67,7 @@ class Registry:
     def change(self, machine: Machine, also: Also = nothing_else, **fields: Unpack[Change]) -> None:
         """Write down something else than its state. One that is gone already stays so; what is so already is not
         written."""
-        new = msgspec.structs.replace(machine, **fields)
+        new = _changed(machine, fields)
         if new != machine and self.has(machine):
             self._replace([(machine, new)], also)
 
@@ -74,14 +76,16 @@ class Registry:
     ) -> None:
         """Copies whose making is done: all of them at once, so that there are all or none."""
         fields["unfinished"] = False
-        done = [(machine, msgspec.structs.replace(machine, **fields)) for machine in machines]
+        done = [(machine, _changed(machine, fields)) for machine in machines]
         self._replace(done, also)
 
-    def move(self, machine: Machine, verb: Verb, reason: str = "", /, **fields: Unpack[Change]) -> None:
+    def move(
+        self, machine: Machine, verb: Verb, ending: Ending | None = None, /, **fields: Unpack[Change]
+    ) -> None:
         """Take an edge of the state table, with what else changes then. Raises `bad_state`."""
         state = advance(machine, verb)
-        changes = Change(reason=reason) | _changed_by(state) | fields
-        moved = msgspec.structs.replace(machine, state=state, **changes)
+        changes = Change(ending=ending, restart_in_s=None) | _changed_by(state) | fields
+        moved = _changed(msgspec.structs.replace(machine, state=state), changes)
         self._replace([(machine, moved)], lambda: tell_moved(self._tell, moved, machine.state))
 
     def remove(self, machine: Machine) -> None:
@@ -122,13 +126,17 @@ class Registry:
             self._table.put(machine)
 
 
+def _changed(machine: Machine, fields: Change) -> Machine:
+    return with_reason(msgspec.structs.replace(machine, **fields))
+
+
 def _changed_by(state: MachineState) -> Change:
     """What coming into a state changes by itself."""
     if state is MachineState.PAUSED:
         return {}
-    changed = Change(idle=False, disk_full=False)
+    changed = Change(pause_cause=None)
     if state is MachineState.STARTING:
-        changed |= Change(started=now(), stopped="", exit=None)
+        changed |= Change(started=now(), stopped="", exit=None, has_started=False)
     elif state in (MachineState.STOPPED, MachineState.FAILED):
         changed |= Change(stopped=now(), pid=0)
     return changed

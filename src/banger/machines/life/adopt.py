@@ -17,18 +17,18 @@ from banger.machines.keep.lost_records import FoundVmm, is_machine, leave_alone,
 from banger.machines.keep.states import LIVE
 from banger.machines.life.launch import forget_frozen, plan_places
 from banger.machines.life.lifecycle import end_without_main, remove_ended, settle_or_owe, watch_vmm
-from banger.machines.life.limits import describe_memory_kill
+from banger.machines.life.limits import find_memory_kill
 from banger.machines.life.live import LiveMachine, Reattached
 from banger.machines.life.sessions import ANSWER_S, resync
 from banger.machines.parts import Parts
 from banger.machines.watch.idle import watch_idleness
+from banger.model.ending import EndedUnseen, Ending, HostRebooted, StartInterrupted, StoppedAsAsked
 from banger.model.machine import Machine, MachineState
 from banger.resources import kinds, teardown
 from banger.resources.vmm_process import is_of_earlier_boot
 
 log = logging.getLogger("banger.adopt")
 
-UNSEEN = "the VMM had ended while no daemon ran"
 _CONTROL_FIRST_S = 1.0
 
 
@@ -77,7 +77,7 @@ def _believe_it_runs(parts: Parts, machine: Machine) -> bool:
     written down, so it is left alone."""
     log.warning("machine=%s runs, and was %s in the store", machine.name, machine.state.value)
     try:
-        parts.registry.move(machine, "found", timings_ms=machine.timings_ms or {"start": 0})
+        parts.registry.move(machine, "found", has_started=True)
     except Error as exc:
         log.warning("machine=%s %s", machine.name, exc.message)
         return False
@@ -143,21 +143,21 @@ async def settle(parts: Parts, machine: Machine) -> None:
             if live is not None:
                 await _reconnect(parts, live)
             else:
-                reason = _why_it_ended(parts, machine)
+                ending = _why_it_ended(parts, machine)
                 async with parts.locks[machine.id]:
-                    await settle_or_owe(parts, machine, lambda: _record_end(parts, machine, reason))
+                    await settle_or_owe(parts, machine, lambda: _record_end(parts, machine, ending))
     finally:
         if live is not None:
             live.adopted.set()
 
 
-async def _record_end(parts: Parts, machine: Machine, reason: str) -> None:
+async def _record_end(parts: Parts, machine: Machine, ending: Ending) -> None:
     goes = _is_to_go(machine) or machine.spec.remove
     await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
     forget_frozen(parts, machine)
     await _tidy_disk(parts, machine)
     if machine.state in LIVE:
-        parts.registry.move(machine, "exited", reason)
+        parts.registry.move(machine, "exited", ending)
     if goes:
         await remove_ended(parts, machine)
 
@@ -184,20 +184,20 @@ def _is_to_go(machine: Machine) -> bool:
 
 def _is_half_started(machine: Machine) -> bool:
     """Its guest is up, but whoever started it was not told so, and its command may never have begun."""
-    return machine.state in LIVE and (machine.unfinished or not machine.timings_ms)
+    return machine.state in LIVE and (machine.unfinished or not machine.has_started)
 
 
-def _why_it_ended(parts: Parts, machine: Machine) -> str:
+def _why_it_ended(parts: Parts, machine: Machine) -> Ending:
     identities = [
         r.identity for r in parts.store.resources.of_machine(machine.id) if r.kind == kinds.VMM.name
     ]
     if any(map(is_of_earlier_boot, identities)):
-        return "the host was rebooted"
+        return HostRebooted()
     if machine.state is MachineState.STARTING or _is_half_started(machine):
-        return "the daemon ended during the machine's start"
+        return StartInterrupted()
     if machine.state is MachineState.STOPPING:
-        return "stopped as asked"
-    return describe_memory_kill(parts.store.resources, machine) or UNSEEN
+        return StoppedAsAsked()
+    return find_memory_kill(parts.store.resources, machine) or EndedUnseen()
 
 
 async def _reconnect(parts: Parts, live: LiveMachine) -> None:

@@ -21,16 +21,18 @@ from banger.host.times import Stopwatch, now
 from banger.machines.ask.execs import RunningExec, Viewer, remove_exec_logs
 from banger.machines.ask.logs import size_of
 from banger.machines.keep.events import hear_guest
+from banger.machines.keep.reasons import describe_ending
 from banger.machines.keep.states import LIVE, advance, wrong_state
 from banger.machines.keep.unreleased import require_released
-from banger.machines.life.endings import UNEXPECTED, describe_end, exit_of, is_failure
+from banger.machines.life.endings import exit_of, find_ending, is_failure
 from banger.machines.life.launch import forget_frozen, launch, plan_places
-from banger.machines.life.limits import check_asked, describe_memory_kill
+from banger.machines.life.limits import check_asked, find_memory_kill
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.main_command import parse_signal, plan_command
 from banger.machines.parts import Parts
 from banger.machines.watch.idle import watch_idleness
 from banger.model.command import Command, Exit
+from banger.model.ending import Ending, StartCancelled, StartFailed, VmmKilled
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
 from banger.model.operation import Report
@@ -84,7 +86,6 @@ async def starting(parts: Parts, machine: Machine, **fields: Unpack[Change]) -> 
     async with parts.locks[machine.id]:
         advance(machine, "start")
         await require_released(parts, machine)
-        # As long as there are no timings, it has not started.
         parts.registry.move(machine, "start", **(Change(timings_ms={}, origin="") | fields))
         task = asyncio.current_task()
         assert task is not None
@@ -92,7 +93,8 @@ async def starting(parts: Parts, machine: Machine, **fields: Unpack[Change]) -> 
         watch = Stopwatch()
         try:
             yield watch
-            parts.registry.change(machine, timings_ms={**watch.phases_ms, "start": watch.total_ms()})
+            timings_ms = {**watch.phases_ms, "start": watch.total_ms()}
+            parts.registry.change(machine, has_started=True, timings_ms=timings_ms)
         except BaseException as exc:
             await _give_up(parts, machine, exc)
             raise
@@ -176,14 +178,16 @@ def watch_vmm(parts: Parts, live: LiveMachine) -> None:
 async def _give_up(parts: Parts, machine: Machine, cause: BaseException) -> None:
     """Undo a start that failed or was cancelled."""
     live = parts.live.pop(machine.id, None)
-    reason = cause.message if isinstance(cause, Error) else "the start was cancelled"
+    ending = (
+        StartFailed(code=cause.code, message=cause.message) if isinstance(cause, Error) else StartCancelled()
+    )
 
     async def settle() -> None:
         await _release_runtime(parts, machine, live)
         if machine.state is MachineState.STARTING:
-            parts.registry.move(machine, "fail", reason)
+            parts.registry.move(machine, "fail", ending)
         elif machine.state in LIVE:
-            parts.registry.move(machine, "exited", reason)
+            parts.registry.move(machine, "exited", ending)
 
     await _to_its_end(settle_or_owe(parts, machine, settle))
     if live is not None:
@@ -283,28 +287,28 @@ async def _after_exit(parts: Parts, live: LiveMachine) -> None:
     machine = live.machine
     if parts.live.get(machine.id) is not live:
         return
-    reason = describe_end(live)
-    if reason == UNEXPECTED:
+    ending = find_ending(live)
+    if ending == VmmKilled():
         with contextlib.suppress(
             Error
         ):  # the store cannot be read now: that the VMM ended is known all the same
-            reason = describe_memory_kill(parts.store.resources, machine) or reason
+            ending = find_memory_kill(parts.store.resources, machine) or ending
     exit_ = exit_of(live)
     try:
         async with parts.locks[machine.id]:
-            await settle_or_owe(parts, machine, lambda: _settle_end(parts, live, reason, exit_))
+            await settle_or_owe(parts, machine, lambda: _settle_end(parts, live, ending, exit_))
     finally:
         live.ended.set()  # whoever waits for it is told, whatever went wrong
 
 
-async def _settle_end(parts: Parts, live: LiveMachine, reason: str, exit_: Exit | None) -> None:
+async def _settle_end(parts: Parts, live: LiveMachine, ending: Ending, exit_: Exit | None) -> None:
     machine = live.machine
     await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
     forget_frozen(parts, machine)
     parts.live.pop(machine.id, None)
     if machine.state in LIVE:
-        parts.registry.move(machine, "exited", reason, exit=exit_)
-    log.info("machine=%s stopped: %s", machine.name, reason)
+        parts.registry.move(machine, "exited", ending, exit=exit_)
+    log.info("machine=%s stopped: %s", machine.name, describe_ending(ending))
     if not parts.registry.has(machine):
         return
     if machine.spec.remove:
@@ -391,7 +395,7 @@ async def _gone_within(live: LiveMachine, timeout_s: float) -> bool:
 
 def _want_stopped(parts: Parts, machine: Machine) -> bool:
     """Note the user's wish; True when giving up a restart was all that it took."""
-    parts.registry.change(machine, wanted="stopped", reason=machine.reason.partition(";")[0])
+    parts.registry.change(machine, wanted="stopped", restart_in_s=None)
     return parts.forget_restart(machine)
 
 

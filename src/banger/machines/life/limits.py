@@ -13,6 +13,7 @@ from banger.guests.confinement import plan_limits
 from banger.guests.guest import Guest, limit_io
 from banger.host.cgroup import Group
 from banger.host.delegation import delegation
+from banger.model.ending import MemoryLimitReached
 from banger.model.machine import Machine, MachineSpec
 from banger.model.operation import Report
 from banger.model.sizes import MIB, format_size
@@ -22,7 +23,6 @@ from banger.vmm.base import AS_NEEDED, VmConfig, VmLimits
 
 # A VMM with less than that does not come up, or ends at the first burst of reads: it cannot do without a thread.
 _LEAST_MEMORY_BYTES = 128 * MIB
-KILLED_FOR_MEMORY = "the host's kernel killed the VMM"
 _LEAST_CPUS = 0.01
 _LEAST_THREADS = 80
 
@@ -84,13 +84,15 @@ async def hold(machine: Machine, guest: Guest, config: VmConfig, report: Report)
     return Held(confinement.held | missing | _describe_io(machine), tuple(warnings))
 
 
-def describe_memory_kill(resources: ResourceTable, machine: Machine) -> str:
-    """Whether the kernel ended its VMM for its memory limit; empty if not. Asked before its group is released."""
+def find_memory_kill(resources: ResourceTable, machine: Machine) -> MemoryLimitReached | None:
+    """Whether the kernel ended its VMM for its memory limit. Asked before its group is released."""
     for resource in resources.of_machine(machine.id):
-        if resource.kind == kinds.CGROUP.name and Group.of_identity(resource.identity).memory_kills():
-            shown = machine.limits.get("memory", "").rpartition(" ")[2]
-            return f"{KILLED_FOR_MEMORY}: it reached its memory limit of {shown}"
-    return ""
+        if resource.kind == kinds.CGROUP.name:
+            group = Group.of_identity(resource.identity)
+            if group.memory_kills():
+                asked_bytes = machine.spec.memory_limit_bytes
+                return MemoryLimitReached(limit_bytes=asked_bytes or group.memory_limit_bytes())
+    return None
 
 
 def _asked(spec: MachineSpec) -> dict[str, bool]:

@@ -8,7 +8,8 @@
 | `unless-stopped` | again | again | | again, unless its user stopped it |
 
 A failure is an exit code other than 0, a VMM that ended unexpectedly, a kernel that panicked, or a start that failed.
-Between two starts in a row lies a pause that doubles, up to a minute.
+Between two starts in a row lies a pause that doubles, up to a minute. A start that was due when the daemon ended takes
+place when the daemon comes back.
 
 A guest that reboots is started again under every policy, and that counts as no failure; but one that is to be removed
 when it ends has ended. The first reboot in a row is followed by a start at once, others likewise by pauses.
@@ -26,10 +27,9 @@ from banger.host import cpu
 from banger.host.times import now
 from banger.machines.keep.events import tell_restart
 from banger.machines.keep.states import LIVE
-from banger.machines.life.adopt import UNSEEN
-from banger.machines.life.endings import REBOOTED
 from banger.machines.life.lifecycle import start
 from banger.machines.parts import Parts
+from banger.model.ending import EndedUnseen, Rebooted
 from banger.model.machine import Machine, MachineState
 from banger.model.operation import Report
 
@@ -39,6 +39,7 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 # One that ran this long has not ended "in a row".
 SETTLED_S = 10.0
+_AT_REST = (MachineState.STOPPED, MachineState.FAILED)
 
 
 def plan_pause_s(restarts: int) -> float:
@@ -53,7 +54,7 @@ def plan_reboot_pause_s(reboots: int) -> float:
 
 def wants_reboot(machine: Machine) -> bool:
     """Of a machine that ended, whose guest rebooted: whatever its policy, that is no end. Pure."""
-    return machine.reason.startswith(REBOOTED) and not machine.spec.remove and machine.wanted != "stopped"
+    return isinstance(machine.ending, Rebooted) and not machine.spec.remove and machine.wanted != "stopped"
 
 
 def wants_restart(machine: Machine, *, failed: bool, restarts: int) -> bool:
@@ -68,10 +69,22 @@ def wants_restart(machine: Machine, *, failed: bool, restarts: int) -> bool:
 
 def wants_return(machine: Machine) -> bool:
     """Of a machine that does not run when the daemon begins. Pure."""
-    if machine.state not in (MachineState.STOPPED, MachineState.FAILED):
+    if machine.state not in _AT_REST:
         return False
     policy = machine.spec.restart
     return policy == "always" or (policy == "unless-stopped" and machine.wanted == "running")
+
+
+def is_due(machine: Machine) -> bool:
+    """Whether the last daemon was about to start it. Pure."""
+    return machine.state in _AT_REST and machine.restart_in_s is not None
+
+
+def ended_unseen(machine: Machine) -> bool:
+    """Of a machine that should run when the daemon begins, and has ended by itself meanwhile. Pure."""
+    return (
+        machine.state in _AT_REST and machine.wanted == "running" and isinstance(machine.ending, EndedUnseen)
+    )
 
 
 class Restarts:
@@ -101,8 +114,7 @@ class Restarts:
                 lambda: tell_restart(parts.journal.tell, machine, pause_s, restarts),
                 restarts=restarts,
                 reboots=reboots,
-                reason=machine.reason.partition(";")[0]
-                + (f"; starts again in {pause_s:g} s" if pause_s else "; starts again"),
+                restart_in_s=pause_s,
             )
         except Error as exc:  # it starts again all the same
             log.warning("machine=%s %s", machine.name, exc.message)
@@ -119,9 +131,9 @@ class Restarts:
     def bring_back(self) -> None:
         """After the daemon's start, when everything that goes on has been taken over."""
         for machine in self._parts.registry.all():
-            if wants_return(machine):
+            if wants_return(machine) or is_due(machine):
                 self._begin(machine)
-            elif machine.state in (MachineState.STOPPED, MachineState.FAILED) and _ended_unseen(machine):
+            elif ended_unseen(machine):
                 self.consider(machine, failed=True)
 
     def close(self) -> None:
@@ -163,9 +175,3 @@ def _ran_s(machine: Machine) -> float:
         ended = datetime.fromisoformat(machine.stopped or now())
         return (ended - begun).total_seconds()
     return 0.0
-
-
-def _ended_unseen(machine: Machine) -> bool:
-    if machine.reason.startswith(REBOOTED) and ";" in machine.reason:  # the last daemon was about to start it
-        return True
-    return machine.wanted == "running" and machine.reason == UNSEEN

@@ -16,11 +16,11 @@ from banger.host.thread import in_thread
 from banger.machines.ask.pausing import go_on
 from banger.machines.life.live import LiveMachine
 from banger.machines.parts import Parts
+from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineState
 
 log = logging.getLogger("banger.machines")
 
-REASON = "the host's disk is full"
 _HALT_POLL_S, _HALT_POLLS = 0.02, 10
 _LOOK_S = 2.0
 
@@ -38,7 +38,7 @@ class DiskRoom:
     def watch(self, live: LiveMachine) -> None:
         """From when it is live. One of an earlier daemon may be waiting already."""
         live.vm.watch_disk_full(lambda: self._attend(live))
-        live.disk_full = live.machine.disk_full
+        live.disk_full = live.machine.pause_cause is PauseCause.DISK_FULL
         if live.disk_full:
             self._attend(live)
 
@@ -82,7 +82,7 @@ class DiskRoom:
 
     def _write_down(self, machine: Machine) -> None:
         try:
-            self._parts.registry.move(machine, "pause", REASON, disk_full=True)
+            self._parts.registry.move(machine, "pause", pause_cause=PauseCause.DISK_FULL)
         except Error as exc:  # no room for the record either: until there is, it seems to run
             log.warning("machine=%s %s", machine.name, exc.message)
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Unpack
 
 from banger.errors import Error
 from banger.host.background import in_background
 from banger.host.proc import cpu_seconds
 from banger.machines.keep.registry import Registry
 from banger.machines.life.live import LiveMachine
-from banger.model.machine import Change, MachineState
+from banger.model.ending import PauseCause
+from banger.model.machine import MachineState
 
 log = logging.getLogger("banger.idle")
 
@@ -62,19 +62,17 @@ class IdlePause:
             if live.users or live.machine.state is not MachineState.RUNNING:
                 return
             try:
-                await stand_still(self._registry, live, "it was not used", idle=True)
+                await stand_still(self._registry, live, PauseCause.IDLE)
             except Error as exc:
                 log.warning("machine=%s cannot be paused: %s", live.machine.name, exc.message)
                 self.unused()
 
 
-async def stand_still(
-    registry: Registry, live: LiveMachine, reason: str = "", /, **fields: Unpack[Change]
-) -> None:
+async def stand_still(registry: Registry, live: LiveMachine, cause: PauseCause) -> None:
     """Stop its vCPUs and write that down, with its lock held: both, or neither."""
     await live.vm.pause()
     try:
-        registry.move(live.machine, "pause", reason, **fields)
+        registry.move(live.machine, "pause", pause_cause=cause)
     except Error:
         with contextlib.suppress(Error):
             await live.vm.resume()
