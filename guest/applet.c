@@ -36,7 +36,7 @@ static int stat_path(int argc, char **argv)
 				  type_name(stat_.st_mode), stat_.st_mode & 07777, stat_.st_uid,
 				  stat_.st_gid, (long long)stat_.st_size, (long long)stat_.st_mtime);
 	} else {
-		code = 1;
+		code = path_failure(errno);
 		length = snprintf(line, sizeof line, "stat: %.400s: %s\n", path, strerror(errno));
 	}
 	return write_all(code ? 2 : 1, line, (size_t)length) < 0 ? 1 : code;

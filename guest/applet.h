@@ -3,6 +3,7 @@
 #ifndef BANGER_APPLET_H
 #define BANGER_APPLET_H
 
+#include <errno.h>
 #include <stdbool.h>
 
 #include "fields.h"
@@ -11,8 +12,15 @@ bool applet_exists(struct span name);
 /* argv holds the arguments without the applet's name. Returns the exit code. */
 int applet_run(const char *name, int argc, char **argv);
 
-/* What tar_in returns for an archive that is malformed or cut short; 1 is for what could not be made of it. */
-enum { TAR_BROKEN = 3 };
+/* Exit codes that the host knows the meaning of; 1 is for all other failures. TAR_BROKEN: tar_in's archive is
+ * malformed or cut short. PATH_MISSING: nothing is at the path of the request. */
+enum { TAR_BROKEN = 3, PATH_MISSING = 4 };
+
+/* Of an applet that could do nothing at all with its path, for that errno. */
+static inline int path_failure(int number)
+{
+	return number == ENOENT || number == ENOTDIR ? PATH_MISSING : 1;
+}
 
 int tar_out(int argc, char **argv);
 int tar_in(int argc, char **argv);

@@ -241,8 +241,10 @@ int tar_in(int argc, char **argv)
 	}
 	tar_target.root = open(argv[at], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (tar_target.root < 0) {
-		tar_complain(argv[at], strerror(errno));
-		return 1;
+		int number = errno;
+
+		tar_complain(argv[at], strerror(number));
+		return path_failure(number);
 	}
 	umask(0);
 	while ((result = step()) == GOES_ON)

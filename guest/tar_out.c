@@ -39,14 +39,15 @@ static struct known *known[LINK_BUCKETS];
 static char path[TAR_PATH_SIZE]; /* the name in the archive of what is being written */
 static char pax[TAR_EXTENSION_MAX]; /* as much as tar-in takes */
 static uint8_t chunk[CHUNK];
-static bool failed, emitted;
+static bool emitted;
+static int failed; /* the errno of the first failure, 0 without one */
 
 static void complain(const char *name, int number)
 {
 	char line[512];
 	int length = snprintf(line, sizeof line, "tar-out: %.400s: %s\n", name, strerror(number));
 
-	failed = true;
+	failed = failed ? failed : number ? number : EIO;
 	if (write_all(2, line, (size_t)length) < 0)
 		return;
 }
@@ -416,7 +417,8 @@ int tar_out(int argc, char **argv)
 			emit_argument(argv[i]);
 	}
 	/* No archive at all, rather than an empty one, of what is not there. */
-	if (emitted || !failed)
-		emit(end, sizeof end);
-	return failed;
+	if (!emitted && failed)
+		return path_failure(failed);
+	emit(end, sizeof end);
+	return failed != 0;
 }

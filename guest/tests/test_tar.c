@@ -97,7 +97,31 @@ static void damaged_archives_are_refused(void)
 	add('0', "file", "", "whole");
 	archive[3] ^= 1; /* checksum */
 	CHECK(run(tar_in, "jail", true) == TAR_BROKEN);
-	CHECK(run(tar_out, "no/such/path", false) == 1);
+}
+
+static int stat_applet(int argc, char **argv)
+{
+	return applet_run("stat", argc, argv);
+}
+
+/* By their exit codes, whatever they are called and whatever is complained about. */
+static void paths_that_are_missing_are_told_from_others(void)
+{
+	static const char *const missing[] = { "no/such/path", "nothing", "plain/below", "dangling/below", "" };
+	static int (*const applets[])(int, char **) = { tar_out, tar_in, stat_applet };
+
+	write_file("plain", "contents", 0600);
+	CHECK(symlink("No such file or directory", "dangling") == 0);
+	CHECK(symlink("round", "round") == 0);
+	for (size_t i = 0; i < sizeof applets / sizeof applets[0]; i++) {
+		for (size_t at = 0; at < sizeof missing / sizeof missing[0]; at++)
+			CHECK(run(applets[i], missing[at], false) == PATH_MISSING);
+		CHECK(run(applets[i], "round/below", false) == 1);
+	}
+	CHECK(run(stat_applet, "dangling", false) == PATH_MISSING);
+	CHECK(run(tar_in, "dangling", false) == PATH_MISSING);
+	CHECK(run(tar_in, "plain", false) == PATH_MISSING);
+	CHECK(run(tar_out, "dangling", false) == 0 && run(tar_out, "plain", false) == 0);
 }
 
 /* "data" at 1000 of 2000 bytes, in each form that there is. */
@@ -268,6 +292,7 @@ void test_tar_trees(void)
 	a_tree_comes_back_as_it_was();
 	hostile_entries_stay_inside();
 	damaged_archives_are_refused();
+	paths_that_are_missing_are_told_from_others();
 	sparse_files_get_their_holes();
 	maps_that_are_malformed_make_no_file();
 	of_several_headers_the_last_counts();

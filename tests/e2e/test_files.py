@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -169,13 +171,25 @@ def test_a_sparse_file_arrives_as_it_is(home: Home, dev: str, tmp_path: Path, fo
 
 
 def test_the_api_answers_a_missing_path_with_a_status(home: Home, dev: str) -> None:
+    """By what the agent found, whatever words the path has in it."""
+    home.run("exec", dev, "--", "ln", "-s", "No such file", "/root/No such file", check=True)
+    found = {
+        path: _status_of(home, dev, path) for path in ("/nope", "/etc/passwd/below", "/root/No such file/x")
+    }
+    assert found == {
+        "/nope": (404, "file_not_found"),
+        "/etc/passwd/below": (404, "file_not_found"),
+        "/root/No such file/x": (502, "agent_error"),
+    }
+
+
+def _status_of(home: Home, machine: str, path: str) -> tuple[int, str]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(home.run_directory / "banger.sock"))
-        request = f"GET /v1/machines/{dev}/files?path=/nope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        connection.sendall(request.encode())
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert answer.startswith(b"HTTP/1.1 404 ")
-    assert b'"file_not_found"' in answer
+        target = f"/v1/machines/{machine}/files?path={quote(path)}"
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])["error"]["code"]
 
 
 def test_a_client_that_leaves_within_a_copy_is_no_bug(home: Home, dev: str, tmp_path: Path) -> None:

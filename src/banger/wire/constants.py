@@ -112,4 +112,11 @@ class Tag(IntEnum):
     PROCESS_1 = 97
 
 
+class AppletExit(IntEnum):
+    """Exit codes of applets that say more than that they failed."""
+
+    TAR_BROKEN = 3
+    PATH_MISSING = 4
+
+
 STDIN, STDOUT, STDERR = 0, 1, 2

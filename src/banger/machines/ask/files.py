@@ -12,7 +12,7 @@ from banger.errors import Error
 from banger.machines.life.live import LiveMachine
 from banger.model.command import Command
 from banger.model.report import FileStat
-from banger.wire.constants import STDOUT
+from banger.wire.constants import STDOUT, AppletExit
 
 _MAX_MESSAGE = 4096
 _TYPES = {"file", "directory", "symlink"}
@@ -20,8 +20,6 @@ _NUMBER = re.compile(r"-?[0-9]{1,18}")
 # Nothing comes, or nothing is taken, for so long: the guest is stuck, or its disk is.
 _STALLED_S = 60.0
 _FINISH_S = 5.0
-# Of tar-in, for an archive that is malformed or ends too early.
-_TAR_BROKEN = 3
 
 T = TypeVar("T")
 
@@ -111,11 +109,11 @@ def _raise_failure(process: GuestProcess, complaint: bytearray, path: str) -> No
         return
     text = complaint.decode("utf-8", "replace").strip() or f"exit code {process.exit.code}"
     line = "".join(c for c in text.splitlines()[-1] if c.isprintable())[:300]
-    if process.exit.code == _TAR_BROKEN:
+    if process.exit.code == AppletExit.TAR_BROKEN:
         hint = "make the archive again, or copy all of it; the files before the error are in the machine"
         raise Error("archive_invalid", f"{path}: {line}", hint)
-    missing = "No such file" in line or "Not a directory" in line
-    raise Error("file_not_found" if missing else "agent_error", f"{path}: {line}")
+    is_missing = process.exit.code == AppletExit.PATH_MISSING
+    raise Error("file_not_found" if is_missing else "agent_error", f"{path}: {line}")
 
 
 async def _finish(process: GuestProcess) -> None:
