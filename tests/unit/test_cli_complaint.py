@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -69,3 +69,40 @@ def test_an_exit_code_of_ours_is_said_to_be_the_commands(capsys: pytest.CaptureF
     for code in range(256):
         say_whose(code)
         assert bool(capsys.readouterr().err) == (code in (125, 126, 127))
+
+
+class Bounded(msgspec.Struct):
+    """Each rule that msgspec knows."""
+
+    low: Annotated[int, msgspec.Meta(ge=-5)] = 0
+    high: Annotated[float, msgspec.Meta(le=0.5)] = 0
+    above: Annotated[float, msgspec.Meta(gt=1)] = 2
+    below: Annotated[int, msgspec.Meta(lt=7)] = 0
+    long: Annotated[str, msgspec.Meta(min_length=2)] = "xx"
+    many: Annotated[dict[str, int], msgspec.Meta(max_length=1)] = {}
+    shaped: Annotated[str, msgspec.Meta(pattern="^a >= 3$")] = "a >= 3"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule", "said"),
+    [
+        ("low", -6, ("at_least", -5, ""), "low: must be at least -5"),
+        ("high", 1, ("at_most", 0.5, ""), "high: must be at most 0.5"),
+        ("above", 1, ("more_than", 1, ""), "above: must be more than 1"),
+        ("below", 7, ("at_most", 6, ""), "below: must be at most 6"),
+        ("long", "x", ("at_least", 2, "characters"), "long: must have at least 2 characters"),
+        ("many", {"a": 1, "b": 2}, ("at_most", 1, "items"), "many: must have at most 1 item"),
+        (
+            "shaped",
+            "x",
+            ("pattern", None, None),
+            "shaped: the value contains characters that are not allowed",
+        ),
+        ("low", "x", None, "low: Expected int, got str"),
+    ],
+)
+def test_the_rule_is_a_fact_of_the_error(field: str, value: object, rule: Any, said: str) -> None:
+    error = refused(Bounded, {field: value})
+    told: Any = error.details.get("rule")
+    assert (told and (told["kind"], told.get("bound"), told.get("counts"))) == rule
+    assert error.message == said

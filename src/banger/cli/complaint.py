@@ -42,7 +42,7 @@ _PATTERNS = {
     "cwd": "a path cannot contain a NUL",
     "user": "the name of a user cannot contain a NUL",
 }
-_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+_BOUNDS = {"at_least": "at least", "at_most": "at most", "more_than": "more than", "less_than": "less than"}
 
 
 def reword(error: Error) -> Error:
@@ -51,26 +51,25 @@ def reword(error: Error) -> Error:
     if not isinstance(where, str):
         return error
     field = where.rstrip("`.").split("[")[0].rpartition(".")[2]
-    rule = _rule(error.message.partition(" - at `")[0], field)
+    rule = _rule(error, field)
     option = _OPTIONS.get(field, field.replace("_", " "))
     message = f"{option}: {rule}" if option not in ("", "$") else rule
     return Error(error.code, message, "see `--help` of the command", error.details)
 
 
-def _rule(said: str, field: str) -> str:
-    """Of what msgspec says: "Expected `int` >= 64", "Expected `str` of length <= 64"."""
-    if " matching regex " in said:
+def _rule(error: Error, field: str) -> str:
+    rule = error.details.get("rule")
+    kind = rule.get("kind") if isinstance(rule, dict) else None
+    if kind == "pattern":
         return _PATTERNS.get(field, "the value contains characters that are not allowed")
-    for sign, words in _BOUNDS.items():
-        before, found, bound = said.partition(f" {sign} ")
-        if found:
-            verb = "have" if before.endswith("of length") else "be"
-            return f"must {verb} {words} {bound.removesuffix('.0')}{_unit(before, field, bound)}"
-    return said.replace("`", "")
+    if isinstance(rule, dict) and kind in _BOUNDS:
+        counts = str(rule.get("counts", ""))
+        verb = "have" if counts else "be"
+        return f"must {verb} {_BOUNDS[kind]} {rule.get('bound')}{_unit(counts, field, rule.get('bound'))}"
+    return str(error.details.get("expected", error.message)).replace("`", "")
 
 
-def _unit(before: str, field: str, bound: str) -> str:
-    if before.endswith("of length"):
-        what = "character" if "`str`" in before else "item"
-        return f" {what}" if bound == "1" else f" {what}s"
+def _unit(counts: str, field: str, bound: object) -> str:
+    if counts:
+        return " " + (counts.removesuffix("s") if bound == 1 else counts)
     return _UNITS.get(field.rpartition("_")[2], "")

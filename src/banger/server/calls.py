@@ -20,9 +20,9 @@ from banger.machines.parts import Parts
 from banger.model.encoding import encode_json
 from banger.model.octets import ESCAPE, text_of
 from banger.model.principal import Principal
+from banger.server.misfit import SEE_OPENAPI, misfit, unknown_field
 from banger.server.protocol import PEER_UID
 
-_SEE = "see /openapi.json for the expected values"
 # These fields alone may have bytes that are no UTF-8 in them: they belong to a guest.
 _OF_A_GUEST = frozenset({"command", "path"})
 
@@ -105,7 +105,7 @@ def _fit_parameter(name: str, text: str, kind: Any) -> Any:
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as exc:
-        raise Error("bad_request", f"{name}={text[:64]!r}: {exc}", _SEE) from exc
+        raise Error("bad_request", f"{name}={text[:64]!r}: {exc}", SEE_OPENAPI) from exc
 
 
 async def _read_body(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
@@ -117,7 +117,7 @@ async def _read_body(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
     body: dict[str, Any] = decode(raw, dict[str, Any])
     for name in body:
         if name not in verb.in_body:
-            raise Error("bad_spec", f"Object contains unknown field `{name[:64]}`", _SEE, {"at": "$"})
+            raise unknown_field(name)
     return body
 
 
@@ -126,7 +126,7 @@ def fit(given: dict[str, Any], kind: Any) -> Any:
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as exc:
-        raise _misfit(exc) from exc
+        raise misfit(exc) from exc
 
 
 def decode(raw: bytes | str, kind: Any) -> Any:
@@ -134,18 +134,12 @@ def decode(raw: bytes | str, kind: Any) -> Any:
     try:
         value = msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as exc:
-        raise _misfit(exc) from exc
+        raise misfit(exc) from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise Error("bad_request", f"the body is not JSON: {exc}") from exc
     if b"\\u0000" in (raw.encode() if isinstance(raw, str) else raw):
         _refuse_bytes(msgspec.to_builtins(value))
     return value
-
-
-def _misfit(exc: msgspec.ValidationError) -> Error:
-    """`at` in the details is where in the body it is, as a JSON path."""
-    where = str(exc).partition(" - at `")[2].rstrip("`") or "$"
-    return Error("bad_spec", str(exc), _SEE, {"at": where})
 
 
 def _refuse_bytes(value: object) -> None:
