@@ -24,7 +24,7 @@ from banger.host.proc import ProcessRef, send_signal
 from banger.host.sparse import copy_file
 from banger.host.spawn import spawn_detached
 from banger.model.sizes import MIB
-from banger.vmm.base import Capabilities, DriverInfo, RunState, Vm, VmConfig, VmLimits, VmPlaces
+from banger.vmm.base import Capabilities, DriverInfo, Lack, RunState, Vm, VmConfig, VmLimits, VmPlaces
 from banger.vmm.channel import dial_vsock
 from banger.vmm.ending import UNKNOWN_END, End, EndKind
 from banger.vmm.frozen import Frozen
@@ -278,7 +278,7 @@ class FakeDriver:
     async def try_machine(self, accel: str, timeout_s: float) -> str:
         return ""
 
-    async def lacks(self) -> list[str]:
+    async def lacks(self) -> list[Lack]:
         return []
 
     async def build_of(self, config: VmConfig) -> str:

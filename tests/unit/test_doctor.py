@@ -19,6 +19,7 @@ from banger.doctor.host import Host
 from banger.doctor.rendering import exit_code, render, render_script
 from banger.errors import Error
 from banger.model.doctor import Diagnosis, Finding, Status
+from banger.vmm.base import Lack
 from banger.vmm.qemu.trial import lacks_of, plan_trial_kernel
 from tests.support.pace import allowed_s
 
@@ -156,7 +157,8 @@ def test_the_guest_of_the_trial_is_an_elf_file_with_an_entry_for_pvh() -> None:
 def test_what_a_vmm_lacks_is_told_with_what_is_lost() -> None:
     known = {"getfd", "migrate-incoming", "blockdev-snapshot-sync", "block_resize"}
     assert lacks_of(known, {"microvm"}) == [
-        "no xen-save-devices-state: no templates, snapshots and forks",
-        "no block_set_io_throttle: no --io-limit and --iops-limit",
+        Lack("no xen-save-devices-state: no templates, snapshots and forks"),
+        Lack("no block_set_io_throttle: no --io-limit and --iops-limit"),
     ]
-    assert lacks_of(set(), {"pc"})[0].startswith("no machine of kind microvm")
+    assert [lack.is_fatal for lack in lacks_of(set(), {"pc"})][:2] == [True, False]
+    assert lacks_of(set(), {"pc"})[0].words.startswith("no machine of kind microvm")

@@ -13,7 +13,7 @@ from banger.errors import Error
 from banger.host import cpu
 from banger.host.paths import Paths
 from banger.store.store import Store
-from banger.templates.trials import Trials, read_trials
+from banger.templates.trials import Trial, Trials, read_trials
 from banger.vmm.base import Driver, DriverInfo, VmConfig, VmPlaces
 from banger.vmm.link import UserNat
 
@@ -77,7 +77,7 @@ def test_an_accelerator_that_fails_is_tried_once_and_never_again(paths: Paths, s
     next_daemon = Trials(paths, store.resources)
     assert why_not(next_daemon, driver) == "kvm is broken"
     assert driver.tried == 1
-    assert list(read_trials(paths.state).values()) == ["kvm is broken"]
+    assert read_trials(paths.state) == {Trial("kvm", "broken", "1.0", "k"): "kvm is broken"}
 
 
 def test_many_that_start_at_a_time_wait_for_one_trial(paths: Paths, store: Store) -> None:
@@ -135,7 +135,9 @@ def test_emulation_is_not_tried(paths: Paths, store: Store) -> None:
     assert driver.tried == 0
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"boot": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'{"boot": 1}', b"\xff", b'{"boot": "x", "found": {"kvm q": ""}}']
+)
 def test_a_damaged_record_is_none(paths: Paths, store: Store, data: bytes) -> None:
     (paths.state / "accelerators.json").write_bytes(data)
     assert read_trials(paths.state) == {}

@@ -57,7 +57,7 @@ def _mend_groups(found: Delegation) -> Mend:
         return Mend(
             "banger system stop; systemd-run --user --scope --property=Delegate=yes banger system start"
         )
-    if any("are mounted" in why for why in found.missing.values()):
+    if found.closed:
         return advise("the system that runs this host (a container?) must give it writable control groups")
     return advise("start the daemon as root, or in a group that was delegated to you")
 

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Set
 from pathlib import Path
 
 from banger.agent.binary import agent_binary
@@ -30,11 +31,11 @@ async def look_at_accelerator(host: Host) -> Sight:
     """By the rules that machines are started by: what KVM looks like, and what came of it when one was started."""
     kvm = cpu.check_kvm()
     if kvm.usable:
-        found = {key: why for key, why in read_trials(host.paths.state).items() if key.startswith("kvm ")}
-        failed = next((why for why in found.values() if why), "")
+        found = [why for trial, why in read_trials(host.paths.state).items() if trial.accel == "kvm"]
+        failed = next(filter(None, found), "")
         if failed:
             told = f"KVM looks usable, but no machine boots with it: {failed}; machines run in software emulation"
-            return Sight(told, fine=False, mend=_mend_trial(["kvm:"]))
+            return Sight(told, fine=False, mend=_mend_trial({"kvm"}))
         return Sight(
             "machines boot with KVM"
             if found
@@ -67,9 +68,12 @@ async def look_at_vmm(host: Host) -> Sight:
     found = ", ".join(f"{info.name} {info.version} ({info.path})" for info in infos)
     lacks = [lack for info in infos for lack in await drivers.named(info.name).lacks()]
     if lacks:
-        status: Status | None = None if any("nothing runs" in lack for lack in lacks) else "warning"
+        status: Status | None = None if any(lack.is_fatal for lack in lacks) else "warning"
         return Sight(
-            f"{found} has {'; '.join(lacks)}", fine=False, mend=install("qemu-system-x86"), status=status
+            f"{found} has {'; '.join(lack.words for lack in lacks)}",
+            fine=False,
+            mend=install("qemu-system-x86"),
+            status=status,
         )
     return Sight(found)
 
@@ -85,21 +89,23 @@ async def look_at_trial(host: Host) -> Sight:
     tried = await asyncio.gather(
         *(drivers.named(info.name).try_machine(accel, _TRIAL_S) for accel in info.accels)
     )
-    failed = [f"{accel}: {why}" for accel, why in zip(info.accels, tried, strict=True) if why]
-    ran = [accel for accel, why in zip(info.accels, tried, strict=True) if not why]
+    failed = {accel: why for accel, why in zip(info.accels, tried, strict=True) if why}
+    ran = [accel for accel in info.accels if accel not in failed]
+    problems = "; ".join(f"{accel}: {why}" for accel, why in failed.items())
     if failed and ran:  # machines fall back to it
-        told = f"a machine ran on {info.name} with {' and '.join(ran)}, none with {'; '.join(failed)}"
-        return Sight(told, fine=False, mend=_mend_trial(failed), status="warning")
+        told = f"a machine ran on {info.name} with {' and '.join(ran)}, none with {problems}"
+        return Sight(told, fine=False, mend=_mend_trial(failed.keys()), status="warning")
     if failed:
         return Sight(
-            f"no machine ran on {info.name}: {'; '.join(failed)}", fine=False, mend=_mend_trial(failed)
+            f"no machine ran on {info.name}: {problems}", fine=False, mend=_mend_trial(failed.keys())
         )
     took_ms = (time.monotonic() - begun) * 1000
     return Sight(f"a machine ran on {info.name} with {' and '.join(info.accels)} ({took_ms:.0f} ms)")
 
 
-def _mend_trial(failed: list[str]) -> Mend:
-    if all(line.startswith("kvm:") for line in failed):
+def _mend_trial(failed: Set[str]) -> Mend:
+    """Of these accelerators."""
+    if failed == {"kvm"}:
         return advise("run machines without KVM: banger vm run --accel tcg")
     return Mend("apt-get install --reinstall --yes qemu-system-x86", root=True)
 

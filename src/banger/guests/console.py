@@ -38,6 +38,16 @@ def find_panic(path: Path, begin: int) -> str:
     return printable(after.splitlines()[0].decode("utf-8", "replace"))[:200].strip() if after else ""
 
 
+def find_panic_line(lines: list[str]) -> str:
+    """Of a console; empty if none says that the kernel panicked."""
+    return next((line for line in lines if "Kernel panic" in line), "")
+
+
+def cause_of_panic(line: str) -> str:
+    """What such a line says after that; all of it where it says nothing else."""
+    return line.partition("not syncing: ")[2] or line
+
+
 def printable(text: str) -> str:
     """Without control characters (escape sequences lose their first byte and are harmless then)."""
     return "".join(c if c.isprintable() or c == "\t" else "" for c in text)

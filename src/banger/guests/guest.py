@@ -18,7 +18,7 @@ from banger.agent.connection import AgentConnection, open_connection
 from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.guests.confinement import Confinement, confine
-from banger.guests.console import read_console_tail
+from banger.guests.console import cause_of_panic, find_panic_line, read_console_tail
 from banger.host import cpu
 from banger.host.proc import ProcessRef, send_signal, wait_gone
 from banger.resources import kinds
@@ -186,13 +186,13 @@ async def _connect(vm: Vm, places: VmPlaces, limit_s: float, *, resync: bool) ->
 def _boot_failure(places: VmPlaces, driver: str) -> Error:
     """The VMM ended before the agent was there: say which of the two gave up."""
     console = read_console_tail(places.console_log, lines=_PANIC_LINES)
-    panic = next((line for line in console if "Kernel panic" in line), "")
+    panic = find_panic_line(console)
     shown = console[max(0, console.index(panic) - 1) :][:_SHOWN_LINES] if panic else console[-_SHOWN_LINES:]
     details: dict[str, object] = {"console": shown}
     if panic:
         return Error(
             "kernel_panic",
-            f"the kernel of {places.name} panicked: {panic.partition('not syncing: ')[2] or panic}",
+            f"the kernel of {places.name} panicked: {cause_of_panic(panic)}",
             "read the console lines below; try another --kernel or more --memory",
             details,
         )

@@ -21,10 +21,17 @@ LEAF = "banger-daemon"
 
 @dataclass(frozen=True)
 class Delegation:
-    """By controller: the directory in which groups are made, or why there is none."""
+    """By controller: the directory in which groups are made, or why there is none. `closed` are those that this host
+    shows to nobody for writing, whoever runs the daemon."""
 
     bases: dict[str, Path]
     missing: dict[str, str]
+    closed: frozenset[str] = frozenset()
+
+
+class _Lack(NamedTuple):
+    why: str
+    is_closed: bool = False
 
 
 class _Mount(NamedTuple):
@@ -53,51 +60,52 @@ def find_delegation(groups: str, mountinfo: str, *, root: bool, change: bool = T
     mounts = read_mounts(mountinfo)
     own = _read_groups(groups)
     bases: dict[str, Path] = {}
-    missing: dict[str, str] = {}
+    lacks: dict[str, _Lack] = {}
     for controller in CONTROLLERS:
         found = _find_base(controller, mounts, own, root=root, change=change)
         if isinstance(found, Path):
             bases[controller] = found
         else:
-            missing[controller] = found
-    return Delegation(bases, missing)
+            lacks[controller] = found
+    closed = frozenset(controller for controller, lack in lacks.items() if lack.is_closed)
+    return Delegation(bases, {controller: lack.why for controller, lack in lacks.items()}, closed)
 
 
 def _find_base(
     controller: str, mounts: list[_Mount], own: dict[str, str], *, root: bool, change: bool
-) -> Path | str:
+) -> Path | _Lack:
     mount = next((m for m in mounts if m.version == 1 and controller in m.controllers), None)
     if mount is None:
         mount = next((m for m in mounts if m.version == 2), None)
     if mount is None:
-        return "no control groups are mounted"
+        return _Lack("no control groups are mounted", is_closed=True)
     base = mount.point if root else _below(mount, own.get(controller if mount.version == 1 else "", "/"))
     if base is None or not base.is_dir():
-        return "this process's control group is not visible here"
+        return _Lack("this process's control group is not visible here")
     if mount.version == 2:
         return _open_unified(base, controller, change=change)
     return base if os.access(base, os.W_OK) else _not_ours(base)
 
 
-def _not_ours(base: Path) -> str:
+def _not_ours(base: Path) -> _Lack:
     if os.statvfs(base).f_flag & os.ST_RDONLY:
-        return "control groups are mounted read-only"
-    return "no control group is delegated to this user"
+        return _Lack("control groups are mounted read-only", is_closed=True)
+    return _Lack("no control group is delegated to this user")
 
 
-def _open_unified(base: Path, controller: str, *, change: bool) -> Path | str:
+def _open_unified(base: Path, controller: str, *, change: bool) -> Path | _Lack:
     """Have the controller in groups below `base`."""
     try:
         if controller not in (base / "cgroup.controllers").read_text().split():
-            return f"the control group of this process has no {controller} controller"
+            return _Lack(f"the control group of this process has no {controller} controller")
         if not os.access(base, os.W_OK):
             return _not_ours(base)
         if controller not in (base / "cgroup.subtree_control").read_text().split():
             (_enable if change else _foresee)(base, controller)
     except OSError as exc:
         if exc.errno == errno.EBUSY:
-            return "the control group of this process contains other processes"
-        return f"the control group of this process cannot be used: {exc.strerror}"
+            return _Lack("the control group of this process contains other processes")
+        return _Lack(f"the control group of this process cannot be used: {exc.strerror}")
     return base
 
 

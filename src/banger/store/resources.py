@@ -61,7 +61,7 @@ class ResourceTable:
         """It could not be released: the record stays, for whoever tries again."""
         known = self.unreleased.get(resource_id)
         self.unreleased[resource_id] = error
-        if known is None or known.message != error.message:
+        if known is None or known.as_dict() != error.as_dict():
             self.tell("resource.unreleased", "host", error.message, code=error.code)
 
     def hand_over(self, owner: str, heir: str) -> None:

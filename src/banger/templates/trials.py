@@ -13,6 +13,7 @@ import dataclasses
 import logging
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -40,11 +41,20 @@ _REMEMBERED = 256
 _FAILURES = BOOT_FAILURES | {"vmm_failed"}
 
 
+class Trial(NamedTuple):
+    """What was tried: `build` is that of the VMM, `kernel` a digest."""
+
+    accel: str
+    driver: str
+    build: str
+    kernel: str
+
+
 class _Record(msgspec.Struct):
-    """`found` says why not, by accelerator, build and kernel; empty where it works."""
+    """`found` says why not; empty where it works."""
 
     boot: str
-    found: dict[str, str]
+    found: list[tuple[Trial, str]]
 
 
 class Trials:
@@ -53,14 +63,14 @@ class Trials:
     def __init__(self, paths: Paths, resources: ResourceTable) -> None:
         self._paths = paths
         self._resources = resources
-        self._found: Bounded[str, str] = Bounded(_REMEMBERED)
-        for key, why in read_trials(paths.state).items():
-            self._found[key] = why
+        self._found: Bounded[Trial, str] = Bounded(_REMEMBERED)
+        for trial, why in read_trials(paths.state).items():
+            self._found[trial] = why
         self._trying = asyncio.Lock()
 
     async def known(self, driver: Driver, accel: str, kernel_digest: str) -> str | None:
         """Why it does not work, empty if it does; None where nobody has tried."""
-        return "" if accel == ALWAYS else self._found.get(await _key(driver, accel, kernel_digest))
+        return "" if accel == ALWAYS else self._found.get(await _trial_of(driver, accel, kernel_digest))
 
     async def why_not(self, driver: Driver, config: VmConfig, kernel_digest: str) -> str:
         """Why a machine of `config` does not come up with its accelerator; empty if one did. Takes `TRIAL_S` at most,
@@ -69,7 +79,7 @@ class Trials:
             found = await self.known(driver, config.accel, kernel_digest)
             if found is None:
                 found = await self._try(driver, config)
-                self._found[await _key(driver, config.accel, kernel_digest)] = found
+                self._found[await _trial_of(driver, config.accel, kernel_digest)] = found
                 await self._write()
                 log.info("accelerator %s: %s", config.accel, found or "a machine came up")
             return found
@@ -106,22 +116,22 @@ class Trials:
 
     async def _write(self) -> None:
         """A file that cannot be written costs another trial in the next daemon."""
-        data = msgspec.json.encode(_Record(cpu.boot_id(), self._found))
+        data = msgspec.json.encode(_Record(cpu.boot_id(), [*self._found.items()]))
         with contextlib.suppress(OSError):
             await in_thread(write_file, _file(self._paths.state), data)
 
 
-def read_trials(state: Path) -> dict[str, str]:
-    """What was found since this host booted, by accelerator, build of the VMM and kernel."""
+def read_trials(state: Path) -> dict[Trial, str]:
+    """What was found since this host booted."""
     try:
         record = msgspec.json.decode(_file(state).read_bytes(), type=_Record)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return {}
-    return record.found if record.boot == cpu.boot_id() else {}
+    return dict(record.found) if record.boot == cpu.boot_id() else {}
 
 
-async def _key(driver: Driver, accel: str, kernel_digest: str) -> str:
-    return f"{accel} {driver.name} {(await driver.info()).build} {kernel_digest}"
+async def _trial_of(driver: Driver, accel: str, kernel_digest: str) -> Trial:
+    return Trial(accel, driver.name, (await driver.info()).build, kernel_digest)
 
 
 def _file(state: Path) -> Path:

@@ -89,6 +89,13 @@ class VmConfig:
     entrances: tuple[Path, ...] = ()
 
 
+class Lack(NamedTuple):
+    """Something that a program does not have, in words; `is_fatal` if no machine runs without it."""
+
+    words: str
+    is_fatal: bool = False
+
+
 class DriverInfo(NamedTuple):
     """`build` changes with every other build of the program; `problem` says why it cannot be used here, empty when
     it can."""
@@ -189,8 +196,8 @@ class Driver(Protocol):
     async def try_machine(self, accel: str, timeout_s: float) -> str:
         """Run a machine of a few instructions. Why that does not work; empty if it did."""
 
-    async def lacks(self) -> list[str]:
-        """What this build of the program does not have of what machines need, a line each. Raises `tool_failed`,
+    async def lacks(self) -> list[Lack]:
+        """What this build of the program does not have of what machines need. Raises `tool_failed`,
         `tool_missing`, `timeout`."""
 
     async def build_of(self, config: VmConfig) -> str:

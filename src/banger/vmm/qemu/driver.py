@@ -28,6 +28,7 @@ from banger.vmm.base import (
     CONNECTIONS,
     Capabilities,
     DriverInfo,
+    Lack,
     RunState,
     Vm,
     VmConfig,
@@ -214,7 +215,7 @@ class QemuDriver:
     async def try_machine(self, accel: str, timeout_s: float) -> str:
         return await trial.try_machine(find_tool(_binary()), accel, timeout_s)
 
-    async def lacks(self) -> list[str]:
+    async def lacks(self) -> list[Lack]:
         return await trial.find_lacks(find_tool(_binary()))
 
     async def build_of(self, config: VmConfig) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.host.run import run
-from banger.vmm.base import VmConfig, VmPlaces
+from banger.vmm.base import Lack, VmConfig, VmPlaces
 from banger.vmm.link import UserNat
 from banger.vmm.qemu.argv import SANDBOX, plan_machine, plan_memory, plan_network
 
@@ -116,8 +116,8 @@ async def try_machine(binary: str, accel: str, timeout_s: float) -> str:
     return said[0] if said else f"it ended with exit code {result.code}, and its guest printed nothing"
 
 
-async def find_lacks(binary: str) -> list[str]:
-    """What this build does not have of what machines need, a line each. Raises `tool_failed`, `timeout`."""
+async def find_lacks(binary: str) -> list[Lack]:
+    """What this build does not have of what machines need. Raises `tool_failed`, `timeout`."""
     result = await run(
         [binary, "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-qmp", "stdio"],
         stdin=b"".join(
@@ -132,10 +132,10 @@ async def find_lacks(binary: str) -> list[str]:
     return lacks_of(_names(answers.get("query-commands")), _names(answers.get("query-machines")))
 
 
-def lacks_of(commands: set[str], machines: set[str]) -> list[str]:
+def lacks_of(commands: set[str], machines: set[str]) -> list[Lack]:
     """From the names of its commands and of its kinds of machines."""
-    lacks = [] if "microvm" in machines else ["no machine of kind microvm: nothing runs"]
-    return lacks + [f"no {name}: no {lost}" for name, lost in _COMMANDS.items() if name not in commands]
+    lacks = [] if "microvm" in machines else [Lack("no machine of kind microvm: nothing runs", is_fatal=True)]
+    return lacks + [Lack(f"no {name}: no {lost}") for name, lost in _COMMANDS.items() if name not in commands]
 
 
 def _names(answer: object) -> set[str]:
