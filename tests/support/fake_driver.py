@@ -225,7 +225,7 @@ class FakeVm:
     async def limit_io(self, bytes_per_s: int, operations_per_s: int) -> None:
         raise Error("unsupported", "the fake has no limits")
 
-    def watch_disk_full(self, on_full: Callable[[], None]) -> None:
+    def watch_disk(self, on_full: Callable[[], None], on_failed: Callable[[str], None]) -> None:
         pass
 
     async def open_agent(self) -> socket.socket:

@@ -166,6 +166,22 @@ def test_a_detached_process_leaves_no_core_and_is_held_to_bounds(tmp_path: Path)
         assert asyncio.run(proc.kill_and_wait(ref))
 
 
+def test_a_detached_process_lives_on_when_a_file_may_not_become_longer(tmp_path: Path) -> None:
+    script = (
+        'until [ "$(ulimit -f)" = 2 ]; do sleep 0.01; done; head -c 9999 /dev/zero >f; echo ended $? >said'
+    )
+    ref = spawn_detached(
+        ["/bin/sh", "-c", script],
+        marker="m",
+        output=tmp_path / "log",
+        cwd=tmp_path,
+        bounds={resource.RLIMIT_FSIZE: 1024},
+    )
+    assert asyncio.run(proc.wait_gone(ref, 60))
+    assert (tmp_path / "said").read_text() == "ended 1\n"
+    assert (tmp_path / "f").stat().st_size == 1024
+
+
 def test_a_detached_process_outlives_its_starter(tmp_path: Path) -> None:
     code = """if 1:
         import sys; from pathlib import Path; from banger.host.spawn import spawn_detached

@@ -96,7 +96,7 @@ class Vm:
     def end(self) -> End:
         return UNKNOWN_END
 
-    def watch_disk_full(self, on_full: Callable[[], None]) -> None: ...
+    def watch_disk(self, on_full: Callable[[], None], on_failed: Callable[[str], None]) -> None: ...
 
 
 class Disks:

@@ -56,6 +56,7 @@ def spawn_detached(
                 stderr=sink,
                 start_new_session=True,
                 pass_fds=pass_fds,
+                restore_signals=False,  # a write beyond its limit fails, and does not end it (SIGXFSZ)
             )
         except FileNotFoundError as exc:
             raise Error("tool_missing", f"{argv[0]} is not installed", "run make setup") from exc

@@ -153,9 +153,10 @@ class Vm(Protocol):
     async def limit_io(self, bytes_per_s: int, operations_per_s: int) -> None:
         """Of the root disk, reads and writes together; 0: as fast as it goes. Raises `vmm_failed`."""
 
-    def watch_disk_full(self, on_full: Callable[[], None]) -> None:
+    def watch_disk(self, on_full: Callable[[], None], on_failed: Callable[[str], None]) -> None:
         """Have `on_full` called whenever its vCPUs were stopped because the host's disk is full; also if they
-        are when the control connection is made."""
+        are when the control connection is made. And `on_failed`, with the reason, whenever the guest got an error of
+        its disk."""
 
     async def open_agent(self) -> socket.socket:
         """A connection to the agent's end of the byte stream, not blocking, with no byte of it taken. Raises OSError

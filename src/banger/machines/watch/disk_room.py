@@ -7,6 +7,7 @@ ends, nor idleness, which anybody ends who wants something of the machine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from banger.errors import Error
@@ -14,6 +15,7 @@ from banger.host.background import keep_going
 from banger.host.fs import free_bytes
 from banger.host.thread import in_thread
 from banger.machines.ask.pausing import go_on
+from banger.machines.keep.events import tell_warning
 from banger.machines.life.live import LiveMachine
 from banger.machines.parts import Parts
 from banger.model.ending import PauseCause
@@ -21,6 +23,7 @@ from banger.model.machine import Machine, MachineState
 
 log = logging.getLogger("banger.machines")
 
+FAILED = "a read or write of its root disk failed, and the guest was told so"
 _HALT_POLL_S, _HALT_POLLS = 0.02, 10
 _LOOK_S = 2.0
 
@@ -37,10 +40,22 @@ class DiskRoom:
 
     def watch(self, live: LiveMachine) -> None:
         """From when it is live. One of an earlier daemon may be waiting already."""
-        live.vm.watch_disk_full(lambda: self._attend(live))
+        live.vm.watch_disk(lambda: self._attend(live), lambda reason: self._note_failed(live.machine, reason))
         live.disk_full = live.machine.pause_cause is PauseCause.DISK_FULL
         if live.disk_full:
             self._attend(live)
+
+    def _note_failed(self, machine: Machine, reason: str) -> None:
+        """Once: a guest whose disk fails gets many errors of it."""
+        if not any(warning.startswith(FAILED) for warning in machine.warnings):
+            log.warning("machine=%s %s: %s", machine.name, FAILED, reason)
+            warning = f"{FAILED}: {reason}"
+            with contextlib.suppress(Error):  # no room for the record
+                self._parts.registry.change(
+                    machine,
+                    lambda: tell_warning(self._parts.journal.tell, machine, warning),
+                    warnings=(*machine.warnings, warning),
+                )
 
     def close(self) -> None:
         for task in self._waiting.values():

@@ -43,6 +43,7 @@ from banger.vmm.qemu import layers, memory, names, preload, trial
 from banger.vmm.qemu.argv import TRANSLATED_MIB, Descriptors, opens_memory_read_only, plan_argv
 from banger.vmm.qemu.disks import QemuDisks
 from banger.vmm.qemu.failure import cannot_write
+from banger.vmm.qemu.file_bound import LONGEST_EVER, allow_files, hold_files, longest_file
 from banger.vmm.qemu.frozen_files import QemuFrozenFiles
 from banger.vmm.qemu.monitor import Monitor
 from banger.wire.constants import PORT_NAME
@@ -158,6 +159,7 @@ class QemuVm:
 
     async def grow_disk(self, size_bytes: int) -> None:
         if layers.read_head(names.disk(self._places.directory)).size_bytes < size_bytes:
+            allow_files(self._process, longest_file(size_bytes, 0))
             await self._monitor.execute("block_resize", {"device": "root", "size": size_bytes})
 
     async def limit_io(self, bytes_per_s: int, operations_per_s: int) -> None:
@@ -165,8 +167,9 @@ class QemuVm:
         rates |= {"iops": operations_per_s, "iops_rd": 0, "iops_wr": 0}
         await self._monitor.execute("block_set_io_throttle", {"device": "root", **rates})
 
-    def watch_disk_full(self, on_full: Callable[[], None]) -> None:
+    def watch_disk(self, on_full: Callable[[], None], on_failed: Callable[[str], None]) -> None:
         self._monitor.on_disk_full = on_full
+        self._monitor.on_disk_failed = on_failed
 
     async def agent_port_is_held(self) -> bool:
         """By what is shown to people: the event of it is sent of devices with an id only, and this one has none, in
@@ -246,10 +249,11 @@ class QemuDriver:
 
     def _bounds(self, config: VmConfig) -> dict[int, int]:
         """What holds everywhere, also where there is no control group. Without a free descriptor a guest's next
-        connection fails; without memory the VMM ends."""
+        connection fails; without memory the VMM ends; for a file that is too long, see `file_bound`."""
         return {
             resource.RLIMIT_NOFILE: self._files(),
             resource.RLIMIT_DATA: self.needs(config).memory_bytes + _UNTOUCHED_BYTES,
+            resource.RLIMIT_FSIZE: LONGEST_EVER,
         }
 
     async def prepare(self, config: VmConfig) -> None:
@@ -286,6 +290,7 @@ class QemuDriver:
                 entrances=config.entrances,
                 bounds=self._bounds(config),
             )
+        hold_files(process, longest_file(layers.read_head(disk).size_bytes, config.memory_mib * MIB))
         return QemuVm(config.places, process)
 
     def reattach(self, places: VmPlaces, process: ProcessRef) -> Vm:

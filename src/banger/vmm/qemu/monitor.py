@@ -19,12 +19,14 @@ from banger.errors import Error
 from banger.host import own_sockets
 from banger.host.turns import turns
 from banger.model.sizes import KIB
+from banger.wire.fields import readable
 
 _ANSWER_S = 10.0
 # What we ask for has answers of some KiB.
 _MESSAGE_BYTES = 256 * KIB
 # What a message costs the loop beside being parsed.
 _ROUTING_S = 0.0001
+_REASON_MAX = 100
 _EVENTS = {"SHUTDOWN", "GUEST_PANICKED", "BLOCK_IO_ERROR"}
 
 
@@ -61,6 +63,7 @@ class Monitor:
         self.machine = machine
         self.shutdown_reason = ""
         self.on_disk_full: Callable[[], None] | None = None
+        self.on_disk_failed: Callable[[str], None] | None = None
         self._client = _Client(f"banger-{machine}")
         self._client.logger.setLevel(logging.CRITICAL + 1)  # what matters comes as an exception
         self._events = EventListener(names=_EVENTS, event_filter=self._note)
@@ -132,8 +135,13 @@ class Monitor:
         if message.get("event") == "SHUTDOWN":
             self.shutdown_reason = str(data.get("reason", ""))
         elif message.get("event") == "BLOCK_IO_ERROR":
-            if data.get("nospace") and data.get("action") == "stop" and self.on_disk_full is not None:
-                self.on_disk_full()
+            if data.get("nospace") and data.get("action") == "stop":
+                if self.on_disk_full is not None:
+                    self.on_disk_full()
+            elif self.on_disk_failed is not None:
+                self.on_disk_failed(
+                    readable(str(data.get("reason", "")).encode("utf-8", "replace"), _REASON_MAX)
+                )
         elif not self.shutdown_reason:
             self.shutdown_reason = "guest-panic"
         return False
