@@ -47,7 +47,10 @@ group.limit_memory(200 << 20)
 group.limit_cpu(0.2)
 group.limit_pids(5)
 busy = spawn("print('up', flush=True)\\nwhile True: pass")
-while "up" not in Path("/tmp/out").read_text(): time.sleep(0.1)
+end = time.monotonic() + 20
+while "up" not in Path("/tmp/out").read_text():
+    assert time.monotonic() < end, "it does not begin"
+    time.sleep(0.1)
 assert group.processes() == [busy.pid]
 assert "0::/banger-test" in Path(f"/proc/{busy.pid}/cgroup").read_text()
 before = usage(busy).cpu_s
@@ -89,8 +92,10 @@ group.make()
 group.limit_memory(64 << 20), group.limit_cpu(1.25), group.limit_pids(9)
 process = spawn_detached(["/bin/sleep", "60"], marker="test", output=Path("/dev/null"), cwd=Path("/"),
                          entrances=group.entrances())
-time.sleep(1)
-assert group.processes() == [process.pid]
+end = time.monotonic() + 20
+while group.processes() != [process.pid]:
+    assert time.monotonic() < end, group.processes()
+    time.sleep(0.01)
 assert (group.paths[0] / "cpu.max").read_text() == "125000 100000\\n"
 asyncio.run(group.remove())
 assert not group.paths[0].exists()

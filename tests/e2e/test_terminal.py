@@ -59,6 +59,10 @@ class Terminal:
         return code
 
 
+def runs(home: Home, machine: str, command: str) -> bool:
+    return home.run("exec", machine, "--", "pgrep", "-f", f"^{command}").returncode == 0
+
+
 def test_a_run_without_a_command_is_a_shell(home: Home, name: str) -> None:
     terminal = Terminal(home, "vm", "run", "--rm", "--name", name, IMAGE)
     terminal.expect(rb"[#$] ")
@@ -66,15 +70,14 @@ def test_a_run_without_a_command_is_a_shell(home: Home, name: str) -> None:
     terminal.expect(rb"/dev/pts/\d+\r\n40 120\r\n42\r\n")
     terminal.resize(25, 90)
     terminal.process.send_signal(signal.SIGWINCH)
-    time.sleep(0.5)
-    terminal.type(b"stty size\n")
+    terminal.type(b"until stty size | grep 90; do sleep 0.1; done\n")
     terminal.expect(rb"25 90\r\n")
     terminal.type(b"sleep 500\n")
-    time.sleep(0.5)
+    wait_until(lambda: runs(home, name, "sleep 500"), 20, "the command runs")
     terminal.type(b"\x03")
     terminal.expect(rb"[#$] ")
     terminal.type(b"sleep 501\n")
-    time.sleep(0.5)
+    wait_until(lambda: runs(home, name, "sleep 501"), 20, "the command runs")
     terminal.type(b"\x1a")
     terminal.expect(rb"Stopped")
     terminal.type(b"kill %1; exit 3\n")
@@ -90,7 +93,9 @@ def test_the_keys_detach_and_everything_goes_on(home: Home, name: str) -> None:
     terminal.type(DETACH)
     assert terminal.close() == 0
     assert home.json("vm", "show", name)["state"] == "running"
-    time.sleep(3)
+    wait_until(
+        lambda: home.run("exec", name, "--", "test", "-s", "/root/file").returncode == 0, 20, "it goes on"
+    )
     assert home.text("exec", name, "--", "cat", "/root/file") == "kept\n"
     again = Terminal(home, "vm", "attach", name)
     again.type(b"\n")
@@ -202,10 +207,7 @@ def test_a_hung_up_terminal_ends_the_shell(home: Home, dev: str) -> None:
     terminal.expect(rb"[#$] ")
     terminal.process.send_signal(signal.SIGKILL)
     terminal.close()
-    end = time.monotonic() + 20
-    while home.run("exec", dev, "--", "pgrep", "-f", "hung-up-shell").returncode == 0:
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    wait_until(lambda: not runs(home, dev, "hung-up-shell"), 20, "the shell ends")
 
 
 def test_a_tty_without_a_terminal_of_ours_works_too(home: Home, dev: str) -> None:

@@ -154,13 +154,14 @@ def test_the_flags_of_our_stdout_are_left_alone(stand_in: StandIn) -> None:
 
 @contextlib.contextmanager
 def in_background(stand_in: StandIn, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A banger whose command runs."""
+    """A banger that has asked for its command; one that waits runs by then."""
     process = subprocess.Popen(
         [*ARGV, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
         until(lambda: stand_in.requests)
-        time.sleep(0.3)
+        if words[-1] == "wait":
+            assert process.stdout is not None and process.stdout.readline() == b"up\n"
         yield process
     finally:
         process.kill()
@@ -169,14 +170,14 @@ def in_background(stand_in: StandIn, *words: str) -> Iterator[subprocess.Popen[b
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_signals_are_passed_on_and_the_code_is_128_more(stand_in: StandIn, number: signal.Signals) -> None:
-    with in_background(stand_in, "exec", "dev", "sleep") as process:
+    with in_background(stand_in, "exec", "dev", "wait") as process:
         process.send_signal(number)
         assert process.wait(10) == 128 + number
     assert stand_in.said == [{"type": "signal", "signal": number}]
 
 
 def test_a_signal_that_the_command_survives_changes_nothing(stand_in: StandIn) -> None:
-    with in_background(stand_in, "exec", "dev", "sleep") as process:
+    with in_background(stand_in, "exec", "dev", "wait") as process:
         process.send_signal(signal.SIGUSR1)
         until(lambda: stand_in.said == [{"type": "signal", "signal": 10}])
         assert process.poll() is None

@@ -141,7 +141,8 @@ class Guest:
             return int(argv[1])
         elif name == "flood":
             await self.write(1, b"x" * int(argv[1]))
-        elif name == "sleep":
+        elif name in ("sleep", "wait"):
+            await self.write(1, b"up\n" if name == "wait" else b"")
             await self._sleep()
         elif name == "cat":
             await self._cat()

@@ -6,8 +6,7 @@ import asyncio
 import json
 import re
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -19,16 +18,29 @@ from banger import AsyncClient, Client
 from banger.cli.dispatch import dispatch
 from banger.cli.verbs.events import moment
 from banger.errors import Error
-from banger.machines.keep.events import GAP, Journal
+from banger.machines.keep.events import GAP, Journal, Wish
 from banger.machines.keep.registry import Registry
 from banger.model.event import Event
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.server.app import create_app
 from banger.server.protocol import BoundedProtocol
 from banger.store.store import Store
+from tests.support.home import wait_until
 
+LIMIT_S = 20
 T = TypeVar("T")
 Capture = pytest.CaptureFixture[str]
+
+
+class CountingJournal(Journal):
+    """Who reads it has a place in it as soon as `readers` has grown."""
+
+    readers = 0
+
+    async def read(self, wish: Wish) -> AsyncIterator[list[Event]]:
+        self.readers += 1
+        async for page in super().read(wish):
+            yield page
 
 
 class Daemon:
@@ -40,12 +52,12 @@ class Daemon:
         self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()
-        assert self._up.wait(10)
+        assert self._up.wait(LIMIT_S)
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
         store = Store(self._store_path)
-        self.journal = Journal(store.events)
+        self.journal = CountingJournal(store.events)
         self.registry = Registry(store, self.journal.tell)
         self.registry.add(machine("0123456789ab", "dev"))
         parts: Any = SimpleNamespace(journal=self.journal, registry=self.registry)
@@ -54,8 +66,9 @@ class Daemon:
         )
         self._server = uvicorn.Server(config)
         starting = asyncio.create_task(self._server.serve())
-        while not self._server.started:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(LIMIT_S):
+            while not self._server.started:
+                await asyncio.sleep(0.01)
         self._up.set()
         await starting
         store.close()
@@ -71,6 +84,9 @@ class Daemon:
 
     def tasks(self) -> int:
         return self.do(lambda: len(asyncio.all_tasks()))
+
+    def wait_for_readers(self, count: int) -> None:
+        wait_until(lambda: self.journal.readers >= count, LIMIT_S, f"{count} read the journal")
 
     def close(self) -> None:
         self.do(self.journal.close)
@@ -128,7 +144,6 @@ def test_both_clients_follow_until_the_daemon_stops(daemon: Daemon) -> None:
     async def follow() -> list[str]:
         return [e.message async for e in AsyncClient(daemon.path, start=False).system.events(follow=True)]
 
-    idle = daemon.tasks()
     found: list[list[str]] = []
     blocking = Client(daemon.path, start=False).system
     threads = [
@@ -137,9 +152,7 @@ def test_both_clients_follow_until_the_daemon_stops(daemon: Daemon) -> None:
     ]
     for thread in threads:
         thread.start()
-    while daemon.tasks() < idle + 2:
-        time.sleep(0.01)
-    time.sleep(0.2)
+    daemon.wait_for_readers(2)
     daemon.tell("machine/dev", "first")
     daemon.tell("machine/dev", "second")
     daemon.do(daemon.journal.close)
@@ -157,10 +170,7 @@ def test_a_follower_that_leaves_is_forgotten_at_once(daemon: Daemon) -> None:
     answer = open_answer(Client(daemon.path).dial, calls.system_events(follow=True), encode)
     assert daemon.tasks() > idle
     answer.close()
-    end = time.monotonic() + 5
-    while daemon.tasks() > idle:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_until(lambda: daemon.tasks() <= idle, LIMIT_S, "the daemon forgets it")
 
 
 def test_a_line_an_event_is_printed(daemon: Daemon, capsys: Capture) -> None:
@@ -176,12 +186,11 @@ def test_a_line_an_event_is_printed(daemon: Daemon, capsys: Capture) -> None:
 
 def test_the_command_line_follows_to_the_daemons_end(daemon: Daemon, capsys: Capture) -> None:
     def end() -> None:
-        idle = daemon.tasks()
-        while daemon.tasks() <= idle:
-            time.sleep(0.01)
-        time.sleep(0.3)
-        daemon.do(daemon.journal.tell, "daemon.stopped", "daemon", "the daemon stops")
-        daemon.do(daemon.journal.close)
+        try:
+            daemon.wait_for_readers(1)
+            daemon.do(daemon.journal.tell, "daemon.stopped", "daemon", "the daemon stops")
+        finally:
+            daemon.do(daemon.journal.close)
 
     ending = threading.Thread(target=end)
     ending.start()

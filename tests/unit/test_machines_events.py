@@ -110,7 +110,9 @@ def test_a_follower_that_waits_does_not_poll(store: Store) -> None:
 
         store.events.page = count  # type: ignore[method-assign]
         following = asyncio.create_task(read_all(journal, Wish(follow=True)))
-        await asyncio.sleep(0.2)
+        while not reads:
+            await asyncio.sleep(0)
+        await asyncio.wait([following], timeout=0.2)
         assert reads == 1
         journal.close()
         await following
