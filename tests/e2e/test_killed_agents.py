@@ -77,6 +77,27 @@ def test_copies_of_a_machine_whose_agent_was_killed_are_somebody_else(home: Home
         home.text("rm", "-f", child)
 
 
+def test_a_snapshot_of_a_machine_whose_agent_was_killed_is_restored(home: Home, guest: str) -> None:
+    """The machine itself goes back, with the agent that had come in the place of the first; and so does it after
+    another one was killed."""
+    kill_agent(home, guest)
+    home.text("exec", guest, "--", "sh", "-c", "echo before > /root/file; sync")
+    later = home.text("exec", "-d", guest, "--", "sleep", "598").strip()
+    home.text("vm", "snapshot", guest, "kept")
+    try:
+        for kill in (False, True):
+            home.text("exec", guest, "--", "sh", "-c", "echo after > /root/file")
+            if kill:
+                kill_agent(home, guest)
+            home.text("vm", "restore", guest, "kept")
+            assert_all_works(home, guest)
+            assert home.text("exec", guest, "--", "cat", "/root/file") == "before\n"
+            running = [str(e["id"]) for e in home.json("vm", "execs", guest) if e["running"]]
+            assert running == [later]
+    finally:
+        home.text("snapshot", "rm", guest, "kept")
+
+
 def test_an_agent_that_was_killed_while_no_daemon_ran_is_noticed_by_the_next(home: Home, guest: str) -> None:
     home.text("exec", "-d", guest, "--", "sh", "-c", f"sleep 2; {KILL}; touch /tmp/done")
     daemon = home.daemon_pid()

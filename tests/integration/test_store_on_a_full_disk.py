@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from msgspec.structs import replace
 from banger.errors import Error
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.store.store import Store
+from tests.support.small_disk import mounted_small
 
 pytestmark = pytest.mark.integration
 
@@ -21,16 +20,9 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("capability missing: mounting a small file system needs root")
-    place = tmp_path / "small"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], check=True)
-    try:
-        yield place
-    finally:
+    with mounted_small(tmp_path / "small", "4m"):
+        yield tmp_path / "small"
         gc.collect()  # the store of a test that failed is open still
-        subprocess.run(["umount", "-l", place], check=True)
 
 
 def fill(place: Path) -> None:

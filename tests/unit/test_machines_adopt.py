@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from banger.errors import Error
 from banger.machines.keep.events import Journal
 from banger.machines.keep.registry import Registry
 from banger.machines.life import adopt
@@ -60,3 +62,58 @@ def test_a_machine_that_is_to_go_is_not_shown_as_one_that_somebody_has(
     asyncio.run(adopt.adopt_all(SimpleNamespace(registry=registry), {}))  # type: ignore[arg-type]
     assert registry.find("dev").state is shown
     assert settled in ([], [shown])
+
+
+def alive(id_: str, name: str) -> Machine:
+    spec = MachineSpec(image="debian")
+    return Machine(
+        id=id_, name=name, state=MachineState.RUNNING, spec=spec, created="now", timings_ms={"start": 1}
+    )
+
+
+@pytest.mark.parametrize("where", ["reattach", "_record_end", "_why_it_ended"])
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (Error("vmm_failed", "it is odd"), "machine=sick it is odd"),
+        (RuntimeError("a bug"), "machine=sick is not taken over: a fault of the daemon"),
+        (OSError(5, "Input/output error"), "machine=sick is not taken over: a fault of the daemon"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_a_machine_that_cannot_be_settled_keeps_no_other_from_it(
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+    failure: Exception,
+    said: str,
+) -> None:
+    for id_, name in (("0" * 12, "first"), ("1" * 12, "sick"), ("2" * 12, "last")):
+        registry.add(alive(id_, name))
+    done: list[str] = []
+    is_async = where == "_record_end"
+
+    def step(parts: Any, machine: Machine, *rest: object) -> str:
+        if machine.name == "sick":
+            raise failure
+        done.append(machine.name)
+        return "it ended"
+
+    async def slow_step(*arguments: Any) -> str:
+        return step(*arguments)
+
+    async def record(parts: Any, machine: Machine, reason: str) -> None:
+        """Instead of what needs the host."""
+
+    async def owe(parts: Any, machine: Machine, settle: Any) -> None:
+        await settle()
+
+    monkeypatch.setattr(adopt, "_why_it_ended", lambda *_: "it ended")
+    monkeypatch.setattr(adopt, "_record_end", record)
+    monkeypatch.setattr(adopt, "settle_or_owe", owe)
+    monkeypatch.setattr(adopt, where, slow_step if is_async else step)
+    parts: Any = SimpleNamespace(registry=registry, live={}, locks=defaultdict(asyncio.Lock))
+    asyncio.run(adopt.adopt_all(parts, {}))
+    assert done == ["first", "last"]
+    assert said in caplog.text

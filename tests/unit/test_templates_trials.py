@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.paths import Paths
 from banger.store.store import Store
-from banger.templates.trials import Trial, Trials, read_trials
+from banger.templates.trials import _REMEMBERED, TRIAL_S, Trial, Trials, read_trials
 from banger.vmm.base import Driver, DriverInfo, VmConfig, VmPlaces
 from banger.vmm.link import UserNat
 
@@ -141,3 +143,40 @@ def test_emulation_is_not_tried(paths: Paths, store: Store) -> None:
 def test_a_damaged_record_is_none(paths: Paths, store: Store, data: bytes) -> None:
     (paths.state / "accelerators.json").write_bytes(data)
     assert read_trials(paths.state) == {}
+
+
+def test_so_many_findings_are_kept_and_the_latest_of_them(paths: Paths, store: Store) -> None:
+    """In memory, in the file, and by a daemon that finds more in the file than it keeps."""
+    driver, trials = Broken(), Trials(paths, store.resources)
+    for number in range(_REMEMBERED + 10):
+        why_not(trials, driver, f"kernel {number}")
+    kept = read_trials(paths.state)
+    assert len(kept) == len(trials._found) == _REMEMBERED
+    assert [key.rpartition(" ")[2] for key in kept] == [str(number) for number in range(10, _REMEMBERED + 10)]
+    record = msgspec.json.decode((paths.state / "accelerators.json").read_bytes())
+    record["found"] = {**{f"kvm other {number}": "no" for number in range(10_000)}, **record["found"]}
+    (paths.state / "accelerators.json").write_bytes(msgspec.json.encode(record))
+    next_daemon = Trials(paths, store.resources)
+    why_not(next_daemon, driver, f"kernel {_REMEMBERED + 9}")
+    assert driver.tried == _REMEMBERED + 10 and len(next_daemon._found) == _REMEMBERED
+
+
+def test_a_machine_that_does_not_come_up_costs_a_limited_time(
+    paths: Paths, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    async def boot(resources: Any, owner: str, config: VmConfig, driver: Driver, limit_s: float) -> None:
+        given.append(limit_s)
+        assert (config.cpus, config.memory_mib, config.frozen) == (1, 512, None)
+        raise Error("boot_timeout", "the agent did not answer")
+
+    class Slow(Broken):
+        async def prepare(self, config: VmConfig) -> None:
+            """It begins, and does not come up."""
+
+    large = dataclasses.replace(config("kvm"), cpus=64, memory_mib=1 << 20)
+    monkeypatch.setattr("banger.templates.trials.boot", boot)
+    found = asyncio.run(Trials(paths, store.resources).why_not(cast(Driver, Slow()), large, "k"))
+    assert (found, given) == ("the agent did not answer", [TRIAL_S])
+    assert store.resources.all() == []
