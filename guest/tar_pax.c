@@ -86,6 +86,8 @@ static bool take_record(struct tar_pax *pax, struct span key, struct span value)
 		return take_text(&pax->sparse_name, value);
 	if (has_prefix(key, TAR_SPARSE, &rest))
 		return tar_sparse_record(&pax->sparse, rest, value);
+	if (has_prefix(key, TAR_CODED_XATTR, &rest))
+		return tar_xattr_coded_record(&pax->xattrs, rest, value);
 	return !has_prefix(key, TAR_XATTR, &rest) || tar_xattr_record(&pax->xattrs, rest, value);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/xattr.h>
 
 #include "tar.h"
+#include "tar_coded.h"
 
 enum { NAME_SIZE = 256, NAMES_SIZE = 65536, VALUE_SIZE = 65536, COUNT_MAX = 1024 };
 
@@ -69,6 +70,39 @@ bool tar_xattr_record(struct tar_xattr **list, struct span name, struct span val
 	}
 	memcpy(one->value, value.data, value.length);
 	return true;
+}
+
+static bool has(const struct tar_xattr *list, struct span name)
+{
+	for (; list; list = list->next)
+		if (span_is(name, list->name))
+			return true;
+	return false;
+}
+
+static char *copy_of(struct span text)
+{
+	char *copy = malloc(text.length + 1);
+
+	if (copy)
+		memcpy(copy, text.data, text.length);
+	return copy;
+}
+
+bool tar_xattr_coded_record(struct tar_xattr **list, struct span name, struct span value)
+{
+	char *plain_name = copy_of(name), *plain_value = copy_of(value);
+	bool good = plain_name && plain_value;
+
+	if (good) {
+		name = (struct span){ plain_name, tar_decode_percent(plain_name, name.length) };
+		value.data = plain_value;
+		good = has(*list, name) || (tar_decode_base64(plain_value, &value.length) &&
+					    tar_xattr_record(list, name, value));
+	}
+	free(plain_name);
+	free(plain_value);
+	return good;
 }
 
 int tar_xattr_set(int fd, const struct tar_xattr *list)

@@ -17,10 +17,9 @@ from banger.tar.failure import Corrupt, Refused, TarFailure, TooLarge, printable
 from banger.tar.header import parse_number
 from banger.tar.kind import Kind
 from banger.tar.limits import Bounds
-from banger.tar.pax import parse_time_ns
+from banger.tar.record_values import parse_time_ns
+from tests.support.archives import LONG, long_name, old_sparse, sparse_forms
 from tests.support.layers import END, Member, base256, extended, header, padded, tar_of
-
-LONG = b"d" * 90 + b"/" + b"f" * 150
 
 
 def entries_of(tar: bytes, chunk: int = 700) -> list[Entry]:
@@ -45,10 +44,6 @@ def entries_of(tar: bytes, chunk: int = 700) -> list[Entry]:
 def only(tar: bytes) -> Entry:
     (entry,) = entries_of(tar)
     return entry
-
-
-def long_name(name: bytes, flag: bytes = b"L") -> bytes:
-    return header(b"././@LongLink", len(name) + 1, flag, magic=b"ustar  \0") + padded(name + b"\0")
 
 
 @pytest.mark.parametrize(
@@ -182,34 +177,6 @@ def test_checksums_of_signed_bytes_are_known() -> None:
     assert only(header(b"\xff" * 90, checksum=b"%06o\0 " % signed) + END).path == b"\xff" * 90
 
 
-def old_sparse(pairs: list[tuple[int, int]], size: int, stored: int, more: bool = False) -> bytes:
-    table = b"".join(b"%011o\0%011o\0" % pair for pair in pairs).ljust(96, b"\0")
-    tail = bytes(41) + table + bytes([more]) + b"%011o\0" % size
-    return header(b"s", stored, b"S", magic=b"ustar  \0", tail=tail)
-
-
-def sparse_forms() -> list[tuple[str, bytes]]:
-    """A file of 10,000 bytes with "ab" at 0 and "cde" at 5000, in every form."""
-    data = padded(b"abcde")
-    segments = b"2\n0\n2\n5000\n3\n"
-    name, size = (b"GNU.sparse.name", b"s"), (b"GNU.sparse.size", b"10000")
-    pairs = [(b"offset", b"0"), (b"numbytes", b"2"), (b"offset", b"5000"), (b"numbytes", b"3")]
-    one = [(b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.realsize", b"10000")]
-    chain = b"".join(b"%011o\0%011o\0" % pair for pair in [(5000, 3), (10000, 0)]).ljust(512, b"\0")
-    return [
-        ("old", old_sparse([(0, 2), (5000, 3), (10000, 0)], 10000, 5) + data),
-        ("old, in two blocks", old_sparse([(0, 1), (1, 1), (2, 0), (9, 0)], 10000, 5, True) + chain + data),
-        (
-            "0.0",
-            extended(size, (b"GNU.sparse.numblocks", b"2"), *((b"GNU.sparse." + k, v) for k, v in pairs))
-            + header(b"s", 5)
-            + data,
-        ),
-        ("0.1", extended(name, size, (b"GNU.sparse.map", b"0,2,5000,3")) + header(b"x", 5) + data),
-        ("1.0", extended(name, *one) + header(b"x", 517) + padded(segments) + data),
-    ]
-
-
 @pytest.mark.parametrize(("form", "tar"), sparse_forms())
 def test_every_form_of_sparse_file_is_read(form: str, tar: bytes) -> None:
     entry = only(tar + END)
@@ -235,7 +202,9 @@ def test_every_form_of_sparse_file_is_read(form: str, tar: bytes) -> None:
         (header(b"a", base256(1 << 50, 12)), TooLarge, "its length is"),
         (header(b"a", uid=base256(1 << 32, 8)), Corrupt, "out of range"),
         (header(b"a", gid=base256(-(1 << 31) - 1, 8)), Corrupt, "out of range"),
-        (header(b"a", flag=b"3", device=(1 << 20, 0)), Corrupt, "device"),
+        (header(b"a", flag=b"3", device=(1 << 12, 0)), Corrupt, "its device number is 4096:0"),
+        (header(b"a", flag=b"4", device=(0, 1 << 20)), Corrupt, "its device number is 0:1048576"),
+        (extended((b"SCHILY.devmajor", b"4096")) + header(b"a", flag=b"3"), Corrupt, "number is 4096:0"),
         (header(b"a", flag=b"Q"), Refused, "type"),
         (header(b"a", 9, flag=b"M"), Refused, "another volume"),
         (header(b"a", 9, flag=b"N"), Refused, "table of names"),
@@ -276,7 +245,18 @@ def test_every_form_of_sparse_file_is_read(form: str, tar: bytes) -> None:
             "without",
         ),
         (extended((b"GNU.sparse.map", b"0,x"), (b"GNU.sparse.size", b"9")) + header(b"a"), Corrupt, "number"),
-        (extended((b"GNU.sparse.map", b"0,1")) + header(b"a"), Corrupt, "number"),
+        (extended((b"GNU.sparse.map", b"0,1")) + header(b"a"), Corrupt, "does not say the size"),
+        (extended((b"GNU.sparse.unheard", b"1")) + header(b"a"), Corrupt, "unknown"),
+        (extended((b"GNU.sparse.major", b"2")) + header(b"a"), Corrupt, "unknown"),
+        (extended((b"GNU.sparse.major", b"1")) + header(b"a"), Corrupt, "unknown"),
+        (extended((b"GNU.sparse.numblocks", b"1")) + header(b"a"), Corrupt, "does not say the size"),
+        (extended((b"GNU.sparse.numbytes", b"1")) + header(b"a"), Corrupt, "in the wrong place"),
+        (extended(*2 * [(b"GNU.sparse.offset", b"1")]) + header(b"a"), Corrupt, "in the wrong place"),
+        (
+            extended((b"GNU.sparse.map", b"0,1"), (b"GNU.sparse.offset", b"1")) + header(b"a"),
+            Corrupt,
+            "in the wrong place",
+        ),
         (
             extended((b"GNU.sparse.name", b"a\0b"), (b"GNU.sparse.map", b"")) + header(b"a"),
             Refused,

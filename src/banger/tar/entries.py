@@ -24,10 +24,11 @@ from banger.tar.header import (
 from banger.tar.kind import Kind
 from banger.tar.limits import TarLimits
 from banger.tar.pax import Overrides, parse_records
-from banger.tar.sparse import read_old_map, read_pax_map
+from banger.tar.sparse import read_old_map
 
 _ID_LIMIT = 1 << 32
-_DEVICE_LIMIT = 1 << 20
+# As Linux has them, and ext4; mknod(2) would cut off what is more.
+_MAJOR_LIMIT, _MINOR_LIMIT = 1 << 12, 1 << 20
 _MEMO_LIMIT = 4096
 _SECOND_NS = 1_000_000_000
 
@@ -226,11 +227,9 @@ def _complete_file(
 ) -> None:
     if flag == _SPARSE:
         entry.size, entry.segments = read_old_map(block, cursor, entry.stored)
-    elif overrides is not None and overrides.sparse is not None:
-        found = read_pax_map(overrides, cursor, entry.stored)
-        if found is not None:
-            entry.size, entry.stored, entry.segments = found
-            entry.path = overrides.long_path or overrides.path or entry.path
+    elif overrides is not None and (sparse := overrides.sparse) is not None and sparse.describes_holes:
+        entry.size, entry.stored, entry.segments = sparse.read_map(cursor, entry.stored)
+        entry.path = overrides.long_path or sparse.name or entry.path
     if entry.path.endswith(b"/") and flag != _SPARSE:
         # Before POSIX directories had no type of their own; some programs gave them a size, and no data.
         entry.kind = Kind.DIRECTORY
@@ -243,6 +242,6 @@ def _parse_device(field: bytes, overrides: Overrides | None) -> tuple[int, int]:
     major, minor = (overrides.major, overrides.minor) if overrides is not None else (None, None)
     major = parse_number(field[:8]) if major is None else major
     minor = parse_number(field[8:]) if minor is None else minor
-    if not (0 <= major < _DEVICE_LIMIT and 0 <= minor < _DEVICE_LIMIT):
+    if not (0 <= major < _MAJOR_LIMIT and 0 <= minor < _MINOR_LIMIT):
         raise Corrupt(f"its device number is {major}:{minor}")
     return major, minor

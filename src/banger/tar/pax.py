@@ -14,12 +14,13 @@ from collections.abc import Callable
 from urllib.parse import unquote_to_bytes
 
 from banger.tar.failure import Corrupt, Refused
+from banger.tar.record_values import check_name, parse_decimal, parse_signed, parse_time_ns
+from banger.tar.sparse import SparseRecords
 
 XATTR = b"SCHILY.xattr."
+_SPARSE = b"GNU.sparse."
 _LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
 _MAX_LENGTH_DIGITS = 8
-_NANO_DIGITS = 9
-_SECONDS_LIMIT = 1 << 63
 
 
 class Overrides:
@@ -53,8 +54,7 @@ class Overrides:
         self.gid: int | None = None
         self.mtime_ns: int | None = None
         self.xattrs: dict[bytes, bytes] | None = None
-        self.sparse: list[tuple[bytes, bytes]] | None = None
-        """GNU.sparse records without that prefix, in order: some keys repeat."""
+        self.sparse: SparseRecords | None = None
 
 
 def parse_records(data: bytes, overrides: Overrides, keeps: Callable[[bytes], bool]) -> Overrides:
@@ -79,9 +79,9 @@ def parse_records(data: bytes, overrides: Overrides, keeps: Callable[[bytes], bo
 def apply_record(overrides: Overrides, key: bytes, value: bytes, keeps: Callable[[bytes], bool]) -> None:
     if key.startswith(XATTR):
         _add_xattr(overrides, key[len(XATTR) :], value, keeps)
-    elif key.startswith(b"GNU.sparse."):
-        overrides.sparse = overrides.sparse or []
-        overrides.sparse.append((key[len(b"GNU.sparse.") :], value))
+    elif key.startswith(_SPARSE):
+        overrides.sparse = overrides.sparse or SparseRecords()
+        overrides.sparse.take(key[len(_SPARSE) :], value)
     elif key == b"path":
         overrides.path = check_name(value) or None
     elif key == b"linkpath":
@@ -91,38 +91,15 @@ def apply_record(overrides: Overrides, key: bytes, value: bytes, keeps: Callable
     elif key == b"size":
         overrides.size = parse_decimal(value) if value else None
     elif key == b"uid":
-        overrides.uid = _parse_signed(value) if value else None
+        overrides.uid = parse_signed(value) if value else None
     elif key == b"gid":
-        overrides.gid = _parse_signed(value) if value else None
+        overrides.gid = parse_signed(value) if value else None
     elif key == b"SCHILY.devmajor":
         overrides.major = parse_decimal(value) if value else None
     elif key == b"SCHILY.devminor":
         overrides.minor = parse_decimal(value) if value else None
     elif key.startswith(_LIBARCHIVE_XATTR):
         _add_coded_xattr(overrides, key[len(_LIBARCHIVE_XATTR) :], value, keeps)
-
-
-def parse_decimal(value: bytes) -> int:
-    """Digits only, below 2^63. Any number of zeros may come first."""
-    digits = value.lstrip(b"0")
-    if not value.isdigit() or len(digits) > 19 or (number := int(digits or b"0")) >= _SECONDS_LIMIT:
-        raise Corrupt(f"an extended header has the number {value[:40]!r}")
-    return number
-
-
-def _parse_signed(value: bytes) -> int:
-    return -parse_decimal(value[1:]) if value.startswith(b"-") else parse_decimal(value)
-
-
-def parse_time_ns(value: bytes) -> int:
-    """Decimal seconds, possibly negative, with any number of decimals; what is finer than a nanosecond is cut off."""
-    negative = value.startswith(b"-")
-    seconds, _, decimals = value[negative:].partition(b".")
-    if not (seconds or decimals) or (decimals and not decimals.isdigit()):
-        raise Corrupt(f"an extended header has the time {value[:40]!r}")
-    nanoseconds = int(decimals[:_NANO_DIGITS].ljust(_NANO_DIGITS, b"0"))
-    total = parse_decimal(seconds or b"0") * 1_000_000_000 + nanoseconds
-    return -total if negative else total
 
 
 def _add_xattr(overrides: Overrides, name: bytes, value: bytes, keeps: Callable[[bytes], bool]) -> None:
@@ -142,15 +119,12 @@ def _add_coded_xattr(overrides: Overrides, name: bytes, value: bytes, keeps: Cal
     name = unquote_to_bytes(name)
     if overrides.xattrs is not None and name in overrides.xattrs:
         return
+    digits = value.rstrip(b"=")
+    missing = -len(digits) % 4
     try:
-        plain = b64decode(value + b"=" * (-len(value) % 4), validate=True)
+        if len(value) - len(digits) > missing:
+            raise ValueError("too much padding")
+        plain = b64decode(digits + b"=" * missing, validate=True)
     except ValueError as exc:
         raise Corrupt(f"an extended header has the attribute {value[:40]!r}") from exc
     _add_xattr(overrides, name, plain, keeps)
-
-
-def check_name(value: bytes) -> bytes:
-    """Raises `Refused` for a NUL, which no file's name has."""
-    if b"\0" in value:
-        raise Refused("its name or its target has a NUL in it", value)
-    return value

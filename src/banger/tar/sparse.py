@@ -11,22 +11,23 @@ from __future__ import annotations
 from banger.tar.cursor import Cursor
 from banger.tar.failure import Corrupt, TooLarge
 from banger.tar.header import BLOCK, parse_number
-from banger.tar.pax import Overrides, check_name, parse_decimal
+from banger.tar.record_values import check_name, parse_decimal
 
 Segments = tuple[tuple[int, int], ...]
 """(offset, length) of each stretch of data, ascending; empty stretches are left out."""
 
-_SEGMENTS_MAX = 200_000
+_SEGMENTS_MAX = 1 << 18
 _OLD_MAP_AT, _OLD_SEGMENTS = 386, 4
 _OLD_EXTENDED_AT, _OLD_REAL_SIZE_AT = 482, 483
 _BLOCK_SEGMENTS, _BLOCK_EXTENDED_AT = 21, 504
 _MAP_LINE_DIGITS = 20
+_ODD = "its map of holes has an offset without a length"
 
 
 def check_segments(numbers: list[int], size: int, stored: int) -> Segments:
     """Offsets and lengths in turn, for a file of `size` bytes of which `stored` are data. Raises `Corrupt`."""
     if len(numbers) % 2:
-        raise Corrupt("its map of holes has an offset without a length")
+        raise Corrupt(_ODD)
     if len(numbers) > 2 * _SEGMENTS_MAX:
         raise TooLarge(f"its map of holes has more than {_SEGMENTS_MAX} stretches")
     end = total = 0
@@ -68,26 +69,66 @@ def _old_numbers(block: bytes, at: int, count: int) -> list[int]:
     return numbers
 
 
-def read_pax_map(overrides: Overrides, cursor: Cursor, stored: int) -> tuple[int, int, Segments] | None:
-    """(size, bytes of data, segments), None if the records describe no sparse file; takes a map that stands in front
-    of the data. A name in the records becomes the entry's."""
-    records = overrides.sparse or []
-    # A record without a value takes its keyword back; a map without one is of a file without data.
-    values = {key: value for key, value in dict(records).items() if value or key == b"map"}
-    if name := values.get(b"name"):
-        overrides.path = check_name(name)
-    if values.get(b"major") == b"1" and values.get(b"minor") == b"0":
-        size = parse_decimal(values.get(b"realsize", b""))
-        numbers, taken = _read_leading_map(cursor, stored)
+class SparseRecords:
+    """What an extended header says of holes: keys without "GNU.sparse." before them. A record without a value takes its
+    keyword back. Whatever is said must add up to a map: who leaves out what he does not understand reads the data as
+    those of another file. `name` is the file's, if it has holes."""
+
+    __slots__ = ("_blocks", "_listed", "_major", "_minor", "_numbers", "_real_size", "_size", "name")
+
+    def __init__(self) -> None:
+        self.name: bytes | None = None
+        self._size: int | None = None
+        self._real_size: int | None = None
+        self._major: int | None = None
+        self._minor: int | None = None
+        self._blocks: int | None = None
+        self._numbers: list[int] = []
+        """Offsets and lengths in turn."""
+        self._listed = False
+
+    def take(self, key: bytes, value: bytes) -> None:
+        """Raises `Corrupt`, `Refused`."""
+        if key == b"map":  # of several the last counts; one without a value is of a file without data
+            self._numbers = [parse_decimal(text) for text in value.split(b",")] if value else []
+            self._listed = True
+            if len(self._numbers) % 2:
+                raise Corrupt(_ODD)
+        elif key in (b"offset", b"numbytes"):
+            if self._listed or len(self._numbers) % 2 != (key == b"numbytes"):
+                raise Corrupt("its map of holes has a record in the wrong place")
+            self._numbers.append(parse_decimal(value))
+        elif key == b"name":
+            self.name = check_name(value) or None
+        elif key in _SPARSE_NUMBERS:
+            setattr(self, _SPARSE_NUMBERS[key], parse_decimal(value) if value else None)
+        else:
+            raise Corrupt(f"its map of holes has a record {key[:40]!r}, which is unknown")
+
+    @property
+    def describes_holes(self) -> bool:
+        return bool(self._major or self._listed or self._blocks is not None or self._numbers)
+
+    def read_map(self, cursor: Cursor, stored: int) -> tuple[int, int, Segments]:
+        """(size, bytes of data, segments); takes a map that stands in front of the data. Raises `Corrupt`,
+        `TooLarge`."""
+        is_leading = self._major == 1 and self._minor == 0
+        if self._major and not is_leading:
+            raise Corrupt("its map of holes has a form that is unknown")
+        size = self._real_size if is_leading or self._size is None else self._size
+        if size is None:
+            raise Corrupt("its map of holes does not say the size of the file")
+        numbers, taken = _read_leading_map(cursor, stored) if is_leading else (self._numbers, 0)
         return size, stored - taken, check_segments(numbers, size, stored - taken)
-    if b"map" not in values and b"numblocks" not in values:
-        return None
-    size = parse_decimal(values.get(b"size", values.get(b"realsize", b"")))
-    if b"map" in values:
-        texts = values[b"map"].split(b",") if values[b"map"] else []
-    else:
-        texts = [value for key, value in records if key in (b"offset", b"numbytes")]
-    return size, stored, check_segments([parse_decimal(text) for text in texts], size, stored)
+
+
+_SPARSE_NUMBERS = {
+    b"size": "_size",
+    b"realsize": "_real_size",
+    b"major": "_major",
+    b"minor": "_minor",
+    b"numblocks": "_blocks",
+}
 
 
 def _read_leading_map(cursor: Cursor, stored: int) -> tuple[list[int], int]:
