@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from banger.agent.process import GuestProcess, Output, start_process
 from banger.errors import Error
+from banger.machines.ask.complaints import Complaints
 from banger.machines.life.live import LiveMachine
 from banger.model.command import Command
 from banger.model.report import FileStat
@@ -61,14 +62,14 @@ async def read_tar(live: LiveMachine, path: str, follow: bool = False) -> AsyncI
 
 
 async def _checked_output(process: GuestProcess, path: str) -> AsyncIterator[bytes]:
-    complaint = bytearray()
+    complaints = Complaints()
     try:
         async for output in _outputs(process, path):
             if output.stream == STDOUT:
                 yield output.data
             else:
-                complaint += output.data[: _MAX_MESSAGE - len(complaint)]
-        _raise_failure(process, complaint, path)
+                complaints.add(output.data)
+        _raise_failure(process, complaints, path)
     finally:
         await _finish(process)
 
@@ -76,14 +77,14 @@ async def _checked_output(process: GuestProcess, path: str) -> AsyncIterator[byt
 async def write_tar(live: LiveMachine, directory: str, chunks: AsyncIterator[bytes]) -> None:
     """Unpack a tar stream below `directory`."""
     process = await start_process(live.agent(), Command(argv=[directory], stdin=True), applet="tar-in")
-    complaint = bytearray()
+    complaints = Complaints()
     try:
         async for chunk in chunks:
             await _unless_stalled(process.write(chunk), directory)
         process.close_stdin()
         async for output in _outputs(process, directory):
-            complaint += output.data[: _MAX_MESSAGE - len(complaint)]
-        _raise_failure(process, complaint, directory)
+            complaints.add(output.data)
+        _raise_failure(process, complaints, directory)
     finally:
         await _finish(process)
 
@@ -103,12 +104,11 @@ async def _unless_stalled(step: Awaitable[T], path: str) -> T:
         raise Error("timeout", f"{path}: the guest sent nothing for {_STALLED_S:g} s") from exc
 
 
-def _raise_failure(process: GuestProcess, complaint: bytearray, path: str) -> None:
+def _raise_failure(process: GuestProcess, complaints: Complaints, path: str) -> None:
     assert process.exit is not None
     if process.exit.code == 0:
         return
-    text = complaint.decode("utf-8", "replace").strip() or f"exit code {process.exit.code}"
-    line = "".join(c for c in text.splitlines()[-1] if c.isprintable())[:300]
+    line = complaints.tell(f"exit code {process.exit.code}")
     if process.exit.code == AppletExit.TAR_BROKEN:
         hint = "make the archive again, or copy all of it; the files before the error are in the machine"
         raise Error("archive_invalid", f"{path}: {line}", hint)
