@@ -22,7 +22,9 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from isal.isal_zlib import _GzipReader
 
@@ -97,7 +99,7 @@ class Deflating(io.RawIOBase):
         self._out = out
         self._deflate = zlib.compressobj(6, wbits=31)
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]
+    def write(self, data: Any, /) -> int:
         self.inner.update(data)
         self._out.write(self._deflate.compress(data))
         return len(data)
@@ -217,7 +219,7 @@ def compare(shape: Shape, runs: int) -> tuple[dict[str, Sample], float]:
             peaks.append(done.peak_mib)
         return done.taken_s
 
-    taken = in_turns({job: lambda job=job: turn(job) for job in JOBS}, runs)  # type: ignore[misc]
+    taken = in_turns({job: partial(turn, job) for job in JOBS}, runs)
     return taken, max(peaks)
 
 

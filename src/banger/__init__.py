@@ -10,6 +10,12 @@ __version__ = "0.1.0"
 
 __all__ = ["AsyncClient", "Client", "Error", "__version__"]
 
+TYPE_CHECKING = False  # as in typing, which costs an import
+if TYPE_CHECKING:
+    from banger.client.aio import AsyncClient
+    from banger.client.sync import Client
+    from banger.errors import Error
+
 _LAZY = {"Client": "banger.client.sync", "AsyncClient": "banger.client.aio", "Error": "banger.errors"}
 
 

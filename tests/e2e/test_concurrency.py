@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from banger import AsyncClient
 from banger.errors import Error
+from banger.model.machine import Machine
 from tests.support.home import IMAGE, Home
 
 pytestmark = pytest.mark.e2e
@@ -74,7 +76,7 @@ def test_fifty_stop_a_machine_that_runs(own_home: Home) -> None:
     client = client_of(own_home)
     own_home.text("run", "-d", "--name", "ant", IMAGE)
 
-    async def stop(number: int) -> str:
+    async def stop(number: int) -> Machine | None:
         operation = await client.machines.stop("ant")
         return (await client.operations.wait(operation.id)).result
 
@@ -132,9 +134,7 @@ async def delete(client: AsyncClient, name: str) -> None:
 DEEDS = (create, create, look, stop, delete)
 
 
-def events(home: Home, name: str) -> list[dict[str, str]]:
-    import json
-
+def events(home: Home, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in home.text("events", "--json", "--machine", name).splitlines()]
 
 
@@ -144,7 +144,7 @@ def check_nothing_is_lost(home: Home) -> None:
     gone: Counter[str] = Counter()
     for name in NAMES:
         for event in events(home, name):
-            machine = str(event["data"].get("id"))  # type: ignore[attr-defined]
+            machine = str(event["data"].get("id"))
             born[machine] += event["kind"] == "machine.created"
             gone[machine] += event["kind"] == "machine.deleted"
     assert set(born.values()) <= {0, 1} and set(gone.values()) <= {0, 1}

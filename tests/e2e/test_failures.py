@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +20,10 @@ from tests.support.home import IMAGE, Home
 pytestmark = pytest.mark.e2e
 
 
-def fail(home: Home, *words: str, code: str, exit_code: int = 125, **options: object) -> str:
+def fail(home: Home, *words: str, code: str, exit_code: int = 125, **options: Any) -> str:
     """Run it, expect that failure, and return what was said."""
     before = set(home.leftovers())
-    done = home.run(*words, **options)  # type: ignore[arg-type]
+    done = home.run(*words, **options)
     said = done.stderr.decode()
     assert done.returncode == exit_code, said
     assert "Traceback" not in said

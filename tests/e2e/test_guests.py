@@ -128,7 +128,7 @@ def test_a_root_that_cannot_grow_is_said_where_people_look(home: Home, name: str
     words = "did not grow to 2GiB"
     for feature, said in (("sparse_super2,^resize_inode", True), ("resize_inode", False)):
         disk = tmp_path / f"{said}.ext4"
-        argv = ["mke2fs", "-q", "-t", "ext4", "-O", feature, "-d", tmp_path / "tree", disk, "32M"]
+        argv = ["mke2fs", "-q", "-t", "ext4", "-O", feature, "-d", str(tmp_path / "tree"), str(disk), "32M"]
         subprocess.run(argv, check=True)
         machine = f"{name}-{said}".lower()
         home.text("image", "register", "--rootfs", str(disk), "--name", name)

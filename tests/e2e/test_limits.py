@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,8 +56,8 @@ def end_daemon(home: Home, signo: int = signal.SIGKILL) -> None:
     wait_until(lambda: not alive(pid), 15, "the daemon ends")
 
 
-def sh(home: Home, machine: str, script: str, **options: object) -> str:
-    return home.text("exec", machine, "--", "sh", "-c", script, **options)  # type: ignore[arg-type]
+def sh(home: Home, machine: str, script: str, **options: Any) -> str:
+    return home.text("exec", machine, "--", "sh", "-c", script, **options)
 
 
 @needs_groups
@@ -154,7 +155,7 @@ def run_until_it_starves(home: Home, *kind: str) -> Path:
     hungry = "until [ -e /root/go ]; do sleep 0.2; done; exec tail /dev/zero"
     home.text("run", "-d", "--name", "m", *kind, IMAGE, "--", "sh", "-c", hungry)
     home.text("exec", "-d", "m", "--", "sh", "-c", "sleep 2; touch /root/go")
-    return home.state / "machines" / home.json("vm", "show", "m")["id"] / "console.log"
+    return home.files_of("m") / "console.log"
 
 
 def assert_starvation_is_told(home: Home) -> None:
@@ -292,7 +293,7 @@ def test_the_host_keeps_its_reserve(setting: str, code: str) -> None:
 def test_a_guest_that_fills_its_disk_fills_no_more_than_that(home: Home, name: str) -> None:
     """Twice: what it deletes in between is given back."""
     home.text("run", "-d", "--name", name, "--disk", "1GiB", IMAGE)
-    overlay = home.state / "machines" / home.json("vm", "show", name)["id"] / "root.qcow2"
+    overlay = home.files_of(name) / "root.qcow2"
     for _ in range(2):
         said = sh(
             home, name, "yes banger > /root/full; sync; df -k / | tail -1; rm /root/full", timeout_s=110
@@ -395,7 +396,7 @@ def test_a_user_who_pauses_a_halted_machine_decides_when_it_goes_on(small_home: 
 
 def test_a_console_log_turns_over_and_who_follows_it_misses_nothing(own_home: Home) -> None:
     own_home.text("run", "-d", "--name", "m", IMAGE)
-    log = own_home.state / "machines" / own_home.json("vm", "show", "m")["id"] / "console.log"
+    log = own_home.files_of("m") / "console.log"
     follower = own_home.popen("vm", "logs", "-f", "m", stdout=subprocess.PIPE)
     assert follower.stdout is not None
     heard: list[bytes] = []

@@ -323,7 +323,9 @@ def test_names_that_other_tools_cannot_take_simply_work(pulled: Home, tmp_path: 
         b"-rf",
         b"\\n",
     ]
-    entries = [(os.fsdecode(b"odd/" + name), name, {}) for name in names]
+    entries: list[tuple[str, bytes, dict[str, object]]] = [
+        (os.fsdecode(b"odd/" + name), name, {}) for name in names
+    ]
     (tmp_path / "odd.tar").write_bytes(pack(entries))
     pulled.text("image", "pull", f"tar:{tmp_path}/odd.tar")
     pulled.text("image", "export", "odd", f"{tmp_path}/disk")

@@ -43,8 +43,9 @@ def pooled(shelter: Shelter, request: pytest.FixtureRequest) -> Iterator[Home]:
 
 
 def template(home: Home) -> dict[str, Any]:
-    (only,) = home.json("template", "list")
-    return only  # type: ignore[no-any-return]
+    templates: list[dict[str, Any]] = home.json("template", "list")
+    (only,) = templates
+    return only
 
 
 def wait_ready(home: Home) -> None:

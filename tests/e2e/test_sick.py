@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -164,7 +163,7 @@ def test_a_machine_whose_disk_is_damaged_says_so_and_can_be_deleted(
     ward: Home, client: Client, ill: str, damage: str
 ) -> None:
     client.machines.kill(ill)
-    disk = files_of(ward, ill) / "root.qcow2"
+    disk = ward.files_of(ill) / "root.qcow2"
     if damage == "truncated":
         os.truncate(disk, 100)
     else:
@@ -183,9 +182,9 @@ def test_a_machine_whose_directories_are_removed_while_it_runs_can_be_deleted(
     ward: Home, client: Client, ill: str
 ) -> None:
     machine = client.machines.get(ill)
-    shutil.rmtree(ward.state / "sockets" / files_of(ward, ill).name)
+    shutil.rmtree(ward.state / "sockets" / ward.files_of(ill).name)
     assert ward.text("exec", ill, "--", "echo", "on") == "on\n"
-    shutil.rmtree(files_of(ward, ill))
+    shutil.rmtree(ward.files_of(ill))
     assert_nobody_waits(ward, ill)
     stats = ward.run("vm", "stats", ill)
     assert b"Traceback" not in stats.stderr
@@ -210,7 +209,7 @@ def test_with_sick_ones_among_ten_the_others_are_taken_over_as_soon(own_home: Ho
     end_daemon(own_home)
     all_well_s = take_over(own_home, well)
     run = own_home.state / "sockets"
-    places = {name: files_of(own_home, name).name for name in sick}
+    places = {name: own_home.files_of(name).name for name in sick}
     end_daemon(own_home)
     with contextlib.ExitStack() as stack:
         for name, (socket_name, behaviour) in sick.items():
@@ -241,7 +240,7 @@ def test_a_session_that_was_lost_is_begun_again_by_who_needs_it(ward: Home, clie
     """What ran meanwhile goes on; the guest was never restarted."""
     ward.text("exec", "-d", ill, "--", "sh", "-c", "sleep 600; exit 3")
     running = {entry.pid for entry in client.machines.execs(ill)}
-    socket = ward.state / "sockets" / files_of(ward, ill).name / "agent.sock"
+    socket = ward.state / "sockets" / ward.files_of(ill).name / "agent.sock"
     aside = socket.rename(socket.with_name("aside.sock"))
     end_daemon(ward)
     with impostor(socket, flood_with(GARBAGE)):
@@ -281,7 +280,7 @@ def end_daemon(home: Home) -> None:
 def test_a_log_position_that_is_nonsense_costs_no_output(own_home: Home) -> None:
     script = "i=0; while [ $i -lt 20 ]; do echo line $i; i=$((i+1)); sleep 0.2; done; exit 7"
     own_home.text("run", "-d", "--name", "busy", IMAGE, "--", "sh", "-c", script)
-    directory = files_of(own_home, "busy")
+    directory = own_home.files_of("busy")
     end_daemon(own_home)
     (directory / "exec.pos").write_bytes(b"\xff" * 16)
     assert own_home.text("vm", "wait", "busy").strip() == "7"
@@ -327,11 +326,6 @@ def test_a_command_whose_name_is_odd_is_listed_after_a_restart(own_home: Home) -
     time.sleep(1.5)
     assert client.machines.get("calm").state == "running"
     assert any("?[1m" in run.argv[0] for run in client.machines.execs("calm"))
-
-
-def files_of(home: Home, name: str) -> Path:
-    machine = home.json("vm", "show", name)
-    return home.state / "machines" / (machine["place"] or machine["id"])
 
 
 def resident_bytes(pid: int) -> int:

@@ -42,7 +42,7 @@ def own(shelter: Shelter, request: pytest.FixtureRequest) -> Iterator[Home]:
 def warm(own: Home) -> str:
     """The id of the usual template, which is there."""
     own.run("run", "--rm", IMAGE, "--", "true", check=True)
-    return usual(own)["id"]
+    return str(usual(own)["id"])
 
 
 def usual(home: Home) -> dict[str, Any]:
@@ -57,7 +57,8 @@ def usual(home: Home) -> dict[str, Any]:
         )
         return words == (1, 512, 4 << 30, IMAGE, "")
 
-    (found,) = [template for template in home.json("template", "list") if is_usual(template)]
+    templates: list[dict[str, Any]] = home.json("template", "list")
+    (found,) = filter(is_usual, templates)
     return found
 
 
@@ -66,7 +67,7 @@ def ids(home: Home) -> set[str]:
 
 
 def origin(home: Home, machine: str) -> str:
-    return home.json("vm", "show", machine)["origin"]
+    return str(home.json("vm", "show", machine)["origin"])
 
 
 def restart_daemon(home: Home) -> None:

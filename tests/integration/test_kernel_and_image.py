@@ -58,10 +58,13 @@ class FileRecords(Generic[R]):
 
     def __init__(self, path: Path, kind: type[R]) -> None:
         self._path = path
-        self._decoder = msgspec.json.Decoder(dict[str, kind])  # type: ignore[valid-type]
+        self._kind: type[R] = kind
 
     def _load(self) -> dict[str, R]:
-        return self._decoder.decode(self._path.read_bytes()) if self._path.exists() else {}
+        if not self._path.exists():
+            return {}
+        records: dict[str, object] = msgspec.json.decode(self._path.read_bytes())
+        return {name: msgspec.convert(record, self._kind) for name, record in records.items()}
 
     def put(self, record: R) -> None:
         self._path.write_bytes(msgspec.json.encode({**self._load(), record.name: record}))
@@ -172,8 +175,8 @@ def test_the_modules_disk_is_sound_and_tight(kernels: KernelLibrary, kernel: Ker
     output("e2fsck", "-fn", str(disk))
     header = output("dumpe2fs", "-h", str(disk))
     assert "read-only" in header and "has_journal" not in header
-    blocks, free = (int(re.search(rf"{key}:\s+(\d+)", header)[1]) for key in ("Block count", "Free blocks"))  # type: ignore[index]
-    assert free < blocks * 0.06
+    (blocks,), (free,) = (re.findall(rf"{key}:\s+(\d+)", header) for key in ("Block count", "Free blocks"))
+    assert int(free) < int(blocks) * 0.06
     assert disk.stat().st_mode & 0o222 == 0
 
 
@@ -295,8 +298,8 @@ def processes_that_mention(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("phase", ["download", "unpack"])
-def test_a_cancelled_build_leaves_nothing_behind(paths: Paths, tmp_path: Path, phase: str) -> None:
+@pytest.mark.parametrize("cancelled_in", ["download", "unpack"])
+def test_a_cancelled_build_leaves_nothing_behind(paths: Paths, tmp_path: Path, cancelled_in: str) -> None:
     own = Paths(*(tmp_path / name for name in ("state", "cache", "run", "config")))
     own.cache.mkdir()
     own.apt.symlink_to(paths.apt)
@@ -305,8 +308,8 @@ def test_a_cancelled_build_leaves_nothing_behind(paths: Paths, tmp_path: Path, p
     async def main() -> None:
         reached = asyncio.Event()
 
-        def note(seen: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-            if seen == phase and done >= 10:
+        def note(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+            if phase == cancelled_in and done >= 10:
                 reached.set()
 
         task = asyncio.create_task(library.pull("debian", note))
@@ -376,9 +379,9 @@ def test_the_same_tree_elsewhere_is_the_same_disk(own_library: ImageLibrary, tmp
     assert asyncio.run(own_library.pull(f"rootfs:{trees[1]}", silent)).digest != one.digest
 
 
-@pytest.mark.parametrize("phase", ["packing", "writing"])
+@pytest.mark.parametrize("cancelled_in", ["packing", "writing"])
 def test_a_cancelled_pull_of_a_directory_leaves_nothing(
-    own_library: ImageLibrary, tmp_path: Path, phase: str
+    own_library: ImageLibrary, tmp_path: Path, cancelled_in: str
 ) -> None:
     """Cancelled while tar runs, or once bytes are counted."""
     tree = plant(tmp_path / "tree")
@@ -389,8 +392,8 @@ def test_a_cancelled_pull_of_a_directory_leaves_nothing(
     async def main() -> None:
         reached = asyncio.Event()
 
-        def note(seen: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-            if done or phase == "packing":
+        def note(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+            if done or cancelled_in == "packing":
                 reached.set()
 
         task = asyncio.create_task(own_library.pull(f"rootfs:{tree}", note))

@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,10 +52,10 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     known: dict[str, list[str]] = {"far.test": ["127.0.0.1"]}
     resolve = socket.getaddrinfo
 
-    def answer(host: str, *rest: object) -> object:
+    def answer(host: str, *rest: Any) -> Any:
         left = known.get(host)
         address = host if left is None else left.pop(0) if len(left) > 1 else left[0]
-        return resolve(address, *rest)  # type: ignore[call-overload]
+        return resolve(address, *rest)
 
     monkeypatch.setattr(socket, "getaddrinfo", answer)
     return known

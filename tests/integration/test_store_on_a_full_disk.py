@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_what_changes_or_goes_is_written_when_the_disk_is_full(small: Path) -> N
     for round_ in range(100):
         for number in range(10):
             changed = replace(machine(number), reason=f"round {round_}")
-            store.database.together(lambda changed=changed: store.machines.put(changed))
+            store.database.together(partial(store.machines.put, changed))
     for number in range(10, 50):
         store.machines.delete(f"m{number}")
     store.close()

@@ -42,8 +42,8 @@ class FailingConnection:
 
 def plant(store: Store, code: int) -> FailingConnection:
     """From now on the store's writes may be made to fail."""
-    failing = FailingConnection(store.database._connection, code)
-    store.database._connection = failing  # type: ignore[assignment]
+    database: Any = store.database
+    database._connection = failing = FailingConnection(database._connection, code)
     return failing
 
 

@@ -87,6 +87,11 @@ class Home:
     def state(self) -> Path:
         return self.directory / "state"
 
+    def files_of(self, machine: str) -> Path:
+        """The directory of the machine of this name: disk and logs."""
+        shown = self.json("vm", "show", machine)
+        return self.state / "machines" / str(shown["place"] or shown["id"])
+
     @property
     def run_directory(self) -> Path:
         return Path(self.json("system", "info")["places"]["run"])

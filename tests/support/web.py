@@ -9,6 +9,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 _RANGE = re.compile(r"bytes=([0-9]+)-")
 
@@ -33,9 +34,9 @@ class Web:
 class _Handler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, *arguments: object, web: Web) -> None:
+    def __init__(self, *arguments: Any, web: Web) -> None:
         self._web = web
-        super().__init__(*arguments, directory=str(web.directory))  # type: ignore[arg-type]
+        super().__init__(*arguments, directory=str(web.directory))
 
     def do_GET(self) -> None:
         match = _RANGE.fullmatch(self.headers.get("Range", ""))

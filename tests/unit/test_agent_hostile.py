@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from banger.machines.ask.execs import ExecLog
 from banger.machines.ask.inspect import read_ports
 from banger.model.command import Command
 from banger.wire.constants import MAX_DATA, MAX_PAYLOAD, RESYNC_PAD, STDERR, STDOUT, WINDOW, Tag, Type
-from banger.wire.fields import Fields, Malformed, encode_fields
+from banger.wire.fields import Fields, Malformed, Value, encode_fields
 from banger.wire.frames import encode_frame
 from tests.support.agent_pair import Stranger, data_frame, open_pair
 from tests.support.sick import EVENTS, GARBAGE, TINY_FRAMES, welcome
@@ -318,7 +319,7 @@ def test_a_position_that_cannot_be_gives_way_to_the_agents(seen: int) -> None:
 
 
 def test_numbers_of_a_guest_are_numbers_that_json_can_hold() -> None:
-    answer = [
+    answer: list[tuple[int, Value]] = [
         (Tag.FILE, b"meminfo\0MemTotal: 999999999999999 kB\nMemAvailable: 99999999999999999999 kB"),
         (Tag.FILE, b"uptime\0inf 1"),
         (Tag.FILE, b"loadavg\0nan 1"),
@@ -348,14 +349,14 @@ def test_files_of_a_guest_that_stands_still_end_in_a_time_out(
         while True:
             yield bytes(MAX_DATA)
 
-    async def read(live: object) -> None:
-        async for _ in files.read_tar(live, "/"):  # type: ignore[arg-type]
+    async def read(live: Any) -> None:
+        async for _ in files.read_tar(live, "/"):
             pass
 
-    async def write(live: object) -> None:
-        await files.write_tar(live, "/", endless())  # type: ignore[arg-type]
+    async def write(live: Any) -> None:
+        await files.write_tar(live, "/", endless())
 
-    async def scenario(copy: Callable[[object], Awaitable[None]]) -> None:
+    async def scenario(copy: Callable[[Any], Awaitable[None]]) -> None:
         async with open_pair() as (connection, stranger):
             copying = asyncio.ensure_future(copy(SimpleNamespace(agent=lambda: connection)))
             await stranger.answer(Type.EXEC)

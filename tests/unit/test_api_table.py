@@ -16,6 +16,7 @@ from banger.engine.surface import HANDLERS
 from banger.errors import CODES
 from banger.server.openapi import describe_api
 
+ALL: list[Verb[Any, Any] | Session[Any]] = [*VERBS, *SESSIONS]
 NAMED = [pytest.param(one, id=one.name) for one in VERBS]
 
 
@@ -30,7 +31,7 @@ def test_every_verb_has_a_handler_and_every_handler_a_verb() -> None:
 
 
 def test_names_and_routes_are_unique() -> None:
-    assert len({one.name for one in (*VERBS, *SESSIONS)}) == len(VERBS) + len(SESSIONS)
+    assert len({one.name for one in ALL}) == len(ALL)
     assert len({(verb.method, verb.documented_path) for verb in VERBS}) == len(VERBS)
 
 
@@ -45,7 +46,7 @@ def test_each_field_travels_in_one_place(verb: Verb[Any, Any]) -> None:
     assert verb.status != 202 or type_name(verb.result).startswith("Operation[")
 
 
-@pytest.mark.parametrize("one", [*NAMED, *(pytest.param(s, id=s.name) for s in SESSIONS)])
+@pytest.mark.parametrize("one", [pytest.param(one, id=one.name) for one in ALL])
 def test_errors_exist_and_the_example_is_a_request(one: Verb[Any, Any] | Session[Any]) -> None:
     assert set(one.errors) <= set(CODES)
     asked = msgspec.convert(dict(one.example), one.request)
@@ -80,7 +81,7 @@ def references(node: Any) -> list[str]:
 @pytest.mark.parametrize("client", [Client, AsyncClient])
 def test_both_clients_have_every_verb_where_its_name_says(client: Any) -> None:
     made = client("/not/there", start=False)
-    for one in (*VERBS, *SESSIONS):
+    for one in ALL:
         room, _, method = one.name.partition(".")
         if one.name != "machines.attach":  # an interactive stream: for the command line
             assert callable(getattr(getattr(made, room), method)), one.name

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,7 +167,7 @@ def test_an_index_that_is_held_back_expires(
     ],
 )
 def test_what_is_signed_may_still_be_refused(
-    shelf: Shelf, web: Web, publisher: Publisher, fields: dict[str, object], code: str
+    shelf: Shelf, web: Web, publisher: Publisher, fields: dict[str, Any], code: str
 ) -> None:
     publisher.publish(**fields)
     with pytest.raises(Error) as caught:

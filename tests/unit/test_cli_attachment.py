@@ -366,8 +366,9 @@ def test_raw_is_raw_and_quiet_keeps_ctrl_c() -> None:
     quiet, raw = plan_quiet(saved), plan_raw(saved)
     os.close(master)
     os.close(slave)
-    lflag = 3
-    assert isinstance(quiet[lflag], int) and isinstance(raw[lflag], int)
-    assert quiet[lflag] & termios.ISIG and not quiet[lflag] & (termios.ECHO | termios.ICANON)
-    assert not raw[lflag] & (termios.ISIG | termios.ECHO | termios.ICANON | termios.IEXTEN)
-    assert saved[lflag] & termios.ECHO
+    local = 3  # the place of c_lflag
+    before, quietly, rawly = saved[local], quiet[local], raw[local]
+    assert isinstance(before, int) and isinstance(quietly, int) and isinstance(rawly, int)
+    assert quietly & termios.ISIG and not quietly & (termios.ECHO | termios.ICANON)
+    assert not rawly & (termios.ISIG | termios.ECHO | termios.ICANON | termios.IEXTEN)
+    assert before & termios.ECHO

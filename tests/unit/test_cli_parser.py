@@ -15,7 +15,7 @@ from banger.cli.parser import Arguments, UsageError, load_verb, split_command
 from banger.cli.table import NOUNS, SHORT_FORMS, find_noun, find_verb
 from banger.cli.verbs.lifecycle import signal_number
 from banger.cli.verbs.run import plan_spec
-from banger.cli.verbs.survey import survey
+from banger.cli.verbs.survey import Surveyed, survey
 from banger.errors import Error
 
 
@@ -163,7 +163,9 @@ def test_unknown_signals_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("verb", [pytest.param(verb, id=verb.key) for verb in survey()])
-def test_every_help_ends_with_an_example_that_can_be_parsed(verb, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+def test_every_help_ends_with_an_example_that_can_be_parsed(
+    verb: Surveyed, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert dispatch([verb.noun, verb.name, "--help"]) == 0
     text = capsys.readouterr().out
     head, _, example = text.partition("\nexample:\n")

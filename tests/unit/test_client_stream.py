@@ -18,6 +18,7 @@ from banger.client.messages import (
     Conversation,
     Detached,
     Exited,
+    Json,
     MachineMade,
     Output,
     Progress,
@@ -38,7 +39,7 @@ def stand_in(tmp_path: Path) -> Iterator[StandIn]:
 
 
 def open_exec(stand_in: StandIn, *argv: str) -> Stream:
-    request = {"command": {"argv": list(argv)}}
+    request: Json = {"command": {"argv": list(argv)}}
     return open_stream(lambda: dial(str(stand_in.path)), "/v1/machines/dev/exec", request)
 
 

@@ -16,6 +16,7 @@ from banger.agent.process import Output
 from banger.api.machines import AttachMachine, ExecMachine
 from banger.engine import attachments as module
 from banger.errors import Error
+from banger.machines.ask import commands
 from banger.machines.ask.attachments import (
     Attachment,
     Detached,
@@ -96,8 +97,8 @@ class Stage:
         monkeypatch.setattr(module, "lifecycle", lifecycle)
         monkeypatch.setattr(module, "find", lambda parts, request: self.machine)
         monkeypatch.setattr(module, "awake", self.awake)
-        monkeypatch.setattr(module.commands, "hang_up", self.hang_up)
-        monkeypatch.setattr(module.commands, "find_command", lambda live, number: live.main)
+        monkeypatch.setattr(commands, "hang_up", self.hang_up)
+        monkeypatch.setattr(commands, "find_command", lambda live, number: live.main)
 
     def create(self, parts: Any, spec: MachineSpec, wanted: str, owner: int) -> Machine:
         msgspec.structs.force_setattr(self.machine, "spec", spec)

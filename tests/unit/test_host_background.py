@@ -72,17 +72,15 @@ def test_the_pause_doubles_up_to_a_limit_and_begins_anew_after_a_good_while(
             raise OSError("again")
 
     monkeypatch.setattr(background, "FIRST_PAUSE_S", 1.0)
-    monkeypatch.setattr(background.asyncio, "sleep", sleep)
-    monkeypatch.setattr(
-        background.asyncio, "get_running_loop", lambda: SimpleNamespace(time=lambda: clock[0])
-    )
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: SimpleNamespace(time=lambda: clock[0]))
     asyncio.run(until_done(work, "x"))
     assert paused == [1, 2, 4, 8, 16, 32, 60, 60, 1, 2]
 
 
 def test_who_is_cancelled_is_not_begun_again() -> None:
     async def scenario() -> None:
-        task = keep_going(asyncio.Event().wait, "x")  # type: ignore[arg-type]
+        task = keep_going(asyncio.Event().wait, "x")
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])

@@ -13,7 +13,7 @@ import pytest
 from banger.errors import Error
 from banger.host.run import Result
 from banger.host.settings import Settings
-from banger.images.disks.importing import DiskPlan, in_counting_thread, plan_disk, write_disk
+from banger.images.disks.importing import Count, DiskPlan, in_counting_thread, plan_disk, write_disk
 from banger.images.disks.merge import LayerInput, Limits, merge_layers
 from banger.images.records import tree_tar
 from banger.images.records.tree_tar import PackedTree, list_names, pack_tree, plan_tar, write_tree_disk
@@ -185,8 +185,13 @@ def test_progress_is_in_bytes_and_ends_with_the_total() -> None:
     def note(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
         seen.append((done, total, unit))
 
+    def work(count: Count, cancel: Event) -> str:
+        count(6)
+        count(6)
+        return "done"
+
     async def main() -> str:
-        answer = await in_counting_thread(lambda count, cancel: [count(6), count(6)] and "done", 10, note)
+        answer = await in_counting_thread(work, 10, note)
         await asyncio.sleep(0)
         return answer
 

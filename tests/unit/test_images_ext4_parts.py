@@ -185,7 +185,7 @@ def test_data_is_where_its_extents_say(files: list[list[tuple[bool, int]]]) -> N
     fd = os.memfd_create("disk")
     try:
         stream = BlockStream(fd, Heads(1), Spare(fd, 0, "it"))
-        written = []
+        written: list[tuple[bytes, bytes]] = []
         for number, pieces in enumerate(files, 1):
             content = bytearray()
             stream.begin()
@@ -194,10 +194,10 @@ def test_data_is_where_its_extents_say(files: list[list[tuple[bool, int]]]) -> N
                 content += bytes((0 if is_hole else number,)) * length
             size, extents = stream.end()
             assert size == len(content)
-            written += [(content, extents), (b"whole", stream.add(b"whole"))]
+            written += [(bytes(content), extents), (b"whole", stream.add(b"whole"))]
         stream.flush()
-        for content, extents in written:
-            assert read_extents(fd, extents, len(content)) == content
+        for expected, extents in written:
+            assert read_extents(fd, extents, len(expected)) == expected
     finally:
         os.close(fd)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -479,15 +479,11 @@ def test_a_tree_can_be_written_twice(disk: Path) -> None:
     assert stored_bytes(again) == once
 
 
-@pytest.mark.parametrize(
-    "change", [lambda r: r.update(uuid=bytes(16)), lambda r: r.update(hash_seed=bytes(16))]
-)
-def test_uuid_and_hash_seed_are_the_callers(disk: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+@pytest.mark.parametrize(("uuid", "hash_seed"), [(bytes(16), HASH_SEED), (UUID, bytes(16))])
+def test_uuid_and_hash_seed_are_the_callers(disk: Path, uuid: bytes, hash_seed: bytes) -> None:
     write_recipe(EVERYTHING, disk)
     before = stored_bytes(disk)
-    options = {"uuid": UUID, "hash_seed": HASH_SEED}
-    change(options)
     disk.unlink()
-    with Ext4Writer(disk, **options) as writer:
+    with Ext4Writer(disk, uuid=uuid, hash_seed=hash_seed) as writer:
         writer.finish(make_node(EVERYTHING, writer, {}, False))
     assert stored_bytes(disk) != before

@@ -257,8 +257,8 @@ def test_a_link_may_be_to_a_file_of_a_lower_layer(tmp_path: Path) -> None:
     ]
     found, _ = merged(layers, tmp_path)
     assert found[b"c"].names == {b"a", b"b", b"c"}
-    assert (found[b"i"].names, found[b"i"].contents) == ({b"i"}, b"2")
-    assert (found[b"z"].names, found[b"z"].contents) == ({b"z", b"x"}, b"lowest")
+    assert (found[b"i"].names, found[b"i"].contents) == (frozenset({b"i"}), b"2")
+    assert (found[b"z"].names, found[b"z"].contents) == (frozenset({b"z", b"x"}), b"lowest")
 
 
 def test_a_link_has_the_target_of_its_place_in_the_archive(tmp_path: Path) -> None:

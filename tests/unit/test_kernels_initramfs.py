@@ -14,7 +14,8 @@ AGENT = b"\x7fELF agent" * 100
 
 def read_cpio(archive: bytes) -> dict[str, tuple[list[int], bytes]]:
     """Name → the 13 numbers of the header, and the contents."""
-    found, position = {}, 0
+    found: dict[str, tuple[list[int], bytes]] = {}
+    position = 0
     while True:
         assert archive[position : position + 6] == b"070701"
         fields = [int(archive[i : i + 8], 16) for i in range(position + 6, position + 110, 8)]

@@ -59,7 +59,8 @@ def test_a_machine_that_is_to_go_is_not_shown_as_one_that_somebody_has(
         settled.append(registry.find(machine.name).state)
 
     monkeypatch.setattr(adopt, "settle", settle)
-    asyncio.run(adopt.adopt_all(SimpleNamespace(registry=registry), {}))  # type: ignore[arg-type]
+    parts: Any = SimpleNamespace(registry=registry)
+    asyncio.run(adopt.adopt_all(parts, {}))
     assert registry.find("dev").state is shown
     assert settled in ([], [shown])
 

@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def in_loop(story: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(story(), 20))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 async def read_all(journal: Journal, wish: Wish) -> list[Event]:
@@ -97,7 +97,7 @@ def test_a_follower_without_a_beginning_hears_what_is_to_come(store: Store) -> N
     in_loop(story)
 
 
-def test_a_follower_that_waits_does_not_poll(store: Store) -> None:
+def test_a_follower_that_waits_does_not_poll(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         journal = Journal(store.events)
         reads = 0
@@ -108,7 +108,7 @@ def test_a_follower_that_waits_does_not_poll(store: Store) -> None:
             reads += 1
             return original(after, limit)
 
-        store.events.page = count  # type: ignore[method-assign]
+        monkeypatch.setattr(store.events, "page", count)
         following = asyncio.create_task(read_all(journal, Wish(follow=True)))
         while not reads:
             await asyncio.sleep(0)
@@ -125,7 +125,7 @@ def test_a_slow_follower_holds_up_nobody_and_hears_what_it_missed(store: Store) 
         journal = Journal(EventTable(store.database, keep=100))
         slow = journal.read(Wish(follow=True))
         tell(journal, 1)
-        reading = asyncio.create_task(anext(slow))
+        reading = asyncio.ensure_future(anext(slow))
         await asyncio.sleep(0)
         tell(journal, 1)
         first = await reading

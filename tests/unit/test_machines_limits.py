@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from banger.errors import Error
 from banger.guests.confinement import Confinement, plan_limits
+from banger.host import cpu
 from banger.host.cgroup import Group
 from banger.host.delegation import Delegation
 from banger.machines.life import launch, limits
@@ -24,8 +26,8 @@ from banger.vmm.link import UserNat
 from banger.vmm.qemu.driver import QemuDriver
 
 
-def spec(**asked: object) -> MachineSpec:
-    return MachineSpec(image="x", **asked)  # type: ignore[arg-type]
+def spec(**asked: Any) -> MachineSpec:
+    return MachineSpec(image="x", **asked)
 
 
 def config(accel: str, asked: VmLimits) -> VmConfig:
@@ -120,7 +122,7 @@ def test_a_group_is_released_by_its_record_alone(tmp_path: Path) -> None:
 
 
 def test_the_host_keeps_its_reserve_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch.cpu, "available_memory_bytes", lambda: GIB)
+    monkeypatch.setattr(cpu, "available_memory_bytes", lambda: GIB)
     launch.check_memory(512, 256 * MIB)
     with pytest.raises(Error) as caught:
         launch.check_memory(512, 900 * MIB)

@@ -30,7 +30,8 @@ def test_only_an_agent_that_says_that_it_is_new_is_turned_to_unasked(monkeypatch
     restarted = agent_restarted("dev")
     wanted = lost_by(restarted)
     others = [lost_by(None), lost_by(Error("agent_lost", "x")), lost_by(restarted, MachineState.PAUSED)]
-    asyncio.run(sessions.renew_sessions(None, [wanted, *others]))  # type: ignore[arg-type]
+    parts: Any = SimpleNamespace()
+    asyncio.run(sessions.renew_sessions(parts, [wanted, *others]))
     assert asked == [wanted]
 
 

@@ -28,6 +28,7 @@ from banger.machines.keep.operations import Operations
 from banger.machines.keep.registry import Registry
 from banger.machines.life import adopt, lifecycle
 from banger.machines.life.creation import create_once
+from banger.machines.life.launch import plan_places
 from banger.machines.life.live import LiveMachine, Reattached
 from banger.machines.life.restarts import Restarts
 from banger.machines.parts import Parts
@@ -153,13 +154,14 @@ class House:
 
     async def launch(self, parts: Parts, machine: Machine, *rest: object) -> LiveMachine:
         parts.registry.change(machine, driver="none", image_digest="0", address="169.254.1.2")
-        places = lifecycle.plan_places(parts, machine)
+        places = plan_places(parts, machine)
         parts.store.resources.note(machine.id, kinds.FILES.name, {"path": str(places.directory)})
         noted = parts.store.resources.note(machine.id, kinds.VMM.name, {"marker": machine.id})
         vm = self.vms[machine.id] = Vm(machine.id)
         self.started.append(vm)
         note_process(parts.store.resources, noted, {"marker": machine.id}, vm.process)
-        live = LiveMachine(machine, Reattached(places, Driver(self.vms), vm))  # type: ignore[arg-type]
+        found: Any = (places, Driver(self.vms), vm)
+        live = LiveMachine(machine, Reattached(*found))
         live.adopted.set()
         return live
 
@@ -197,7 +199,7 @@ class House:
             await asyncio.wait_for(lifecycle.delete(self.parts, machine, force=True), 10)
         self.check()
         assert self.parts.registry.all() == []
-        assert self.parts.live == self.parts.starting == self.parts.overdue == {}
+        assert (self.parts.live, self.parts.starting, self.parts.overdue) == ({}, {}, {})
         assert [r for r in self.parts.store.resources.all() if r.kind == kinds.VMM.name] == []
         assert [vm for vm in self.started if vm.child.poll() is None] == []
 
@@ -453,7 +455,7 @@ def test_nobody_can_change_a_record_behind_the_stores_back(tmp_path: Path) -> No
     dev = Machine(id="0123456789ab", name="dev", state=S.CREATED, spec=spec(), created="now")
     registry.add(dev)
     with pytest.raises(AttributeError):
-        dev.state = S.RUNNING  # type: ignore[misc]
+        dev.state = S.RUNNING  # type: ignore[misc] # what the types forbid is refused when it runs, too
     with pytest.raises(RuntimeError):
         store.database.together(lambda: registry.move(dev, "start"))
     assert dev.state is S.CREATED and store.machines.all() == [dev]

@@ -24,7 +24,7 @@ from banger.templates import library as templates
 from banger.vmm.base import VmPlaces
 from banger.vmm.frozen import Frozen
 from banger.vmm.qemu import driver as qemu
-from banger.vmm.qemu import names
+from banger.vmm.qemu import layers, names
 
 Look = Callable[[object, str], list[bool]]
 
@@ -64,6 +64,9 @@ def run(body: Callable[[], Awaitable[Any]]) -> Any:
 
 
 class Records(dict[str, Any]):
+    def put(self, record: Any) -> None:
+        self[record.name] = record
+
     def all(self) -> list[Any]:
         return [*self.values()]
 
@@ -154,7 +157,7 @@ def test_disks_are_linked_or_copied_replaced_and_tidied(
 ) -> None:
     done: list[bool] = []
     for name in ("replace", "sync", "tidy"):
-        monkeypatch.setattr(qemu.layers, name, lambda *_: done.append(_on_a_loop()))
+        monkeypatch.setattr(layers, name, lambda *_: done.append(_on_a_loop()))
     monkeypatch.setattr(qemu, "_prepare_files", lambda _: done.append(_on_a_loop()))
     places = VmPlaces(name="x", directory=tmp_path, run_directory=tmp_path)
     names.disk(tmp_path).symlink_to("nothing")

@@ -45,7 +45,7 @@ def test_what_another_user_listens_on_is_not_believed(tmp_path: Path) -> None:
         sys.stdin.read()
     """
     path = tmp_path / "agent.sock"
-    argv = [sys.executable, "-c", program, path]
+    argv = [sys.executable, "-c", program, str(path)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"listens\n"
         with pytest.raises(PermissionError, match="12345"):

@@ -99,7 +99,7 @@ def below(tree: Tree, prefix: str) -> Tree:
 
 
 def test_a_bundle_in_a_catalog_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    publication = Publication(tmp_path, "lab", None)
+    publication = Publication(tmp_path, None, "lab")
     publication.prepare()
     with watch_power(monkeypatch, tmp_path) as power:
         (tmp_path / "bundles/packed").write_bytes(b"bundle")

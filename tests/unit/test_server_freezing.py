@@ -123,9 +123,10 @@ def client(tmp_path: Path, asked: Asked) -> Iterator[Client]:
     """The SDK at the real application, whose engine is not."""
     path = str(tmp_path / "api.sock")
     templates = Templates(asked)
+    table: Any = NoTable()
     parts: Any = SimpleNamespace(
         templates=templates,
-        operations=Operations(NoTable()),  # type: ignore[arg-type]
+        operations=Operations(table),
         registry=SimpleNamespace(find=find_machine),
     )
     server = uvicorn.Server(
@@ -165,7 +166,7 @@ def test_a_prune_says_what_it_would_do_and_does_it(client: Client, asked: Asked)
 
 
 def test_verbs_are_operations_with_their_results(client: Client, asked: Asked) -> None:
-    begun = [
+    begun: list[Operation[Any]] = [
         client.machines.snapshot("dev", "one"),
         client.machines.restore("gone", "one"),
         client.machines.fork("dev", 2, "w"),

@@ -78,9 +78,9 @@ def test_a_processor_that_became_slow_is_allowed_for(monkeypatch: pytest.MonkeyP
 
 
 def test_after_its_end_nothing_is_watched() -> None:
-    plain = asyncio.Handle._run  # type: ignore[attr-defined]
+    plain = asyncio.Handle._run
     watched(hog)
-    assert asyncio.Handle._run is plain  # type: ignore[attr-defined]
+    assert asyncio.Handle._run is plain
 
 
 def test_what_waits_for_a_disk_is_told_however_fast_it_is(tmp_path: Path) -> None:

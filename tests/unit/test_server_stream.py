@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.websockets import WebSocketDisconnect
 
 from banger.api.machines import EXEC, RUN
+from banger.engine.attachments import SESSIONS
 from banger.errors import Error
 from banger.machines.ask.attachments import Attachment, Detached, Last, Left
 from banger.server import streams
@@ -92,10 +94,11 @@ def converse(monkeypatch: pytest.MonkeyPatch, *messages: dict[str, Any], stays: 
                 raise
         return Detached("dev")
 
-    monkeypatch.setitem(streams.SESSIONS, EXEC.name, lambda *_: Attachment(life))
+    monkeypatch.setitem(SESSIONS, EXEC.name, lambda *_: Attachment(life))
     monkeypatch.setattr(streams, "principal_of", lambda socket: None)
     client: Any = Client(*messages, stays=stays)
-    asyncio.run(asyncio.wait_for(streams.serve(EXEC, None, client), 30))  # type: ignore[arg-type]
+    parts: Any = SimpleNamespace()
+    asyncio.run(asyncio.wait_for(streams.serve(EXEC, parts, client), 30))
     return client.heard, why
 
 

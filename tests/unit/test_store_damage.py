@@ -6,6 +6,7 @@ import random
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,11 @@ def hurt(path: Path, change: Callable[[bytearray], object]) -> None:
     content = bytearray(path.read_bytes())
     change(content)
     path.write_bytes(content)
+
+
+def flip(places: list[int], content: bytearray) -> None:
+    for place in places:
+        content[place] ^= 0xFF
 
 
 def pages_of(path: Path, table: str) -> list[int]:
@@ -147,7 +153,7 @@ def test_flipped_bytes_in_any_table_stop_nothing(path: Path, table: str) -> None
         hurt(path, lambda c: c.__setitem__(slice(None), content))
         for leaf in dice.sample(pages_of(path, table), 1):
             places = [leaf * PAGE + dice.randrange(PAGE) for _ in range(24)]
-            hurt(path, lambda c, places=places: [c.__setitem__(p, c[p] ^ 0xFF) for p in places])  # type: ignore[misc]
+            hurt(path, partial(flip, places))
         works(Store(path))
 
 
@@ -264,9 +270,11 @@ def test_a_store_that_is_hurt_while_it_is_used_goes_on(path: Path) -> None:
     """What a registry has in memory is not lost."""
     store = Store(path)
     store.database.execute("PRAGMA cache_size=0")
-    registry = Registry(
-        store, lambda kind, target, message, **data: store.events.append(kind, target, message, data) and None
-    )
+
+    def tell(kind: str, target: str, message: str, /, **data: object) -> None:
+        store.events.append(kind, target, message, data)
+
+    registry = Registry(store, tell)
     store.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for leaf in pages_of(path, "machines") + pages_of(path, "events"):
         with path.open("r+b") as file:
@@ -282,7 +290,7 @@ def test_a_store_that_is_hurt_while_it_is_used_goes_on(path: Path) -> None:
 
 def test_a_full_disk_or_a_locked_store_is_no_damage() -> None:
     busy = sqlite3.OperationalError("locked")
-    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY  # type: ignore[misc]
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
     assert not is_damage(busy)
     assert not is_damage(sqlite3.ProgrammingError("closed"))
 

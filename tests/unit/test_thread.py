@@ -132,12 +132,15 @@ def test_a_thread_that_hangs_is_not_waited_for_without_end_and_what_it_brings_is
 def test_the_end_of_the_daemon_stops_all_work_and_leaves_to_itself_what_does_not_stop() -> None:
     async def body() -> None:
         begun, go_on = Event(), Event()
-        stopping = asyncio.create_task(
-            in_stoppable_thread(lambda stop: begun.set() or stop.wait(LONG_S))  # type: ignore[func-returns-value]
-        )
+
+        def wait_for(end: Event) -> bool:
+            begun.set()
+            return end.wait(LONG_S)
+
+        stopping = asyncio.create_task(in_stoppable_thread(wait_for))
         await in_thread(begun.wait)
         begun.clear()
-        hanging = asyncio.create_task(in_thread(lambda: begun.set() or go_on.wait(LONG_S)))  # type: ignore[func-returns-value]
+        hanging = asyncio.create_task(in_thread(lambda: wait_for(go_on)))
         await in_thread(begun.wait)
         await end_all(0.1)
         assert await stopping is True

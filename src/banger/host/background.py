@@ -18,7 +18,7 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 
 
-def keep_going(work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
+def keep_going(work: Callable[[], Awaitable[T]], name: str) -> asyncio.Task[T]:
     """A task that does `work` until that returns, or is cancelled."""
     return asyncio.create_task(until_done(work, name), name=name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.wire.constants import MAX_PAYLOAD
-from banger.wire.frames import HEADER_SIZE, FrameReader, encode_frame
+from banger.wire.frames import HEADER_SIZE, Frame, FrameReader, encode_frame
 
 SEEDS = [b"\x05" + encode_frame(1, 1, b"abc") + b"\x6e\xba" * 9 + encode_frame(2, 2), b"\x09\x01\x40payload"]
 
@@ -15,7 +15,7 @@ def run(data: bytes) -> None:
         stream = encode_frame(stream[1] if len(stream) > 1 else 0, 7, stream[2:]) + stream
     whole, cut = FrameReader(), FrameReader()
     expected = list(whole.feed(stream))
-    found = []
+    found: list[Frame] = []
     for begin in range(0, len(stream), step):
         found += cut.feed(stream[begin : begin + step])
         assert len(cut._buffer) <= HEADER_SIZE + MAX_PAYLOAD + step
