@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banger.cli.cleaner import Cleaner
 from banger.cli.daemon import Daemon
 from banger.cli.dispatch import dispatch
 from banger.cli.verbs import logs
+from banger.cli.verbs.logs import Cleaner
 
 
 def clean(*pieces: bytes) -> str:

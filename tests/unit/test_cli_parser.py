@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banger.cli.command import collect_environment
 from banger.cli.dispatch import dispatch
 from banger.cli.durations import format_duration, parse_duration
-from banger.cli.environment import collect_environment
 from banger.cli.parser import Arguments, UsageError, load_verb, split_command
 from banger.cli.table import NOUNS, SHORT_FORMS, find_noun, find_verb
 from banger.cli.verbs.lifecycle import signal_number

@@ -9,9 +9,8 @@ import pytest
 
 from banger.host.apt import Package
 from banger.images.records import namespace
-from banger.images.records.debian import BuildProgress, Plan, plan_mmdebstrap
+from banger.images.records.debian import BuildProgress, DebianImage, Plan, plan_mmdebstrap
 from banger.images.records.namespace import plan_as_root, plan_contained
-from banger.images.records.recipe import DebianImage
 
 BOOKWORM = DebianImage("debian-bookworm", "bookworm", ("systemd", "less"), 1686355200, "amd64")
 PACKAGES = [Package("apt", "2.6", 1), Package("bash", "5.2", 2)]

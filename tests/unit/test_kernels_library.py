@@ -12,8 +12,8 @@ from banger.errors import Error
 from banger.host.apt import AptTree, Package
 from banger.host.paths import Paths
 from banger.kernels import library as library_module
+from banger.kernels.debian import DebianKernel
 from banger.kernels.library import KernelLibrary
-from banger.kernels.recipe import DebianKernel
 from banger.model.image import Kernel
 from banger.model.operation import Report
 

@@ -1,22 +1,40 @@
-"""An index and its signature, from wherever a catalog is."""
+"""What catalogs fetch: an index with its signature, and the files that the index names."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
+from collections.abc import Sequence
+from typing import Protocol
 
 from banger.catalogs.addresses import signature_url
-from banger.catalogs.downloads import Downloads
 from banger.catalogs.index import MAX_BYTES
 from banger.catalogs.subscription import Subscription
 from banger.errors import Error
 from banger.host.thread import in_thread
+from banger.model.operation import Report
 from banger.model.sizes import KIB
 
 log = logging.getLogger("banger.catalogs")
 
 PUBLICATION_S = 1.0  # between the uploads of a signature and of its index, so much may pass
 _SIGNATURE_BYTES = 16 * KIB
+
+
+class Downloads(Protocol):
+    """The network, as far as catalogs need it: `images` has the HTTP client. Each URL is http, https or file."""
+
+    async def read_document(self, url: str, limit_bytes: int) -> bytes:
+        """A small file, whole. Raises `download_failed`, `tls_failed`, `file_not_found`, and the errors that servers
+        answer."""
+
+    async def open_file(
+        self, urls: Sequence[str], digest: str, size_bytes: int, report: Report
+    ) -> io.RawIOBase:
+        """The file with this digest and size, from the cache or from the first of `urls` that has the file: the
+        catalog's own URL comes before the mirrors. An interrupted download is resumed, and callers who want the same
+        file share one download. Raises as `read_document`, and `insufficient_disk`."""
 
 
 async def fetch_index(network: Downloads, subscription: Subscription) -> tuple[bytes, bytes]:

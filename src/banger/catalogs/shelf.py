@@ -20,8 +20,7 @@ from urllib.parse import urlsplit
 
 from banger.catalogs import builtin
 from banger.catalogs.addresses import bundle_url, index_url
-from banger.catalogs.downloads import Downloads
-from banger.catalogs.fetching import fetch_index
+from banger.catalogs.fetching import Downloads, fetch_index
 from banger.catalogs.index import invalid, select
 from banger.catalogs.minisign import parse_public_key
 from banger.catalogs.subscription import Record, Subscription, expired

@@ -1,16 +1,18 @@
-"""The options that describe a guest's command, shared by run, create and exec, and what becomes of them."""
+"""A guest's command from the options that run, create and exec share."""
 
 from __future__ import annotations
 
 import os
 
 from banger.cli.detaching import default_keys, parse_keys
-from banger.cli.environment import collect_environment
 from banger.cli.parser import Arguments, Parser, seconds, worded
 from banger.cli.terminal import Terminal, is_terminal, terminal_size
+from banger.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from banger.client.call import Facts
 
 
@@ -80,3 +82,35 @@ def own_terminal(arguments: Arguments) -> Terminal | None:
 
 def _window(tty: bool) -> int:
     return next((fd for fd in (0, 1, 2) if is_terminal(fd)), 0) if tty else -1
+
+
+def collect_environment(files: Iterable[str], pairs: Iterable[str], own: Mapping[str, str]) -> dict[str, str]:
+    """`-e K=V`, `-e K` and `--env-file F`, with Docker's meaning: files first, then pairs, and the last value of a
+    name counts. A name alone takes its value from `own`, or is left out if `own` has none."""
+    result: dict[str, str] = {}
+    for path in files:
+        for line in _read_lines(path):
+            _add(result, line, own)
+    for pair in pairs:
+        _add(result, pair, own)
+    return result
+
+
+def _add(result: dict[str, str], pair: str, own: Mapping[str, str]) -> None:
+    name, equals, value = pair.partition("=")
+    if not name or "\0" in pair:
+        raise Error("bad_request", f"bad environment variable {pair!r}", "write it like NAME=value")
+    if equals:
+        result[name] = value
+    elif name in own:
+        result[name] = own[name]
+
+
+def _read_lines(path: str) -> list[str]:
+    """Lines that are neither empty nor comments; blanks before a name don't count."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.rstrip("\r\n").lstrip() for line in file]
+    except OSError as exc:
+        raise Error("bad_request", f"cannot read {path}: {exc.strerror}") from exc
+    return [line for line in lines if line and not line.startswith("#")]

@@ -7,6 +7,10 @@ import sys
 from banger.cli.output import json_text, printable
 from banger.errors import Error
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
 USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -29,6 +33,18 @@ def report(error: Error, as_json: bool = False) -> int:
         for line in _console(error):
             _say(f"console: {printable(line)}")
     return error.exit_code
+
+
+def for_each(names: Iterable[str], action: Callable[[str], None], as_json: bool = False) -> int:
+    """Do `action` for each name. An error of one name is reported, and the others have their turn; the worst exit
+    code."""
+    code = 0
+    for name in names:
+        try:
+            action(name)
+        except Error as exc:
+            code = max(code, report(exc, as_json))
+    return code
 
 
 def _console(error: Error) -> list[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from banger.doctor.check import Mend, Sight, advise, install
 from banger.doctor.host import Host
-from banger.doctor.known import USUAL_SUITE
 from banger.errors import Error
 from banger.host.apt import MIRROR_VARIABLE, find_mirrors
 from banger.host.run import have_tool, run
@@ -17,6 +16,7 @@ from banger.host.run import have_tool, run
 _CAP_NET_ADMIN = 12
 _ARCHIVE_S = 3
 _LINKS_S = 4.0
+_USUAL_SUITE = "bookworm"
 _APT_HELPER = "/usr/lib/apt/apt-helper"
 _TOOLS = {"ip": "iproute2", "nft": "nftables"}
 # In a network namespace of its own, which ends with it: nothing of this host's network is touched.
@@ -74,7 +74,7 @@ async def look_at_archive(host: Host) -> Sight:
         mirrors = await find_mirrors()
     except Error as exc:
         return Sight(exc.message, fine=False, mend=_mend_archive(exc))
-    uri = f"{mirrors.main}/dists/{USUAL_SUITE}/InRelease"
+    uri = f"{mirrors.main}/dists/{_USUAL_SUITE}/InRelease"
     why = await _fetch(uri)
     if why:
         return Sight(

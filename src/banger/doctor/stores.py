@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from banger.catalogs.shelf import PREFIX as CATALOG
+from banger.catalogs.shelf import Shelf
 from banger.client.calls import system_reconcile
-from banger.doctor import known
 from banger.doctor.check import Mend, Sight, advise
 from banger.doctor.host import Host
 from banger.doctor.records import open_store, read_records
@@ -21,10 +22,12 @@ from banger.images.fetch.settings import load_settings
 from banger.images.records.rootfs import PREFIX as ROOTFS
 from banger.images.records.rootfs import parse_rootfs_ref
 from banger.images.reference.reference import Reference, parse_source
+from banger.kernels.debian import DEFAULT as USUAL_KERNEL
 from banger.resources.leftovers import look, unknown
 from banger.store.migrations import STEPS
 
 _LISTED = 3
+_USUAL_IMAGE = "debian-bookworm"
 
 
 def look_at_store(host: Host) -> Sight:
@@ -78,13 +81,13 @@ def look_at_config(host: Host) -> Sight:
 
 
 def look_at_image(host: Host) -> Sight:
-    """The usual one, and those that machines were made of."""
+    """The image that most machines use, and those that machines were made from."""
     here = {
         str(record["name"])
         for record in _records(host, "images")
         if (host.paths.images / f"{record.get('digest', '')}.ext4").exists()
     }
-    wanted = {known.USUAL_IMAGE, *_asked_for(host, "image")}
+    wanted = {_USUAL_IMAGE, *_asked_for(host, "image")}
     lost = sorted(ref for ref in wanted if not _has_image(host, ref, here))
     if lost:
         return Sight(
@@ -94,17 +97,15 @@ def look_at_image(host: Host) -> Sight:
                 "bring the image back under its name with banger image pull or banger image register"
             ),
         )
-    is_here = known.USUAL_IMAGE in here
-    return Sight(
-        f"{known.USUAL_IMAGE} is here" if is_here else f"{known.USUAL_IMAGE}: the first run makes it"
-    )
+    is_here = _USUAL_IMAGE in here
+    return Sight(f"{_USUAL_IMAGE} is here" if is_here else f"{_USUAL_IMAGE}: the first run makes it")
 
 
 def _has_image(host: Host, ref: str, here: set[str]) -> bool:
     """On this host, in a catalog, in a registry, or made of a file that is there."""
-    if ref in here or known.image_name(host.paths, ref):
+    if ref in here or Shelf(host.paths).find_image(ref) is not None:
         return True
-    if ref.startswith(known.CATALOG):
+    if ref.startswith(CATALOG):
         return False
     try:
         if ref.startswith(ROOTFS):
@@ -116,24 +117,23 @@ def _has_image(host: Host, ref: str, here: set[str]) -> bool:
 
 
 def look_at_kernel(host: Host) -> Sight:
-    """Likewise."""
+    """The kernel that most machines use, and those that machines were made with."""
     here = {
         str(record["name"])
         for record in _records(host, "kernels")
         if (host.paths.kernels / str(record.get("digest", "")) / "vmlinux").exists()
     }
-    wanted = {known.USUAL_KERNEL, *_asked_for(host, "kernel")}
-    lost = sorted(ref for ref in wanted if ref not in here and not known.kernel_name(host.paths, ref))
+    wanted = {USUAL_KERNEL, *_asked_for(host, "kernel")}
+    shelf = Shelf(host.paths)
+    lost = sorted(ref for ref in wanted if ref not in here and shelf.find_kernel(ref) is None)
     if lost:
         return Sight(
             f"neither on this host nor in a catalog: {', '.join(lost)}",
             fine=False,
             mend=advise("choose a kernel of banger kernel list, and create the machine again with --kernel"),
         )
-    is_here = known.USUAL_KERNEL in here
-    return Sight(
-        f"{known.USUAL_KERNEL} is here" if is_here else f"{known.USUAL_KERNEL}: the first run fetches it"
-    )
+    is_here = USUAL_KERNEL in here
+    return Sight(f"{USUAL_KERNEL} is here" if is_here else f"{USUAL_KERNEL}: the first run fetches it")
 
 
 def _records(host: Host, table: str) -> list[dict[str, Any]]:

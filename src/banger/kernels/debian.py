@@ -17,11 +17,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from banger.catalogs.shelf import Found
 from banger.errors import Error
 from banger.host.apt import Package
 from banger.host.fs import disk_usage_bytes
@@ -31,11 +33,35 @@ from banger.kernels.arm64_image import extract_image
 from banger.kernels.bzimage import extract_vmlinux
 from banger.kernels.disk import make_modules_disk
 from banger.kernels.modules import unpack_modules, write_boot_modules
-from banger.kernels.recipe import DebianKernel
+from banger.model.catalog import DebianSource, KernelEntry
 from banger.model.image import Kernel
 from banger.model.operation import Report
 
 LAYOUT = 1
+# What machines boot unless they, or their image, ask for another.
+DEFAULT = "debian-cloud"
+# Of the packages that hold kernels; what is named in a catalog may depend on one.
+PREFIX = "linux-image-"
+
+
+@dataclass(frozen=True)
+class DebianKernel:
+    """`meta` is a package that depends on the newest one with a kernel, or has one itself. `name` is what it is called
+    here."""
+
+    name: str
+    suite: str
+    meta: str
+    architecture: str
+
+
+def recipe_of(found: Found[KernelEntry], source: DebianSource) -> DebianKernel:
+    """Raises `catalog_invalid`."""
+    if len(source.packages) != 1:
+        raise Error(
+            "catalog_invalid", f"the kernel {found.entry.name} names {len(source.packages)} packages, not 1"
+        )
+    return DebianKernel(found.name, source.suite, source.packages[0], found.entry.architecture)
 
 
 async def unpack_kernel(

@@ -39,9 +39,8 @@ from banger.host.fs import (
 from banger.host.paths import Paths
 from banger.host.thread import in_stoppable_thread, in_thread
 from banger.kernels.bundled import kernel_digest, pack_kernel, unpack_kernel_bundle
-from banger.kernels.debian import unpack_kernel
-from banger.kernels.recipe import PREFIX as IMAGE_PACKAGES
-from banger.kernels.recipe import DebianKernel, recipe_of
+from banger.kernels.debian import PREFIX as IMAGE_PACKAGES
+from banger.kernels.debian import DebianKernel, recipe_of, unpack_kernel
 from banger.model.catalog import BundleSource, DebianSource, KernelEntry, OciSource, Offer
 from banger.model.catalog import Source as EntrySource
 from banger.model.event import Tell, tell_nobody

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from banger.cli.daemon import Daemon
-from banger.cli.each import for_each
+from banger.cli.failure import for_each
 from banger.cli.output import age, print_fields, print_json, print_table
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.cli.verbs.listing import print_names

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 
 from banger.cli.daemon import Daemon
-from banger.cli.each import for_each
+from banger.cli.failure import for_each
 from banger.cli.parser import Arguments, Parser, Verb, exec_flag, seconds, worded
 from banger.client import calls
 from banger.errors import Error

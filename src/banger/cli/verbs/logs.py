@@ -1,14 +1,16 @@
-"""`vm logs`."""
+"""`vm logs`, and how a terminal is shown what a guest wrote."""
 
 from __future__ import annotations
 
 import os
+from codecs import getincrementaldecoder
 from collections.abc import Iterable
 
 from banger.cli.daemon import Daemon
 from banger.cli.parser import Arguments, Parser, UsageError, Verb, at_least
 from banger.cli.terminal import is_terminal
 from banger.client.calls import machines_logs
+from banger.model.shown import escaped
 
 
 def _logs_arguments(parser: Parser) -> None:
@@ -49,9 +51,24 @@ def _told_apart(arguments: Arguments) -> tuple[str, str | None]:
     raise UsageError("the following arguments are required: NAME", "banger vm logs")
 
 
-def _show(pieces: Iterable[bytes]) -> None:
-    from banger.cli.cleaner import Cleaner
+class Cleaner:
+    """Makes what a guest wrote harmless for a terminal: lines and tabs stay, escape sequences are shown as text."""
 
+    def __init__(self) -> None:
+        self._decoder = getincrementaldecoder("utf-8")("surrogateescape")
+        self._held = ""
+
+    def feed(self, data: bytes, final: bool = False) -> bytes:
+        """Hold back an incomplete character, and a carriage return that may belong to the end of a line, until the
+        next piece; with `final`, nothing."""
+        text = self._held + self._decoder.decode(data, final)
+        self._held = "\r" if text.endswith("\r") and not final else ""
+        text = text.removesuffix(self._held) if self._held else text
+        lines = text.replace("\r\n", "\n").split("\n")
+        return "\n".join("\t".join(map(escaped, line.split("\t"))) for line in lines).encode()
+
+
+def _show(pieces: Iterable[bytes]) -> None:
     cleaner = Cleaner()
     for piece in pieces:
         _write_all(cleaner.feed(piece))

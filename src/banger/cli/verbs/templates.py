@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.cli.daemon import Daemon
-from banger.cli.each import for_each
+from banger.cli.failure import for_each
 from banger.cli.output import age, print_fields, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.cli.verbs.listing import memory_of, part_of, text_of

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from banger.catalogs.shelf import Found
 from banger.errors import Error
 from banger.host.apt import KEYRING, AptTree, Mirrors, Package, acquire_options, plan_sources, require_keyring
 from banger.host.run import run
 from banger.images.records.namespace import plan_as_root, plan_contained
-from banger.images.records.recipe import DebianImage
+from banger.model.catalog import DebianSource, ImageEntry
 from banger.model.operation import Report
 
 # Part of the identity of what is built: raise it when the recipe below changes.
@@ -38,6 +40,35 @@ chmod 644 etc/machine-id etc/resolv.conf etc/hostname "etc/apt/sources.list.d/$3
 find dev -mindepth 1 -delete
 find . -newer "$4" -exec touch -h -d "@$2" {} +
 """
+
+
+@dataclass(frozen=True)
+class DebianImage:
+    """A Debian suite's minimal system and `packages`, with units to `enable`. `epoch` (seconds since 1970) is the time
+    that files get which the build itself writes. `name` is what it is called here."""
+
+    name: str
+    suite: str
+    packages: tuple[str, ...]
+    epoch: int
+    architecture: str
+    enable: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """Of what is built; not what it is called."""
+        return repr((self.suite, self.packages, self.epoch, self.architecture, self.enable))
+
+
+def recipe_of(found: Found[ImageEntry], source: DebianSource) -> DebianImage:
+    return DebianImage(
+        name=found.name,
+        suite=source.suite,
+        packages=source.packages,
+        epoch=source.epoch,
+        architecture=found.entry.architecture,
+        enable=source.enable,
+    )
 
 
 class Plan:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LazyWeb:
-    """`catalogs.downloads.Downloads`. Lives as long as the daemon."""
+    """`catalogs.fetching.Downloads`. Lives as long as the daemon."""
 
     def __init__(self, config: Path, store: BlobStore) -> None:
         self._config = config

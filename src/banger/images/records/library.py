@@ -32,7 +32,7 @@ from banger.host.settings import read_settings
 from banger.host.thread import LONG, in_stoppable_thread, in_thread, load_modules
 from banger.images.disks.source import Source, SourceContext
 from banger.images.fetch.blobs import BlobStore
-from banger.images.records.debian import build_tree, plan_image
+from banger.images.records.debian import build_tree, plan_image, recipe_of
 from banger.images.records.names import local_name, name_of, not_found, own_name
 from banger.images.records.namespace import (
     have_ranges,
@@ -40,7 +40,6 @@ from banger.images.records.namespace import (
     remove_owned_tree,
     require_namespace,
 )
-from banger.images.records.recipe import recipe_of
 from banger.images.records.rootfs import PREFIX, RootfsRef, parse_rootfs_ref, require_directory
 from banger.images.reference.documents import ImagePlan
 from banger.images.reference.platform import Platform, parse_platform

@@ -26,8 +26,8 @@ from banger.host import cpu
 from banger.host.fs import require_free
 from banger.host.thread import in_thread
 from banger.host.times import Stopwatch
+from banger.kernels.debian import DEFAULT as DEFAULT_KERNEL
 from banger.kernels.initramfs import ensure_initramfs
-from banger.kernels.recipe import DEFAULT as DEFAULT_KERNEL
 from banger.machines.keep.events import tell_warning
 from banger.machines.keep.unreleased import require_released
 from banger.machines.life.accelerators import describe_accelerator, settle_accelerator
