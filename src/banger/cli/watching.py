@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 
 from banger.cli.daemon import Daemon
 from banger.cli.progress import Progress, Step
 from banger.client.calls import operations_cancel, operations_events
-from banger.client.http1 import lost, refuse
+from banger.client.exchange import decode_line
+from banger.client.http1 import lost
 from banger.errors import Error
 
 TYPE_CHECKING = False
@@ -41,20 +41,12 @@ def watch_operation(daemon: Daemon, identifier: str, quiet: bool = False) -> Jso
 def _follow(daemon: Daemon, identifier: str, progress: Progress) -> Json:
     with daemon.open(operations_events(identifier)) as answer, contextlib.closing(progress):
         for line in answer.lines():
-            event = _parse(line)
+            event = decode_line(line)
             operation = event.get("operation")
             if isinstance(operation, dict):
                 return operation
             progress.show(_step(event))
     raise lost("before the operation did")
-
-
-def _parse(line: bytes) -> Json:
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise refuse("an event that is not JSON") from exc
-    return event if isinstance(event, dict) else {}
 
 
 def _step(event: Json) -> Step:

@@ -16,6 +16,10 @@ from banger.client.transport import Answer, Body, Dial, request
 from banger.errors import Error
 from banger.model.octets import replace_bytes
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
 
 def open_answer(
     dial: Dial, call: Call[object], encode: Callable[[object], bytes], timeout_s: float | None = None
@@ -66,3 +70,12 @@ def decode_json(body: bytes) -> object:
         return json.loads(body) if body else None
     except (ValueError, RecursionError) as exc:
         raise refuse("an answer that is not JSON") from exc
+
+
+def decode_line(line: bytes) -> Json:
+    """An event of a stream. JSON that is not an object is an event without fields."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        raise refuse("an event that is not JSON") from exc
+    return event if isinstance(event, dict) else {}

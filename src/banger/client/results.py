@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from banger.client.answers import convert, convert_operation, encode
-from banger.client.http1 import lost, refuse
+from banger.client.exchange import decode_line
+from banger.client.http1 import lost
 from banger.client.stream import Collector
 from banger.errors import Error
 from banger.model.command import Command, ExecRequest
@@ -89,21 +89,15 @@ def plan_spec(image: str, command: Command | None, **options: Unpack[SpecOptions
 
 def read_event(line: bytes) -> Progress | Operation[Any]:
     """A line of an operation's events: a step, or at last the ended operation."""
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise refuse("an event that is not JSON") from exc
-    if isinstance(event, dict) and "operation" in event:
+    event = decode_line(line)
+    if "operation" in event:
         return convert_operation(event["operation"])
     return convert(event, Progress)
 
 
 def read_told(line: bytes) -> Event:
     """A line of the journal."""
-    try:
-        return convert(json.loads(line), Event)
-    except (ValueError, RecursionError) as exc:
-        raise refuse("an event that is not JSON") from exc
+    return convert(decode_line(line), Event)
 
 
 def check_ended(operation: Operation[Any]) -> Operation[Any]:

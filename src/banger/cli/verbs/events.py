@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from banger.cli.daemon import Daemon
 from banger.cli.output import json_text, printable
 from banger.cli.parser import Arguments, Parser, Verb
 from banger.client.calls import system_events
-from banger.client.http1 import lost, refuse
+from banger.client.exchange import decode_line
+from banger.client.http1 import lost
 from banger.errors import Error
 
 TYPE_CHECKING = False
@@ -57,20 +56,12 @@ def _events(arguments: Arguments) -> int:
     last = ""
     with Daemon().open(call) as answer:
         for line in answer.lines():
-            event = _parse(line)
+            event = decode_line(line)
             last = str(event.get("kind", ""))
             print(json_text(event) if arguments.json else _row(event), flush=True)
     if arguments.follow and last != _LAST:
         raise lost("before it was stopped")
     return 0
-
-
-def _parse(line: bytes) -> Json:
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError) as exc:
-        raise refuse("an event that is not JSON") from exc
-    return event if isinstance(event, dict) else {}
 
 
 def _row(event: Json) -> str:
