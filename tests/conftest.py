@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.store.store import Store
 from tests.support.home import Home, golden_home, open_home
 from tests.support.shelter import FAILED
 from tests.support.web import Web, open_web
@@ -61,6 +63,13 @@ def name(request: pytest.FixtureRequest) -> str:
     """A machine name that no other test has."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     return f"t{worker[2:]}-{abs(hash(request.node.nodeid)) % 16**10:x}"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty one."""
+    with contextlib.closing(Store(tmp_path / "s.db")) as opened:
+        yield opened
 
 
 @pytest.fixture

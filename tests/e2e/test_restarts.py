@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -116,10 +117,12 @@ def test_after_a_reboot_of_the_host_every_machine_is_what_it_is(own: Home) -> No
     pretend_a_reboot(own)
     wait_until(lambda: shown(own, "never")["state"] == "stopped", 20, "it is seen")
     assert shown(own, "never")["reason"] == "the host was rebooted"
+
+    def answers(name: str) -> bool:
+        return own.run("exec", name, "--", "true").returncode == 0
+
     for name in ("back", "also"):
-        wait_until(
-            lambda name=name: own.run("exec", name, "--", "true").returncode == 0, 90, f"{name} is back"
-        )
+        wait_until(partial(answers, name), 90, f"{name} is back")
     assert own.text("exec", "back", "--", "cat", "/kept") == "kept\n"
     assert shown(own, "put")["state"] == "stopped"
     own.text("vm", "delete", "-f", "never", "back", "also", "put")

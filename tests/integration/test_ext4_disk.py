@@ -34,7 +34,8 @@ from banger.model.sizes import GIB, KIB, MIB, TIB
 from banger.tar.kind import Kind
 from banger.vmm.qemu.argv import plan_command_line, plan_disk
 from banger.vmm.qemu.driver import measure_tsc_khz
-from tests.integration.test_kernel_and_image import CACHE, FileRecords, silent
+from tests.integration.test_kernel_and_image import CACHE, FileRecords
+from tests.support.reports import silent
 from tests.unit.test_images_ext4_trees import (
     EVERYTHING,
     HASH_SEED,

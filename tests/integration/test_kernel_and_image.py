@@ -33,6 +33,8 @@ from banger.kernels.library import KernelLibrary
 from banger.model.image import Image, Kernel
 from banger.model.sizes import MIB
 from tests.support.pace import allowed_s
+from tests.support.paths import paths_below
+from tests.support.reports import silent
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -80,10 +82,6 @@ class FileRecords(Generic[R]):
         gone = kept.pop(name, None) is not None
         self._path.write_bytes(msgspec.json.encode(kept))
         return gone
-
-
-def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-    pass
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +203,7 @@ def test_the_boot_modules_come_in_an_order_that_works(kernels: KernelLibrary, ke
 
 
 def test_an_initramfs_is_made_from_it(kernels: KernelLibrary, kernel: Kernel, tmp_path: Path) -> None:
-    paths = Paths(*(tmp_path / name for name in ("state", "cache", "run", "config")))
+    paths = paths_below(tmp_path)
     archive = ensure_initramfs(paths, kernels.directory(kernel), Path(find_tool("true")))
     assert archive.stat().st_size < 2 * MIB
 
@@ -300,7 +298,7 @@ def processes_that_mention(text: str) -> list[str]:
 
 @pytest.mark.parametrize("cancelled_in", ["download", "unpack"])
 def test_a_cancelled_build_leaves_nothing_behind(paths: Paths, tmp_path: Path, cancelled_in: str) -> None:
-    own = Paths(*(tmp_path / name for name in ("state", "cache", "run", "config")))
+    own = paths_below(tmp_path)
     own.cache.mkdir()
     own.apt.symlink_to(paths.apt)
     library = ImageLibrary(own, FileRecords(tmp_path / "images.json", Image))
@@ -347,7 +345,7 @@ def plant(tree: Path) -> Path:
 
 @pytest.fixture
 def own_library(tmp_path: Path) -> ImageLibrary:
-    own = Paths(*(tmp_path / name for name in ("state", "cache", "run", "config")))
+    own = paths_below(tmp_path)
     return ImageLibrary(own, FileRecords(tmp_path / "images.json", Image))
 
 

@@ -18,8 +18,9 @@ from banger.machines.keep.unreleased import release_unreleased
 from banger.machines.life import lifecycle
 from banger.model.machine import Machine, MachineState
 from banger.resources import kinds
-from tests.support.engine import Engine, home_of, open_engine, silent
+from tests.support.engine import Engine, home_of, open_engine
 from tests.support.fake_driver import FakeDriver, Kind
+from tests.support.reports import silent
 
 pytestmark = pytest.mark.integration
 

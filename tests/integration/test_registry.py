@@ -49,6 +49,7 @@ from tests.support.registry import (
 )
 from tests.support.registry_images import Builder
 from tests.support.registry_peers import Asked, Peer, open_cutter, open_peer, reply
+from tests.support.reports import silent
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
@@ -57,10 +58,6 @@ HELLO = {"hello": b"hello\n", "etc/motd": b"first\n"}
 BIG = {"big": os.urandom(3 * 1024 * 1024)}
 ALL = 1 << 40
 QUICK = Timeouts(connect=2, read=2, head=0.5, small=0.5, pace=0.5)
-
-
-def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-    pass
 
 
 @dataclass

@@ -25,15 +25,12 @@ from banger.images.reference.platform import Platform
 from banger.images.reference.reference import parse_reference
 from tests.support.registry import Tls, make_tls
 from tests.support.registry_peers import Asked, Peer, open_peer, open_tls_peer, reply
+from tests.support.reports import silent
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 SECRET = "canary-word"
 NO_DIGEST = f"sha256:{'0' * 64}"
-
-
-def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-    pass
 
 
 @pytest.fixture(autouse=True)

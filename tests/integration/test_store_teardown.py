@@ -15,13 +15,6 @@ from banger.store.store import Store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "banger.db")
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def stuck(tmp_path: Path) -> Iterator[Path]:
     """A directory of which something cannot be removed, neither by root nor by its owner."""
     directory = tmp_path / "machine"

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 from banger.catalogs.shelf import Shelf
 from banger.engine import publishing
-from banger.host.paths import Paths
 from banger.images.fetch.blobs import BlobStore
 from banger.images.records.lazy_web import LazyWeb
 from banger.images.records.library import ImageLibrary, Wish
@@ -19,32 +18,15 @@ from banger.kernels.library import KernelLibrary
 from banger.machines.parts import Parts
 from banger.model.catalog import PublishRequest
 from banger.model.image import Image, Kernel
-
-R = TypeVar("R", Image, Kernel)
-
-
-class Records(Generic[R]):
-    def __init__(self) -> None:
-        self.kept: dict[str, R] = {}
-
-    def put(self, record: R) -> None:
-        self.kept[record.name] = record
-
-    def get(self, name: str) -> R | None:
-        return self.kept.get(name)
-
-    def all(self) -> list[R]:
-        return list(self.kept.values())
-
-    def delete(self, name: str) -> bool:
-        return self.kept.pop(name, None) is not None
+from tests.support.paths import paths_below
+from tests.support.records import Records
 
 
 class Host:
     """`told` has phase and message of all that was reported."""
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
-        self.paths = Paths(*(directory / name for name in ("state", "cache", "run", "config")))
+        self.paths = paths_below(directory)
         self.shelf = Shelf(self.paths, LazyWeb(self.paths.config, BlobStore(self.paths.oci)), clock)
         self.kernel_records: Records[Kernel] = Records()
         self.images = ImageLibrary(self.paths, Records[Image](), self.shelf)

@@ -25,17 +25,15 @@ from banger.model.sizes import MIB
 from banger.store.store import Store
 from banger.vmm.base import Driver
 from banger.vmm.drivers import Drivers
+from tests.support.paths import paths_below
+from tests.support.reports import silent
 
 IMAGE, KERNEL = "tiny", "tiny-kernel"
 
 
-def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-    """Progress that nobody looks at."""
-
-
 def home_of(directory: Path) -> Paths:
     """Places with an image and a kernel in them, and a store that knows them."""
-    paths = Paths(directory / "state", directory / "cache", directory / "run", directory / "config")
+    paths = paths_below(directory)
     image = Image(
         name=IMAGE,
         digest="1" * 64,

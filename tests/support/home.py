@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -217,7 +217,7 @@ def alive(pid: int) -> bool:
     return state not in "ZX"
 
 
-def wait_until(condition: Any, limit_s: float, what: str) -> None:
+def wait_until(condition: Callable[[], object], limit_s: float, what: str) -> None:
     """On a busy host as much longer as everything takes there."""
     begun = time.monotonic()
     allowed = limit_s

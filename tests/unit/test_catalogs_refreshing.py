@@ -16,11 +16,11 @@ from banger.catalogs import fetching, subscription
 from banger.catalogs.index import MAX_BYTES
 from banger.catalogs.shelf import Shelf
 from banger.errors import Error
-from banger.host.paths import Paths
 from banger.images.fetch.blobs import BlobStore
 from banger.images.records.lazy_web import LazyWeb
 from banger.model.sizes import KIB, MIB
 from tests.support.catalogs import Clock, Publisher, Reports, image_entry
+from tests.support.paths import paths_below
 from tests.support.registry_peers import Asked, open_peer, reply
 from tests.support.web import Web
 
@@ -44,7 +44,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def shelf(tmp_path: Path, clock: Clock) -> Shelf:
-    paths = Paths(*(tmp_path / name for name in ("state", "cache", "run", "config")))
+    paths = paths_below(tmp_path)
     return Shelf(paths, LazyWeb(paths.config, BlobStore(paths.oci)), clock)
 
 

@@ -15,11 +15,11 @@ from banger.catalogs.minisign import sign
 from banger.catalogs.shelf import Shelf
 from banger.catalogs.subscription import format_moment
 from banger.errors import Error
-from banger.host.paths import Paths
 from banger.images.fetch.blobs import BlobStore
 from banger.images.records.lazy_web import LazyWeb
 from banger.model.catalog import Catalog
 from tests.support.catalogs import DAY_S, Clock, Publisher, Reports, image_entry
+from tests.support.paths import paths_below
 from tests.support.web import Web
 
 
@@ -41,7 +41,7 @@ def clock() -> Clock:
 @pytest.fixture
 def open_shelf(tmp_path: Path, clock: Clock) -> Callable[[], Shelf]:
     """What a daemon that starts finds on disk."""
-    paths = Paths(*(tmp_path / name for name in ("state", "cache", "run", "config")))
+    paths = paths_below(tmp_path)
     return lambda: Shelf(paths, LazyWeb(paths.config, BlobStore(paths.oci)), clock)
 
 

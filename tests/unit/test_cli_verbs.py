@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from banger.cli.dispatch import dispatch
 from banger.cli.output import age, printable
 from banger.cli.verbs.copy import plan_copy, split_place
 from banger.errors import Error
+from tests.support.home import wait_until
 from tests.unit.test_client_stand_in import MACHINE, OPERATION, StandIn, running
 
 Capture = pytest.CaptureFixture[str]
@@ -420,7 +420,7 @@ def test_ctrl_c_ends_a_verb_with_130_and_no_traceback(stand_in: StandIn) -> None
 
     stand_in.answers["GET", "/v1/machines/dev/wait"] = never
     process = in_background("vm", "wait", "dev")
-    wait_until(lambda: stand_in.calls)
+    wait_until(lambda: stand_in.calls, 10, "the daemon is asked")
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=10) == (b"", b"") and process.returncode == 130
 
@@ -429,14 +429,7 @@ def test_ctrl_c_cancels_the_operation_that_we_began(stand_in: StandIn) -> None:
     stand_in.progress = [{"seq": n, "phase": "a"} for n in range(100)]
     stand_in.progress_delay_s = 0.1
     process = in_background("image", "pull", "-q", "debian")
-    wait_until(lambda: stand_in.followed)
+    wait_until(lambda: stand_in.followed, 10, "the operation is followed")
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=10) == (b"", b"") and process.returncode == 130
     assert stand_in.calls[-1] == ("POST", "/v1/operations/op1/cancel")
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -149,13 +148,6 @@ class Stage:
     def attach(self) -> Attachment:
         self.live.main = self.live.main or self.begin()
         return module.attach(self.parts, ME, AttachMachine(machine="dev"))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "s.db")
-    yield store
-    store.close()
 
 
 @pytest.fixture

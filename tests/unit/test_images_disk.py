@@ -19,13 +19,10 @@ from banger.images.records import tree_tar
 from banger.images.records.tree_tar import PackedTree, list_names, pack_tree, plan_tar, write_tree_disk
 from banger.model.sizes import MIB, TIB
 from tests.support.layers import Member, MemorySink, layer_of, tar_of
+from tests.support.reports import silent
 from tests.support.small_disk import make_disks_small
 
 SETTINGS = Settings()
-
-
-def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-    pass
 
 
 def small_layer(directory: Path) -> LayerInput:

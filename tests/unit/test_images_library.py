@@ -10,7 +10,6 @@ import pytest
 
 from banger.errors import Error
 from banger.host.apt import AptTree, Mirrors, Package
-from banger.host.paths import Paths
 from banger.images.disks.importing import DiskPlan
 from banger.images.records import library as library_module
 from banger.images.records import tree_tar
@@ -21,24 +20,10 @@ from banger.images.records.rootfs import parse_rootfs_ref, require_directory
 from banger.images.records.tree_tar import PackedTree
 from banger.model.image import Image
 from banger.model.operation import Report
+from tests.support.paths import paths_below
+from tests.support.records import Records
+from tests.support.reports import silent
 from tests.support.small_disk import make_disks_small
-
-
-class Records:
-    def __init__(self) -> None:
-        self.kept: dict[str, Image] = {}
-
-    def put(self, record: Image) -> None:
-        self.kept[record.name] = record
-
-    def get(self, name: str) -> Image | None:
-        return self.kept.get(name)
-
-    def all(self) -> list[Image]:
-        return list(self.kept.values())
-
-    def delete(self, name: str) -> bool:
-        return self.kept.pop(name, None) is not None
 
 
 class Builder:
@@ -101,11 +86,7 @@ def builder(monkeypatch: pytest.MonkeyPatch) -> Builder:
 
 @pytest.fixture
 def library(tmp_path: Path) -> ImageLibrary:
-    return ImageLibrary(Paths(*(tmp_path / n for n in ("state", "cache", "run", "config"))), Records())
-
-
-def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-    pass
+    return ImageLibrary(paths_below(tmp_path), Records())
 
 
 def pull(library: ImageLibrary, ref: str = "debian-bookworm", force: bool = False) -> Image:

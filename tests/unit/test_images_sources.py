@@ -33,13 +33,10 @@ from banger.images.records.sources.opening import open_source
 from banger.images.reference.documents import LAYER_TAR, ImagePlan
 from banger.images.reference.platform import Platform
 from banger.images.reference.reference import parse_source
+from tests.support.reports import silent
 from tests.support.small_disk import make_disks_small
 
 AMD64 = Platform("linux", "amd64")
-
-
-def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-    pass
 
 
 def digest_of(data: bytes) -> str:

@@ -21,13 +21,10 @@ from banger.host.apt import (
     plan_config,
     plan_sources,
 )
+from tests.support.reports import silent
 
 KEYS = Path("/keys.gpg")
 LIMIT_S = 20
-
-
-def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-    pass
 
 
 def test_the_hosts_own_mirrors_are_picked() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from banger.host.paths import Paths
 from banger.kernels.initramfs import Entry, ensure_initramfs, forget_unused, write_cpio
+from tests.support.paths import paths_below
 
 AGENT = b"\x7fELF agent" * 100
 
@@ -46,7 +47,7 @@ def agent(tmp_path: Path, data: bytes = AGENT) -> Path:
 
 
 def home(tmp_path: Path) -> Paths:
-    return Paths(*(tmp_path / name for name in ("state", "cache", "run", "config")))
+    return paths_below(tmp_path)
 
 
 def test_agent_console_order_and_modules_are_in_it(tmp_path: Path) -> None:

@@ -10,29 +10,14 @@ import pytest
 
 from banger.errors import Error
 from banger.host.apt import AptTree, Package
-from banger.host.paths import Paths
 from banger.kernels import library as library_module
 from banger.kernels.debian import DebianKernel
 from banger.kernels.library import KernelLibrary
 from banger.model.image import Kernel
 from banger.model.operation import Report
-
-
-class Records:
-    def __init__(self) -> None:
-        self.kept: dict[str, Kernel] = {}
-
-    def put(self, record: Kernel) -> None:
-        self.kept[record.name] = record
-
-    def get(self, name: str) -> Kernel | None:
-        return self.kept.get(name)
-
-    def all(self) -> list[Kernel]:
-        return list(self.kept.values())
-
-    def delete(self, name: str) -> bool:
-        return self.kept.pop(name, None) is not None
+from tests.support.paths import paths_below
+from tests.support.records import Records
+from tests.support.reports import silent
 
 
 class Archive:
@@ -84,11 +69,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Archive:
 
 @pytest.fixture
 def library(tmp_path: Path) -> KernelLibrary:
-    return KernelLibrary(Paths(*(tmp_path / n for n in ("state", "cache", "run", "config"))), Records())
-
-
-def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-    pass
+    return KernelLibrary(paths_below(tmp_path), Records())
 
 
 def pull(library: KernelLibrary, ref: str = "debian-cloud", force: bool = False) -> Kernel:

@@ -16,11 +16,6 @@ from banger.store.events import EventTable
 from banger.store.store import Store
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "s.db")
-
-
 def in_loop(story: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(story(), 20))
 

@@ -21,39 +21,21 @@ from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.sizes import GIB, MIB
 from banger.resources import kinds, teardown
 from banger.store.store import Store
-from banger.vmm.base import VmConfig, VmLimits, VmPlaces
-from banger.vmm.link import UserNat
+from banger.vmm.base import VmLimits
 from banger.vmm.qemu.driver import QemuDriver
+from tests.support.vm_configs import vm_config
 
 
 def spec(**asked: Any) -> MachineSpec:
     return MachineSpec(image="x", **asked)
 
 
-def config(accel: str, asked: VmLimits) -> VmConfig:
-    here = Path("/")
-    return VmConfig(
-        places=VmPlaces(name="", directory=here, run_directory=here),
-        marker="",
-        vmlinux=here,
-        initramfs=here,
-        modules_disk=here,
-        image_disk=here,
-        disk_bytes=0,
-        cpus=2,
-        memory_mib=512,
-        accel=accel,
-        link=UserNat(""),
-        limits=asked,
-    )
-
-
 def test_what_nobody_asked_for_is_what_such_a_vm_needs() -> None:
     driver = QemuDriver(Path("/agent"))
-    needed = plan_limits(config("tcg", VmLimits()), driver)
+    needed = plan_limits(vm_config(), driver)
     assert needed == VmLimits(memory_bytes=852 * MIB, cpus=2.25, pids=130)
-    assert plan_limits(config("kvm", VmLimits()), driver).memory_bytes == 724 * MIB
-    asked = plan_limits(config("tcg", VmLimits(cpus=0.5)), driver)
+    assert plan_limits(vm_config(accel="kvm"), driver).memory_bytes == 724 * MIB
+    asked = plan_limits(vm_config(limits=VmLimits(cpus=0.5)), driver)
     assert asked == VmLimits(memory_bytes=852 * MIB, cpus=0.5, pids=130)
 
 

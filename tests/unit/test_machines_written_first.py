@@ -42,6 +42,7 @@ from banger.store.store import Store
 from banger.vmm.ending import UNKNOWN_END, End
 from tests.support.failing_store import newest_event, plant, written_machines, written_operations
 from tests.support.fake_driver import FakeFrozenFiles
+from tests.support.reports import silent
 
 S = MachineState
 SHAPE = Shape(
@@ -202,9 +203,6 @@ class House:
         assert (self.parts.live, self.parts.starting, self.parts.overdue) == ({}, {}, {})
         assert [r for r in self.parts.store.resources.all() if r.kind == kinds.VMM.name] == []
         assert [vm for vm in self.started if vm.child.poll() is None] == []
-
-
-def silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None: ...
 
 
 def spec(**fields: Any) -> MachineSpec:

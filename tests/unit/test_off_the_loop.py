@@ -25,6 +25,7 @@ from banger.vmm.base import VmPlaces
 from banger.vmm.frozen import Frozen
 from banger.vmm.qemu import driver as qemu
 from banger.vmm.qemu import layers, names
+from tests.support.records import Records
 
 Look = Callable[[object, str], list[bool]]
 
@@ -63,17 +64,6 @@ def run(body: Callable[[], Awaitable[Any]]) -> Any:
     return asyncio.run(awaited())
 
 
-class Records(dict[str, Any]):
-    def put(self, record: Any) -> None:
-        self[record.name] = record
-
-    def all(self) -> list[Any]:
-        return [*self.values()]
-
-    def delete(self, name: str) -> bool:
-        return self.pop(name, None) is not None
-
-
 def paths_of(directory: Path) -> Paths:
     return Paths(directory, directory / "cache", directory / "run", directory / "config")
 
@@ -101,7 +91,7 @@ def test_the_disk_of_what_is_deleted_loses_its_name_at_once_and_its_bytes_beside
             name="a", digest="d", architecture="x", size_bytes=0, used_bytes=0, source="", created=""
         )
         disk = paths.images / "d.ext4"
-        library: Any = ImageLibrary(paths, Records(a=image))
+        library: ImageLibrary | KernelLibrary = ImageLibrary(paths, Records(image))
         disk.parent.mkdir(parents=True)
         disk.touch()
     else:
@@ -116,7 +106,7 @@ def test_the_disk_of_what_is_deleted_loses_its_name_at_once_and_its_bytes_beside
             created="",
         )
         disk = paths.kernels / "d"
-        library = KernelLibrary(paths, Records(a=kernel))
+        library = KernelLibrary(paths, Records(kernel))
         (disk / "modules").mkdir(parents=True)
     run(lambda: library.delete("a", lambda _: []))
     assert [*disk.parent.iterdir()] == []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from banger.host.paths import Paths
 from banger.resources import teardown
 from banger.resources.kinds import FILES, KINDS, RUNTIME, SOCKETS, VMM
 from banger.resources.leftovers import look, unknown
 from banger.store.resources import Resource
 from banger.store.store import Store
+from tests.support.paths import paths_below
 
 
 def test_every_kind_has_its_own_name_and_the_lasting_ones_are_files_alone() -> None:
@@ -26,7 +26,7 @@ def test_the_store_knows_nothing_of_kinds() -> None:
 
 
 def test_directories_without_a_record_are_found_and_removed(tmp_path: Path) -> None:
-    paths = Paths(*(tmp_path / name for name in ("state", "cache", "run", "config")))
+    paths = paths_below(tmp_path)
     lost, known = paths.machines / "lost", paths.sockets / "known"
     for directory in (lost, known):
         directory.mkdir(parents=True)

@@ -16,8 +16,9 @@ from banger.host import cpu
 from banger.host.paths import Paths
 from banger.store.store import Store
 from banger.templates.trials import _REMEMBERED, TRIAL_S, Trial, Trials, read_trials
-from banger.vmm.base import Driver, DriverInfo, VmConfig, VmPlaces
-from banger.vmm.link import UserNat
+from banger.vmm.base import Driver, DriverInfo, VmConfig
+from tests.support.paths import paths_below
+from tests.support.vm_configs import vm_config
 
 
 class Broken:
@@ -40,7 +41,7 @@ class Broken:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    return Paths(tmp_path / "state", tmp_path / "cache", tmp_path / "run", tmp_path / "config")
+    return paths_below(tmp_path)
 
 
 @pytest.fixture
@@ -51,25 +52,8 @@ def store(paths: Paths) -> Iterator[Store]:
     found.close()
 
 
-def config(accel: str) -> VmConfig:
-    nowhere = Path("/nowhere")
-    return VmConfig(
-        places=VmPlaces(name="m", directory=nowhere, run_directory=nowhere),
-        marker="m",
-        vmlinux=nowhere,
-        initramfs=nowhere,
-        modules_disk=nowhere,
-        image_disk=nowhere,
-        disk_bytes=0,
-        cpus=1,
-        memory_mib=512,
-        accel=accel,
-        link=UserNat(""),
-    )
-
-
 def why_not(trials: Trials, driver: Any, kernel: str = "k", accel: str = "kvm") -> str:
-    return asyncio.run(trials.why_not(cast(Driver, driver), config(accel), kernel))
+    return asyncio.run(trials.why_not(cast(Driver, driver), vm_config(accel=accel), kernel))
 
 
 def test_an_accelerator_that_fails_is_tried_once_and_never_again(paths: Paths, store: Store) -> None:
@@ -89,7 +73,7 @@ def test_many_that_start_at_a_time_wait_for_one_trial(paths: Paths, store: Store
         trials = Trials(paths, store.resources)
         return set(
             await asyncio.gather(
-                *(trials.why_not(cast(Driver, driver), config("kvm"), "k") for _ in range(9))
+                *(trials.why_not(cast(Driver, driver), vm_config(accel="kvm"), "k") for _ in range(9))
             )
         )
 

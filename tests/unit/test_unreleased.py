@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,13 +45,6 @@ def loosen(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     monkeypatch.setattr(os, "unlink", refuse)
     return stuck.clear
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "s.db")
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,22 +25,13 @@ from banger.vmm.qemu.argv import (
 )
 from banger.vmm.qemu.driver import QemuDriver
 from banger.vmm.qemu.overlay import encode_overlay, write_overlay
+from tests.support.vm_configs import vm_config
 
 
-def config(tmp_path: Path, accel: str = "tcg") -> VmConfig:
-    return VmConfig(
-        places=VmPlaces(name="dev", directory=tmp_path / "a,b", run_directory=tmp_path),
-        marker="m",
-        vmlinux=Path("/k/vmlinux"),
-        initramfs=Path("/k/i.cpio"),
-        modules_disk=Path("/k/modules.ext4"),
-        image_disk=Path("/i/x.ext4"),
-        disk_bytes=1 << 30,
-        cpus=2,
-        memory_mib=512,
-        accel=accel,
-        link=UserNat("52:54:00:00:00:01"),
-    )
+def config(directory: Path, **fields: Any) -> VmConfig:
+    """In a directory whose name QEMU's words have to quote."""
+    places = VmPlaces(name="dev", directory=directory / "a,b", run_directory=directory)
+    return vm_config(places=places, **fields)
 
 
 def test_the_command_line_has_a_sandbox_and_no_default_device(tmp_path: Path) -> None:
@@ -57,7 +48,7 @@ def test_a_comma_in_a_path_is_doubled(tmp_path: Path) -> None:
 
 
 def test_kvm_takes_the_hosts_processor(tmp_path: Path) -> None:
-    argv = plan_argv("qemu", config(tmp_path, "kvm"), tmp_path / "a,b/x.qcow2", 0, Descriptors(5, 6))
+    argv = plan_argv("qemu", config(tmp_path, accel="kvm"), tmp_path / "a,b/x.qcow2", 0, Descriptors(5, 6))
     assert argv[argv.index("-cpu") + 1] == "host"
 
 
@@ -99,7 +90,7 @@ def test_the_memory_of_a_clone_is_never_opened_for_writing(
     tmp_path: Path, version: str, expected: bool
 ) -> None:
     assert opens_memory_read_only(version) is expected
-    clone = dataclasses.replace(config(tmp_path), frozen=Frozen(tmp_path / "template"))
+    clone = config(tmp_path, frozen=Frozen(tmp_path / "template"))
     argv = plan_argv("qemu", clone, tmp_path / "x", 0, Descriptors(5, 6, 7), opens_read_only=expected)
     backend = argv[argv.index("-object") + 1]
     if expected:
@@ -116,7 +107,7 @@ def test_connections_of_a_guest_are_counted_in_what_its_vm_needs(tmp_path: Path)
 
 def test_a_link_is_told_as_what_it_is(tmp_path: Path) -> None:
     def words(link: Link) -> str:
-        return " ".join(plan_network(dataclasses.replace(config(tmp_path), link=link)))
+        return " ".join(plan_network(config(tmp_path, link=link)))
 
     nat, tap = words(UserNat("52:54:00:00:00:01")), words(Tap("52:54:00:00:00:02", 9))
     assert "user,id=net0" in nat and "mac=52:54:00:00:00:01" in nat
@@ -135,7 +126,7 @@ def test_a_frozen_vm_goes_on_with_another_link_of_its_kind_and_with_no_other_kin
     monkeypatch.setattr(driver, "info", info)
 
     def build(link: Link) -> str:
-        return asyncio.run(driver.build_of(dataclasses.replace(config(tmp_path), link=link)))
+        return asyncio.run(driver.build_of(config(tmp_path, link=link)))
 
     assert build(UserNat("52:54:00:00:00:01")) == build(UserNat("52:54:00:00:00:02"))
     assert build(Tap("52:54:00:00:00:01", 7)) == build(Tap("52:54:00:00:00:02", 8))
