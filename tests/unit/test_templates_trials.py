@@ -159,7 +159,7 @@ def test_a_machine_that_does_not_come_up_costs_a_limited_time(
         async def prepare(self, config: VmConfig) -> None:
             """It begins, and does not come up."""
 
-    large = dataclasses.replace(config("kvm"), cpus=64, memory_mib=1 << 20)
+    large = dataclasses.replace(vm_config(accel="kvm"), cpus=64, memory_mib=1 << 20)
     monkeypatch.setattr("banger.templates.trials.boot", boot)
     found = asyncio.run(Trials(paths, store.resources).why_not(cast(Driver, Slow()), large, "k"))
     assert (found, given) == ("the agent did not answer", [TRIAL_S])

@@ -38,8 +38,8 @@ FRESH_S = 3600.0
 _UPDATE_TIMEOUT_S = 900
 _DOWNLOAD_TIMEOUT_S = 3600
 _SCHEMES = ("http:", "https:", "ftp:", "tor+http:", "tor+https:", "file:")
-# What of the host's apt configuration concerns reaching its mirrors. Nothing that lets unsigned or weakly
-# signed lists pass is taken over.
+# Settings of the host's apt that say how to reach its mirrors. Settings that accept unsigned or weakly signed lists are
+# not copied.
 _ACQUIRE = re.compile(
     r"Acquire::(http|https|ftp|tor|socks|Check-Valid-Until|Check-Date|Max-ValidTime|Max-FutureTime|Retries"
     r"|ForceIPv4|ForceIPv6|By-Hash|Proxy-Auto-Detect|ProxyAutoDetect)(::\S*)? \".*\";$"
@@ -65,13 +65,13 @@ class Package:
 
 
 def suite_directory(root: Path, suite: str, architecture: str) -> Path:
-    """Where the tree of a suite is kept; lists of another architecture than this host's are apart."""
+    """The directory of a suite's tree. Lists of another architecture than this host's have a directory of their own."""
     return root / (suite if architecture == cpu.architecture() else f"{suite}-{architecture}")
 
 
 class AptTree:
-    """Lives as long as its user likes; holds no resources between calls. Several trees, in several
-    processes, may share a directory."""
+    """Lives as long as the caller needs it, and holds no resources between calls. Several trees, in several processes,
+    may share a directory."""
 
     def __init__(self, directory: Path, suite: str, architecture: str = "amd64") -> None:
         self.directory = directory
@@ -79,7 +79,7 @@ class AptTree:
         self.architecture = architecture
 
     async def mirrors(self) -> Mirrors:
-        """Raises `download_failed` when the host knows no Debian archive."""
+        """The mirrors from which this tree fetches. Raises `download_failed` when the host knows no Debian archive."""
         return await find_mirrors()
 
     async def update(self, report: Report, force: bool = False) -> None:
@@ -104,12 +104,13 @@ class AptTree:
             await in_thread(write_file, self.directory / "updated", key.encode())
 
     async def find(self, package: str) -> Package:
-        """The candidate version of a package. Raises `download_failed` when the suite has none."""
+        """The candidate version of a package. Raises `download_failed` when the suite has no such package."""
         result = await self._read(["apt-cache", "show", "--no-all-versions", package])
         return parse_stanza(result.stdout.decode())
 
     async def find_dependency(self, package: str, prefix: str) -> Package:
-        """What a meta package stands for: its first dependency named `prefix`..., or itself."""
+        """The package that a meta package stands for: its first dependency whose name begins with `prefix`, or the
+        package itself."""
         found = await self.find(package)
         for dependency in found.depends.split(","):
             name = dependency.split()[0].split(":")[0] if dependency.strip() else ""
@@ -118,12 +119,13 @@ class AptTree:
         return found
 
     async def plan_install(self, packages: Sequence[str]) -> list[Package]:
-        """What installing `packages` (names or apt patterns) into an empty system would bring, sorted."""
+        """The packages, sorted, that an installation of `packages` (names or apt patterns) would bring into an empty
+        system."""
         result = await self._read(["apt-get", "install", "--yes", "--print-uris", *packages])
         return sorted(parse_uris(result.stdout.decode()), key=lambda package: package.name)
 
     async def download(self, package: Package, into: Path, report: Report) -> Path:
-        """Fetch one verified package; the path of the .deb in `into`."""
+        """Fetch a package and verify it. Returns the path of the .deb file in `into`."""
         await in_thread(into.mkdir, parents=True, exist_ok=True)
         report("download", package.name, 0, package.size_bytes, "bytes")
         await self._read(
@@ -144,7 +146,7 @@ class AptTree:
         timeout_s: float = 120,
         on_line: Callable[[str], None] | None = None,
     ) -> Result:
-        """While nobody replaces the lists."""
+        """Run apt with the shared lock, so that no other process replaces the lists meanwhile."""
         async with self._lock(fcntl.LOCK_SH):
             return await self._apt(argv, cwd, timeout_s, on_line)
 
@@ -192,7 +194,7 @@ class AptTree:
 
     @asynccontextmanager
     async def _lock(self, kind: int) -> AsyncIterator[None]:
-        """apt fails at once when its lists are locked; we wait. Polled, so that it can be cancelled."""
+        """Wait for the lock; apt itself would fail at once. Polled, so that a cancellation ends the wait."""
         self.directory.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -208,7 +210,8 @@ class AptTree:
 
 
 async def find_mirrors() -> Mirrors:
-    """BANGER_DEBIAN_MIRROR, else the host's own sources. Raises `download_failed` when there are none."""
+    """The mirrors of BANGER_DEBIAN_MIRROR, or else of the host's own sources. Raises `download_failed` when there are
+    none."""
     given = os.environ.get(MIRROR_VARIABLE, "").split()
     if given:
         return Mirrors(given[0].rstrip("/"), given[1].rstrip("/") if len(given) > 1 else None)
@@ -239,7 +242,7 @@ async def acquire_options() -> str:
 
 
 def require_keyring() -> Path:
-    """Raises `tool_missing`."""
+    """The path of the archive's keyring. Raises `tool_missing`."""
     if not KEYRING.exists():
         raise Error(
             "tool_missing",
@@ -250,7 +253,7 @@ def require_keyring() -> Path:
 
 
 def plan_sources(mirrors: Mirrors, suite: str, keyring: Path) -> str:
-    """A deb822 sources file."""
+    """The text of a deb822 sources file."""
     stanzas = [(mirrors.main, f"{suite} {suite}-updates")]
     if mirrors.security:
         stanzas.append((mirrors.security, f"{suite}-security"))
@@ -261,8 +264,8 @@ def plan_sources(mirrors: Mirrors, suite: str, keyring: Path) -> str:
 
 
 def plan_config(directory: Path, architecture: str, acquire: str) -> str:
-    """The apt.conf of a tree. Given as APT_CONFIG it is read first, and then names no further files, so the
-    host's configuration, its hooks among it, is never read."""
+    """The apt.conf of a tree. apt reads the file that APT_CONFIG names first, and this file names no others: apt never
+    reads the host's configuration, nor runs its hooks."""
     return f"""{acquire}Acquire::Languages "none";
 Acquire::Retries "3";
 APT::Architecture "{architecture}";
@@ -299,7 +302,7 @@ def parse_stanza(text: str) -> Package:
 
 
 def parse_uris(text: str) -> list[Package]:
-    """The lines `'URI' name_version_arch.deb SIZE HASH` of `--print-uris`."""
+    """The packages in the lines `'URI' name_version_arch.deb SIZE HASH` of `--print-uris`."""
     found = []
     for line in text.splitlines():
         words = line.split()
@@ -310,7 +313,7 @@ def parse_uris(text: str) -> list[Package]:
 
 
 def _report_percent(line: str, report: Report, phase: str, total: int, unit: str) -> None:
-    """`dlstatus:<item>:<percent>:<message>`, what apt writes to its status descriptor."""
+    """Report what apt writes to its status descriptor: `dlstatus:<item>:<percent>:<message>`."""
     kind, *fields = line.split(":", 3)
     if kind != "dlstatus" or len(fields) != 3:
         return

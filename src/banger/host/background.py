@@ -1,7 +1,7 @@
-"""Work that nobody waits for: its end is heard of all the same.
+"""Tasks that no caller waits for: their failures are noticed all the same.
 
-An exception that ends such a task is a fault of the daemon, and is logged as one when it happens. Work that is to go on
-for long is begun again, after a pause that doubles: one bad moment of the host does not end it for good.
+An exception that ends such a task is a fault of the daemon, and is logged at once. Work that has to last begins again
+after a pause, which doubles each time: one bad moment of the host does not end the work for good.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ LONGEST_PAUSE_S = 60.0
 
 
 def keep_going(work: Callable[[], Awaitable[T]], name: str) -> asyncio.Task[T]:
-    """A task that does `work` until that returns, or is cancelled."""
+    """A task that does `work` again after each exception, until `work` returns or the task is cancelled."""
     return asyncio.create_task(until_done(work, name), name=name)
 
 
 async def until_done(work: Callable[[], Awaitable[T]], name: str) -> T:
-    """What `work` returns, however often it has to be begun again."""
+    """What `work` returns. After an exception, `work` begins again."""
     loop = asyncio.get_running_loop()
     pause_s = FIRST_PAUSE_S
     while True:
@@ -43,7 +43,7 @@ _held: set[asyncio.Task[None]] = set()
 
 
 def in_background(work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
-    """A task that is not collected before it ends."""
+    """A task that is kept alive until it ends, and whose exception is logged."""
     task = asyncio.create_task(work, name=name)
     _held.add(task)
     task.add_done_callback(_held.discard)
@@ -52,6 +52,6 @@ def in_background(work: Coroutine[object, object, None], name: str) -> asyncio.T
 
 
 def log_fault(task: asyncio.Task[None]) -> None:
-    """For `add_done_callback`."""
+    """Log the exception that ended the task: for `add_done_callback`."""
     if not task.cancelled() and (exc := task.exception()) is not None:
         log.error("a fault of the daemon: %s ended", task.get_name(), exc_info=exc)

@@ -1,4 +1,5 @@
-"""What a daemon remembers without being asked for how long: bounded where it is put in, not by who cleans up later."""
+"""Collections of the daemon that strangers can fill: their size is limited at each insertion, not by a later
+clean-up."""
 
 from __future__ import annotations
 
@@ -12,8 +13,7 @@ V = TypeVar("V")
 
 
 class Bounded(dict[K, V]):
-    """At most `limit` entries: one that is put in makes room by dropping the one that was put in longest ago. Put in
-    by `bounded[key] = value` alone."""
+    """At most `limit` entries: a new entry drops the oldest one. Insert with `bounded[key] = value` only."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -27,8 +27,8 @@ class Bounded(dict[K, V]):
 
 
 class Locks:
-    """A lock by name, `async with locks[name]`: there only while somebody holds it or waits for it, so that names that
-    strangers choose leave nothing behind."""
+    """Locks by name: `async with locks[name]`. A lock exists only while a task holds it or waits for it, so that names
+    which strangers choose take no memory afterwards."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()

@@ -1,6 +1,6 @@
-"""A control group: made, given limits, entered, emptied, removed. It outlives us; its record leads back to it.
+"""A control group: made, given limits, entered, emptied, removed. It outlives the daemon; its record leads back to it.
 
-Knobs are those of version 2 or of version 1, whichever the directory of a controller has.
+The files with limits are those of version 2 or of version 1, depending on the version that has the controller.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MEMORY_LIMITS = ("memory.max", "memory.limit_in_bytes")
 _NO_LIMIT = 1 << 62
 _PERIOD_US = 100_000
 _LEAST_QUOTA_US = 1_000
-# What is killed may have started others meanwhile.
+# Processes may start others before they are killed.
 _KILL_ROUNDS = 5
 _REMOVE_TRIES = 200
 _REMOVE_POLL_S = 0.01
@@ -30,7 +30,7 @@ _REMOVE_POLL_S = 0.01
 
 @dataclass(frozen=True)
 class Group:
-    """`directories` by controller; under version 2 they are one."""
+    """`directories` has the directory of each controller; under version 2, all controllers have the same one."""
 
     directories: dict[str, Path]
 
@@ -51,8 +51,9 @@ class Group:
         return 2 if (self.directories[controller] / "cgroup.controllers").exists() else 1
 
     def entrances(self) -> list[Path]:
-        """Files to which a process with one thread writes `0` to enter. Version 1 moves a thread in microseconds, and
-        a process only when no other process of the host is about to start, which takes some 10 ms."""
+        """The files to which a process with one thread writes `0` to enter the group. Version 1 moves a thread in
+        microseconds; it moves a whole process only while no other process of the host is about to start, which takes
+        some 10 ms."""
         return [
             path / ("cgroup.procs" if (path / "cgroup.controllers").exists() else "tasks")
             for path in self.paths
@@ -63,7 +64,7 @@ class Group:
             path.mkdir(mode=0o755, exist_ok=True)
 
     def limit_memory(self, limit_bytes: int) -> None:
-        """Raises OSError, EBUSY when more is in use than can be taken back."""
+        """Raises OSError: EBUSY when the group uses more memory than the kernel can take back."""
         self._write("memory", _MEMORY_LIMITS, str(limit_bytes))
 
     def memory_limit_bytes(self) -> int:
@@ -87,11 +88,11 @@ class Group:
             (directory / "cpu.cfs_quota_us").write_text(str(quota_us))
 
     def limit_pids(self, count: int) -> None:
-        """Threads count too."""
+        """Limit the number of processes and threads."""
         self._write("pids", ("pids.max",), str(count))
 
     def add(self, pid: int) -> None:
-        """Put a running process in, with all its threads."""
+        """Move a running process into the group, with all its threads."""
         for path in self.paths:
             (path / "cgroup.procs").write_text(str(pid))
 
@@ -116,7 +117,8 @@ class Group:
         return 0
 
     async def remove(self) -> None:
-        """Kill what is in it, and remove it; gone already is fine. Raises OSError when something stays in it."""
+        """Kill all processes in the group and remove it. A group that does not exist is no error. Raises OSError when a
+        process stays in it."""
         for _ in range(_KILL_ROUNDS):
             refs = [ref for pid in self.processes() if pid != os.getpid() and (ref := ref_of(pid))]
             if not refs:
@@ -133,17 +135,17 @@ class Group:
 
 
 def group_prefix(state: Path) -> str:
-    """Of the names of the groups that belong to a state directory: several daemons may share a tree."""
+    """The beginning of the names of all groups that belong to a state directory: several daemons may use one tree."""
     return f"banger-{hashlib.sha256(os.fsencode(state)).hexdigest()[:8]}-"
 
 
 def plan_group(delegation: Delegation, name: str) -> Group:
-    """Of all controllers there are; of none, if there are none."""
+    """A group with all controllers that are delegated to this process; possibly none."""
     return Group({controller: base / name for controller, base in delegation.bases.items()})
 
 
 async def _remove_directory(path: Path) -> None:
-    """The kernel counts a process that has ended as one for a moment more."""
+    """Remove it. The kernel counts an ended process as a member for a moment, so removal is tried again."""
     for tries in range(_REMOVE_TRIES + 1):
         try:
             os.rmdir(path)

@@ -1,4 +1,4 @@
-"""What the processor and the kernel give for virtualisation."""
+"""What the processor and the kernel offer for virtualisation."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 
 class KvmCheck(NamedTuple):
-    """`reason` says why it is not usable; empty when it is."""
+    """`reason` says why KVM is not usable; it is empty if KVM is usable."""
 
     usable: bool
     reason: str
 
 
 def architecture() -> str:
-    """Debian and OCI disagree on names; we use the OCI ones: amd64, arm64."""
+    """The architecture of this host, as OCI names it: "amd64", "arm64". Debian's names differ."""
     machine = platform.machine()
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
@@ -38,18 +38,18 @@ def check_kvm() -> KvmCheck:
 
 
 def count() -> int:
-    """Processors that this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def cpu_flags() -> frozenset[str]:
-    """The flags of the first processor; empty where there are none."""
+    """The flags of the first processor; empty if the kernel shows none."""
     return frozenset(_cpuinfo("flags").split())
 
 
 @cache
 def model_name() -> str:
-    """What the first processor calls itself; empty where it does not."""
+    """The name that the first processor gives itself; empty if it gives none."""
     return _cpuinfo("model name")
 
 

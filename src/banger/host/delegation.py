@@ -1,8 +1,8 @@
-"""Where this process may make control groups: of which controllers, by which version, and why not elsewhere.
+"""Where this process may make control groups: for which controllers, in which version, and the reason where it may not.
 
-Version 2 has one tree, version 1 one a controller; a hybrid has both. Root makes its groups at the root of the tree it
-sees, so that a service that systemd starts again finds its own group as it left it. Everybody else makes them in the
-group that was delegated to them, if one was.
+Version 2 has one tree; version 1 has one tree per controller; a hybrid has both. Root makes its groups at the root of
+the tree that it sees: a service that systemd restarts then finds its groups again. Other users make groups in the group
+that was delegated to them, if there is one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 CONTROLLERS = ("memory", "cpu", "pids")
-# A group of version 2 has either processes or groups with controllers; in this one we are ourselves.
+# A group of version 2 contains either processes or groups with controllers. This one contains the daemon itself.
 LEAF = "banger-daemon"
 
 
 @dataclass(frozen=True)
 class Delegation:
-    """By controller: the directory in which groups are made, or why there is none. `closed` are those that this host
-    shows to nobody for writing, whoever runs the daemon."""
+    """For each controller, either the directory in which this process makes groups (`bases`), or the reason why there
+    is none (`missing`). `closed` are controllers that nobody on this host may write to, whichever user runs the
+    daemon."""
 
     bases: dict[str, Path]
     missing: dict[str, str]
@@ -35,7 +36,7 @@ class _Lack(NamedTuple):
 
 
 class _Mount(NamedTuple):
-    """`root`: which group of the tree is seen at `point`."""
+    """`root` is the group of the tree that is visible at `point`."""
 
     version: int
     root: str
@@ -45,7 +46,8 @@ class _Mount(NamedTuple):
 
 @cache
 def delegation() -> Delegation:
-    """Of this process. Under version 2 it may move itself into a group of its own for that."""
+    """The delegation of this process. Under version 2 the process may move itself into a group of its own, to be
+    allowed to pass controllers on."""
     try:
         groups = Path("/proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape")
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
@@ -55,8 +57,8 @@ def delegation() -> Delegation:
 
 
 def find_delegation(groups: str, mountinfo: str, *, root: bool, change: bool = True) -> Delegation:
-    """From /proc/PID/cgroup and /proc/PID/mountinfo. Without `change` nothing is done to have controllers passed on:
-    the answer is what would come of it."""
+    """The delegation, from the texts of /proc/PID/cgroup and /proc/PID/mountinfo. Without `change` the host is not
+    changed: the result says what a change would lead to."""
     mounts = read_mounts(mountinfo)
     own = _read_groups(groups)
     bases: dict[str, Path] = {}
@@ -94,7 +96,7 @@ def _not_ours(base: Path) -> _Lack:
 
 
 def _open_unified(base: Path, controller: str, *, change: bool) -> Path | _Lack:
-    """Have the controller in groups below `base`."""
+    """Make the controller available in groups below `base`. Returns `base`, or why that is not possible."""
     try:
         if controller not in (base / "cgroup.controllers").read_text().split():
             return _Lack(f"the control group of this process has no {controller} controller")
@@ -120,28 +122,28 @@ def _enable(base: Path, controller: str) -> None:
         (leaf / "cgroup.procs").write_text("0")
         try:
             (base / "cgroup.subtree_control").write_text(f"+{controller}")
-        except OSError:  # we were not the only one: back to where we were put
+        except OSError:  # another process is in the group: back to where we were
             (base / "cgroup.procs").write_text("0")
             leaf.rmdir()
             raise
 
 
 def _foresee(base: Path, controller: str) -> None:
-    """What `_enable` would run into: somebody else in a group that is not the root of the tree."""
+    """Raise the error that `_enable` would run into: another process in a group that is not the root of the tree."""
     others = set((base / "cgroup.procs").read_text().split()) - {str(os.getpid())}
     if others and (base / "cgroup.type").exists():
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
 
 def _below(mount: _Mount, group: str) -> Path | None:
-    """The directory of a group; None if this mount does not show it."""
+    """The directory of a group, or None if the mount does not show the group."""
     if group != mount.root and not group.startswith(mount.root.rstrip("/") + "/"):
         return None
     return mount.point / group[len(mount.root.rstrip("/")) :].lstrip("/")
 
 
 def _read_groups(text: str) -> dict[str, str]:
-    """The group of each controller; "" stands for version 2."""
+    """The group of each controller; the key "" stands for version 2."""
     own: dict[str, str] = {}
     for line in text.splitlines():
         _, _, rest = line.partition(":")
@@ -151,7 +153,8 @@ def _read_groups(text: str) -> dict[str, str]:
 
 
 def read_mounts(text: str) -> list[_Mount]:
-    """See proc(5): after the separator come type, source and the options of the file system."""
+    """The mounts of control groups. See proc(5): after the separator come type, source and the options of the file
+    system."""
     found = []
     for line in text.splitlines():
         before, _, after = line.partition(" - ")

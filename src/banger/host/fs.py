@@ -1,8 +1,9 @@
-"""Files that are either whole or not there: written under another name, synced, then renamed, and the name synced.
+"""Files that are either complete or absent: written under another name, synced, renamed; then their directory is
+synced.
 
-`publish` is the one way in which something finished gets its name; after a power failure it is there as a whole, or the
-file that it replaced is. Two kinds of files go without on purpose: templates, whose sums are checked before use
-(`templates.making`), and logs.
+`publish` is the one function that gives a finished file its name. After a power failure the new file is there
+completely, or the file that it replaced. Two kinds of files do without this on purpose: templates, whose sums are
+checked before use (`templates.making`), and logs.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _LOOK_BYTES = 16 << 20
 
 @contextmanager
 def open_partial(final: Path) -> Iterator[Path]:
-    """A path beside `final` to fill (file or directory). On success it is published as `final`; on failure it is
-    removed."""
+    """A path beside `final` for the caller to fill, as a file or a directory. It is published as `final` on success,
+    and removed on failure."""
     make_directory(final.parent)
     partial = final.parent / f"{PARTIAL}{final.name}-{os.getpid()}-{os.urandom(4).hex()}"
     try:
@@ -40,9 +41,9 @@ def open_partial(final: Path) -> Iterator[Path]:
 
 
 def publish(partial: Path, final: Path) -> None:
-    """Give a finished file or directory its name, for good: all of it is on the disk before it has that name, and
-    the name before we return. A file of that name is replaced; a directory, made meanwhile by somebody else, wins:
-    names are by content. Raises OSError."""
+    """Give a finished file or directory its name: its contents are on the disk before it has the name, and the name is
+    on the disk before this returns. A file of that name is replaced. A directory of that name, made by another process
+    meanwhile, stays, since names are derived from contents. Raises OSError."""
     _sync_tree(partial)
     try:
         os.rename(partial, final)
@@ -54,7 +55,8 @@ def publish(partial: Path, final: Path) -> None:
 
 
 def make_directory(directory: Path, mode: int = 0o777) -> None:
-    """With those above it, and their names on the disk: what is published in there must be found."""
+    """Make a directory and its parents, and put their names on the disk, so that what is published in it is found after
+    a power failure."""
     missing = [directory]
     while not missing[-1].parent.exists():
         missing.append(missing[-1].parent)
@@ -65,11 +67,11 @@ def make_directory(directory: Path, mode: int = 0o777) -> None:
 
 
 def _sync_tree(path: Path) -> None:
-    """What is on the disk already costs next to nothing."""
+    """Sync all files and directories of a tree. Contents that are on the disk already take next to no time."""
     for root, _, names in os.walk(path):
         for name in names:
             file = Path(root, name)
-            if not file.is_symlink():  # it is in its directory
+            if not file.is_symlink():  # the name is in its directory
                 sync_path(file)
         sync_path(Path(root))
     if not path.is_dir():
@@ -77,7 +79,7 @@ def _sync_tree(path: Path) -> None:
 
 
 def sync_path(path: Path) -> None:
-    """Of a file its contents, of a directory the names in it. Raises OSError."""
+    """Sync the contents of a file, or the names in a directory. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -93,8 +95,8 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file or directory; gone already is fine. What can be removed is, then an OSError says why the rest
-    stays."""
+    """Remove a file or directory; a path that does not exist is no error. Removes all that can be removed, then raises
+    the OSError that says why the rest stays."""
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return
@@ -108,7 +110,7 @@ def remove_tree(path: Path) -> None:
 
 
 def remove_whole(path: Path, hint: str) -> None:
-    """As `remove_tree`, of what a user is told when it stays. Raises `not_released`, with what to do about it."""
+    """As `remove_tree`, for files of which a user is told when they stay. Raises `not_released` with `hint`."""
     try:
         remove_tree(path)
     except OSError as exc:
@@ -116,8 +118,8 @@ def remove_whole(path: Path, hint: str) -> None:
 
 
 def discard(path: Path) -> bool:
-    """Remove what is no use any more and has a name that is swept later; whether it is gone. What stays is said in the
-    log: the failure that it is discarded for is the one to be told."""
+    """Remove a file or directory that is of no more use and has a name that a later sweep finds. Returns whether it is
+    gone. If not, the log says so: an error here would hide the failure for which the caller discards the file."""
     try:
         remove_tree(path)
     except OSError as exc:
@@ -127,19 +129,19 @@ def discard(path: Path) -> bool:
 
 
 async def remove_aside(paths: Sequence[Path]) -> list[Path]:
-    """Files or directories have their names no more, at once; what they took on disk is freed in a thread. The answer
-    has those of which something stays. What we leave, also when we are killed, `sweep_partials` removes."""
+    """Take the names of files or directories away at once, and free their space in a thread. Returns the paths of which
+    something stays. `sweep_partials` removes what stays, also after this process is killed."""
     aside = {path: _move_aside(path) for path in paths}
     return await in_thread(_discard_all, aside)
 
 
 def _discard_all(aside: Mapping[Path, Path]) -> list[Path]:
-    """The paths whose files did not go."""
+    """The paths whose files could not be removed."""
     return [path for path, moved in aside.items() if not discard(moved)]
 
 
 def _move_aside(path: Path) -> Path:
-    """The path itself where it cannot be renamed."""
+    """The new path, or `path` itself if it cannot be renamed."""
     aside = path.with_name(f"{PARTIAL}removed-{path.name[:12]}-{os.urandom(4).hex()}")
     try:
         os.rename(path, aside)
@@ -149,19 +151,20 @@ def _move_aside(path: Path) -> Path:
 
 
 async def remove_whole_aside(path: Path, hint: str) -> None:
-    """As `remove_aside`, of what a user is told when it stays. Raises `not_released`, with what to do about it."""
+    """As `remove_aside`, for files of which a user is told when they stay. Raises `not_released` with `hint`."""
     if await remove_aside([path]):
         raise Error("not_released", f"cannot remove {path} (the daemon's log says why)", hint)
 
 
 def sweep_partials(directory: Path) -> int:
-    """Remove what a killed writer left; how many there were. Only for a directory nobody writes to now."""
+    """Remove what a killed writer left. Returns how many there were. Only for a directory to which no process writes
+    now."""
     leftovers = [p for p in directory.glob(PARTIAL + "*")] if directory.is_dir() else []
     return sum(map(discard, leftovers))
 
 
 def disk_usage_bytes(path: Path) -> int:
-    """What a file, or everything below a directory, takes on disk (sparse files count what they hold)."""
+    """The disk space of a file, or of everything below a directory. Holes of sparse files do not count."""
     if not path.is_dir():
         return path.stat().st_blocks * 512
     total = 0
@@ -172,7 +175,7 @@ def disk_usage_bytes(path: Path) -> int:
 
 
 def open_plain(path: str | Path) -> int:
-    """A descriptor to read a plain file by, also through links. Pipes and devices are an OSError."""
+    """A descriptor to read a regular file, also through symbolic links. Raises OSError for pipes and devices, too."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -181,13 +184,13 @@ def open_plain(path: str | Path) -> int:
 
 
 def read_plain(path: str | Path, limit_bytes: int = -1) -> bytes:
-    """As `open_plain`; so many bytes at most."""
+    """As `open_plain`: the contents, at most `limit_bytes` of them."""
     with open(open_plain(path), "rb") as file:
         return file.read(limit_bytes)
 
 
 def free_bytes(directory: Path) -> int:
-    """What an ordinary user may still write where `directory` is (or will be)."""
+    """The bytes that an ordinary user may still write at `directory`, which need not exist yet."""
     place = directory
     while not place.exists():
         place = place.parent
@@ -196,7 +199,7 @@ def free_bytes(directory: Path) -> int:
 
 
 def require_free(directory: Path, needed_bytes: int, purpose: str) -> None:
-    """Raise `insufficient_disk` unless that much is free where `directory` is (or will be)."""
+    """Raise `insufficient_disk` unless `needed_bytes` are free at `directory`, which need not exist yet."""
     free = free_bytes(directory)
     if free < needed_bytes:
         raise Error(
@@ -208,8 +211,8 @@ def require_free(directory: Path, needed_bytes: int, purpose: str) -> None:
 
 
 class Spare:
-    """The space of a file system that is not to be used up by who writes to a file there. It is looked at meanwhile:
-    what will be written is not always known before, and others write too."""
+    """The space of a file system that the writer of one file must leave free. It is measured again while the file is
+    written: its size is not always known before, and other processes write, too."""
 
     def __init__(self, fd: int, keep_bytes: int, purpose: str) -> None:
         self._fd = fd
@@ -219,7 +222,7 @@ class Spare:
         """What may be written before the next look."""
 
     def spend(self, length: int) -> None:
-        """Before `length` bytes are written. Raises `insufficient_disk`."""
+        """Call this before a write of `length` bytes. Raises `insufficient_disk`."""
         self._unseen_bytes -= length
         if not self._keep_bytes or self._unseen_bytes >= 0:
             return

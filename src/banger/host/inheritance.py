@@ -1,6 +1,7 @@
-"""What a daemon does not keep of whoever started it: limits of a shell, open files, the working directory.
+"""What a daemon must not inherit from the process that started it: limits of a shell, open files, the working
+directory.
 
-A shell's limits are for its own commands. The daemon serves every later shell, and its VMMs have what it has.
+A shell's limits are meant for its own commands. The daemon serves later shells, too, and its VMMs inherit its limits.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _RAISED = (
 
 
 def shed(keep: int | None) -> None:
-    """Keep standard input, output and error, and the open file `keep`. Raises `daemon_start_failed` when what cannot be
-    raised is too low to work with."""
+    """Drop all of these but standard input, output and error, and the open file `keep`. Raises `daemon_start_failed`
+    when a limit that cannot be raised is too low for the daemon."""
     close_files(keep)
     raise_limits()
     os.environ.update(settled := without_working_directory(os.environ))
@@ -39,10 +40,10 @@ def shed(keep: int | None) -> None:
 
 
 def close_files(keep: int | None) -> None:
-    """Whatever has a number above 2, also where the limit is lower than that."""
+    """Close all files with a number above 2, also above the current limit."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) != keep:
-            with contextlib.suppress(OSError):  # the one that listed them
+            with contextlib.suppress(OSError):  # the descriptor that listed them
                 os.close(int(name))
 
 
@@ -61,7 +62,7 @@ def raise_limits() -> None:
 
 
 def _raise(limit: int) -> None:
-    """As far as may be: root may raise a hard limit."""
+    """Raise a limit as far as this user may: root may raise a hard limit."""
     soft, hard = resource.getrlimit(limit)
     if soft == hard == resource.RLIM_INFINITY:
         return

@@ -1,5 +1,5 @@
-"""Unix sockets below our own directories, whose paths may be longer than the 107 bytes of an address: they are named
-from their directory, which is held open. Only what we, or root, listen on is believed.
+"""Unix sockets below the daemon's own directories. Their paths may be longer than the 107 bytes of an address: the
+socket is addressed from its directory, which is held open. Only sockets on which this user or root listens are trusted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def listen(path: Path, backlog: int = 4) -> socket.socket:
-    """A new socket of that name, in place of an old one. Raises OSError."""
+    """A new listening socket at `path`, in place of an old one. Raises OSError."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         with _address(path) as address:
@@ -29,7 +29,7 @@ def listen(path: Path, backlog: int = 4) -> socket.socket:
 
 
 async def dial(path: Path | str) -> socket.socket:
-    """A connection. Raises OSError, also when it is another user who listens there."""
+    """A connection to the socket at `path`. Raises OSError, also when another user listens there."""
     connection = socket.socket(
         socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
     )
@@ -44,7 +44,7 @@ async def dial(path: Path | str) -> socket.socket:
 
 
 def check_peer(connection: socket.socket) -> None:
-    """Raises PermissionError unless it was we, or root, who began to listen at the other end."""
+    """Raises PermissionError unless this user or root began to listen at the other end."""
     user = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
     if user not in (0, os.geteuid()):
         raise PermissionError(f"user {user} listens there")

@@ -93,7 +93,7 @@ class Paths:
 
     @property
     def earlier_sockets(self) -> Path:
-        """Where an earlier version kept them."""
+        """Where an earlier version of banger kept the sockets."""
         return self.run / "vm"
 
     @classmethod
@@ -102,7 +102,8 @@ class Paths:
 
     @classmethod
     def user(cls) -> Paths:
-        """XDG directories; BANGER_HOME puts all four under one directory (tests, trials)."""
+        """The XDG directories. BANGER_HOME puts all four below one directory (for tests and trials). Raises
+        `daemon_start_failed`."""
         run = Path(run_directory())
         own = os.environ.get("BANGER_HOME")
         if own:
@@ -117,7 +118,8 @@ class Paths:
         )._checked()
 
     def _checked(self) -> Paths:
-        """They stand in records, in answers and on VMMs' command lines: as text. Raises `daemon_start_failed`."""
+        """Raises `daemon_start_failed` for a path that is not text: paths stand in records, in answers and in VMMs'
+        command lines."""
         for path in (self.state, self.cache, self.run, self.config):
             if text_of(str(path)) != str(path):
                 shown = os.fsencode(path).decode(errors="backslashreplace")
@@ -129,6 +131,6 @@ class Paths:
 
 
 def _xdg(variable: str, default: Path) -> Path:
-    """The specification says: a relative path is invalid and to be ignored."""
+    """The directory that a variable names. The XDG specification says that a relative path is to be ignored."""
     value = os.environ.get(variable, "")
     return (Path(value) if value.startswith("/") else default) / "banger"

@@ -1,7 +1,7 @@
-"""Processes of others: identified by pid *and* start time, signalled through a pidfd, never by a bare pid.
+"""Processes: identified by pid *and* start time, signalled through a pidfd, never by pid alone.
 
-A pid alone may have been given to somebody else since it was written down. And a process whose first thread has ended
-looks like a zombie, while other threads of it go on: only its pidfd says whether it lives.
+After a process ends, the kernel may give its pid to another process. And a process whose first thread has ended looks
+like a zombie while its other threads still run: only its pidfd tells whether it lives.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ProcessRef(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What a process has used: CPU seconds since its start, resident and proportional memory."""
+    """What a process has used: CPU seconds since its start, and resident and proportional memory in bytes."""
 
     cpu_s: float
     rss_bytes: int
@@ -37,7 +37,7 @@ class Usage(NamedTuple):
 
 
 def ref_of(pid: int) -> ProcessRef | None:
-    """The identity of a living process; None when there is none (one that only waits to be collected is none)."""
+    """The identity of a living process; None if there is none. A zombie does not count as living."""
     fields = _stat_fields(pid)
     if fields is None:
         return None
@@ -46,7 +46,8 @@ def ref_of(pid: int) -> ProcessRef | None:
 
 
 def child_ref(pid: int) -> ProcessRef:
-    """The identity of a child of ours that nobody has collected yet, so that its pid is its own, alive or not."""
+    """The identity of a child of this process that has not been collected yet: until then its pid stays its own, alive
+    or not."""
     fields = _stat_fields(pid)
     return ProcessRef(pid, int(fields[19]) if fields is not None else 0)
 
@@ -60,7 +61,7 @@ def is_alive(ref: ProcessRef) -> bool:
 
 
 def open_pidfd(ref: ProcessRef) -> int | None:
-    """A pidfd that surely is this process; None when all of it has ended. The caller closes it."""
+    """A pidfd of exactly this process; None if all its threads have ended. The caller closes it."""
     try:
         fd = os.pidfd_open(ref.pid)
     except OSError as exc:
@@ -74,20 +75,20 @@ def open_pidfd(ref: ProcessRef) -> int | None:
 
 
 def _is(ref: ProcessRef) -> bool:
-    """Whether the pid is still, or again, that of this process, which may have ended."""
+    """Whether the pid belongs to this process, which may have ended meanwhile."""
     fields = _stat_fields(ref.pid)
     return fields is not None and int(fields[19]) == ref.start
 
 
 def _has_ended(pidfd: int) -> bool:
-    """All threads of it, not just the first."""
+    """Whether all threads of the process have ended, not just the first."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def send_signal(ref: ProcessRef, signo: int) -> bool:
-    """False when the process is gone."""
+    """Returns False if the process is gone."""
     fd = open_pidfd(ref)
     if fd is None:
         return False
@@ -101,7 +102,7 @@ def send_signal(ref: ProcessRef, signo: int) -> bool:
 
 
 async def wait_gone(ref: ProcessRef, timeout_s: float | None = None) -> bool:
-    """Wait for a process (ours or not) to end; False on time-out. Reaps it if it is a child."""
+    """Wait for a process (of any parent) to end; False if it does not end in time. Collects it if it is a child."""
     fd = open_pidfd(ref)
     if fd is None:
         _collect(ref)
@@ -122,13 +123,13 @@ async def wait_gone(ref: ProcessRef, timeout_s: float | None = None) -> bool:
 
 
 def _collect(ref: ProcessRef) -> None:
-    """If it is a child; its pid may be another child's by now."""
+    """Collect it if it is a child; its pid may belong to another child by now."""
     if _is(ref):
         reap(ref.pid)
 
 
 def reap(pid: int) -> int | None:
-    """Collect an ended child: its exit code, -N for a signal. None if it is no child or still runs."""
+    """Collect an ended child and return its exit code, or -N for signal N. None if it is no child or still runs."""
     try:
         done, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
@@ -137,19 +138,19 @@ def reap(pid: int) -> int | None:
 
 
 async def kill_and_wait(ref: ProcessRef, timeout_s: float = 10) -> bool:
-    """SIGKILL; True when it is gone. A process in uninterruptible sleep may stay: False."""
+    """Send SIGKILL; True if the process is gone. A process in uninterruptible sleep may stay: False."""
     send_signal(ref, signal.SIGKILL)
     return await wait_gone(ref, timeout_s)
 
 
 def find_marked(variable: str, value: str) -> list[ProcessRef]:
-    """Living processes of ours whose start environment has `variable=value`."""
+    """Living processes of this user whose initial environment has `variable=value`."""
     return [ref for ref, found in all_marked(variable) if found == value]
 
 
 def all_marked(variable: str) -> list[tuple[ProcessRef, str]]:
-    """Living processes of ours whose start environment has `variable`, and its value. What a process of another user
-    says of itself is not believed, nor what one says that was started by another user, as a set-uid program is."""
+    """Living processes of this user whose initial environment has `variable`, each with its value. Processes of other
+    users are left out, since their environments prove nothing; so are set-uid programs that another user started."""
     wanted = f"{variable}=".encode()
     found = []
     for entry in os.listdir("/proc"):
@@ -163,7 +164,7 @@ def all_marked(variable: str) -> list[tuple[ProcessRef, str]]:
 
 
 def _is_ours(entry: str) -> bool:
-    """By all of its user ids."""
+    """Whether all four user ids of the process are this user's."""
     try:
         with open(f"/proc/{entry}/status", encoding="ascii", errors="replace") as file:
             ids = next(line for line in file if line.startswith("Uid:")).split()[1:]
@@ -173,7 +174,7 @@ def _is_ours(entry: str) -> bool:
 
 
 def _environment(entry: str) -> bytes:
-    """That of a process; nothing when it is gone, or not ours to ask."""
+    """The environment of a process; empty if the process is gone or belongs to another user."""
     return next(filter(None, _of_threads(entry, _read_environment)), b"")
 
 
@@ -183,7 +184,7 @@ def _read_environment(thread: str) -> bytes:
 
 
 def _of_threads(entry: str, look: Callable[[str], T]) -> Iterator[T]:
-    """What `look` sees of the first thread; and of the others, if the first has ended and so has nothing any more."""
+    """What `look` returns for the first thread; then, if that thread has ended and shows nothing, for the others."""
     try:
         yield look(entry)
     except OSError:
@@ -208,7 +209,7 @@ def working_directory(ref: ProcessRef) -> str:
 
 
 def cpu_seconds(ref: ProcessRef) -> float:
-    """What a process has used; 0 when it is gone. Cheap, where `usage` walks through all of its memory."""
+    """CPU seconds that a process has used; 0 if it is gone. Cheap: `usage` walks through all memory of the process."""
     fields = _stat_fields(ref.pid)
     if fields is None or int(fields[19]) != ref.start:
         return 0.0
@@ -216,7 +217,7 @@ def cpu_seconds(ref: ProcessRef) -> float:
 
 
 def usage(ref: ProcessRef) -> Usage | None:
-    """None when the process is gone."""
+    """None if the process is gone."""
     fields = _stat_fields(ref.pid)
     if fields is None or int(fields[19]) != ref.start:
         return None
@@ -224,7 +225,7 @@ def usage(ref: ProcessRef) -> Usage | None:
 
 
 def _stat_fields(pid: int) -> list[str] | None:
-    """/proc/PID/stat from field 3 (state) on: the name before it may hold anything."""
+    """The fields of /proc/PID/stat from field 3 (state) on. The name before them may contain any character."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read().decode("ascii", "replace")

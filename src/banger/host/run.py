@@ -1,8 +1,8 @@
-"""The one door for programs we run to completion.
+"""The one place where programs start that run to their end.
 
-Every such program starts here: with a clean environment (C.UTF-8, no proxies lost), stdin closed unless given,
-its command logged in a form that can be pasted into a shell, its output bounded. VMM
-processes, which outlive us, start in `host.spawn`.
+Each program gets a clean environment (C.UTF-8, the proxies of this process) and no stdin unless the caller gives one.
+Its command is logged in a form that a shell accepts, and its output is bounded. VMM processes, which outlive the
+daemon, start in `host.spawn`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger("banger.run")
 _MARKER = "BANGER_RUN"
 _PIPES_S = 2.0
 _KEEP_OUTPUT = 256 * 1024
-# The package that has a tool, for the hint when it is missing.
+# The Debian package of each tool, for the hint when the tool is missing.
 _PACKAGE_OF = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
@@ -51,7 +51,7 @@ class Result:
 
 
 def find_tool(name: str) -> str:
-    """The path of a program, in PATH or the sbin directories. Raises `tool_missing`."""
+    """The path of a program in PATH or in the sbin directories. Raises `tool_missing`."""
     path = shutil.which(name, path=clean_environment()["PATH"])
     if path is None:
         package = _PACKAGE_OF.get(name, name)
@@ -68,7 +68,7 @@ def have_tool(name: str) -> bool:
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Of ours what a tool needs to work, and nothing that it could give away; locale fixed."""
+    """The variables of this process that a tool needs; none that hold secrets. The locale is fixed."""
     kept = for_helpers(os.environ)
     kept["LANG"] = kept["LC_ALL"] = "C.UTF-8"
     kept["PATH"] = kept.get("PATH", os.defpath) + ":" + _SBIN
@@ -89,9 +89,9 @@ async def run(
 ) -> Result:
     """Run a program to its end.
 
-    `on_line` sees each line of stderr as it comes (progress). Cancelling kills the program's process group and
-    reaps it before the cancellation goes on. Raises `tool_missing`, `timeout`, and with `check`
-    `tool_failed` that carries the last lines of stderr.
+    `on_line` gets each line of stderr at once, to report progress. A cancellation kills the program's process group and
+    collects the program before it continues. Raises `tool_missing`, `timeout`, and with `check` also `tool_failed`,
+    which has the last lines of stderr.
     """
     tool = find_tool(argv[0]) if "/" not in argv[0] else argv[0]
     log.debug("run: %s", shlex.join([tool, *argv[1:]]))
@@ -155,13 +155,13 @@ async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
         process.stdin.write(data)
         await process.stdin.drain()
     except (BrokenPipeError, ConnectionResetError):
-        pass  # the program's exit code tells the story
+        pass  # the exit code of the program says what went wrong
     finally:
         process.stdin.close()
 
 
 async def _end(process: asyncio.subprocess.Process, token: str) -> None:
-    """A program never outlives the call that started it, nor do its children, wherever they went."""
+    """Kill the program and all its descendants: none outlives the call that started the program."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -171,7 +171,8 @@ async def _end(process: asyncio.subprocess.Process, token: str) -> None:
 
 
 async def _reap(process: asyncio.subprocess.Process) -> None:
-    """Also to the ends of its pipes, which closes them: nobody is left who could write to them."""
+    """Collect the program, and read its pipes to their ends, which closes them: no process is left that could write to
+    them."""
     await process.wait()
     assert process.stdout is not None and process.stderr is not None
     with contextlib.suppress(TimeoutError):

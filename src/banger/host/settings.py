@@ -75,7 +75,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 def read_settings(config: Path) -> Settings:
-    """Of the directory `config`; a missing file is all defaults. Raises `bad_config`."""
+    """The settings in the directory `config`; without a file, the defaults. Raises `bad_config`."""
     path = config / "config.toml"
     try:
         settings = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Settings)

@@ -1,7 +1,7 @@
-"""Sparse files: read, written and copied so that their holes cost neither disk nor reading.
+"""Sparse files: read, written and copied so that their holes cost neither disk space nor reads.
 
-A hole reads as zeros and takes no room. Offsets and sizes are bytes. Whoever walks a descriptor's extents moves its
-position; everything else here reads and writes at offsets.
+A hole reads as zeros and takes no space. Offsets and sizes are bytes. Walking the extents of a descriptor moves its
+position; all other functions here read and write at offsets.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from banger.model.sizes import MIB
 
 BLOCK = 4096  # the smallest hole there is: a page, and a block of most file systems
 CHUNK = MIB
-# Zeros for everybody who has to hash, compress or compare a hole.
+# Zeros to hash, compress or compare instead of reading a hole.
 ZEROS = bytes(CHUNK)
 
 FICLONE = 0x40049409  # linux/fs.h; in the fcntl module from Python 3.13 on
-_COPY_BYTES = 64 * MIB  # of one system call, so that a signal or a debugger need not wait for gigabytes
+_COPY_BYTES = 64 * MIB  # of one system call: a signal or a debugger need not wait for gigabytes
 _CANNOT_CLONE = {
     *(errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS),
     *(errno.EPERM, errno.EACCES, errno.EBADF, errno.ETXTBSY),
@@ -31,14 +31,15 @@ _CANNOT_COPY_RANGE = {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS,
 
 
 def data_extents(fd: int) -> Iterator[tuple[int, int]]:
-    """Where a file has data: (begin, end), in order, none empty. A file system that knows no holes has one extent."""
+    """The (begin, end) of each stretch of a file with data, in order, none empty. A file system without holes shows one
+    stretch."""
     size = os.fstat(fd).st_size
     position = 0
     while position < size:
         try:
             begin = os.lseek(fd, position, os.SEEK_DATA)
         except OSError as exc:
-            if exc.errno == errno.ENXIO:  # nothing but a hole from here on
+            if exc.errno == errno.ENXIO:  # only a hole follows
                 return
             raise
         position = min(size, os.lseek(fd, begin, os.SEEK_HOLE))
@@ -48,8 +49,9 @@ def data_extents(fd: int) -> Iterator[tuple[int, int]]:
 
 
 def read_sparse(fd: int) -> Iterator[memoryview]:
-    """The whole file in order, in pieces of at most `CHUNK`. Holes come from `ZEROS` and are not read. A piece is good
-    until the next is asked for. Raises OSError, also when the file gets shorter meanwhile."""
+    """The whole file in order, in pieces of at most `CHUNK` bytes. Holes are not read: their pieces are views of
+    `ZEROS`. A piece is valid until the next one is requested. Raises OSError, also if the file becomes shorter
+    meanwhile."""
     size = os.fstat(fd).st_size
     buffer, zeros = memoryview(bytearray(CHUNK)), memoryview(ZEROS)
     position = 0
@@ -64,8 +66,9 @@ def read_sparse(fd: int) -> Iterator[memoryview]:
 
 
 def write_sparse(fd: int, data: bytes | bytearray, size: int, offset: int) -> None:
-    """Write the first `size` bytes of `data` at `offset`, but no block of zeros: there must be a hole already, as in a
-    file that was just given its size. Holes come out best when `offset` is a multiple of `BLOCK`. Raises OSError."""
+    """Write the first `size` bytes of `data` at `offset`, except blocks of zeros: the file must have a hole there
+    already, as a file has whose size was just set. `offset` should be a multiple of `BLOCK`, or fewer holes stay.
+    Raises OSError."""
     if size <= len(ZEROS) and data.startswith(ZEROS[:size]):
         return
     view = memoryview(data)
@@ -76,10 +79,10 @@ def write_sparse(fd: int, data: bytes | bytearray, size: int, offset: int) -> No
 
 
 def copy_sparse(source_fd: int, target_fd: int) -> None:
-    """Make the target what the source is: same size, same data, the same holes. Nothing of what it held stays.
+    """Make the target equal to the source: the same size, data and holes. Nothing of its old contents stays.
 
-    The file system shares the extents if it can (FICLONE), else the kernel copies the data, else this process does.
-    Raises OSError: ENOSPC and EDQUOT when there is no room, EIO when the source gets shorter meanwhile."""
+    The file system shares the extents if it can (FICLONE); else the kernel copies the data; else this process does.
+    Raises OSError: ENOSPC and EDQUOT if there is no space, EIO if the source becomes shorter meanwhile."""
     os.ftruncate(target_fd, 0)
     if _clone(source_fd, target_fd):
         return
@@ -92,8 +95,8 @@ def copy_sparse(source_fd: int, target_fd: int) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """`copy_sparse` into a new file, mode 0600, which is not there when it fails. Raises OSError, FileExistsError when
-    there is a target already."""
+    """`copy_sparse` into a new file with mode 0600, which does not exist after a failure. Raises OSError, and
+    FileExistsError if the target exists."""
     with open(source, "rb", buffering=0) as original:
         copy_fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -106,7 +109,8 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A hard link, or a copy where two file systems meet. A target that is there already is fine. Raises OSError."""
+    """A hard link, or a copy if the paths are on two file systems. A target that exists already is fine. Raises
+    OSError."""
     try:
         with contextlib.suppress(FileExistsError):
             os.link(source, target)
@@ -127,7 +131,8 @@ def _clone(source_fd: int, target_fd: int) -> bool:
 
 
 def _copy_range(source_fd: int, target_fd: int, begin: int, end: int) -> int:
-    """How far the kernel came by itself; `end`, unless these two files are none that it copies between."""
+    """How far the kernel copied by itself; `end` means all, or that the kernel does not copy between these two
+    files."""
     position = begin
     while position < end:
         try:
@@ -163,12 +168,12 @@ def _read_exactly(fd: int, piece: memoryview, offset: int) -> None:
 
 
 def _nonzero_runs(data: bytes | bytearray, size: int) -> Iterator[tuple[int, int]]:
-    """Stretches of the first `size` bytes without their blocks of zeros: (begin, end)."""
+    """The (begin, end) of each stretch of the first `size` bytes that is not a block of zeros."""
     zeros = ZEROS[:BLOCK]
     begin = -1
     for block in range(0, size, BLOCK):
         end = min(size, block + BLOCK)
-        # startswith compares where the bytes are; slices would be copied, memoryviews compared one by one
+        # startswith compares in place; slices would be copied, memoryviews compared byte by byte
         if data.startswith(zeros[: end - block], block, end):
             if begin >= 0:
                 yield begin, block

@@ -1,10 +1,11 @@
-"""Start a process that outlives us: a VMM.
+"""Start a process that outlives the daemon: a VMM.
 
-It leads a session of its own, gets /dev/null as stdin, a log file as output, and has next to nothing in its
-environment but a marker by which a later process finds it even if we died before its pid was written down.
+The process leads a session of its own, with /dev/null as stdin and a log file as output. Its environment holds next to
+nothing but a marker, by which a later daemon finds the process even if this daemon ended before it recorded the pid.
 
-It is in its control groups before its program begins: a shell enters them, then becomes the program. Nothing else can
-be done between fork and exec in a process with threads; and who is moved later leaves memory accounted where it was.
+The process is in its control groups before its program begins: a shell enters them, then becomes the program. A process
+with threads cannot do anything else between fork and exec; and memory that a process takes before it is moved stays
+accounted to its old group.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ def spawn_detached(
     entrances: Sequence[Path] = (),
     bounds: Mapping[int, int] | None = None,
 ) -> ProcessRef:
-    """Start it, inside of the control groups with those `entrances`, and return who it is. `bounds` are resource limits
-    by their `RLIMIT_` numbers: soft and hard alike, never above what it would have anyway. Raises `tool_missing` when
-    the program is not there."""
+    """Start the program inside the control groups with those `entrances`, and return the identity of its process.
+    `bounds` are resource limits by their `RLIMIT_` numbers, soft and hard alike, and never above those that the process
+    would have anyway. Raises `tool_missing` if there is no such program."""
     if entrances:
         argv = ["/bin/sh", "-c", _ENTER, "enter", *map(str, entrances), "--", *argv]
     log.debug("spawn: %s", shlex.join(argv))
@@ -61,18 +62,18 @@ def spawn_detached(
         except FileNotFoundError as exc:
             raise Error("tool_missing", f"{argv[0]} is not installed", "run make setup") from exc
     _bound(process.pid, {resource.RLIMIT_CORE: 0, **(bounds or {})})
-    # Reaped by host.proc, not by Popen: it must not warn, or wait, when collected.
+    # host.proc collects the process, not Popen, whose finaliser would warn or wait.
     process.returncode = 0
     return child_ref(process.pid)
 
 
 def _environment() -> dict[str, str]:
-    """Next to nothing: a VMM is the first that hostile code sees of the host."""
+    """Next to nothing: a VMM is what hostile code in a guest sees first of the host."""
     return {"PATH": os.defpath, **for_vmms(os.environ), "LANG": "C.UTF-8"}
 
 
 def _bound(pid: int, bounds: Mapping[int, int]) -> None:
-    """A moment after its program began: before a guest of it can have done anything."""
+    """Set the limits a moment after the program began: before its guest can have done anything."""
     with contextlib.suppress(ProcessLookupError):
         for kind, value in bounds.items():
             _, hard = resource.prlimit(pid, kind)

@@ -1,10 +1,11 @@
-"""Work that waits for a disk, for a file system or for another program, beside the event loop.
+"""Work that waits for a disk, for a file system or for another program, in threads beside the event loop.
 
-A thread cannot be cancelled. So who is cancelled while he waits for one tells it to stop, which it does at its next
-step, and then waits for its end: what was begun writes to no file any more once `await` has raised. There are two ways
-not to wait for good. `patience_s` bounds the waiting after a cancellation, for work that may hang in the kernel or in a
-library; what it brings then is closed, if it can be. And the end of the daemon waits for nobody: `end_all` leaves to
-itself what has not stopped soon. Threads here keep no process from ending.
+A thread cannot be cancelled. A task that is cancelled while it waits for a thread tells the thread to stop, which the
+thread does at its next step, and then waits for the thread to end: once `await` has raised, the thread writes to no
+file any more. There are two ways not to wait forever. `patience_s` limits the wait after a cancellation, for work that
+may hang in the kernel or in a library; a result that comes later is closed, if it can be. And the end of the daemon
+waits for no thread: `end_all` leaves threads alone that do not stop soon. These threads do not keep the process from
+ending.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _IDLE_S = 10.0
 
 
 class Crew:
-    """At most `limit` threads; what comes when all are at work waits for one. They are made when they are needed, and
-    end when they have had nothing to do for a while."""
+    """At most `limit` threads. Work that comes while all threads are busy waits. A thread starts when it is needed, and
+    ends after some time without work."""
 
     def __init__(self, name: str, limit: int) -> None:
         self._name = name
@@ -45,8 +46,8 @@ class Crew:
         stop: Callable[[], None] = lambda: None,
         patience_s: float = math.inf,
     ) -> T:
-        """What `work` returns. `stop` is how it is told that nobody wants that any more; called from the loop, quick,
-        never raises."""
+        """What `work` returns. `stop` tells `work` that its result is not wanted any more: it is called from the loop,
+        is quick and never raises."""
         job = _Job(work, stop)
         under_way = _under_way.setdefault(job.loop, set())
         under_way.add(job)
@@ -78,7 +79,7 @@ class Crew:
                         return
                 continue
             job()
-            del job  # it holds what it brought
+            del job  # it holds the result
             with self._lock:
                 self._unfinished -= 1
 
@@ -93,7 +94,7 @@ class _Job(Generic[T]):
         self.done: asyncio.Future[T] = self.loop.create_future()
 
     def run(self) -> None:
-        """In the thread."""
+        """Do the work; called in the thread."""
         if not self._begun.acquire(blocking=False):
             return
         try:
@@ -104,14 +105,14 @@ class _Job(Generic[T]):
             self._deliver(functools.partial(self._bring, result))
 
     def stop(self) -> None:
-        """It does not begin, or is told to stop."""
+        """Keep the work from beginning, or tell it to stop."""
         if self._begun.acquire(blocking=False):
             self.done.cancel()
         else:
             self._stop()
 
     async def end(self, patience_s: float) -> None:
-        """Stop it, and see it ended, however often we are cancelled meanwhile."""
+        """Stop the work and wait until it has ended, also through further cancellations."""
         self.stop()
         self.done.add_done_callback(_drop)
         end = self.loop.time() + patience_s
@@ -124,7 +125,7 @@ class _Job(Generic[T]):
             self.loop.call_soon_threadsafe(give)
 
     def _bring(self, result: T) -> None:
-        if self.done.done():  # nobody waited so long
+        if self.done.done():  # the waiting task has given up
             _close(result)
         else:
             self.done.set_result(result)
@@ -132,7 +133,7 @@ class _Job(Generic[T]):
     def _fail(self, exc: BaseException) -> None:
         if self.done.done():
             return
-        if isinstance(exc, StopIteration):  # which no future takes
+        if isinstance(exc, StopIteration):  # a future refuses it
             exc = RuntimeError("StopIteration in a thread")
         self.done.set_exception(exc)
 
@@ -143,26 +144,26 @@ LONG = Crew("long work", 64)
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `work` returns: a few system calls, however long the disk takes over them. It is not told to stop."""
+    """What `work` returns. For a few system calls, however long the disk takes; `work` is not told to stop."""
     return await SHORT.run(functools.partial(work, *args, **kwargs))
 
 
 async def load_modules(*names: str) -> None:
-    """Import what is wanted now and then only, with the libraries that come along. The import statement that follows
-    finds it loaded, and takes no time."""
+    """Import modules that are rarely needed, with their libraries. The import statement that follows finds them loaded,
+    and takes no time."""
     for name in names:
         await in_thread(import_module, name)
 
 
 async def in_stoppable_thread(work: Callable[[Event], T]) -> T:
-    """What `work` returns; it looks at its argument now and then, and gives up when that is set. It may take long, and
-    wait for others, a slow client for instance: short work does not wait for it."""
+    """What `work` returns. `work` looks at its argument now and then, and gives up when the event is set. It may take
+    long and wait for others, such as a slow client: short work has other threads."""
     stop = Event()
     return await LONG.run(lambda: work(stop), stop.set)
 
 
 async def wait_out(ending: asyncio.Future[T]) -> None:
-    """Until it has ended, however often we are cancelled meanwhile. How it ended is of no interest."""
+    """Wait until it has ended, also through cancellations. Its result or exception is dropped."""
     while not ending.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([ending])
@@ -171,8 +172,8 @@ async def wait_out(ending: asyncio.Future[T]) -> None:
 
 
 async def end_all(grace_s: float) -> None:
-    """Stop all work of this loop, and see it ended. What has not stopped by then is left to itself: who waits for it
-    is cancelled."""
+    """Tell all work of this loop to stop, and wait for its end, for at most `grace_s` seconds. Threads that have not
+    stopped by then are left alone, and the tasks that wait for them are cancelled."""
     jobs = [*_under_way.get(asyncio.get_running_loop(), ())]
     for job in jobs:
         job.stop()
@@ -186,7 +187,7 @@ async def end_all(grace_s: float) -> None:
 
 
 def _drop(done: asyncio.Future[T]) -> None:
-    """Nobody takes it any more."""
+    """Close a result that comes after its task gave up."""
     if not done.cancelled() and done.exception() is None:
         _close(done.result())
 

@@ -19,13 +19,13 @@ class Stopwatch:
         self.phases_ms: dict[str, float] = {}
 
     def lap(self, phase: str) -> None:
-        """Everything since the last lap was `phase`."""
+        """Add the time since the last lap to `phase`."""
         current = time.perf_counter()
         self.phases_ms[phase] = round((current - self._last) * 1000, 1)
         self._last = current
 
     def note(self, phase: str, milliseconds: float) -> None:
-        """A phase that somebody else measured."""
+        """Add a phase that was measured elsewhere."""
         self.phases_ms[phase] = milliseconds
 
     def total_ms(self) -> float:

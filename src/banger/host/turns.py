@@ -1,10 +1,11 @@
-"""How much of the event loop's time those may take who are not trusted, one by one and all together.
+"""How much time of the event loop untrusted peers may take, each of them and all together.
 
-Each has a small allowance of its own, which is enough for all but bulk data and floods. Who has used it up waits for a
-turn. There is one queue for all, and a turn every so often: however many flood us at a time, they wait for each other,
-and most of the loop's time is left for the rest. Who has wanted turn after turn for long gets shorter ones.
+Each peer has a small allowance, which is enough for everything except bulk data and floods. A peer that has used its
+allowance waits for a turn. All peers share one queue, which gives one turn per period: however many peers flood the
+daemon, they wait for each other, and most of the loop's time is left for other work. A peer that has wanted turn after
+turn for a long time gets shorter turns.
 
-Times are processor time of the loop's thread in seconds, and seconds of the clock where they say how often.
+Amounts are seconds of processor time of the loop's thread; periods are seconds of the clock.
 """
 
 from __future__ import annotations
@@ -15,21 +16,22 @@ from collections import deque
 from collections.abc import Callable
 from weakref import WeakKeyDictionary, WeakSet
 
-# One turn, and from its begin to that of the next: a third of the time, for all in the queue together.
+# Length of one turn, and time between the beginnings of two turns: a third of the time, for all peers in the queue
+# together.
 SLICE_S = 0.005
 PERIOD_S = 0.015
-# The part of the time that all allowances together come to; and one, where there are few.
+# The part of the time for all allowances together, and the most for one peer when there are few.
 _ALLOWED = 1 / 6
 _ALLOWED_EACH = 1 / 20
-# Who has not been out of the queue for so long is a flood, and gets a part of a turn.
+# A peer that has not left the queue for this time floods: its turns are shorter.
 FLOOD_S = 30.0
 _FLOOD_PART = 1 / 5
-# So little is not worth beginning with.
+# Less than this is not worth a start.
 _LEAST_S = 0.0002
 
 
 class Turns:
-    """The queue of one event loop; lives as long as that does."""
+    """The queue of one event loop; lives as long as the loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -50,7 +52,7 @@ class Turns:
 
     @property
     def allowance(self) -> float:
-        """The part of the time that each may take without a turn."""
+        """The part of the time that each peer may take without a turn."""
         return min(_ALLOWED_EACH, _ALLOWED / max(1, len(self._members)))
 
     def enqueue(self, share: Share) -> None:
@@ -68,12 +70,12 @@ class Turns:
         try:
             if self._waiting:
                 self._waiting.popleft().take_turn()
-        finally:  # whatever one does with its turn, the others get theirs
+        finally:  # an exception in one turn must not end the turns of others
             self._plan()
 
 
 class Share:
-    """What one of them may take; from `Turns.join` to `close`."""
+    """The time that one peer may take; from `Turns.join` to `close`."""
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
@@ -84,11 +86,11 @@ class Share:
         self._closed = False
 
     def left_s(self) -> float:
-        """Processor time that it may take now; 0 when it has to wait for a turn first."""
+        """Processor time that the peer may take now; 0 if it has to wait for a turn first."""
         now = self._turns.clock()
         grown_s = (now - self._counted_at) * self._turns.allowance
         self._left_s, self._counted_at = min(SLICE_S, self._left_s + grown_s), now
-        if grown_s >= SLICE_S:  # it has wanted nothing for a while
+        if grown_s >= SLICE_S:  # it has needed nothing for a while
             self._wanting_since = None
         return self._left_s if self._left_s > _LEAST_S else 0.0
 
@@ -96,7 +98,7 @@ class Share:
         self._left_s -= used_s
 
     def wait(self, go_on: Callable[[], None]) -> None:
-        """Have `go_on` called when it is its turn; not after `close`."""
+        """Call `go_on` when the peer has its turn, or at `close`; not after `close`."""
         if self._closed or self._go_on is not None:
             return
         if self._wanting_since is None:
@@ -105,14 +107,14 @@ class Share:
         self._turns.enqueue(self)
 
     async def turn(self) -> None:
-        """Wait until there is something left."""
+        """Wait until some time is left."""
         if not self._closed and self.left_s() <= 0:
             given = asyncio.Event()
             self.wait(given.set)
             await given.wait()
 
     def take_turn(self) -> None:
-        """Called by the queue. What it saved up while it waited is not added."""
+        """Begin the peer's turn; called by the queue. Allowance that was saved up while waiting is not added."""
         now = self._turns.clock()
         floods = self._wanting_since is not None and now - self._wanting_since > FLOOD_S
         self._left_s, self._counted_at = SLICE_S * (_FLOOD_PART if floods else 1), now
@@ -127,14 +129,14 @@ class Share:
         self._turns.leave(self)
         go_on, self._go_on = self._go_on, None
         if go_on is not None:
-            go_on()  # whoever waits is to see that it is over
+            go_on()  # wake the waiting task, so that it sees the end
 
 
 _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Turns] = WeakKeyDictionary()
 
 
 def turns() -> Turns:
-    """The queue of the loop that runs."""
+    """The queue of the running loop."""
     loop = asyncio.get_running_loop()
     found = _of_loops.get(loop)
     if found is None:

@@ -1,8 +1,8 @@
-"""Files for processes that are not trusted: opened so that whoever has the descriptor cannot write to the file.
+"""Files for processes that are not trusted: opened so that a process with the descriptor cannot write to the file.
 
-A descriptor for reading is not enough where the process may open the file anew, by /proc/self/fd: for one that runs as
-root no mode forbids that. So the file is opened through a mount of its own, which is read-only, belongs to no
-namespace, and ends with the descriptor. Only who may mount can do that; elsewhere the mode has to do.
+A read-only descriptor is not enough: a process may open the file again through /proc/self/fd, and no file mode stops a
+process that runs as root. So the file is opened through a read-only mount of its own, which belongs to no namespace and
+ends with the descriptor. That needs the right to mount; without it, the file mode must be enough.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def open_unwritable(path: Path) -> int:
 
 
 def _clone_mount(path: Path) -> int | None:
-    """A read-only mount of a file, and of nothing else; None where the kernel does not let us."""
+    """A read-only mount of this one file; None if the kernel does not allow it."""
     libc = ctypes.CDLL(None, use_errno=True)
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
     tree: int = libc.syscall(_OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags)
