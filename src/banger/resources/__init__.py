@@ -1,5 +1,6 @@
-"""Resources of the host that banger holds: one file a kind, which says how it is recorded, found and released.
+"""Resources of the host that banger holds: one file per kind, which says how a resource is recorded, found and
+released.
 
 The records are rows of the store (`store.resources`), written before a resource is acquired. Teardown, reconcile,
-doctor and the crash tests go by the list of kinds, and know none of them by name.
+doctor and the crash tests use the list of kinds, and know no kind by name.
 """

@@ -1,4 +1,4 @@
-"""Control groups, one a VMM. Identity: the directory in each hierarchy, by controller."""
+"""Control groups, one per VMM. Identity: the directory in each hierarchy, by controller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ControlGroup(Kind):
     is_runtime = True
 
     async def release(self, identity: Identity) -> None:
-        """Whatever is in it is killed."""
+        """Kills all processes in the group."""
         await Group.of_identity(identity).remove()
 
     def describe(self, identity: Identity) -> str:

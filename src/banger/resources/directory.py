@@ -1,4 +1,4 @@
-"""Directories that are there only as long as a record leads to them. Identity: `path`."""
+"""Directories that exist only while a record leads to them. Identity: `path`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from banger.host.thread import in_thread
 from banger.resources.kind import AGAIN, Found, Kind, Target
 from banger.store.resources import Identity
 
-# A root, and what in it needs a record.
+# A root directory, and the pattern of the names in it that need a record.
 Places = Callable[[Paths], list[tuple[Path, str]]]
 
 
@@ -34,12 +34,12 @@ class Directory(Kind):
 
     async def remove(self, target: Target) -> bool:
         assert isinstance(target, Path)
-        await in_thread(remove_tree, target)  # an OSError says what stays
+        await in_thread(remove_tree, target)  # the OSError says what stays
         return True
 
 
 def places_of_files(paths: Paths) -> list[tuple[Path, str]]:
-    """Of machines; of snapshots and templates only what was set aside to be removed."""
+    """All directories of machines; of snapshots and templates only those that were set aside to be removed."""
     return [(paths.machines, "*"), (paths.snapshots, ".*"), (paths.templates, ".*")]
 
 

@@ -1,4 +1,4 @@
-"""What a kind of resource is."""
+"""The contract of a kind of resource."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ Target = ProcessRef | Path
 
 
 class Kind(ABC):
-    """`name` is what records say; `is_runtime`: held only while the VMM runs."""
+    """`name` is the kind in records. With `is_runtime`, a machine holds the resource only while its VMM runs."""
 
     name: str
     is_runtime: bool
 
     @abstractmethod
     async def release(self, identity: Identity) -> None:
-        """Undo it, from its record alone; what is gone already is fine. Raises `not_released`, OSError."""
+        """Release a resource, from its record alone; a resource that is gone already is no error. Raises
+        `not_released`, OSError."""
 
     @abstractmethod
     def describe(self, identity: Identity) -> str:
-        """What it is, for people."""
+        """The resource in words, for people."""
 
     @abstractmethod
     def find(self, paths: Paths) -> Iterator[Found]:
-        """Everything of this kind on the host in the name of this home. Blocking."""
+        """Everything of this kind on the host that belongs to this home. Blocking."""
 
     @abstractmethod
     async def remove(self, target: Target) -> bool:
-        """Of something that was found and that no record leads to; whether it is gone."""
+        """Remove something that was found without a record. Returns whether it is gone. Raises OSError."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A record that leads to it has `key`, a marker or a path, in its identity. `noun` is the kind, for people."""
+    """Something that was found on the host. The identity in its record, if there is one, has `key`: a marker or a path.
+    `noun` is the kind, for people."""
 
     kind: Kind
     noun: str

@@ -1,4 +1,4 @@
-"""All kinds of resources there are. A new kind is a file beside this one, and a line here."""
+"""The list of all kinds of resources. A new kind is a file beside this one, and a line here."""
 
 from __future__ import annotations
 

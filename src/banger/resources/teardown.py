@@ -1,6 +1,7 @@
-"""Undo host resources from their records alone; go on past a step that fails.
+"""Release resources of the host from their records alone; a step that fails does not stop the others.
 
-What cannot be released keeps its record, which says why as long as this daemon lives; whoever reads it tries again.
+A resource that could not be released keeps its record, which says why for as long as this daemon lives; the next reader
+of the record tries again.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ log = logging.getLogger("banger.teardown")
 
 @contextlib.contextmanager
 def set_aside(resources: ResourceTable, directory: Path) -> Iterator[Path]:
-    """What was published has its name no more, at once; the block removes what it is called now. Whoever ends in there
-    leaves a record of it, and so does an error in there. Raises FileNotFoundError when it is not there."""
+    """Take the name of a published directory away at once; the block removes it under its new name. The record stays if
+    this process ends in the block, or the block fails. Raises FileNotFoundError if the directory does not exist,
+    `not_released` if the block raises OSError."""
     aside = directory.with_name(f".removed-{directory.name[:12]}-{os.urandom(4).hex()}")
     noted = resources.note(aside.name.removeprefix("."), FILES.name, {"path": str(aside)})
     try:
@@ -40,7 +42,7 @@ def set_aside(resources: ResourceTable, directory: Path) -> Iterator[Path]:
 
 
 def _forget(resources: ResourceTable, noted: int) -> None:
-    """A record that leads to nothing does no harm: the next daemon clears it."""
+    """Clear a record. A record that leads to nothing does no harm: the next daemon clears it."""
     try:
         resources.clear(noted)
     except Error as exc:
@@ -48,14 +50,14 @@ def _forget(resources: ResourceTable, noted: int) -> None:
 
 
 async def release(resources: ResourceTable, machine: str, kinds: frozenset[str] | None = None) -> list[Error]:
-    """Tear down a machine's resources (of some kinds only, if given), the newest first. What could not
-    be released keeps its record; the errors are returned."""
+    """Release a machine's resources (of `kinds` only, if given), the newest first. A resource that could not be
+    released keeps its record; the errors are returned."""
     held = resources.of_machine(machine)
     return await release_each(resources, [r for r in held if kinds is None or r.kind in kinds])
 
 
 async def release_each(resources: ResourceTable, held: Iterable[Resource]) -> list[Error]:
-    """As `release`, of those that are given."""
+    """As `release`, for the given resources."""
     errors = []
     for resource in held:
         error = await _release_one(resource) or _clear(resources, resource)
@@ -75,7 +77,7 @@ def _clear(resources: ResourceTable, resource: Resource) -> Error | None:
 
 
 def describe(resource: Resource) -> str:
-    """What it is, for people."""
+    """The resource in words, for people."""
     kind = KINDS.get(resource.kind)
     return kind.describe(resource.identity) if kind else f"a resource of unknown kind {resource.kind!r}"
 

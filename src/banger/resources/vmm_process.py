@@ -1,7 +1,8 @@
 """Processes of VMMs.
 
-Identity: `marker` (in the process's environment), `boot` of the host, and once it runs `pid` and `start`. It ends by
-SIGKILL through a pidfd; without a pid, every process that carries the marker does. A process of another boot has ended.
+Identity: `marker` (in the process's environment), `boot` of the host, and once the process runs, `pid` and `start`. It
+is killed by SIGKILL through a pidfd; without a pid, every process that has the marker is killed. A process of another
+boot has ended.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class VmmProcess(Kind):
         return f"process {process.pid}" if process else f"process of {identity.get('marker', '')}"
 
     def find(self, paths: Paths) -> Iterator[Found]:
-        """VMMs that were started from this home, by where they are."""
+        """VMMs that were started from this home: they work in a directory below it."""
         home = str(paths.state.resolve())
         for process, marker in all_marked(MARKER):
             where = working_directory(process).removesuffix(" (deleted)")
@@ -49,7 +50,8 @@ class VmmProcess(Kind):
 
 
 def process_of(identity: Identity) -> ProcessRef | None:
-    """The process a record names, if its pid was written down. After a reboot of the host it is another's."""
+    """The process that a record names, if its pid was recorded. After a reboot of the host, the pid belongs to another
+    process."""
     if is_of_earlier_boot(identity):
         return None
     pid, start = identity.get("pid"), identity.get("start")

@@ -1,4 +1,4 @@
-"""A copy of the store as it was before a migration: the last two are kept."""
+"""A copy of the store from before a migration. The last two copies are kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _KEEP = 2
 
 
 def back_up(connection: sqlite3.Connection, path: Path, version: int) -> Path:
-    """A whole database beside the store, with all that was committed. Raises `insufficient_disk`."""
+    """Copy the whole database, with everything committed, to a file beside the store. Returns its path. Raises
+    `insufficient_disk`."""
     final = path.with_name(f"{path.name}.v{version}.bak")
     partial = final.with_name(f"{final.name}.partial")
     try:

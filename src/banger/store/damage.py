@@ -1,7 +1,7 @@
-"""What was found hurt in the store, in words, with the bytes of records that nobody can read any more.
+"""Damage of the store: what was found, in words, with the bytes of records that can no longer be read.
 
-A record that cannot be decoded is set aside: its name is free again, and it stops nothing. It is logged, told, and kept
-in a table of its own for people to look at.
+A record that cannot be decoded is set aside: its name is free again, and the daemon continues without it. Damage is
+logged, told as an event, and kept in a table for people to look at.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Damage:
-    """Of one open store. Whoever listens hears what was found before, too."""
+    """The damage of one open store. A listener also hears of damage that was found before it began to listen."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -43,7 +43,7 @@ class Damage:
             listener(what)
 
     def note(self, what: str, record: bytes = b"") -> None:
-        """Where there is no room to write it down, it is in the log."""
+        """Record damage. If the disk has no space for that, only the daemon's log has it."""
         log.error("%s", what)
         try:
             self._write(what, record)
@@ -53,7 +53,8 @@ class Damage:
         self._tell(what)
 
     def set_aside(self, table: str, rowid: int, what: str, record: bytes) -> None:
-        """A row that cannot be read; it stays where it is while there is no room to keep it elsewhere."""
+        """Move a row that cannot be read to the table of damage. The row stays where it is until there is space for
+        that."""
 
         def write() -> None:
             self._db.execute(f"DELETE FROM {table} WHERE rowid = ?", (rowid,))
@@ -78,7 +79,7 @@ class Damage:
             self._listener(what)
 
     def all(self) -> list[str]:
-        """The newest last, each with its time."""
+        """The latest entries, the newest last, each with its time."""
         rows = self._db.rows("SELECT found, what FROM damage ORDER BY id DESC LIMIT ?", (_LISTED,))
         return [f"{found}: {what}" for found, what in reversed(rows)]
 
@@ -92,7 +93,7 @@ class Reader(Generic[T]):
         self._decoder = msgspec.json.Decoder(kind)
 
     def read(self, rows: Iterable[tuple[int, str, bytes]]) -> list[T]:
-        """Of rows of (rowid, name for people, record) those that can be read; the others are set aside."""
+        """Decode rows of (rowid, name for people, record). Rows that cannot be decoded are set aside."""
         found = []
         for rowid, name, record in rows:
             try:

@@ -1,11 +1,11 @@
-"""The SQLite file: opening it, its version, transactions, and what becomes of it when it is damaged.
+"""The SQLite file: opening it, its version, transactions, and its repair.
 
-WAL with synchronous=NORMAL: a killed daemon loses nothing that was committed. The log is synced a moment after a
-commit, by a thread (see `durability`): a host that loses power loses no more than that moment, and what is left is
+WAL with synchronous=NORMAL: a killed daemon loses nothing that was committed. A thread syncs the log a moment after a
+commit (see `durability`): a power failure loses no more than the commits of that moment, and what is left is
 consistent. docs/decisions/0026-durability.md has the numbers.
 
-A file that turns out to be damaged, at the start or later, is replaced by what can be read of it (see `salvage`), and
-what was asked for is done there.
+A file that turns out to be damaged, at the start or later, is replaced by a new one with everything that can be read of
+it (see `salvage`). The statement that found the damage is then repeated there.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from banger.store.salvage import FoundDamage, is_damage, salvage
 log = logging.getLogger("banger.store")
 
 T = TypeVar("T")
-# Checked when a row is read: there may be many of them, and nothing depends on them.
+# Their rows are checked when they are read: there may be many, and nothing else depends on them.
 _UNCHECKED = {"events"}
-# In the file's head: the versions of the format for writing and for reading.
+# In the head of the file: the versions of the format for writing and for reading.
 _FORMATS = slice(18, 20)
 
 
-# Until the next start that finds room for it; a change of a machine takes some 20 KiB.
+# Freed when the disk is full, and taken again at the next start. A change of a machine takes some 20 KiB.
 _SPARE_BYTES = 1024 * 1024
 
 
 class Database:
-    """An open store. Used from the daemon's event loop alone; statements take some 20-100 µs."""
+    """An open store. Used only from the daemon's event loop; a statement takes some 20-100 µs."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `store_too_new`, `store_damaged` for what cannot be mended, `insufficient_disk`."""
+        """Raises `store_too_new`; `store_damaged` for a store that cannot be repaired; `insufficient_disk`."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = path
-        self.damage: list[str] = []  # found, and nobody listened yet
+        self.damage: list[str] = []  # found before a listener was there
         self.on_damage: Callable[[str], None] = self.damage.append
         self.on_mended: Callable[[], None] = _nothing  # rows may have been lost
         self.on_commit: Callable[[], None] = _nothing
@@ -63,7 +63,8 @@ class Database:
 
     def _open(self) -> None:
         self._is_open = False
-        head = _head(self.path)  # now: who closes a file gives up all locks of it, those of SQLite too
+        # Before SQLite opens the file: to close a descriptor of it gives up all locks of this process on it.
+        head = _head(self.path)
         self._connection = sqlite3.connect(self.path, isolation_level=None)
         self._connection.text_factory = _decode
         self.execute("PRAGMA journal_mode=WAL")
@@ -73,7 +74,7 @@ class Database:
         self._migrate()
         self._check(head)
         self._take_room()
-        sync_path(self.path.parent)  # a new file's name, and its log's
+        sync_path(self.path.parent)  # the names of a new file and of its log
         self._is_open = True
 
     def _migrate(self) -> None:
@@ -99,7 +100,8 @@ class Database:
             self.execute("UPDATE machines SET record = ? WHERE rowid = ?", (rewrite(record), rowid))
 
     def _check(self, head: bytes) -> None:
-        """Look through the tables on which everything depends; a millisecond for hundreds of machines."""
+        """Check the tables on which everything else depends; this takes a millisecond for hundreds of machines. Raises
+        FoundDamage."""
         if head and head[_FORMATS] not in (b"\1\1", b"\2\2"):
             raise FoundDamage("its header forbids writing")
         tables = self.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
@@ -110,8 +112,8 @@ class Database:
                     raise FoundDamage(f"{table}: {said[0][0] if said else 'no answer'}")
 
     def _take_room(self) -> None:
-        """Keep some room for when the disk is full, so that machines can be deleted then."""
-        with contextlib.suppress(OSError):  # it is full already
+        """Reserve some disk space, so that machines can be deleted when the disk is full."""
+        with contextlib.suppress(OSError):  # the disk is full already
             fd = os.open(self._spare, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 os.posix_fallocate(fd, 0, _SPARE_BYTES)
@@ -126,19 +128,20 @@ class Database:
         return int(self.rows("PRAGMA user_version")[0][0])
 
     def execute(self, statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        """Write something. Raises `insufficient_disk`, `store_failed`; what was to be written then is not."""
+        """Run a statement that writes. Raises `insufficient_disk`, `store_failed`; then nothing was written."""
         cursor = self._guarded(lambda: self._connection.execute(statement, parameters))
         if not self._connection.in_transaction:
             self.on_commit()
         return cursor
 
     def rows(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        """Read something."""
+        """Run a statement that reads, and return all its rows."""
         return self._guarded(lambda: self._connection.execute(statement, parameters).fetchall())
 
     def together(self, work: Callable[[], T]) -> T:
-        """All of what `work` writes, or nothing; it is done again when the store had to be mended, so what is in memory
-        it leaves to `when_written`. Not nested: what belongs together is one `work`."""
+        """Everything that `work` writes is committed, or nothing. `work` runs a second time if the store had to be
+        repaired, so it leaves changes of memory to `when_written`. Not nested: writes that belong together are one
+        `work`."""
         if self._transacting:
             raise RuntimeError("a transaction of the store within another one")
         try:
@@ -155,8 +158,8 @@ class Database:
             return work()
 
     def when_written(self, follow: Callable[[], None]) -> None:
-        """Memory follows the store: `follow`, which cannot fail, is done once the transaction that is going on is
-        committed, and never if it comes to nothing. Outside of one it is done at once."""
+        """Change memory after the store: `follow`, which cannot fail, is called after the current transaction is
+        committed, and never if it is rolled back. Without a transaction it is called at once."""
         if self._transacting:
             self._to_follow.append(follow)
         else:
@@ -164,7 +167,8 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. Not nested, and nothing in it awaits."""
+        """A transaction: everything that the block writes is committed, or nothing. Not nested; the block never
+        awaits."""
         self.execute("BEGIN IMMEDIATE")
         self._transacting = True
         self._to_follow = []
@@ -172,7 +176,7 @@ class Database:
             yield
             self.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:  # a full disk ends it, too
+            if self._connection.in_transaction:  # a full disk has ended it already
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
             raise
@@ -182,13 +186,14 @@ class Database:
             follow()
 
     def forget_deleted(self) -> None:
-        """Have nothing of what was deleted in the log either, which keeps each page as it was. Some milliseconds, and
-        in vain while another process reads: then the next one does it, or the end of the daemon."""
+        """Remove deleted data from the log, too, which keeps old pages. Takes some milliseconds. It has no effect while
+        another process reads; then the next call does it, or the end of the daemon."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def close(self) -> None:
-        """All that was committed is on the disk then: the log goes into the file."""
+        """Close the store. SQLite then copies the log into the file and syncs it: everything committed is on the
+        disk."""
         self.on_commit = _nothing
         self._connection.close()
 
@@ -214,8 +219,8 @@ class Database:
             raise (self._no_room() if _is_full(exc) else self._unusable(exc)) from exc
 
     def _find_room(self) -> bool:
-        """Give the spare room away, and bring what the log holds to its place: then it is written from its beginning
-        again, where it has room. False: that is of no use."""
+        """Free the reserved space and copy the log into the file, so that SQLite writes the log from its beginning
+        again. Returns False if that does not help."""
         self._spare.unlink(missing_ok=True)
         try:
             (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
@@ -231,7 +236,7 @@ class Database:
         return Error("store_failed", f"the store {self.path} cannot be used now: {exc}", hint)
 
     def _mend(self, cause: sqlite3.Error) -> None:
-        """Go on with a store of what can be read. Raises `store_damaged`."""
+        """Replace the store by one with everything that can be read. Raises `store_damaged`."""
         log.error("the store %s is damaged: %s", self.path, cause)
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
@@ -249,7 +254,8 @@ def _is_full(exc: sqlite3.Error) -> bool:
 
 
 def _say(action: Callable[[], T]) -> T:
-    """SQLite quotes the schema where it complains about it, whatever that is now."""
+    """What `action` returns. In complaints about a damaged schema, SQLite quotes the schema, which may not be text any
+    more."""
     try:
         return action()
     except UnicodeDecodeError as exc:
@@ -257,11 +263,12 @@ def _say(action: Callable[[], T]) -> T:
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """The default of both callbacks."""
 
 
 def _head(path: Path) -> bytes:
-    """Empty when it cannot be read, as before the first start: SQLite says more. Not while SQLite has the file."""
+    """The head of the file; empty if it cannot be read, as before the first start, since SQLite then says more. Not to
+    be called while SQLite has the file open."""
     try:
         with path.open("rb") as file:
             return file.read(100)
@@ -270,12 +277,12 @@ def _head(path: Path) -> bytes:
 
 
 def _decode(raw: bytes) -> str:
-    """Damaged text is no reason to read nothing."""
+    """Damaged text must not keep everything else from being read."""
     return raw.decode("utf-8", "replace")
 
 
 def _does_not_fit(exc: sqlite3.Error) -> bool:
-    """A statement of ours that fails while the store is opened: its tables are not those of its version."""
+    """Whether a statement of banger failed while the store was opened: then its tables are not those of its version."""
     return getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 

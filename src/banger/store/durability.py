@@ -1,7 +1,7 @@
-"""What was committed reaches the disk a moment later, and nobody waits for it.
+"""Commits reach the disk a moment later, and no caller waits for that.
 
-To sync with each commit (synchronous=FULL) would have the daemon's loop stand still for each: some milliseconds, and up
-to a second on a disk that has much to write. So a thread syncs the log, once for all commits of a moment.
+A sync with each commit (synchronous=FULL) would block the daemon's loop each time: for some milliseconds, and up to a
+second on a busy disk. So a thread syncs the log, once for all commits of a moment.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from banger.store.database import Database
 
 log = logging.getLogger("banger.store")
 
-# A start commits some ten times; one sync does for most of them.
+# A start commits some ten times; one sync covers most of these commits.
 DELAY_S = 0.05
 
 
 class LogSync:
-    """Lives as long as the daemon; begun and ended in its event loop. At most one sync at a time."""
+    """Lives as long as the daemon; created and closed in its event loop. At most one sync runs at a time."""
 
     def __init__(self, database: Database) -> None:
         self._log = Path(f"{database.path}-wal")
@@ -31,13 +31,13 @@ class LogSync:
         database.on_commit = self.note
 
     def note(self) -> None:
-        """Something was committed just now."""
+        """Call this after each commit."""
         self._is_behind = True
         if self._due is None and self._syncing is None and not self._is_closed:
             self._due = asyncio.get_running_loop().call_later(DELAY_S, self._begin)
 
     async def close(self) -> None:
-        """Before the store is closed, which syncs what is left."""
+        """Call this before the store is closed, which syncs the rest."""
         self._is_closed = True
         if self._due is not None:
             self._due.cancel()
@@ -49,11 +49,11 @@ class LogSync:
         self._syncing = asyncio.create_task(self._sync(), name="sync the store's log")
 
     async def _sync(self) -> None:
-        """By a descriptor of its own: SQLite has its locks on other files."""
+        """Sync the log through a descriptor of its own: SQLite's locks are on other files."""
         try:
             await in_thread(sync_path, self._log)
         except FileNotFoundError:
-            pass  # all of it is in the store's file
+            pass  # SQLite has copied all of it into the store's file
         except OSError as exc:
             log.warning("the store's log is not synced: %s", exc)
         self._syncing = None

@@ -1,4 +1,4 @@
-"""The journal's table: appended to, read forwards from a number, the oldest forgotten in batches."""
+"""The journal's table: appended to, read forwards from a number; the oldest events are deleted in batches."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from banger.model.event import Event
 from banger.store.database import Database
 
 KEEP = 100_000
-# Every so many events as many of the oldest go: nobody ever waits for a long deletion.
+# After this many new events, the same number of the oldest are deleted: no deletion takes long.
 _BATCH = 50
 
 
 class EventTable:
-    """Numbers have no holes, but where events were forgotten or lost with a page of the store."""
+    """Numbers are consecutive, except where events were deleted or lost with a damaged page."""
 
     def __init__(self, database: Database, keep: int = KEEP) -> None:
         self._db = database
@@ -33,8 +33,8 @@ class EventTable:
         data: dict[str, object],
         written: Callable[[int], None] = lambda seq: None,
     ) -> int:
-        """Its number. Belongs to the caller's transaction, if there is one; `written` hears of the number after
-        that."""
+        """Append an event and return its number. It belongs to the caller's transaction, if there is one; `written`
+        gets the number after the commit."""
         cursor = self._db.execute(
             "INSERT INTO events (time, kind, target, message, data) VALUES (?, ?, ?, ?, ?)",
             (now(), kind, target, message, encode_json(data)),
@@ -47,7 +47,7 @@ class EventTable:
         return seq
 
     def page(self, after: int, limit: int) -> list[Event]:
-        """The next events after number `after`, at most `limit`; some 2 ms for a thousand."""
+        """The events after number `after`, at most `limit` of them; some 2 ms for a thousand."""
         rows = self._db.rows(
             "SELECT seq, time, kind, target, message, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
             (after, limit),
@@ -55,12 +55,12 @@ class EventTable:
         return [self._read(row) for row in rows]
 
     def newest(self) -> int:
-        """The highest number given out so far, 0 for none."""
+        """The highest number so far; 0 for none."""
         found = self._db.rows("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
         return int(found[0][0]) if found else 0
 
     def _read(self, row: tuple[Any, ...]) -> Event:
-        """Data that cannot be read costs an event no more than its data."""
+        """An event whose data cannot be read loses only the data."""
         seq, *texts, raw = row
         time, kind, target, message = map(str, texts)
         try:

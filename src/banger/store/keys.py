@@ -1,4 +1,4 @@
-"""Idempotency keys: which request made which machine. Each is kept for a day."""
+"""Idempotency keys: which request made which machine. Each key is kept for a day."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEEP_COUNT = 10_000
 
 
 class Made(NamedTuple):
-    """What a key stands for: the machine's id, and the sum of the request that it was made by."""
+    """The machine's id, and the checksum of the request that made the machine."""
 
     machine: str
     request: str
@@ -30,7 +30,7 @@ class KeyTable:
         return Made(*found[0]) if found else None
 
     def put(self, key: str, made: Made) -> None:
-        """Old ones are forgotten on the way, and the oldest where there are too many. Belongs to the caller's
+        """Record a key, and delete expired keys, and the oldest if there are too many. Belongs to the caller's
         transaction."""
         self._db.execute("DELETE FROM idempotency_keys WHERE made <= ?", (_moment(KEEP),))
         ((count,),) = self._db.rows("SELECT count(*) FROM idempotency_keys")

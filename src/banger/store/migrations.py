@@ -1,4 +1,4 @@
-"""The schema, one step a version. Steps are never edited once released; new ones are appended."""
+"""The schema, one step per version. Released steps never change; new ones are appended."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class ResourceTable:
         self.tell: Tell = tell_nobody
 
     def note(self, machine: str, kind: str, identity: Identity) -> int:
-        """Record the intent; its id."""
+        """Record the intent to acquire a resource. Returns the id of the record."""
         cursor = self._db.execute(
             "INSERT INTO resources (machine, kind, identity) VALUES (?, ?, ?)",
             (machine, kind, msgspec.json.encode(identity)),
@@ -45,7 +45,7 @@ class ResourceTable:
         return cursor.lastrowid
 
     def update(self, resource_id: int, identity: Identity) -> None:
-        """Say more about a resource that is now acquired (its pid)."""
+        """Add to the record of a resource that is now acquired (its pid)."""
         self._db.execute(
             "UPDATE resources SET identity = ? WHERE id = ?",
             (msgspec.json.encode(identity), resource_id),
@@ -58,18 +58,19 @@ class ResourceTable:
             self.tell("resource.released", "host", f"released at last; before that: {error.message}")
 
     def keep(self, resource_id: int, error: Error) -> None:
-        """It could not be released: the record stays, for whoever tries again."""
+        """Keep the record of a resource that could not be released, for the next attempt. Tells the journal if the
+        error is new."""
         known = self.unreleased.get(resource_id)
         self.unreleased[resource_id] = error
         if known is None or known.as_dict() != error.as_dict():
             self.tell("resource.unreleased", "host", error.message, code=error.code)
 
     def hand_over(self, owner: str, heir: str) -> None:
-        """All that `owner` holds is `heir`'s now, at once."""
+        """Transfer everything that `owner` holds to `heir`, at once."""
         self._db.execute("UPDATE resources SET machine = ? WHERE machine = ?", (heir, owner))
 
     def of_machine(self, machine: str) -> list[Resource]:
-        """The newest first: the order of teardown."""
+        """The resources of a machine, the newest first: the order of teardown."""
         return self._read(
             self._db.rows(
                 "SELECT id, machine, kind, identity FROM resources WHERE machine = ? ORDER BY id DESC",

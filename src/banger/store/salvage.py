@@ -1,7 +1,8 @@
-"""A damaged store: kept aside as it is, and every row that can still be read carried over into a new one.
+"""A damaged store: the file is kept unchanged under another name, and every row that can still be read is copied to a
+new store.
 
-SQLite reads up to a damaged page and no further. So a table is read from both of its ends, and what is between is
-halved, again and again, until only rows are left that nobody can reach.
+SQLite reads up to a damaged page and no further. So a table is read from both ends, and the rows between are halved,
+again and again, until only unreachable rows are left.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from typing import Any, NamedTuple
 
 from banger.host.fs import publish, sync_path
 
-# More rows than a page of 4 KiB has: so far beyond the last row that is seen, there may be some.
+# More rows than a page of 4 KiB has: beyond the last row that is seen, there may be this many more.
 _BEYOND = 1000
-# Statements for one table, at some 10 µs each.
+# The most statements for one table, at some 10 µs each.
 _PATIENCE = 200_000
 _NAMES_SHOWN = 20
 _TABLES_OF_PEOPLE = {"machines": "name", "images": "name", "kernels": "name"}
 
-# SQLite's words about a damaged schema quote it.
+# SQLite's messages about a damaged schema quote it, and it may not be text.
 _UNREACHABLE = (sqlite3.Error, UnicodeDecodeError)
 
 Row = tuple[Any, ...]
 
 
 class Salvage(NamedTuple):
-    """What came of it: where the damaged file is, how many rows of each table were carried over, and what was not, in
+    """The result: the name of the damaged file, how many rows of each table were copied, and what was lost, in
     words."""
 
     kept_as: Path
@@ -50,7 +51,8 @@ class FoundDamage(sqlite3.DatabaseError):
 
 
 def is_damage(exc: sqlite3.Error) -> bool:
-    """Whether it is the file's contents, rather than the disk, the directory or somebody else's lock."""
+    """Whether the contents of the file are the problem, rather than the disk, the directory or a lock of another
+    process."""
     if isinstance(exc, FoundDamage):
         return True
     code = getattr(exc, "sqlite_errorcode", None)
@@ -58,14 +60,15 @@ def is_damage(exc: sqlite3.Error) -> bool:
 
 
 def salvage(path: Path, steps: tuple[str, ...]) -> Salvage:
-    """Nobody has the store open. Whenever we end in here, a store is at `path`. Raises OSError, sqlite3.Error."""
+    """Replace the store at `path`. No process has it open. A store is at `path` whenever this process may be killed
+    meanwhile. Raises OSError, sqlite3.Error."""
     fresh = path.with_name(f"{path.name}.salvaged")
     fresh.unlink(missing_ok=True)
     try:
         with _open_damaged(path) as source:
             carried, lost = _fill(fresh, source, steps)
         fresh.chmod(0o600)
-        sync_path(fresh)  # before the log of the damaged one goes
+        sync_path(fresh)  # before the log of the damaged store is removed
         kept_as = _keep_aside(path)
         publish(fresh, path)
     finally:
@@ -76,7 +79,7 @@ def salvage(path: Path, steps: tuple[str, ...]) -> Salvage:
 def _fill(
     fresh: Path, source: sqlite3.Connection, steps: tuple[str, ...]
 ) -> tuple[dict[str, int], list[str]]:
-    """Without a journal of its own: nobody will look at it unless all of it is there."""
+    """Copy the rows to `fresh`, without a log: no process uses that file before it is complete."""
     with closing(sqlite3.connect(fresh, isolation_level=None)) as target:
         target.execute("PRAGMA journal_mode=MEMORY")
         target.execute("PRAGMA synchronous=OFF")
@@ -86,14 +89,14 @@ def _fill(
 
 @contextlib.contextmanager
 def _open_damaged(path: Path) -> Iterator[sqlite3.Connection]:
-    """To be read only, with what its log holds."""
+    """Open the damaged store for reading only, together with its log."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
         source.text_factory = lambda raw: raw.decode("utf-8", "replace")
         yield source
 
 
 def _version(source: sqlite3.Connection, newest: int) -> int:
-    """Of its schema; the newest where that is not known any more."""
+    """The version of the schema; the newest if the version cannot be read."""
     with contextlib.suppress(*_UNREACHABLE):
         version = int(source.execute("PRAGMA user_version").fetchone()[0])
         if 0 < version <= newest:
@@ -129,18 +132,18 @@ def _carry_over(source: sqlite3.Connection, target: sqlite3.Connection) -> tuple
 
 
 def _copy_table(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> Iterator[int]:
-    """The numbers of the rows that are in the new table."""
+    """The rowids that were copied to the new table."""
     columns = [row[1] for row in target.execute(f"PRAGMA table_info({table})")]
     names = ", ".join(columns)
     insert = f"INSERT INTO {table} (rowid, {names}) VALUES ({', '.join('?' * (len(columns) + 1))})"
     for row in _read_rows(source, table, names):
-        with contextlib.suppress(sqlite3.Error):  # a row that breaks the table's rules is damaged, too
+        with contextlib.suppress(sqlite3.Error):  # a row that breaks the rules of the table is damaged, too
             target.execute(insert, row)
             yield row[0]
 
 
 def _read_rows(source: sqlite3.Connection, table: str, names: str) -> Iterator[Row]:
-    """All that can be read, (rowid, columns)."""
+    """All rows that can be read, as (rowid, columns)."""
     stack = [_bounds(source, table)]
     for _ in range(_PATIENCE):
         if not stack:
@@ -162,7 +165,7 @@ def _read_rows(source: sqlite3.Connection, table: str, names: str) -> Iterator[R
 def _scan(
     source: sqlite3.Connection, table: str, names: str, low: int, high: int, order: str
 ) -> tuple[list[Row], bool]:
-    """Rows up to the first that cannot be reached; whether there was none."""
+    """The rows before the first unreachable one, and whether there was no unreachable row."""
     rows: list[Row] = []
     statement = f"SELECT rowid, {names} FROM {table} WHERE rowid BETWEEN ? AND ? ORDER BY rowid {order}"
     try:
@@ -174,11 +177,11 @@ def _scan(
 
 
 def _bounds(source: sqlite3.Connection, table: str) -> tuple[int, int]:
-    """The lowest and the highest number that a row may have."""
+    """The lowest and the highest rowid that a row may have."""
     ends = []
     for function, order, beyond in (("min", "ASC", -_BEYOND), ("max", "DESC", _BEYOND)):
         known = _one_number(source, f"SELECT {function}(rowid) FROM {table}")
-        if known is None:  # that end is damaged: as far as can be read from the other one
+        if known is None:  # that end is damaged: estimate from the rows that can be read from the other end
             other = "DESC" if order == "ASC" else "ASC"
             rows, _ = _scan(source, table, "rowid", 0, 2**62, other)
             known = max(0, rows[-1][0] + beyond) if rows else _BEYOND if function == "max" else 0
@@ -198,14 +201,14 @@ def _one_number(source: sqlite3.Connection, statement: str) -> int | None:
 
 
 def _copy_sequence(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> None:
-    """Numbers that were given out are not given out again."""
+    """Numbers that were used are not used again."""
     newest = _one_number(source, f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'")
     if newest:
         target.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (newest, table))
 
 
 def _describe_lost(source: sqlite3.Connection, table: str, rowids: set[int]) -> list[str]:
-    """By the indexes, which are pages of their own: what should have been there."""
+    """The names that the indexes have and the copied rows do not: indexes are pages of their own."""
     column = _TABLES_OF_PEOPLE.get(table)
     if column is None:
         return []
@@ -221,8 +224,8 @@ def _describe_lost(source: sqlite3.Connection, table: str, rowids: set[int]) -> 
 
 
 def _keep_aside(path: Path) -> Path:
-    """The damaged file and its log, under a name of their own; the log is gone from where the new store will be, since
-    it would be played into that."""
+    """Copy the damaged file and its log to names of their own. Removes the log: SQLite would apply it to the new
+    store."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     for number in range(1000):
         kept_as = path.with_name(f"{path.name}.damaged-{stamp}" + (f"-{number}" if number else ""))

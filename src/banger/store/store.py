@@ -1,4 +1,4 @@
-"""The store as the rest sees it: its tables."""
+"""The store as other rooms see it: its tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of records: a struct as JSON beside the columns it is looked up by."""
+"""Tables of records: each row has a struct as JSON, and the columns by which it is looked up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ R = TypeVar("R", bound=Named)
 
 
 class NamedTable(Generic[R]):
-    """Records that are known by their name: images, kernels."""
+    """Records that are found by name: images, kernels."""
 
     def __init__(self, database: Database, damage: Damage, table: str, kind: type[R]) -> None:
         self._db = database
@@ -73,7 +73,7 @@ class MachineTable:
             ) from exc
 
     def put(self, machine: Machine) -> None:
-        """Of one that exists; one whose row was lost is there again."""
+        """Write a machine's record; also of one whose row was lost."""
         self._db.execute(
             "INSERT INTO machines (id, name, record) VALUES (?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET record = excluded.record",
@@ -110,7 +110,7 @@ class OperationTable:
         return [row[0] for row in self._db.rows("SELECT id FROM operations")]
 
     def prune(self, ended_before: str, keep: int) -> int:
-        """Forget operations that ended before then, and all but the newest `keep` ended ones."""
+        """Delete operations that ended before `ended_before`, and ended ones beyond the newest `keep`."""
         cursor = self._db.execute(
             "DELETE FROM operations WHERE ended != '' AND (ended < ? OR id NOT IN "
             "(SELECT id FROM operations WHERE ended != '' ORDER BY ended DESC, rowid DESC LIMIT ?))",

@@ -10,7 +10,7 @@ PORT_NAME = "banger.agent"
 MAX_PAYLOAD = 262144
 MAX_DATA = 65536
 WINDOW = 262144
-# What a request has at most, in pieces, with an agent that takes them.
+# The most bytes in a request to an agent that accepts requests in pieces.
 MAX_REQUEST = 4 * 1024 * 1024
 RESYNC_PAD = MAX_PAYLOAD + 16
 

@@ -8,14 +8,16 @@ from struct import Struct
 from banger.errors import Error
 
 _HEAD = Struct("<HI")
-# Several times what the longest answer has. A payload could hold 43690, which took tens of milliseconds to read.
+# Several times the number in the longest answer. A payload could hold 43690 fields, which would take tens of
+# milliseconds to read.
 _MAX_FIELDS = 16384
 
 Value = int | str | bytes
 
 
 class Malformed(Error):
-    """The bytes are no list of fields, or a field is not of its type. An `agent_error` for whoever asked."""
+    """The bytes are no list of fields, or a field does not have its type. For the caller of the agent, an
+    `agent_error`."""
 
     def __init__(self, message: str) -> None:
         super().__init__("agent_error", f"the agent sent invalid data: {message}")
@@ -38,15 +40,15 @@ def _encode_value(value: Value) -> bytes:
 
 
 class Fields:
-    """A decoded payload. Accessors give a default when the tag is absent and raise `Malformed` when
-    it is there and is not of its type; text is decoded with `surrogateescape`, nothing is lost."""
+    """A decoded payload. Accessors return a default for a tag that is absent, and raise `Malformed` for a field that
+    does not have its type. Text is decoded with `surrogateescape`, which loses nothing."""
 
     def __init__(self, payload: bytes) -> None:
         self._items = list(_iterate(payload))
 
     @classmethod
     def of(cls, items: list[tuple[int, bytes]]) -> Fields:
-        """Some fields of another payload, as one."""
+        """Fields that belong to another payload, as a payload of their own."""
         fields = cls(b"")
         fields._items = items
         return fields
@@ -92,7 +94,7 @@ def decode_str(raw: bytes) -> str:
 
 
 def readable(raw: bytes, limit: int) -> str:
-    """One line of at most `limit` characters; what cannot be shown is a question mark."""
+    """One line of at most `limit` characters; a character that cannot be shown becomes a question mark."""
     text = raw[: 4 * limit].decode("utf-8", "replace")[:limit]
     return "".join(c if c.isprintable() else "?" for c in text)
 

@@ -14,7 +14,8 @@ _HEADER = Struct("<HBBII")
 _CHECK = Struct("<I")
 HEADER_SIZE = 16
 _MAGIC_BYTES = MAGIC.to_bytes(2, "little")
-# What can be a header: magic, anything, a length of at most 262144. Most garbage is passed over at the speed of C.
+# What may begin a header: the magic, any byte, a length of at most 262144. A regular expression skips most garbage at
+# the speed of C.
 _CANDIDATE = re.compile(re.escape(_MAGIC_BYTES) + rb".{8}[\x00-\x04]\x00", re.DOTALL)
 
 
@@ -26,7 +27,8 @@ class Frame(NamedTuple):
 
 
 def encode_frame(type_: int, channel: int, payload: bytes = b"", flags: int = 0) -> bytes:
-    """Raises ValueError for a payload above the limit: that is our bug, not the peer's."""
+    """The bytes of a frame. Raises ValueError for a payload above the limit, which is a bug of this side, not of the
+    peer."""
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"a frame of {len(payload)} bytes is above {MAX_PAYLOAD}")
     head = _HEADER.pack(MAGIC, type_, flags, channel, len(payload))
@@ -34,7 +36,7 @@ def encode_frame(type_: int, channel: int, payload: bytes = b"", flags: int = 0)
 
 
 def encode_request(type_: int, channel: int, payload: bytes) -> bytes:
-    """A frame, with frames MORE before it for what does not fit into one."""
+    """The bytes of a request: a frame, after frames of type MORE with what does not fit into one."""
     last = max(0, len(payload) - 1) // MAX_PAYLOAD * MAX_PAYLOAD
     pieces = [payload[at : at + MAX_PAYLOAD] for at in range(0, last, MAX_PAYLOAD)]
     frames = [encode_frame(Type.MORE, channel, piece) for piece in pieces]
@@ -42,8 +44,8 @@ def encode_request(type_: int, channel: int, payload: bytes) -> bytes:
 
 
 class FrameReader:
-    """Bytes in, frames out. Bytes that begin no valid header are skipped and counted in
-    `skipped`; at most one frame (256 KiB) and one chunk are held."""
+    """Bytes in, frames out. Bytes that begin no valid header are skipped and counted in `skipped`. The reader holds at
+    most one frame (256 KiB) and one chunk."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -72,7 +74,7 @@ class FrameReader:
             del self._buffer[:position]
 
     def _next_header(self, position: int) -> tuple[int, int, int, int] | None:
-        """The header at `position`, or None when there is none (yet)."""
+        """The header at `position`, or None if there is none, or none yet."""
         if position + HEADER_SIZE > len(self._buffer):
             return None
         magic, type_, flags, channel, length = _HEADER.unpack_from(self._buffer, position)
@@ -84,11 +86,11 @@ class FrameReader:
         return type_, flags, channel, length
 
     def _skip_from(self, position: int) -> int:
-        """Where the next header may begin. A short tail that could be one is kept."""
+        """The position where the next header may begin. A short end that could begin a header is kept."""
         if len(self._buffer) - position < HEADER_SIZE:
             return position
         candidate = _CANDIDATE.search(self._buffer, position + 1)
-        # One that begins behind `last` is not whole yet.
+        # A header that begins behind `last` is incomplete.
         last = len(self._buffer) - HEADER_SIZE
         found = candidate.start() if candidate else last + 1
         if found > last:
