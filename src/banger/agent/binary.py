@@ -1,4 +1,4 @@
-"""Where the agent's static binaries are. `make setup` puts them into the package."""
+"""The places of the agent's static binaries. `make setup` puts them into the package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FILE_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def agent_binary(architecture: str) -> Path:
-    """`architecture` in OCI's terms. Raises `tool_missing` when it was not built."""
+    """The binary for an architecture in OCI's terms. Raises `tool_missing` if it was not built."""
     name = "agent-" + _FILE_ARCHITECTURES.get(architecture, architecture)
     path = Path(__file__).parent / "bin" / name
     if not path.is_file():

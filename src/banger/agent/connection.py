@@ -1,8 +1,8 @@
 """The framed connection to a guest agent: HELLO, requests and their answers, frames of execs.
 
-Everything that comes in is hostile: limits are the codec's, an answer nobody asked for is dropped, and a guest
-that breaks the protocol loses its connection, nothing more. All that flood us get a part of the loop's time together,
-and one that does not read is not written to without end.
+All input is hostile: the codec limits it, an answer without a request is dropped, and a guest that breaks the protocol
+only loses its connection. All guests that flood the daemon share one part of the loop's time. A guest that does not
+read loses its connection when too much waits to be sent.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from banger.wire.frames import Frame, FrameReader, encode_frame, encode_request
 log = logging.getLogger("banger.agent")
 
 _WRITE_HIGH = 1024 * 1024
-# Senders wait above _WRITE_HIGH; credits do not wait. A guest that does not read them gets so many.
+# Senders wait above _WRITE_HIGH, but credits do not. If a guest reads none of them, the connection ends at this many
+# bytes.
 _UNSENT_MAX = 8 * 1024 * 1024
-# Half a frame may have been left over from an earlier session, in each of two buffers.
+# Each of two buffers may hold half a frame of an earlier session.
 _SKIPPED_MAX = 2 * RESYNC_PAD
 _HELLO_RETRY_S = 0.2
 _CHANNELS = 1 << 32
@@ -36,8 +37,8 @@ FieldList = Iterable[tuple[int, Value]]
 
 
 class Welcome(NamedTuple):
-    """What the agent said of itself. `boot` is another for each agent that starts;
-    `request_max`: bytes of a request."""
+    """What the agent said of itself. `boot` is new for each start of an agent; `request_max`: the most bytes in a
+    request."""
 
     version: int
     agent: str
@@ -49,10 +50,10 @@ class Welcome(NamedTuple):
 
 
 class AgentRefused(Error):
-    """What the agent itself answered: it has heard the request, and nothing comes of it."""
+    """An error that the agent itself answered: it has received the request, and will not carry it out."""
 
 
-# FAIL codes of the agent that mean something to a user, as our codes.
+# FAIL codes of the agent that mean something to users, with banger's codes for them.
 _FAILURES = {
     "not_found": "command_not_found",
     "not_executable": "command_not_executable",
@@ -63,10 +64,10 @@ _FAILURES = {
 
 
 class AgentConnection(asyncio.Protocol):
-    """One host side of the protocol, from `open_connection` until `close` or the peer's end.
+    """The host side of the protocol, from `open_connection` until `close` or until the peer ends.
 
-    `on_lost` is called once, with the reason, `on_event` with code and message of each EVENT; whoever owns the
-    connection sets them.
+    `on_lost` is called once, with the reason; `on_event` with code and message of each EVENT. The owner of the
+    connection sets both.
     """
 
     def __init__(self, machine: str) -> None:
@@ -87,7 +88,7 @@ class AgentConnection(asyncio.Protocol):
         self._writable.set()
         self._lost: Error | None = None
 
-    # asyncio.Protocol
+    # methods of asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -98,8 +99,8 @@ class AgentConnection(asyncio.Protocol):
         self._work_off(self._reader.feed(data))
 
     def _work_off(self, frames: Iterator[Frame]) -> None:
-        """What has come in, as far as our time for it goes: frames of 16 bytes come faster than we read them. Nothing
-        else comes in before all of it is done."""
+        """Handle frames, within this connection's share of the loop's time: frames of 16 bytes arrive faster than they
+        can be handled. Reading pauses until all these frames are handled."""
         left_s, begun = self._share.left_s(), time.thread_time()
         if not left_s:
             self._rest(frames)
@@ -126,7 +127,7 @@ class AgentConnection(asyncio.Protocol):
 
     def _go_on(self, frames: Iterator[Frame]) -> None:
         if self._lost is None and self._transport is not None:
-            self._transport.resume_reading()  # not before we return
+            self._transport.resume_reading()  # takes effect after this method
             self._work_off(frames)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -143,8 +144,8 @@ class AgentConnection(asyncio.Protocol):
     async def hello(self, timeout_s: float, *, resync: bool) -> Welcome:
         """Begin the session.
 
-        With `resync`, for a guest that is already up, HELLO is sent again, padded, when no WELCOME comes (see
-        the protocol). A guest that boots gets just one: it waits in the port until the agent opens it.
+        With `resync`, for a guest that is already up, HELLO is sent again, padded, if no WELCOME comes (see the
+        protocol). A guest that boots gets just one HELLO: it waits in the port until the agent opens the port.
         """
         hello = encode_frame(
             Type.HELLO,
@@ -167,13 +168,14 @@ class AgentConnection(asyncio.Protocol):
             ) from exc
 
     async def request(self, verb: Type, fields: FieldList = (), timeout_s: float = 10) -> Fields:
-        """One request, one answer. Raises the error the agent named, `agent_lost` or `agent_silent`."""
+        """Send a request and wait for its answer. Raises the error that the agent named, `agent_lost` or
+        `agent_silent`."""
         return await self.request_on(self._request_channel(), verb, fields, timeout_s)
 
     async def request_on(
         self, channel: int, verb: Type, fields: FieldList | bytes = (), timeout_s: float = 10
     ) -> Fields:
-        """As `request`, on a channel of the caller's; fields that are bytes are encoded already."""
+        """As `request`, on a channel of the caller's. Fields in the form of bytes are encoded already."""
         if self._lost:
             raise self._lost
         frame = self._encode_request(verb, channel, fields)
@@ -194,7 +196,7 @@ class AgentConnection(asyncio.Protocol):
             self._answers.pop(channel, None)
 
     def tell(self, verb: Type, fields: FieldList) -> None:
-        """A request whose answer nobody waits for."""
+        """Send a request whose answer is ignored."""
         self._write(self._encode_request(verb, self._request_channel(), fields))
 
     def _encode_request(self, verb: Type, channel: int, fields: FieldList | bytes) -> bytes:
@@ -208,8 +210,8 @@ class AgentConnection(asyncio.Protocol):
             )
         return encode_request(verb, channel, payload)
 
-    # Requests have even channels and execs odd ones: those of earlier sessions, also of a machine that this one is a
-    # copy of, are not known before they have been asked for.
+    # Requests have even channels and execs odd ones: the channels of execs of earlier sessions, also in the machine
+    # from which this one was copied, are unknown until the agent lists them.
 
     def _request_channel(self) -> int:
         while True:
@@ -218,14 +220,14 @@ class AgentConnection(asyncio.Protocol):
                 return self._last_request
 
     def exec_channel(self) -> int:
-        """One that no exec has."""
+        """The number of an odd channel that no exec has."""
         while True:
             self._last_exec = (self._last_exec + 2) % _CHANNELS
             if self._last_exec not in self._channels:
                 return self._last_exec
 
     def reserve_channels(self, highest: int) -> None:
-        """Numbers up to `highest` are taken by execs of an earlier session."""
+        """Give new execs numbers above `highest`: execs of an earlier session may have numbers up to that."""
         self._last_exec = max(self._last_exec, highest | 1)
 
     def open_channel(self, channel: int, on_frame: Callable[[Frame], None]) -> None:
@@ -238,19 +240,19 @@ class AgentConnection(asyncio.Protocol):
         self._write(encode_frame(type_, channel, payload, flags))
 
     async def writable(self) -> None:
-        """Wait until the socket takes more; raises when the connection is lost. Who sends at once after that, sends
-        within the limit: somebody else who waited too may have filled it again."""
+        """Wait until the socket accepts more. Raises the error of a lost connection. Only a send before the next await
+        is sure to be within the limit: other tasks wait, too, and may fill the buffer again."""
         while not self._writable.is_set():
             await self._writable.wait()
         if self._lost:
             raise self._lost
 
     def give_up(self, error: Error) -> None:
-        """End it as lost, for a reason that shows elsewhere."""
+        """End the connection as lost, for a reason that was noticed elsewhere."""
         self._fail(error)
 
     def close(self) -> None:
-        """End it on purpose: `on_lost` is not called."""
+        """End the connection on purpose: `on_lost` is not called."""
         self.on_lost = _ignore
         self._fail(Error("agent_lost", f"the agent connection of {self.machine} was closed"))
 
@@ -280,7 +282,7 @@ class AgentConnection(asyncio.Protocol):
             self._channels[frame.channel](frame)
 
     def _dispatch_before_welcome(self, frame: Frame) -> None:
-        """Until our own WELCOME comes, everything is what an earlier session left."""
+        """Wait for the WELCOME of this session; all other frames are left over from an earlier session."""
         if frame.type == Type.FAIL and frame.channel == 0:
             self._fail(_read_failure(frame.payload))
             return
@@ -315,7 +317,7 @@ class AgentConnection(asyncio.Protocol):
         self.on_event(code, message)
 
     def _take_answer(self, frame: Frame) -> None:
-        """One that nobody waits for is not even read."""
+        """Deliver an answer. An answer to no request is not even decoded."""
         answer = self._answers.get(frame.channel)
         if answer is None or answer.done():
             return
@@ -341,12 +343,12 @@ class AgentConnection(asyncio.Protocol):
         self.on_lost(error)
 
 
-# What channel owners get when the connection is lost: no real frame has type 0.
+# Owners of channels get this when the connection is lost: no real frame has type 0.
 LOST_FRAME = Frame(0, 0, 0, b"")
 
 
 def agent_restarted(machine: str) -> Error:
-    """Commands that the one before had started are known to nobody any more."""
+    """The error for commands of an agent that was killed: the new agent does not know them."""
     return Error(
         "agent_restarted",
         f"the agent in {machine} was killed and started again; earlier commands keep running, but nothing watches them",
@@ -355,17 +357,17 @@ def agent_restarted(machine: str) -> Error:
 
 
 def _ignore(_: Error) -> None:
-    """Nobody owns it yet, or any more."""
+    """The default of `on_lost`: the connection has no owner yet, or none any more."""
 
 
 def _ignore_event(code: str, message: str) -> None:
-    """The log has it."""
+    """The default of `on_event`: the event is in the log."""
 
 
 def _set_error(future: asyncio.Future[Any], error: Error) -> None:
     if not future.done():
         future.set_exception(error)
-        future.exception()  # nobody may be waiting: that is no warning
+        future.exception()  # marks it as retrieved: a future without a waiting task is no fault
 
 
 def _read_failure(payload: bytes) -> Error:
@@ -378,7 +380,7 @@ def _read_failure(payload: bytes) -> Error:
 async def open_connection(
     dial: Callable[[], Awaitable[socket.socket]], machine: str, timeout_s: float, *, resync: bool
 ) -> AgentConnection:
-    """Greet the agent at the other end of what `dial` answers, within the time. Raises `agent_lost`."""
+    """Connect with `dial`, and greet the agent within `timeout_s` seconds. Raises `agent_lost`."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):

@@ -1,4 +1,4 @@
-"""How many EVENT frames of a guest are heard: so many a minute, whatever it sends."""
+"""A limit for the EVENT frames of a guest per minute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MINUTE_S = 60.0
 
 
 class EventLimit:
-    """Of one connection. Those above the limit are counted, and not even read."""
+    """The limit of one connection. Events above the limit are counted, and not decoded."""
 
     def __init__(self, machine: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._machine = machine
@@ -23,7 +23,7 @@ class EventLimit:
         self._refused = 0
 
     def admits(self) -> bool:
-        """Whether one that has just come in may be heard."""
+        """Whether the event that has just arrived is below the limit."""
         if self._clock() >= self._minute_ends:
             self._begin_minute()
         if self._admitted < EVENTS_A_MINUTE:

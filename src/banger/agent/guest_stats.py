@@ -1,5 +1,5 @@
-"""The guest's /proc files, as STATS sends them, read into numbers. A guest may send anything:
-what cannot be read is 0 or left out."""
+"""The guest's /proc files, as STATS sends them, read into numbers. A guest may send anything: a value that cannot be
+read is 0 or left out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from banger.wire.fields import Fields
 _TICKS_PER_S = 100  # USER_HZ is 100 on every Linux ABI we run
 _SECTOR_BYTES = 512
 _MAX_DEVICES = 64
-_LARGEST = (1 << 63) - 1  # what a reader of our JSON can be expected to hold
+_LARGEST = (1 << 63) - 1  # the largest integer that a reader of JSON can be expected to hold
 
 
 def read_guest_stats(answer: Fields) -> GuestStats:

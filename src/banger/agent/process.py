@@ -1,4 +1,4 @@
-"""One command in a guest, seen from the host: its streams with their windows, its end."""
+"""One command in a guest, seen from the host: its streams with their windows, and its end."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from banger.wire.frames import Frame
 
 _OFFSET = Struct("<Q")
 _LATEST_OFFSET = 1 << 63
-# Pieces in waiting. A guest may send its window byte by byte, and each piece costs us a hundred more.
+# The most pieces that wait. A guest may send its window byte by byte, and each piece costs a hundred bytes more.
 _PIECES_MAX = 4096
 _MANY_FIELDS = 4096
-# An agent keeps 321.
+# An agent keeps at most 321.
 _EXECS_MAX = 1024
 _CHANNEL_MAX = (1 << 32) - 1
 
@@ -34,10 +34,10 @@ class Output(NamedTuple):
 
 
 class GuestProcess:
-    """From `start_process` (or `adopt_process` after a new session) to its exit.
+    """From `start_process` (or `adopt_process` after a new session) to the exit of the command.
 
-    Read `outputs()` to its end; the guest may send 256 KiB a stream ahead of that reading. The exit is
-    then in `exit`. stdin is written with `write` and `close_stdin`. `forget` it, or at least `abandon` it.
+    Read `outputs()` to its end; the guest may send 256 KiB per stream ahead of the reader. After that, `exit` is set.
+    `write` and `close_stdin` are for stdin. Call `forget` at last, or at least `abandon`.
     """
 
     def __init__(self, connection: AgentConnection, channel: int) -> None:
@@ -58,7 +58,7 @@ class GuestProcess:
         connection.open_channel(channel, self._on_frame)
 
     async def outputs(self) -> AsyncIterator[Output]:
-        """What the command writes, until it has ended. Raises `agent_lost`."""
+        """The output of the command, until the command has ended. Raises `agent_lost`."""
         while True:
             while self._pending:
                 output = self._pending.popleft()
@@ -76,7 +76,8 @@ class GuestProcess:
         return self._stdin_consumed
 
     async def write(self, data: bytes) -> None:
-        """Send to stdin, waiting for room. After the command's end it is silently dropped."""
+        """Send to stdin, and wait for space in its window. After the end of the command, the data is dropped silently.
+        Raises `agent_lost`."""
         view = memoryview(data)
         while view and self._takes_stdin:
             if self._stdin_room_bytes <= 0:
@@ -106,12 +107,12 @@ class GuestProcess:
             self._connection.send(Type.EOF, self.channel, _OFFSET.pack(self._stdin_sent), STDIN)
 
     async def signal(self, signo: int, timeout_s: float = 10, *, session: bool = False) -> None:
-        """To the process alone, or with `session` to all that it started in its session, too."""
+        """Send a signal to the process alone, or with `session` to all processes of its session."""
         fields = [(Tag.EXEC, self.channel), (Tag.SIGNAL, signo), (Tag.SESSION, int(session))]
         await self._connection.request(Type.SIGNAL, fields, timeout_s)
 
     def call_off(self) -> None:
-        """Of a start that nobody waits for any more: a guest that stood still may begin with it when it goes on."""
+        """Kill a command whose start was given up: a guest that hung may begin the command when it continues."""
         self.abandon()
         fields = [(Tag.EXEC, self.channel), (Tag.SIGNAL, SIGKILL), (Tag.SESSION, 1)]
         self._connection.tell(Type.SIGNAL, fields)
@@ -122,19 +123,19 @@ class GuestProcess:
         )
 
     async def forget(self) -> None:
-        """Let the agent drop its record. Only after the exit has been noted on this side."""
+        """Let the agent drop its record of the command. Only after the daemon has recorded the exit."""
         self.abandon()
         await self._connection.request(Type.FORGET, [(Tag.EXEC, self.channel)])
 
     def abandon(self) -> None:
-        """Hear no more of it; the agent may keep its record."""
+        """Stop listening to the command; the agent may keep its record."""
         self._connection.close_channel(self.channel)
 
     def _on_frame(self, frame: Frame) -> None:
         if frame is LOST_FRAME:
             self._end_with(self._connection.lost)
         elif self.exit is not None:
-            return  # nothing follows an exit
+            return  # an agent sends nothing after an exit
         elif frame.type == Type.DATA:
             self._on_data(frame)
         elif frame.type == Type.CREDIT and frame.flags == STDIN:
@@ -167,7 +168,7 @@ class GuestProcess:
         self._arrived.set()
 
     def _join_pieces(self) -> None:
-        """Many small pieces become a few; which of the two streams came first in between is lost."""
+        """Join many small pieces to a few. The order of pieces between the two streams is lost."""
         for stream in self._received:
             joined = b"".join(output.data for output in self._pending if output.stream == stream)
             rest = deque(output for output in self._pending if output.stream != stream)
@@ -183,7 +184,7 @@ class GuestProcess:
             self._stdin_room.set()
 
     def _credit(self, output: Output) -> None:
-        """Tell the agent, in steps of a quarter window, that it may send on."""
+        """Tell the agent, in steps of a quarter of the window, that it may send more."""
         stream = output.stream
         self._consumed[stream] += len(output.data)
         if self._consumed[stream] - self._credited[stream] >= WINDOW // 4:
@@ -200,8 +201,9 @@ class GuestProcess:
             raise self._error
 
     def resume_at(self, offsets: list[int], seen: tuple[int, int]) -> None:
-        """In a new session: the streams go on where the agent kept them from; what was seen is skipped. More than a
-        window of that it cannot be: then who says that it was seen is wrong."""
+        """Continue the streams in a new session, from the offsets that the agent has kept, without the bytes that were
+        seen already. `seen` counts only within a window of the agent's offset; otherwise the guest or the record of
+        `seen` is wrong."""
         stdin, stdout, stderr = (*offsets, 0, 0, 0)[:3]
         self._stdin_sent = self._stdin_consumed = stdin
         for stream, kept_from, known in ((STDOUT, stdout, seen[0]), (STDERR, stderr, seen[1])):
@@ -211,7 +213,7 @@ class GuestProcess:
 
     @property
     def received(self) -> tuple[int, int]:
-        """How many bytes of stdout and stderr came, or were skipped."""
+        """How many bytes of stdout and stderr arrived, or were skipped."""
         return self._received[STDOUT], self._received[STDERR]
 
 
@@ -225,14 +227,16 @@ async def start_process(
     process_1: bool = False,
     timeout_s: float = 30,
 ) -> GuestProcess:
-    """Start a command (or a built-in of the agent), with `make_cwd` in a directory that need not be there yet,
-    with `process_1` as that of a space of its own.
-    Raises `command_not_found` and the like."""
+    """Start a command, or a built-in `applet` of the agent; with `make_cwd` in a directory that need not exist yet,
+    with `process_1` as process 1 of a pid namespace of its own. Raises `agent_lost`, `agent_silent`, and what the agent
+    answers, such as `command_not_found`."""
     channel = connection.exec_channel()
     process = GuestProcess(connection, channel)
     fields = _exec_fields(command, label, applet, make_cwd, process_1)
     try:
-        if len(command.argv) + len(command.env) > _MANY_FIELDS:  # a quarter of a million takes a while
+        if (
+            len(command.argv) + len(command.env) > _MANY_FIELDS
+        ):  # a quarter of a million of them takes a while
             payload = await in_thread(encode_fields, fields)
         else:
             payload = encode_fields(fields)
@@ -248,7 +252,7 @@ async def start_process(
 
 
 async def adopt_process(connection: AgentConnection, entry: KnownExec, seen: tuple[int, int]) -> GuestProcess:
-    """Take over an exec of an earlier session; `seen` counts the bytes of stdout and stderr known already."""
+    """Take over an exec of an earlier session; `seen` counts the bytes of stdout and stderr that are known already."""
     process = GuestProcess(connection, entry.channel)
     process.pid = entry.pid
     process.resume_at(entry.offsets, seen)
@@ -274,14 +278,14 @@ class KnownExec(NamedTuple):
 
 
 async def list_execs(connection: AgentConnection) -> list[KnownExec]:
-    """Those of earlier sessions. Their channels are nobody else's from now on: ask before anybody may start another."""
+    """The execs of earlier sessions. Their channels are reserved from now on: call this before any exec may start."""
     known = read_execs(await connection.request(Type.EXECS))
     connection.reserve_channels(max((entry.channel for entry in known), default=0))
     return known
 
 
 def read_execs(answer: Fields) -> list[KnownExec]:
-    """The agent's answer to EXECS: each EXEC field starts the next entry. Raises `Malformed`."""
+    """Decode the agent's answer to EXECS: each EXEC field begins the next entry. Raises `Malformed`."""
     entries: list[list[tuple[int, bytes]]] = []
     for tag, value in answer:
         if tag == Tag.EXEC:
@@ -314,7 +318,7 @@ def _read_known(fields: Fields) -> KnownExec:
 
 
 def read_exit(fields: Fields) -> Exit:
-    """What a shell would report: 128+N for a signal, 124 for a time-out."""
+    """The exit code that a shell would report: 128+N for a signal, 124 for a time-out."""
     signal = fields.int_(Tag.EXIT_SIGNAL) & 0x7F
     timed_out = bool(fields.int_(Tag.TIMED_OUT))
     code = 124 if timed_out else 128 + signal if signal else fields.int_(Tag.EXIT_CODE) & 0xFF

@@ -34,7 +34,7 @@ _CHUNK_BYTES = 1 << 18
 
 
 class Manifest(Struct, kw_only=True, frozen=True):
-    """`release` is the kernel's own name of itself, `version` that of its package."""
+    """`release` is the name that the kernel gives itself, `version` the version of its package."""
 
     format: Literal[1] = 1
     kind: Literal["kernel"] = "kernel"
@@ -47,7 +47,7 @@ class Manifest(Struct, kw_only=True, frozen=True):
 
 
 def pack_kernel(kernel: Kernel, directory: Path, out: Path, stop: Event) -> BundleFile:
-    """Write the bundle to `out`; what its vmlinux is. Raises `cancelled`, OSError."""
+    """Write the bundle to `out`. Returns name, size and digest of its vmlinux. Raises `cancelled`, OSError."""
     paths = [directory / name for name in _FILES] + sorted((directory / "modules").glob("*.ko"))
     files = [writer.describe_file(path, stop) for path in paths]
     manifest = Manifest(
@@ -69,8 +69,8 @@ def pack_kernel(kernel: Kernel, directory: Path, out: Path, stop: Event) -> Bund
 
 
 def unpack_kernel_bundle(bundle: io.RawIOBase, out: Path, digest: str, stop: Event) -> Manifest:
-    """Fill the new directory `out`. `digest` is what a catalog says of vmlinux, "" if nothing. Raises `bundle_invalid`,
-    `insufficient_disk`, `cancelled`."""
+    """Fill the new directory `out`. `digest` is what a catalog says of vmlinux, "" if it says nothing. Raises
+    `bundle_invalid`, `insufficient_disk`, `cancelled`."""
     out.mkdir()
     manifest = reader.unpack(_chunks(bundle), out, parse_manifest, _MAX_BYTES, stop)
     if digest not in ("", f"sha256:{manifest.files[0].sha256}"):
@@ -85,7 +85,7 @@ def unpack_kernel_bundle(bundle: io.RawIOBase, out: Path, digest: str, stop: Eve
 
 
 def kernel_digest(manifest: Manifest) -> str:
-    """Names the directory, by all that is in it: 64 hex digits."""
+    """The name of the directory, derived from all its contents: 64 hex digits."""
     lines = [f"{file.name} {file.sha256}" for file in manifest.files]
     return hashlib.sha256(
         "\n".join([f"bundle {manifest.format} {manifest.release}", *lines]).encode()
@@ -106,7 +106,8 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def _check_list(out: Path, name: str) -> None:
-    """Lists of modules are read as file names when a machine starts: they name what came with them, nothing else."""
+    """Check a list of modules, which is read as file names when a machine starts: it may only name modules of the
+    bundle. Raises `bundle_invalid`."""
     path = out / name
     if path.stat().st_size > _LIST_MAX_BYTES:
         raise invalid(f"{name} is not a list of modules")

@@ -52,7 +52,7 @@ def extract_vmlinux(bzimage: bytes, limit_bytes: int = LIMIT_BYTES) -> bytes:
 
 
 def find_payload(bzimage: bytes) -> bytes:
-    """The compressed part, its length suffix included."""
+    """The compressed part, with its length at the end."""
     if len(bzimage) < _HEADER_END:
         raise _refuse("it is shorter than a boot header")
     if bzimage[0x1FE:0x200] != b"\x55\xaa" or bzimage[0x202:0x206] != b"HdrS":
@@ -107,7 +107,7 @@ def _xz(payload: bytes, size_bytes: int) -> bytes:
 
 
 def _zstd(payload: bytes, size_bytes: int) -> bytes:
-    """In steps, because a frame's own idea of its size is not to be trusted with memory."""
+    """Inflate in steps: the size that a frame claims must not decide how much memory is taken."""
     decoder = zstandard.ZstdDecompressor(max_window_size=128 * 1024 * 1024)
     out = bytearray()
     with decoder.stream_reader(payload[:-4]) as reader:

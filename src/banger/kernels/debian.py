@@ -38,16 +38,16 @@ from banger.model.image import Kernel
 from banger.model.operation import Report
 
 LAYOUT = 1
-# What machines boot unless they, or their image, ask for another.
+# The kernel of machines for which neither the user nor the image names another.
 DEFAULT = "debian-cloud"
-# Of the packages that hold kernels; what is named in a catalog may depend on one.
+# How names of packages with kernels begin. A package that a catalog names may only depend on such a package.
 PREFIX = "linux-image-"
 
 
 @dataclass(frozen=True)
 class DebianKernel:
-    """`meta` is a package that depends on the newest one with a kernel, or has one itself. `name` is what it is called
-    here."""
+    """`meta` is a package with a kernel, or one that depends on the newest such package. `name` is the kernel's name on
+    this host."""
 
     name: str
     suite: str
@@ -56,7 +56,7 @@ class DebianKernel:
 
 
 def recipe_of(found: Found[KernelEntry], source: DebianSource) -> DebianKernel:
-    """Raises `catalog_invalid`."""
+    """A catalog's entry with one of its sources, as one value. Raises `catalog_invalid`."""
     if len(source.packages) != 1:
         raise Error(
             "catalog_invalid", f"the kernel {found.entry.name} names {len(source.packages)} packages, not 1"
@@ -102,7 +102,7 @@ def kernel_digest(package: Package, vmlinux_digest: str) -> str:
 
 
 def _take_kernel(root: Path, out: Path, architecture: str) -> tuple[str, str]:
-    """vmlinux and config; the release, and the digest of vmlinux."""
+    """Copy vmlinux and configuration to `out`. Returns the release, and the SHA-256 of vmlinux."""
     images = sorted((root / "boot").glob("vmlinuz-*"))
     if len(images) != 1:
         raise Error("kernel_invalid", f"the package holds {len(images)} kernels instead of one")
@@ -119,13 +119,13 @@ def _take_kernel(root: Path, out: Path, architecture: str) -> tuple[str, str]:
 
 
 def _require_builtin(config: str, option: str) -> None:
-    """The initramfs carries no file system module."""
+    """Raises `kernel_invalid` if an option is not built in: the initramfs contains no module for a file system."""
     if f"\nCONFIG_{option}=y\n" not in f"\n{config}\n":
         raise Error("kernel_invalid", f"the kernel does not have CONFIG_{option} built in")
 
 
 def _merge_usr(root: Path) -> Path:
-    """The directory of modules; depmod looks in /lib, newer packages have them in /usr/lib."""
+    """The directory of modules. depmod looks in /lib; newer packages have the modules in /usr/lib."""
     merged = root / "usr/lib/modules"
     if not merged.is_dir():
         merged = root / "lib/modules"

@@ -13,18 +13,18 @@ _INODE_BYTES = 256
 
 
 async def make_modules_disk(tree: Path, out: Path, uuid: str) -> None:
-    """`tree` holds `<release>/` only. In the disk everything is root's, whoever builds it.
+    """Make the disk from `tree`, which holds `<release>/` only. All its files belong to root, whichever user makes it.
 
     Raises `tool_failed`."""
     blocks, inodes = await in_thread(measure, tree)
     await run(plan_mke2fs(tree, out, uuid, blocks, inodes), env={"E2FSPROGS_FAKE_TIME": "1"}, timeout_s=300)
-    # With this flag no kernel mounts it for writing, so every VM can share the one file.
+    # With this flag no kernel mounts the disk for writing, so all VMs can share the one file.
     await run(["tune2fs", "-O", "read-only", str(out)])
     await in_thread(out.chmod, 0o444)
 
 
 def measure(tree: Path) -> tuple[int, int]:
-    """Blocks of content and number of inodes below `tree`. Blocking."""
+    """The number of blocks of contents, and of inodes, below `tree`. Blocking."""
     blocks, inodes = 1, 1
     for root, directories, files in os.walk(tree):
         for name in files:
@@ -35,11 +35,11 @@ def measure(tree: Path) -> tuple[int, int]:
 
 
 def plan_mke2fs(tree: Path, out: Path, uuid: str, blocks: int, inodes: int) -> list[str]:
-    """No journal, no reserved blocks, no room to grow: just what is in it and its metadata."""
+    """No journal, no reserved blocks, no space to grow: only the contents and their metadata."""
     total_inodes = inodes + 32
     inode_blocks = -(-total_inodes * _INODE_BYTES // _BLOCK)
     total_blocks = blocks + inode_blocks + (blocks >> 6) + 256
-    # A user's files have the user's ids; as root of a user namespace they are root's.
+    # Files of an ordinary user have the user's ids; in a user namespace where the user is root, they belong to root.
     return [
         *([] if os.geteuid() == 0 else ["unshare", "--map-root-user"]),
         *("mke2fs", "-q", "-F", "-t", "ext4", "-b", str(_BLOCK), "-m", "0", "-I", str(_INODE_BYTES)),

@@ -36,9 +36,9 @@ class Entry:
 
 
 def ensure_initramfs(paths: Paths, kernel_dir: Path, agent_path: Path, vsock: bool = False) -> Path:
-    """The initramfs of a kernel (a directory of the kernel library) and an agent; made when not there.
+    """The initramfs of a kernel (a directory of the kernel library) and an agent. It is made if it does not exist.
 
-    With `vsock` it also loads the vsock transport. Blocking; two stat(2) when nothing is new."""
+    With `vsock` it also loads the vsock transport. Blocking; takes two stat(2) if the file exists."""
     info = agent_path.stat()
     agent = _agent_digest(str(agent_path), info.st_ino, info.st_size, info.st_mtime_ns)
     text = f"{_LAYOUT}\n{kernel_dir.name}\n{agent}\n{vsock}\n"
@@ -49,7 +49,7 @@ def ensure_initramfs(paths: Paths, kernel_dir: Path, agent_path: Path, vsock: bo
 
 
 def plan_entries(kernel_dir: Path, agent: bytes, vsock: bool) -> list[Entry]:
-    """What the archive holds, directories before what is in them. Reads the kernel's files."""
+    """The entries of the archive, directories before their contents. Reads the kernel's files."""
     order = (kernel_dir / "order").read_text()
     if vsock:
         order += (kernel_dir / "vsock").read_text()
@@ -91,13 +91,13 @@ def _append(out: bytearray, entry: Entry, inode: int) -> None:
 
 @lru_cache(maxsize=8)
 def _agent_digest(path: str, inode: int, size_bytes: int, mtime_ns: int) -> str:
-    """Read once for each state of the file."""
+    """The digest of the agent, read once for each state of its file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def forget_unused(paths: Paths, keep: frozenset[Path]) -> int:
-    """Remove archives that are not in `keep`; how many. They are cheap to make again. Blocking."""
+    """Remove archives that are not in `keep`. Returns how many were removed; they are cheap to make again. Blocking."""
     found = paths.initramfs.glob("*.cpio") if paths.initramfs.is_dir() else ()
     stale = [path for path in found if path not in keep]
     for path in stale:

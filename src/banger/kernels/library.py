@@ -74,8 +74,8 @@ class KernelLibrary:
         self.tell: Tell = tell_nobody
 
     async def pull(self, ref: str, report: Report, force: bool = False, architecture: str = "") -> Kernel:
-        """What a catalog has under that name now; nothing is made when it is here already, unless `force`.
-        `architecture` empty: this host's.
+        """Pull the kernel that catalogs have under this name now. Nothing is made if that kernel is on this host
+        already, unless `force`. `architecture` empty: this host's.
 
         Raises `kernel_not_found`, `download_failed`, `kernel_invalid`, `insufficient_disk`, `tool_missing`, and what
         catalogs and bundles raise."""
@@ -86,26 +86,27 @@ class KernelLibrary:
             return await self._pull_entry(found, report, force)
 
     async def ensure(self, ref: str, report: Report) -> Kernel:
-        """The one that is here, whatever its version; pulled when there is none. Raises as `pull`."""
+        """The kernel of this name on this host, whatever its version; it is pulled if there is none. Raises as
+        `pull`."""
         return self._present(ref) or await self.pull(ref, report)
 
     def get(self, name: str) -> Kernel:
-        """Raises `kernel_not_found`."""
+        """The kernel of this name on this host. Raises `kernel_not_found`."""
         kernel = self._present(name)
         if kernel is None:
             raise Error("kernel_not_found", f"there is no kernel {name!r} here", self._hint(name))
         return kernel
 
     def get_version(self, name: str, digest: str) -> Kernel:
-        """The one a machine was frozen with, which may not be the one of that name by now; nor may its files be here.
-        Raises `kernel_not_found` when none of that name is."""
+        """The kernel with which a machine was frozen: the name may stand for a newer kernel by now, and the files of
+        this version may be gone. Raises `kernel_not_found` if no kernel has the name."""
         return msgspec.structs.replace(self.get(name), digest=digest)
 
     def list(self) -> Kernels:
         return self._records.all()
 
     def offers(self, search: str = "") -> Offers:
-        """What catalogs have, and whether it is here."""
+        """The kernels of all catalogs, and whether each is on this host."""
 
         def catalog_of(name: str) -> str | None:
             record = self._records.get(name)
@@ -114,7 +115,7 @@ class KernelLibrary:
         return make_offers(self._shelf.kernels(), catalog_of, search)
 
     async def delete(self, name: str, in_use: Callable[[str], Sequence[str]]) -> None:
-        """`in_use` names the machines that need a kernel. Raises `kernel_not_found`, `in_use`."""
+        """Delete a kernel. `in_use` names the machines that need it. Raises `kernel_not_found`, `in_use`."""
         record = self._named(name)
         if record is None:
             raise Error("kernel_not_found", f"there is no kernel {name!r} here", self._hint(name))
@@ -132,7 +133,8 @@ class KernelLibrary:
             await remove_whole_aside(self.directory(record), hint)
 
     def prune(self, keep: frozenset[str]) -> int:
-        """Remove the directories whose digest neither a record nor `keep` names; how many. Blocking."""
+        """Remove the directories whose digest neither a record nor `keep` names. Returns how many were removed.
+        Blocking."""
         known = keep | {kernel.digest for kernel in self._records.all()}
         root = self._paths.kernels
         found = root.iterdir() if root.is_dir() else ()
@@ -140,7 +142,7 @@ class KernelLibrary:
         return sum(map(discard, stale))
 
     def sweep(self) -> int:
-        """Remove what builds of a killed daemon left; how many. Blocking; only while nothing is being built."""
+        """Remove what builds of a killed daemon left. Returns how many. Blocking; only while no build runs."""
         return sweep_partials(self._paths.kernels) + sweep_partials(self._paths.initramfs)
 
     def directory(self, kernel: Kernel) -> Path:
@@ -159,12 +161,14 @@ class KernelLibrary:
         return record if record is not None and is_of(ref, record.catalog) else None
 
     def _present(self, ref: str) -> Kernel | None:
-        """A record whose files are gone (somebody cleared the cache) does not count."""
+        """The record of a kernel whose files exist. A record whose files are gone (the user cleared the cache) does not
+        count."""
         record = self._named(ref)
         return record if record is not None and self.vmlinux(record).exists() else None
 
     def _present_of(self, found: Found[KernelEntry]) -> Kernel | None:
-        """Another catalog's may have that name here: what was pulled stays when its catalog is removed."""
+        """As `_present`, but only a kernel from the same catalog: a kernel with this name may stay from a catalog that
+        was removed."""
         kernel = self._present(found.name)
         ours = kernel is not None and is_of(f"{CATALOG}{found.catalog}/", kernel.catalog)
         return kernel if ours else None
@@ -229,7 +233,8 @@ class KernelLibrary:
         return self._keep(kernel)
 
     async def pack(self, kernel: Kernel, out: Path) -> BundleFile:
-        """Write the bundle of a kernel to the new file `out`; what its vmlinux is. Raises `kernel_invalid`."""
+        """Write the bundle of a kernel to the new file `out`. Returns name, size and digest of its vmlinux. Raises
+        `kernel_invalid`."""
         try:
             return await in_stoppable_thread(
                 lambda stop: pack_kernel(kernel, self.directory(kernel), out, stop)
@@ -281,7 +286,7 @@ class KernelLibrary:
 
     def _publish(self, filled: Path, final: Path) -> None:
         with open_partial(final) as partial:
-            if final.exists():  # built again with force: the new one is the good one
+            if final.exists():  # built again with `force`: the new directory replaces the old one
                 os.rename(final, filled.parent / "replaced")
             os.rename(filled, partial)
 
@@ -297,7 +302,7 @@ class KernelLibrary:
 
 
 def _remove_work(work: Path) -> None:
-    """A cancelled step's thread may still write for a moment."""
+    """Remove the work directory. The thread of a cancelled step may still write there for a moment."""
     for _ in range(20):
         if discard(work):
             return

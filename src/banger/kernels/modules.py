@@ -1,7 +1,7 @@
 """Which modules the initramfs loads and in what order, and their uncompressed copies.
 
-`modules.dep` gives each module with all it needs, the one to load first at the end; `modules.builtin` names
-what is part of the kernel itself. depmod and the kernel package make them.
+`modules.dep` lists with each module all modules that it needs, the first to load at the end; `modules.builtin` names
+what is part of the kernel itself. depmod and the kernel package make these files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import zstandard
 
 from banger.errors import Error
 
-# The disk, the network, the agent's port, the entropy: nothing else is needed to reach the root disk.
+# For disk, network, the agent's port and entropy: nothing else is needed to reach the root disk.
 BOOT = (
     "virtio_ring",
     "virtio",
@@ -27,13 +27,13 @@ BOOT = (
     "virtio_console",
     "virtio_rng",
 )
-# The agent's transport where a VMM has vsock in place of a port.
+# The agent's transport for a VMM that has vsock instead of a port.
 VSOCK = ("vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport")
 _LIMIT_BYTES = 64 * 1024 * 1024
 
 
 class ModuleIndex:
-    """What a kernel release has, by module name (with _ for -). Pure."""
+    """The modules of a kernel release, by name (with _ for -). Pure."""
 
     def __init__(self, dep: str, builtin: str) -> None:
         self._dependencies: dict[str, tuple[str, list[str]]] = {}
@@ -47,9 +47,10 @@ class ModuleIndex:
         return name in self._dependencies or name in self._builtin
 
     def plan_order(self, wanted: Iterable[str]) -> list[str]:
-        """Paths (as in modules.dep) in an order in which each finds what it needs; built-in ones left out.
+        """The paths (as in modules.dep) of modules and all that they need, in an order in which they load; without
+        built-in ones.
 
-        Raises `kernel_invalid` for a module the kernel does not have."""
+        Raises `kernel_invalid` for a module that the kernel does not have."""
         order: dict[str, None] = {}
         for name in wanted:
             if name in self._dependencies:
@@ -75,7 +76,7 @@ def plain_name(path: str) -> str:
 
 
 def read_module(path: Path) -> bytes:
-    """A module's ELF bytes, unpacked when the package has it compressed. Raises `kernel_invalid`."""
+    """The ELF bytes of a module, unpacked if the package has the module compressed. Raises `kernel_invalid`."""
     try:
         data = _UNPACK.get(path.suffix, bytes)(path.read_bytes())
     except (EOFError, OSError, lzma.LZMAError, zstandard.ZstdError) as exc:
@@ -86,8 +87,8 @@ def read_module(path: Path) -> bytes:
 
 
 def unpack_modules(release_tree: Path) -> None:
-    """Replace compressed modules by plain ones: not every kernel, and not every image's modprobe, unpacks them. Their
-    list is to be made after that. Blocking. Raises `kernel_invalid`."""
+    """Replace compressed modules by plain ones: some kernels, and modprobe of some images, cannot unpack them. Run
+    depmod after this. Blocking. Raises `kernel_invalid`."""
     for path in [found for suffix in _UNPACK for found in release_tree.rglob(f"*.ko{suffix}")]:
         path.with_suffix("").write_bytes(read_module(path))
         path.unlink()

@@ -1,1 +1,1 @@
-"""How machines reach the world, and it them."""
+"""The network of machines: how they reach the world."""

@@ -1,6 +1,7 @@
-"""The VMM's built-in user-mode NAT: no privileges, each machine alone behind its own address translation.
+"""The VMM's built-in user-mode NAT: it needs no privileges, and each machine is alone behind its own address
+translation.
 
-Name servers of the host are used by way of the NAT's own resolver, so VPNs and split DNS work.
+The NAT's own resolver asks the host's name servers, so VPNs and split DNS work.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ _IN_THE_WORLD = "2000::1"
 
 
 class GuestNetwork(NamedTuple):
-    """What the guest's link is told. `address` has its prefix length. `ipv6`: routers are believed, and so there is a
-    way out; the NAT advertises one wherever it runs."""
+    """The configuration of the guest's link. `address` includes its prefix length. `ipv6`: the guest accepts a router,
+    and so has a route; the NAT advertises itself as one on every host."""
 
     address: str
     gateway: str
@@ -32,16 +33,16 @@ class GuestNetwork(NamedTuple):
 
 
 def plan_user_nat(taken: frozenset[str] = frozenset()) -> GuestNetwork:
-    """In the network that QEMU's `-netdev user` has by default. Each machine is alone in its own, so addresses need
-    not differ; they do while there are some left, for whoever compares logs."""
+    """An address in the network that QEMU's `-netdev user` has by default. Each machine is alone in its network, so
+    addresses need not differ; they do while some are free, for readers of logs."""
     every = [f"10.0.2.{last}" for last in range(_FIRST, _LAST + 1)]
     free = [address for address in every if address not in taken]
     return GuestNetwork(f"{random.choice(free or every)}/24", "10.0.2.2", "10.0.2.3", 1500, reaches_ipv6())
 
 
 def reaches_ipv6() -> bool:
-    """Whether this host has a way into IPv6's world, and an address that answers come back to. Nothing is sent: a
-    datagram socket that is connected only chooses."""
+    """Whether this host has a route to global IPv6 addresses, and an address to which answers come back. Nothing is
+    sent: connecting a datagram socket only selects the route."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as asking:
             asking.connect((_IN_THE_WORLD, 53))
@@ -51,7 +52,7 @@ def reaches_ipv6() -> bool:
 
 
 def is_of_the_world(address: str) -> bool:
-    """A global unicast address; those of private networks (fc00::/7) and of one link are none."""
+    """Whether an address is global unicast; addresses of private networks (fc00::/7) and of one link are not."""
     return ipaddress.IPv6Address(address.partition("%")[0]) in _WORLD
 
 
