@@ -1,1 +1,1 @@
-"""One file in which several travel: a tar archive in zstd, whose first member says what the others are."""
+"""Bundles: several files in one, a tar archive in zstd whose first member describes the others."""

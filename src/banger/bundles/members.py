@@ -1,7 +1,7 @@
-"""What a bundle is made of: a tar archive, compressed with zstd.
+"""The members of a bundle: a tar archive, compressed with zstd.
 
-manifest.json   names every other member with its size and digest; the rest of it is its kind's own
-memory, ...     the members it lists, in its order, and nothing else
+manifest.json   names every other member with its size and digest; each kind of bundle adds fields of its own
+memory, ...     the members in the manifest, in its order, and no others
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 
 
 class BundleFile(Struct, kw_only=True, frozen=True):
-    """`sha256` is over all of the file, its holes being zeros: 64 hex digits."""
+    """`sha256` is over the whole file, with holes as zeros: 64 hex digits."""
 
     name: str
     size_bytes: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -33,7 +33,7 @@ class BundleFile(Struct, kw_only=True, frozen=True):
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Members' names are file names that mean nothing to a shell, a path or a person who reads them wrong. Raises
+    """Check that members' names are plain file names, which neither a shell nor a person can misread. Raises
     `bundle_invalid`."""
     if len(names) > FILES_MAX:
         raise invalid(f"the bundle has {len(names)} files; at most {FILES_MAX} are allowed")
@@ -45,14 +45,14 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def tar_header(name: str, size_bytes: int) -> bytes:
-    """The block before a member. It says nothing of who packed it, or when."""
+    """The tar header of a member. It does not say who packed it, or when."""
     member = tarfile.TarInfo(name)
     member.size, member.mode = size_bytes, 0o600
     return member.tobuf(tarfile.GNU_FORMAT)
 
 
 def tar_padding(size_bytes: int) -> int:
-    """How many zeros follow a member's bytes."""
+    """The number of zeros after a member's bytes."""
     return -size_bytes % TAR_BLOCK
 
 
@@ -61,5 +61,5 @@ def invalid(message: str, hint: str = "get the bundle again, and compare the dig
 
 
 def quoted(text: str) -> str:
-    """A stranger's text for a message: in ASCII, and not too long."""
+    """A stranger's text for a message: in ASCII, and of limited length."""
     return ascii(text if len(text) <= 160 else text[:157] + "...")

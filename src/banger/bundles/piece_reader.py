@@ -8,7 +8,7 @@ from banger.bundles.members import invalid
 
 
 class PieceReader:
-    """Holds one piece. Raises `bundle_invalid` where the stream ends too early, and what its source raises."""
+    """Holds one piece. Raises `bundle_invalid` if the stream ends too early, and the errors of its source."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -32,7 +32,7 @@ class PieceReader:
         return bytes(stretch)
 
     def at_end(self) -> bool:
-        """Waits for the next piece to know it."""
+        """Whether the stream has ended. May wait for the next piece."""
         while not self._piece:
             piece = next(self._pieces, None)
             if piece is None:

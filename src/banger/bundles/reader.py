@@ -1,7 +1,7 @@
 """A stranger's bundle → files. Blocking: for a thread.
 
-Everything is checked while it streams by, in bounded memory, and nothing is written before the manifest was found to
-be in order. Blocks of zeros become holes.
+Everything is checked while it is read, in bounded memory, and nothing is written before the manifest was checked.
+Blocks of zeros become holes.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ from banger.host.fs import sync_path
 from banger.host.sparse import CHUNK, write_sparse
 from banger.model.sizes import format_size
 
-_END_BLOCKS_MAX = 21  # two that end it, and what tar adds to come to a multiple of twenty
+_END_BLOCKS_MAX = (
+    21  # two blocks at the end of an archive, and those that tar adds to make a multiple of twenty
+)
 _ZERO_BLOCK = bytes(TAR_BLOCK)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Manifest(Protocol):
-    """What any manifest has."""
+    """The fields of every manifest."""
 
     @property
     def files(self) -> Sequence[BundleFile]: ...
@@ -56,12 +58,12 @@ def unpack(
     stop: Event,
     check: Callable[[Path], None] = lambda path: None,
 ) -> M:
-    """Write the files of the bundle that comes in `pieces` into `directory`, mode 0600, synced; what `parse` makes of
-    the manifest. `total_bytes` is for all files together, holes included: also zeros take time to hash. `check` looks
-    at each file that has the right digest.
+    """Write the files of the bundle in `pieces` into `directory`, with mode 0600, synced. Returns what `parse` makes of
+    the manifest. `total_bytes` limits all files together, with their holes: zeros take time to hash, too. `check` is
+    called for each file, after its digest was found right.
 
-    The directory is the caller's, who removes it when this raises `bundle_invalid`, `insufficient_disk`, `cancelled`,
-    and what `parse` and `check` raise."""
+    The caller owns the directory, and removes it when this raises `bundle_invalid`, `insufficient_disk`, `cancelled`,
+    or an error of `parse` or `check`."""
     archive = PieceReader(inflate(pieces))
     manifest = parse(_take_manifest(archive))
     check_names([file.name for file in manifest.files])
@@ -93,7 +95,7 @@ def _check_total(files: Sequence[BundleFile], total_bytes: int) -> None:
 
 
 def _take_header(archive: PieceReader, expected: str) -> int:
-    """The size that the next member claims. It must be the file `expected`."""
+    """The size in the header of the next member, which must be the file `expected`."""
     block = archive.take(TAR_BLOCK)
     if block == _ZERO_BLOCK:
         raise invalid(f"the bundle ends where {expected} should be")
@@ -123,7 +125,7 @@ def _unpack_file(archive: PieceReader, file: BundleFile, path: Path, stop: Event
 
 
 def _copy(archive: PieceReader, file: BundleFile, fd: int, stop: Event) -> str:
-    """The digest, hexadecimal, of what was copied."""
+    """Copy a member and return the digest of its bytes, in hex digits."""
     digest, buffer = hashlib.sha256(), bytearray(CHUNK)
     for offset in range(0, file.size_bytes, CHUNK):
         _heed(stop)

@@ -1,8 +1,8 @@
 """Files → a bundle. Blocking: for a thread.
 
-The manifest comes first and has the files' digests, so they are read twice: hashed, then packed. Holes are not read,
-but hashed and compressed as the zeros they are. Nothing may write to the files meanwhile. Raises OSError, with the
-file's name, for one that cannot be read or whose size has changed.
+The manifest comes first and contains the digests of the files, so each file is read twice: hashed, then packed. Holes
+are not read: they are hashed and compressed as zeros. No process may write to the files meanwhile. Raises OSError, with
+the file's name, if a file cannot be read or changes its size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEVEL = 3
 
 
 def describe_file(path: Path, stop: Event) -> BundleFile:
-    """Its size and digest. Raises `cancelled`."""
+    """Size and digest of a file. Raises `cancelled`."""
     digest = hashlib.sha256()
     with _open_plain(path) as fd:
         size_bytes = os.fstat(fd).st_size
@@ -40,8 +40,8 @@ def describe_file(path: Path, stop: Event) -> BundleFile:
 def pack(
     manifest: bytes, files: Sequence[BundleFile], paths: Sequence[Path], level: int = LEVEL
 ) -> Generator[bytes, None, None]:
-    """The bundle in pieces, many of them empty: one for each MiB that was read. `paths` are where the files are. The
-    same files come out as the same bytes, with one version of zstd."""
+    """The bundle in pieces. Many are empty: there is one for each MiB of a file. `paths` are the places of the `files`.
+    The same files give the same bytes, with the same version of zstd."""
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
     for piece in _archive(manifest, files, paths):
         yield compressor.compress(piece)
@@ -66,7 +66,7 @@ def _archive(
 
 @contextmanager
 def _open_plain(path: Path) -> Iterator[int]:
-    """A regular file, for reading. What goes wrong names it."""
+    """Open a regular file for reading. Errors name the file."""
     fd = -1
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -1,8 +1,8 @@
-"""A zstd frame, inflated block by block, so that no input can make it take more memory than a block.
+"""A zstd frame, inflated block by block, so that no input can take more memory than a block.
 
-The library's own objects either answer one piece of input with all it inflates to, which may be thirty thousand times
-as much, or do not tell a frame that is cut off from one that has ended. The blocks' headers (RFC 8878, 3.1.1.2) say
-how many bytes to hand over at a time: each inflates to 128 KiB at most.
+The library's own objects either inflate a piece of input as a whole, to thirty thousand times its size perhaps, or
+cannot tell a truncated frame from a complete one. The headers of the blocks (RFC 8878, 3.1.1.2) tell how many bytes to
+pass to the library at a time: each block inflates to 128 KiB at most.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from banger.bundles.piece_reader import PieceReader
 from banger.model.sizes import KIB, MIB
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
-_START_BYTES = 5  # magic and descriptor: what the header's length follows from
-_WINDOW_MAX_BYTES = 8 * MIB  # what every decoder should have; `zstd --ultra` and `--long` want more
+_START_BYTES = 5  # magic and descriptor: they tell the length of the header
+_WINDOW_MAX_BYTES = 8 * MIB  # every decoder should have this much; `zstd --ultra` and `--long` need more
 _BLOCK_MAX_BYTES = 128 * KIB
-_RUN_LENGTH = 1  # the kind of block whose size is the size it inflates to
+_RUN_LENGTH = 1  # the kind of block whose size is its inflated size
 _CHECKSUM_BYTES = 4
 
 
 def inflate(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """What the frame holds, at most 128 KiB at a time. Raises `bundle_invalid` when it is no zstd frame, when it is
-    damaged or cut off, and when anything follows it."""
+    """The contents of the frame, at most 128 KiB at a time. Raises `bundle_invalid` if the input is no zstd frame, is
+    damaged or truncated, or does not end with the frame."""
     source = PieceReader(pieces)
     try:
         yield from _inflate(source)

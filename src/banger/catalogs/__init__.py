@@ -1,1 +1,1 @@
-"""Catalogs: what names of images and kernels mean, whom that is believed from, and files to publish it with."""
+"""Catalogs: what names of images and kernels mean, which publishers are trusted, and files for publishing."""

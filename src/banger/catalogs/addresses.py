@@ -1,6 +1,6 @@
-"""Where a catalog's files are, from the URL of its index. Pure.
+"""The URLs of a catalog's files, from the URL of its index. Pure.
 
-What follows a question mark (a bucket's pass, say) goes to each of them.
+The query of the index's URL, such as an access token of a bucket, goes to each of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ _SUFFIX = ".json"
 
 
 def index_url(url: str) -> str:
-    """Of a catalog: its directory, or the index itself. Raises `bad_request`."""
+    """The URL of the index: `url` is the URL of the catalog's directory, or of the index itself. Raises
+    `bad_request`."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https", "file") or not (parts.netloc or parts.scheme == "file"):
         raise Error(
@@ -27,7 +28,7 @@ def index_url(url: str) -> str:
 
 
 def signature_url(index: str) -> str:
-    """Beside the index."""
+    """The URL of the signature, beside the index."""
     parts = urlsplit(index)
     return parts._replace(path=parts.path + ".minisig").geturl()
 
@@ -38,5 +39,5 @@ def bundle_url(index: str, digest: str) -> str:
 
 
 def bundle_path(digest: str) -> str:
-    """Where a bundle is, from the index."""
+    """The path of a bundle, relative to the index."""
     return f"bundles/{digest.removeprefix('sha256:')}.tar.zst"

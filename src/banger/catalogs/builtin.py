@@ -1,5 +1,5 @@
 """The catalog that comes with banger: `builtin.json` beside this file. It is as trustworthy as the program, needs no
-signature and never expires, and everything in it is built here from Debian's archive."""
+signature and never expires. Everything in it is built on this host from Debian's archive."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ FILE = Path(__file__).with_name("builtin.json")
 
 @cache
 def builtin_index() -> Index:
-    """Read once, when a name is first looked up."""
+    """The index, read once, when a name is first looked up."""
     return parse_index(FILE.read_bytes())

@@ -18,7 +18,7 @@ from banger.model.sizes import KIB
 
 log = logging.getLogger("banger.catalogs")
 
-PUBLICATION_S = 1.0  # between the uploads of a signature and of its index, so much may pass
+PUBLICATION_S = 1.0  # the time for a publisher to upload an index after its signature.
 _SIGNATURE_BYTES = 16 * KIB
 
 
@@ -38,8 +38,9 @@ class Downloads(Protocol):
 
 
 async def fetch_index(network: Downloads, subscription: Subscription) -> tuple[bytes, bytes]:
-    """The two as they are there now; whether to believe them is for the caller to find out. A publication may come
-    between the two, so those that do not fit are fetched once more, both. Raises as `Downloads.read_document`."""
+    """The index and its signature, as they are on the server now; the caller checks whether they can be trusted. The
+    publisher may replace both in between, so if they do not fit each other, both are fetched once more. Raises as
+    `Downloads.read_document`."""
     data, signature = await _fetch_once(network, subscription.record.url)
     try:
         await in_thread(subscription.check_signature, data, signature)

@@ -1,8 +1,8 @@
 """A catalog's index: bytes ↔ values. Pure.
 
-Who publishes may be newer than who reads: unknown fields and unknown kinds of sources are passed over, and an entry
-that needs a newer banger is kept, to be named when somebody wants it. What is known and wrong refuses the whole index:
-it was signed like that, so its publisher has to hear of it.
+The publisher may have a newer banger than the reader: unknown fields and unknown kinds of sources are ignored, and an
+entry that needs a newer banger stays listed, with an error for a user who asks for it. But a known field with a wrong
+value makes the whole index invalid: the publisher signed it like that, and has to hear of it.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def parse_index(data: bytes) -> Index:
 
 
 def first_unknown(data: bytes, index: Index) -> str:
-    """The path of something in `data`, which `index` was read from, that this banger does not know; "" if it knows all.
-    Who writes the index anew would leave that away."""
+    """The path of something in `data` that this banger does not know; "" if it knows everything. `index` was read from
+    `data`; writing `index` again would lose the unknown things."""
     return _first_missing(msgspec.json.decode(data), msgspec.to_builtins(index))
 
 
 def _first_missing(raw: Any, known: Any, path: str = "") -> str:
     if isinstance(raw, list) and len(raw) != len(known):
-        return path  # a kind of source was passed over
+        return path  # an unknown kind of source was left out
     inner = raw.items() if isinstance(raw, dict) else enumerate(raw) if isinstance(raw, list) else ()
     for key, value in inner:
         here = f"{path}/{key}"
@@ -64,12 +64,12 @@ def _first_missing(raw: Any, known: Any, path: str = "") -> str:
 
 
 def encode_index(index: Index) -> bytes:
-    """For people, too: two spaces, one field a line."""
+    """JSON that people can read: indented by two spaces, one field per line."""
     return msgspec.json.format(msgspec.json.encode(index), indent=2) + b"\n"
 
 
 def check_usable(entry: Entry) -> None:
-    """Raises `unsupported` for an entry that this banger is too old for."""
+    """Raises `unsupported` for an entry that needs a newer banger."""
     if entry.min_banger and _version(entry.min_banger) > _version(__version__):
         raise Error(
             "unsupported",
@@ -81,7 +81,7 @@ def check_usable(entry: Entry) -> None:
 
 
 def select(entries: Iterable[E], name: str, architecture: str) -> E | None:
-    """By its name, else by an alias."""
+    """The entry with this name, or else with this alias."""
     fitting = [entry for entry in entries if entry.architecture == architecture]
     by_name = next((entry for entry in fitting if entry.name == name), None)
     return by_name or next((entry for entry in fitting if name in entry.aliases), None)
@@ -92,7 +92,7 @@ def invalid(message: str, hint: str = "tell the publisher of the catalog") -> Er
 
 
 def _known(raw: Any) -> Any:
-    """Without the sources that only a newer banger understands."""
+    """The raw index without sources of kinds that only a newer banger knows."""
     for kind in ("images", "kernels"):
         entries = raw.get(kind) if isinstance(raw, dict) else None
         for entry in entries if isinstance(entries, list) else []:
@@ -108,7 +108,8 @@ def _is_foreign(source: Any) -> bool:
 
 
 def _check_names(entries: Sequence[Entry], what: str) -> None:
-    """No two entries of one architecture share a name. An alias may be another's name: the name wins."""
+    """Raises `catalog_invalid` if two entries of one architecture have the same name. An alias may equal the name of
+    another entry: then the name counts."""
     seen: set[tuple[str, str]] = set()
     for entry in entries:
         key = (entry.architecture, entry.name)
@@ -118,6 +119,6 @@ def _check_names(entries: Sequence[Entry], what: str) -> None:
 
 
 def _version(text: str) -> Version:
-    """Of four numbers, so that 1.2 and 1.2.0 are the same."""
+    """A version as four numbers, so that 1.2 equals 1.2.0."""
     numbers = [int(number) for number in _NUMBERS.findall(text)[:4]]
     return (*numbers, *[0] * (4 - len(numbers)))

@@ -1,7 +1,7 @@
-"""Signatures as minisign makes and checks them: Ed25519 over a file, and over a comment that is to be trusted.
+"""Signatures as minisign makes and checks them: Ed25519 over a file, and over a trusted comment.
 
-Source: minisign's own description of its signature, public key and secret key formats (version 0.11). The curve is
-OpenSSL's, by way of `cryptography`, which is loaded when it is first needed: it takes 60 ms and 10 MB.
+Source: minisign's own description of its signature, public key and secret key formats (version 0.11). OpenSSL has the
+curve, through `cryptography`, which is loaded at the first use: that takes 60 ms and 10 MB.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAX_SCRYPT_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class PublicKey:
-    """`number` only says which of several keys was meant; what counts is `key`, 32 bytes."""
+    """`key` is what verifies, 32 bytes. `number` only tells several keys apart."""
 
     number: bytes
     key: bytes
@@ -39,7 +39,7 @@ class PublicKey:
 
 @dataclass(frozen=True)
 class SecretKey:
-    """`seed` is 32 bytes; never printed."""
+    """`seed` has 32 bytes, and is never printed."""
 
     number: bytes
     seed: bytes
@@ -53,7 +53,7 @@ class SecretKey:
 
 
 def parse_public_key(text: str) -> PublicKey:
-    """A key, or the file that holds one. Raises `bad_request`."""
+    """Parse the text of a key, or the file that contains one. Raises `bad_request`."""
     lines = [line.strip() for line in text.strip().splitlines()]
     data = _decode(lines[-1].encode() if lines and len(lines) < 3 else b"")
     if data is None or len(data) != 42 or data[:2] != _PURE:
@@ -66,7 +66,7 @@ def parse_public_key(text: str) -> PublicKey:
 
 
 def verify(key: PublicKey, data: bytes, signature: bytes) -> str:
-    """The trusted comment of a signature that fits. Raises `catalog_untrusted`."""
+    """Check a signature and return its trusted comment. Raises `catalog_untrusted`."""
     algorithm, number, signed, comment, over_comment = _parse_signature(signature)
     if number != key.number:
         raise _untrusted(f"it is signed with another key ({_shown(number)}, not {_shown(key.number)})")
@@ -79,7 +79,7 @@ def verify(key: PublicKey, data: bytes, signature: bytes) -> str:
 
 
 def sign(key: SecretKey, data: bytes, comment: str) -> bytes:
-    """A signature file. `comment` is one line, which is signed as well."""
+    """The signature file for `data`. `comment` is one line, and is signed, too."""
     private = _private(key.seed)
     signed = private.sign(hashlib.blake2b(data).digest())
     over_comment = private.sign(signed + comment.encode())
@@ -95,7 +95,7 @@ def sign(key: SecretKey, data: bytes, comment: str) -> bytes:
 
 
 def parse_secret_key(text: str, password: str = "") -> SecretKey:
-    """A file that `minisign -G` wrote. Raises `bad_request`, also for a wrong password."""
+    """Parse a file that `minisign -G` wrote. Raises `bad_request`, also for a wrong password."""
     lines = text.strip().splitlines()
     data = _decode(lines[1].strip().encode()) if len(lines) == 2 else None
     if data is None or len(data) != 158 or data[:2] != _PURE or data[4:6] != _BLAKE2B:
@@ -107,7 +107,7 @@ def parse_secret_key(text: str, password: str = "") -> SecretKey:
         raise Error("unsupported", "the secret key is protected in an unknown way")
     number, seed, public, checksum = body[:8], body[8:40], body[40:72], body[72:]
     expected = hashlib.blake2b(_PURE + number + seed + public, digest_size=32).digest()
-    # Keys without a password come with and without their sum.
+    # A key without a password may have a checksum or not.
     if checksum != expected and (data[2:4] == _SCRYPT or checksum.strip(b"\0")):
         raise Error("bad_request", "the password of the secret key is wrong")
     return SecretKey(number, seed)
@@ -123,7 +123,7 @@ def _unlock(body: bytes, password: str, salt: bytes, operations: bytes, memory: 
 
 
 def _scrypt_cost(operations: int, memory: int) -> tuple[int, int, int]:
-    """N, r and p as libsodium's crypto_pwhash_scryptsalsa208sha256 finds them (`pickparams`)."""
+    """N, r and p, as libsodium's crypto_pwhash_scryptsalsa208sha256 computes them (`pickparams`)."""
     operations, r, p = max(32768, operations), 8, 1
     n_max = operations // (r * 4) if operations < memory // 32 else memory // (r * 128)
     n_log2 = next((power for power in range(1, 63) if (1 << power) > n_max // 2), 63)
@@ -133,7 +133,7 @@ def _scrypt_cost(operations: int, memory: int) -> tuple[int, int, int]:
 
 
 def _parse_signature(signature: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes]:
-    """Algorithm, key number, signature, trusted comment and the signature over that."""
+    """Algorithm, key number, signature, trusted comment, and the signature over signature and comment."""
     lines = signature[:_MAX_SIGNATURE_BYTES].splitlines()
     if len(lines) < 4 or not lines[0].startswith(_UNTRUSTED) or not lines[2].startswith(_TRUSTED):
         raise _untrusted("the signature file is not one of minisign")
@@ -163,7 +163,7 @@ def _private(seed: bytes) -> Ed25519PrivateKey:
 
 
 def _decode(text: bytes) -> bytes | None:
-    """None for what is not base64, or not the only way to write it."""
+    """Decode base64; None if the text is not base64, or not its canonical form."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -172,7 +172,7 @@ def _decode(text: bytes) -> bytes | None:
 
 
 def _shown(number: bytes) -> str:
-    """As minisign shows it."""
+    """A key number as minisign shows it."""
     return number[::-1].hex().upper()
 
 

@@ -1,4 +1,4 @@
-"""The entries of all catalogs as they are listed for people. Pure."""
+"""The entries of all catalogs, as people see them in a list. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from banger.catalogs.shelf import PREFIX, Listed
 from banger.host import cpu
 from banger.model.catalog import Entry, Offer
 
-# Which catalog what is here under a name came from, "" if that was not noted; None: nothing is.
+# For a name on this host: the catalog that it came from, "" if that was not recorded; None if nothing has the name.
 CatalogOf = Callable[[str], str | None]
 
 
 def make_offers(listed: Iterable[Listed[Entry]], catalog_of: CatalogOf, search: str = "") -> list[Offer]:
-    """Those in which every word of `search` occurs, in name, alias or description; this host's architecture first."""
+    """The entries that contain every word of `search` in name, alias, description or architecture; those for this
+    host's architecture come first."""
     words = search.lower().split()
     found = [_offer(each, catalog_of) for each in listed if _has_all(each.entry, words)]
     return sorted(found, key=lambda offer: offer.architecture != cpu.architecture())

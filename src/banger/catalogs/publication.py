@@ -1,11 +1,11 @@
 """A catalog as a directory that is ready to be uploaded.
 
-    <directory>/index.json            what there is
+    <directory>/index.json            the entries
                 index.json.minisig    its signature
                 bundles/<hex>.tar.zst files, named by their SHA-256
 
-Bundles are there before the index that names them. What an older index named stays: readers may still have that.
-Blocking: for a thread. Files are for everybody to read, whatever the umask.
+Bundles are there before the index that names them. Bundles of older indexes stay: readers may still have such an index.
+Blocking: for a thread. All users may read the files, whatever the umask.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Count = Callable[[int], None]
 
 
 class Publication:
-    """One directory. `key` None: the index is written without a signature."""
+    """The directory of one catalog. Without a `key`, the index is written without a signature."""
 
     def __init__(self, directory: Path, key: SecretKey | None, name: str = "") -> None:
         self.directory = directory
@@ -43,7 +43,7 @@ class Publication:
         self._name = name
 
     def prepare(self) -> Path:
-        """Where bundles go, there now. Raises `file_not_found`."""
+        """Make the directory for bundles, and return it. Raises `file_not_found`."""
         bundles = self.directory / "bundles"
         try:
             for place in (self.directory, bundles):
@@ -55,8 +55,8 @@ class Publication:
         return bundles
 
     def read(self) -> Index | None:
-        """What is published there. Raises `catalog_invalid`, `catalog_untrusted` when it is signed by another key than
-        ours: it is not for us to sign what a stranger wrote; `unsupported` when a newer banger wrote it."""
+        """The index in the directory, or None. Raises `catalog_invalid`; `catalog_untrusted` if another key signed it,
+        since this key must not sign what a stranger wrote; `unsupported` if a newer banger wrote it."""
         try:
             data = read_plain(self.directory / INDEX)
         except FileNotFoundError:
@@ -75,7 +75,7 @@ class Publication:
         return index
 
     def take_bundle(self, packed: Path) -> BundleSource:
-        """Give a bundle that was written beside the others its name."""
+        """Give a bundle its final name. `packed` lies in the directory for bundles already."""
         with open(packed, "rb") as file:
             digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
         packed.chmod(0o644)
@@ -84,8 +84,9 @@ class Publication:
         return BundleSource(digest=digest, size_bytes=final.stat().st_size)
 
     def add(self, entry: ImageEntry | KernelEntry, now: float, expires_s: float) -> Index:
-        """Write the next version of the index, with `entry` in place of the one of its name and architecture; who else
-        adds one meanwhile waits, or there would be two indexes of a version. Raises as `read`, and `bad_name`."""
+        """Write the next version of the index, with `entry` in place of an entry with the same name and architecture.
+        Calls for one directory wait for each other, so that no two indexes have the same version. Raises as `read`, and
+        `bad_name`."""
         self.prepare()
         with _locked(self.directory):
             return self._add(entry, now, expires_s)
@@ -109,7 +110,7 @@ class Publication:
         return index
 
     def begin(self, now: float) -> Index:
-        """What is there, or where there is nothing an index of version 0. Raises as `add`."""
+        """The index in the directory, or an empty one with version 0. Raises as `add`."""
         present = self.read()
         if present is not None:
             return present
@@ -123,10 +124,11 @@ class Publication:
 
     def _write(self, index: Index) -> None:
         data = encode_index(index)
-        parse_index(data)  # nothing goes out that no reader would take
+        parse_index(data)  # never publish an index that readers would refuse
         comment = f"catalog {index.name} version {index.version} expires {index.expires}"
         signature = sign(self._key, data, comment) if self._key else None
-        # Both are written before one of them has its name: a disk that is full parts no index from its signature.
+        # Both are written before either of them gets its name: a full disk does not separate an index from its
+        # signature.
         with _for_everybody(self.directory / INDEX, data):
             if signature is None:
                 (self.directory / SIGNATURE).unlink(missing_ok=True)
@@ -137,7 +139,7 @@ class Publication:
 
 @contextmanager
 def _for_everybody(path: Path, data: bytes) -> Iterator[None]:
-    """A file that has its name when this ends well."""
+    """A file that all users may read. It gets its name when the block ends without an error."""
     with open_partial(path) as partial:
         partial.write_bytes(data)
         partial.chmod(0o644)
@@ -145,8 +147,8 @@ def _for_everybody(path: Path, data: bytes) -> Iterator[None]:
 
 
 def verify_directory(directory: Path, key: PublicKey, now: float, count: Count, stop: Event) -> Index:
-    """As a reader would look: the signature, the times, and every bundle's size and digest. Raises `file_not_found`,
-    `catalog_untrusted`, `catalog_expired`, `catalog_invalid`, `bundle_invalid`, `cancelled`."""
+    """Check a directory as a reader would: the signature, the times, and size and digest of every bundle. Raises
+    `file_not_found`, `catalog_untrusted`, `catalog_expired`, `catalog_invalid`, `bundle_invalid`, `cancelled`."""
     try:
         data, signature = read_plain(directory / INDEX), read_plain(directory / SIGNATURE)
     except OSError as exc:
@@ -169,7 +171,7 @@ def bundles_of(index: Index) -> list[BundleSource]:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """By its own descriptor: a file to lock would be uploaded with the others."""
+    """Lock the directory itself: a lock file would be uploaded with the other files."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

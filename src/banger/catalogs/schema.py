@@ -11,7 +11,7 @@ from banger.model.catalog import Index
 
 
 def index_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of an index. JavaScript's patterns end with $ where Python's end with \\Z."""
+    """The JSON Schema (2020-12) of an index. Patterns in JavaScript end with $ where Python's end with \\Z."""
     text = msgspec.json.encode(msgspec.json.schema(Index)).decode().replace(r"\\Z", "$")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,7 +1,7 @@
-"""All catalogs of this host, and what a name means by them.
+"""All catalogs of this host, and what a name means in them.
 
-The built-in one comes first, then those that were added, the oldest first: whoever adds a catalog gives it no say about
-names that had a meaning before. `catalog:CATALOG/NAME` asks one of them only.
+The built-in catalog comes first, then the added catalogs, the oldest first: a catalog that is added later cannot change
+the meaning of a name. `catalog:CATALOG/NAME` asks one catalog only.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ Catalogs = list[Catalog]  # `list` is a method's name below
 
 @dataclass(frozen=True)
 class Found(Generic[E_co]):
-    """An entry, of which catalog, and what it is called on this host: not as another that is found first."""
+    """An entry, its catalog, and its name on this host, which differs from the names of entries that are found before
+    it."""
 
     catalog: str
     entry: E_co
@@ -64,7 +65,7 @@ class Found(Generic[E_co]):
 
 @dataclass(frozen=True)
 class Listed(Generic[E_co]):
-    """An entry in a list; `hidden_by` is the catalog whose entry is found in place of it."""
+    """An entry in a list. `hidden_by` is the catalog whose entry is found instead, "" for none."""
 
     catalog: str
     entry: E_co
@@ -84,11 +85,11 @@ class Shelf:
         self._changing = asyncio.Lock()
 
     async def load(self) -> None:
-        """Before anything is looked up, so that nobody waits for the reading of large indexes."""
+        """Read all indexes in a thread, before the first lookup: large ones take long."""
         self._loaded = await in_thread(_load, self._directory)
 
     def find_image(self, ref: str, architecture: str = "") -> Found[ImageEntry] | None:
-        """`architecture` empty: this host's. What was read before is not read again."""
+        """The entry that `ref` means, or None. `architecture` empty: this host's. Indexes are read once."""
         return self._find(ref, architecture, _images_of)
 
     def find_kernel(self, ref: str, architecture: str = "") -> Found[KernelEntry] | None:
@@ -101,7 +102,7 @@ class Shelf:
         return list(self._listed(_kernels_of))
 
     def list(self) -> Catalogs:
-        """The built-in one first."""
+        """All catalogs, the built-in one first."""
         index = builtin.builtin_index()
         own = Catalog(
             name=builtin.NAME,
@@ -116,9 +117,10 @@ class Shelf:
         return [own, *(subscription.describe(self._clock()) for subscription in self._in_order())]
 
     async def add(self, url: str, key: str, name: str = "") -> Catalog:
-        """Fetch an index, believe it by that key, and keep both. `name` empty: what the index calls itself.
+        """Fetch an index, check it with this key, and keep both. `name` empty: the name in the index.
 
-        Raises `bad_request`, `name_taken`, `bad_name`, and what fetching and believing raise; then nothing is kept."""
+        Raises `bad_request`, `name_taken`, `bad_name`, and the errors of fetching and checking; then nothing is
+        kept."""
         url, public = index_url(url), str(parse_public_key(key))
         async with self._changing:
             known = self._subscriptions()
@@ -137,17 +139,18 @@ class Shelf:
             return added.describe(self._clock())
 
     def remove(self, name: str) -> None:
-        """What was pulled from it stays. Raises `catalog_not_found`, `bad_request` for the built-in one."""
+        """Remove a catalog. Everything that was pulled from it stays. Raises `catalog_not_found`, and `bad_request` for
+        the built-in catalog."""
         if name == builtin.NAME:
             raise Error("bad_request", "the built-in catalog cannot be removed")
         found = self._get(name)
         found.file.unlink(missing_ok=True)
-        sync_path(found.file.parent)  # whoever trusts it no more does so after a power failure, too
+        sync_path(found.file.parent)  # the catalog must stay removed after a power failure, too
         del self._subscriptions()[name]
 
     async def refresh(self, name: str = "") -> Catalogs:
-        """Fetch one index, or all. Those that cannot be refreshed say so in their `problem`; one that was named raises
-        what went wrong. What was believed before stays."""
+        """Fetch the index of one catalog, or of all. A catalog that cannot be refreshed has the reason in its
+        `problem`, and keeps its old index; for a catalog named by the caller, the error is raised, too."""
         chosen = [self._get(name)] if name and name != builtin.NAME else [] if name else [*self._in_order()]
         for subscription in chosen:
             try:
@@ -160,8 +163,8 @@ class Shelf:
     async def look_up(
         self, ref: str, find: Callable[[str, str], Found[E] | None], architecture: str, report: Report
     ) -> Found[E] | None:
-        """`find_image` or `find_kernel`, by indexes as fresh as can be. None for what no catalog names. Raises as
-        `require_sound`."""
+        """What `find` (`find_image` or `find_kernel`) returns, with indexes that are as fresh as possible. None if no
+        catalog has the name. Raises as `require_sound`."""
         found = find(ref, architecture)
         if (found is not None and found.catalog == builtin.NAME) or not is_name(ref):
             return found
@@ -171,14 +174,15 @@ class Shelf:
         return found
 
     def kernel_of(self, found: Found[ImageEntry]) -> str:
-        """The kernel that an image's entry asks for: its own catalog's if that has it; "" for the usual one."""
+        """The kernel that an image's entry asks for, from the same catalog if that has it; "" for the default
+        kernel."""
         wanted = found.entry.kernel
         own = self.find_kernel(f"{PREFIX}{found.catalog}/{wanted}") if wanted else None
         return own.name if own else wanted
 
     async def freshen(self, report: Report) -> None:
-        """Before a name is looked up for a pull: indexes of more than an hour are fetched again. Where that fails, the
-        one that is here is used, and the report says so."""
+        """Fetch indexes that are older than an hour again, before the lookup for a pull. If that fails, the old index
+        is used, and a warning says so."""
         for subscription in self._in_order():
             if self._is_due(subscription):
                 report("catalog", subscription.name)
@@ -187,8 +191,8 @@ class Shelf:
                 report("warning", _stale(subscription))
 
     def require_sound(self, found: Found[E] | None) -> None:
-        """A name is not passed on to whoever comes next because a catalog that may know it cannot be believed. Raises
-        `catalog_expired`, `catalog_invalid`."""
+        """Raises `catalog_expired`, `catalog_invalid` for a catalog that may have the name but cannot be trusted: a
+        later catalog must not answer instead."""
         for subscription in self._in_order():
             index = subscription.index
             if index is None and (found is None or self._comes_after(found.catalog, subscription)):
@@ -202,11 +206,11 @@ class Shelf:
                 return
 
     def host_of(self, catalog: str) -> str:
-        """The host (and port) that a catalog is fetched from; "" for the built-in one and those in files."""
+        """The host (and port) of a catalog's URL; "" for the built-in catalog and for file: URLs."""
         return "" if catalog == builtin.NAME else urlsplit(self._get(catalog).record.url).netloc
 
     async def open_bundle(self, found: Found[E], source: BundleSource, report: Report) -> io.RawIOBase:
-        """The file of a bundle, verified. Raises what `Downloads.open_file` does."""
+        """The file of a bundle, verified. Raises as `Downloads.open_file`."""
         index = self._get(found.catalog).record.url
         urls = [bundle_url(index, source.digest), *source.mirrors]
         return await self._network().open_file(urls, source.digest, source.size_bytes, report)
@@ -225,8 +229,8 @@ class Shelf:
         return None
 
     def _local_name(self, catalog: str, entry: E, entries_of: Callable[[Index], Sequence[E]]) -> str:
-        """Its own name only where that means this entry. It may have been found by an alias, and by that nobody gets
-        the name of an entry that comes first."""
+        """The entry's own name, if that name finds this entry. Otherwise the name with its catalog: an entry that was
+        found by an alias must not get the name of an entry that comes first."""
         for other, index in self._indexes():
             if select(entries_of(index), entry.name, entry.architecture) is not None:
                 return entry.name if other == catalog else f"{PREFIX}{catalog}/{entry.name}"
@@ -250,7 +254,7 @@ class Shelf:
                 yield subscription.name, subscription.index
 
     def _comes_after(self, catalog: str, subscription: Subscription) -> bool:
-        """Whether `catalog` is asked after that one."""
+        """Whether `catalog` comes after the catalog of that subscription."""
         if catalog == builtin.NAME:
             return False
         return self._get(catalog).record.position > subscription.record.position
@@ -278,7 +282,7 @@ class Shelf:
         return not self._is_fresh(subscription) and not 0 <= failed_since_s < _RETRY_S
 
     async def _refresh_if_due(self, subscription: Subscription) -> None:
-        """Who waited for another's refresh takes what that brought. What goes wrong is the catalog's `problem`."""
+        """Refresh, unless another task did so while this one waited. Errors stay in the catalog's `problem`."""
         async with self._changing:
             if self._is_due(subscription):
                 with contextlib.suppress(Error):
@@ -289,7 +293,7 @@ class Shelf:
             await self._renew(subscription)
 
     async def _renew(self, subscription: Subscription) -> None:
-        """Only by who is `_changing`."""
+        """Fetch and accept the index. The caller holds the lock `_changing`."""
         try:
             if not subscription.record.url:
                 raise invalid(
@@ -313,7 +317,7 @@ class Shelf:
 
 
 def _load(directory: Path) -> dict[str, Subscription]:
-    """Blocking."""
+    """Read all subscriptions. Blocking."""
     found = {}
     for file in sorted(directory.glob(f"[!.]*{_SUFFIX}")):
         try:
@@ -326,18 +330,18 @@ def _load(directory: Path) -> dict[str, Subscription]:
 
 
 def is_name(ref: str) -> bool:
-    """Whether it could be the name of an entry. References to registries and paths mostly cannot."""
+    """Whether `ref` may be the name of an entry. Most references to registries and paths cannot be."""
     catalog, name = split_ref(ref)
     return bool(catalog) or _NAME.search(name) is not None
 
 
 def is_of(ref: str, catalog: str) -> bool:
-    """Whether what came from `catalog` ("": not noted, so it was the built-in one) may be what `ref` means."""
+    """Whether `ref` may mean something that came from `catalog` ("": not recorded, so it was the built-in one)."""
     return split_ref(ref)[0] in ("", catalog or builtin.NAME)
 
 
 def split_ref(ref: str) -> tuple[str, str]:
-    """ "catalog:lab/app" → ("lab", "app"); what names no catalog → ("", ref)."""
+    """ "catalog:lab/app" → ("lab", "app"); a name without a catalog → ("", ref)."""
     if not ref.startswith(PREFIX):
         return "", ref
     catalog, _, name = ref.removeprefix(PREFIX).partition("/")

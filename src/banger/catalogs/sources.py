@@ -1,4 +1,4 @@
-"""An entry's sources, tried in their order."""
+"""The sources of an entry, tried in their order."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ async def pull_first(
     report: Report,
     hopeless: Collection[str],
 ) -> T:
-    """What `pull` makes of the first source that works; a warning says why one was passed over.
+    """What `pull` returns for the first source that works. A warning tells why a source failed.
 
-    Raises what the only source raised; of several, an error that names each, with the code of the last. An error of
-    the codes `hopeless` is raised at once: no other source would cure it."""
+    Raises the error of the only source; for several sources, an error that names each of them, with the code of the
+    last. An error with one of the codes `hopeless` is raised at once, since no other source would help."""
     check_usable(entry)
     failures: list[Error] = []
     for source in entry.sources:
@@ -41,7 +41,7 @@ async def pull_first(
 
 
 def _all_in_one(entry: ImageEntry | KernelEntry, failures: Sequence[Error]) -> Error:
-    """As programs get it, `details` has a table for each source."""
+    """The errors of all sources as one; `details` has an entry for each, for programs."""
     tried = list(zip(entry.sources, failures, strict=True))
     return Error(
         failures[-1].code,
@@ -57,7 +57,7 @@ def _kind(source: Source) -> str:
 
 
 def _label(source: Source) -> str:
-    """What goes wrong with a registry names that; of files and archives it does not."""
+    """The source in a message. Errors of registries name the registry already; errors of files and archives do not."""
     match source:
         case BundleSource():
             return f"{_kind(source)} {source.digest[:_DIGEST_SHOWN]}"

@@ -1,8 +1,8 @@
-"""A catalog that was added: its key, pinned, and the newest index that was believed.
+"""A catalog that was added: its key, and the newest index that was accepted.
 
-It is one file, `<state>/catalogs/<name>.json`, replaced as a whole, so that a power failure cannot part the highest
-version that was seen from the index of it. The index is kept as it was signed, and its signature is looked at again
-whenever it is read. All of it blocks, for one small file.
+It is one file, `<state>/catalogs/<name>.json`, which is replaced as a whole, so that a power failure cannot separate
+the highest accepted version from its index. The index is kept as it was signed, and each load checks its signature
+again. All calls block, for one small file.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from banger.errors import Error
 from banger.host.fs import write_file
 from banger.model.catalog import Catalog, Index
 
-_AHEAD_S = 86400.0  # so far may a publisher's clock be ahead of ours
+_AHEAD_S = 86400.0  # a publisher's clock may be ahead by this much
 
 
 class Record(Struct, kw_only=True):
-    """`publisher` is the name in the index; `version` and `sum` are of the newest index that was believed, `index` and
-    `signature` its bytes; `refreshed` is when it was last seen to be the newest, in seconds since 1970."""
+    """`publisher` is the name in the index. `version` and `sum` belong to the newest accepted index, `index` and
+    `signature` are its bytes. `refreshed` is when that index was last fetched, in seconds since 1970."""
 
     url: str
     key: str
@@ -41,13 +41,13 @@ class Record(Struct, kw_only=True):
 
 
 class Subscription:
-    """Lives as long as the daemon, or until it is removed."""
+    """Lives as long as the daemon, or until the catalog is removed."""
 
     def __init__(self, file: Path, record: Record) -> None:
         self.file = file
         self.record = record
         self.problem = ""
-        self.failed = float("-inf")  # when its index could last not be had, in seconds since 1970
+        self.failed = float("-inf")  # when its index could last not be fetched, in seconds since 1970
         self._index: Index | None = None
 
     @property
@@ -56,8 +56,8 @@ class Subscription:
 
     @classmethod
     def load(cls, file: Path) -> Subscription:
-        """One that an earlier daemon had; an index that is not believed any more is its `problem`. Raises
-        `catalog_invalid` when nothing can be known of it."""
+        """Read the file of a catalog. An index that cannot be trusted any more is reported in `problem`. Raises
+        `catalog_invalid` if the file cannot be read."""
         try:
             record = msgspec.json.decode(file.read_bytes(), type=Record)
         except (OSError, msgspec.MsgspecError) as exc:
@@ -72,7 +72,7 @@ class Subscription:
 
     @property
     def index(self) -> Index | None:
-        """The newest that was believed, expired or not."""
+        """The newest accepted index, expired or not."""
         return self._index
 
     def check_signature(self, data: bytes, signature: bytes) -> None:
@@ -80,14 +80,14 @@ class Subscription:
         verify(parse_public_key(self.record.key), data, signature)
 
     def believe(self, data: bytes, signature: bytes, now: float) -> Index:
-        """The index, if it may be believed; nothing is kept. Raises as `accept`."""
+        """Check an index, keep nothing, and return it. Raises as `accept`."""
         self.check_signature(data, signature)
         index = self._check(data)
         check_times(index, now)
         return index
 
     def accept(self, data: bytes, signature: bytes, now: float) -> None:
-        """Believe an index from now on. What was believed before stays when this raises `catalog_untrusted`,
+        """Check an index and keep it. After an error the earlier index stays: `catalog_untrusted`,
         `catalog_rolled_back`, `catalog_expired`, `catalog_invalid`, `unsupported`, `insufficient_disk`."""
         index = self.believe(data, signature, now)
         record = msgspec.structs.replace(
@@ -123,7 +123,8 @@ class Subscription:
         return self._index is not None and parse_moment(self._index.expires) <= now
 
     def _check(self, data: bytes) -> Index:
-        """An index whose signature is right may still be another one than this catalog's newest."""
+        """Check an index with a right signature, which may still belong to another catalog, or be older than the
+        accepted one."""
         index, record = parse_index(data), self.record
         if record.publisher and index.name != record.publisher:
             raise _untrusted(f"it is the index of {index.name}, not of {record.publisher}")
@@ -161,7 +162,7 @@ def expired(name: str, moment: str) -> Error:
 
 
 def parse_moment(text: str) -> float:
-    """Seconds since 1970. Raises `catalog_invalid` for a date that is none."""
+    """Seconds since 1970. Raises `catalog_invalid` for a text that is not a time."""
     try:
         return float(timegm(strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
     except ValueError as exc:
