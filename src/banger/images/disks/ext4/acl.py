@@ -15,16 +15,16 @@ _GIVEN_VERSION, _STORED_VERSION = 2, 1
 _ENTRY = struct.Struct("<HHI")
 _SHORT = struct.Struct("<HH")
 _USER, _GROUP = 0x02, 0x08
-_WITHOUT_ID = frozenset((0x01, 0x04, 0x10, 0x20))  # owner, owning group, mask, others
+_WITHOUT_ID = frozenset((0x01, 0x04, 0x10, 0x20))  # tags without an id: owner, owning group, mask, others
 
 
 def is_no_acl(value: bytes) -> bool:
-    """A list of nothing: setxattr(2) takes the access list away then."""
+    """Whether the list is empty: setxattr(2) then removes the access list."""
     return not value or value == _VERSION.pack(_GIVEN_VERSION)
 
 
 def store_acl(value: bytes) -> bytes | None:
-    """ext4's form of what setxattr takes; None when it is no ACL."""
+    """ext4's form of a value for setxattr(2); None if the value is no ACL."""
     count, rest = divmod(len(value) - _VERSION.size, _ENTRY.size)
     if count < 1 or rest or _VERSION.unpack_from(value)[0] != _GIVEN_VERSION:
         return None

@@ -14,9 +14,9 @@ _FREE_RUN = re.compile(b"0+")
 
 
 class BlockMap:
-    """The blocks from 0 to a last one; what follows is free. Heads are in use without being marked.
+    """The blocks from 0 to a last one; all later blocks are free. Heads count as used without being marked.
 
-    A byte a block, "0" or "1": to Python a row of digits is a number, and that number is the bitmap.
+    One byte per block, "0" or "1": Python reads such a row of digits as a number, and the number is the bitmap.
     """
 
     def __init__(self, blocks: int, heads: Heads) -> None:
@@ -39,12 +39,12 @@ class BlockMap:
             for _, start, count in unpack_extents(extents):
                 self.mark(start, count)
             return
-        # The one extent that most files have, taken apart by hand: it is three times as fast.
+        # Most files have one extent: taken apart by hand, which is three times as fast.
         high = extents[6] | extents[7] << 8
         self.mark(high << 32 | int.from_bytes(extents[8:], "little"), extents[4] | extents[5] << 8)
 
     def mark_range(self, start: int, end: int) -> None:
-        """All blocks from `start` to `end` that are not in a head."""
+        """Mark all blocks from `start` to `end` that are not in a head."""
         for first, count in self._between_heads(start, end):
             self.mark(first, count)
 
@@ -54,7 +54,7 @@ class BlockMap:
             raise ValueError("a block belongs to two files")
 
     def free_runs(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """(block, count) of what is free between `start` and `end`."""
+        """The (block, count) of each free stretch between `start` and `end`."""
         for first, count in self._between_heads(start, end):
             for run in _FREE_RUN.finditer(self._marks, first, first + count):
                 yield run.start(), len(run[0])
@@ -64,7 +64,7 @@ class BlockMap:
         return self._heads.blocks_in(group) + self._marks.count(_USED, start, start + BLOCKS_PER_GROUP)
 
     def bitmap(self, group: int, size: int) -> bytes:
-        """A block: a bit for each of the group's `size` blocks, and ones after them."""
+        """The bitmap of a group's blocks, one block long: a bit for each of its `size` blocks, then ones."""
         start, head = group * BLOCKS_PER_GROUP, self._heads.blocks_in(group)
         digits = self._marks[start : start + size].ljust(size, _FREE).ljust(BLOCKS_PER_GROUP, _USED)
         digits[:head] = _USED * head
@@ -80,6 +80,6 @@ class BlockMap:
 
 
 def inode_bitmap(used: int, size: int) -> bytes:
-    """A block: the first `used` of a group's `size` inodes, and ones after the end."""
+    """The bitmap of a group's inodes, one block long: the first `used` of its `size` inodes, then ones at the end."""
     bits = (1 << used) - 1 | (1 << 8 * BLOCK) - (1 << size)
     return bits.to_bytes(BLOCK, "little")

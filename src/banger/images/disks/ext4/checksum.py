@@ -25,5 +25,6 @@ def stored(crc: int) -> int:
 
 
 def inode_seed(seed: int, ino: int) -> int:
-    """The start for an inode and for the blocks of a directory or extent tree: the inode's number and generation."""
+    """The start for the checksums of an inode, and of the blocks of a directory or extent tree: over the inode's number
+    and generation."""
     return extend(seed, _INODE.pack(ino, _GENERATION))

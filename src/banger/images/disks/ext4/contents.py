@@ -1,6 +1,7 @@
-"""What a tree needs besides the data of its files: directories, long links' targets, attribute blocks, extent trees.
+"""Everything of a tree that needs blocks, except the data of files: directories, targets of long links, blocks of
+attributes, extent trees.
 
-All of it is streamed after the data. What the inodes must know of it is kept in `Contents`.
+All of it is streamed after the data. `Contents` keeps what the inodes must know of it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from banger.images.disks.ext4.xattr import pack_block, split_attributes
 from banger.images.disks.tree import Node
 from banger.tar.kind import Kind
 
-# A symbolic link's target up to here is in the inode itself.
+# The longest target of a symbolic link that fits into the inode.
 FAST_LINK_MAX = 59
 
 
@@ -39,7 +40,8 @@ class Contents:
         self._hash_seed = hash_seed
 
     def write(self) -> None:
-        """Numbers the nodes; sets size and extents of directories and long links. Raises `image_build_failed`."""
+        """Number the nodes, and stream everything. Sets size and extents of directories and long links. Raises
+        `image_build_failed`."""
         for node, parent_ino, names in self._numbering.directories():
             self._write_directory(node, parent_ino, names)
         for copy, original in self._numbering.copies.items():

@@ -41,7 +41,7 @@ _INDEX_TAIL = struct.Struct("<II")
 _ROOT_AT, _NODE_AT = 32, 8
 _ROOT_ROOM = (BLOCK - _ROOT_AT - 8) // 8
 _NODE_ROOM = (BLOCK - _NODE_AT - 8) // 8
-# So full is a block of a new index, in bytes: names that are added do not split it at once.
+# The bytes used in each block of a new index: a few added names must not split the block at once.
 _FILL = _USABLE * 4 // 5
 _NAMES_PER_HASHING = 8192
 _BUCKETS = 64
@@ -62,7 +62,7 @@ class Directory:
         self._hash_seed = hash_seed
 
     def blocks(self) -> tuple[bool, Iterator[bytes]]:
-        """(is it indexed, its blocks)."""
+        """Whether the directory is indexed, and its blocks."""
         if 24 + sum([(len(name) + 11) & -4 for name in self._names]) > _USABLE:
             keys, starts = self._plan_leaves()
             if len(starts) <= _ROOT_ROOM * _NODE_ROOM:
@@ -70,7 +70,7 @@ class Directory:
         return False, self._plain()
 
     def _plain(self) -> Iterator[bytes]:
-        """Entries one after another, "." and ".." first."""
+        """Blocks of entries one after another, "." and ".." first."""
         parts = self._dots()
         used = sum(map(len, parts))
         for name in self._names:
@@ -91,13 +91,13 @@ class Directory:
         return _pack(child.ino, child.kind, name)
 
     def _close(self, parts: list[bytes], used: int) -> bytes:
-        """A block of those entries, the last one made longer."""
+        """A block with these entries; the last one is made longer to fill it."""
         parts[-1] = _longer(parts[-1], _USABLE - used)
         body = b"".join(parts).ljust(_USABLE, b"\0")
         return body + _TAIL.pack(0, _TAIL_BYTES, 0, _TAIL_KIND, stored(extend(self._seed, body)))
 
     def _plan_leaves(self) -> tuple[array[int], list[int]]:
-        """(`major << 32 | position of the name`, sorted; where in that each leaf starts)."""
+        """The sorted `major << 32 | position of the name`, and the positions in that where each leaf starts."""
         keys = self._sort()
         starts, used = [0], 0
         for i, key in enumerate(keys):
@@ -109,7 +109,7 @@ class Directory:
         return keys, starts
 
     def _sort(self) -> array[int]:
-        """Bucket by bucket, as a million integers in one list would take 40 MB."""
+        """Sort bucket by bucket: a million integers in one list would take 40 MB."""
         buckets = [array("Q") for _ in range(_BUCKETS)]
         for at in range(0, len(self._names), _NAMES_PER_HASHING):
             hashes = hash_names(self._names[at : at + _NAMES_PER_HASHING], self._hash_seed)
@@ -145,8 +145,8 @@ class Directory:
         )
 
     def _seal(self, head: bytes, index: list[tuple[int, int]], room: int) -> bytes:
-        """The first entry of an index has no hash: count and room are in its place. The checksum covers what is used
-        and the tail's first half."""
+        """Complete an index: its first entry has no hash, but count and room. The checksum covers the used entries and
+        the first half of the tail."""
         flat = array("I", [value for pair in index for value in pair]).tobytes()[8:]
         used = head + _COUNTS.pack(room, len(index), index[0][1]) + flat
         crc = extend(extend(self._seed, used), bytes(8))
@@ -154,7 +154,7 @@ class Directory:
 
 
 def _boundary(keys: array[int], start: int) -> int:
-    """The hash a leaf starts at; odd when the leaf before ends with the same one."""
+    """The hash at which a leaf starts; odd if the leaf before it ends with the same hash."""
     major = keys[start] >> 32
     return major | (start > 0 and keys[start - 1] >> 32 == major)
 
@@ -165,5 +165,5 @@ def _pack(ino: int, kind: int, name: bytes) -> bytes:
 
 
 def _longer(entry: bytes, by: int) -> bytes:
-    """The entry with a length field that covers `by` bytes more."""
+    """The entry with a length that covers `by` more bytes."""
     return entry[:4] + (int.from_bytes(entry[4:6], "little") + by).to_bytes(2, "little") + entry[6:]

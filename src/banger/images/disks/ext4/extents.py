@@ -44,7 +44,7 @@ def pack_extent(logical: int, count: int, physical: int) -> bytes:
 
 
 def unpack_extents(extents: bytes) -> list[tuple[int, int, int]]:
-    """(logical block, physical block, count) each."""
+    """The (logical block, physical block, count) of each extent."""
     return [(logical, high << 32 | low, count) for logical, count, high, low in _RECORD.iter_unpack(extents)]
 
 
@@ -63,15 +63,15 @@ def count_blocks(extents: bytes) -> int:
 
 
 def in_inode(extents: bytes) -> bytes:
-    """`i_block` of at most four extents."""
+    """`i_block` with at most four extents."""
     if len(extents) == RECORD_BYTES:
         return _HEADER_OF_ONE + extents + _AFTER_ONE
     return _HEADERS[len(extents) // RECORD_BYTES] + extents + bytes(48 - len(extents))
 
 
 def build_tree(extents: bytes, seed: int, put_block: Callable[[bytes], int]) -> tuple[bytes, int]:
-    """(`i_block`, blocks used) of any number of extents. `put_block` writes a block and says where it is; `seed` is the
-    inode's, for the checksums."""
+    """`i_block` for any number of extents, and how many blocks of the disk the tree takes. `put_block` writes a block
+    and returns its number; `seed` is the inode's, for the checksums."""
     records, depth, used = extents, 0, 0
     while len(records) > IN_INODE_MAX * RECORD_BYTES:
         above = []

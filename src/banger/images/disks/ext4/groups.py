@@ -27,10 +27,10 @@ _LOW_16, _LOW_32 = 0xFFFF, 0xFFFFFFFF
 
 
 class GroupTable:
-    """The descriptors of one disk. Bitmaps are written as their descriptors are made: a group's that nothing is in yet
-    stays unwritten, and the kernel makes it when it first needs it.
+    """The descriptors of one disk. Bitmaps are written while their descriptors are made. The bitmaps of an empty group
+    are not written: the kernel makes them when it first needs them.
 
-    `inodes_used`: from number 1 on; `directories`: their numbers; `seed` is the file system's."""
+    `inodes_used`: counted from number 1; `directories`: their numbers; `seed` is the file system's."""
 
     def __init__(
         self, plan: Plan, used: BlockMap, inodes_used: int, directories: Iterable[int], seed: int
@@ -43,7 +43,7 @@ class GroupTable:
         self.free_blocks = 0
 
     def write_bitmaps(self, fd: int) -> bytes:
-        """The descriptors, for the heads; then `free_blocks` is known."""
+        """Write all bitmaps. Returns the descriptors, for the heads; sets `free_blocks`."""
         return b"".join([self._write_group(fd, group) for group in range(self._plan.groups)])
 
     def _write_group(self, fd: int, group: int) -> bytes:
@@ -81,7 +81,7 @@ class GroupTable:
         block_checksum: int,
         inode_checksum: int,
     ) -> bytes:
-        """Inodes are used from the front: those that are free were never used."""
+        """Inodes are used from the front: a free inode was never used."""
         places = (
             self._plan.block_bitmaps[group],
             self._plan.inode_bitmaps[group],

@@ -39,7 +39,7 @@ _EXTRA_BYTES = 32
 _NO_ATTRIBUTES = bytes(INLINE_BYTES)
 _NS = 1_000_000_000
 _OLDEST_S = -(1 << 31)
-# 34 bits would reach to 2446, but e2fsck takes what is after May 2310 for a misread time before 1970.
+# 34 bits would reach to 2446, but e2fsck takes a time after May 2310 for a misread time before 1970.
 _NEWEST_S = 3 * (1 << 32) - (1 << 31) - 1
 
 
@@ -58,7 +58,8 @@ def pack_inode(
     attribute_block: int = 0,
     attributes: bytes = b"",
 ) -> bytes:
-    """`mode` with the format bits; `size` in bytes; `blocks` all that belong to it; `seed` is the file system's."""
+    """The bytes of an inode. `mode` includes the format bits; `size` is in bytes; `blocks` counts all blocks that
+    belong to the inode; `seed` is the file system's."""
     seconds, nanoseconds = divmod(mtime_ns, _NS)
     if not _OLDEST_S <= seconds <= _NEWEST_S:
         seconds, nanoseconds = min(max(seconds, _OLDEST_S), _NEWEST_S), 0
@@ -82,7 +83,7 @@ def pack_inode(
 
 
 def device_block(major: int, minor: int) -> bytes:
-    """`i_block` of a device: the old form where it fits, else the new one in the second word."""
+    """`i_block` of a device: the old form if the numbers fit, else the new form in the second word."""
     if major < 256 and minor < 256:
         return struct.pack("<II", major << 8 | minor, 0)
     return struct.pack("<II", 0, minor & 0xFF | major << 8 | (minor & ~0xFF) << 12)

@@ -1,4 +1,4 @@
-"""The inode tables, written in pieces of a megabyte at most: the nodes in the order of their numbers."""
+"""The inode tables: the nodes in the order of their numbers, written in pieces of at most a megabyte."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OWN_FILE_MODE = FORMATS[Kind.FILE] | 0o600
 
 
 class InodeTables:
-    """All inodes of one disk, once everything that they say is known. `seed` is the file system's."""
+    """All inodes of one disk. To be made when everything in them is known. `seed` is the file system's."""
 
     def __init__(self, numbering: Numbering, contents: Contents, plan: Plan, seed: int) -> None:
         self._numbering = numbering
@@ -53,7 +53,7 @@ class InodeTables:
                 written += count
 
     def _all(self) -> Iterator[bytes]:
-        """In the order of their numbers; those that ext4 reserves and nobody uses are zeros."""
+        """All inodes in the order of their numbers. Unused inodes that ext4 reserves are zeros."""
         own = {
             ROOT_INO: lambda: self._pack(self._numbering.root),
             RESIZE_INO: self._pack_resize,
@@ -88,7 +88,7 @@ class InodeTables:
         )
 
     def _body(self, node: Node) -> tuple[int, bytes, int]:
-        """(flags, `i_block`, blocks in use)."""
+        """The flags, `i_block`, and number of used blocks of a node."""
         kind = node.kind
         if kind is Kind.FILE or (kind is Kind.SYMLINK and node.size > FAST_LINK_MAX):
             return FLAG_EXTENTS, *self._map(node)
@@ -98,7 +98,7 @@ class InodeTables:
         return 0, node.target if kind is Kind.SYMLINK else self._device(node), 0
 
     def _map(self, node: Node) -> tuple[bytes, int]:
-        """(`i_block`, blocks) of what has extents."""
+        """The `i_block` and number of blocks of a node with extents."""
         extents = node.extents
         if len(extents) == RECORD_BYTES:
             return in_inode(extents), extents[4] | extents[5] << 8
@@ -109,7 +109,7 @@ class InodeTables:
         return in_inode(extents), data
 
     def _device(self, node: Node) -> bytes:
-        """`i_block` of what has no blocks."""
+        """The `i_block` of a node without blocks."""
         if node.kind not in (Kind.CHAR, Kind.BLOCK):
             return b""
         major, minor = node.device

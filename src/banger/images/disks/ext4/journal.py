@@ -22,17 +22,17 @@ _SIZES = (
     (4096 * 1024, 16384),
     (8192 * 1024, 32768),
 )
-# mke2fs goes on to 1 GiB; up to here four extents are enough, wherever heads are in between.
+# mke2fs goes up to 1 GiB; up to this size four extents are enough, wherever there are heads between.
 _LARGEST = 65536
 
 
 def plan_journal(disk_blocks: int) -> int:
-    """Blocks of the journal: 4 MiB below 128 MiB, 16 MiB below 1 GiB, and so on to 256 MiB."""
+    """The number of blocks of the journal: 4 MiB below 128 MiB, 16 MiB below 1 GiB, and so on to 256 MiB."""
     return next((blocks for limit, blocks in _SIZES if disk_blocks < limit), _LARGEST)
 
 
 def journal_i_block(runs: list[tuple[int, int]]) -> bytes:
-    """`i_block` of a journal in those (start, blocks)."""
+    """`i_block` of a journal at these (start, blocks)."""
     extents, logical = b"", 0
     for start, count in runs:
         extents += pack_run(logical, start, count)
@@ -41,13 +41,13 @@ def journal_i_block(runs: list[tuple[int, int]]) -> bytes:
 
 
 def journal_backup(runs: list[tuple[int, int]]) -> bytes:
-    """What the superblock repeats of the inode: `i_block`, size high and low."""
+    """The copy of parts of the journal's inode in the superblock: `i_block`, size high and low."""
     size = sum(count for _, count in runs) * BLOCK
     return journal_i_block(runs) + struct.pack("<II", size >> 32, size & 0xFFFFFFFF)
 
 
 def pack_journal_superblock(blocks: int, uuid: bytes) -> bytes:
-    """The journal's first block: nothing to replay, transaction 1 comes first."""
+    """The journal's first block: nothing to replay, and transaction 1 comes first."""
     head = _SUPERBLOCK.pack(
         *(_MAGIC, _SUPERBLOCK_V2, 0),
         *(BLOCK, blocks, 1),

@@ -26,7 +26,7 @@ INODES_PER_BLOCK = BLOCK // INODE_BYTES
 INODES_PER_GROUP_MAX = 8 * BLOCK
 DESCRIPTOR_BYTES = 64
 DESCRIPTORS_PER_BLOCK = BLOCK // DESCRIPTOR_BYTES
-# s_reserved_gdt_blocks may not be larger: the resize inode lists them in one indirect block.
+# The most that s_reserved_gdt_blocks may be: the resize inode lists these blocks in one indirect block.
 TABLE_BLOCKS_MAX = BLOCK // 4
 
 BAD_BLOCKS_INO = 1
@@ -50,7 +50,7 @@ def _is_power(number: int, base: int) -> bool:
 
 @dataclass(frozen=True)
 class Heads:
-    """The blocks at the start of some groups that hold superblock and descriptors; nothing else may."""
+    """The blocks at the start of some groups that hold superblock and descriptors, and nothing else."""
 
     table_blocks: int
 
@@ -63,7 +63,7 @@ class Heads:
         return self.table_blocks * DESCRIPTORS_PER_BLOCK
 
     def blocks_in(self, group: int) -> int:
-        """How many blocks of the group are its head."""
+        """How many blocks of the group belong to its head."""
         return self.blocks if group_has_head(group) else 0
 
     def next_start(self, block: int) -> int:
@@ -81,7 +81,7 @@ class Heads:
         return block
 
     def place(self, block: int, count: int) -> int:
-        """Where, from `block` on, `count` blocks in a row fit between two heads."""
+        """The first place, from `block` on, where `count` consecutive blocks fit between two heads."""
         start = self.skip(block)
         while self.next_start(start) < start + count:
             start = self.skip(self.next_start(start))
@@ -89,6 +89,7 @@ class Heads:
 
 
 def plan_heads(grows_to_bytes: int) -> Heads:
-    """Heads that are large enough for a disk of that size (at most 8 TiB; beyond, the kernel finds other places)."""
+    """Heads that are large enough for a disk of that size (at most 8 TiB; for a larger disk, the kernel finds other
+    places)."""
     groups = -(-grows_to_bytes // GROUP_BYTES)
     return Heads(min(TABLE_BLOCKS_MAX, max(1, -(-groups // DESCRIPTORS_PER_BLOCK))))

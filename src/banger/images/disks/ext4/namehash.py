@@ -48,7 +48,7 @@ def hash_names(names: Sequence[bytes], seed: bytes) -> list[int]:
 
 
 def _hash_batch(names: list[bytes], chunks: int, start: tuple[int, ...]) -> list[int]:
-    """Names that all take `chunks` chunks."""
+    """The hashes of names that all have `chunks` chunks."""
     ones = int.from_bytes((1).to_bytes(_LANE_BYTES, "little") * len(names), "little")
     state = [value * ones for value in start]
     for chunk in range(chunks):
@@ -59,8 +59,8 @@ def _hash_batch(names: list[bytes], chunks: int, start: tuple[int, ...]) -> list
 
 
 def _pad(rest: bytes) -> bytes:
-    """The next 32 bytes of a name as eight big-endian words; what is missing is filled with its length, in the last
-    word of the name from the front."""
+    """The next 32 bytes of a name as eight big-endian words. Missing bytes are filled with the length of `rest`; in the
+    name's last word, which may be incomplete, they come first."""
     length = len(rest)
     if length >= _CHUNK:
         return rest[:_CHUNK]
@@ -89,7 +89,7 @@ def _values(lanes: int, count: int) -> array[int]:
 
 
 def _transform(state: list[int], words: list[int], ones: int) -> list[int]:
-    """One chunk of all names."""
+    """Apply one chunk of all names."""
     mask = ones * 0xFFFFFFFF
     a, b, c, d = state
     for number, (order, rotations) in enumerate(_ROUNDS):
@@ -109,6 +109,6 @@ def _transform(state: list[int], words: list[int], ones: int) -> list[int]:
 
 
 def _major(value: int) -> int:
-    """Even, and not the one that means the end of a directory."""
+    """The major hash: even, and never the value that means the end of a directory."""
     value &= 0xFFFFFFFE
     return value if value != _EOF else _EOF - 2

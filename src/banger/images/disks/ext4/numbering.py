@@ -1,7 +1,7 @@
 """Inode numbers: breadth first, the names of a directory in order of their bytes.
 
-So the files of a directory are neighbours in the inode table, and the numbers depend on the tree alone. While this
-goes on `Node.ino` holds the number; `forget` puts it back.
+So the files of a directory are neighbours in the inode table, and the numbers depend on the tree alone. `Node.ino`
+holds the number while the disk is written; `forget` resets it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Numbering:
     `copies`  copy → original, where a node has more names than an inode can have: a copy takes some of them"""
 
     def __init__(self, root: Node) -> None:
-        """Gives the root a lost+found if it has none."""
+        """Add a lost+found to the root if it has none."""
         if root.kind is not Kind.DIRECTORY:
             raise ValueError("the root is not a directory")
         self.root = root
@@ -39,7 +39,7 @@ class Numbering:
             root.children[LOST_AND_FOUND] = Node(Kind.DIRECTORY, 0o700, mtime_ns=root.mtime_ns)
 
     def directories(self) -> Iterator[tuple[Node, int, list[bytes]]]:
-        """Each directory once all its children are numbered: (node, its parent's number, names in order). Raises
+        """Each directory, once all its children are numbered: (node, its parent's number, names in order). Raises
         `image_build_failed` for a tree that no disk can hold."""
         names = sorted(self.root.children)
         names.remove(LOST_AND_FOUND)
@@ -47,7 +47,7 @@ class Numbering:
         self.root.ino = ROOT_INO
         self._number(self.root, names)
         yield self.root, ROOT_INO, names
-        for node in self.nodes:  # which grows meanwhile
+        for node in self.nodes:  # the list grows meanwhile
             if node.kind is Kind.DIRECTORY:
                 names = sorted(node.children)
                 self._number(node, names)
@@ -55,11 +55,11 @@ class Numbering:
 
     @property
     def inodes_used(self) -> int:
-        """With the reserved ones, from number 1 on."""
+        """The number of inodes from number 1 on, with the reserved ones."""
         return FIRST_INO - 1 + len(self.nodes)
 
     def links(self, node: Node) -> int:
-        """How many names there are; 1 for a directory with more subdirectories than can be counted (dir_nlink)."""
+        """The number of names of a node; 1 for a directory with more subdirectories than ext4 counts (dir_nlink)."""
         more = self._more_links.get(node, 0)
         if node.kind is not Kind.DIRECTORY:
             return 1 + more
@@ -90,7 +90,7 @@ class Numbering:
                 self._more_links[directory] = self._more_links.get(directory, 0) + 1
 
     def _link_again(self, child: Node) -> Node:
-        """What a further name of a node is to be: the node, or a copy, which has no number yet if it is new."""
+        """The node for one more name: the node itself, or a copy, which has no number yet if it is new."""
         if child.kind is Kind.DIRECTORY:
             raise self._refuse(child, "is a directory in two places")
         current = self._copy_of.get(child, child)
@@ -107,6 +107,6 @@ class Numbering:
 
 
 def refuse(root: Node, node: Node, reason: str) -> Error:
-    """`image_build_failed` that names a file."""
+    """The error `image_build_failed` for a file."""
     path = path_of(root, node)
     return Error("image_build_failed", f"{path} {reason}", details={"path": path})

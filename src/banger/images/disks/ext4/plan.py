@@ -29,13 +29,14 @@ HEADROOM_BYTES = 64 * MIB
 _STEP_BLOCKS = 4 * MIB // BLOCK
 _BYTES_PER_INODE = 16384
 _SPARE_INODES = 1024
-# A last group that is smaller, not counting its head, is left out, as mke2fs does.
+# A last group that is smaller than this, without its head, is left out, as mke2fs does.
 _LAST_GROUP_MIN = 50
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Places are block numbers. `end` is the first block after everything; the disk fits if that is in it."""
+    """Places are block numbers. `end` is the first block after everything; the disk fits if it is at least that
+    large."""
 
     blocks: int
     groups: int
@@ -54,7 +55,7 @@ class Plan:
 
     @property
     def table_blocks(self) -> int:
-        """Of one group's inode table."""
+        """Blocks of one group's inode table."""
         return self.inodes_per_group // INODES_PER_BLOCK
 
     @property
@@ -63,7 +64,7 @@ class Plan:
 
     @property
     def reserved_blocks(self) -> int:
-        """Kept in each head for the descriptors of groups to come."""
+        """Blocks in each head for the descriptors of groups that growing adds."""
         return self.heads.table_blocks - self.descriptor_blocks
 
     @property
@@ -76,12 +77,12 @@ class Plan:
 
     @property
     def overhead_blocks(self) -> int:
-        """What can never be a file's: heads, bitmaps, inode tables, journal."""
+        """Blocks that no file can ever have: heads, bitmaps, inode tables, journal."""
         heads = self.heads.blocks * len(self.head_groups)
         return heads + self.groups * (2 + self.table_blocks) + self.journal_blocks
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """(start, blocks) of all that is placed here."""
+        """The (start, blocks) of everything that is placed here."""
         for block in (*self.block_bitmaps, *self.inode_bitmaps):
             yield block, 1
         if self.reserved_blocks:
@@ -91,7 +92,7 @@ class Plan:
         yield from self.journal
 
     def group_blocks(self, group: int) -> int:
-        """Only the last one may be shorter than the others."""
+        """Blocks of a group. Only the last group may be shorter than the others."""
         return min(BLOCKS_PER_GROUP, self.blocks - group * BLOCKS_PER_GROUP)
 
     @property
@@ -102,9 +103,9 @@ class Plan:
 def plan_disk(
     streamed: int, content: int, inodes: int, heads: Heads, size_bytes: int | None, headroom_bytes: int | None
 ) -> Plan:
-    """`streamed`: the first block that nothing was streamed to; `content`: the blocks in use before it; `inodes`: how
-    many are in use. With `size_bytes` the disk is as large as that, else as large as what is in use and
-    `headroom_bytes` more (by default a quarter of the content and 64 MiB). Raises `bad_size`."""
+    """`streamed`: the first block after everything streamed; `content`: the used blocks before it; `inodes`: how many
+    are used. With `size_bytes` the disk has exactly that size; otherwise `headroom_bytes` more than it uses (by default
+    a quarter of the content and 64 MiB). Raises `bad_size`."""
     if size_bytes is not None:
         return _plan_exactly(streamed, inodes, heads, size_bytes)
     if headroom_bytes is None:
@@ -133,10 +134,11 @@ def _plan_exactly(streamed: int, inodes: int, heads: Heads, size_bytes: int) -> 
 
 
 def _plan_least(streamed: int, inodes: int, heads: Heads, blocks: int = 1) -> Plan:
-    """The smallest disk of at least `blocks` that holds everything. What has to be in it grows with it, so: try.
+    """The smallest disk of at least `blocks` that holds everything. A larger disk needs more itself, so sizes are
+    tried.
 
-    But not always: among more groups the same inodes may round up to fewer blocks of tables. So no count of groups is
-    passed over.
+    A larger disk may also need less: with more groups, the same inodes may need fewer blocks of tables. So every number
+    of groups is tried.
     """
     blocks = max(blocks, streamed)
     while blocks <= heads.groups_max * BLOCKS_PER_GROUP:
@@ -150,7 +152,7 @@ def _plan_least(streamed: int, inodes: int, heads: Heads, blocks: int = 1) -> Pl
 
 
 def _another_group(groups: int, heads: Heads) -> int:
-    """The least size, in blocks, at which a disk has a group more."""
+    """The least size, in blocks, at which a disk has one more group."""
     return groups * BLOCKS_PER_GROUP + _least_group(groups, heads)
 
 
@@ -187,8 +189,8 @@ def _plan(streamed: int, inodes: int, heads: Heads, blocks: int) -> Plan:
 
 
 def _inodes_per_group(inodes: int, groups: int) -> int:
-    """A quarter more than there are and a thousand, and at least one for every 16 KiB of a whole group, because groups
-    that are added later have as many. Whole blocks of them."""
+    """A quarter more inodes than are used and a thousand, and at least one per 16 KiB of a whole group, since groups
+    that growing adds have as many. A multiple of the inodes in a block."""
     spread = (inodes + inodes // 4 + _SPARE_INODES) / (groups * INODES_PER_BLOCK)
     return min(
         max(math.ceil(spread) * INODES_PER_BLOCK, GROUP_BYTES // _BYTES_PER_INODE), INODES_PER_GROUP_MAX
@@ -196,20 +198,20 @@ def _inodes_per_group(inodes: int, groups: int) -> int:
 
 
 class _Places:
-    """Hands out blocks from one on, leaving out the heads."""
+    """Places for blocks, from a first block on, between the heads."""
 
     def __init__(self, following: int, heads: Heads) -> None:
         self.following = following
         self._heads = heads
 
     def take(self, count: int) -> int:
-        """Blocks in a row."""
+        """Take consecutive blocks. Returns the first one."""
         start = self._heads.place(self.following, count)
         self.following = start + count
         return start
 
     def take_runs(self, count: int) -> list[tuple[int, int]]:
-        """(start, count) of runs that come to `count` blocks."""
+        """Take `count` blocks in as many runs as necessary. Returns the (start, count) of each."""
         runs = []
         while count:
             start = self._heads.skip(self.following)

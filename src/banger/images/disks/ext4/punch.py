@@ -1,7 +1,7 @@
-"""Giving back the space of data that the tree does not name any more, so that the file stays sparse.
+"""Free the space of data that the tree no longer names, so that the file stays sparse.
 
-What was there reads as zeros afterwards, whatever the host's file system can do: the disk's bytes must not depend on
-that, and must not hold what the image removed.
+Afterwards the place reads as zeros, whatever the host's file system supports: the bytes of the disk must not depend on
+the host, and must not hold data that the image removed.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _ZEROS = memoryview(bytes(256 * BLOCK))
 
 
 def punch_holes(fd: int, runs: Iterable[tuple[int, int]]) -> None:
-    """`runs`: (block, count) each."""
+    """Free `runs`, each (block, count)."""
     for block, count in runs:
         if not _punch(fd, block * BLOCK, count * BLOCK):
             _write_zeros(fd, block * BLOCK, count * BLOCK)
 
 
 def _punch(fd: int, position: int, length: int) -> bool:
-    """False where the file system cannot."""
+    """Returns False if the file system cannot punch holes."""
     while _fallocate()(fd, _KEEP_SIZE | _PUNCH_HOLE, position, length) != 0:
         number = ctypes.get_errno()
         if number in (errno.EOPNOTSUPP, errno.ENOSYS):
@@ -40,7 +40,7 @@ def _punch(fd: int, position: int, length: int) -> bool:
 
 @cache
 def _fallocate() -> Callable[[int, int, int, int], int]:
-    """fallocate(2), which Python has only without its mode."""
+    """fallocate(2): Python's own has no mode."""
     function = ctypes.CDLL(None, use_errno=True).fallocate
     function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
     return cast("Callable[[int, int, int, int], int]", function)

@@ -17,7 +17,7 @@ from banger.images.disks.ext4.plan import Plan
 _PER_BLOCK = BLOCK // 4
 _DIRECT = 12
 _DOUBLE_INDIRECT_AT = 4 * (_DIRECT + 1)
-# As if every block that 12 direct, one indirect and one double-indirect pointers can name were there.
+# As if all blocks existed that 12 direct, one indirect and one double-indirect pointers can name.
 SIZE_BYTES = (_DIRECT + _PER_BLOCK + _PER_BLOCK * _PER_BLOCK) * BLOCK
 
 
@@ -31,7 +31,7 @@ def resize_blocks(plan: Plan) -> int:
 
 
 def resize_contents(plan: Plan) -> Iterator[tuple[int, bytes]]:
-    """(block, content) to write; blocks that are all zeros are left out. Nothing when nothing is reserved."""
+    """The (block, content) to write, without blocks of zeros. Empty if nothing is reserved."""
     if not plan.reserved_blocks:
         return
     first = 1 + plan.descriptor_blocks

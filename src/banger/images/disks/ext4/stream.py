@@ -1,8 +1,8 @@
-"""Blocks in the order they come: contents go to the disk once, through one buffer, in long sequential writes.
+"""Blocks in the order of arrival: contents go to the disk once, through one buffer, in long sequential writes.
 
-`BlockStream` hands out every block from the first head's end on, leaving out the other heads. It never
-goes back, and reads nothing but what is to be copied. A block of a file that is all zeros is a hole: layers can say
-gigabytes of them in a few bytes.
+`BlockStream` gives out every block after the first head, except the other heads. It never goes back, and reads only
+data that is to be copied. A block of a file that is all zeros becomes a hole: layers can contain gigabytes of zeros in
+a few bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from banger.images.disks.ext4.extents import pack_extent, pack_run, unpack_exten
 from banger.images.disks.ext4.layout import BLOCK, BLOCK_SHIFT, Heads
 
 _BUFFER_BYTES = 1 << 20
-# Pieces of this size are not worth copying: the buffer is written out and they follow from where they are.
+# Pieces of at least this size are not copied: the buffer is written, then the piece from its own place.
 _DIRECT_BYTES = 256 << 10
 _ZEROS = bytes(BLOCK)
 # The last logical block has number 2³² - 2.
@@ -29,9 +29,9 @@ _FILE_MAX_BYTES = ((1 << 32) - 1) * BLOCK
 class BlockStream:
     """One per disk, from the first content to the last directory. Does not own `fd`.
 
-    All positions are bytes. `_base` is where the buffer's first byte goes, `_fill` what the buffer holds, `_room`
-    what it may hold before it must be written: its length, or less when a head is near. Between files `_base` and
-    `_fill` are multiples of the block.
+    All positions are bytes. `_base` is the place of the buffer's first byte, `_fill` the length of the data in the
+    buffer, `_room` the length at which the buffer must be written: its size, or less if a head is near. Between files
+    `_base` and `_fill` are multiples of the block.
     """
 
     def __init__(self, fd: int, heads: Heads, spare: Spare) -> None:
@@ -42,7 +42,7 @@ class BlockStream:
         self._start()
 
     def restart(self) -> None:
-        """Forget all that was written; the next content comes first."""
+        """Forget everything that was written; the next content comes first."""
         set_size(self._fd, 0)
         self._start()
 
@@ -57,11 +57,11 @@ class BlockStream:
 
     @property
     def next_block(self) -> int:
-        """The first block that nothing was given yet."""
+        """The first block without data."""
         return self._heads.skip((self._base + self._fill) >> BLOCK_SHIFT)
 
     def add(self, data: bytes | bytearray | memoryview) -> bytes:
-        """A whole file that is in memory → its extents."""
+        """Write a file that is in memory as a whole. Returns its extents."""
         size = len(data)
         start = self._fill
         end = (start + size + BLOCK - 1) & -BLOCK
@@ -75,7 +75,7 @@ class BlockStream:
         return pack_extent(0, (end - start) >> BLOCK_SHIFT, (self._base + start) >> BLOCK_SHIFT)
 
     def add_block(self, block: bytes) -> int:
-        """One block, which is not all zeros → where it is."""
+        """Write one block, which is not all zeros. Returns its number."""
         if self._fill == self._room:
             self._make_room()
         at = self._base + self._fill
@@ -96,7 +96,7 @@ class BlockStream:
         self._open_run()
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
-        """More of the file begun. `data` may be reused as soon as this returns."""
+        """Add data to the current file. The caller may reuse `data` after this returns."""
         view = memoryview(data)
         lead = min(len(view), -self._logical % BLOCK)
         if lead:
@@ -112,7 +112,8 @@ class BlockStream:
         self._put(view[whole:])
 
     def skip(self, length: int) -> None:
-        """A hole of `length` bytes. What shares a block with data becomes zeros, the rest takes no space."""
+        """Add a hole of `length` bytes. Where it shares a block with data, zeros are written; the rest takes no
+        space."""
         lead = min(length, -self._logical % BLOCK)
         if lead:
             self.append(_ZEROS[:lead])
@@ -122,7 +123,7 @@ class BlockStream:
         self.append(_ZEROS[:rest])
 
     def end(self) -> tuple[int, bytes]:
-        """(size, extents) of the file begun."""
+        """End the current file. Returns its size and extents."""
         size = self._logical
         rest = size % BLOCK
         if rest and not self._drop_zeros(rest):
@@ -132,7 +133,7 @@ class BlockStream:
         return size, bytes(self._extents)
 
     def add_copy(self, size: int, extents: bytes) -> bytes:
-        """A file with the data of one that was written before → its extents. The only reading there is."""
+        """Write a file with the data of an earlier one. Returns its extents. This alone reads from the disk."""
         self.flush()
         self.begin()
         for logical, physical, count in unpack_extents(extents):
@@ -156,14 +157,14 @@ class BlockStream:
         self._open_at(self._base + len(data))
 
     def _put(self, view: memoryview) -> None:
-        """Data to its place: whole blocks, or what stays within one."""
+        """Put data into place: whole blocks, or a part of one block."""
         while view:
             taken = self._take(view)
             self._logical += taken
             view = view[taken:]
 
     def _take(self, view: memoryview) -> int:
-        """Put some of `view` where it goes; how many bytes of it."""
+        """Put a part of `view` into place. Returns how many bytes."""
         if len(view) >= _DIRECT_BYTES:
             self.flush()
             taken = min(self._limit - self._base, len(view))
@@ -180,8 +181,8 @@ class BlockStream:
         return taken
 
     def _drop_zeros(self, length: int) -> bool:
-        """Make a hole of the last `length` bytes, which are the beginning of a block, or all of it, if they are zeros.
-        They are still in the buffer: a block comes into it as a whole, or in pieces that are short."""
+        """Turn the last `length` bytes, which are the beginning of a block or a whole block, into a hole if they are
+        zeros. They are still in the buffer: a block arrives there as a whole, or in short pieces."""
         start = self._fill - length
         if bytes(self._buffer[start : self._fill]) != _ZEROS[:length]:
             return False
@@ -203,7 +204,7 @@ class BlockStream:
             self._open_run()
 
     def _open_area(self, block: int) -> None:
-        """Go on at `block`, up to the next head."""
+        """Continue at `block`, up to the next head."""
         self._limit = self._heads.next_start(block) << BLOCK_SHIFT
         self._open_at(block << BLOCK_SHIFT)
 
@@ -224,12 +225,12 @@ class BlockStream:
 
 
 def _may_have_zeros(data: bytes | bytearray | memoryview, size: int) -> bool:
-    """Whether a block of a file begins with a zero, which few blocks of data do."""
+    """Whether a block of the data begins with a zero; few blocks do."""
     return not data[0] if size <= BLOCK else 0 in bytes(data[::BLOCK])
 
 
 def _runs(view: memoryview) -> Iterator[tuple[int, int, bool]]:
-    """(begin, end, whether it is all zeros) of stretches of whole blocks."""
+    """The (begin, end, whether it is all zeros) of stretches of whole blocks."""
     firsts = bytes(view[::BLOCK])
     if 0 not in firsts:
         yield 0, len(view), False
@@ -244,7 +245,7 @@ def _runs(view: memoryview) -> Iterator[tuple[int, int, bool]]:
 
 
 def write_at(fd: int, data: bytes | bytearray | memoryview, position: int) -> None:
-    """All of `data`, `position` in bytes. Raises `insufficient_disk`."""
+    """Write all of `data` at `position`, in bytes. Raises `insufficient_disk`."""
     view = memoryview(data)
     with _full_disks_named():
         while view:
@@ -253,7 +254,7 @@ def write_at(fd: int, data: bytes | bytearray | memoryview, position: int) -> No
 
 
 def set_size(fd: int, size_bytes: int) -> None:
-    """Raises `insufficient_disk` where no file may be that large."""
+    """Raises `insufficient_disk` if no file of the file system may be that large."""
     with _full_disks_named():
         os.ftruncate(fd, size_bytes)
 

@@ -39,7 +39,8 @@ _CHECKSUM_AT = 0x3FC
 
 @dataclass(frozen=True)
 class Superblock:
-    """What differs from disk to disk. `journal` is the 68 bytes of its backup: `i_block`, size high, size low."""
+    """The fields that differ between disks. `journal` is the backup of the journal's inode, 68 bytes: `i_block`, size
+    high, size low."""
 
     uuid: bytes
     hash_seed: bytes
@@ -53,7 +54,7 @@ class Superblock:
     journal: bytes
 
     def pack(self, group: int) -> bytes:
-        """The copy in that group."""
+        """The copy in a group."""
         raw = bytearray(SUPERBLOCK_BYTES)
         self._pack_counts(raw)
         self._pack_features(raw, group)
@@ -74,7 +75,7 @@ class Superblock:
         _put(raw, 0x158, "I", self.free_blocks >> 32)
 
     def _pack_features(self, raw: bytearray, group: int) -> None:
-        """Times stay 0: the same tree is the same disk."""
+        """Times are 0, so that the same tree gives the same disk."""
         _put(raw, 0x36, "HHHH", _NEVER, _MAGIC, _CLEAN, _CONTINUE)
         _put(raw, 0x4C, "I", _DYNAMIC)
         _put(raw, 0x54, "IHH", FIRST_INO, INODE_BYTES, group)

@@ -37,7 +37,7 @@ from banger.tar.kind import Kind
 
 @dataclass(frozen=True)
 class DiskInfo:
-    """`used_bytes` counts what is in use in the file system, its own tables and journal included."""
+    """`used_bytes` counts everything in use in the file system, including its own tables and journal."""
 
     size_bytes: int
     used_bytes: int
@@ -57,10 +57,10 @@ class Ext4Writer:
         grows_to_bytes: int = TIB,
         keep_free_bytes: int = 0,
     ) -> None:
-        """`place`: a path where nothing is yet, or the descriptor of an empty file, which stays the caller's. `uuid`
-        and `hash_seed` are 16 bytes each. A mounted disk can grow to `grows_to_bytes` (at most 8 TiB) without moving
-        anything; room for that is kept in front of the data. `keep_free_bytes` of the place's own file system are left
-        alone, else `insufficient_disk`."""
+        """`place`: a path where no file exists, or the descriptor of an empty file, which the caller still owns. `uuid`
+        and `hash_seed` have 16 bytes each. A mounted disk can grow to `grows_to_bytes` (at most 8 TiB) without moving
+        anything; room for that is kept before the data. `keep_free_bytes` of the host's file system stay free; if that
+        is not possible, `insufficient_disk` is raised."""
         if len(uuid) != 16 or len(hash_seed) != 16:
             raise ValueError("uuid and hash_seed have 16 bytes each")
         self._owned = not isinstance(place, int)
@@ -74,7 +74,7 @@ class Ext4Writer:
         self._heads = plan_heads(grows_to_bytes)
         self._spare = Spare(self._fd, keep_free_bytes, "the root disk")
         self._stream = BlockStream(self._fd, self._heads, self._spare)
-        # The methods of the stream are the interface: a call less for each of a hundred thousand files.
+        # The methods of the stream are the interface, which saves a call for each of a hundred thousand files.
         self.add_file = self._stream.add
         self.begin_file = self._stream.begin
         self.append = self._stream.append
@@ -98,12 +98,12 @@ class Ext4Writer:
     def finish(
         self, root: Node, *, size_bytes: int | None = None, headroom_bytes: int | None = None
     ) -> DiskInfo:
-        """Write everything that is not data. The tree is the writer's from then on: directories get size and extents,
-        the root a lost+found if it has none.
+        """Write everything that is not data. From then on the tree belongs to the writer: directories get size and
+        extents, and the root a lost+found if it has none.
 
-        `size_bytes`: how large the disk shall be; by default what the tree needs and `headroom_bytes` (by default a
-        quarter of that and 64 MiB). Raises `bad_size` when that is too small (details: `least_bytes`),
-        `image_build_failed` for a tree that ext4 cannot hold, `insufficient_disk`."""
+        `size_bytes`: the size of the disk; by default what the tree needs and `headroom_bytes` (by default a quarter of
+        that and 64 MiB). Raises `bad_size` if that is too small (details: `least_bytes`), `image_build_failed` for a
+        tree that ext4 cannot hold, `insufficient_disk`."""
         numbering = Numbering(root)
         try:
             contents = Contents(numbering, self._stream, self._seed, self._hash_seed)
@@ -127,7 +127,7 @@ class Ext4Writer:
             numbering.forget()
 
     def _map_blocks(self, numbering: Numbering, data_end: int) -> BlockMap:
-        """Data in use is what the tree still names; all that was streamed after `data_end` is."""
+        """Mark the used blocks: of the data, what the tree still names; of everything after `data_end`, all."""
         self._stream.flush()
         used = BlockMap(self._stream.next_block, self._heads)
         for node in numbering.nodes:
@@ -168,7 +168,7 @@ class Ext4Writer:
         )
 
     def _write_heads(self, superblock: Superblock, plan: Plan, descriptors: bytes) -> None:
-        """The first one last: without it there is no file system."""
+        """Write the first head last: without it there is no file system."""
         for group in reversed(plan.head_groups):
             start = group * GROUP_BYTES
             write_at(self._fd, descriptors, start + BLOCK)

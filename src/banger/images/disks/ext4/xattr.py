@@ -38,7 +38,7 @@ _PREFIXES = {b"user": 1, b"trusted": 4, b"security": 6}
 
 @dataclass(frozen=True, order=True, slots=True)
 class _Attribute:
-    """In the order of a block's entries."""
+    """Sorts in the order of a block's entries."""
 
     prefix: int
     length: int
@@ -56,7 +56,7 @@ class _Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What goes into the inode (INLINE_BYTES, or nothing), and what into the block."""
+    """The attributes in the inode (INLINE_BYTES, or nothing), and those in the block."""
 
     inline: bytes
     rest: list[_Attribute]
@@ -69,13 +69,13 @@ def can_store(name: bytes) -> bool:
 
 
 def split_attributes(xattrs: dict[bytes, bytes]) -> Split:
-    """Raises ValueError for what cannot be stored."""
+    """Raises ValueError for attributes that cannot be stored."""
     return _split(frozenset(xattrs.items()))
 
 
 @lru_cache(maxsize=1024)
 def _split(xattrs: frozenset[tuple[bytes, bytes]]) -> Split:
-    """Where every file has a label, there are few different ones."""
+    """Cached: where every file has a label, there are few different ones."""
     inline, rest = [], []
     room = INLINE_BYTES - 4 - _END_BYTES
     kept = (_read(name, value) for name, value in xattrs if not (name in _ACLS and is_no_acl(value)))
@@ -96,7 +96,7 @@ def _split(xattrs: frozenset[tuple[bytes, bytes]]) -> Split:
 
 
 def pack_block(attributes: list[_Attribute], seed: int, block: int) -> bytes:
-    """The block of those attributes, for one inode, at that place. `seed` is the file system's."""
+    """The block with these attributes, for one inode, at its place. `seed` is the file system's."""
     body = _pack(attributes, BLOCK - _BLOCK_HEAD.size, _BLOCK_HEAD.size, hashed=True)
     total = 0
     for attribute in attributes:
@@ -137,7 +137,7 @@ def _pack(attributes: list[_Attribute], size: int, offset: int, hashed: bool) ->
 
 
 def _hash(attribute: _Attribute) -> int:
-    """Of name and value, as the kernel does it."""
+    """The hash of name and value, as the kernel computes it."""
     total = 0
     for byte in attribute.name:
         total = _rotate(total, 5) ^ byte
