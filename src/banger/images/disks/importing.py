@@ -1,7 +1,7 @@
-"""An image's layers → its root disk: every file's data streamed once from the inflated layer to its place.
+"""An image's layers → its root disk: the data of each file goes once from the inflated layer to its place.
 
-The disk is named by what went into it (the layers' diff-ids, the asked size, the writer's version), so an
-image that differs in its tag alone has the same disk, and nothing is written that is here already.
+The name of the disk is derived from its inputs (the layers' diff-ids, the requested size, the writer's version). Images
+that differ only in their tags share a disk, and a disk that exists is not written again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from banger.images.reference.documents import ImagePlan
 from banger.model.operation import Report
 from banger.model.sizes import TIB
 
-# Raise it when the same layers would give another disk.
+# Raise this when the same layers would give a different disk.
 WRITER = 2
 _LEAST_FREE_FACTOR = 2
 
@@ -36,9 +36,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DiskPlan:
-    """A disk to be: `digest` (64 hex digits) names it; `size_bytes` None: sized by its contents; `keep_free_bytes` of
-    the file system that it is written to are for others. `whiteouts`: whether names that begin with `.wh.` hide
-    something, as in layers, or mean files, as in a tree."""
+    """A disk to write. `digest` (64 hex digits) names it; `size_bytes` None: sized by its contents; `keep_free_bytes`
+    of the host's file system stay free. With `whiteouts`, names that begin with `.wh.` hide files, as in layers;
+    without, they name files, as in a tree."""
 
     digest: str
     size_bytes: int | None
@@ -50,8 +50,8 @@ class DiskPlan:
 def plan_disk(
     diff_ids: Sequence[str], size_bytes: int, settings: Settings, whiteouts: bool = True
 ) -> DiskPlan:
-    """Of layers, lowest first. `size_bytes` 0: sized by its contents. Without `whiteouts` they are one tree, whose
-    names all mean files."""
+    """The disk of layers, the lowest first. `size_bytes` 0: sized by its contents. Without `whiteouts` the layers are
+    one tree, whose names all mean files."""
     kind = "disk" if whiteouts else "tree's disk"
     text = "\n".join([f"banger {kind} {WRITER}", str(size_bytes), *diff_ids])
     return DiskPlan(
@@ -64,9 +64,9 @@ def plan_disk(
 
 
 async def import_layers(source: Source, plan: ImagePlan, disk: DiskPlan, final: Path, report: Report) -> None:
-    """Fetch what is missing and write the disk as `final`, which appears only when every digest was right.
+    """Fetch the missing layers and write the disk as `final`, which appears only after every digest was right.
 
-    Cancelling ends the downloads and the writer, and leaves no file."""
+    A cancellation ends the downloads and the writer, and leaves no file."""
     final.parent.mkdir(parents=True, exist_ok=True)
     require_free(final.parent, plan.size_bytes * _LEAST_FREE_FACTOR, "the root disk")
     await source.prefetch(plan, report)
@@ -82,8 +82,8 @@ async def import_layers(source: Source, plan: ImagePlan, disk: DiskPlan, final: 
 
 
 async def in_counting_thread(work: Callable[[Count, Event], T], total_bytes: int, report: Report) -> T:
-    """What `work` returns. It counts the bytes it has read, and looks whether it is cancelled; its progress is reported
-    through the loop. The thread has ended when this returns, also when it is cancelled."""
+    """What `work` returns. `work` counts the bytes that it has read, and checks whether it is cancelled; its progress
+    is reported through the loop. The thread has ended when this returns or is cancelled."""
     loop = asyncio.get_running_loop()
     done = 0
 
@@ -98,7 +98,7 @@ async def in_counting_thread(work: Callable[[Count, Event], T], total_bytes: int
 def write_disk(
     layers: Sequence[LayerInput], disk: DiskPlan, final: Path, count: Count, cancel: Event
 ) -> None:
-    """Blocking. Raises what the merge and the writer raise; then `final` is not there."""
+    """Blocking. Raises the errors of merge and writer; then `final` does not exist."""
     identity = bytes.fromhex(disk.digest)
     grows_to_bytes = max(TIB, disk.size_bytes or 0)
     with open_partial(final) as partial:

@@ -1,4 +1,4 @@
-"""What the places that images come from have in common."""
+"""The interface of places that images come from."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from banger.model.operation import Report
 
 
 class Source(Protocol):
-    """One image at one place, used as `async with open_source(...)`: leaving ends what was begun for it and closes
-    what it holds, except the layers that were handed out."""
+    """One image at one place, used as `async with open_source(...)`: leaving the block ends what was begun and closes
+    what is open, except layers that the caller has got."""
 
     async def resolve(self, platform: Platform, report: Report) -> ImagePlan:
-        """What the image is made of. Raises `image_not_found`, `platform_not_found`, `image_invalid`, and what
-        registries raise."""
+        """The plan of the image. Raises `image_not_found`, `platform_not_found`, `image_invalid`, and the errors of
+        registries."""
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
-        """Begin to fetch all of a plan's layers at once, as far as they are not here. Returns at once."""
+        """Begin to fetch all layers of a plan at once that are not on this host. Returns at once."""
 
     async def open_layer(self, layer: Layer) -> ByteRange:
-        """The layer's blob, whole, of the digest and size that the plan says; the caller closes it. Its `path`,
-        `offset` and `size` say where it lies while it is open. Raises as `resolve`, and `insufficient_disk`."""
+        """The blob of a layer, complete, with the digest and size of the plan; the caller closes it. While it is open,
+        its `path`, `offset` and `size` tell where it is. Raises as `resolve`, and `insufficient_disk`."""
 
 
 @dataclass(frozen=True)
 class SourceContext:
-    """What sources need of their surroundings. `config` is where registries.toml is looked for. `insecure` is for the
-    registry that is named, no other. `sender` is the host of the catalog that named it, "" for the user. `stdin` are
-    the bytes that "-" means. `grants` may be kept for the next pulls. `keep_free_bytes` of the cache's file system are
-    for others."""
+    """What sources need to know. `config` is the directory of registries.toml. `insecure` applies to the registry in
+    the reference only. `sender` is the host of the catalog that named the registry, "" for the user. `stdin` are the
+    bytes that "-" means. `grants` may be kept for later pulls. `keep_free_bytes` of the cache's file system stay
+    free."""
 
     store: BlobStore
     config: Path

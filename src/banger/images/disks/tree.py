@@ -75,7 +75,7 @@ class Node:
 
 
 def path_of(root: Node, wanted: Node) -> str:
-    """A path of `wanted` for people to read; slow, for error messages."""
+    """A path of `wanted` below the root, for people. Slow: for error messages."""
     waiting = [(root, b"")]
     while waiting:
         node, path = waiting.pop()

@@ -1,7 +1,7 @@
-"""Layers of an image → one tree of files, with their contents written to the disk on the way.
+"""Layers of an image → one tree of files; their contents are written to the disk on the way.
 
-Reads untrusted bytes; never runs programs, never touches a file but the layers. docs/oci-import-internals.md has the
-order of things.
+Reads untrusted bytes; never runs programs, never touches other files than the layers. docs/oci-import-internals.md
+explains the order of the steps.
 """
 
 from banger.images.disks.merge.inflate import LayerInput

@@ -1,4 +1,4 @@
-"""The data of a file, from the stream to where it stays."""
+"""The data of a file, from the stream to its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from banger.tar.sparse import Segments
 
 
 def write_wanted(cursor: Cursor, limits: Limits, wanted: dict[int, Node], sink: Sink) -> None:
-    """Read a layer once more, for some of its files: `wanted` is by the entry's number."""
+    """Read a layer a second time, for some of its files: `wanted` is by the number of the entry."""
     for number, entry in enumerate(read_entries(cursor, limits, can_store)):
         if number in wanted:
             wanted[number].extents = write_contents(cursor, entry, sink)
@@ -22,7 +22,7 @@ def write_wanted(cursor: Cursor, limits: Limits, wanted: dict[int, Node], sink: 
 
 
 def write_contents(cursor: Cursor, entry: Entry, sink: Sink) -> bytes:
-    """Take the entry's data and padding; the extents. Raises `Corrupt` when the stream ends before."""
+    """Read data and padding of the entry. Returns the extents. Raises `Corrupt` if the stream ends too early."""
     stored = entry.stored
     at = cursor.at
     if entry.segments is not None:

@@ -1,6 +1,6 @@
-"""What becomes of a failure to read an archive where it is known which layer it was.
+"""Errors of layers, from failures to read their archives.
 
-The readers know an entry's name at most; `naming_layer` adds the layer.
+The readers know at most the name of an entry; `naming_layer` adds the layer.
 """
 
 from __future__ import annotations

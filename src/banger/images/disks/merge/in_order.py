@@ -1,9 +1,10 @@
-"""Layers one after the other from the lowest, as extracting them would go, for images whose names go through links.
+"""Layers one after the other from the lowest, as an extraction would read them, for images whose names go through
+links.
 
-What `lib/libc.so` means where `lib` is a symbolic link depends on what was extracted before; reading from the top down
-cannot know that. So all headers are read first, in order, into a tree on which names are followed as in the image's own
-root: an absolute link begins there, and ".." of the root is the root. Only then is it known which files are left, and
-the layers that have some are read again for their contents.
+If `lib` is a symbolic link, the meaning of `lib/libc.so` depends on what was extracted before, which a merge from the
+top down cannot know. So all headers are read first, in order, into a tree in which names are followed as in the image's
+own root: an absolute link begins there, and ".." of the root is the root. Only then it is known which files remain. The
+layers that contain them are read again for the contents.
 """
 
 from __future__ import annotations
@@ -64,8 +65,9 @@ def merge_in_order(
 
 
 class _Extraction:
-    """Lives for one image. `_own` and `_swept` are of the layer that is being read: the names that it gave something,
-    and the directories that hold nothing of the lower layers, so that no whiteout looks into them again."""
+    """Lives for one image. `_own` and `_swept` belong to the layer that is being read: the names to which it gave
+    something, and the directories that contain nothing of lower layers any more, so that no whiteout looks into them
+    again."""
 
     def __init__(self, budget: Budget, whiteouts: bool) -> None:
         self.root = Node(Kind.DIRECTORY, DEFAULT_DIRECTORY_MODE)
@@ -83,7 +85,7 @@ class _Extraction:
         self._swept.clear()
 
     def read(self, cursor: Cursor) -> None:
-        """Take the layer's headers. Raises `TarFailure`."""
+        """Read the headers of the layer. Raises `TarFailure`."""
         for index, entry in enumerate(read_entries(cursor, self._budget.limits, can_store)):
             try:
                 self._budget.spend_entry(entry.metadata_bytes(self._budget.limits))
@@ -96,7 +98,7 @@ class _Extraction:
                 raise
 
     def wanted(self) -> dict[int, dict[int, Node]]:
-        """The files that are left: layer → number of the entry → node."""
+        """The files that remain: layer → number of the entry → node."""
         found: dict[int, dict[int, Node]] = {}
         waiting = [self.root]
         while waiting:
@@ -109,7 +111,7 @@ class _Extraction:
         return found
 
     def _add(self, entry: Entry) -> Node | None:
-        """Put the entry in its place; the node if it is a new file."""
+        """Put the entry in its place. Returns the node if it is a new file."""
         path = normalise(entry.path)
         if self._whiteouts and b".wh." in path and self._take_whiteout(path):
             return None
@@ -126,7 +128,7 @@ class _Extraction:
         return node if entry.kind is Kind.FILE else None
 
     def _add_directory(self, above: bytes, name: bytes, entry: Entry) -> None:
-        """One that is there stays; whatever else has that name is replaced, a link too."""
+        """A directory that exists stays; anything else with the name is replaced, a link too."""
         node = self.root
         if name:
             parent = self._reach(above)
@@ -137,7 +139,8 @@ class _Extraction:
         node.mtime_ns, node.xattrs = entry.mtime_ns, entry.xattrs
 
     def _target(self, directory: Node, name: bytes, entry: Entry) -> Node:
-        """What a hard link is to. A link in its last place is itself meant, as link(2) has it."""
+        """The target of a hard link. If the target's last part is a symbolic link, the link itself is meant, as in
+        link(2)."""
         above, _, last = normalise_target(entry.target).rpartition(b"/")
         parent = self._follow(above, make=False)
         if (parent, last) == (directory, name):
@@ -150,13 +153,13 @@ class _Extraction:
         return node
 
     def _reach(self, path: bytes) -> Node:
-        """The directory at `path`, made with all above it where there is none."""
+        """The directory at `path`, made with its parents if it does not exist."""
         directory = self._follow(path, make=True)
         assert directory is not None
         return directory
 
     def _follow(self, path: bytes, make: bool) -> Node | None:
-        """The directory that `path` leads to; None where there is none and it is not to be made. Raises `Refused`."""
+        """The directory to which `path` leads; None if there is none and `make` is false. Raises `Refused`."""
         directory, above = self.root, list[Node]()
         parts = path.split(b"/")[::-1]
         links = 0
@@ -225,14 +228,14 @@ class _Extraction:
         return True
 
     def _remove(self, parent: Node, name: bytes) -> None:
-        """What lower layers have of that name; what this layer put there stays."""
+        """Remove what lower layers have under this name; what this layer put there stays."""
         child = parent.children[name]
         if child.kind is Kind.DIRECTORY:
             self._sweep(child)
         self._settle(parent, name)
 
     def _sweep(self, directory: Node) -> None:
-        """Remove from a directory what lower layers have in it, at any depth."""
+        """Remove from a directory, at any depth, what lower layers have in it."""
         waiting, found = [directory], list[tuple[Node, bytes]]()
         while waiting:
             node = waiting.pop()
@@ -247,8 +250,8 @@ class _Extraction:
             self._settle(parent, name)
 
     def _settle(self, parent: Node, name: bytes) -> None:
-        """After a sweep: a name goes unless this layer gave it something, or has something below it. Then it is a
-        directory that nobody described."""
+        """After a sweep: remove a name, unless this layer gave it something, or has something below it. Then it stays
+        as a directory with default metadata."""
         if (parent, name) in self._own:
             return
         child = parent.children[name]

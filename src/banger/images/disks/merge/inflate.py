@@ -1,7 +1,7 @@
-"""A layer's compressed bytes → its tar stream, by what the bytes say they are.
+"""A layer's compressed bytes → its tar stream. The first bytes tell the compression.
 
-The media type is not asked: images exist whose layers are compressed otherwise than declared, and other
-engines look at the first bytes too. The diff-id decides in the end whether it was right.
+The media type is ignored: some images declare another compression than their layers have, and other engines look at the
+first bytes, too. In the end the diff-id decides whether the result is right.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 import zstandard
 from isal.igzip_lib import IsalError
 
-# igzip's reader in C inflates straight into a buffer of ours and takes files of several members. It has no
-# public name; the public classes copy what it returns once more.
+# igzip's reader in C inflates straight into our buffer and accepts files of several members. It has no public name; the
+# public classes copy its result once more.
 from isal.isal_zlib import _GzipReader
 
 from banger.tar.failure import Corrupt, Refused
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 _READ_BYTES = 512 * 1024
 _ZSTD_WINDOW_BYTES = 128 * 1024 * 1024
 _MAGICS_REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
-# Its stubs call igzip's exception class an exception.
+# The library's stubs give the exception class the type of an exception.
 _ISAL_ERROR = cast(type[Exception], IsalError)
 _INFLATE_ERRORS = (zlib.error, _ISAL_ERROR, zstandard.ZstdError, EOFError)
 
 
 @dataclass(frozen=True)
 class LayerInput:
-    """Where a layer's blob lies, and what its inflated bytes must add up to.
+    """The place of a layer's blob, and what its inflated bytes must be.
 
-    `length` is that of the blob; -1 means up to the file's end. `digest` names the layer in messages; whoever
-    fetched the blob has compared it. `diff_id` is compared here."""
+    `length` is the blob's; -1 means up to the end of the file. `digest` names the layer in messages; the caller that
+    fetched the blob has checked it. `diff_id` is checked here."""
 
     digest: str
     diff_id: str
@@ -48,13 +48,13 @@ class LayerInput:
 
 
 class Inflated(Protocol):
-    """What a decompressor offers: a few bytes at least, 0 at the end."""
+    """The interface of a decompressor: each read returns at least a few bytes, and 0 at the end."""
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int | None: ...
 
 
 class Blob(io.RawIOBase):
-    """A stretch of a file, read from its beginning. Closes the file with itself."""
+    """A part of a file, read from its beginning. Closing it closes the file."""
 
     def __init__(self, layer: LayerInput) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ def open_inflated(blob: Blob) -> Inflated:
 
 
 def fill(source: Inflated, buffer: memoryview) -> int:
-    """Read until `buffer` is full or the stream ends; how many bytes. Raises `Corrupt`."""
+    """Read until `buffer` is full or the stream ends. Returns the number of bytes. Raises `Corrupt`."""
     filled = 0
     try:
         while filled < len(buffer):

@@ -1,7 +1,7 @@
-"""One layer: its entries as extracting it alone, in the archive's order, would leave them, and its whiteouts.
+"""One layer: its entries as an extraction of this layer alone would leave them, and its whiteouts.
 
-Whiteouts concern the lower layers only, wherever they stand in the archive (OCI image-spec layer.md, "Whiteouts").
-A later entry replaces an earlier one of that name, except that directories stay and take the later metadata.
+Whiteouts affect the lower layers only, wherever they are in the archive (OCI image-spec layer.md, "Whiteouts"). A later
+entry replaces an earlier one with the same name, except that a directory stays and takes the later metadata.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from banger.tar.kind import Kind
 
 
 class LayerTree:
-    """Lives while one layer is read. `upper` is the merged tree of the higher layers, which does not change meanwhile;
-    `wanted` says which paths of this layer's or lower ones' their hard links need.
+    """Lives while one layer is read. `upper` is the merged tree of the higher layers, which does not change meanwhile.
+    `wanted` has the paths of this layer or lower ones that hard links of higher layers need.
 
     `links`     targets that lower layers must have, by path
-    `again`     files that were skipped as hidden and are needed for a link after all, by the entry's number
+    `again`     files that were skipped as hidden, and that a link needs after all, by the number of the entry
     """
 
     def __init__(
         self, number: int, upper: Folder, wanted: dict[bytes, Pending], budget: Budget, hides: bool
     ) -> None:
-        """`hides`: whether names can be whiteouts."""
+        """`hides`: whether names may be whiteouts."""
         self.number = number
         self.root = Folder(over=upper)
         self.whiteouts: set[bytes] = set()
@@ -47,7 +47,7 @@ class LayerTree:
         self._pending: dict[bytes, Pending] = {}
 
     def read(self, cursor: Cursor, sink: Sink) -> None:
-        """Take the whole stream; contents go to `sink`. Raises `TarFailure`."""
+        """Read the whole stream; contents go to `sink`. Raises `TarFailure`."""
         for number, entry in enumerate(read_entries(cursor, self._budget.limits, can_store)):
             try:
                 node = self._add(entry)
@@ -67,13 +67,14 @@ class LayerTree:
         write_wanted(cursor, self._budget.limits, self.again, sink)
 
     def confirm(self, assumed: set[bytes]) -> set[bytes]:
-        """`assumed` are names that higher layers take for directories, without entries for them. Those that this layer
-        says nothing of, and its own. Raises `ThroughLink` when one is a link."""
+        """Check names that higher layers assume to be directories, without entries for them. Returns those that lower
+        layers have to confirm: the names of which this layer says nothing, and the names that it assumes itself. Raises
+        `ThroughLink` if a name is a link."""
         left = {path for path in assumed if self._leaves_open(path) and not self.removes(path)}
         return left | self._assumptions()
 
     def _leaves_open(self, path: bytes) -> bool:
-        """Whether it is up to the lower layers what `path` is. Raises `ThroughLink`."""
+        """Whether lower layers decide what `path` is. Raises `ThroughLink`."""
         if path in self._folders:
             return False
         above, _, name = path.rpartition(b"/")
@@ -84,8 +85,8 @@ class LayerTree:
         return child is None and not (parent is not None and parent.opaque)
 
     def _assumptions(self) -> set[bytes]:
-        """The directories that this layer only implies; its whiteouts imply some too. That it also removes, replaces
-        or describes one does not matter: that may stand behind in the archive."""
+        """The directories that this layer only implies; whiteouts imply some, too. An entry of this layer that removes,
+        replaces or describes such a directory changes nothing, since it may come later in the archive."""
         found = set(self._implied)
         for path in (*(path.rpartition(b"/")[0] for path in self.whiteouts), *self.opaques):
             while path and path not in found and self._leaves_open(path):
@@ -94,8 +95,8 @@ class LayerTree:
         return found
 
     def find(self, path: bytes) -> Node | None:
-        """What this layer says of `path` in the end; None if that is up to the lower layers. Raises `Refused` when a
-        lower layer's file of that path could not be seen through this one, whiteouts aside."""
+        """What this layer finally has at `path`; None if lower layers decide that. Raises `Refused` if this layer hides
+        that path of lower layers by other means than whiteouts."""
         folder = self.root
         *above, name = path.split(b"/")
         for part in above:
@@ -118,7 +119,7 @@ class LayerTree:
         return None
 
     def removes(self, path: bytes) -> bool:
-        """Whether a whiteout of this layer hides lower layers' `path`."""
+        """Whether a whiteout of this layer hides `path` of lower layers."""
         if path in self.whiteouts:
             return True
         while path:
@@ -128,7 +129,7 @@ class LayerTree:
         return False
 
     def _add(self, entry: Entry) -> Node | None:
-        """Put the entry in its place; the node if it is a file, whose data is then to be taken."""
+        """Put the entry in its place. Returns the node if it is a file, whose data must then be read."""
         path = normalise(entry.path)
         self._budget.spend_entry(entry.metadata_bytes(self._budget.limits))
         if b".wh." in path and self._hides and self._take_whiteout(path):
@@ -178,14 +179,14 @@ class LayerTree:
 
     def _make_folder(self, parent: Folder, name: bytes, path: bytes) -> Folder:
         folder = Folder(over=parent.over_child(name))
-        # What it replaces in this layer had replaced whatever lower layers have.
+        # A replaced entry of this layer has already replaced what lower layers have under this name.
         folder.opaque = name in parent.children
         parent.children[name] = folder
         self._folders[path] = folder
         return folder
 
     def _imply(self, path: bytes) -> Folder:
-        """The directory at `path`, made with all above it where the archive has no entries for them."""
+        """The directory at `path`, made with those parents for which the archive has no entries."""
         folder, done = self.root, b""
         for part in path.split(b"/"):
             done = done + b"/" + part if done else part
@@ -202,7 +203,7 @@ class LayerTree:
         return folder
 
     def _drop(self, path: bytes, folder: Folder) -> None:
-        """Forget a directory that something else replaces, with all below it."""
+        """Forget a directory that something else replaces, with everything below it."""
         todo = [(path, folder)]
         while todo:
             path, folder = todo.pop()
@@ -214,7 +215,7 @@ class LayerTree:
             ]
 
     def _add_link(self, folder: Folder, name: bytes, path: bytes, entry: Entry) -> None:
-        """A further name for what `entry.target` is at this point of the archive."""
+        """Add another name for what `entry.target` is at this point of the archive."""
         target = normalise_target(entry.target)
         if target == path:
             raise Refused("it is a hard link to itself")

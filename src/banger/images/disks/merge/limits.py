@@ -1,4 +1,4 @@
-"""How much an image may ask for, and the account of what it has used."""
+"""How much an image may use, and the account of what it has used."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ class Limits:
 
     inflated_bytes: int = 64 * GIB
     entries: int = 2_000_000
-    """Directories that are only implied by longer names count too."""
+    """Directories that only longer names imply count, too."""
     metadata_bytes: int = 256 * MIB
-    """Names, link targets, extended attributes and maps of sparse files: what is held in memory."""
+    """Names, link targets, extended attributes and maps of sparse files, which are held in memory."""
     file_bytes: int = 16 * TIB - 4096
-    """The length of one file with its holes: ext4 has no longer ones."""
+    """The length of one file with its holes: the most that ext4 supports."""
     header_bytes: int = MIB
     """One extended header."""
     xattr_bytes: int = 64 * 1024
     """Extended attributes of one entry, names and values."""
     target_bytes: int = 4095
-    """What a link is to; Linux has no longer ones."""
+    """The target of a link: the most that Linux supports."""
 
 
 class Budget:
-    """What is left of the limits. One for each merge; used by one thread."""
+    """What is left of the limits. One per merge; used by one thread."""
 
     __slots__ = ("bytes_left", "entries_left", "limits", "metadata_left")
 

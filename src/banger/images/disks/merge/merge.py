@@ -1,11 +1,11 @@
-"""All layers of an image → one tree, its files' contents written once, none of them if it is hidden.
+"""All layers of an image → one tree. The contents of its files are written once; hidden files are not written.
 
-From the top down: each layer is read once, from its first byte to its last, checked against its diff-id and put under
-what is merged already. A second pass over a layer happens only when a hard link, whose own name can be seen, is to a
-file of the same layer that was skipped because a higher layer hides it.
+From the top down: each layer is read once, from its first byte to its last, checked against its diff-id, and merged
+below what there is. A layer is read twice only if a hard link with a visible name leads to a file of the same layer
+that was skipped because a higher layer hides it.
 
-Where a name goes through a symbolic link, what it means is not known from above. Then all begins anew, from the lowest
-layer on: `in_order`.
+If a name goes through a symbolic link, its meaning is not known from above. Then everything begins again from the
+lowest layer: `in_order`.
 """
 
 from __future__ import annotations
@@ -45,20 +45,21 @@ def merge_layers(
     cancel: Event | None = None,
     whiteouts: bool = True,
 ) -> Node:
-    """The root of the tree that `layers`, lowest first, make. Blocks; two threads of its own have ended on return.
+    """Merge `layers`, the lowest first, and return the root of the tree. Blocks; its two threads have ended when it
+    returns.
 
-    Without `whiteouts` a name that begins with `.wh.` is one like any other: it is one tree, no layers.
+    Without `whiteouts` the layers are one tree, and a name that begins with `.wh.` is an ordinary name.
 
-    `report` hears how many compressed bytes were read since it was last called. What `sink` was given may be used
-    only if this returns: layers are verified at their ends. Raises `layer_corrupt`, `layer_refused`,
-    `layer_too_large`, `cancelled`, and what the sink raises."""
+    `report` gets the number of compressed bytes that were read since the last call. What `sink` got may be used only
+    after this returns: layers are verified at their ends. Raises `layer_corrupt`, `layer_refused`, `layer_too_large`,
+    `cancelled`, and the errors of the sink."""
     limits, report, cancel = limits or Limits(), report or (lambda _: None), cancel or Event()
     try:
         return _merge_from_the_top(layers, sink, Budget(limits), report, cancel, whiteouts)
     except ThroughLink:
         pass
     except Error as exc:
-        # What is impossible by its name may be possible where a link leads, and only that way round is it known.
+        # A name that looks impossible may be possible where a link leads; only the other order can tell.
         if exc.code != REFUSED:
             raise
     sink.restart()
@@ -68,7 +69,7 @@ def merge_layers(
 def _merge_from_the_top(
     layers: Sequence[LayerInput], sink: Sink, budget: Budget, report: Report, cancel: Event, whiteouts: bool
 ) -> Node:
-    """Raises `ThroughLink` too."""
+    """Raises `ThroughLink`, too."""
     merge = _Merge(layers, sink, budget, report, cancel, whiteouts)
     for number in range(len(layers), 0, -1):
         with naming_layer(number, layers[number - 1].digest):
@@ -80,8 +81,8 @@ def _merge_from_the_top(
 
 
 class _Merge:
-    """The state of one merge. `wanted` are targets of hard links that the next lower layers must have, `_assumed` the
-    names that higher layers take for directories without saying so."""
+    """The state of one merge. `wanted` are targets of hard links that the next lower layers must have; `_assumed` are
+    names that higher layers take for directories without entries for them."""
 
     def __init__(
         self,
@@ -118,18 +119,19 @@ class _Merge:
             self._stream(layer, tree.read_again, inflated, lambda _: None)
 
     def refuse(self, pending: Pending, what: str) -> None:
-        """Fail for the hard link that `pending` stands for."""
+        """Raise the error for the hard link that `pending` stands for."""
         with naming_layer(pending.layer, self._layers[pending.layer - 1].digest):
             raise Refused(what, pending.entry)
 
     def _stream(
         self, layer: LayerInput, read: Callable[[Cursor, Sink], None], bytes_left: int, report: Report
     ) -> int:
-        """Have `read` read the layer; how many bytes it inflated to. Raises `TarFailure`."""
+        """Let `read` read the layer. Returns how many bytes it inflated to. Raises `TarFailure`."""
         return read_layer(layer, lambda cursor: read(cursor, self._sink), bytes_left, report, self._cancel)
 
     def _settle(self, tree: LayerTree) -> dict[bytes, Pending]:
-        """Give the higher layers' hard links the targets that this layer has; which the lower ones must have."""
+        """Give the hard links of higher layers the targets that this layer has. Returns the targets that lower layers
+        must have."""
         below = tree.links
         for path, pending in self.wanted.items():
             try:

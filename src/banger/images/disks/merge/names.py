@@ -1,4 +1,4 @@
-"""Names of entries: made harmless where that changes nothing, refused where they would lead out of the tree.
+"""Names of entries: made harmless where that does not change their meaning, refused if they lead out of the tree.
 
 A path here is relative to the root, without "." and "..", without slashes at its ends; b"" is the root itself.
 """
@@ -15,8 +15,8 @@ _AUFS = b".wh..wh."
 
 
 def normalise(name: bytes) -> bytes:
-    """As umoci and Docker do: a leading "/" or "./" means nothing, "a/../b" is "b". Raises `Refused` for a name that
-    climbs above the root or that no disk can hold."""
+    """As in umoci and Docker, a leading "/" or "./" means nothing, and "a/../b" is "b". Raises `Refused` for a name
+    that climbs above the root or that no disk can hold."""
     if name.startswith(b"./"):
         name = name[2:]
     if b"/." in name or b"//" in name or not name or name[0] in b"./" or name[-1] == 0x2F:
@@ -27,7 +27,7 @@ def normalise(name: bytes) -> bytes:
 
 
 def normalise_target(target: bytes) -> bytes:
-    """Of a hard link."""
+    """As `normalise`, for the target of a hard link."""
     try:
         return normalise(target)
     except Refused as exc:
@@ -54,8 +54,8 @@ def _check_lengths(path: bytes) -> None:
 
 
 class Whiteout:
-    """What a name with ".wh." in it says: `path` is gone from the layers below; or with `opaque`, what is in it.
-    `path` None: nothing, an internal file of aufs."""
+    """The meaning of a name with ".wh." in it: lower layers' `path` is hidden, or with `opaque`, their contents of that
+    directory. `path` None: no meaning, an internal file of aufs."""
 
     __slots__ = ("opaque", "path")
 

@@ -1,8 +1,8 @@
-"""Layers under layers: what the higher ones leave to be seen of the next lower one.
+"""Layers below layers: what the higher layers leave visible of the next lower one.
 
-The merge goes from the top down, so that what is hidden need not be written. The tree of what is merged already also
-says what it hides: a name that is taken hides that name below, an opaque directory all names in it. Where a higher
-layer removed a name without putting anything in its place, `GONE` takes the name until the end.
+The merge goes from the top down, so that hidden contents need not be written. The merged tree also says what it hides:
+a name that exists hides that name in lower layers, an opaque directory hides all names in it. Where a higher layer
+removed a name without a replacement, `GONE` has the name until the end.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ DEFAULT_DIRECTORY_MODE = 0o755
 class Folder(Node):
     """A directory while layers are merged.
 
-    `implied`  named by deeper names only: the next lower layer that has it says its mode, owner and so on
-    `hollow`   implied by whiteouts alone: there is no such directory unless a lower layer has it
-    `opaque`   what lower layers have in it is hidden
-    `over`     while its layer is read: the higher layers' directory of that path; None if they have none
+    `implied`  only deeper names imply it: the next lower layer that has the directory gives its mode, owner and so on
+    `hollow`   only whiteouts imply it: the directory does not exist unless a lower layer has it
+    `opaque`   its contents in lower layers are hidden
+    `over`     while its layer is read: the directory of that path in higher layers; None if they have none
     """
 
     __slots__ = ("hollow", "implied", "opaque", "over")
@@ -36,12 +36,12 @@ class Folder(Node):
     def describe(
         self, mode: int, uid: int, gid: int, mtime_ns: int, xattrs: dict[bytes, bytes] | None
     ) -> None:
-        """Metadata that an entry of the directory's own gives."""
+        """Take the metadata of the directory's own entry."""
         self.mode, self.uid, self.gid, self.mtime_ns, self.xattrs = mode, uid, gid, mtime_ns, xattrs
         self.implied = False
 
     def shows(self, name: bytes) -> bool:
-        """Whether something other than a directory can be seen here under that name, past the higher layers."""
+        """Whether this name, if it is not a directory, is visible below the higher layers."""
         over = self.over
         if over is None:
             return True
@@ -62,7 +62,7 @@ class Folder(Node):
 class Pending(Node):
     """Stands for the target of a hard link that a lower layer has.
 
-    `path` is the target's, `entry` and `layer` whose link it is, `places` where the node has to be put instead."""
+    `path` is the path of the target, `entry` and `layer` say whose link it is, `places` where the node must go."""
 
     __slots__ = ("entry", "layer", "path", "places")
 
@@ -74,7 +74,7 @@ class Pending(Node):
         self.places: list[tuple[Folder, bytes]] = []
 
     def resolve(self, node: Node) -> None:
-        """Put `node` wherever this still stands."""
+        """Put `node` in all places where this still is."""
         for folder, name in self.places:
             if folder.children.get(name) is self:
                 folder.children[name] = node
@@ -83,17 +83,17 @@ class Pending(Node):
 
 
 class ThroughLink(Exception):
-    """A name goes through a symbolic link, so that what it means depends on the lower layers. Never leaves this
-    package."""
+    """A name goes through a symbolic link, so its meaning depends on the lower layers. Never leaves this package."""
 
 
 def may_be_link(node: Node) -> bool:
-    """Whether a node that is no directory leads to one: what stands for a lower layer's may be a link too."""
+    """Whether a node that is not a directory may lead to one: a symbolic link, or a target in a lower layer that may be
+    a link."""
     return node.kind is Kind.SYMLINK or isinstance(node, Pending)
 
 
 def node_of(entry: Entry) -> Node:
-    """Of anything but a hard link."""
+    """The node of an entry, which is not a hard link."""
     assert entry.kind is not None
     owner = (entry.mode, entry.uid, entry.gid)
     return Node(entry.kind, *owner, entry.mtime_ns, entry.size, b"", entry.target, entry.device, entry.xattrs)
@@ -105,7 +105,7 @@ HIDING.opaque = True
 
 
 def slide_under(upper: Folder, lower: Folder) -> None:
-    """Put under the merged tree what the next lower layer has; `lower` is used up. Raises `Refused`."""
+    """Merge the next lower layer below the merged tree; `lower` cannot be used afterwards. Raises `Refused`."""
     todo = [(upper, lower, b"")]
     while todo:
         up, low, path = todo.pop()
@@ -129,7 +129,7 @@ def slide_under(upper: Folder, lower: Folder) -> None:
                 elif above.implied:
                     raise Refused("it is not a directory, but a higher layer has entries below it", inner)
                 else:
-                    # The directory replaced this, and this whatever is below.
+                    # The directory replaced this entry, which replaces everything below it.
                     above.opaque = True
 
 
@@ -140,7 +140,7 @@ def _attach(folder: Folder, name: bytes, child: Node) -> None:
 
 
 def hide(root: Folder, path: bytes) -> int:
-    """A whiteout: hide `path` from the layers below; how many directories that took."""
+    """Apply a whiteout: hide `path` of the lower layers. Returns how many directories were made for that."""
     above, _, name = path.rpartition(b"/")
     folder, made = _reach(root, above)
     if folder is None or folder.opaque:
@@ -155,7 +155,8 @@ def hide(root: Folder, path: bytes) -> int:
 
 
 def hide_contents(root: Folder, path: bytes) -> int:
-    """An opaque marker: hide what is in `path` from the layers below; how many directories that took."""
+    """Apply an opaque marker: hide the contents of `path` in lower layers. Returns how many directories were made for
+    that."""
     folder, made = _reach(root, path)
     if folder is not None:
         folder.opaque = True
@@ -163,7 +164,7 @@ def hide_contents(root: Folder, path: bytes) -> int:
 
 
 def _reach(root: Folder, path: bytes) -> tuple[Folder | None, int]:
-    """The directory at `path`, hollow ones being made on the way; None where it is hidden already."""
+    """The directory at `path`, with hollow directories made on the way; None if it is hidden already."""
     folder, made = root, 0
     for part in path.split(b"/") if path else ():
         if folder.opaque and part not in folder.children:
@@ -179,7 +180,7 @@ def _reach(root: Folder, path: bytes) -> tuple[Folder | None, int]:
 
 
 def prune(root: Folder) -> None:
-    """Remove what only said that something is hidden."""
+    """Remove nodes that only hide something."""
     todo = [root]
     while todo:
         children = todo.pop().children

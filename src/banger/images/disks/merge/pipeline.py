@@ -1,6 +1,6 @@
-"""The way of a layer's bytes: a thread inflates, a second one hashes, the caller parses.
+"""The way of a layer's bytes: one thread inflates, a second one hashes, the caller parses.
 
-General layout: four buffers go round. Each has one owner at any time, who hands it on:
+Four buffers go round. Each has one owner at any time, who passes it on:
 
     free ── inflate ──► raw ── hash ──► ready ── parse (the caller) ──► free
 
@@ -28,7 +28,7 @@ _ALGORITHMS = ("sha256", "sha512")
 
 
 class Chunk(NamedTuple):
-    """Some inflated bytes, and how many compressed ones were read so far."""
+    """Some inflated bytes, and how many compressed bytes were read so far."""
 
     buffer: memoryview
     length: int
@@ -39,12 +39,12 @@ Item = Chunk | Exception | None
 
 
 class LayerStream:
-    """A layer's inflated bytes. Use in a `with`: both threads have ended when it is left, however it is left.
+    """A layer's inflated bytes. Use it in a `with`: both threads have ended at its end, also after an error.
 
-    A chunk is valid until the next one is asked for."""
+    A chunk is valid until the next one is requested."""
 
     def __init__(self, layer: LayerInput, bytes_left: int, cancel: Event) -> None:
-        """`bytes_left` is what the layer may inflate to."""
+        """`bytes_left`: the most bytes to which the layer may inflate."""
         self._layer = layer
         self._bytes_left = bytes_left
         self._cancel = cancel
@@ -77,7 +77,7 @@ class LayerStream:
             thread.join()
 
     def next_chunk(self) -> memoryview | None:
-        """The next bytes, None at the end. Raises what inflating raised, and `cancelled`."""
+        """The next bytes, or None at the end. Raises the errors of inflating, and `cancelled`."""
         if self._held is not None:
             self._free.put(self._held)
             self._held = None
@@ -137,8 +137,9 @@ def read_layer(
     report: Callable[[int], None],
     cancel: Event,
 ) -> int:
-    """Have `read` take what it wants of the layer, read the rest, and compare it with its diff-id; how many bytes it
-    inflated to. `report` hears how many compressed bytes were read since it was last called. Raises `TarFailure`."""
+    """Let `read` read what it needs of the layer, read the rest, and compare it with its diff-id. Returns how many
+    bytes it inflated to. `report` gets the number of compressed bytes that were read since the last call. Raises
+    `TarFailure`."""
     with LayerStream(layer, bytes_left, cancel) as stream:
 
         def next_chunk() -> memoryview | None:
@@ -155,7 +156,7 @@ def read_layer(
 
 
 def _run_stage(stage: Callable[[], None], out: SimpleQueue[Item]) -> None:
-    """Run to the end; say downstream how it ended."""
+    """Run the stage to its end, and pass on how it ended."""
     try:
         stage()
     except Exception as exc:

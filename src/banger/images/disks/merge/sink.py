@@ -1,4 +1,4 @@
-"""What the merge needs of whoever writes the disk."""
+"""The interface that the merge needs of a writer of disks."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Protocol
 
 
 class Sink(Protocol):
-    """Takes the contents of files one after the other. Data may be reused as soon as a call returns.
+    """Takes the contents of files one after the other. The caller may reuse data as soon as a call returns.
 
-    Nothing is asked of it after a failure: whoever made it throws it away."""
+    After a failure no method is called any more: the owner of the sink discards it."""
 
     def restart(self) -> None:
-        """Forget all that was given; its extents mean nothing any more."""
+        """Forget everything that was written; its extents are invalid from now on."""
         ...
 
     def add_file(self, data: bytes | memoryview) -> bytes:
-        """A whole file → its extents."""
+        """Write a whole file. Returns its extents."""
         ...
 
     def begin_file(self) -> None: ...
@@ -25,5 +25,5 @@ class Sink(Protocol):
     def skip_hole(self, length: int) -> None: ...
 
     def end_file(self) -> tuple[int, bytes]:
-        """(size, extents) of the file begun."""
+        """End the current file. Returns its size and extents."""
         ...
