@@ -35,7 +35,7 @@ _TRIES = 100
 
 @dataclass(frozen=True)
 class Usage:
-    """What the cache holds. `partial_bytes` is of downloads that are not done."""
+    """What the cache contains. `partial_bytes` counts unfinished downloads."""
 
     blobs: int
     blob_bytes: int
@@ -45,24 +45,24 @@ class Usage:
 
 @dataclass(frozen=True)
 class Pruned:
-    """`blobs` and `freed_bytes` count unfinished downloads too."""
+    """`blobs` and `freed_bytes` count unfinished downloads, too."""
 
     directory: str
     blobs: int
     freed_bytes: int
     dry_run: bool
     kept: tuple[str, ...] = ()
-    """What could not be removed."""
+    """Paths that could not be removed."""
 
     def __str__(self) -> str:
-        """The one line that people get: "freed 1.2 GiB across 47 blob(s) in /path/oci"."""
+        """One line for users: "freed 1.2 GiB across 47 blob(s) in /path/oci"."""
         verb = "would free" if self.dry_run else "freed"
         return f"{verb} {_spaced(self.freed_bytes)} across {self.blobs} blob(s) in {self.directory}"
 
 
 class PartialBlob:
-    """A blob that is being fetched, ours alone until `close`. What it holds stays for the next attempt, unless it is
-    discarded or published."""
+    """A download of one blob, which no other task touches until `close`. Its bytes stay for the next attempt, unless it
+    is discarded or published."""
 
     def __init__(self, digest: str, path: Path, fd: int) -> None:
         self.digest = digest
@@ -86,15 +86,15 @@ class PartialBlob:
         self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Releases the lock."""
+        """Release the lock."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
 
 class BlobStore:
-    """`directory` is `<cache>/oci`; it is made when first needed. Any number of these, in any number of
-    processes, may share it."""
+    """`directory` is `<cache>/oci`; it is made when it is first needed. Several stores, in several processes, may share
+    a directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -102,7 +102,7 @@ class BlobStore:
         self._partials = directory / "partial"
 
     def path_of(self, digest: str) -> Path:
-        """Where the blob is or would be. Raises `image_invalid` for what is not a sha256 digest."""
+        """The path of a blob, which need not exist. Raises `image_invalid` for a digest that is not sha256."""
         return self._blobs / _ALGORITHM / _hex(digest)
 
     def have(self, digest: str, size: int | None = None) -> bool:
@@ -113,15 +113,15 @@ class BlobStore:
         return size is None or found == size
 
     def open(self, digest: str) -> ByteRange | None:
-        """The blob, which stays readable whatever becomes of its name; None if it is not here."""
+        """The blob, which stays readable even if its name is removed; None if it is not in the store."""
         try:
             return ByteRange(os.open(self.path_of(digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
         except FileNotFoundError:
             return None
 
     def claim(self, digest: str) -> PartialBlob | None:
-        """The blob's partial file, with what an earlier attempt left in it. None while somebody else has it, and when
-        the blob is whole by now."""
+        """The partial file of a blob, with the bytes of an earlier attempt. None while another task has it, and if the
+        blob is complete by now."""
         path = self._partials / _hex(digest)
         self._make(self._partials)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -134,7 +134,7 @@ class BlobStore:
         return partial if partial.fd >= 0 else None
 
     def publish(self, partial: PartialBlob) -> ByteRange:
-        """Give a verified partial its name; the answer is the blob, open."""
+        """Give a verified partial file its name, and return the blob, open."""
         os.fsync(partial.fd)
         opened = ByteRange(os.dup(partial.fd))
         try:
@@ -145,7 +145,7 @@ class BlobStore:
         return opened
 
     def read(self, digest: str, limit_bytes: int) -> bytes | None:
-        """A small blob, whole, and what its name says; None if it is not here. A damaged one is removed."""
+        """The contents of a small blob, verified; None if it is not in the store. A damaged blob is removed."""
         found = self.open(digest)
         if found is None:
             return None
@@ -157,7 +157,7 @@ class BlobStore:
         return None
 
     def keep(self, digest: str, data: bytes) -> None:
-        """A small blob, which was verified; if somebody else is at it, it is left to them."""
+        """Add a small blob, which the caller has verified. Does nothing while another task downloads it."""
         partial = self.claim(digest)
         if partial is None:
             return
@@ -167,7 +167,7 @@ class BlobStore:
             self.publish(partial).close()
 
     def remove(self, digest: str) -> None:
-        """For a blob that turned out to be damaged."""
+        """Remove a blob that turned out to be damaged."""
         self.path_of(digest).unlink(missing_ok=True)
 
     def usage(self) -> Usage:
@@ -175,7 +175,7 @@ class BlobStore:
         return Usage(len(blobs), sum(s for _, s in blobs), len(partials), sum(s for _, s in partials))
 
     def prune(self, dry_run: bool = False) -> Pruned:
-        """Free what no pull is at. A directory that is not there holds nothing."""
+        """Remove all blobs, and downloads that no pull works on. A directory that does not exist counts as empty."""
         idle = [entry for entry in _files(self._partials) if _take_idle(entry[0], remove=not dry_run)]
         places = [self._blobs] if dry_run else self._set_aside()
         found = [*idle, *(entry for place in places for entry in _files(place))]
@@ -186,7 +186,8 @@ class BlobStore:
         return Pruned(str(self.directory), len(found), sum(size for _, size in found), dry_run, kept)
 
     def sweep(self, older_than_s: float = PARTIAL_KEPT_S) -> int:
-        """Remove what a killed prune left, and downloads that nobody went on with for so long; how many."""
+        """Remove what a killed prune left, and downloads that were not continued for `older_than_s` seconds. Returns
+        how many."""
         trash = list(self.directory.glob(f"{_TRASH}*"))
         swept = sum(map(discard, trash))
         limit = time.time() - older_than_s
@@ -194,12 +195,13 @@ class BlobStore:
         return swept + sum(_take_idle(path, remove=True) for path in stale)
 
     def make(self) -> Path:
-        """The directory, there now: for files that are to be on its file system."""
+        """Make the directory, for files that must be on its file system, and return it."""
         self._make(self.directory)
         return self.directory
 
     def _set_aside(self) -> list[Path]:
-        """Where the blobs are now that nobody finds them by name; with what earlier prunes did not finish."""
+        """Move all blobs away, so that no pull finds them by name. Returns their new places, and those of earlier
+        prunes that did not finish."""
         trash = self.directory / f"{_TRASH}{os.getpid()}-{os.urandom(4).hex()}"
         try:
             os.rename(self._blobs, trash)
@@ -210,7 +212,7 @@ class BlobStore:
         return list(self.directory.glob(f"{_TRASH}*"))
 
     def _move(self, partial: Path, final: Path) -> None:
-        """A prune may take the directory away between making and using it."""
+        """Rename, and make the directory again if a prune removed it meanwhile."""
         for _ in range(_TRIES):
             try:
                 self._make(final.parent)
@@ -223,7 +225,7 @@ class BlobStore:
         raise Error("bad_state", f"another process removed {partial} while banger wrote it", "pull again")
 
     def _make(self, directory: Path) -> None:
-        """Nobody else's: images may be private."""
+        """Make a directory for this user only: images may be private."""
         for _ in range(_TRIES):
             try:
                 self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -239,7 +241,7 @@ class BlobStore:
 
 
 def _sync(directory: Path) -> None:
-    """One that a prune has taken away needs no syncing."""
+    """Sync a directory. A directory that a prune has moved away needs no sync."""
     try:
         sync_path(directory)
     except FileNotFoundError:
@@ -261,7 +263,7 @@ def _lock(fd: int) -> bool:
 
 
 def _is_at(fd: int, path: Path) -> bool:
-    """Whether the file is still the one of that name: who had the lock before may have published it."""
+    """Whether `fd` is still the file at `path`: an earlier holder of the lock may have published it."""
     try:
         named = os.lstat(path)
     except FileNotFoundError:
@@ -271,7 +273,7 @@ def _is_at(fd: int, path: Path) -> bool:
 
 
 def _take_idle(path: Path, remove: bool) -> bool:
-    """Whether nobody is at a partial; then it is removed, if asked to."""
+    """Whether no task works on a partial file; with `remove`, whether it was removed."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -285,7 +287,7 @@ def _take_idle(path: Path, remove: bool) -> bool:
 
 
 def _files(directory: Path) -> Iterator[tuple[Path, int]]:
-    """Every file below, with its size in bytes. What goes away meanwhile is left out."""
+    """Every file below a directory, with its size in bytes. Files that disappear meanwhile are left out."""
     for root, _, names in os.walk(directory):
         for name in names:
             path = Path(root, name)

@@ -1,4 +1,4 @@
-"""A stretch of a file as a file of its own: a blob, or a member of an archive, read where it lies."""
+"""A part of a file as a file of its own: a blob, or a member of an archive, read in place."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 class ByteRange(io.RawIOBase):
-    """Owns its descriptor and closes it. Reads with pread, so several may share one open file. A file that ends early
-    reads as the end: who needs `size` bytes counts them."""
+    """Owns its descriptor and closes it. Reads with pread, so that several may share one open file. If the file is too
+    short, reads end early: a reader who needs `size` bytes has to count."""
 
     def __init__(self, fd: int, offset: int = 0, size: int | None = None) -> None:
         super().__init__()
@@ -27,7 +27,8 @@ class ByteRange(io.RawIOBase):
 
     @property
     def path(self) -> Path:
-        """A name by which this process can open the whole file while this is open, even if it has lost its own."""
+        """A path by which this process can open the whole file while this is open, even if the file has lost its
+        name."""
         return Path(f"/proc/self/fd/{self._fd}")
 
     def readable(self) -> bool:
@@ -54,7 +55,7 @@ class ByteRange(io.RawIOBase):
         return self._position
 
     def part(self, offset: int, size: int) -> ByteRange:
-        """A stretch of this one, with a descriptor of its own. It is cut to what there is."""
+        """A part of this range, with a descriptor of its own. It ends at the end of this range at the latest."""
         start = min(offset, self.size)
         return ByteRange(os.dup(self._fd), self.offset + start, min(size, self.size - start))
 

@@ -23,7 +23,7 @@ class Challenge:
 
 
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
-    """Those that can be read; what cannot ends its header."""
+    """The challenges that can be parsed. A malformed challenge ends its header."""
     return [found for header in headers for found in _parse(header[:MAX_HEADER])]
 
 

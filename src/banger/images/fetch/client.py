@@ -1,7 +1,7 @@
-"""What is asked of a registry: documents by tag or digest, blobs for the downloads, whether a log-in is good.
+"""Requests to a registry: documents by tag or digest, blobs for downloads, checks of log-ins.
 
-General layout: the event loop decides (which endpoint, which token, whether to try again), threads under lifelines do
-each exchange. Source: OCI distribution-spec, "Pull".
+The event loop decides (which endpoint, which token, whether to try again); threads under lifelines do each exchange.
+Source: OCI distribution-spec, "Pull".
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 
 @dataclass(frozen=True)
 class Place:
-    """A repository at an endpoint. `sender`: the host whose text named it, "" for the user."""
+    """A repository at an endpoint. `sender`: the host whose text named the endpoint, "" for the user."""
 
     endpoint: Endpoint
     repository: str
@@ -57,7 +57,7 @@ class Place:
 
     @property
     def registry(self) -> str:
-        """As credentials are filed."""
+        """The name under which credentials are kept."""
         return DEFAULT_REGISTRY if self.host == DEFAULT_REGISTRY_API else self.host
 
     @property
@@ -70,7 +70,7 @@ class Place:
 
     @property
     def tokens_elsewhere(self) -> bool:
-        """Whether a token server of another origin may have its credentials, as registries' protocol has it."""
+        """Whether a token server of another origin may get the credentials, as the protocol of registries says."""
         return True
 
     def url(self, kind: str, version: str) -> str:
@@ -82,7 +82,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Document:
-    """A manifest or index, and who had it."""
+    """A manifest or index, and the place that it came from."""
 
     data: bytes
     digest: str
@@ -90,7 +90,7 @@ class Document:
 
 
 def tell_log(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-    """A `Report` for who has nobody to tell."""
+    """A `Report` that only writes to the log."""
     log.log(logging.WARNING if phase == "warning" else logging.INFO, "%s", message)
 
 
@@ -112,7 +112,7 @@ class RegistryClient:
         find: FindCredentials = find_credentials,
         report: Report = tell_log,
     ) -> None:
-        """`report` hears of warnings and of long waits."""
+        """`report` gets warnings and long waits."""
         self.transport = transport
         self._grants = grants or Grants()
         self._find = find
@@ -123,7 +123,7 @@ class RegistryClient:
         self.report("wait", message)
 
     def places(self, reference: Reference, sender: str = "") -> list[Place]:
-        """`sender` named the reference, mirrors are the user's."""
+        """Where to ask for a reference. `sender` named the reference; mirrors were named by the user."""
         *mirrors, own = self.transport.settings.endpoints(reference)
         places = [Place(endpoint, reference.repository) for endpoint in mirrors]
         return [*places, Place(own, reference.repository, sender=sender)]
@@ -131,9 +131,9 @@ class RegistryClient:
     async def fetch_document(
         self, places: Sequence[Place], version: str, size: int | None = None
     ) -> Document:
-        """From the first place that has one, a manifest or index of the right digest. The last one's answer counts.
-        Raises `image_not_found`, `registry_denied`, `registry_busy`, `registry_error`, `download_failed`, `tls_failed`,
-        `credentials_error`, `image_invalid`; then the message has what each place said."""
+        """A manifest or index with the right digest, from the first place that has one. If none has, the last place's
+        error counts, and its message has what each place answered. Raises `image_not_found`, `registry_denied`,
+        `registry_busy`, `registry_error`, `download_failed`, `tls_failed`, `credentials_error`, `image_invalid`."""
         *others, last = places
         failures = []
         for place in others:
@@ -147,12 +147,13 @@ class RegistryClient:
             raise with_earlier(exc, failures) from exc
 
     async def fetch_from(self, place: Place, version: str, size: int | None = None) -> Document:
-        """`version`: a tag or digest; `size` in bytes where a descriptor told it."""
+        """As `fetch_document`, from one place. `version`: a tag or digest; `size`: in bytes, if a descriptor gave
+        it."""
 
         def work(answer: Answer) -> Document:
             data = answer.read(MAX_MANIFEST_BYTES if size is None else size)
             document = _check_document(Document(data, digest_of(data), place), version, answer)
-            parse_document(data)  # a log-in page is none, whatever its status
+            parse_document(data)  # a log-in page is no document, whatever its status
             return document
 
         request = place.request("manifests", version, {"Accept": _ACCEPT})
@@ -160,7 +161,7 @@ class RegistryClient:
         return await with_retries(lambda: self.ask(place, request, what, work), FOR_DOCUMENTS, tell=self.wait)
 
     async def check_login(self, registry_host: str, credentials: Credentials) -> None:
-        """Raises `registry_denied`, and whatever else may happen on the way."""
+        """Raises `registry_denied` if the registry refuses the credentials, and the errors of any request."""
 
         async def only_these(registry: str, repository: str, faults: list[Error]) -> Credentials:
             return credentials
@@ -173,7 +174,7 @@ class RegistryClient:
         )
 
     async def ask(self, place: Place, request: Request, what: str, work: Callable[[Answer], T]) -> T:
-        """One exchange of bounded length, once more with a log-in if the registry wants one."""
+        """One exchange of limited length; a second time with a log-in if the registry wants one."""
 
         def exchange(line: Lifeline, grant: Grant | None) -> T:
             with self.transport.open(authorized(request, grant), line) as answer:
@@ -184,7 +185,7 @@ class RegistryClient:
         return await self.run(place, what, exchange)
 
     async def run(self, place: Place, what: str, exchange: Callable[[Lifeline, Grant | None], T]) -> T:
-        """An exchange in a thread, with the Authorization that is known or found out. Raises `NetworkFailure`."""
+        """An exchange in a thread, with an Authorization header if the registry needs one. Raises `NetworkFailure`."""
         grant = self._grants.find(place.host, place.scope)
         try:
             return await self._in_thread(place, lambda line: exchange(line, grant))
@@ -202,7 +203,7 @@ class RegistryClient:
             raise self._denied(place, exc) from exc
 
     def _denied(self, place: Place, error: Error) -> Error:
-        """Nobody was let in without a password; why there was none is the better half of the answer."""
+        """The error, with the reason why there was no password, if there is one: it helps more than the refusal."""
         fault = self._faults.get(place.registry)
         if fault is None:
             return error
@@ -221,7 +222,7 @@ class RegistryClient:
         return credentials
 
     async def _authorize(self, place: Place, challenges: list[Challenge], tried: Grant | None) -> Grant:
-        """A grant other than the one that was tried; several exchanges that need one fetch it once."""
+        """A grant other than the one that was tried. Exchanges that need the same grant fetch it once."""
         async with self._grants.locks[place.host, place.scope]:
             known = self._grants.find(place.host, place.scope)
             if known is not None and known != tried:
@@ -256,7 +257,7 @@ def authorized(request: Request, grant: Grant | None) -> Request:
 
 
 def check_status(answer: Answer, what: str, good: tuple[int, ...]) -> None:
-    """Raises `Unauthorized`, `NetworkFailure` for what may pass, else the status' error."""
+    """Raises `Unauthorized`, `NetworkFailure` for a status that may change, and the error of any other status."""
     if answer.status in good:
         return
     if answer.status == 401:
@@ -267,7 +268,7 @@ def check_status(answer: Answer, what: str, good: tuple[int, ...]) -> None:
 
 
 def _check_document(document: Document, version: str, answer: Answer) -> Document:
-    """By the digest it was asked for; else by the one that the registry itself announced."""
+    """Check a document by the requested digest, or else by the digest that the registry announced."""
     claimed = version if ":" in version else answer.header("Docker-Content-Digest")
     if claimed.startswith("sha256:") and claimed != document.digest:
         raise nonsense(answer.host, f"it sent a manifest that is not {claimed[:80]}")

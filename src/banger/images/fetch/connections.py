@@ -1,8 +1,8 @@
 """urllib3's connections, held by the lifeline of the work that uses them, and its errors in our words.
 
-A connection is bound to the current lifeline when its pool hands it out and let go when it comes back. What is
-shut when the line is cut is a duplicate of the socket's descriptor, because TLS takes the socket object apart.
-Names are resolved here, once: what the gate lets through is what is connected to.
+A connection belongs to the current lifeline from when its pool hands it out until it comes back. When the line is cut,
+a duplicate of the socket's descriptor is shut down, because TLS takes the socket object apart. Names are resolved here,
+once: the address that the gate has allowed is the address that is connected to.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from banger.images.fetch.failures import NetworkFailure, broken, closed, late, n
 from banger.images.fetch.lifeline import Lifeline, current
 from banger.images.fetch.ranges import Gate
 
-# Its debug lines hold whole URLs, and those of blobs may be signed.
+# Its debug lines contain whole URLs, and URLs of blobs may contain a signature.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 _NOT_TLS = (
     "WRONG_VERSION",
@@ -53,7 +53,7 @@ class _Socket:
         try:
             self._duplicate.shutdown(socket.SHUT_RDWR)
         except OSError:
-            pass  # it was closed by the other side
+            pass  # the other side has closed it
 
     def close(self) -> None:
         self._duplicate.close()
@@ -71,7 +71,7 @@ class _Connection(HTTPConnection):
             self.gate.met(self._address, isinstance(self, HTTPSConnection))
 
     def _new_conn(self) -> socket.socket:
-        # A proxy resolves names itself, and is where the user says.
+        # A proxy resolves names itself, and its address comes from the user.
         connected = super()._new_conn() if self.proxy else self._connect_judged()
         self._wire = _Socket(connected)
         try:
@@ -83,7 +83,7 @@ class _Connection(HTTPConnection):
         return connected
 
     def _connect_judged(self) -> socket.socket:
-        """To the first address that takes us. Raises what the gate has against one."""
+        """Connect to the first address that accepts. Raises the gate's error if it forbids an address."""
         name, last = self._dns_host, None
         try:
             for address in _resolve(self, name):
@@ -103,7 +103,7 @@ class _Connection(HTTPConnection):
         raise last or NewConnectionError(self, f"{name} has no address")
 
     def take(self) -> None:
-        """Bind to the lifeline of this thread's work."""
+        """Bind the connection to the lifeline of this thread's work."""
         self._line = current.get()
         if self._line is not None and self._wire is not None:
             self._line.hold(self._wire)
@@ -122,7 +122,7 @@ class _Connection(HTTPConnection):
 
 
 def _resolve(connection: HTTPConnection, name: str) -> list[str]:
-    """Its addresses, each once."""
+    """The addresses of a name, each once."""
     try:
         found = socket.getaddrinfo(name.strip("[]"), connection.port, socket.AF_UNSPEC, socket.SOCK_STREAM)
     except socket.gaierror as exc:
@@ -131,7 +131,7 @@ def _resolve(connection: HTTPConnection, name: str) -> list[str]:
 
 
 class _HungUp(ConnectionError):
-    """The other side ended the connection during the TLS handshake."""
+    """The other side closed the connection during the TLS handshake."""
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
@@ -170,7 +170,7 @@ class _TlsPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
     def _validate_conn(self, conn: Any) -> None:
-        """Connects. urllib3's own also warns of unverified hosts; here somebody asked for that."""
+        """Connect. urllib3's own method also warns of unverified hosts; here the user has asked for them."""
         if conn.is_closed:
             conn.connect()
 
@@ -196,7 +196,7 @@ def make_pool(
 
 
 def translate(host: str, exc: Exception) -> NetworkFailure:
-    """Of `TROUBLE`, what happened to a connection to `host`."""
+    """The failure for an exception of `TROUBLE` that a connection to `host` raised."""
     if isinstance(exc, (ConnectTimeoutError, ReadTimeoutError)) and not isinstance(exc, NewConnectionError):
         return late(host)
     if isinstance(exc, NameResolutionError):
@@ -215,7 +215,7 @@ def translate(host: str, exc: Exception) -> NetworkFailure:
     return refused(host, reason) if getattr(cause, "errno", 0) == errno.ECONNREFUSED else broken(host, reason)
 
 
-# What urllib3 and the libraries below it raise; UnicodeError for hosts that cannot be ones.
+# The exceptions of urllib3 and the libraries below it; UnicodeError for impossible host names.
 TROUBLE = (HTTPError, HTTPException, BaseSSLError, OSError, UnicodeError)
 
 
@@ -227,7 +227,7 @@ def _tls(host: str, cause: BaseException) -> NetworkFailure:
 
 
 def _causes(exc: BaseException) -> list[BaseException]:
-    """From the outside in. urllib3 keeps the cause as an argument, a cause or a context."""
+    """The causes of an exception, the outermost first. urllib3 has them as arguments, causes or contexts."""
     found = [exc]
     while True:
         inner = next((arg for arg in exc.args if isinstance(arg, BaseException)), None)

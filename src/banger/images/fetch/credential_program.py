@@ -18,7 +18,7 @@ from banger.images.reference.reference import DEFAULT_REGISTRY, DEFAULT_REGISTRY
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _TIMEOUT_S = 30
-_ANSWER_S = 15  # so long may a keyring that is locked ask its user for a password
+_ANSWER_S = 15  # a locked keyring may ask its user for a password for this long
 _NOT_FOUND = b"credentials not found"
 
 
@@ -50,7 +50,7 @@ async def store_with_program(name: str, registry: str, username: str, password: 
 
 
 async def erase_with_program(name: str, registry: str) -> bool:
-    """False if it had none. Raises `credentials_error`."""
+    """Returns False if the helper had no credentials. Raises `credentials_error`."""
     result = await _call(name, "erase", server_key(registry).encode())
     if result.code != 0 and _NOT_FOUND not in result.stdout.lower() + result.stderr.lower():
         raise _failed(name, f"did not erase them: it ended with exit code {result.code}")
@@ -58,12 +58,12 @@ async def erase_with_program(name: str, registry: str) -> bool:
 
 
 def server_key(registry: str) -> str:
-    """What Docker files a registry's credentials under."""
+    """The key under which Docker keeps the credentials of a registry."""
     return DEFAULT_REGISTRY_KEY if registry == DEFAULT_REGISTRY else registry
 
 
 async def _call(name: str, verb: str, stdin: bytes, timeout_s: float = _TIMEOUT_S) -> Result:
-    """What the program prints may be a secret, so it goes into no error."""
+    """Run a helper. Its output may contain a secret, so no error contains it."""
     if not _NAME.fullmatch(name):
         raise _failed(name[:64], "is not the name of a credential helper")
     program = f"docker-credential-{name}"

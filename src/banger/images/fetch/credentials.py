@@ -37,7 +37,8 @@ MAX_FILE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class Credentials:
-    """A user name and password, or an identity token, which is traded for others; or the registry's own token."""
+    """A user name and password; or an identity token, which is exchanged for other tokens; or a token for the registry
+    itself."""
 
     username: str = ""
     password: str = field(default="", repr=False)
@@ -58,19 +59,19 @@ class AuthEntry(Struct, rename={"identity_token": "identitytoken", "registry_tok
 
 
 class AuthFile(Struct, rename={"programs": "credHelpers", "store": "credsStore"}):
-    """config.json or auth.json, as far as it is about credentials."""
+    """config.json or auth.json: the parts with credentials."""
 
     auths: dict[str, AuthEntry] | None = None
     programs: dict[str, str] | None = None
     store: str | None = None
 
     def program_for(self, registry: str) -> str:
-        """The name of the helper program that has the registry's credentials; "" for none."""
+        """The name of the helper program for a registry; "" for none."""
         named = {normal_key(key): name for key, name in (self.programs or {}).items()}
         return named.get(registry, self.store or "")
 
     def entry_for(self, registry: str, repository: str) -> AuthEntry | None:
-        """The entry of the longest key that fits."""
+        """The entry with the longest key that fits."""
         entries = {normal_key(key): entry for key, entry in (self.auths or {}).items()}
         found = (entries.get(key) for key in _keys(registry, repository))
         return next((entry for entry in found if entry is not None), None)
@@ -79,8 +80,9 @@ class AuthFile(Struct, rename={"programs": "credHelpers", "store": "credsStore"}
 async def find_credentials(
     registry: str, repository: str = "", faults: list[Error] | None = None
 ) -> Credentials | None:
-    """None where nobody keeps any. A file or helper that is broken hides no other, and most images need no password:
-    what is wrong is added to `faults`. Without such a list, raises `credentials_error` when nothing was found."""
+    """The credentials for a repository; None if there are none. A broken file or helper hides no other one, and most
+    images need no password: errors are appended to `faults`. Without that list, raises `credentials_error` if nothing
+    was found."""
     noted: list[Error] = []
     for path in auth_files():
         found = await _try_file(path, registry, repository, noted)
@@ -94,7 +96,7 @@ async def find_credentials(
 
 
 def auth_files() -> list[Path]:
-    """Where credentials may be, in the order of precedence; the files need not exist."""
+    """The files that may have credentials, in the order of precedence. They need not exist."""
     environment = os.environ
     config = environment.get("XDG_CONFIG_HOME", "")
     runtime = environment.get("XDG_RUNTIME_DIR", "")
@@ -109,13 +111,13 @@ def auth_files() -> list[Path]:
 
 
 def docker_file() -> Path:
-    """The file that `login` writes."""
+    """The file to which `login` writes."""
     own = os.environ.get("DOCKER_CONFIG")
     return (Path(own) if own else Path.home() / ".docker") / "config.json"
 
 
 def read_bytes(path: Path) -> bytes:
-    """Empty for a file that is not there. Raises `credentials_error`."""
+    """The contents of a file; empty if it does not exist. Raises `credentials_error`."""
     try:
         data = read_plain(path, MAX_FILE_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
@@ -128,7 +130,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_auth_file(path: Path) -> AuthFile | None:
-    """Blocking. Raises `credentials_error`, which says nothing of the file's content."""
+    """Blocking. Raises `credentials_error`, which contains nothing of the file."""
     data = read_bytes(path)
     if not data.strip():
         return None
@@ -139,7 +141,7 @@ def read_auth_file(path: Path) -> AuthFile | None:
 
 
 def normal_key(key: str) -> str:
-    """The registry, or registry/namespace, that a key of `auths` is about."""
+    """The registry, or registry/namespace, that a key of `auths` stands for."""
     bare = re.sub(r"^https?://", "", key).rstrip("/")
     host, slash, rest = bare.partition("/")
     try:
@@ -150,7 +152,7 @@ def normal_key(key: str) -> str:
 
 
 def decode_entry(entry: AuthEntry, path: Path) -> Credentials | None:
-    """None for an empty entry, which says that a helper has them. Raises `credentials_error`."""
+    """None for an empty entry, which says that a helper has the credentials. Raises `credentials_error`."""
     username, password = entry.username or "", entry.password or ""
     if entry.auth:
         try:
@@ -164,7 +166,7 @@ def decode_entry(entry: AuthEntry, path: Path) -> Credentials | None:
 
 
 async def _try_file(path: Path, registry: str, repository: str, faults: list[Error]) -> Credentials | None:
-    """Its helper, then what it has itself."""
+    """Ask the helper that the file names, then the file itself."""
     try:
         content = await in_thread(read_auth_file, path)
     except Error as exc:
@@ -182,7 +184,7 @@ async def _try_file(path: Path, registry: str, repository: str, faults: list[Err
 
 
 async def _try_program(name: str, registry: str, faults: list[Error]) -> Credentials | None:
-    """One that several files name is asked once more only if it answered."""
+    """Ask a helper. A helper that failed is not asked again for another file."""
     if not name or any(fault.details.get("helper") == name for fault in faults):
         return None
     try:

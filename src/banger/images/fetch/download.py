@@ -1,4 +1,5 @@
-"""One blob from a registry into the blob store: once for all who want it, resumed, verified before it has its name."""
+"""One blob from a registry into the blob store: downloaded once for all pulls that want it, resumed, and verified
+before it gets its name."""
 
 from __future__ import annotations
 
@@ -22,11 +23,11 @@ from banger.images.fetch.retries import FOR_BLOBS, with_retries
 from banger.images.fetch.transport import CHUNK_BYTES, Answer
 from banger.images.fetch.verify import check_blob
 
-# Counts bytes as they come; negative when some turned out to be worthless. Called from threads.
+# Counts bytes as they arrive; negative if some turned out to be useless. Called from threads.
 OnBytes = Callable[[int], None]
 _POLL_S = 0.05
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/(?:[0-9]{1,18}|\*)")
-# So much new since the last failure makes the next failure the first.
+# If this much arrived since the last failure, the next failure counts as the first.
 _PROGRESS_BYTES = 1024 * 1024
 
 
@@ -38,7 +39,7 @@ async def fetch_blob(
     store: BlobStore,
     on_bytes: OnBytes,
 ) -> ByteRange:
-    """The blob, open: from the store, from whoever else is fetching it, or from the first of `places` that has it.
+    """The blob, open: from the store, from another task that is fetching it, or from the first of `places` that has it.
 
     Raises `download_failed`, `registry_error`, `registry_denied`, `registry_busy`, `image_not_found`, `tls_failed`,
     `insufficient_disk`."""
@@ -79,7 +80,7 @@ async def _download_from_any(
 
 
 class _Download:
-    """From one place. Has the partial file to itself; what it has hashed so far stays valid from attempt to attempt."""
+    """A download from one place. It alone uses the partial file; hashed bytes stay valid from attempt to attempt."""
 
     def __init__(
         self,
@@ -97,9 +98,9 @@ class _Download:
         self._store = store
         self._on_bytes = on_bytes
         self._hash = hashlib.sha256()
-        self._at = 0  # bytes that are in the file and in the hash
+        self._at = 0  # bytes that are in the file and hashed
         self._marked = 0
-        self._inherited = partial.size > 0  # by somebody else, who may have got them from elsewhere
+        self._inherited = partial.size > 0  # from an earlier download, perhaps from elsewhere
 
     async def run(self) -> ByteRange:
         what = f"{self._place.name}@{self._partial.digest}"
@@ -111,7 +112,7 @@ class _Download:
                 self._client.wait,
             )
         except Error:
-            self._on_bytes(-self._at)  # who comes next counts what is there
+            self._on_bytes(-self._at)  # the next download counts the bytes in the file again
             raise
 
     def _progressed(self) -> bool:
@@ -120,7 +121,7 @@ class _Download:
         return got >= _PROGRESS_BYTES
 
     def _attempt(self, line: Lifeline, grant: Grant | None) -> ByteRange:
-        """In a thread. Raises `NetworkFailure` where another attempt makes sense."""
+        """Download; called in a thread. Raises `NetworkFailure` if another attempt may help."""
         self._take_over(line)
         if self._at < self._size:
             self._transfer(line, grant)
@@ -130,7 +131,7 @@ class _Download:
         return self._store.publish(self._partial)
 
     def _take_over(self, line: Lifeline) -> None:
-        """Hash what an earlier download left."""
+        """Hash the bytes of an earlier download."""
         if self._partial.size > self._size:
             self._restart()
         while chunk := os.pread(self._partial.fd, CHUNK_BYTES, self._at):
@@ -151,7 +152,7 @@ class _Download:
             self._receive(answer, line)
 
     def _check_start(self, answer: Answer) -> None:
-        """Where the answer begins. A server that cannot resume, or does so elsewhere, makes us begin again."""
+        """Check where the answer begins. If the server does not resume there, the download begins again."""
         if answer.status == 200:
             if self._at:
                 self._restart()
@@ -191,7 +192,8 @@ class _Download:
         self._at = self._marked = 0
 
     def _refuse(self) -> NoReturn:
-        """Bytes that somebody else left may be the wrong ones: then once more, all from here."""
+        """Raise the error for a wrong digest. Bytes of an earlier download may be the wrong ones: then everything is
+        fetched again first."""
         self._restart()
         if self._inherited:
             self._inherited = False
@@ -218,7 +220,7 @@ def _write(partial: PartialBlob, chunk: bytes, offset: int) -> None:
 
 
 def _open_verified(store: BlobStore, digest: str, size: int, line: Lifeline) -> ByteRange | None:
-    """From the store. One that has been damaged there is removed, to be fetched anew."""
+    """The blob from the store. A damaged blob is removed, to be fetched again."""
     found = store.open(digest)
     if found is None:
         return None

@@ -1,6 +1,6 @@
-"""What goes wrong on the way to a registry, as errors that people can act on.
+"""What fails on the way to a registry, as errors that tell users what to do.
 
-Messages name hosts and repositories; never a URL's query, a header or a body that could hold a secret.
+Messages name hosts and repositories, never the query of a URL, a header or a body, which may contain a secret.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from banger.errors import Error
 
 
 class Kind(enum.Enum):
-    """`REFUSED`: nobody is there. `NOT_TLS`: somebody is, but speaks something else. `CLOSED`: somebody hung up before
-    TLS was agreed on, as those do who do not know it. `UNTRUSTED`: a certificate is not accepted. `BROKEN`: everything
-    else that another attempt may cure."""
+    """`REFUSED`: no server listens. `NOT_TLS`: a server listens, but does not speak TLS. `CLOSED`: the server closed
+    the connection before TLS was agreed on, as servers without TLS may do. `UNTRUSTED`: the certificate is not
+    accepted. `BROKEN`: any other failure that another attempt may cure."""
 
     REFUSED = "refused"
     NOT_TLS = "not TLS"
@@ -24,8 +24,8 @@ class Kind(enum.Enum):
 
 
 class NetworkFailure(Exception):
-    """No answer, half of one, or one that asks for patience. Never leaves this room; `error` does. `wait_s` is how long
-    the registry asked us to wait, 0 if it did not."""
+    """No answer, an incomplete answer, or one that asks to wait. Never leaves this room; its `error` does. `wait_s` is
+    how long the registry asked to wait, 0 if it did not."""
 
     def __init__(self, kind: Kind, error: Error, wait_s: float = 0) -> None:
         super().__init__(error.message)
@@ -57,7 +57,7 @@ def not_tls(host: str) -> NetworkFailure:
 
 
 def in_clear(host: str) -> Error:
-    """A secret that would go over plain HTTP."""
+    """The error for a secret that would go over plain HTTP."""
     return Error(
         "tls_failed",
         f"{host} asks for a log-in, but does not speak TLS: banger does not send passwords and tokens in the clear",
@@ -84,7 +84,7 @@ def late(host: str) -> NetworkFailure:
 
 
 def nonsense(host: str, what: str) -> Error:
-    """An answer that the protocol does not allow."""
+    """The error for an answer that the protocol does not allow."""
     return Error(
         "registry_error", f"{host}: {what}", "check that this is the address of a registry", {"host": host}
     )
@@ -100,7 +100,7 @@ def denied(host: str, what: str) -> Error:
 
 
 def with_earlier(last: Error, earlier: Sequence[tuple[str, Error]]) -> Error:
-    """The last one's error, and in its message what went wrong at the places that were asked before."""
+    """The error of the last place, with the errors of the places before it in its message."""
     if not earlier:
         return last
     before = "; ".join(

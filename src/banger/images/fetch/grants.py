@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from banger.host.bounded import Bounded, Locks
 
-# A registry says what scopes there are.
+# The most scopes; a registry chooses their names.
 _KEPT = 256
 
 
@@ -23,7 +23,7 @@ class Grant:
 
 
 class Grants:
-    """By host and scope. May outlive a pull; used from one event loop."""
+    """Grants by host and scope. May outlive a pull; used from one event loop."""
 
     def __init__(self) -> None:
         self._known: Bounded[tuple[str, str], Grant] = Bounded(_KEPT)
@@ -37,6 +37,6 @@ class Grants:
         self._known[host, scope] = grant
 
     def forget(self, host: str) -> None:
-        """After a log-in or log-out, or when the host no longer accepts them."""
+        """Forget the grants of a host: after a log-in or log-out, or if the host no longer accepts them."""
         for key in [key for key in self._known if key[0] == host]:
             del self._known[key]

@@ -1,9 +1,8 @@
-"""How a thread that works for us is told to stop, also while it waits for the network.
+"""How a thread is told to stop, also while it waits for the network.
 
-A thread cannot be cancelled. So each piece of work holds a lifeline: who waits for it cuts the line when it is
-cancelled, or when the deadline has passed that the work itself moves on as it makes progress. Cutting shuts the
-sockets that the work uses at the time, which wakes it. This one mechanism bounds slow heads, slow bodies and dripping
-bytes alike.
+A thread cannot be cancelled. So each piece of work has a lifeline. The line is cut when the waiting task is cancelled,
+or when the deadline has passed, which the work extends as it makes progress. A cut shuts down the sockets that the work
+uses, which wakes its thread. This one mechanism limits slow heads, slow bodies and single bytes now and then.
 """
 
 from __future__ import annotations
@@ -19,12 +18,13 @@ from typing import Protocol, TypeVar
 from banger.host.thread import LONG, Crew
 
 T = TypeVar("T")
-# A thread that neither watches its line nor waits for a socket (it resolves a name, say) is left to itself then.
+# After this time, a thread is left alone that neither checks its line nor waits for a socket: it resolves a name, for
+# example.
 _PATIENCE_S = 1.0
 
 
 class Cut(Exception):
-    """The work was told to stop. `late` says that its deadline was the reason."""
+    """The work was told to stop. `late`: because its deadline has passed."""
 
     def __init__(self, late: bool) -> None:
         super().__init__("too slow" if late else "cancelled")
@@ -39,7 +39,8 @@ class Wire(Protocol):
 
 
 class Lifeline:
-    """Lives as long as one piece of work. Its worker calls `check`, `allow`, `hold` and `drop`; others only `cut`."""
+    """Lives as long as one piece of work. The work calls `check`, `allow`, `hold` and `drop`; other threads only
+    `cut`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,12 +49,12 @@ class Lifeline:
         self.deadline = float("inf")
 
     def allow(self, seconds: float) -> None:
-        """From now on so long until the next call of this, or the line is cut."""
+        """Set the deadline: unless this is called again within `seconds`, the line is cut."""
         self.check()
         self.deadline = time.monotonic() + seconds
 
     def check(self) -> None:
-        """Raises `Cut` once the line was cut."""
+        """Raises `Cut` after the line was cut."""
         if self._cut:
             raise Cut(self._late)
 
@@ -78,8 +79,8 @@ current: contextvars.ContextVar[Lifeline | None] = contextvars.ContextVar("lifel
 
 
 async def on_lifeline(work: Callable[[Lifeline], T], crew: Crew = LONG) -> T:
-    """Run `work` in a thread; cancelling ends it within about a second. Raises what `work` raises, `Cut` when it was
-    late."""
+    """Run `work` in a thread. A cancellation ends the work within about a second. Raises the errors of `work`, and
+    `Cut` if it was late."""
     line = Lifeline()
     watching = asyncio.create_task(_cut_when_late(line), name="lifeline")
     try:
@@ -96,14 +97,15 @@ def _run(work: Callable[[Lifeline], T], line: Lifeline) -> T:
     except Cut:
         raise
     except Exception:
-        line.check()  # what went wrong went wrong because the line was cut
+        line.check()  # the cut is the cause of the exception
         raise
     finally:
         current.reset(token)
 
 
 async def _cut_when_late(line: Lifeline) -> None:
-    """The deadline may be set only after we looked, so look again soon."""
+    """Cut the line when its deadline has passed. The work may set a nearer deadline meanwhile, so this looks again
+    every second."""
     while (left_s := line.deadline - time.monotonic()) > 0:
         wait_s = min(1.0, left_s)
         await asyncio.sleep(wait_s)

@@ -1,7 +1,7 @@
 """Log-in and log-out: credentials are tried, then kept where Docker keeps them, or removed from there.
 
-The file is `config.json` of docker_file(): written anew as a whole, mode 0600, everything else in it kept. With
-`credHelpers` or `credsStore` in it, the secret goes to that helper and never into the file.
+The file is `config.json` of docker_file(). It is written again as a whole, with mode 0600 and all its other contents.
+If it has `credHelpers` or `credsStore`, the secret goes to that helper and never into the file.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _MAX_SECRET = 16 * 1024
 
 @dataclass(frozen=True)
 class LoggedOut:
-    """`removed`: whether there was something. `elsewhere`: files that still have credentials for it, and that are
-    other programs' to change."""
+    """`removed`: whether there were credentials. `elsewhere`: files that still have credentials for the registry, and
+    that belong to other programs."""
 
     registry: str
     removed: bool
@@ -55,10 +55,10 @@ async def login(
     insecure: bool = False,
     grants: Grants | None = None,
 ) -> str:
-    """Where the credentials are kept now; `grants` forget what they had for that registry.
+    """Try credentials and keep them. Returns where they are kept; `grants` forget the registry.
 
-    Raises `registry_denied` and keeps nothing if the registry does not accept them; `bad_reference`, `bad_request`,
-    `credentials_error`, and what may happen on the way to a registry."""
+    Raises `registry_denied`, and keeps nothing, if the registry does not accept them; `bad_reference`, `bad_request`,
+    `credentials_error`, and the errors of requests to a registry."""
     registry = parse_registry(registry)
     credentials = _check(username, password)
     settings = await in_thread(load_settings, config)
@@ -101,7 +101,7 @@ async def _keep(registry: str, credentials: Credentials) -> str:
 
 
 def _change(path: Path, edit: Callable[[dict[str, Any]], bool]) -> bool:
-    """Rewrite the file if `edit` changed its content; what is a link stays one. Raises `credentials_error`."""
+    """Rewrite the file if `edit` changed its contents; a symbolic link stays one. Raises `credentials_error`."""
     target = Path(os.path.realpath(path))
     data = read_bytes(target)
     try:

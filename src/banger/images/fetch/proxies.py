@@ -1,9 +1,9 @@
-"""Which proxy a host is asked through, by the environment, as the programs around us read it.
+"""The proxy for a host, from the environment, with the rules of other programs.
 
-`NO_PROXY` has commas or blanks between its rules: `*`; a name, for itself and what is below it (`lan`, `.lan`, `*.lan`
-are alike); an address, bare or in brackets; a network (`10.0.0.0/8`, `fd00::/8`). Names and addresses may have a port,
-then they are about that port alone. There is no standard; this is what Go's and Python's libraries and curl agree on,
-and where they do not, the proxy is left out.
+`NO_PROXY` has commas or blanks between its rules: `*`; a name, for itself and all names below it (`lan`, `.lan`,
+`*.lan` mean the same); an address, with or without brackets; a network (`10.0.0.0/8`, `fd00::/8`). A rule with a port
+applies to that port only. There is no standard. These rules are what Go's and Python's libraries and curl agree on;
+where they differ, no proxy is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HTTPS_PORT = "443"
 
 
 def find_proxy(host: str) -> str | None:
-    """Its URL, for host or host:port; None to connect directly, as always to this host itself."""
+    """The URL of the proxy for host or host:port; None to connect directly, which is always so for this host itself."""
     if is_loopback(host) or is_exempt(host, os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")):
         return None
     proxies = urllib.request.getproxies_environment()
@@ -29,7 +29,7 @@ def find_proxy(host: str) -> str | None:
 
 
 def is_exempt(host: str, rules: str) -> bool:
-    """Whether one of the rules of NO_PROXY is about `host`."""
+    """Whether a rule of NO_PROXY applies to `host`."""
     name = hostname(host).lower().rstrip(".")
     port = host.rpartition(":")[2] if re.search(r"[^:\[]+:[0-9]+$|\]:[0-9]+$", host) else _HTTPS_PORT
     return any(_is_about(rule.lower(), name, port) for rule in re.split(r"[,\s]+", rules) if rule)

@@ -1,9 +1,10 @@
-"""Where an address leads, and where somebody else's text may send us.
+"""The range of an address, and which hosts a stranger's text may send us to.
 
-What users name themselves is asked wherever it is. What a registry's or catalog's text names (redirects, token
-servers, mirrors, registries in a catalog) is judged by the address that is connected to, after the name was resolved:
-it may be a public one; a private one if the sender has one too; one of this very host only if the sender was written as
-such. What a name resolves to is its owner's doing, so a name by itself gives no right to this host's addresses.
+Hosts that users name are asked at any address. Hosts that the text of a registry or catalog names (redirects, token
+servers, mirrors, registries in a catalog) are judged by the address of the connection, after their name was resolved. A
+public address is allowed; a private address only if the sender has a private one, too; an address of this host only if
+the sender was written as such an address. The owner of a name decides what it resolves to, so a name alone gives no
+access to the addresses of this host.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from banger.images.fetch.settings import RegistrySettings, hostname, is_loopback
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Networks of version 6 whose addresses end in one of version 4: NAT64 (RFC 6052, RFC 8215), and the obsolete
-# "compatible" ones. 6to4 has it elsewhere.
+# Networks of IPv6 addresses that end in an IPv4 address: NAT64 (RFC 6052, RFC 8215), and the obsolete "compatible"
+# ones. 6to4 addresses have it in another place.
 _ENDS_IN_V4 = tuple(
     map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96"))
 )
-_LEAST_COMPATIBLE = 1 << 16  # below are ::, ::1 and their like
-# What clouds tell machines about themselves at addresses that do not look like it.
+_LEAST_COMPATIBLE = 1 << 16  # below this are :: and ::1, for example
+# Metadata services of clouds whose addresses do not look special.
 _METADATA = frozenset(
     map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"))
 )
 
 
 class Range(enum.Enum):
-    """The value is how it is told to people."""
+    """The values are for messages."""
 
     HOST = "an address of this very host"
     LINK = "a link-local or metadata address"
@@ -40,7 +41,7 @@ class Range(enum.Enum):
 
 
 def range_of(address: str) -> Range:
-    """Of an IP address in its usual spelling. Raises ValueError."""
+    """The range of an IP address in its usual spelling. Raises ValueError."""
     found = _unwrap(ipaddress.ip_address(address.partition("%")[0]))
     if found.is_loopback or found.is_unspecified or (found.version == 4 and int(found) >> 24 == 0):
         return Range.HOST
@@ -50,7 +51,7 @@ def range_of(address: str) -> Range:
 
 
 def written_range(host: str) -> Range | None:
-    """Of a host or host:port that is an address, in any spelling that the C library takes for one ("127.1",
+    """The range of a host or host:port that is an address, in any spelling that the C library accepts ("127.1",
     "2130706433", "0x7f000001"), or a name of loopback; None for other names."""
     name = hostname(host).rstrip(".")
     if is_loopback(host):
@@ -67,8 +68,8 @@ def written_range(host: str) -> Range | None:
 
 @dataclass
 class Gate:
-    """What connections to one host are judged by: `forbids` says what is wrong with an address; `met` is told at which
-    the host was met, and whether with TLS."""
+    """The judge of connections to one host: `forbids` returns the error for an address, or None; `met` is told the
+    address of each connection, and whether it uses TLS."""
 
     forbids: Callable[[str], Exception | None]
     met: Callable[[str, bool], None]
@@ -76,21 +77,23 @@ class Gate:
 
 @dataclass
 class Ranges:
-    """Lives as long as a transport; used from its threads. `_proven`: by host name, where hosts have shown that they
-    are who they are, by TLS or because users named them as insecure."""
+    """Lives as long as a transport; used from its threads. `_proven` has, for each host name, the addresses at which
+    the host has proved its name, by TLS or because the user allows plain HTTP for it."""
 
     settings: RegistrySettings
     _proven: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def prove(self, host: str, address: str, tls: bool) -> None:
-        """Anybody can say in plain HTTP that he is that host; there only the user's word counts."""
+        """Record that a host was reached at an address. Plain HTTP proves nothing, unless the user allows it for this
+        host."""
         if not tls and not self.settings.may_be_plain(host):
             return
         name = hostname(host)
         self._proven[name] = self._proven.get(name, frozenset()) | {address}
 
     def introduce(self, sender: str) -> None:
-        """A host that is not asked here itself: it counts as private if its name resolves to nothing else. Blocking."""
+        """Record the addresses of a host that is not asked itself. It counts as private if its name resolves to private
+        addresses only. Blocking."""
         try:
             found = socket.getaddrinfo(hostname(sender), None, socket.AF_UNSPEC, socket.SOCK_STREAM)
         except (OSError, UnicodeError):
@@ -100,7 +103,7 @@ class Ranges:
             self._proven[hostname(sender)] = addresses
 
     def may_write(self, sender: str, host: str) -> bool:
-        """Whether `sender` may name `host`, as far as can be told by how it is written."""
+        """Whether `sender` may name `host`, judged by how `host` is written."""
         found = written_range(host)
         return (
             found is None
@@ -110,7 +113,7 @@ class Ranges:
         )
 
     def may_reach(self, sender: str, host: str, address: str) -> bool:
-        """Whether it may, now that `host` turns out to be at `address`."""
+        """Whether `sender` may send us to `host`, now that its address is known."""
         if self.settings.may_be_reached(host) or range_of(address) in self._allowed(sender):
             return True
         if hostname(host) != hostname(sender):
@@ -128,7 +131,7 @@ class Ranges:
 
 
 def _unwrap(address: Address) -> Address:
-    """The address of version 4 that one of version 6 stands for."""
+    """The IPv4 address for which an IPv6 address stands."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     inner = address.ipv4_mapped or address.sixtofour

@@ -1,4 +1,5 @@
-"""Trying again: with growing pauses, as often as it may help, and as late as the registry asks for, within limits."""
+"""Repeated attempts: with growing pauses, while another attempt may help, and no sooner than the registry asks, within
+limits."""
 
 from __future__ import annotations
 
@@ -20,14 +21,14 @@ log = logging.getLogger("banger.registry")
 
 T = TypeVar("T")
 _LONGEST_WAIT_S = 60.0
-_SAID_S = 2.0  # a pause of so much is said
+_SAID_S = 2.0  # a pause of this length is reported
 _MOST_ASKED_S = 366 * 86400.0
 
 
 @dataclass(frozen=True)
 class Patience:
-    """`attempts` in all, with `first_s` seconds between the first two and twice as many each time after. Whether
-    nobody being there is worth another attempt is `when_refused`."""
+    """`attempts` in all, with `first_s` seconds between the first two, and twice as many after each further one.
+    `when_refused`: whether a host where no server listens is tried again."""
 
     attempts: int
     first_s: float = 0.5
@@ -44,9 +45,9 @@ async def with_retries(
     progressed: Callable[[], bool] = lambda: False,
     tell: Callable[[str], None] = log.info,
 ) -> T:
-    """The first success. `progressed` says whether the failed attempt got us further; then counting starts anew. `tell`
-    hears of pauses that people would notice. Raises the last failure's error, and at once what no further attempt would
-    cure, or none that comes soon."""
+    """The result of the first attempt that succeeds. `progressed` says whether the failed attempt brought anything;
+    then counting starts again. `tell` gets messages about long pauses. Raises the error of the last failure: at once if
+    another attempt cannot help, or not soon."""
     failed = 0
     while True:
         try:
@@ -65,21 +66,21 @@ async def with_retries(
 
 
 def pause(failed: int, patience: Patience, asked_s: float = 0) -> float:
-    """Seconds before the next attempt, a little different each time so that many clients do not come at once."""
+    """Seconds before the next attempt, randomly varied, so that many clients do not come at once."""
     own = patience.first_s * 2.0 ** (failed - 1) * random.uniform(0.8, 1.2)
     return min(max(own, asked_s), _LONGEST_WAIT_S)
 
 
 def passing(answer: Answer, what: str) -> NetworkFailure:
-    """Of an answer whose status may be another one later."""
+    """The failure for an answer whose status may change."""
     error = for_status(answer.host, what, answer.status)
     wait_s = asked_wait_s(answer.header("Retry-After"), answer.header("Date"))
     return NetworkFailure(Kind.BROKEN, error, wait_s)
 
 
 def asked_wait_s(retry_after: str, date: str = "") -> float:
-    """Seconds, or a moment, which is compared with the server's own clock if `date` tells it. 0 for what is neither.
-    Source: RFC 9110, section 10.2.3."""
+    """The value of Retry-After in seconds: a number, or a moment, which is compared with the server's own clock if
+    `date` gives it. 0 for any other text. Source: RFC 9110, section 10.2.3."""
     text = retry_after.strip()
     if text.isascii() and text.isdecimal():
         return min(float(text[:20]), _MOST_ASKED_S)
@@ -91,7 +92,7 @@ def asked_wait_s(retry_after: str, date: str = "") -> float:
 
 
 def _moment(text: str) -> float | None:
-    """Of an HTTP date, in seconds since 1970."""
+    """Seconds since 1970 of an HTTP date."""
     try:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError, TypeError, IndexError):
@@ -99,7 +100,7 @@ def _moment(text: str) -> float | None:
 
 
 def _later(failure: NetworkFailure) -> Error:
-    """It asks for more patience than a pull has."""
+    """The error for a registry that asks to wait longer than a pull does."""
     error, wait_s = failure.error, failure.wait_s
     when = datetime.fromtimestamp(time.time() + wait_s).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
     minutes = f" ({wait_s / 60:.0f} minutes)" if wait_s >= 120 else ""

@@ -36,7 +36,7 @@ _MAX_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where to ask for a repository: `host` as host or host:port, `prefix` as "" or "hub/"."""
+    """Where to ask for a repository: `host` is host or host:port, `prefix` is "" or "hub/"."""
 
     host: str
     prefix: str = ""
@@ -44,7 +44,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class RegistrySettings:
-    """A value; `certs` need not exist."""
+    """All settings, as a value. The directory `certs` need not exist."""
 
     certs: Path | None = None
     insecure: frozenset[str] = frozenset()
@@ -52,7 +52,7 @@ class RegistrySettings:
     mirrors: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
 
     def endpoints(self, reference: Reference) -> list[Endpoint]:
-        """Mirrors first, the registry itself last."""
+        """The endpoints for a repository: mirrors first, the registry itself last."""
         return [*self.mirrors.get(reference.registry, ()), Endpoint(reference.api_host)]
 
     def is_insecure(self, host: str) -> bool:
@@ -63,21 +63,21 @@ class RegistrySettings:
         return self.is_insecure(host) or is_loopback(host)
 
     def may_be_reached(self, host: str) -> bool:
-        """Whether anybody may send us there, whatever its address: the user has named it."""
+        """Whether other hosts may send us to this host, whatever its address: the user has named it."""
         return self.is_insecure(host) or host in self.reachable or hostname(host) in self.reachable
 
     def with_insecure(self, registry: str) -> RegistrySettings:
-        """For `--insecure`: this registry, at any of its ports."""
+        """The settings for `--insecure`: this registry, at all its ports."""
         return replace(self, insecure=self.insecure | {hostname(api_host(registry))})
 
     def certificates(self, host: str) -> Path | None:
-        """The directory of a host's own certificates, if there is one."""
+        """The directory with certificates for a host, if there is one."""
         found = self.certs / host if self.certs and _HOST.fullmatch(host) else None
         return found if found is not None and found.is_dir() else None
 
 
 def load_settings(config: Path) -> RegistrySettings:
-    """Read the files below `config` (need not exist). Blocking. Raises `bad_request` for a file that is wrong."""
+    """Read the files below `config`, which need not exist. Blocking. Raises `bad_request` for a malformed file."""
     path = config / "registries.toml"
     try:
         data = path.read_bytes()[:_MAX_BYTES]
@@ -95,7 +95,7 @@ def load_settings(config: Path) -> RegistrySettings:
 
 
 def parse_settings(table: Mapping[str, object], path: Path) -> RegistrySettings:
-    """The file's content, checked. Raises `bad_request`."""
+    """The settings in the text of a file. Raises `bad_request`."""
     unknown = sorted(table.keys() - {"insecure", "reachable", "mirrors"})
     if unknown:
         raise _wrong(path, f"{unknown[0]!r} is not a setting")
@@ -113,7 +113,7 @@ def parse_settings(table: Mapping[str, object], path: Path) -> RegistrySettings:
 
 
 def hostname(host: str) -> str:
-    """Without port and brackets."""
+    """A host without port and brackets."""
     match = _HOST.fullmatch(host)
     return (match[1] if match else host).strip("[]")
 

@@ -30,10 +30,10 @@ _DEFAULT_LIFE_S = 60
 _MAX_LIFE_S = 3600
 _MARGIN_S = 5
 _CLIENT = "banger"
-# RFC 6750, b64token; what a header may hold.
+# RFC 6750, b64token: the characters that a header may contain.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
-# Registry, repository, and where to note what is wrong with those who keep credentials.
+# Registry, repository, and a list for errors of places that keep credentials.
 FindCredentials = Callable[[str, str, list[Error]], Awaitable[Credentials | None]]
 
 
@@ -52,8 +52,8 @@ def answer_challenge(
     line: Lifeline,
     elsewhere: bool = True,
 ) -> Grant:
-    """Blocking. `elsewhere`: whether a token server of another origin may have the credentials. Raises
-    `registry_denied`, `registry_error`, `NetworkFailure`."""
+    """Get the Authorization header for a challenge. Blocking. `elsewhere`: whether a token server of another origin may
+    get the credentials. Raises `registry_denied`, `registry_error`, `NetworkFailure`."""
     if credentials is not None and credentials.registry_token:
         return _for_a_while(f"Bearer {_check_token(host, credentials.registry_token)}")
     bearer = find_challenge(challenges, "bearer")
@@ -67,7 +67,7 @@ def answer_challenge(
 
 
 def plan_token_request(challenge: Challenge, scope: str, credentials: Credentials | None) -> Request:
-    """The question to the realm. Raises ValueError when the realm is no URL."""
+    """The request to the realm. Raises ValueError if the realm is no URL."""
     realm = split_url(challenge.parameters.get("realm", ""))
     fields = {"service": challenge.parameters.get("service", ""), "scope": scope}
     fields = {name: value for name, value in fields.items() if value}
@@ -134,7 +134,7 @@ def _not_accepted(host: str, credentials: Credentials | None) -> Error:
 
 
 def _for_a_while(header: str) -> Grant:
-    """It does not end, but whoever keeps the credentials may change them."""
+    """A grant without an end gets one: the credentials may change meanwhile."""
     return Grant(header, time.monotonic() + _DEFAULT_LIFE_S)
 
 

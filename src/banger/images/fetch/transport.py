@@ -1,8 +1,9 @@
-"""HTTP exchanges with registries and the hosts they send us to: redirects, limits, time-outs, trust.
+"""HTTP exchanges with registries and the hosts to which they send us: redirects, limits, time-outs, trust.
 
-Blocking; runs in threads under a lifeline. What a host may do: redirect a few times, never taking the Authorization
-header to another origin, never down to plain HTTP unless it was allowed for that host, never to addresses that are none
-of its business (`ranges`). Passwords and tokens go over TLS, or to hosts that users named as insecure, or on loopback.
+Blocking; runs in threads under a lifeline. A host may redirect a few times. A redirect never takes the Authorization
+header to another origin, never leads to plain HTTP unless the user allows that for the new host, and never to addresses
+that the host may not use (`ranges`). Passwords and tokens go over TLS, to hosts that users named as insecure, or to
+loopback.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ _MAYBE_PLAIN = (Kind.NOT_TLS, Kind.CLOSED, Kind.REFUSED)
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds. `head`: a request, with its redirects, until the headers are there; `small`: until a manifest or token
-    is read; `pace`: for each `pace_bytes` of a blob."""
+    """Seconds. `head`: from a request, with its redirects, to the headers; `small`: until a manifest or token is read;
+    `pace`: for each `pace_bytes` of a blob."""
 
     connect: float = 15
     read: float = 30
@@ -47,8 +48,8 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Request:
-    """`url` as https; the transport knows who is spoken to without TLS. `body` makes it a form that is posted, which
-    holds a secret. `sender` is the host whose text named the URL; "" for the user."""
+    """`url` as https; the transport knows which hosts do not speak TLS. A `body` makes it a posted form that contains a
+    secret. `sender` is the host whose text named the URL; "" for the user."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -61,8 +62,8 @@ class Request:
 
 
 class Answer:
-    """Status and headers are here, the body is still to come. Whoever has it closes it; once the body was read to its
-    end the connection is used again."""
+    """Status and headers have arrived, the body has not. The caller closes the answer; after the end of the body, the
+    connection is used again."""
 
     def __init__(self, response: BaseHTTPResponse, host: str) -> None:
         self._response = response
@@ -79,16 +80,16 @@ class Answer:
         return self._response.headers.get(name, "")[:8192]
 
     def headers(self, name: str) -> list[str]:
-        """One for each time the header was sent."""
+        """The values of a header, one for each time it was sent."""
         return self._response.headers.getlist(name)
 
     def length(self) -> int | None:
-        """Of the body in bytes, as announced."""
+        """The announced length of the body in bytes."""
         text = self.header("Content-Length")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
     def chunks(self) -> Iterator[bytes]:
-        """The body as it comes, in its transfer's own encoding. Raises `NetworkFailure`."""
+        """The body in pieces, in its transfer encoding. Raises `NetworkFailure`."""
         try:
             while chunk := self._response.read1(CHUNK_BYTES, decode_content=False):
                 yield chunk
@@ -96,7 +97,7 @@ class Answer:
             raise translate(self.host, exc) from exc
 
     def read(self, limit_bytes: int) -> bytes:
-        """The whole body. Raises `registry_error` when it is longer, `NetworkFailure`."""
+        """The whole body. Raises `registry_error` if it is longer than the limit, `NetworkFailure`."""
         if (self.length() or 0) > limit_bytes:
             raise nonsense(self.host, f"the answer is longer than {limit_bytes} bytes")
         data = bytearray()
@@ -107,7 +108,7 @@ class Answer:
         return bytes(data)
 
     def close(self) -> None:
-        """A body that was not read to its end costs the connection."""
+        """Close the answer. If the body was not read to its end, the connection is closed, too."""
         self._response.close()
 
 
@@ -117,7 +118,7 @@ class Transport:
     def __init__(self, settings: RegistrySettings, timeouts: Timeouts | None = None) -> None:
         self.settings = settings
         self.timeouts = timeouts or Timeouts()
-        # Not everybody's threads: the daemon needs those while downloads fill ours.
+        # Threads of its own: downloads must not use up the daemon's.
         self.crew = Crew("registry", _THREADS)
         self._lock = Lock()
         self._pools: dict[tuple[str, str], PoolManager] = {}
@@ -143,7 +144,7 @@ class Transport:
         raise nonsense(answer.host, f"it redirects more than {MAX_REDIRECTS} times")
 
     def _try_schemes(self, request: Request) -> Answer:
-        """TLS first. Where plain HTTP is allowed, that too, if TLS is not spoken."""
+        """TLS first; then plain HTTP, if it is allowed and the host does not speak TLS."""
         parts = split_url(request.url)
         host = parts.netloc
         if parts.scheme == "http" or host in self._plain:
@@ -158,7 +159,7 @@ class Transport:
         return answer
 
     def _send_instead(self, parts: SplitResult, request: Request, failure: NetworkFailure) -> Answer:
-        """Plain HTTP."""
+        """Try plain HTTP after `failure` of TLS."""
         try:
             return self._send(parts._replace(scheme="http"), request)
         except NetworkFailure as second:
@@ -184,7 +185,7 @@ class Transport:
         return Answer(response, host)
 
     def _redirected(self, request: Request, location: str) -> Request:
-        """Raises `registry_error` for a place where a redirect may not lead."""
+        """The request for a redirect. Raises `registry_error` for a place to which a redirect may not lead."""
         here = split_url(request.url)
         try:
             there = split_url(urljoin(request.url, location))
@@ -199,13 +200,13 @@ class Transport:
         return Request(there.geturl(), kept, sender=request.sender or here.netloc)
 
     def check_way(self, here: str, there: SplitResult) -> None:
-        """Whether `here` may send us `there`. Raises `registry_error`, `NetworkFailure`."""
+        """Check that `here` may send us to `there`. Raises `registry_error`, `NetworkFailure`."""
         if there.scheme == "http" and not self.settings.may_be_plain(there.netloc):
             raise not_tls(there.netloc)
         self._check_written(Request(there.geturl(), sender=here))
 
     def _check_written(self, request: Request) -> None:
-        """Before anything is connected to; of names, the gate decides once they are resolved."""
+        """Check a host before any connection. Names are judged by the gate, once they are resolved."""
         host = split_url(request.url).netloc
         if request.sender and not self.ranges.may_write(request.sender, host):
             raise _astray(request.sender, host, written_range(host) or Range.HOST)
@@ -219,16 +220,17 @@ class Transport:
         return Gate(forbids, lambda address, tls: self.ranges.prove(host, address, tls))
 
     def _origin(self, parts: SplitResult) -> tuple[str, str, int]:
-        """RFC 6454; by the scheme that is really spoken."""
+        """The origin of a URL (RFC 6454), with the scheme that the host really speaks."""
         plain = parts.scheme == "http" or parts.netloc in self._plain
         return "http" if plain else "https", parts.hostname or "", parts.port or (80 if plain else 443)
 
     def is_own(self, host: str, parts: SplitResult) -> bool:
-        """Whether a URL is of the origin that `host` (or host:port) is asked at."""
+        """Whether a URL has the origin at which `host` (or host:port) is asked."""
         return self._origin(parts) == self._origin(parts._replace(netloc=host))
 
     def _pool(self, host: str, sender: str) -> PoolManager:
-        """A connection that was made for one sender is not used for another: it was judged for that one."""
+        """The connections for a host and a sender. They are not shared with other senders: they were judged for this
+        one."""
         with self._lock:
             if (host, sender) not in self._pools:
                 context, times = self._context(host), self.timeouts
@@ -268,5 +270,5 @@ def split_url(url: str) -> SplitResult:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ValueError("not a URL that can be asked")
-    _ = parts.port  # raises ValueError when it is none
+    _ = parts.port  # raises ValueError for an invalid port
     return parts._replace(fragment="")

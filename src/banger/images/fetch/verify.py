@@ -1,4 +1,4 @@
-"""Whether bytes are those that a digest names."""
+"""Checks of bytes against their digest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CHUNK_BYTES = 1024 * 1024
 
 
 def hash_blob(blob: ByteRange, line: Lifeline) -> str:
-    """ "sha256:..." of all of it; leaves it at its beginning. Blocking. Raises `Cut`."""
+    """The digest ("sha256:...") of the whole blob, which is at its beginning afterwards. Blocking. Raises `Cut`."""
     found = hashlib.sha256()
     buffer = bytearray(_CHUNK_BYTES)
     blob.seek(0)
@@ -24,7 +24,7 @@ def hash_blob(blob: ByteRange, line: Lifeline) -> str:
 
 
 def check_blob(blob: ByteRange, digest: str, size: int, line: Lifeline) -> None:
-    """Blocking. Raises `image_invalid`, `Cut`."""
+    """Check size and digest of a blob. Blocking. Raises `image_invalid`, `Cut`."""
     if blob.size != size:
         raise _wrong(digest, f"it has {blob.size} bytes, not {size}")
     if hash_blob(blob, line) != digest:
