@@ -266,7 +266,7 @@ def _astray(sender: str, host: str, found: Range) -> Error:
 
 
 def split_url(url: str) -> SplitResult:
-    """Raises ValueError for what is not an absolute http(s) URL, or has a user in it."""
+    """Raises ValueError unless it is an absolute http(s) URL without a user name."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ValueError("not a URL that can be asked")

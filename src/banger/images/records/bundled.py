@@ -44,7 +44,8 @@ class Manifest(Struct, kw_only=True, frozen=True):
 
 
 def pack_image(image: Image, disk: Path, out: Path, stop: Event) -> BundleFile:
-    """Write the bundle to `out`; what its disk is. Raises `image_invalid`, `cancelled`, OSError."""
+    """Write the bundle to `out`. Returns name, size and digest of its disk. Raises `image_invalid`, `cancelled`,
+    OSError."""
     file = msgspec.structs.replace(writer.describe_file(disk, stop), name=DISK)
     manifest = Manifest(
         architecture=image.architecture, created=image.created, config=image.config, files=(file,)
@@ -60,8 +61,9 @@ def pack_image(image: Image, disk: Path, out: Path, stop: Event) -> BundleFile:
 
 
 def unpack_image(bundle: io.RawIOBase, images: Path, entry: ImageEntry, stop: Event) -> tuple[Manifest, str]:
-    """The disk becomes `images/<hex>.ext4`; the manifest, and that hex. It is what the catalog's entry says of it, if
-    that says anything. Raises `bundle_invalid`, `insufficient_disk`, `cancelled`; then there is no such disk."""
+    """Unpack the disk as `images/<hex>.ext4`. Returns the manifest and that hex. The disk must be as the catalog's
+    entry says, if it says anything. Raises `bundle_invalid`, `insufficient_disk`, `cancelled`; then the disk does not
+    exist."""
     images.mkdir(parents=True, exist_ok=True)
     work = images / f"{PARTIAL}bundle-{os.getpid()}-{os.urandom(4).hex()}"
     work.mkdir(mode=0o700)
@@ -86,7 +88,7 @@ def unpack_image(bundle: io.RawIOBase, images: Path, entry: ImageEntry, stop: Ev
 
 
 def _parse_fitting(data: bytes, entry: ImageEntry) -> Manifest:
-    """Before anything is written: of that processor, and of that size."""
+    """Check architecture and size, before anything is written."""
     manifest = parse_manifest(data)
     size_bytes = manifest.files[0].size_bytes
     if manifest.architecture != entry.architecture:

@@ -1,7 +1,7 @@
 """A Debian system in a directory, built from the signed archive by mmdebstrap.
 
-The result depends on the archive's package versions and on this file, not on the host: its own host name, resolver
-and proxies do not get in, and what the build writes carries the recipe's time.
+The result depends on the archive's package versions and on this file, not on the host: the host's name, resolver and
+proxies are not copied, and files that the build writes have the recipe's time.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from banger.images.records.namespace import plan_as_root, plan_contained
 from banger.model.catalog import DebianSource, ImageEntry
 from banger.model.operation import Report
 
-# Part of the identity of what is built: raise it when the recipe below changes.
+# Part of the digest of an image: raise this when the recipe below changes.
 RECIPE = 3
 _TIMEOUT_S = 3600
-# With this the archive's usr-is-merged takes the place of usrmerge, which needs all of perl.
+# With this hook the archive's usr-is-merged is installed instead of usrmerge, which needs all of perl.
 _MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
 _SOURCES = "debian.sources"
 
-# Runs as root on the finished tree. mmdebstrap copies the host's resolv.conf and hostname, with their modes.
+# Runs as root in the finished tree. mmdebstrap copies the host's resolv.conf and hostname, with their modes.
 _FINISH = r"""
 cd "$1"
 rm -f etc/resolv.conf etc/hostname etc/machine-id var/lib/dbus/machine-id
@@ -44,8 +44,8 @@ find . -newer "$4" -exec touch -h -d "@$2" {} +
 
 @dataclass(frozen=True)
 class DebianImage:
-    """A Debian suite's minimal system and `packages`, with units to `enable`. `epoch` (seconds since 1970) is the time
-    that files get which the build itself writes. `name` is what it is called here."""
+    """A minimal system of a Debian suite with `packages`, and with units to `enable`. Files that the build itself
+    writes get the time `epoch` (seconds since 1970). `name` is the image's name on this host."""
 
     name: str
     suite: str
@@ -56,7 +56,7 @@ class DebianImage:
 
     @property
     def identity(self) -> str:
-        """Of what is built; not what it is called."""
+        """What the result depends on; not the name."""
         return repr((self.suite, self.packages, self.epoch, self.architecture, self.enable))
 
 
@@ -72,7 +72,7 @@ def recipe_of(found: Found[ImageEntry], source: DebianSource) -> DebianImage:
 
 
 class Plan:
-    """What building an image would install; its `digest` says whether a built one is still current."""
+    """The packages that an image would consist of. `digest` tells whether an existing image is still current."""
 
     def __init__(self, recipe: DebianImage, packages: Sequence[Package]) -> None:
         self.recipe = recipe
@@ -82,18 +82,19 @@ class Plan:
 
     @property
     def source(self) -> str:
-        """The record's `source`: independent of the mirror."""
+        """The `source` in the image's record; the same for all mirrors."""
         return f"Debian {self.recipe.suite}, {len(self.packages)} packages, set sha256:{self.digest}"
 
 
 async def plan_image(recipe: DebianImage, tree: AptTree) -> Plan:
-    """From updated package lists. Raises `download_failed`."""
+    """Plan from updated package lists. Raises `download_failed`."""
     wanted = ["?essential", "?priority(required)", "apt", *_included(recipe)]
     return Plan(recipe, await tree.plan_install(wanted))
 
 
 async def build_tree(plan: Plan, mirrors: Mirrors, work: Path, report: Report) -> Path:
-    """The root directory of a system, inside `work`. Raises `image_build_failed`, `tool_missing`."""
+    """Build the root directory of a system inside `work`, and return it. Raises `image_build_failed`,
+    `tool_missing`."""
     recipe, root = plan.recipe, work / "root"
     sources = work / _SOURCES
     sources.write_text(plan_sources(mirrors, recipe.suite, require_keyring()))
@@ -125,8 +126,8 @@ async def build_tree(plan: Plan, mirrors: Mirrors, work: Path, report: Report) -
 
 
 def plan_mmdebstrap(recipe: DebianImage, root: Path, sources: Path, acquire: Path) -> list[str]:
-    """Mode root, in a namespace of ours: there one cancel ends it all, and the tree stays readable for the next
-    step. Device nodes are left out; the guest's devtmpfs has them."""
+    """Mode root, in a namespace of its own: there one cancellation ends all processes, and the tree stays readable for
+    the next step. Device nodes are left out; the guest's devtmpfs has them."""
     hooks = [f"--hook-dir={_MERGED_USR}"] if _MERGED_USR.is_dir() else []
     return [
         *("mmdebstrap", "--verbose", "--mode=root", "--variant=minbase", "--format=directory"),
@@ -137,7 +138,7 @@ def plan_mmdebstrap(recipe: DebianImage, root: Path, sources: Path, acquire: Pat
         f"--aptopt={acquire}",
         "--dpkgopt=force-unsafe-io",
         '--customize-hook=chroot "$1" passwd --lock root',
-        # They look for LVM snapshots, which takes seconds of each boot without KVM.
+        # These units look for LVM snapshots, which takes seconds of each boot without KVM.
         '--customize-hook=chroot "$1" systemctl disable e2scrub_reap.service e2scrub_all.timer',
         *(
             [f'--customize-hook=chroot "$1" systemctl enable {" ".join(recipe.enable)}']
@@ -149,7 +150,7 @@ def plan_mmdebstrap(recipe: DebianImage, root: Path, sources: Path, acquire: Pat
 
 
 class BuildProgress:
-    """mmdebstrap's and apt's lines as progress. Pure but for calling `report`."""
+    """Turns the lines of mmdebstrap and apt into progress. Pure except for calls of `report`."""
 
     _PHASES = ((re.compile(r"Get:\d+ \S+ \S+ \S+ (?P<name>\S+) \S+ \S+ \["), "download"),
                (re.compile(r"Unpacking (?P<name>[^\s:]+)"), "unpack"),
@@ -174,7 +175,7 @@ class BuildProgress:
                 return
 
     def _count(self, phase: str, name: str) -> None:
-        """A package may come by more than once."""
+        """Count a package once: apt may name it several times."""
         done = self._done[phase]
         done.add(name)
         self._report(phase, name, len(done), max(self._packages, len(done)), "packages")

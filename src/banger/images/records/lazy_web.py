@@ -1,5 +1,5 @@
-"""The downloads of catalogs, with the HTTP library loaded when it is first needed: a daemon that never fetches is 20 MB
-smaller without it."""
+"""The downloads of catalogs; the HTTP library is loaded when it is first needed. A daemon that never fetches is 20 MB
+smaller."""
 
 from __future__ import annotations
 

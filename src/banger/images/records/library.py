@@ -1,8 +1,7 @@
 """The images on this host: built, found, removed.
 
-Records live in the store, disks in `paths.images/<digest>.ext4`, named by the digest of what they hold. Disks
-are never written to: machines run on overlays of them. One that a record no longer names stays until `prune`,
-because machines may run from it.
+Records are in the store, disks in `paths.images/<digest>.ext4`, named by their contents. No program writes to a disk:
+machines run on overlays. A disk that no record names any more stays until `prune`, because machines may run from it.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ from banger.model.operation import Report
 from banger.model.sizes import GIB
 
 _BUILD_NEEDS_BYTES = GIB
-_PATIENCE_S = 1.0  # with a file system whose server is gone, when nobody waits any more
+_PATIENCE_S = 1.0  # when a task is cancelled that waits for a file system whose server is gone
 _NO_OTHER_SOURCE_HELPS = ("insufficient_disk", "cancelled", "name_taken", "bad_reference", "bad_config")
 _DEBIAN_CONFIG = ImageConfig(
     env=["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
@@ -78,8 +77,8 @@ class ImageRecords(Protocol):
 
 @dataclass(frozen=True)
 class Wish:
-    """How an image is wanted. `platform` "": this host's; `size_bytes` 0: by its contents; `name` "": as its source
-    says; `stdin`: the bytes that the reference "-" means."""
+    """How the user wants an image. `platform` "": this host's; `size_bytes` 0: by its contents; `name` "": the source's
+    name; `stdin`: the bytes that the reference "-" means."""
 
     force: bool = False
     platform: str = ""
@@ -100,11 +99,11 @@ class ImageLibrary:
         self.tell: Tell = tell_nobody
 
     async def pull(self, ref: str, report: Report, wish: Wish | None = None) -> Image:
-        """What `ref` is now: a name of a catalog, a directory (`rootfs:`), or a registry reference or archive
-        (see `images.reference`). Nothing is made that is here already, unless forced.
+        """Pull what `ref` is now: a name of a catalog, a directory (`rootfs:`), a registry reference or an archive (see
+        `images.reference`). Nothing is made that is on this host already, unless forced.
 
         Raises `image_not_found`, `image_build_failed`, `download_failed`, `insufficient_disk`, `tool_missing`,
-        `bad_name`, `file_not_found`, and what catalogs, sources and the merge raise."""
+        `bad_name`, `file_not_found`, and the errors of catalogs, sources and the merge."""
         wish = wish or Wish()
         if ref.startswith(PREFIX):
             rootfs = parse_rootfs_ref(ref)
@@ -124,15 +123,15 @@ class ImageLibrary:
             return await self._pull_oci(source, report, wish)
 
     async def ensure(self, ref: str, report: Report) -> Image:
-        """The one that is here, however old; pulled when there is none. Raises as `pull`."""
+        """The image of this name on this host, however old; it is pulled if there is none. Raises as `pull`."""
         image = self.find(ref)
         if image is not None:
             return image
         return await self.pull(ref, report)
 
     def find(self, ref: str) -> Image | None:
-        """What is here under a name, an alias, a reference in any spelling, or the source it was made of. A record
-        whose disk is gone (somebody cleared the cache) does not count."""
+        """The image on this host with this name, alias, reference in any spelling, or source. A record whose disk is
+        gone (the user cleared the cache) does not count."""
         record = self._named(ref)
         if record is None or not self.disk(record).exists():
             return None
@@ -141,7 +140,7 @@ class ImageLibrary:
         return record
 
     def get(self, name: str) -> Image:
-        """Raises `image_not_found`."""
+        """As `find`. Raises `image_not_found`."""
         image = self.find(name)
         if image is None:
             raise not_found(name, [image.name for image in self._records.all()], self._shelf)
@@ -151,7 +150,7 @@ class ImageLibrary:
         return self._records.all()
 
     def offers(self, search: str = "") -> Offers:
-        """What catalogs have, and whether it is here."""
+        """The images of all catalogs, and whether each is on this host."""
 
         def catalog_of(name: str) -> str | None:
             record = self._records.get(name)
@@ -160,14 +159,15 @@ class ImageLibrary:
         return make_offers(self._shelf.images(), catalog_of, search)
 
     def tag(self, name: str, new: str) -> Image:
-        """Another name for an image; one that exists moves. Raises `image_not_found`, `name_taken`, `bad_reference`."""
+        """Give an image another name, which may belong to another image until then. Raises `image_not_found`,
+        `name_taken`, `bad_reference`."""
         record = self.get(name)
         return self._add(msgspec.structs.replace(record, name=own_name(new, self._shelf)))
 
     async def register(
         self, rootfs: Path, name: str, source: str = "", config: ImageConfig | None = None
     ) -> Image:
-        """Take a ready ext4 disk (a copy of it). Raises `file_not_found`, `image_invalid`, `insufficient_disk`."""
+        """Register a copy of a ready ext4 disk. Raises `file_not_found`, `image_invalid`, `insufficient_disk`."""
         await load_modules("banger.images.records.ready_disk")
         from banger.images.records.ready_disk import copy_ready_disk
 
@@ -179,7 +179,7 @@ class ImageLibrary:
         return self._keep(record, "made")
 
     async def delete(self, name: str, in_use: Callable[[Image], Sequence[str]]) -> None:
-        """`in_use` names the machines that need an image. Raises `image_not_found`, `in_use`."""
+        """Delete an image. `in_use` names the machines that need it. Raises `image_not_found`, `in_use`."""
         record = self._named(name)
         if record is None:
             raise not_found(name, [image.name for image in self._records.all()], self._shelf)
@@ -197,22 +197,22 @@ class ImageLibrary:
             await remove_whole_aside(self.disk(record), hint)
 
     async def stale_disks(self, keep: frozenset[str]) -> Sequence[Path]:
-        """Disks whose digest neither a record nor `keep` names."""
+        """The disks whose digest neither a record nor `keep` names."""
         disks = await in_thread(lambda: [*self._paths.images.glob("[!.]*.ext4")])
-        known = keep | self.digests()  # by now
+        known = keep | self.digests()  # again, after the listing
         return [disk for disk in disks if disk.stem not in known]
 
     def digests(self) -> frozenset[str]:
-        """Of all disks that a record names."""
+        """The digests of all disks that records name."""
         return frozenset(image.digest for image in self._records.all())
 
     async def sweep(self) -> int:
-        """Remove what builds of a killed daemon left; how many. Only while nothing is being built."""
+        """Remove what builds of a killed daemon left. Returns how many. Only while no build runs."""
         leftovers = await in_thread(lambda: [*self._paths.images.glob(f"{PARTIAL}*")])
         return sum([await remove_owned_tree(path) for path in leftovers])
 
     def disk(self, image: Image) -> Path:
-        """By its own name: a frozen disk above it may outlive a link that led there."""
+        """The path of the disk itself, without links: a frozen disk above it may outlive a link."""
         return (self._paths.images / f"{image.digest}.ext4").resolve()
 
     def blobs(self) -> BlobStore:
@@ -220,8 +220,8 @@ class ImageLibrary:
         return BlobStore(self._paths.oci)
 
     async def _look_up(self, ref: str, wish: Wish, report: Report) -> Found[ImageEntry] | None:
-        """None for what is no name of a catalog. Raises what `Shelf.require_sound` does, `image_not_found`,
-        `platform_not_found`."""
+        """The entry of a catalog; None if `ref` is no name of a catalog. Raises as `Shelf.require_sound`, and
+        `image_not_found`, `platform_not_found`."""
         architecture = parse_platform(wish.platform).architecture if wish.platform else ""
         found = await self._shelf.look_up(ref, self._shelf.find_image, architecture, report)
         if found is None and ref.startswith(CATALOG):
@@ -234,7 +234,7 @@ class ImageLibrary:
 
     async def _pull_entry(self, found: Found[ImageEntry], report: Report, wish: Wish) -> Image:
         if wish.name:
-            own_name(wish.name, self._shelf)  # a name that will not do is said before the work
+            own_name(wish.name, self._shelf)  # an unusable name is refused before the work
         return await pull_first(
             found.entry,
             lambda source: self._pull_source(found, source, report, wish),
@@ -283,7 +283,8 @@ class ImageLibrary:
         return self._keep(self._marked(record, found, wish))
 
     async def pack(self, image: Image, out: Path) -> BundleFile:
-        """Write the bundle of an image to the new file `out`; what its disk is. Raises `image_invalid`."""
+        """Write the bundle of an image to the new file `out`. Returns name, size and digest of its disk. Raises
+        `image_invalid`."""
         await load_modules("banger.images.records.bundled")
         from banger.images.records.bundled import pack_image
 
@@ -293,14 +294,14 @@ class ImageLibrary:
             raise Error("image_invalid", f"{exc.filename}: {exc.strerror}", "check the host's disk") from exc
 
     def _marked(self, record: Image, found: Found[ImageEntry], wish: Wish) -> Image:
-        """With what the entry says of it."""
+        """The record with the facts of the entry."""
         record.name = own_name(wish.name, self._shelf) if wish.name else found.name
         record.catalog, record.kernel = found.catalog, self._shelf.kernel_of(found)
         record.init = "" if found.entry.init == "agent" else found.entry.init
         return record
 
     def _present(self, found: Found[ImageEntry], source: str, wish: Wish) -> Image | None:
-        """What is here of an entry, if it was made of that source and is as it is wished."""
+        """The image of an entry on this host, if it was made from that source, as the user wants it."""
         image = self.find(wish.name or found.name)
         if image is None or wish.force or image.source != source:
             return None
@@ -313,7 +314,7 @@ class ImageLibrary:
     async def _pull_pinned(
         self, found: Found[ImageEntry], source: OciSource, report: Report, wish: Wish
     ) -> Image:
-        """What a digest names does not change: where it is here, no registry is asked."""
+        """Pull by digest. The contents of a digest never change: if the image is on this host, no registry is asked."""
         reference = _pinned_reference(found, source)
         present = self._present(found, format_source(reference), wish)
         return present or await self._pull_oci(reference, report, wish, found)
@@ -321,7 +322,7 @@ class ImageLibrary:
     async def _pull_oci(
         self, source_ref: SourceRef, report: Report, wish: Wish, found: Found[ImageEntry] | None = None
     ) -> Image:
-        # The codecs and the registry client cost a daemon that never pulls 20 MB and 100 ms.
+        # The codecs and the registry client cost 20 MB and 100 ms, which a daemon saves that never pulls.
         await load_modules("banger.images.disks.importing", "banger.images.records.sources.opening")
         from banger.images.disks.importing import import_layers, plan_disk
         from banger.images.records.sources.opening import open_source
@@ -354,7 +355,8 @@ class ImageLibrary:
         return self._keep(record)
 
     def _named(self, ref: str) -> Image | None:
-        """By its own name first: a directory's image has no tag. Who asks for a catalog's gets no other's."""
+        """By exact name first: the image of a directory has no tag. A reference with a catalog finds only images of
+        that catalog."""
         record = self._records.get(ref) or self._records.get(local_name(ref, self._shelf))
         return record if record is not None and is_of(ref, record.catalog) else None
 
@@ -392,7 +394,7 @@ class ImageLibrary:
     async def _import_tree(
         self, tree: Path, work: Path, record: Image, report: Report, force: bool, size_bytes: int = 0
     ) -> None:
-        """The disk of `tree`, by way of an archive in `work`; gives `record` its digest."""
+        """Write the disk of `tree`, through an archive in `work`, and set the digest of `record`."""
         await load_modules("banger.images.disks.importing", "banger.images.records.tree_tar")
         from banger.images.disks.importing import plan_disk
         from banger.images.records.tree_tar import pack_tree, write_tree_disk
@@ -418,7 +420,7 @@ class ImageLibrary:
 
 
 async def _resolve(source: Source, platform: Platform, report: Report, ref: str) -> ImagePlan:
-    """A source speaks of hosts and files; who asked for an image wants to read its name."""
+    """Resolve the plan. Errors of a source name hosts and files; the name of the image is added here."""
     try:
         plan = await source.resolve(platform, report)
     except Error as exc:
@@ -431,8 +433,8 @@ async def _resolve(source: Source, platform: Platform, report: Report, ref: str)
 
 
 def _pinned_reference(found: Found[ImageEntry], source: OciSource) -> Reference:
-    """Of a registry, and nothing else: `oci:/path` would be a directory of this host, whose digest nobody checks.
-    Raises `catalog_invalid`."""
+    """A reference to a registry, pinned to a digest. Other references are refused: `oci:/path` would be a directory of
+    this host, whose digest is not checked. Raises `catalog_invalid`."""
     try:
         return parse_reference(source.reference)
     except Error as exc:
@@ -446,14 +448,14 @@ def _rootfs_source(ref: str) -> str:
 
 
 def _record_of(plan: ImagePlan, source: SourceRef) -> Image:
-    """Its name is filled in by who knows it."""
+    """A record without a name, which the caller sets."""
     record = _record("", plan.platform.architecture, "", format_source(source), plan.config)
     record.manifest_digest, record.layers = plan.manifest_digest, len(plan.layers)
     return record
 
 
 def _record(name: str, architecture: str, digest: str, source: str, config: ImageConfig) -> Image:
-    """Sizes are filled in once the disk is there."""
+    """A record without sizes, which are set after the disk is written."""
     return Image(
         name=name,
         digest=digest,

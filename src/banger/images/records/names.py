@@ -1,4 +1,4 @@
-"""What images are called here. Pure but for reading catalogs when their names are first needed."""
+"""The names of images on this host. Pure, except that catalogs are read when their names are first needed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from banger.images.reference.reference import (
 
 
 def local_name(ref: str, shelf: Shelf) -> str:
-    """The name under which the image of a reference is kept: the catalog's own name, a directory's, or a reference in
-    its familiar form with its tag. What is none of these is its own name, and will not be found."""
+    """The name of a reference's image on this host: the name in the catalog, of the directory, or the familiar form of
+    the reference with its tag. Any other text is its own name, and will not be found."""
     if ref.startswith(PREFIX):
         return parse_rootfs_ref(ref).name
     found = shelf.find_image(ref)
@@ -33,7 +33,7 @@ def local_name(ref: str, shelf: Shelf) -> str:
 
 
 def own_name(name: str, shelf: Shelf) -> str:
-    """A name that a user gives: a reference without a digest. Raises `bad_reference`, `name_taken`."""
+    """A name that the user gives: a reference without a digest. Raises `bad_reference`, `name_taken`."""
     found = shelf.find_image(name)
     if found is not None:
         raise Error("name_taken", f"{name} is an image of catalog {found.catalog}", "choose another name")
@@ -48,8 +48,8 @@ def own_name(name: str, shelf: Shelf) -> str:
 
 
 def name_of(source: SourceRef, shelf: Shelf) -> str:
-    """What the image of a source is called unless the user says: the reference, the archive's own name for it, or the
-    file's name. Raises `bad_name`."""
+    """The name of a source's image, if the user gives none: the reference, the name in the archive, or the name of the
+    file. Raises `bad_name`."""
     if isinstance(source, Reference):
         return source.familiar
     stem = Path(getattr(source, "path", "")).name.partition(".")[0].lower()
@@ -64,7 +64,7 @@ def name_of(source: SourceRef, shelf: Shelf) -> str:
 
 
 def not_found(ref: str, here: list[str], shelf: Shelf) -> Error:
-    """`image_not_found` whose hint lists what is known."""
+    """`image_not_found` with a hint that lists the known names."""
     known = sorted({listed.entry.name for listed in shelf.images()} | set(here))
     if ref.startswith(CATALOG):
         return Error("image_not_found", f"no catalog has {ref!r}", "banger image catalog", {"known": known})

@@ -1,7 +1,7 @@
-"""Doing as root what needs root's ids and nothing else of root's.
+"""Work that needs root's user ids, but no other right of root.
 
-A tree of files with many owners is built, read and removed as root of a user namespace, in which the caller is
-root and the caller's subordinate ids are the others. Root itself needs no namespace for that.
+A tree of files with many owners is built, read and removed as root of a user namespace, in which the caller is root and
+the caller's subordinate ids are the other users. Root needs no namespace for that.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _IDS_NEEDED = 65535
 
 
 def plan_as_root(argv: Sequence[str], ranges: bool = True) -> list[str]:
-    """`ranges` asks for the subordinate ids too; without them every other owner is nobody."""
+    """The argv to run a program as root of a namespace. `ranges`: with the subordinate ids; without them every other
+    owner is nobody."""
     if os.geteuid() == 0:
         return list(argv)
     mapping = ["--map-root-user", "--map-auto"] if ranges else ["--map-root-user"]
@@ -34,13 +35,13 @@ def plan_as_root(argv: Sequence[str], ranges: bool = True) -> list[str]:
 
 
 def plan_contained(argv: Sequence[str]) -> list[str]:
-    """As root, with mounts and processes that end with the program, however it ends."""
+    """As `plan_as_root`, with mounts and processes that end together with the program."""
     mapping = [] if os.geteuid() == 0 else ["--user", "--map-root-user", "--map-auto"]
     return ["unshare", *mapping, "--mount", "--pid", "--fork", "--kill-child", *argv]
 
 
 def have_ranges() -> bool:
-    """Whether the caller may map 65535 further ids; always so for root."""
+    """Whether the caller may map 65535 further ids; root always may."""
     if os.geteuid() == 0:
         return True
     if not (have_tool("newuidmap") and have_tool("newgidmap")):
@@ -49,8 +50,8 @@ def have_ranges() -> bool:
 
 
 async def require_namespace() -> None:
-    """That building a tree of many owners can work here. Raises `tool_missing`, `image_build_failed`, with what
-    to do about it."""
+    """Check that a tree of many owners can be built on this host. Raises `tool_missing`, `image_build_failed`, with a
+    hint."""
     find_tool("unshare")
     if not have_ranges():
         find_tool("newuidmap")
@@ -75,8 +76,8 @@ async def require_namespace() -> None:
 
 @asynccontextmanager
 async def open_work_directory(parent: Path) -> AsyncIterator[Path]:
-    """A directory for a build, gone when the block has ended in whatever way. On the same file system as `parent`,
-    and named so that a sweep finds it should we be killed."""
+    """A directory for a build, which is removed at the end of the block. On the same file system as `parent`, with a
+    name that a sweep finds if this process is killed."""
     await in_thread(parent.mkdir, parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}work-", dir=parent))
     try:
@@ -91,8 +92,9 @@ async def open_work_directory(parent: Path) -> AsyncIterator[Path]:
 
 
 async def remove_owned_tree(path: Path) -> bool:
-    """Remove a tree whatever owners it has; whether it is gone. What a build that was just killed had running may still
-    write for a moment, so it tries more than once. One that stays is said in the log, and swept later."""
+    """Remove a tree with files of any owners. Returns whether it is gone. Processes of a build that was just killed may
+    still write for a moment, so removal is tried again. The log names a tree that stays, and a sweep removes it
+    later."""
     for _ in range(20):
         if await in_thread(_try_remove, path):
             return True
@@ -107,13 +109,13 @@ async def remove_owned_tree(path: Path) -> bool:
 def _try_remove(path: Path) -> bool:
     try:
         remove_tree(path)
-    except OSError:  # another user's: there is another way
+    except OSError:  # it belongs to another user: remove it in a namespace
         return False
     return True
 
 
 def _has_range(table: Path) -> bool:
-    """`name or uid:first:count`, one range a line."""
+    """Whether a file has a range for this user: lines of `name or uid:first:count`."""
     try:
         rows = [line.split(":") for line in table.read_text().splitlines()]
     except OSError:

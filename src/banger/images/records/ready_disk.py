@@ -1,4 +1,4 @@
-"""A disk that somebody made, taken as it is: copied (holes stay holes), looked at, named by its bytes."""
+"""A disk that the user made, as an image: copied (holes stay holes), checked, named by its bytes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LEAST_BYTES = 1024 * 1024
 
 
 async def copy_ready_disk(source: Path, images: Path, keep_free_bytes: int = 0) -> str:
-    """Copy an ext4 disk to `images/<digest>.ext4`; the digest. A plain file by its absolute path: never a device or
-    pipe. Raises `file_not_found`, `image_invalid`, `insufficient_disk`."""
+    """Copy an ext4 disk to `images/<digest>.ext4` and return the digest. The disk is a regular file with an absolute
+    path, never a device or pipe. Raises `file_not_found`, `image_invalid`, `insufficient_disk`."""
     return await in_stoppable_thread(lambda stop: _copy(source, images, keep_free_bytes, stop))
 
 
@@ -61,7 +61,7 @@ def _check(fd: int, source: Path) -> int:
 
 
 def _copy_data(fd: int, partial: Path, size: int, keep_free_bytes: int, stop: Event) -> str:
-    """The digest is over size and data with their places, so that holes cost nothing."""
+    """Copy the data and return the digest over size, data and positions: holes cost nothing."""
     digest = hashlib.sha256(f"disk {size}\n".encode())
     out = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -82,7 +82,8 @@ def _copy_data(fd: int, partial: Path, size: int, keep_free_bytes: int, stop: Ev
 
 
 def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where a sparse file has data, in whole chunks so that the same data is cut alike however it lies."""
+    """The stretches of a sparse file with data, in whole chunks: the same data is cut in the same way, however the file
+    is stored."""
     position = 0
     while position < size:
         try:

@@ -1,4 +1,4 @@
-"""A directory the user has, as an image: `rootfs:/path/to/dir`, or `rootfs:NAME=/path/to/dir`."""
+"""A directory of the user as an image: `rootfs:/path/to/dir`, or `rootfs:NAME=/path/to/dir`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ PREFIX = "rootfs:"
 
 @dataclass(frozen=True)
 class RootfsRef:
-    """Which directory, and the name its image gets."""
+    """A directory, and the name of its image."""
 
     name: str
     directory: Path
 
 
 def parse_rootfs_ref(ref: str) -> RootfsRef:
-    """The name is the directory's unless given. Pure: `require_directory` looks whether it is there. Raises
-    `bad_name`, `file_not_found` for what is no absolute path."""
+    """Parse a reference. Without a name, the image is named like the directory. Pure: `require_directory` checks the
+    directory. Raises `bad_name`, and `file_not_found` for a path that is not absolute."""
     name, equals, path = ref.removeprefix(PREFIX).partition("=")
     if not equals or "/" in name:
         name, path = "", ref.removeprefix(PREFIX)
@@ -36,7 +36,7 @@ def parse_rootfs_ref(ref: str) -> RootfsRef:
 
 
 def require_directory(ref: RootfsRef) -> None:
-    """Raises `file_not_found`. Blocking, for as long as the file system likes."""
+    """Raises `file_not_found`. Blocking, for as long as the file system takes."""
     if not ref.directory.is_dir():
         raise _not_a_directory(str(ref.directory))
 

@@ -1,8 +1,8 @@
-"""A tree of files → a tar archive of it, which becomes a disk as an image's only layer does.
+"""A tree of files → a tar archive of it, which becomes a disk like an image's only layer.
 
-Packed by GNU tar as root of the namespace, where owners, devices and attributes are as they are to be. The archive
-depends on the tree alone, so its digest names the contents. The directory itself is not in it: how a user keeps it
-says nothing of the image, whose root is root's, 0755. Sockets are left out, holes stay holes.
+GNU tar packs it as root of the namespace, in which owners, devices and attributes are right. The archive depends on the
+tree alone, so its digest names the contents. The directory itself is left out: its owner and mode are the user's own
+matter, and an image's root is root's, 0755. Sockets are left out, holes stay holes.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _TIMEOUT_S = 3600
 _READ_BYTES = MIB
 _LEAST_SPARE_BYTES = 64 * MIB
 _LOOK_S = 0.05
-# A write that found room for a part of a record is told by what was written.
+# If there is space for a part of a record only, the message has the number of bytes written.
 _NO_ROOM = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "Wrote only")
 _MAP_BYTES = 32 * MIB  # of the holes of one file
-_CHANGED = 1  # tar's exit code when a file changed or went while it was read
+_CHANGED = 1  # tar's exit code if a file changed or disappeared while tar read it
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class PackedTree:
 async def pack_tree(
     tree: Path, work: Path, ranges: bool, report: Report, keep_free_bytes: int = 0
 ) -> PackedTree:
-    """The archive of `tree`, in the directory `work`, on whose file system so much stays free. Raises
-    `image_build_failed` when something in the tree cannot be read or changes meanwhile, `insufficient_disk`."""
+    """Make the archive of `tree` in the directory `work`, and leave `keep_free_bytes` of its file system free. Raises
+    `image_build_failed` if something in the tree cannot be read or changes meanwhile, `insufficient_disk`."""
     archive = work / "tree.tar"
     try:
         names = await in_thread(os.listdir, os.fsencode(tree))
@@ -70,7 +70,8 @@ async def pack_tree(
 
 
 async def write_tree_disk(packed: PackedTree, disk: DiskPlan, final: Path, report: Report) -> None:
-    """Raises `image_build_failed`, `insufficient_disk`; then, and when it is cancelled, there is no `final`."""
+    """Write the disk of a packed tree. Raises `image_build_failed`, `insufficient_disk`; after an error or a
+    cancellation, `final` does not exist."""
     await in_thread(require_free, final.parent, packed.size_bytes + _LEAST_SPARE_BYTES, "the root disk")
     layers = [LayerInput(packed.diff_id, packed.diff_id, packed.archive)]
     disk = replace(disk, limits=replace(disk.limits, header_bytes=_MAP_BYTES))
@@ -87,8 +88,8 @@ async def write_tree_disk(packed: PackedTree, disk: DiskPlan, final: Path, repor
 async def _while_room(
     packing: Coroutine[None, None, Result], tree: Path, work: Path, keep_free_bytes: int
 ) -> Result:
-    """What the program answers. How much it will write nobody knows before, and others write too, so the room is looked
-    at meanwhile; the program is ended when it runs out."""
+    """Run a program, and end it when its file system runs out of space. How much it will write is not known before, and
+    other processes write, too."""
     task = asyncio.ensure_future(packing)
     try:
         while not task.done():
@@ -104,11 +105,11 @@ async def _while_room(
 
 
 def plan_tar(tree: Path, archive: Path) -> list[str]:
-    """What to pack comes by standard input, as `list_names` has it."""
+    """The argv of tar, which gets the names from `list_names` on standard input."""
     return [
         *("tar", "--format=posix", "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime"),
         *("--sort=name", "--numeric-owner", "--xattrs", "--xattrs-include=*"),
-        # The later forms have tar's process id in the archive.
+        # Later formats put tar's process id into the archive.
         *("--sparse", "--sparse-version=0.0"),
         *("-C", str(tree), "-cf", str(archive), "--null", "--verbatim-files-from", "-T", "-"),
     ]
@@ -148,7 +149,7 @@ def _unreadable(tree: Path, what: str, stderr: str) -> Error:
 
 
 def _sha256(path: Path, count: Callable[[int], None], cancel: Event) -> str:
-    """Blocking; hexadecimal."""
+    """SHA-256 in hex digits. Blocking."""
     digest, buffer = hashlib.sha256(), bytearray(_READ_BYTES)
     with open(path, "rb", buffering=0) as file:
         while (got := file.readinto(buffer)) and not cancel.is_set():

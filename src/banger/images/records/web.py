@@ -1,6 +1,6 @@
-"""Files of plain web servers and directories, for catalogs: fetched as the blobs of registries are, with the same
-patience, proxies and certificates, into the same store. Passwords go to the catalog's own origin alone; what it names
-as mirrors is a stranger's text (see `registry.ranges`)."""
+"""Files of plain web servers and directories, for catalogs: fetched as blobs of registries are, with the same patience,
+proxies and certificates, into the same store. Passwords go only to the origin of the catalog; the mirrors that it names
+are a stranger's text (see `fetch.ranges`)."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from banger.model.sizes import MIB
 _SPARE_BYTES = 64 * MIB
 _CHUNK_BYTES = MIB
 _POLL_S = 0.05
-# What a registry's answers mean when they are a web server's.
+# What errors of registries mean for a web server.
 _CODES = {"image_not_found": "download_failed", "registry_error": "download_failed"}
 
 
 @dataclass(frozen=True)
 class WebFile(Place):
-    """One file; it stands where a registry's repository does. `address` is its whole URL."""
+    """One file, in the role of a registry's repository. `address` is its whole URL."""
 
     address: str = ""
 
     @property
     def name(self) -> str:
-        """Without what may be secret in it."""
+        """The path of the URL, without parts that may be secret."""
         return urlsplit(self.address).path
 
     @property
@@ -62,7 +62,7 @@ class WebFile(Place):
 
 
 class Web:
-    """Lives as long as the daemon; holds nothing between calls."""
+    """Lives as long as the daemon; keeps nothing between calls."""
 
     def __init__(self, config: Path, store: BlobStore) -> None:
         self._config = config
@@ -81,7 +81,7 @@ class Web:
             )
 
     async def open_file(self, urls: Sequence[str], digest: str, size_bytes: int, report: Report) -> ByteRange:
-        """See `Downloads`. Of `urls` the first is the catalog's own, the others are what it names."""
+        """See `Downloads`. The first of `urls` is the catalog's own; the catalog names the others."""
         if not self._store.have(digest, size_bytes):
             await in_thread(require_free, self._store.directory, size_bytes + _SPARE_BYTES, "the download")
         for path in filter(None, map(_local_path, urls)):
@@ -94,7 +94,7 @@ class Web:
 
     @asynccontextmanager
     async def _client(self, own: str, report: Report) -> AsyncIterator[RegistryClient]:
-        """`own`: the URL whose origin gets credentials."""
+        """A client. Credentials go only to the origin of the URL `own`."""
 
         async def find_own(registry: str, repository: str, faults: list[Error]) -> Credentials | None:
             is_own = registry == _web_file(own).registry
@@ -111,7 +111,7 @@ class Web:
             transport.close()
 
     async def _copy_in(self, path: str, digest: str, size_bytes: int) -> ByteRange:
-        """A file of this host gets into the store as well: who has the directory may change it at any time."""
+        """Copy a file of this host into the store: its owner may change it at any time."""
         while True:
             present = await in_thread(self._store.open, digest)
             if present is not None:
@@ -149,7 +149,7 @@ def _web_file(url: str, sender: str = "") -> WebFile:
 
 
 def _local_path(url: str) -> str:
-    """Of a file: URL; else ""."""
+    """The path of a file: URL; "" for other URLs."""
     parts = urlsplit(url)
     return unquote(parts.path) if parts.scheme == "file" else ""
 

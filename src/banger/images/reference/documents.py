@@ -1,7 +1,8 @@
-"""The documents of the OCI image specification, and Docker's of the same shape, as far as running an image needs them.
+"""The documents of the OCI image specification, and Docker's equivalent ones: the parts that matter for running an
+image.
 
-Bytes in, values out; no I/O. Digest and size of a document are checked by who fetched it. Fields that are not known
-here are ignored, as the specification asks; what is known and wrong is `image_invalid`.
+Bytes in, values out; no I/O. The caller that fetched a document has checked its digest and size. Unknown fields are
+ignored, as the specification asks; a known field with a wrong value is `image_invalid`.
 
 Sources: OCI image-spec (image-index.md, manifest.md, config.md, descriptor.md), Docker's image manifest version 2,
 schema 2.
@@ -41,7 +42,7 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
-# What old tools and careless registries call a configuration: it says nothing, so its content has to.
+# The media type that old tools and careless registries give a configuration: it says nothing, so the content decides.
 _SAYS_NOTHING = ("application/octet-stream", "application/json", "text/plain", "text/html")
 INDEX_TYPES = (OCI_INDEX, DOCKER_LIST)
 MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
@@ -49,7 +50,7 @@ MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
-# Media type of a layer: how its tar is compressed.
+# The compression of each media type of a layer.
 COMPRESSION = {
     LAYER_TAR: "",
     LAYER_GZIP: "gzip",
@@ -97,7 +98,7 @@ class Index(Struct, rename="camel"):
 
 
 class RunConfig(Struct, rename="pascal"):
-    """config.md, `config`. Written by Go: what is empty may be null."""
+    """config.md, `config`. Go programs write empty fields as null."""
 
     entrypoint: list[str] | None = None
     cmd: list[str] | None = None
@@ -126,8 +127,8 @@ class Config(Struct):
 
 @dataclass(frozen=True)
 class Layer:
-    """`digest` and `size` (bytes) are of the blob as it is stored; `diff_id` is the digest of the tar in it, which who
-    inflates the blob is to check."""
+    """`digest` and `size` (bytes) belong to the blob as it is stored. `diff_id` is the digest of the tar file in it,
+    which the reader that inflates the blob has to check."""
 
     digest: str
     size: int
@@ -142,10 +143,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """What an image is made of: `layers` from the lowest up. `manifest_digest` is the digest of the document that
-    was resolved: a manifest, or where a source has none, the configuration or the only layer. Without `whiteouts` it is
-    a tree as it lies somewhere: a name that begins with `.wh.` is one like any other. `warnings` are of documents that
-    contradict each other."""
+    """An image's parts: `layers` from the lowest up. `manifest_digest` is the digest of the document that was resolved:
+    a manifest, or if the source has none, the configuration or the only layer. Without `whiteouts` the image is a plain
+    tree, and a name that begins with `.wh.` is an ordinary name. `warnings` tell of documents that contradict each
+    other."""
 
     config: ImageConfig
     layers: tuple[Layer, ...]
@@ -159,12 +160,12 @@ class ImagePlan:
 
     @property
     def size_bytes(self) -> int:
-        """Of the blobs, each counted once."""
+        """The size of all blobs; each blob counts once."""
         return sum({layer.digest: layer.size for layer in self.layers}.values())
 
 
 class _Shape(Struct, rename="camel"):
-    """What tells the kinds of documents apart."""
+    """The fields that tell the kinds of documents apart."""
 
     schema_version: int = 0
     media_type: str = ""
@@ -189,7 +190,7 @@ def decode(data: bytes, kind: type[T], what: str) -> T:
 
 
 def parse_document(data: bytes) -> Manifest | Index:
-    """An index or a manifest. One that could be read as both is refused. Raises `image_invalid`."""
+    """An index or a manifest. A document that could be both is refused. Raises `image_invalid`."""
     shape = decode(data, _Shape, "manifest")
     if shape.schema_version == 1:
         raise Error(
@@ -208,7 +209,7 @@ def parse_document(data: bytes) -> Manifest | Index:
 
 
 def choose_manifest(index: Index, platform: Platform, name: str) -> Descriptor:
-    """The manifest or nested index for `platform`. Raises `platform_not_found`, which names those there are."""
+    """The manifest or nested index for `platform`. Raises `platform_not_found`, which lists the platforms."""
     entries = index.manifests or []
     platforms = [platform_of(entry) for entry in entries]
     known = [(entry, found) for entry, found in zip(entries, platforms, strict=True) if found is not None]
@@ -236,8 +237,8 @@ def make_plan(
     name: str,
     named: Platform | None = None,
 ) -> ImagePlan:
-    """Check manifest and configuration against each other. `named` is what an index says of the manifest. Raises
-    `image_invalid`, `platform_not_found`, `unsupported` for foreign layers."""
+    """The plan of a manifest and its configuration, which are checked against each other. `named` is the platform that
+    an index gives. Raises `image_invalid`, `platform_not_found`, and `unsupported` for foreign layers."""
     layers = manifest.layers or []
     return plan_layers(
         [_layer_fields(layer) for layer in layers],
@@ -281,9 +282,8 @@ def plan_layers(
 def check_platform(
     config: Config, wanted: Platform, name: str, named: Platform | None = None
 ) -> tuple[Platform, tuple[str, ...]]:
-    """The platform an image is for, by its own configuration and by what an index named it for, and what is odd about
-    that. An index that promised the platform is believed: whoever wrote its lists meant it. Raises
-    `platform_not_found`."""
+    """The platform of an image, by its own configuration and by the index that named it, and warnings about
+    contradictions. The index is trusted more: its author chose the platforms by hand. Raises `platform_not_found`."""
     promised = named or wanted
     doubts = []
     if named is not None and choose(wanted, [named]) is None:
@@ -309,7 +309,7 @@ def check_platform(
 
 
 def image_config(run: RunConfig) -> ImageConfig:
-    """Raises `image_invalid` for what no process could be started with."""
+    """Raises `image_invalid` for a configuration with which no process could start."""
     config = ImageConfig(
         entrypoint=run.entrypoint or [],
         cmd=run.cmd or [],
@@ -351,7 +351,7 @@ def _can_be_asked_for(platform: str) -> bool:
 
 
 def check_descriptor(descriptor: Descriptor, limit_bytes: int, what: str) -> Descriptor:
-    """Raises `image_invalid` for digests and sizes that cannot be."""
+    """Raises `image_invalid` for an impossible digest or size."""
     check_digest(descriptor.digest)
     if not 0 <= descriptor.size <= limit_bytes:
         raise invalid(f"the {what} has a size of {descriptor.size} bytes; 0 to {limit_bytes} are allowed")
@@ -398,7 +398,7 @@ def _layer_fields(layer: Descriptor) -> tuple[str, int, str]:
 
 
 def platform_of(entry: Descriptor) -> Platform | None:
-    """None where none is named, and for attestations, which call themselves unknown/unknown."""
+    """None if no platform is named, and for attestations, whose platform is unknown/unknown."""
     fields = entry.platform
     if fields is None or fields.os in ("", "unknown"):
         return None

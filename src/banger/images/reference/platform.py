@@ -1,6 +1,6 @@
-"""Which machines an image is for: os/architecture/variant, and which of several fits. Pure.
+"""The platforms of images: os/architecture/variant, and the best match among several. Pure.
 
-Source: OCI image-spec image-index.md ("Platform Variants"); normal forms as containerd's `platforms` package has them.
+Source: OCI image-spec image-index.md ("Platform Variants"); normal forms as in containerd's package `platforms`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _ARCHITECTURES = {
     "armel": ("arm", "v6"),
     "i386": ("386", ""),
 }
-# What an architecture without a variant means.
+# The variant of an architecture for which none is given.
 _BASE_VARIANT = {"amd64": 1, "arm64": 8, "arm": 7}
 _VARIANT = re.compile(r"v?([0-9]{1,2})")
 
 
 @dataclass(frozen=True)
 class Platform:
-    """In normal form: a variant that is the architecture's base is left out, except arm's."""
+    """In normal form: the base variant of an architecture is left out, except for arm."""
 
     os: str
     architecture: str
@@ -53,7 +53,7 @@ def parse_platform(text: str) -> Platform:
 
 
 def parse_platform_fields(os: str, architecture: str, variant: str = "") -> Platform:
-    """The normal form of what an index or configuration says."""
+    """The normal form of the fields of an index or configuration."""
     architecture, implied = _ARCHITECTURES.get(architecture.lower(), (architecture.lower(), ""))
     variant = (variant or implied).lower()
     number = _VARIANT.fullmatch(variant)
@@ -67,14 +67,14 @@ def parse_platform_fields(os: str, architecture: str, variant: str = "") -> Plat
 
 
 def choose(wanted: Platform, available: Sequence[Platform]) -> Platform | None:
-    """The best of `available` that runs on `wanted`: the same variant, else the highest below it."""
+    """The best of `available` that runs on `wanted`: the same variant, or else the highest below it."""
     fitting = [found for found in available if _fits(wanted, found)]
     return max(fitting, key=_rank, default=None)
 
 
 def choose_near(wanted: Platform, available: Sequence[Platform]) -> Platform | None:
-    """Where nothing fits: what is for the same architecture in a newer variant, or in one that says nothing. Of arm's
-    variants the newer ones are other instructions."""
+    """The best of `available` if none fits exactly: for the same architecture, in a newer variant or in one without a
+    number. Newer variants of arm have other instructions, so they do not count."""
     near = [found for found in available if _is_near(wanted, found)]
     return min(near, key=_rank, default=None)
 
@@ -91,7 +91,7 @@ def _fits(wanted: Platform, found: Platform) -> bool:
 
 
 def _rank(platform: Platform) -> int:
-    """The number of a variant; -1 for one without a number."""
+    """The number of a variant; -1 if it has none."""
     if not platform.variant:
         return _BASE_VARIANT.get(platform.architecture, 0)
     number = _VARIANT.fullmatch(platform.variant)

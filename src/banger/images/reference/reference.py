@@ -22,7 +22,7 @@ from banger.errors import Error
 
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_TAG = "latest"
-# The default registry's name in references is not where its API is, nor what credentials are filed under.
+# The default registry's name in references is neither the host of its API nor the key of its credentials.
 DEFAULT_REGISTRY_API = "registry-1.docker.io"
 DEFAULT_REGISTRY_KEY = "https://index.docker.io/v1/"
 _DEFAULT_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
@@ -49,12 +49,12 @@ class Reference:
 
     @property
     def canonical(self) -> str:
-        """Everything spelt out: "docker.io/library/debian:bookworm"."""
+        """The long form: "docker.io/library/debian:bookworm"."""
         return f"{self.registry}/{self.repository}{self._suffix()}"
 
     @property
     def familiar(self) -> str:
-        """As people write it: "debian:bookworm"; parses to the same reference."""
+        """The form that people write: "debian:bookworm". It parses to the same reference."""
         if self.registry != DEFAULT_REGISTRY:
             return self.canonical
         short = self.repository.removeprefix(_OFFICIAL)
@@ -68,7 +68,7 @@ class Reference:
 
     @property
     def version(self) -> str:
-        """What the registry is asked for: the digest if there is one, else the tag."""
+        """The version for requests to the registry: the digest if there is one, else the tag."""
         return self.digest or self.tag
 
     @property
@@ -84,7 +84,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class OciLayout:
-    """A directory; `tag` may be empty when it holds one image."""
+    """A directory. `tag` may be empty if it contains one image."""
 
     path: str
     tag: str = ""
@@ -98,7 +98,7 @@ class OciArchive:
 
 @dataclass(frozen=True)
 class DockerArchive:
-    """`image` is a reference, "@N", or empty when the archive holds one image."""
+    """`image` is a reference, "@N", or empty if the archive contains one image."""
 
     path: str
     image: str = ""
@@ -117,7 +117,7 @@ class StandardInput:
 SourceRef = Reference | OciLayout | OciArchive | DockerArchive | TarFile | StandardInput
 PATH_TRANSPORTS = ("oci:", "oci-archive:", "docker-archive:", "tar:")
 _DOCKER = "docker://"
-# What other tools know and this one does not, and what to do.
+# Transports of other tools that banger lacks, and what to do instead.
 _ELSEWHERE = {
     "docker-daemon:": "docker save IMAGE | banger image pull --name NAME -",
     "containers-storage:": "podman save IMAGE | banger image pull --name NAME -",
@@ -147,7 +147,7 @@ def parse_reference(text: str) -> Reference:
 
 
 def parse_registry(text: str) -> str:
-    """A registry's name alone, as `login` takes it: "host", "host:port" or a URL of it. Raises `bad_reference`."""
+    """The name of a registry, as `login` takes it: "host", "host:port" or a URL of it. Raises `bad_reference`."""
     host = re.sub(r"^https?://", "", text).rstrip("/").removesuffix("/v1").removesuffix("/v2")
     if not _REGISTRY.fullmatch(host):
         raise _refuse(text, "a registry has the form host or host:port")
@@ -155,7 +155,7 @@ def parse_registry(text: str) -> str:
 
 
 def parse_source(text: str) -> SourceRef:
-    """Any place an image can come from. Paths are not looked at. Raises `bad_reference`."""
+    """Any place from which an image can come. Paths are not checked. Raises `bad_reference`."""
     if text == "-":
         return StandardInput()
     elsewhere = next((known for known in _ELSEWHERE if text.lower().startswith(known)), None)
@@ -172,7 +172,7 @@ def parse_source(text: str) -> SourceRef:
 
 
 def format_source(source: SourceRef) -> str:
-    """The inverse of `parse_source`; references in their familiar form."""
+    """The inverse of `parse_source`; references get their familiar form."""
     match source:
         case Reference():
             return source.canonical if source.familiar.startswith(PATH_TRANSPORTS) else source.familiar
@@ -189,14 +189,14 @@ def format_source(source: SourceRef) -> str:
 
 
 def check_digest(text: str) -> str:
-    """The digest itself when it is a sha256 one. Raises `image_invalid`: documents of others hold them."""
+    """The digest itself, if it is a sha256 digest. Raises `image_invalid`: documents of others contain digests."""
     if not _DIGEST.fullmatch(text):
         raise Error("image_invalid", f"{text[:100]!r} is not a sha256 digest", "use a sha256 digest")
     return text
 
 
 def api_host(registry: str) -> str:
-    """The host (and port) that answers for a registry."""
+    """The host (and port) of a registry's API."""
     return DEFAULT_REGISTRY_API if registry == DEFAULT_REGISTRY else registry
 
 
@@ -216,8 +216,8 @@ def _parse_path(text: str, transport: str) -> SourceRef:
 
 
 def _split_registry(text: str) -> tuple[str, str]:
-    """The first component is a registry if it could not be a repository's: it has a dot, a colon or an upper-case
-    letter, or is "localhost"."""
+    """The first component is a registry if it cannot be a repository: if it has a dot, a colon or an upper-case letter,
+    or is "localhost"."""
     first, slash, rest = text.partition("/")
     return (first, rest) if slash and _is_registry(first) else (DEFAULT_REGISTRY, text)
 

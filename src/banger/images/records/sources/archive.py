@@ -1,7 +1,7 @@
-"""The members of a tar file, read where they lie; nothing is unpacked.
+"""The members of a tar file, read in place; nothing is unpacked.
 
-Only names are followed, never the host's file system: a link leads to another member or nowhere. A file that is there
-twice is refused, because tools differ in which one they take. Blocking.
+Only names are followed, never the host's file system: a link leads to another member or nowhere. An archive with two
+members of one name is refused, because tools differ in which one they use. Blocking.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _READ_BYTES = 16 * KIB
 
 @dataclass(frozen=True)
 class _Member:
-    """Where a file's bytes lie; or, with a `target`, the name of another member."""
+    """The place of a file's bytes; or, with a `target`, the name of another member."""
 
     offset: int = 0
     size: int = 0
@@ -36,10 +36,10 @@ class _Member:
 
 
 class Archive:
-    """An index of a tar file. Owns the file and closes it; what was opened from it stays open."""
+    """An index of a tar file. Owns the file and closes it; members that were opened stay open."""
 
     def __init__(self, file: ByteRange, name: str, line: Lifeline) -> None:
-        """Reads every header. Raises `image_invalid`, `Cut`."""
+        """Read all headers. Raises `image_invalid`, `Cut`."""
         self.name = name
         self._file = file
         self._members: dict[str, _Member] = {}
@@ -53,7 +53,7 @@ class Archive:
         return self._find(name) is not None
 
     def open(self, name: str) -> ByteRange:
-        """Raises `image_invalid` for a member that is not there."""
+        """Raises `image_invalid` for a member that does not exist."""
         member = self._find(name)
         if member is None:
             raise invalid(f"{self.name} has no file {name[:200]!r}")
@@ -97,7 +97,7 @@ class Archive:
 
 
 class _Places(Cursor):
-    """Reads what is needed to list an archive: data is skipped by going past it."""
+    """Reads headers only, and skips data."""
 
     def __init__(self, file: ByteRange) -> None:
         super().__init__(self._read)
@@ -107,7 +107,7 @@ class _Places(Cursor):
         return memoryview(self._file.read(_READ_BYTES) or b"") or None
 
     def place(self) -> int:
-        """Where in the file the next byte is."""
+        """The place of the next byte in the file."""
         return self._file.tell() - (self.end - self.at)
 
     def skip(self, count: int) -> None:
@@ -126,5 +126,5 @@ def _text(name: bytes) -> str:
 
 
 def _normal(name: str) -> str:
-    """Without "./" at the front. One that leads outside is found by nobody."""
+    """A name without "./" in front. A name that leads outside matches no member."""
     return posixpath.normpath(name)

@@ -1,7 +1,7 @@
-"""What `docker save` has written for years: manifest.json names a configuration and layers, all members of the tar.
+"""The older form of `docker save`: manifest.json names a configuration and layers, all members of the tar file.
 
-Newer ones also hold an OCI layout; then that is what is read (see `opening`). Blobs have no digests here: that of an
-uncompressed layer is its diff-id, that of a compressed one is found by reading it. Source: Docker image specification
+Newer archives also contain an OCI layout, which is then used (see `saved`). Blobs have no digests here: the digest of
+an uncompressed layer is its diff-id; a compressed layer is read to find its digest. Source: Docker image specification
 v1.2, "Combined Image JSON + Filesystem Changeset Format".
 """
 
@@ -42,7 +42,7 @@ _NAMED_BY_DIGEST = re.compile(r"(?:blobs/sha256/)?([0-9a-f]{64})(?:\.json)?")
 
 
 class Entry(Struct, rename="pascal"):
-    """One image of the archive: names of members."""
+    """One image of the archive, with names of members."""
 
     config: str
     layers: list[str] | None = None
@@ -50,7 +50,7 @@ class Entry(Struct, rename="pascal"):
 
 
 class DockerArchiveSource:
-    """Owns nothing: whoever opened `archive` closes it."""
+    """Owns nothing: the caller that opened `archive` closes it."""
 
     def __init__(self, archive: Archive, wanted: str) -> None:
         self._archive = archive
@@ -62,7 +62,7 @@ class DockerArchiveSource:
         return await on_lifeline(lambda line: self._resolve(platform, line))
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
-        """Everything is here."""
+        """Does nothing: everything is on this host."""
 
     async def open_layer(self, layer: Layer) -> ByteRange:
         return await open_checked(self._archive, self._members[layer.digest], layer)
@@ -104,7 +104,7 @@ class DockerArchiveSource:
 
 
 def select_entry(entries: list[Entry], wanted: str, name: str) -> Entry:
-    """The image that is meant by a reference or "@N", or the only one. Raises `image_not_found`, `bad_reference`."""
+    """The image that a reference or "@N" names, or the only one. Raises `image_not_found`, `bad_reference`."""
     if wanted.startswith("@") and wanted[1:].isdecimal():
         found = entries[int(wanted[1:5]) :][:1]
     elif wanted:

@@ -1,4 +1,4 @@
-"""From an index to one image's manifest, and from a layout's `index.json` to the image that was meant."""
+"""From an index to the manifest of one image, and from a layout's `index.json` to the image that the user means."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ async def descend(
     fetch: FetchManifest,
     named: Platform | None = None,
 ) -> tuple[Manifest, str, Platform | None]:
-    """Through indexes to the platform's manifest, and that one's digest, and the platform that the last index which
-    named any has it for. What `fetch` gives is checked here, too."""
+    """Follow indexes to the manifest for a platform. Returns the manifest, its digest, and the platform that the last
+    index gave for it. Checks what `fetch` returns."""
     for _ in range(_MAX_DEPTH):
         parsed = parse_document(data)
         if isinstance(parsed, Manifest):
@@ -60,7 +60,7 @@ async def descend(
 
 
 def check_layout(data: bytes, name: str) -> None:
-    """The file `oci-layout`. Raises `image_invalid`, `unsupported`."""
+    """Check the file `oci-layout`. Raises `image_invalid`, `unsupported`."""
     version = decode(data, _Layout, f"{LAYOUT_FILE} of {name}").version
     if not version.startswith("1."):
         raise Error(
@@ -71,8 +71,8 @@ def check_layout(data: bytes, name: str) -> None:
 
 
 def select_image(index: Index, wanted: str, name: str) -> Index:
-    """Those manifests of a layout that are the image `wanted` (a tag, a reference or "@N"), or the only one if that is
-    empty. Raises `image_not_found`, which names those there are."""
+    """The manifests in a layout of the image `wanted` (a tag, a reference or "@N"); if `wanted` is empty, of the only
+    image. Raises `image_not_found`, which lists the images."""
     entries = index.manifests or []
     if wanted.startswith("@") and wanted[1:].isdecimal():
         found = entries[int(wanted[1:5]) :][:1]
@@ -86,7 +86,7 @@ def select_image(index: Index, wanted: str, name: str) -> Index:
 
 
 def _is_one_image(entries: list[Descriptor]) -> bool:
-    """Whether all names mean the same manifests, as those of an image that was saved under two tags do."""
+    """Whether all names mean the same manifests, as in an image that was saved under two tags."""
     manifests: defaultdict[frozenset[str], set[str]] = defaultdict(set)
     for entry in entries:
         manifests[frozenset(names_of(entry))].add(entry.digest)
@@ -94,7 +94,7 @@ def _is_one_image(entries: list[Descriptor]) -> bool:
 
 
 def names_of(entry: Descriptor) -> set[str]:
-    """What a layout's entry may be called."""
+    """The names of a layout's entry."""
     given = {entry.annotation(REF_NAME), entry.annotation(CONTAINERD_NAME)} - {""}
     return given | {_canonical(name) for name in given}
 
@@ -115,7 +115,7 @@ def _shown(entry: Descriptor) -> str:
 
 
 def _canonical(name: str) -> str:
-    """A reference spelt out; what is none stays as it is."""
+    """A reference in its long form; any other text is not changed."""
     try:
         return parse_reference(name).canonical
     except Error:

@@ -1,4 +1,4 @@
-"""Opening what a user names. Only plain files and directories by absolute path; a pipe or device never blocks us."""
+"""Files that a user names: regular files and directories with absolute paths. A pipe or device never blocks."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from banger.host.fs import open_plain
 from banger.images.fetch.byte_range import ByteRange
 from banger.images.reference.documents import invalid
 
-_PROVEN = "blobs/"  # names of files that are named by their digest
+_PROVEN = "blobs/"  # directories in which names are digests
 
 
 def open_file(path: str) -> ByteRange:
-    """Blocking. Raises `file_not_found`."""
+    """Open a regular file. Blocking. Raises `file_not_found`."""
     return ByteRange(_open(path, open_plain))
 
 
 class Directory:
-    """The files below a directory. Links lead to files below it too; from its blobs anywhere, as tools make layouts
-    whose blobs lie in a store beside them: what a blob holds is proven by its digest. Owns a descriptor."""
+    """The files below a directory. A link must lead to a file below it, too, except from the blobs: tools make layouts
+    whose blobs are links to a store elsewhere, and digests verify the contents of blobs. Owns a descriptor."""
 
     def __init__(self, path: str) -> None:
         """Raises `file_not_found`."""
@@ -39,7 +39,7 @@ class Directory:
         return ByteRange(fd)
 
     def _has(self, fd: int) -> bool:
-        """Whether that open file lies below."""
+        """Whether an open file is below the directory."""
         own, found = (os.readlink(f"/proc/self/fd/{each}") for each in (self._fd, fd))
         return found.startswith(own.rstrip("/") + "/")
 

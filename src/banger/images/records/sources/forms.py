@@ -1,7 +1,7 @@
-"""What a file is, by its first bytes. Decided here and nowhere else: one input is the same thing to every reader.
+"""The form of a file, from its first bytes. Decided only here, so that all readers treat one input alike.
 
-Sources: RFC 1952 (gzip), RFC 8878 (zstd and skippable frames, of which pzstd's come first), the .xz file format, POSIX
-ustar.
+Sources: RFC 1952 (gzip), RFC 8878 (zstd and skippable frames, with which pzstd's files begin), the .xz file format,
+POSIX ustar.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SKIPPABLE = b"\x2a\x4d\x18"
 
 
 class Form(enum.Enum):
-    """The value is how it is told to people."""
+    """The values are for messages."""
 
     EMPTY = "an empty file"
     TAR = "a tar file"
@@ -76,7 +76,7 @@ _HINTS = {
 
 
 def form_of(blob: ByteRange) -> Form:
-    """Leaves it at its beginning. Blocking."""
+    """The form of a file, which is at its beginning afterwards. Blocking."""
     blob.seek(0)
     start = blob.read(_LOOKED_AT) or b""
     blob.seek(0)
@@ -84,7 +84,7 @@ def form_of(blob: ByteRange) -> Form:
 
 
 def form_of_bytes(start: bytes) -> Form:
-    """Of the first 4 KiB, or of all there is."""
+    """The form of a file with these first 4 KiB, or with all its bytes."""
     if not start:
         return Form.EMPTY
     for magic, form in _STARTS:
@@ -102,7 +102,7 @@ def form_of_bytes(start: bytes) -> Form:
 
 
 def is_tar_header(block: bytes) -> bool:
-    """By its checksum, which old programs made of signed bytes."""
+    """Whether the checksum of a header is right. Old programs computed it from signed bytes."""
     if len(block) < BLOCK:
         return False
     try:
@@ -115,13 +115,14 @@ def is_tar_header(block: bytes) -> bool:
 
 
 def layer_type(blob: ByteRange) -> str | None:
-    """The media type of a layer; None if no layer may be like that. An empty tar may be shorter than a block."""
+    """The media type of a layer; None if a layer may not have this form. An empty tar file may be shorter than a
+    block."""
     form = form_of(blob)
     return LAYER_TAR if form in (Form.EMPTY, Form.UNKNOWN, Form.TEXT) else _LAYERS.get(form)
 
 
 def not_a_tar(name: str, form: Form, inside: Form | None = None) -> Error:
-    """`inside` is what was found in a file that is compressed as `form`."""
+    """The error for a file that is no tar file. `inside` is the form of its contents, if `form` is a compression."""
     found = form if inside is None else inside
     what = f"{name} is {form.value}" + ("" if inside is None else f" with {inside.value} in it")
     hint = _HINTS.get(found, "give a tar file, plain or compressed with gzip, zstd, xz or bzip2")

@@ -1,4 +1,4 @@
-"""An image of an OCI layout, wherever its files lie. Source: OCI image-spec image-layout.md."""
+"""An image of an OCI layout, in a directory or in an archive. Source: OCI image-spec image-layout.md."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from banger.model.operation import Report
 
 
 class Files(Protocol):
-    """Named files, opened by a name with slashes. Blocking."""
+    """Files with names that may contain slashes. Blocking."""
 
     def open(self, name: str) -> ByteRange:
-        """Raises `image_invalid` for one that is not there or is no file."""
+        """Raises `image_invalid` for a name without a regular file."""
 
 
 class LayoutSource:
-    """Owns nothing: whoever made `files` closes them."""
+    """Owns nothing: the caller that opened `files` closes them."""
 
     def __init__(self, files: Files, wanted: str, name: str) -> None:
         self._files = files
@@ -63,7 +63,7 @@ class LayoutSource:
         return make_plan(manifest, digest, parse_config(config), platform, self._name, named)
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
-        """Everything is here."""
+        """Does nothing: everything is on this host."""
 
     async def open_layer(self, layer: Layer) -> ByteRange:
         return await open_checked(self._files, blob_name(layer.digest), layer)
@@ -84,12 +84,12 @@ class LayoutSource:
 
 
 def blob_name(digest: str) -> str:
-    """Raises `image_invalid`."""
+    """The name of the file of a blob. Raises `image_invalid`."""
     return f"blobs/sha256/{check_digest(digest).partition(':')[2]}"
 
 
 def read_file(files: Files, name: str, limit_bytes: int) -> bytes:
-    """Raises `image_invalid`, also for a file that is longer."""
+    """The contents of a file. Raises `image_invalid`, also for a file that is longer than the limit."""
     with files.open(name) as file:
         if file.size > limit_bytes:
             raise invalid(f"{name} is longer than {limit_bytes} bytes")
@@ -97,7 +97,7 @@ def read_file(files: Files, name: str, limit_bytes: int) -> bytes:
 
 
 async def open_checked(files: Files, name: str, layer: Layer) -> ByteRange:
-    """A layer's blob, once its digest has proved right. Raises `image_invalid`."""
+    """The blob of a layer, after its digest was checked. Raises `image_invalid`."""
     blob = await in_thread(files.open, name)
     try:
         await on_lifeline(lambda line: check_blob(blob, layer.digest, layer.size, line))

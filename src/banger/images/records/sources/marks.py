@@ -1,4 +1,4 @@
-"""Whether a tar stream is the archive of an image, seen while it passes by: the names at its top say so."""
+"""Whether a tar stream is the archive of an image: tells from the names at its top, while the stream passes by."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _PAX_SIZE = re.compile(rb"[0-9]+ size=([0-9]{1,19})\n")
 
 
 class Marks:
-    """Fed with all of a tar stream in pieces of any length. `first` are the first bytes. An archive with more members
-    than an archive may have is none, so what is more is not looked at."""
+    """Gets a whole tar stream in pieces of any length. `first` are its first bytes. A stream with more members than
+    archives of images may have is none: no further names are read."""
 
     def __init__(self) -> None:
         self.first = b""
@@ -78,7 +78,7 @@ class Marks:
 
 
 def _size_of(field: bytes) -> int:
-    """In octal digits, or base 256."""
+    """A size in octal digits, or in base 256."""
     if field[0] & 0x80:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
     try:

@@ -1,4 +1,4 @@
-"""Which source a source reference means, opened for as long as it is used."""
+"""The source that a source reference means, open while it is used."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ from banger.images.reference.reference import (
 
 
 def open_source(source: SourceRef, context: SourceContext) -> AbstractAsyncContextManager[Source]:
-    """Raises, when entered, `file_not_found`, `image_invalid`, `bad_request`, `insufficient_disk`."""
+    """The context of a source. Entering it raises `file_not_found`, `image_invalid`, `bad_request`,
+    `insufficient_disk`."""
     return _open_remote(source, context) if isinstance(source, Reference) else _open_local(source, context)
 
 
 @asynccontextmanager
 async def _open_remote(reference: Reference, context: SourceContext) -> AsyncIterator[Source]:
-    """The HTTP library is loaded when it is first needed, which takes a while."""
+    """Load the HTTP library when it is first needed, which takes a while."""
     module = await in_thread(import_module, "banger.images.records.sources.registry")
     async with module.open_registry(reference, context) as source:
         yield source
@@ -64,12 +65,12 @@ async def _open_local(
 
 
 async def _open_file(path: str) -> ByteRange:
-    """Where a user says: the file system may be one whose server is gone."""
+    """Open a file at a user's path, in a thread: its file system may hang."""
     return await on_lifeline(lambda _: open_file(path))
 
 
 async def _open_archive(path: str, context: SourceContext) -> Archive:
-    """One that is compressed as a whole is inflated into the cache first."""
+    """Open an archive. A compressed archive is inflated into the cache first."""
     file = await _open_file(path)
     try:
         return await on_lifeline(lambda line: Archive(_seekable(file, path, context, line), path, line))
@@ -79,7 +80,7 @@ async def _open_archive(path: str, context: SourceContext) -> Archive:
 
 
 def _seekable(file: ByteRange, name: str, context: SourceContext, line: Lifeline) -> ByteRange:
-    """Raises `image_invalid` for what is no tar file."""
+    """The file itself, or its inflated contents. Raises `image_invalid` for a file that is not a tar file."""
     form = form_of(file)
     if form is Form.TAR:
         return file

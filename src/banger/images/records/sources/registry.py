@@ -59,7 +59,7 @@ async def open_registry(
 
 
 class RegistrySource:
-    """Owns the downloads it began; `end` stops those that go on and closes blobs that nobody took."""
+    """Owns the downloads that it began. `end` stops those that still run, and closes blobs that no caller took."""
 
     def __init__(
         self, reference: Reference, client: RegistryClient, store: BlobStore, sender: str = ""
@@ -90,7 +90,7 @@ class RegistrySource:
             self._begin(layer)
 
     async def open_layer(self, layer: Layer) -> ByteRange:
-        """Each call has a file of its own; an image may have the same layer twice."""
+        """Each call opens a file of its own; an image may have the same layer twice."""
         fetched = await asyncio.shield(self._begin(layer))
         return fetched.part(0, fetched.size)
 
@@ -119,12 +119,13 @@ class RegistrySource:
             require_free(self._store.directory, missing + _SPARE_BYTES, self.reference.familiar)
 
     async def _fetch_first(self) -> tuple[bytes, str]:
-        """What the reference names, and its digest. What a digest names is kept: nobody is asked for it again."""
+        """The document that the reference names, and its digest. A document with a known digest comes from the store,
+        without a request."""
         pinned = self.reference.digest
         if pinned and (kept := await self._read_kept(pinned)) is not None:
             return kept, pinned
         document = await self._client.fetch_document(self._places, self.reference.version)
-        # Who had the manifest most likely has the rest.
+        # The place that had the manifest most likely has the rest, too.
         self._places.sort(key=lambda place: place != document.place)
         if pinned:
             await in_thread(self._store.keep, pinned, document.data)
@@ -147,7 +148,7 @@ class RegistrySource:
 
 
 class Tally:
-    """Adds up what the downloads tell from their threads, and reports it from the event loop now and then."""
+    """Adds up the progress of downloads in threads, and reports it from the event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, report: Report, total_bytes: int) -> None:
         self._loop = loop
@@ -157,7 +158,7 @@ class Tally:
         self._told = 0.0
 
     def add(self, count: int) -> None:
-        """Threads may lose a count to each other now and then; it is for people to look at."""
+        """Threads may lose a count now and then: this is for people only."""
         self._done += count
         now = time.monotonic()
         if now - self._told >= _REPORT_EVERY_S or self._done >= self._total:
@@ -165,7 +166,7 @@ class Tally:
             try:
                 self._loop.call_soon_threadsafe(self._tell)
             except RuntimeError:
-                pass  # the loop has ended, and so has everybody's interest
+                pass  # the loop has ended: no task waits for progress
 
     def _tell(self) -> None:
         self._report("download", "", max(0, min(self._done, self._total)), self._total, "bytes")

@@ -1,4 +1,4 @@
-"""The image in an archive, in whichever form the archive has it."""
+"""The image in an archive, in either of its two forms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from banger.images.reference.documents import MAX_MANIFEST_BYTES
 
 
 def choose_form(archive: Archive, wanted: str) -> Source:
-    """An OCI layout where there is one: its blobs come with digests. Raises `image_invalid`."""
+    """The OCI layout, if there is one: its blobs have digests. Raises `image_invalid`."""
     if INDEX_FILE in archive and LAYOUT_FILE in archive:
         return LayoutSource(archive, wanted, archive.name)
     if MANIFEST_FILE in archive:
@@ -27,7 +27,7 @@ def choose_form(archive: Archive, wanted: str) -> Source:
 
 
 def is_image(archive: Archive) -> bool:
-    """A tree may have a file that is called manifest.json, too. Blocking."""
+    """Whether the archive contains an image. A plain tree may have a file named manifest.json, too. Blocking."""
     if INDEX_FILE in archive and LAYOUT_FILE in archive:
         return True
     try:

@@ -1,7 +1,7 @@
-"""Bytes that come compressed, or as a stream, put into a file without a name that can be read at any place.
+"""Compressed bytes, or a stream, in a file without a name that can be read at any position.
 
-The file is in the cache and vanishes with its last descriptor, whatever happens to us. Zeros take no space in it, and
-what is to stay free of the file system does.
+The file is in the cache and disappears with its last descriptor, even if this process is killed. Zeros take no space in
+it, and the reserve of the file system stays free.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LZMA_MEMORY_BYTES = 256 * MIB
 
 
 def inflate(blob: ByteRange, line: Lifeline) -> Iterator[bytes | memoryview]:
-    """What is in a file that is compressed in any of the usual ways. A chunk is good until the next is asked for.
+    """The contents of a file in any of the usual compressions. A chunk is valid until the next one is requested.
     Blocking. Raises `image_invalid`, `Cut`."""
     form, total = form_of(blob), 0
     slowly = form in (Form.XZ, Form.BZIP2)
@@ -51,7 +51,7 @@ def spool_inflated(blob: ByteRange, directory: Path, line: Lifeline, keep_free_b
 
 
 def plain(blob: ByteRange) -> Iterator[bytes]:
-    """All of it, as it is. Blocking."""
+    """The contents of a file, unchanged. Blocking."""
     blob.seek(0)
     while chunk := blob.read(_CHUNK_BYTES):
         yield chunk
@@ -59,7 +59,7 @@ def plain(blob: ByteRange) -> Iterator[bytes]:
 
 
 async def spool_stream(stream: AsyncIterable[bytes], directory: Path, keep_free_bytes: int = 0) -> ByteRange:
-    """Raises `image_invalid` for one without an end, `insufficient_disk`."""
+    """Write a stream to such a file. Raises `image_invalid` for a stream that is too long, `insufficient_disk`."""
     spooled, total = await in_thread(_make, directory), 0
     spare = Spare(spooled.fileno(), keep_free_bytes, _PURPOSE)
     try:
@@ -129,7 +129,7 @@ def _inflate_fast(blob: ByteRange, line: Lifeline) -> Iterator[memoryview]:
 
 
 def _inflate_slowly(blob: ByteRange, xz: bool, line: Lifeline) -> Iterator[bytes]:
-    """xz and bzip2, of one stream or several one after the other. Padding between them may be any number of zeros."""
+    """xz and bzip2, with one stream or several one after the other. Any number of zeros may be between them."""
     data = blob.read(_CHUNK_BYTES) or b""
     while data:
         inflater = _make_inflater(xz)
@@ -143,7 +143,7 @@ def _inflate_slowly(blob: ByteRange, xz: bool, line: Lifeline) -> Iterator[bytes
 
 
 def _decompress(inflater: lzma.LZMADecompressor | bz2.BZ2Decompressor, data: bytes) -> bytes:
-    """bz2 says OSError of bad data."""
+    """Decompress. bz2 raises OSError for bad data."""
     try:
         return inflater.decompress(data, _CHUNK_BYTES)
     except OSError as exc:

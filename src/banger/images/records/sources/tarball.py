@@ -1,5 +1,5 @@
-"""A tar file of a tree, as an image of one layer without whiteouts: `tar:FILE`, and "-" for standard input. One that
-turns out to be the archive of an image (`docker save | banger image pull -`) is read as that."""
+"""A tar file of a tree, as an image with one layer without whiteouts: `tar:FILE`, and "-" for standard input. A file
+that turns out to be the archive of an image (`docker save | banger image pull -`) is read as an image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from banger.model.operation import Report
 
 
 class TarSource:
-    """Plain, gzip or zstd files are read where they are; others are inflated into `directory` first. Owns the file."""
+    """Files without compression, and gzip and zstd files, are read in place; others are inflated into `directory`
+    first. Owns the file."""
 
     def __init__(self, file: ByteRange, name: str, directory: Path, keep_free_bytes: int = 0) -> None:
         self._file = file
@@ -33,7 +34,7 @@ class TarSource:
         self._image: Source | None = None
 
     async def resolve(self, platform: Platform, report: Report) -> ImagePlan:
-        """The plan's digests are what the file has now."""
+        """The digests of the plan are computed from the file."""
         report("resolve", self._name)
         layer = await on_lifeline(self._survey)
         if self._image is not None:
@@ -41,7 +42,7 @@ class TarSource:
         return ImagePlan(ImageConfig(), (layer,), layer.digest, platform, whiteouts=False)
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
-        """Everything is here."""
+        """Does nothing: everything is on this host."""
 
     async def open_layer(self, layer: Layer) -> ByteRange:
         if self._image is not None:
@@ -80,7 +81,7 @@ class TarSource:
         return f"sha256:{found.hexdigest()}", marks
 
     def _read_as_image(self, kind: str, line: Lifeline) -> None:
-        """If it is one."""
+        """Use the file as the archive of an image, if it is one."""
         if kind == LAYER_TAR:
             file = self._file.part(0, self._file.size)
         else:
