@@ -1,4 +1,4 @@
-"""Requests and streams on asyncio: what `transport`, `websocket` and `stream` do blocking."""
+"""Requests and streams on asyncio: the counterparts of `transport`, `websocket` and `stream`, which block."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Connect = Callable[[], Awaitable[Connection]]
 
 
 class AsyncAnswer:
-    """An answer whose head has come. Owns its connection; the end of `chunks` closes it."""
+    """An answer whose head has arrived. Owns its connection; the end of `chunks` closes it."""
 
     def __init__(self, connection: Connection, parser: AnswerReader, patience: Patience) -> None:
         if parser.head is None:
@@ -52,7 +52,7 @@ class AsyncAnswer:
         self.patience = patience
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, as it comes."""
+        """The body, in pieces as they arrive."""
         try:
             while True:
                 piece = self._parser.take()
@@ -65,7 +65,7 @@ class AsyncAnswer:
             self._writer.close()
 
     async def read(self, limit: int = ANSWER_LIMIT) -> bytes:
-        """The whole body."""
+        """The whole body, of at most `limit` bytes."""
         body = bytearray()
         async for piece in self.chunks():
             body += piece
@@ -75,7 +75,7 @@ class AsyncAnswer:
         return bytes(body)
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """The body's lines, as they come (NDJSON)."""
+        """The lines of the body, as they arrive (NDJSON)."""
         rest = b""
         async for chunk in self.chunks():
             *whole, rest = (rest + chunk).split(b"\n")
@@ -87,7 +87,7 @@ class AsyncAnswer:
             yield rest
 
     async def checked(self) -> AsyncAnswer:
-        """Itself, or the error that it carries."""
+        """The answer itself. Raises the error that it contains."""
         if self.status >= 400:
             raise error_of(self.status, await self.read(LINE_LIMIT))
         return self
@@ -102,7 +102,7 @@ async def request(
     key: str = "",
     patience: Patience | None = None,
 ) -> AsyncAnswer:
-    """Send one request and wait for the head of its answer. Owns `connection` from here on."""
+    """Send one request and wait for the head of its answer. Owns `connection` from now on."""
     reader, writer = connection
     parser, patience = AnswerReader(), patience or Patience()
     try:
@@ -125,13 +125,13 @@ async def request(
 
 
 async def _send(writer: asyncio.StreamWriter, head: bytes, body: Body) -> None:
-    """Beside the receiving, so that an early answer ends it."""
+    """Send the body while the answer is awaited, so that an early answer ends the sending."""
     try:
         writer.write(head)
         if isinstance(body, bytes):
             writer.write(body)
         elif body is not None:
-            pieces = iter(body)  # it may read files, or ask others
+            pieces = iter(body)  # the iterable may read files, or wait for others
             while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                 if piece:
                     writer.write(encode_chunk(piece))
@@ -146,7 +146,7 @@ async def _send(writer: asyncio.StreamWriter, head: bytes, body: Body) -> None:
 
 
 async def _receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: Patience) -> bytes:
-    """Bytes of the connection, none at its end. Raises `timeout`."""
+    """Bytes of the connection; none at its end. Raises `timeout`."""
     while True:
         try:
             async with asyncio.timeout(patience.wait_s()):
@@ -169,7 +169,7 @@ class AsyncStream:
         self._patience = Patience()
 
     async def collect(self, stdin: bytes) -> Collector:
-        """Feed it `stdin`, drive it to its end, keep its output."""
+        """Send `stdin`, read the stream to its end, and keep its output."""
         collector = Collector(stdin)
         fed = False
         try:
@@ -214,7 +214,7 @@ class AsyncStream:
 
 
 async def open_stream(connection: Connection, target: str, first: bytes) -> AsyncStream:
-    """Ask for a WebSocket at `target`, wait for it, and say what is wanted."""
+    """Open a WebSocket at `target`, and send the first message."""
     reader, writer = connection
     try:
         key = make_key(os.urandom(16))

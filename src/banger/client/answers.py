@@ -1,4 +1,4 @@
-"""The types that calls name as their answers, and JSON to and from them. Loads msgspec."""
+"""The types of answers, and JSON to and from them. Loads msgspec."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def encode(body: object) -> bytes:
     """Structs, and plain data with structs in it, as JSON. Raises `bad_request`."""
     try:
         return msgspec.json.encode(body)
-    except UnicodeEncodeError:  # bytes that are no UTF-8, the way Python has them in text
+    except UnicodeEncodeError:  # bytes that are not UTF-8, as Python represents them in text
         return encode_json(msgspec.to_builtins(body))
 
 
 def decode(call: Call[T], body: bytes) -> T:
-    """The body of `call`'s answer. Raises `daemon_unreachable` for one of the wrong shape."""
+    """The body of the answer to `call`. Raises `daemon_unreachable` for a body of another type."""
     if call.answer == "None":
         return cast("T", None)
     decoder = _decoders.get(call.answer)
@@ -39,7 +39,7 @@ def decode(call: Call[T], body: bytes) -> T:
 
 
 def convert_operation(data: object) -> Operation[Any]:
-    """An operation, with what it made as the struct that it is."""
+    """An operation whose result is a struct of its type."""
     made = data.get("made") if isinstance(data, dict) else ""
     wanted: Any = types().get(f"Operation[{made}]", Operation[Any])
     return cast("Operation[Any]", convert(data, wanted))
@@ -48,14 +48,14 @@ def convert_operation(data: object) -> Operation[Any]:
 @cache
 def types() -> dict[str, Any]:
     """The types of all answers by their names."""
-    from banger.api.table import VERBS  # it has all requests, too: they cost some ms
+    from banger.api.table import VERBS  # this module has all requests, too, which cost some ms
     from banger.api.verb import type_name
 
     return {type_name(verb.result): verb.result for verb in VERBS}
 
 
 def convert(data: object, wanted: type[T]) -> T:
-    """JSON data that was decoded already, as a struct."""
+    """Decoded JSON data as a struct."""
     try:
         return msgspec.convert(data, wanted, strict=False)
     except msgspec.MsgspecError as exc:

@@ -1,7 +1,7 @@
-"""One call of the API, as data: what to send and what comes back.
+"""One call of the API, as data: the request and the type of the answer.
 
-A function of `calls` makes a `Call[T]`; `sync`, `aio` and the command line each know how to carry one out. Costs
-nothing to import: the types of the answers are named, and loaded by `answers` when one is decoded.
+A function of `calls` makes a `Call[T]`; `sync`, `aio` and the command line carry it out. Importing this costs nothing:
+types of answers have names here, and `answers` loads them when an answer is decoded.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ else:
             return cls
 
 
-# A call that only reads is answered within seconds; a daemon that is silent for so long hangs.
+# The daemon answers a call that only reads within seconds; if it is silent for this long, it hangs.
 READ_TIMEOUT_S = 60.0
 
 
 class Call(_Answered["T"]):
-    """One request. `body` is JSON-ready data or structs, or a tar stream's pieces; `answer` names a
-    type of the API's table, "bytes" for a body that is passed on as it comes; `key`: it may be sent again."""
+    """One request. `body` is JSON-ready data or structs, or pieces of a tar stream. `answer` names a type of the API's
+    table, or is "bytes" for a body that is passed on in pieces. `key`: the idempotency key of a request that may be
+    sent again."""
 
     __slots__ = ("answer", "body", "key", "method", "target")
 
@@ -45,12 +46,13 @@ class Call(_Answered["T"]):
 
     @property
     def is_stream(self) -> bool:
-        """Whether its answer comes bit by bit, for as long as that takes."""
+        """Whether the answer arrives over a long time, in pieces."""
         return self.answer == "bytes"
 
     @property
     def silence_s(self) -> float | None:
-        """How long the daemon may be silent: None for ever, as where it works, waits or follows."""
+        """How long the daemon may be silent, in seconds. None: for ever, for calls where the daemon works, waits or
+        follows."""
         waits = self.method != "GET" or self.is_stream or self.target.endswith("/wait")
         return None if waits or "/catalog" in self.target else READ_TIMEOUT_S
 
@@ -66,8 +68,8 @@ class Pieces:
 
 
 def chosen(*fields: tuple[str, object] | tuple[str, object, object]) -> Facts:
-    """The fields of a request that say something: all without a default, and those that differ from theirs and are not
-    None. So a daemon that is older than a field serves a client that does not use the field."""
+    """The fields of a request that have to be sent: all without a default, and those whose values differ from their
+    defaults and are not None. So a daemon that does not know a new field serves a client that does not use it."""
     return {
         name: value
         for name, value, *default in fields

@@ -1,7 +1,6 @@
-"""Carrying out a call as it is, JSON in and JSON out: the thin way, without the structs.
+"""Calls carried out without the structs: JSON in and JSON out.
 
-The command line takes it, because loading the structs costs 35 ms and because it passes on
-fields of a newer daemon that it doesn't know.
+The command line uses this, because loading the structs takes 35 ms, and because fields of a newer daemon are passed on.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 def open_answer(
     dial: Dial, call: Call[object], encode: Callable[[object], bytes], timeout_s: float | None = None
 ) -> Answer:
-    """Send the call; its answer, checked for the error it may carry, with the body still to read. A daemon may end
-    between taking the connection and answering: what only reads is sent once more. `timeout_s` is for all of the
-    answer, of a stream for its beginning."""
+    """Send the call and wait for the head of its answer. Raises the error that the answer contains. A daemon may end
+    between taking the connection and answering: then a call that only reads is sent once more. `timeout_s` limits the
+    whole answer, or the beginning of a stream."""
     patience = Patience(timeout_s, call.silence_s)
     body, content_type = plan_body(call, encode)
 
@@ -45,14 +44,15 @@ def open_answer(
 
 
 def plan_body(call: Call[object], encode: Callable[[object], bytes]) -> tuple[Body, str]:
-    """The call's body as bytes or pieces, and its type."""
+    """The body of the call as bytes or pieces, and its media type."""
     if isinstance(call.body, Pieces):
         return call.body.pieces, call.body.media
     return (None if call.body is None else encode(call.body)), "application/json"
 
 
 def encode_json(body: object) -> bytes:
-    """Text with bytes in it, the way Python has them, is written as docs/api.md says. Raises `bad_request`."""
+    """JSON. Text with surrogate escapes, which stand for bytes, is encoded as docs/api.md says. Raises
+    `bad_request`."""
     text = json.dumps(body, ensure_ascii=False)
     try:
         return text.encode()
@@ -65,7 +65,7 @@ def encode_json(body: object) -> bytes:
 
 
 def decode_json(body: bytes) -> object:
-    """The answer, or nothing for an empty one."""
+    """The data of an answer; None for an empty one."""
     try:
         return json.loads(body) if body else None
     except (ValueError, RecursionError) as exc:

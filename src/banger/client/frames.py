@@ -9,7 +9,7 @@ from __future__ import annotations
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 MESSAGE_LIMIT = 256 * 1024
-# From the daemon: a machine is told with its command, which may be as long as a guest takes.
+# The most bytes from the daemon: a machine comes with its command, which may be as long as a guest accepts.
 TOLD_LIMIT = 32 * 1024 * 1024
 _CONTROL_LIMIT = 125
 _OPCODES = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
@@ -20,7 +20,7 @@ _ones: dict[int, int] = {}
 
 
 class BadFrame(Exception):
-    """The peer broke the protocol; `close_code` is what to tell it."""
+    """The peer broke the protocol; `close_code` is the answer."""
 
     def __init__(self, close_code: int, reason: str) -> None:
         super().__init__(reason)
@@ -41,7 +41,7 @@ def mask(data: bytes | memoryview, key: bytes) -> bytes:
 
 
 def _ones_of(words: int) -> int:
-    """A 1 in each of so many 32-bit words. A few are kept: a stream's pieces are nearly all of one size."""
+    """A 1 in each of `words` 32-bit words. A few results are kept: nearly all pieces of a stream have the same size."""
     ones = _ones.get(words)
     if ones is None:
         if len(_ones) >= 8:
@@ -91,9 +91,9 @@ Message = tuple[int, bytes]
 
 
 class FrameReader:
-    """Bytes in, whole messages out, as `(opcode, payload)`; control frames as messages of their own.
+    """Bytes in, whole messages out, as `(opcode, payload)`. Control frames are messages of their own.
 
-    `masked` says which frames are right: a client gets unmasked ones, a server masked ones.
+    `masked`: whether frames have to be masked: a server gets masked frames, a client unmasked ones.
     """
 
     def __init__(self, masked: bool = False, limit: int = MESSAGE_LIMIT) -> None:
@@ -106,7 +106,7 @@ class FrameReader:
 
     @property
     def in_message(self) -> bool:
-        """Whether the stream would be cut inside a message if it ended here."""
+        """Whether an end of the stream now would cut a message."""
         return bool(self._buffer or self._opcode)
 
     def feed(self, data: bytes) -> list[Message]:
@@ -122,7 +122,7 @@ class FrameReader:
         return messages
 
     def _read_frame(self, at: int) -> tuple[int, bytes, int] | None:
-        """First byte, payload and end of the frame at `at`, if it is all there."""
+        """First byte, payload and end of the frame at `at`; None if it is incomplete."""
         buffer = self._buffer
         if len(buffer) < at + 2:
             return None
@@ -187,7 +187,7 @@ class FrameReader:
 
 
 def _extended_size(digits: bytearray) -> int:
-    """RFC 6455: the shortest form must be used, and the top bit be 0."""
+    """RFC 6455: the shortest form is required, and the top bit is 0."""
     size = int.from_bytes(digits, "big")
     if size < (126 if len(digits) == 2 else 0x10000) or size >> 63:
         raise BadFrame(PROTOCOL_ERROR, "a length that is not in its shortest form")

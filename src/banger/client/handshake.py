@@ -26,12 +26,12 @@ def make_key(nonce: bytes) -> str:
 
 
 def accept_of(key: str) -> str:
-    """What a server has to answer to `key`."""
+    """The answer that a server has to give to `key`."""
     return b2a_base64(_sha1(key.encode() + _GUID), newline=False).decode()
 
 
 def check_handshake(head: Head, key: str) -> None:
-    """That a 101 really is the answer to `key`, without anything that was not asked for."""
+    """Check that a 101 answers `key`, and contains nothing that was not requested."""
     headers = head.headers
     if headers.get("upgrade", "").lower() != "websocket":
         raise refuse("it changed to another protocol than WebSocket")
@@ -45,7 +45,7 @@ def check_handshake(head: Head, key: str) -> None:
 
 
 def _sha1(data: bytes) -> bytes:
-    """Straight from the extension module where there is one: `hashlib` loads OpenSSL first (3 ms)."""
+    """From the extension module if there is one: `hashlib` loads OpenSSL first (3 ms)."""
     try:
         from _sha1 import sha1  # type: ignore[import-not-found,unused-ignore]
     except ImportError:

@@ -43,7 +43,7 @@ def encode_chunk(data: bytes) -> bytes:
 
 
 def refuse(reason: str) -> Error:
-    """The error for bytes that no banger daemon would send."""
+    """The error for bytes that no banger daemon sends."""
     return Error(
         "daemon_unreachable",
         f"the answer on the socket does not come from a banger daemon: {reason}",
@@ -52,7 +52,7 @@ def refuse(reason: str) -> Error:
 
 
 def lost(where: str, answered: bool = True) -> Error:
-    """The error for a connection that ended where it must not; its details say when no byte had come."""
+    """The error for a connection that ended too early; its details say whether any byte had arrived."""
     return Error(
         "daemon_unreachable",
         f"the connection to the daemon ended {where}",
@@ -62,7 +62,7 @@ def lost(where: str, answered: bool = True) -> Error:
 
 
 def may_ask_again(method: str, error: Error) -> bool:
-    """What only reads, and was not answered at all, can be asked of the next daemon."""
+    """Whether a call can be sent again: it only reads, and no byte of an answer arrived."""
     return method == "GET" and _UNANSWERED in error.details
 
 
@@ -77,7 +77,7 @@ class Head:
 
 
 def parse_head(block: bytes) -> Head:
-    """Read the lines before the empty line."""
+    """Parse the lines before the empty line."""
     first, *lines = block.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
     digits = rest[:3]
@@ -100,7 +100,7 @@ def _parse_header(line: str) -> tuple[str, str]:
 
 
 class _Nothing:
-    """No body."""
+    """An empty body."""
 
     done = True
 
@@ -112,7 +112,7 @@ class _Nothing:
 
 
 class _Counted:
-    """A body of a known length."""
+    """A body with a Content-Length."""
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -132,7 +132,7 @@ class _Counted:
 
 
 class _UntilClose:
-    """A body that the end of the connection ends."""
+    """A body that ends with the connection."""
 
     done = False
 
@@ -146,7 +146,7 @@ class _UntilClose:
 
 
 class _Chunked:
-    """A chunked body; extensions are skipped, trailers read and forgotten."""
+    """A chunked body. Extensions are skipped; trailers are read and dropped."""
 
     done = False
 
@@ -216,10 +216,9 @@ def _take_line(buffer: bytearray) -> bytes | None:
 
 
 class AnswerReader:
-    """One answer, from the bytes of a connection: `feed` them, `take` the body out.
+    """One answer, from the bytes of a connection: `feed` the bytes, `take` the body.
 
-    `head` is set as soon as it is whole. After a 101 all later bytes are `rest`, for the protocol
-    that follows.
+    `head` is set once it is complete. After a 101 all later bytes are in `rest`, for the protocol that follows.
     """
 
     def __init__(self) -> None:
@@ -234,7 +233,7 @@ class AnswerReader:
         return self._body is not None and self._body.done
 
     def feed(self, data: bytes) -> None:
-        """Take bytes of the connection; no bytes mean that it ended."""
+        """Add bytes of the connection; empty bytes mean that it has ended."""
         if not data:
             self._end()
         self._has_begun = True
@@ -243,7 +242,7 @@ class AnswerReader:
             pass
 
     def take(self) -> bytes:
-        """What of the body is here and was not taken yet."""
+        """The bytes of the body that have arrived since the last call."""
         return self._body.take(self._buffer) if self._body else b""
 
     def _end(self) -> None:

@@ -1,7 +1,7 @@
-"""The process of the daemon: found when its socket is not there, asked to listen anew, and waited for.
+"""The process of the daemon when its socket is gone: found, told to listen again, and waited for.
 
-Whoever cleans up the run directory takes the socket away from a daemon that lives on. It has written its pid and its
-start time into the lock file beside its store, where nobody cleans up.
+A program that cleans up the run directory may remove the socket of a daemon that lives on. The daemon has written its
+pid and start time into the lock file beside its store, which no such program touches.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _POLL_S = 0.01
 
 
 class Incumbent:
-    """A living process, held by a pidfd: no other can be taken for it. A context manager."""
+    """A living process, held by a pidfd, so that it cannot be confused with another. A context manager."""
 
     def __init__(self, pid: int, fd: int) -> None:
         self.pid = pid
@@ -45,7 +45,8 @@ class Incumbent:
         return bool(poll.poll(timeout_s * 1000))
 
     def wait_collected(self, timeout_s: float) -> None:
-        """Once gone: until its number means nobody. Whoever has to collect it may take a moment, or never do it."""
+        """Wait until the pid of the ended process is free. Its parent may take a moment to collect it, or never do
+        so."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             try:
@@ -62,7 +63,7 @@ class Incumbent:
 
 
 def find_incumbent() -> Incumbent | None:
-    """The daemon that has written itself down beside our store, if it lives."""
+    """The daemon whose pid is in the lock file beside the store, if it lives."""
     try:
         with open(f"{places.state_directory()}/{LOCK}", encoding="ascii") as file:
             pid, start = map(int, file.read(64).split())
@@ -72,7 +73,7 @@ def find_incumbent() -> Incumbent | None:
 
 
 def who_listens(connection: socket.socket) -> Incumbent | None:
-    """The process at the other end; None when it cannot be known, as in another PID namespace."""
+    """The process at the other end; None if that cannot be known, as in another PID namespace."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     pid = struct.unpack("3i", credentials)[0]
     return _hold(pid, None)
@@ -93,7 +94,8 @@ def _hold(pid: int, start: int | None) -> Incumbent | None:
 
 
 def _start_of(pid: int) -> int:
-    """Clock ticks since boot; 0 when it is gone. Its name, in brackets, may hold anything."""
+    """The start time in clock ticks since boot; 0 if the process is gone. The name in brackets before it may contain
+    any character."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return int(file.read().rpartition(b")")[2].split()[19])

@@ -1,7 +1,7 @@
-"""What is said on a stream (docs/api.md), as events and as the book-keeping of credits. Pure.
+"""The messages of a stream (docs/api.md), as events, and the count of credits. Pure.
 
-Binary messages are a channel byte and data, text messages are JSON. A `Conversation` reads what the
-daemon says, and knows how much stdin may be sent.
+Binary messages are a channel byte and data; text messages are JSON. A `Conversation` decodes the daemon's messages and
+tells how much stdin may be sent.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from banger.errors import Error
 STDIN, STDOUT, STDERR = 0, 1, 2
 STDIN_WINDOW = 1024 * 1024
 PIECE_LIMIT = 64 * 1024
-# The first message of a stream. All arguments that a kernel takes, with each of their bytes escaped.
+# The most bytes of the first message: all arguments that a kernel accepts, with every byte escaped.
 REQUEST_LIMIT = 16 * 1024 * 1024
 
 Json = dict[str, object]
 
 
 class Event:
-    """Something the daemon said. `last` ones end the conversation."""
+    """A message of the daemon. An event with `last` ends the conversation."""
 
     __slots__ = ()
     last = False
 
 
 class Output(Event):
-    """Bytes of the command; `channel` is STDOUT or STDERR."""
+    """Output of the command; `channel` is STDOUT or STDERR."""
 
     __slots__ = ("channel", "data")
 
@@ -39,7 +39,7 @@ class Output(Event):
 
 
 class Progress(Event):
-    """How far the work before the command is. A `total` of 0 is not known."""
+    """Progress of the work before the command. A `total` of 0 means that it is unknown."""
 
     __slots__ = ("done", "message", "phase", "total", "unit")
 
@@ -52,7 +52,7 @@ class Progress(Event):
 
 
 class MachineMade(Event):
-    """The machine of a run exists; `machine` is it, as the API writes it."""
+    """The machine of a run exists; `machine` is its record, as in the API."""
 
     __slots__ = ("machine",)
 
@@ -78,7 +78,7 @@ class Started(Event):
 
 
 class Refused(Event):
-    """A signal or a size did not reach the command; all else goes on."""
+    """A signal or a window size did not reach the command; the stream continues."""
 
     __slots__ = ("error",)
 
@@ -90,7 +90,7 @@ class Refused(Event):
 
 
 class Exited(Event):
-    """The command ended; `code` is what a shell would report."""
+    """The command ended; `code` is the exit code that a shell would report."""
 
     __slots__ = ("code", "signal", "timed_out", "timings_ms")
     last = True
@@ -104,7 +104,7 @@ class Exited(Event):
 
 
 class Detached(Event):
-    """The command goes on without us, in `machine`."""
+    """The command continues in `machine` without this client."""
 
     __slots__ = ("machine",)
     last = True
@@ -124,7 +124,8 @@ _EVENTS = {
 
 
 class Conversation:
-    """State of one stream: has the command started, how much stdin may go out, is all said."""
+    """State of one stream: whether the command has started, how much stdin may be sent, whether the stream has
+    ended."""
 
     def __init__(self) -> None:
         self.started = False
@@ -138,7 +139,7 @@ class Conversation:
         return STDIN_WINDOW - (self._sent - self._consumed) if self.started and not self.finished else 0
 
     def hear(self, opcode: int, payload: bytes) -> Event | None:
-        """The event in a message of the daemon. Raises the Error it carries."""
+        """The event in a message of the daemon. Raises the Error that the message contains."""
         event = _output(payload) if opcode == BINARY else self._hear_text(payload)
         if isinstance(event, Started | Output):
             self.started = True
@@ -172,7 +173,7 @@ class Conversation:
 
 
 def check_request(request: bytes) -> bytes:
-    """Itself, the first message of a stream. Raises `payload_too_large`."""
+    """The first message of a stream itself. Raises `payload_too_large`."""
     if len(request) > REQUEST_LIMIT:
         raise Error(
             "payload_too_large",
@@ -212,7 +213,7 @@ def _text(said: Json, name: str) -> str:
 
 
 def _number(said: Json, name: str) -> int:
-    """Booleans and floats that are whole pass too: JSON has one kind of number."""
+    """A whole number, 0 if there is none. A boolean passes, too: Python counts it as one."""
     value = said.get(name, 0)
     if value is None:
         return 0

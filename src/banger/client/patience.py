@@ -1,8 +1,8 @@
 """How long one call waits for the daemon.
 
-A call that only reads is answered within seconds: a daemon that is silent for longer hangs. One that works, waits or
-follows may be silent for as long as it likes, but not its daemon: who has heard nothing for a while asks that something
-else meanwhile, and gives up when it is silent there, too. And whoever calls may set a limit of his own.
+The daemon answers a call that only reads within seconds; if it is silent for longer, it hangs. In a call for which the
+daemon works, waits or follows, it may be silent for any time; then the client asks the daemon now and then, on another
+connection, whether it still answers, and gives up if not. In addition, the caller may set a limit.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import time
 
 from banger.errors import Error
 
-# So long after the last word a daemon is asked whether it lives; and so long it has for the answer.
+# After this silence the daemon is asked whether it lives; it has the same time to answer.
 LOOK_AFTER_S = 60.0
 LIFE_S = 30.0
 _LEAST_S = 0.001
 
 
 class Patience:
-    """Of one call, from when this is made. `total_s`: until all of its answer is there; `silence_s`: between two words
-    of it. None: without limit, as long as the daemon lives."""
+    """The limits of one call, from now on. `total_s`: until the whole answer has arrived; `silence_s`: between two
+    pieces of it. None: no limit while the daemon lives."""
 
     __slots__ = ("_end", "_silence_s", "_total_s")
 
@@ -29,12 +29,13 @@ class Patience:
         self._end = None if total_s is None else time.monotonic() + total_s
 
     def wait_s(self) -> float:
-        """How long the next wait may be; above 0."""
+        """How long the next wait may be, in seconds; above 0."""
         most_s = LOOK_AFTER_S if self._silence_s is None else self._silence_s
         return most_s if self._end is None else max(_LEAST_S, min(most_s, self._end - time.monotonic()))
 
     def check(self) -> None:
-        """After a wait that brought nothing. Raises `timeout`, unless it may go on for a daemon that lives."""
+        """Call this after a wait without bytes. Raises `timeout`, unless the call may continue with a daemon that
+        lives."""
         if self._end is not None and time.monotonic() >= self._end:
             raise too_late(self._total_s or 0)
         if self._silence_s is not None:
@@ -42,12 +43,12 @@ class Patience:
 
 
 def patience_for_life() -> Patience:
-    """With a daemon that is asked for nothing but whether it lives."""
+    """The limits of the question whether the daemon lives."""
     return Patience(silence_s=LIFE_S)
 
 
 def silent(waited_s: float) -> Error:
-    """The error for a daemon that is there and says nothing."""
+    """The error for a daemon that accepts connections but does not answer."""
     return Error(
         "timeout",
         f"the daemon was silent for {waited_s:g} s",
@@ -56,7 +57,7 @@ def silent(waited_s: float) -> Error:
 
 
 def too_late(limit_s: float) -> Error:
-    """The error for a limit that the caller has set."""
+    """The error for the limit of the caller."""
     return Error(
         "timeout",
         f"the daemon did not answer the call within {limit_s:g} s",

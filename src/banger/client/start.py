@@ -1,11 +1,12 @@
-"""Finding the daemon, and starting it when it isn't there. The one door through which the client starts programs.
+"""Finding the daemon, and starting it if there is none. The one place where the client starts programs.
 
-Ten clients at once start one daemon: whoever holds `<state>/start.lock` looks again, and only then starts
-one. The daemon says "ready" on a pipe when its socket listens; the pipe's end without that word
-means that it died. One that lives and has lost its socket is asked to listen anew.
+Ten clients at once start one daemon: the client that holds `<state>/start.lock` looks again before it starts a daemon.
+The daemon writes "ready" to a pipe when its socket listens; if the pipe ends without that word, the daemon has died. A
+daemon that lives but has lost its socket is told to listen again.
 
-A daemon, and a doctor, keep nothing of where they were started: not the working directory, in which anybody's files may
-be, nor what the environment holds beside the names in `environment`. Limits and open files they shed by themselves.
+A daemon and a doctor inherit nothing of the place where they were started: not the working directory, which may contain
+files of any user, and of the environment only the names in `environment`. They drop limits and open files by
+themselves.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _LOG_TAIL_LINES = 8
 
 
 def dial_or_start(path: str) -> socket.socket:
-    """Connect to the daemon; if none listens, start it first (unless BANGER_SOCKET names another)."""
+    """Connect to the daemon; if none listens, start one first (unless BANGER_SOCKET names a socket)."""
     if os.environ.get("BANGER_SOCKET") or path != places.socket_path():
         return transport.dial(path)
     try:
@@ -56,7 +57,8 @@ def dial_or_start(path: str) -> socket.socket:
 
 
 def _trusted(connection: socket.socket, path: str) -> socket.socket:
-    """A socket below /tmp may be anybody's: only our own daemon, or root's, is believed."""
+    """Check the owner of a socket below /tmp, where any user can make one: only a daemon of this user or of root is
+    trusted."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     owner = int.from_bytes(credentials[4:8], sys.byteorder)
     if owner in (0, os.geteuid()):
@@ -66,9 +68,9 @@ def _trusted(connection: socket.socket, path: str) -> socket.socket:
 
 
 def ensure_daemon(path: str) -> bool:
-    """Have a daemon that listens on `path`; True if this call started it.
+    """Make sure that a daemon listens on `path`. True if this call started it.
 
-    Raises `daemon_start_failed` with the end of its log.
+    Raises `daemon_start_failed` with the end of the daemon's log.
     """
     from banger.directories import ensure_own_directory, ensure_private_directory
 
@@ -87,8 +89,8 @@ def ensure_daemon(path: str) -> bool:
 
 
 def stop_daemon(path: str, ask: Callable[[], object]) -> bool:
-    """Have no daemon any more: one that listens is asked, one that lost its socket gets a signal. False if there was
-    none. Raises `timeout`."""
+    """Make sure that no daemon runs. A daemon that listens is asked to stop; one that lost its socket gets a signal.
+    False if there was none. Raises `timeout`."""
     incumbent = None
     try:
         with transport.dial(path) as connection:
@@ -114,7 +116,8 @@ def stop_daemon(path: str, ask: Callable[[], object]) -> bool:
 
 
 def _listens_anew(path: str) -> bool:
-    """Whether a daemon lives whose socket was taken away, and listens again. One that is about to end is waited for."""
+    """Whether a daemon that lives without its socket listens again now. If the daemon is about to end, wait for
+    that."""
     incumbent = find_incumbent()
     if incumbent is None:
         return False
@@ -139,7 +142,7 @@ def _within(limit_s: float, condition: Callable[[], bool]) -> bool:
 
 
 def become_doctor(words: Sequence[str]) -> NoReturn:
-    """This process becomes the doctor's, which needs the engine but no daemon. Raises OSError."""
+    """Replace this process by the doctor, which needs the engine but no daemon. Raises OSError."""
     from banger.environment import for_doctor
 
     sys.stdout.flush()
@@ -149,19 +152,19 @@ def become_doctor(words: Sequence[str]) -> NoReturn:
 
 
 def begin_in_utf_8() -> None:
-    """This process again, in a locale that is not UTF-8: names are bytes, and taken for UTF-8 as in a guest."""
+    """Replace this process by itself in a UTF-8 locale: names are bytes, and are read as UTF-8, as in a guest."""
     if not sys.flags.utf8_mode and len(sys.orig_argv) > 1:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _python() -> list[str]:
-    """An interpreter that reads names as this one does, and looks for modules nowhere near the user: without -P the
-    working directory comes first, with -m."""
+    """An interpreter with the same encoding of names, which does not load modules from the user's directories: without
+    -P, the working directory would come first with -m."""
     return [sys.executable, *(("-X", "utf8") if sys.flags.utf8_mode else ()), "-P", "-m"]
 
 
 def listens(path: str) -> bool:
-    """Whether someone accepts connections on `path`."""
+    """Whether a process accepts connections on `path`."""
     try:
         transport.dial(path).close()
     except Error as exc:
@@ -172,7 +175,7 @@ def listens(path: str) -> bool:
 
 
 def daemon_log() -> str:
-    """Where a daemon of this user logs."""
+    """The path of the log of this user's daemon."""
     return f"{places.state_directory()}/daemon.log"
 
 
@@ -211,8 +214,8 @@ def _open(path: str, flags: int) -> int:
 
 
 def _spawn(writer: int, log: int) -> int:
-    """A process in a session of its own that keeps nothing of ours but the pipe and the log; it closes by itself what
-    a shell left open, since whoever has a low limit cannot name a file above it."""
+    """Start a process in a session of its own that inherits nothing but the pipe and the log. The process closes other
+    files of a shell by itself, since a client with a low limit cannot name a file above it."""
     from banger.environment import for_daemon
 
     copies: list[int] = []
@@ -238,7 +241,7 @@ def _spawn(writer: int, log: int) -> int:
 
 
 def _plan_files(writer: int, log: int) -> Iterator[tuple[object, ...]]:
-    """stdin from nowhere, output to the log, the pipe as fd 3."""
+    """stdin empty, output to the log, the pipe as fd 3."""
     yield (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
     yield (os.POSIX_SPAWN_DUP2, log, 1)
     yield (os.POSIX_SPAWN_DUP2, log, 2)
@@ -246,7 +249,8 @@ def _plan_files(writer: int, log: int) -> Iterator[tuple[object, ...]]:
 
 
 def _with_our_code(environment: dict[str, str]) -> dict[str, str]:
-    """Who runs us from a directory that Python was in, or that was named from there, has it named from now on."""
+    """The environment, with this copy of banger in PYTHONPATH if only the working directory or a relative path led
+    Python to it."""
     from banger.environment import absolute
 
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -258,7 +262,7 @@ def _with_our_code(environment: dict[str, str]) -> dict[str, str]:
 
 
 def _await_ready(ready: int, process: int) -> str:
-    """Nothing once the daemon listens, else why it will not. Raises the error that the daemon names itself."""
+    """Return when the daemon listens. Raises the error that the daemon reports, or the reason why it died."""
     poll = select.poll()
     poll.register(ready, select.POLLIN)
     if not poll.poll(READY_TIMEOUT_S * 1000):
@@ -276,7 +280,7 @@ def _reap(process: int) -> None:
     try:
         os.waitpid(process, os.WNOHANG)
     except ChildProcessError:
-        pass  # whoever we are a part of collects children by itself
+        pass  # another part of this process collects all children
 
 
 def _failed(message: str, log_path: str, since: int) -> Error:

@@ -1,7 +1,7 @@
 """A run, an exec or an attach in progress: the conversation of `messages` on a WebSocket.
 
-Built for one poll loop: nothing waits but `wait`, so that whoever also watches a terminal, a pipe and
-signals can poll `fileno()` with them.
+Built for one poll loop: only `wait` waits, so that a caller can poll `fileno()` together with a terminal, a pipe and
+signals.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ class Stream:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Of the daemon's answer to the handshake."""
+        """The headers of the daemon's answer to the handshake."""
         return self._websocket.headers
 
     @property
     def wants_write(self) -> bool:
-        """Whether to poll for POLLOUT, and call `flush` then."""
+        """Whether to poll for POLLOUT, and to call `flush` then."""
         return self._websocket.queued_bytes > 0
 
     @property
     def has_early(self) -> bool:
-        """Whether `receive` has something although the socket has not."""
+        """Whether `receive` returns something even if the socket has no data."""
         return self._websocket.has_early
 
     @property
@@ -71,7 +71,7 @@ class Stream:
 
     @property
     def stdin_room(self) -> int:
-        """How many bytes `send_stdin` takes now."""
+        """How many bytes `send_stdin` accepts now."""
         if not self._stdin_open or self._websocket.queued_bytes > QUEUE_LIMIT:
             return 0
         return min(self._conversation.room, PIECE_LIMIT)
@@ -98,7 +98,7 @@ class Stream:
         self._websocket.flush()
 
     def receive(self) -> list[Event]:
-        """What the daemon said and is here now. Raises the Error it reports."""
+        """The events that have arrived. Raises the Error that the daemon reports."""
         hear = self._conversation.hear
         events = [event for opcode, payload in self._websocket.receive() if (event := hear(opcode, payload))]
         if self._websocket.closed and not self.finished:
@@ -106,11 +106,11 @@ class Stream:
         return events
 
     def wait(self, timeout_s: float | None = None) -> list[Event]:
-        """Wait for something to be said; no events after `timeout_s`, or after a credit."""
+        """Wait for events. None arrive after `timeout_s`, or after a message that is only a credit."""
         return self.receive() if self._websocket.wait(timeout_s) else []
 
     def wait_long(self) -> list[Event]:
-        """Wait for something to be said, for as long as the daemon lives. Raises `timeout`."""
+        """Wait for events, for as long as the daemon lives. Raises `timeout`."""
         while not self._websocket.wait(Patience().wait_s()):
             self._websocket.require_life()
         return self.receive()
@@ -120,12 +120,12 @@ class Stream:
 
 
 def open_stream(dial: Dial, target: str, request: Json) -> Stream:
-    """Begin the stream at `target` with `request`, which is its first message."""
+    """Open the stream at `target`; `request` is its first message."""
     return begin_stream(dial, target, encode_json(request))
 
 
 def begin_stream(dial: Dial, target: str, request: bytes) -> Stream:
-    """As `open_stream`, for a request that is JSON already."""
+    """As `open_stream`, for a request that is encoded already."""
     check_request(request)
     websocket = open_websocket(dial(), target)
     websocket.send(TEXT, request)
@@ -133,7 +133,7 @@ def begin_stream(dial: Dial, target: str, request: bytes) -> Stream:
 
 
 class Collector:
-    """Feeds a whole stdin to a stream and keeps all output, for callers that want just the result."""
+    """Sends a whole stdin to a stream and keeps all output, for callers that only need the result."""
 
     def __init__(self, stdin: bytes) -> None:
         self._stdin = memoryview(stdin)
@@ -167,7 +167,7 @@ class Collector:
 
 
 def collect(stream: Stream, stdin: bytes) -> Collector:
-    """Drive `stream` to its end."""
+    """Read `stream` to its end."""
     collector = Collector(stdin)
     with stream:
         while not stream.finished:

@@ -1,7 +1,7 @@
-"""Requests over the daemon's Unix socket, blocking, with the raw `socket` module.
+"""Requests over the daemon's Unix socket, blocking, with the module `socket`.
 
-A call has a connection of its own: connecting costs less than keeping connections would in code, and a
-call can be abandoned by closing it. `http.client` would cost 30 ms to import.
+Each call has a connection of its own: connecting is cheap, keeping connections would need more code, and a call can be
+abandoned by closing its connection. Importing `http.client` would take 30 ms.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LIFE_TARGET = "/v1/system/info"
 
 
 def dial(path: str) -> socket.socket:
-    """Connect to the socket at `path`. Raises `daemon_unreachable`; its details carry the `errno`."""
+    """Connect to the socket at `path`. Raises `daemon_unreachable`; its details contain the `errno`."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _limit_waiting(connection, CONNECT_TIMEOUT_S)
@@ -46,7 +46,8 @@ def dial(path: str) -> socket.socket:
 
 
 def _limit_waiting(connection: socket.socket, seconds: int) -> None:
-    """Of the kernel: with a time-out of Python's own, a queue that is full for a moment would be an error at once."""
+    """Set the time-outs in the kernel: with a time-out of Python's, a queue that is full for a moment would be an error
+    at once."""
     interval = seconds.to_bytes(8, sys.byteorder) + bytes(8)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
 
@@ -62,7 +63,7 @@ def _unreachable(path: str, exc: OSError) -> Error:
 
 
 class Answer:
-    """An answer whose head has come. Owns its connection; `read`, or the end of `chunks`, closes it."""
+    """An answer whose head has arrived. Owns its connection; `read`, or the end of `chunks`, closes it."""
 
     def __init__(self, connection: socket.socket, reader: AnswerReader, patience: Patience) -> None:
         if reader.head is None:
@@ -83,7 +84,7 @@ class Answer:
         self._connection.close()
 
     def chunks(self) -> Iterator[bytes]:
-        """The body, as it comes."""
+        """The body, in pieces as they arrive."""
         with self:
             while True:
                 piece = self._reader.take()
@@ -94,7 +95,7 @@ class Answer:
                 self._reader.feed(receive(self._connection, self.patience))
 
     def read(self, limit: int = ANSWER_LIMIT) -> bytes:
-        """The whole body."""
+        """The whole body, of at most `limit` bytes."""
         pieces: list[bytes] = []
         size = 0
         for piece in self.chunks():
@@ -106,18 +107,18 @@ class Answer:
         return b"".join(pieces)
 
     def lines(self) -> Iterator[bytes]:
-        """The body's lines, as they come (NDJSON)."""
+        """The lines of the body, as they arrive (NDJSON)."""
         return split_lines(self.chunks())
 
     def checked(self) -> Answer:
-        """Itself, or the error that it carries."""
+        """The answer itself. Raises the error that it contains."""
         if self.status >= 400:
             raise error_of(self.status, self.read(LINE_LIMIT))
         return self
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines without their ends; empty lines are left out, endless ones refused."""
+    """Lines without their ends. Empty lines are left out; a line without end is refused."""
     rest = b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
@@ -148,10 +149,10 @@ def request(
     key: str = "",
     patience: Patience | None = None,
 ) -> Answer:
-    """Send one request and wait for the head of its answer. Owns `connection` from here on. Raises `timeout` when its
-    `patience` (or the time-out that the connection itself has) is at an end, also while the body is read.
+    """Send one request and wait for the head of its answer. Owns `connection` from now on. Raises `timeout` after the
+    limits of `patience` (or the time-out of the connection), also while the body is read.
 
-    Bytes go with a Content-Length, an iterable in chunks, as it yields them; a `key` as Idempotency-Key.
+    Bytes are sent with a Content-Length, an iterable in chunks; a `key` as Idempotency-Key.
     """
     patience = patience or Patience(silence_s=connection.gettimeout())
     try:
@@ -166,7 +167,7 @@ def request(
 
 
 def plan_head(method: str, target: str, body: Body, content_type: str, key: str = "") -> bytes:
-    """The head of a request whose connection ends with its answer."""
+    """The head of a request on a connection that ends with the answer."""
     headers = {"Connection": "close", "Accept": "*/*"}
     if isinstance(body, bytes):
         headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
@@ -180,14 +181,15 @@ def plan_head(method: str, target: str, body: Body, content_type: str, key: str 
 
 
 def _header_text(value: str) -> str:
-    """The daemon says what a key may be; a head holds no more than this. Raises `bad_request`."""
+    """A value for a header. The daemon decides which keys are valid; this only refuses what a head cannot contain.
+    Raises `bad_request`."""
     if not (value.isascii() and value.isprintable()):
         raise Error("bad_request", "an idempotency key has 1 to 128 visible ASCII characters", "use a UUID")
     return value
 
 
 def _send(connection: socket.socket, head: bytes, body: Body, patience: Patience) -> None:
-    """Send it all, or as much as the daemon wants: an early answer ends the sending."""
+    """Send the body, until its end or until an answer arrives."""
     if body is None or isinstance(body, bytes):
         pieces: Iterable[bytes] = [head + (body or b"")]
     else:
@@ -201,7 +203,7 @@ def _send(connection: socket.socket, head: bytes, body: Body, patience: Patience
 
 
 def _send_piece(connection: socket.socket, data: bytes, patience: Patience) -> bool:
-    """Send, unless an answer is there before all is sent: then False."""
+    """Send a piece. Returns False if an answer arrives before its end."""
     poll = select.poll()
     poll.register(connection, select.POLLIN | select.POLLOUT)
     rest = memoryview(data)
@@ -217,7 +219,7 @@ def _send_piece(connection: socket.socket, data: bytes, patience: Patience) -> b
 
 
 def receive(connection: socket.socket, patience: Patience) -> bytes:
-    """Bytes of the connection, none at its end. Raises `timeout`."""
+    """Bytes of the connection; none at its end. Raises `timeout`."""
     while True:
         connection.settimeout(patience.wait_s())
         try:
@@ -229,14 +231,14 @@ def receive(connection: socket.socket, patience: Patience) -> bytes:
 
 
 def go_on(connection: socket.socket, patience: Patience) -> None:
-    """After a wait that brought nothing. Raises `timeout`."""
+    """Call this after a wait without bytes. Raises `timeout`."""
     patience.check()
     require_life(connection.getpeername())
 
 
 def require_life(path: object) -> None:
-    """The daemon at a socket answers somebody. Raises `timeout`. Without an answer because nobody listens there any
-    more, nothing is known: one that lost its socket still serves who is connected."""
+    """Check that the daemon at the other end answers other calls. Raises `timeout`. If no daemon listens on its socket
+    any more, that means nothing: a daemon that lost its socket still serves its connections."""
     if not (isinstance(path, str) and path):
         return
     try:

@@ -1,7 +1,7 @@
-"""A WebSocket to the daemon: frames on a connection. Nothing here waits unless it says so.
+"""A WebSocket to the daemon: frames on a connection. Nothing here waits, except where the docstring says so.
 
-What is sent is queued and goes out as the socket takes it, so that a peer that does not read can't
-block one who has to read too. Pings are answered on the way.
+Messages are queued and sent when the socket accepts them, so that a peer that does not read cannot block a client that
+has to read, too. Pings are answered in between.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from banger.client.transport import READ_SIZE, Answer, receive, require_life
 
 
 class WebSocket:
-    """Owns its connection. `closed` is True once the daemon said goodbye or the connection ended."""
+    """Owns its connection. `closed` is True after the daemon sent a close frame or the connection ended."""
 
     def __init__(self, connection: socket.socket, rest: bytes = b"") -> None:
         connection.setblocking(False)
@@ -58,16 +58,16 @@ class WebSocket:
 
     @property
     def has_early(self) -> bool:
-        """Whether messages came along with the handshake: `receive` gives them without any wait."""
+        """Whether messages arrived together with the handshake: `receive` returns them at once."""
         return bool(self._early)
 
     def send(self, opcode: int, payload: bytes) -> None:
-        """Queue one message and send what the socket takes at once."""
+        """Queue one message, and send as much as the socket accepts at once."""
         self._queue(encode_frame(opcode, payload, os.urandom(4)))
         self.flush()
 
     def flush(self) -> None:
-        """Send what is queued, as far as the socket takes it now."""
+        """Send queued bytes, as many as the socket accepts now."""
         try:
             while self._outgoing:
                 sent = self._connection.send(self._outgoing[0])
@@ -79,7 +79,7 @@ class WebSocket:
             self._forget_outgoing()
 
     def receive(self) -> list[Message]:
-        """Text and binary messages that are here now; none is no reason to think it ended."""
+        """The text and binary messages that have arrived. An empty list does not mean the end."""
         messages, self._early = self._early, []
         try:
             data = self._connection.recv(READ_SIZE)
@@ -92,7 +92,7 @@ class WebSocket:
         return self._without_control(messages + self._parse(data))
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until there is something to receive; what is queued goes out meanwhile."""
+        """Wait until there is something to receive; queued bytes are sent meanwhile."""
         if self._early or self.closed:
             return True
         poll = select.poll()
@@ -107,18 +107,19 @@ class WebSocket:
                 return True
 
     def require_life(self) -> None:
-        """After a long silence. Raises `timeout` when the daemon answers nobody."""
+        """Check after a long silence that the daemon lives. Raises `timeout`."""
         require_life(self._connection.getpeername())
 
     def close(self, code: int = NORMAL) -> None:
-        """Say goodbye and let go; nobody is waited for. What the socket took already still arrives."""
+        """Send a close frame and close the connection, without waiting. Bytes that the socket has accepted still
+        arrive."""
         if not self.closed:
             with contextlib.suppress(OSError):
                 self._goodbye(code)
         self.abandon()
 
     def abandon(self) -> None:
-        """Let go without a goodbye."""
+        """Close the connection without a close frame."""
         self.closed = True
         self._connection.close()
 
@@ -131,7 +132,7 @@ class WebSocket:
             raise refuse(exc.reason) from exc
 
     def _without_control(self, messages: list[Message]) -> list[Message]:
-        """Act on control frames, hand on the rest."""
+        """Handle control frames, and return the other messages."""
         plain = []
         for opcode, payload in messages:
             if opcode in (TEXT, BINARY):
@@ -166,13 +167,13 @@ class WebSocket:
             self._outgoing.appendleft(first[sent:])
 
     def _forget_outgoing(self) -> None:
-        """Nobody reads any more; what the peer said before may still be waiting for us."""
+        """Drop queued bytes: the peer does not read any more. Its last messages may still be there to receive."""
         self._outgoing.clear()
         self.queued_bytes = 0
 
 
 def open_websocket(connection: socket.socket, target: str) -> WebSocket:
-    """Ask for a WebSocket at `target` and wait for it. Owns `connection` from here on."""
+    """Open a WebSocket at `target` and wait for the handshake. Owns `connection` from now on."""
     try:
         key = make_key(os.urandom(16))
         reader, patience = AnswerReader(), Patience()

@@ -1,4 +1,5 @@
-"""File trees as tar streams: packing ours, and unpacking what a guest sends. The room `tar` has the format."""
+"""File trees as tar streams: packing files of this host, and unpacking what a guest sends. The room `tar` has the
+format."""
 
 from banger.client.trees.complaints import Complaints
 from banger.client.trees.packing import pack_tree

@@ -1,4 +1,4 @@
-"""What did not come along in a copy."""
+"""What a copy left out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ _KEPT = 5
 
 
 class Complaints:
-    """A sentence each. A stranger's tree can give rise to any number of them: the first are kept, all are counted."""
+    """One sentence per problem. A stranger's tree can cause any number of them: the first few are kept, all are
+    counted."""
 
     def __init__(self) -> None:
         self.first: list[str] = []

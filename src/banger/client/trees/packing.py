@@ -1,7 +1,6 @@
-"""A tree of files here → a tar stream for a machine.
+"""A tree of files of this host → a tar stream for a machine.
 
-Links are packed as links. A file that cannot be read is left out and named, and the others come along. Holes stay
-holes.
+Links are packed as links. A file that cannot be read is named and left out. Holes stay holes.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _PIECES_AT_ONCE = 64
 _UNTOLD_BYTES = 4 * 1024 * 1024
 _STRETCHES_MAX = 10_000
 _SECOND_NS = 1_000_000_000
-# A FIFO that took a file's place must not make us wait.
+# A FIFO in place of a file must not block us.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _XATTR_BYTES = Bounds().header_bytes // 2
 _NO_FILE = "it is not a regular file, directory or link"
@@ -39,10 +38,11 @@ _KINDS = {
 def pack_tree(
     source: str, name: str, keep_owner: bool = False, complaints: Complaints | None = None
 ) -> Iterator[bytes]:
-    """A tar stream of `source`, whose root is called `name` in it ("." for the contents alone).
+    """A tar stream of `source`, whose root has the name `name` in it ("." for the contents alone).
 
-    Without `keep_owner` all is root's. Sockets, device nodes and what cannot be read are left out. What did not go as
-    it is here is added to `complaints`. Raises OSError if `source` itself cannot be read.
+    Without `keep_owner` everything belongs to root. Sockets, device nodes and unreadable files are left out.
+    `complaints` names them, and files that could not be copied exactly. Raises OSError if `source` itself cannot be
+    read.
     """
     packer = _Packer(keep_owner, complaints if complaints is not None else Complaints())
     waiting: list[bytes] = []
@@ -55,7 +55,7 @@ def pack_tree(
 
 
 class _Packer:
-    """Lives for one stream. `_first_names` are of files that have several."""
+    """Lives for one stream. `_first_names` has the files with several names."""
 
     def __init__(self, keep_owner: bool, complaints: Complaints) -> None:
         self._keep_owner = keep_owner
@@ -63,7 +63,7 @@ class _Packer:
         self._first_names: dict[tuple[int, int], bytes] = {}
 
     def pack(self, source: bytes, name: bytes) -> Iterator[bytes]:
-        """Directories before what is in them."""
+        """Pack a tree, directories before their contents."""
         info = os.lstat(source)
         yield from self._pack_one(source, name, info)
         waiting = self._inside(source, name) if stat.S_ISDIR(info.st_mode) else []
@@ -79,7 +79,7 @@ class _Packer:
                 waiting += self._inside(path, inner)
 
     def _inside(self, path: bytes, name: bytes) -> list[tuple[bytes, bytes]]:
-        """Paths and names of what is in a directory, the first at the end."""
+        """Paths and names of a directory's contents, the first at the end."""
         try:
             found = sorted(os.listdir(path), reverse=True)
         except OSError as exc:
@@ -91,7 +91,7 @@ class _Packer:
         self._complaints.add(f"left out {os.fsdecode(path)}: {why}")
 
     def _pack_one(self, path: bytes, name: bytes, info: os.stat_result) -> Iterator[bytes]:
-        """Raises OSError before the first piece or never."""
+        """Raises OSError before the first piece, or not at all."""
         kind = _KINDS.get(stat.S_IFMT(info.st_mode))
         if kind is None:
             self._leave_out(path, _NO_FILE)
@@ -147,7 +147,7 @@ class _Packer:
         yield padding(entry.stored)
 
     def _read_untold(self, path: bytes, fd: int) -> bytes:
-        """What is in a file that says it is empty, as the kernel's own files do."""
+        """The contents of a file that claims to be empty, as files of the kernel do."""
         found = bytearray()
         while len(found) < _UNTOLD_BYTES and (piece := os.read(fd, _UNTOLD_BYTES - len(found))):
             found += piece
@@ -158,7 +158,7 @@ class _Packer:
         return bytes(found)
 
     def _read_stretch(self, path: bytes, fd: int, at: int, end: int) -> Iterator[bytes]:
-        """Exactly these bytes of the file, whatever happens to it meanwhile."""
+        """Exactly these bytes of the file, even if the file changes meanwhile."""
         try:
             while at < end and (piece := os.pread(fd, min(_PIECE, end - at), at)):
                 at += len(piece)
@@ -174,9 +174,9 @@ class _Packer:
             yield bytes(gap)
 
     def _attributes(self, path: bytes, at: bytes | int) -> dict[bytes, bytes] | None:
-        """Extended attributes that mean the same in another system."""
+        """The extended attributes that mean the same on another system."""
         found: dict[bytes, bytes] = {}
-        with suppress(OSError):  # a file system without them
+        with suppress(OSError):  # a file system without attributes
             for name in os.listxattr(at):
                 if (name.startswith("user.") and "=" not in name) or name == "security.capability":
                     found[os.fsencode(name)] = os.getxattr(at, name)
@@ -187,7 +187,7 @@ class _Packer:
 
 
 def _find_stretches(fd: int, size: int) -> Segments | None:
-    """Where the file has data; None if everywhere, or if that cannot be told."""
+    """The stretches of a file with data; None if it has no holes, or the file system cannot tell."""
     found: list[tuple[int, int]] = []
     end = 0
     try:
@@ -198,7 +198,7 @@ def _find_stretches(fd: int, size: int) -> Segments | None:
             end = min(os.lseek(fd, start, os.SEEK_HOLE), size)
             found.append((start, end - start))
     except OSError as exc:
-        if exc.errno != errno.ENXIO:  # which says: no more data
+        if exc.errno != errno.ENXIO:  # the file system says: no more data
             return None
     if len(found) == _STRETCHES_MAX:
         found[-1] = (found[-1][0], size - found[-1][0])

@@ -1,11 +1,11 @@
-"""What a guest sends as a tar stream → a tree of files here.
+"""A guest's tar stream → a tree of files on this host.
 
-A guest is hostile. Nothing is written outside the destination, whatever an entry's name or an earlier entry's link
-says, of this stream or of one before: every directory is opened from its parent with O_NOFOLLOW, never by a path, and
-the destination itself is no link unless a slash follows it. Links are data: they are kept as they are and never
-followed. Device nodes and FIFOs are left out and named; set-id bits of files are dropped.
+A guest is hostile. Nothing is written outside the destination, whatever names or links this stream or an earlier one
+contains: every directory is opened from its parent with O_NOFOLLOW, never by a path. The destination itself may be a
+symbolic link only if a slash follows it. Links are data: they are kept, and never followed. Device nodes and FIFOs are
+named and left out; set-id bits of files are dropped.
 
-A file has its name when all of it is there, not before; what had that name stays until then.
+A file gets its name only when it is complete; an existing file with that name stays until then.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 64 * 1024
 _ZEROS = bytes(_PIECE)
-# As long and as deep as the agent's own can be.
+# As long and as deep as in the agent.
 _NAME_BYTES = 65535
 _DEPTH = 1000
 _LIMITS = Bounds(target_bytes=_NAME_BYTES)
@@ -45,17 +45,17 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 def unpack_tree(
     pieces: Iterable[bytes], place: Callable[[bool], tuple[str, str]], complaints: Complaints | None = None
 ) -> None:
-    """Write a tar stream's tree; what was left out is added to `complaints`.
+    """Write the tree of a tar stream; `complaints` names what was left out.
 
-    The first entry is the tree's root. `place` is told whether that is a directory, and says which
-    directory to write to and what to call the root there ("": it is that directory itself). Raises `agent_error` for
-    a stream that is not as it should be, also for one that was cut short; what came before is there then.
+    The first entry is the root of the tree. `place` is told whether it is a directory, and returns the directory to
+    write to and the name of the root there ("": the root is that directory itself). Raises `agent_error` for a
+    malformed or truncated stream; the entries before that are written.
     """
     chunks = iter(pieces)
     cursor = Cursor(lambda: _next_of(chunks))
     try:
         _unpack(cursor, place, Complaints() if complaints is None else complaints)
-        while cursor.fetch():  # a connection that breaks after the end is told too
+        while cursor.fetch():  # a connection that breaks after the last entry is an error, too
             pass
     except TarFailure as exc:
         where = f"entry '{printable(exc.entry)}': " if exc.entry is not None else ""
@@ -83,12 +83,13 @@ def _unpack(cursor: Cursor, place: Callable[[bool], tuple[str, str]], complaints
 
 
 def _is_kept(name: bytes) -> bool:
-    """Attributes of users. Capabilities are as set-id bits: here the file belongs to somebody else."""
+    """Whether an attribute is kept: only attributes of users. Capabilities are dropped like set-id bits, since the file
+    belongs to another user here."""
     return name.startswith(b"user.")
 
 
 def safe_parts(name: bytes) -> Parts:
-    """An entry's name as components, none of them able to lead anywhere else. Raises `Refused`."""
+    """The components of an entry's name, none of which can lead outside. Raises `Refused`."""
     parts = tuple(part for part in name.split(b"/") if part not in (b"", b"."))
     if name.startswith(b"/") or b".." in parts or b"\0" in name:
         raise Refused("its name leads out of the tree", name)
@@ -100,16 +101,16 @@ def safe_parts(name: bytes) -> Parts:
 
 
 class _Unpacker:
-    """Writes entries below a directory, which it holds open. Use in a `with`: directories get their modes and times at
-    its end, however it ends.
+    """Writes entries below a directory, which it keeps open. Use it in a `with`: at the end, also after an error,
+    directories get their modes and times.
 
-    `_files`        what was written, of which hard links can be further names
-    `_directories`  made by this copy: (mode, time), None for one that no entry has described yet
-    Each is held to a bound: beyond it links to files are left out, and directories are refused."""
+    `_files`        the written files, which hard links may name
+    `_directories`  the directories that this copy made: (mode, time), or None before an entry describes it
+    Both are limited: beyond the limit links to files are left out, and directories are refused."""
 
     def __init__(self, directory: str, name: bytes, root: Parts, complaints: Complaints) -> None:
         self._shown = os.fsencode(directory)
-        # A link is followed only if a slash comes after it: one without may be of an earlier copy.
+        # A link is followed only if a slash comes after it: a link without one may come from an earlier copy.
         self._directory = os.open(directory, _DIRECTORY)
         self._own = (name,) if name else ()
         self._root = root
@@ -122,7 +123,7 @@ class _Unpacker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The deepest first: a mode may keep us out of what is below.
+        # The deepest first: a mode may make the contents of a directory inaccessible.
         try:
             for path in sorted(self._directories, key=lambda path: path.count(b"/"), reverse=True):
                 described = self._directories[path]
@@ -132,7 +133,7 @@ class _Unpacker:
             os.close(self._directory)
 
     def _finish_directory(self, path: bytes, mode: int, mtime_ns: int) -> None:
-        """Its mode and time come last: it had to be written to."""
+        """Set mode and time at last: until then files were written into the directory."""
         try:
             with self._opened(tuple(path.split(b"/"))) as directory:
                 os.fchmod(directory, mode & 0o3777)
@@ -141,7 +142,7 @@ class _Unpacker:
             self._complaints.add(f"cannot set mode and time of {self._show(path)}: {exc}")
 
     def take(self, entry: Entry, cursor: Cursor) -> None:
-        """Write one entry with its contents, or say that it is left out. Raises `TarFailure`, `bad_request`."""
+        """Write one entry with its contents, or complain that it is left out. Raises `TarFailure`, `bad_request`."""
         parts = self._place(entry.path)
         try:
             why_not = self._write(entry, parts, cursor)
@@ -164,13 +165,13 @@ class _Unpacker:
         return os.fsdecode(os.path.join(self._shown, path) if path else self._shown)
 
     def _place(self, name: bytes) -> Parts | None:
-        """Where an entry goes; None for one that is not in the tree."""
+        """The place of an entry; None for an entry outside the tree."""
         parts = safe_parts(name)
         inside = parts[: len(self._root)] == self._root
         return self._own + parts[len(self._root) :] if inside else None
 
     def _write(self, entry: Entry, parts: Parts | None, cursor: Cursor) -> str:
-        """Why it was not written: then nothing of its data is taken yet."""
+        """Write an entry. Returns why it was left out, without having read its data."""
         if parts is None:
             return "it is outside of the tree that was to be copied"
         if entry.kind is Kind.DIRECTORY:
@@ -185,12 +186,12 @@ class _Unpacker:
         return ""
 
     def _first_name(self, entry: Entry, parts: Parts) -> Parts | None:
-        """Of a hard link: a file that was written before; nothing else is linked to."""
+        """The target of a hard link: a file that was written before. Links to anything else are refused."""
         first = self._place(entry.target)
         return first if first and first != parts and b"/".join(first) in self._files else None
 
     def _write_file(self, entry: Entry, parts: Parts, first: Parts, cursor: Cursor) -> None:
-        """Anything that is no directory. Whatever has its name is replaced, when it is complete."""
+        """Write an entry that is not a directory. It replaces an existing file with its name once it is complete."""
         path = b"/".join(parts)
         with self._opened(parts[:-1]) as parent, _in_place_of(parent, parts[-1], self._show(path)) as new:
             if entry.kind is Kind.FILE:
@@ -207,7 +208,7 @@ class _Unpacker:
             self._files.add(path)
 
     def _make_directory(self, parts: Parts, entry: Entry) -> None:
-        """One that is there already stays as it is: the copy only adds to it."""
+        """Make a directory. An existing one stays unchanged: a copy only adds to it."""
         path = b"/".join(parts)
         with self._opened(parts, 0o700) as directory:
             if path in self._directories:
@@ -216,7 +217,8 @@ class _Unpacker:
 
     @contextmanager
     def _opened(self, parts: Parts, mode: int = _OPEN_MODE) -> Iterator[int]:
-        """A directory: walk down, following no link, making what is missing, the last one with `mode`."""
+        """A directory below the root: each part is opened without following links, or made if it is missing; the last
+        part with `mode`."""
         current = os.dup(self._directory)
         try:
             for depth in range(1, len(parts) + 1):
@@ -249,8 +251,8 @@ class _Unpacker:
 
 @contextmanager
 def _in_place_of(parent: int, name: bytes, shown: str) -> Iterator[bytes]:
-    """A name to make something under, which then takes the place of `name`, whole or not at all. A directory stays, and
-    is in the way."""
+    """A temporary name. What the caller makes there then takes the place of `name`, completely or not at all. A
+    directory with that name stays, and is an error."""
     with suppress(FileNotFoundError):
         if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
             raise Error("bad_request", f"cannot replace {shown}: it is a directory")
@@ -259,7 +261,7 @@ def _in_place_of(parent: int, name: bytes, shown: str) -> Iterator[bytes]:
         yield new
         os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)
     finally:
-        # It is still there if something failed, and if `name` was another name of it already.
+        # It exists still after a failure, or if `name` was another name of the same file.
         with suppress(FileNotFoundError):
             os.unlink(new, dir_fd=parent)
 
@@ -282,7 +284,7 @@ def _fill_file(parent: int, name: bytes, entry: Entry, cursor: Cursor) -> None:
 
 
 def _write_at(fd: int, data: memoryview, at: int) -> None:
-    """Zeros become holes."""
+    """Write data; zeros become holes."""
     for start in range(0, len(data), _PIECE):
         piece = data[start : start + _PIECE]
         if not piece[0] and piece == _ZEROS[: len(piece)]:
@@ -294,10 +296,10 @@ def _write_at(fd: int, data: memoryview, at: int) -> None:
 
 def _set_attributes(fd: int, entry: Entry) -> None:
     for name, value in (entry.xattrs or {}).items():
-        with suppress(OSError):  # a file system without them
+        with suppress(OSError):  # a file system without attributes
             os.setxattr(fd, name, value)
 
 
 def _set_time(fd: int, mtime_ns: int) -> None:
-    with suppress(OSError, OverflowError):  # one that no file system knows
+    with suppress(OSError, OverflowError):  # an attribute that no file system knows
         os.utime(fd, ns=(mtime_ns, mtime_ns))
