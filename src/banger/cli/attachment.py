@@ -1,7 +1,7 @@
 """A stream connected to this process: stdin, stdout, stderr, terminal and signals, in one poll loop.
 
-No threads. Output that our reader does not take stops the reading of the stream, so a slow reader
-slows the guest down and nothing piles up here; signals and keys go on being forwarded meanwhile.
+No threads. While the reader of our output does not take it, the stream is not read either, so a slow reader slows the
+guest down and nothing piles up here. Signals and keys are forwarded all the time.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DETACH_WAIT_S = 2.0
 
 
 class Interrupted(Exception):
-    """A signal ended our interest in the command; `number` is its number."""
+    """A signal made this process leave the command; `number` is its number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -47,7 +47,7 @@ class Interrupted(Exception):
 
 
 class Ending:
-    """How it ended: the exit code for our own process, and the daemon's last word, if there was one."""
+    """The exit code for this process, and the last event of the daemon, if there was one."""
 
     __slots__ = ("code", "exec_id", "exited", "machine", "machine_goes_on")
 
@@ -62,8 +62,8 @@ class Ending:
 
 
 class Attachment:
-    """One command's connection. `stdin` says whether ours is read; with `terminal` every key goes to the
-    guest; `keep` says that giving up leaves the command running. Used once."""
+    """The connection to one command. `stdin`: whether our stdin is read. With `terminal` every key goes to the guest.
+    `keep`: the command keeps running if this process leaves. Used once."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Attachment:
         self._size = terminal.size() if terminal else (0, 0)
 
     def run(self) -> Ending:
-        """Pump until the command ends, is detached from, or we are told to stop."""
+        """Forward until the command ends, the user detaches, or a signal ends it."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._stream)
             signals = stack.enter_context(Signals(self._caught()))
@@ -128,7 +128,7 @@ class Attachment:
                 self._progress.tick()
 
     def _poll(self, signals: Signals) -> dict[int, int]:
-        """What is ready of what we want now, by fd."""
+        """The file descriptors that are ready, and for what."""
         poll = select.poll()
         poll.register(signals, select.POLLIN)
         blocked = False
@@ -172,11 +172,12 @@ class Attachment:
         from banger.cli.failure import warn
 
         warn(error.message)
-        if self._terminal and self._terminal.is_raw:  # a line feed alone leaves the cursor where it was
+        if self._terminal and self._terminal.is_raw:  # a line feed alone leaves the cursor in its column
             print("\r", end="", file=sys.stderr, flush=True)
 
     def _write(self, channel: int, data: memoryview) -> None:
-        """A reader of stdout that is gone ends all; one of stderr only its own channel."""
+        """Write output. If the reader of stdout is gone, everything ends; if the reader of stderr is gone, only
+        stderr."""
         sink = self._sinks[channel]
         try:
             sink.write(data) if len(data) else sink.flush()
@@ -220,13 +221,15 @@ class Attachment:
                 self._stream.signal(number)
 
     def _is_for_us(self, number: int) -> bool:
-        """Nothing runs yet, or Ctrl-C would have been a byte, or the user insists."""
+        """Whether a signal is for banger, and not for the guest: no command runs yet; or the guest has the terminal,
+        where Ctrl-C is a byte and no signal; or the user presses Ctrl-C again and again."""
         if not self._stream.started or self._terminal:
             return True
         return number == signal.SIGINT and self._patience.press(time.monotonic())
 
     def _refresh_terminal(self, number: int) -> None:
-        """A new size; or we were stopped and continued, and a shell has set its own modes."""
+        """Set the size and mode of the terminal again: after a new size, or after a stop, during which a shell has set
+        its own modes."""
         if self._terminal and self._stream.started:
             if number == signal.SIGCONT:
                 self._terminal.raw()
@@ -251,13 +254,13 @@ class Attachment:
             self._progress = None
 
     def _give_up(self, number: int) -> Ending:
-        """Leave; the connection's end stops what is not to be kept."""
+        """Leave. The end of the connection stops a command that is not kept."""
         if self._keep and self._stream.started:
             self._detach_now()
         return Ending(128 + number, self._machine, None, self._keep and bool(self._machine))
 
     def _detach_now(self) -> None:
-        """Ask for it, and wait a moment for the answer; output that still comes is lost."""
+        """Ask to detach, and wait a moment for the answer. Output that arrives meanwhile is lost."""
         deadline = time.monotonic() + DETACH_WAIT_S
         self._stream.detach()
         while not self._stream.finished and (left := deadline - time.monotonic()) > 0:

@@ -43,7 +43,7 @@ def command_options(parser: Parser) -> None:
 
 
 def detach_option(parser: Parser) -> None:
-    """Of the verbs that may hand a terminal over."""
+    """Add --detach-keys, for verbs that may give a terminal to the guest."""
     parser.flag(
         "--detach-keys",
         type=worded(parse_keys),
@@ -54,13 +54,13 @@ def detach_option(parser: Parser) -> None:
 
 
 def imply_terminal(arguments: Arguments) -> None:
-    """Without a command, at a terminal: -i -t, as for a shell."""
+    """Without a command, at a terminal, imply -i and -t, as for a shell."""
     if not arguments.command and is_terminal(0) and is_terminal(1):
         arguments.interactive = arguments.tty = True
 
 
 def plan_command(arguments: Arguments) -> Facts:
-    """The API's Command."""
+    """The Command of the API."""
     rows, cols = terminal_size(_window(arguments.tty))
     return {
         "argv": arguments.command,
@@ -76,7 +76,7 @@ def plan_command(arguments: Arguments) -> Facts:
 
 
 def own_terminal(arguments: Arguments) -> Terminal | None:
-    """Our terminal, when its keys are to go to the guest's."""
+    """Our terminal, if its keys go to the guest's terminal."""
     return Terminal(0) if arguments.tty and arguments.interactive and is_terminal(0) else None
 
 
@@ -107,7 +107,7 @@ def _add(result: dict[str, str], pair: str, own: Mapping[str, str]) -> None:
 
 
 def _read_lines(path: str) -> list[str]:
-    """Lines that are neither empty nor comments; blanks before a name don't count."""
+    """The lines that are neither empty nor comments, without blanks before the name."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             lines = [line.rstrip("\r\n").lstrip() for line in file]

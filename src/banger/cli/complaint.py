@@ -1,10 +1,10 @@
-"""What the daemon has against a value, in the words of the command line: the option, and the rule."""
+"""The daemon's complaint about a value, in the words of the command line: the option, and the rule."""
 
 from __future__ import annotations
 
 from banger.errors import Error
 
-# field of the API: option, if it is called otherwise
+# field of the API: option, if its name differs
 _OPTIONS = {
     "memory_mib": "--memory",
     "disk_bytes": "--disk",
@@ -46,7 +46,7 @@ _BOUNDS = {"at_least": "at least", "at_most": "at most", "more_than": "more than
 
 
 def reword(error: Error) -> Error:
-    """Itself, or the same of an option and of a rule that a person can follow."""
+    """The error itself, or one that names the option and a rule that users understand."""
     where = error.details.get("at")
     if not isinstance(where, str):
         return error

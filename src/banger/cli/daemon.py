@@ -1,4 +1,4 @@
-"""The command line's way to the daemon: calls with JSON in and out, and a word about versions."""
+"""The command line's connection to the daemon: calls with JSON in and out, and a warning about versions."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class Daemon:
-    """Where the daemon is. Holds no connection; `start` says whether to start it when it isn't there
-    (never to complete a word in a shell)."""
+    """The place of the daemon. Holds no connection. `start`: whether to start a daemon if there is none (never to
+    complete a word in a shell)."""
 
     def __init__(self, start: bool = True) -> None:
         self.path = places.socket_path()
@@ -33,7 +33,7 @@ class Daemon:
         return dial_or_start(self.path)
 
     def call(self, call: Call[object]) -> object:
-        """The call's answer as JSON data, None for an empty one."""
+        """The answer of the call as JSON data; None for an empty one."""
         from banger.client.exchange import decode_json
 
         return decode_json(self.open(call).read())
@@ -49,7 +49,7 @@ class Daemon:
         return [item for item in data if isinstance(item, dict)] if isinstance(data, list) else []
 
     def open(self, call: Call[object]) -> Answer:
-        """The call's answer, its body still to be read."""
+        """The answer of the call; its body is not read yet."""
         from banger.client.exchange import encode_json, open_answer
 
         answer = open_answer(self.dial, call, encode_json)

@@ -1,18 +1,18 @@
-"""The keys that leave a command running and give the terminal back, found among all that is typed."""
+"""The keys that detach from a command, found in the bytes that the user types."""
 
 from __future__ import annotations
 
 import os
 
-# Neither shells nor editors use the two together, and few use the first.
+# Neither shells nor editors use the two keys together, and few programs use the first.
 DEFAULT_KEYS = "ctrl-^,ctrl-q"
-# What began like the keys goes to the guest after so long, if the rest does not follow.
+# Bytes that may begin the keys go to the guest after this time, if the rest does not follow.
 HOLD_S = 0.5
 _CONTROL = "@abcdefghijklmnopqrstuvwxyz[\\]^_"
 
 
 class DetachKeys:
-    """Of one attachment. Holds back what may be the beginning of the keys; `keys` empty: nothing ever is."""
+    """The keys of one attachment. Holds back bytes that may begin the keys; with empty `keys`, none."""
 
     __slots__ = ("_held", "_keys")
 
@@ -22,11 +22,11 @@ class DetachKeys:
 
     @property
     def held(self) -> int:
-        """How many bytes wait for the next key."""
+        """How many bytes are held back until the next key."""
         return len(self._held)
 
     def feed(self, typed: bytes) -> tuple[bytes, bool]:
-        """What is for the guest, and whether the keys came after it."""
+        """The bytes for the guest, and whether the keys came after them."""
         typed, self._held = self._held + typed, b""
         if not self._keys:
             return typed, False
@@ -41,14 +41,14 @@ class DetachKeys:
         return passed, False
 
     def release(self) -> bytes:
-        """What was held, for the guest."""
+        """The bytes that were held back, for the guest."""
         held, self._held = self._held, b""
         return held
 
 
 def parse_keys(text: str) -> bytes:
-    """Docker's words: keys separated by commas, each a character or "ctrl-" and one of a-z @ [ \\ ] ^ _; "" for none.
-    Raises ValueError."""
+    """Parse keys as Docker writes them: separated by commas, each a character or "ctrl-" and one of a-z @ [ \\ ] ^ _;
+    "" for none. Raises ValueError."""
     return bytes(_parse_key(word) for word in text.split(",")) if text else b""
 
 
@@ -62,5 +62,5 @@ def _parse_key(word: str) -> int:
 
 
 def default_keys() -> str:
-    """As the user's environment has it."""
+    """The keys of the user's environment, or the usual ones."""
     return os.environ.get("BANGER_DETACH_KEYS", DEFAULT_KEYS)

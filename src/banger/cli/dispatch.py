@@ -1,4 +1,4 @@
-"""From words to a verb: find it, parse the rest, run it, turn what goes wrong into an exit code."""
+"""From words to a verb: find it, parse the rest, run it, turn errors into an exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from banger.cli.table import NOUNS, SHORT_FORMS, find_noun, find_verb
 
 
 def dispatch(words: list[str]) -> int:
-    """Run `banger WORDS`; its exit code."""
+    """Run `banger WORDS`. Returns its exit code."""
     from banger.cli.pipes import ensure_standard_files
 
     ensure_standard_files()
@@ -70,7 +70,7 @@ def _print_traceback() -> None:
 
 
 def _find(words: list[str]) -> tuple[str, str, list[str]] | None:
-    """Noun, verb and the other words; nothing where an overview is due."""
+    """Noun, verb and the other words; None if an overview is to be shown."""
     if not words:
         return None
     if words[0] in SHORT_FORMS:
@@ -87,7 +87,7 @@ def _overview(words: list[str]) -> int:
 
 
 def _ended_pipe() -> int:
-    """Whoever read our output is gone: end as quietly as a program that SIGPIPE ends."""
+    """The reader of our output is gone: end as quietly as a program that SIGPIPE ends."""
     import os
 
     from banger.cli.failure import BROKEN_PIPE

@@ -1,4 +1,4 @@
-"""Durations as people write them. The one place that reads them."""
+"""Durations as people write them, parsed and formatted only here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """About how long, in one unit: "850ms", "12s", "3m", "5h", "2d"."""
+    """A duration rounded to one unit: "850ms", "12s", "3m", "5h", "2d"."""
     if seconds < 1:
         return f"{max(0, round(seconds * 1000))}ms"
     for unit, length_s in (("d", 86400), ("h", 3600), ("m", 60)):

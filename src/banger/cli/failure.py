@@ -1,4 +1,4 @@
-"""How the command line says that something went wrong: one line, a hint, an exit code."""
+"""How the command line reports an error: one line, a hint, an exit code."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-# As docs/errors.md has them: banger failed, the command is not executable, it is not found.
+# As in docs/errors.md: banger failed, the command cannot be executed, the command was not found.
 OURS = (125, 126, 127)
 
 
 def report(error: Error, as_json: bool = False) -> int:
-    """Write the error to stderr; its exit code."""
+    """Write the error to stderr. Returns its exit code."""
     if as_json:
         _say(json_text({"error": error.as_dict()}))
     else:
@@ -36,7 +36,7 @@ def report(error: Error, as_json: bool = False) -> int:
 
 
 def for_each(names: Iterable[str], action: Callable[[str], None], as_json: bool = False) -> int:
-    """Do `action` for each name. An error of one name is reported, and the others have their turn; the worst exit
+    """Do `action` for each name. An error is reported, and the next names have their turn. Returns the worst exit
     code."""
     code = 0
     for name in names:
@@ -48,13 +48,13 @@ def for_each(names: Iterable[str], action: Callable[[str], None], as_json: bool 
 
 
 def _console(error: Error) -> list[str]:
-    """The last lines of a guest that did not come up."""
+    """The last lines on the console of a guest that did not start."""
     lines = error.details.get("console")
     return [str(line) for line in lines] if isinstance(lines, list) else []
 
 
 def report_unexpected(exc: Exception, as_json: bool = False) -> int:
-    """An exception that should not have come this far is `internal`."""
+    """Report an exception that no other code handled, as `internal`."""
     message = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
     return report(Error("internal", message, "run the command with --debug to see the traceback"), as_json)
 
@@ -66,7 +66,7 @@ def report_usage(message: str, usage: str) -> int:
 
 
 def say_whose(code: int) -> None:
-    """A command may end with one of our own exit codes; where they are ours an error says so."""
+    """Warn if the exit code of a command equals one of banger's own: for banger's, there is an error."""
     if code in OURS:
         warn(f"exit code {code} comes from the command, not from banger")
 

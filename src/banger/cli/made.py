@@ -1,4 +1,4 @@
-"""What an operation made, by its name."""
+"""The names of what an operation made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def print_made(operation: Json, as_json: bool) -> None:
-    """The ended operation as JSON, or what it made, one name per line."""
+    """Print the ended operation as JSON, or the names of what it made, one per line."""
     if as_json:
         print_json(operation)
         return
@@ -19,7 +19,7 @@ def print_made(operation: Json, as_json: bool) -> None:
 
 
 def made_names(operation: Json) -> list[str]:
-    """Names of machines, images, kernels, entries and catalogs; of a snapshot MACHINE:TAG."""
+    """Names of machines, images, kernels, entries and catalogs; MACHINE:TAG of a snapshot."""
     made = operation.get("result")
     several = made if isinstance(made, list) else [] if made is None else [made]
     return [_name(one) for one in several]

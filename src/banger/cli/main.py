@@ -1,4 +1,4 @@
-"""The entry point `banger`. Imports nothing before it knows that it has to."""
+"""The entry point `banger`. Imports nothing before it is needed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def main() -> None:
 
 
 def forget_working_directory() -> None:
-    """Python looks for modules where the user happens to be, if it was started with -m or -c, or if PYTHONPATH has an
-    empty entry. What is imported from here on is not looked for there, unless we are there ourselves."""
+    """Keep Python from loading modules from the working directory: it does so if it was started with -m or -c, or if
+    PYTHONPATH has an empty entry. If this package itself is there, it stays."""
     import os
 
     try:
@@ -41,8 +41,8 @@ def forget_working_directory() -> None:
 
 
 def leave(code: int) -> None:
-    """End the process now: flush, and skip the interpreter's own tidying up (2 ms, and its complaints
-    about a stdout that was closed)."""
+    """End the process now: flush, and skip the interpreter's own clean-up (2 ms, and its complaints about a closed
+    stdout)."""
     import os
 
     for file in (sys.stdout, sys.stderr):

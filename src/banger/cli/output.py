@@ -1,4 +1,4 @@
-"""What verbs print: tables, JSON, times. Names from a guest are made harmless first."""
+"""The output of verbs: tables, JSON, times. Names from a guest are made harmless first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def print_json(data: object, show_env: bool = False) -> None:
 
 
 def withhold(data: object) -> object:
-    """The same without the values of commands' variables, which are passwords often enough. Their names stay."""
+    """The record without the values of commands' variables, which are often passwords. Their names stay."""
     if isinstance(data, list):
         return [withhold(item) for item in data]
     if not isinstance(data, dict):
@@ -28,7 +28,7 @@ def withhold(data: object) -> object:
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell, two spaces apart, headings in capitals."""
+    """A table: columns as wide as their widest cell, two spaces apart, headings in capitals."""
     lines = [tuple(heading.upper() for heading in headings)]
     lines += [tuple(printable(cell) or "-" for cell in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -63,7 +63,7 @@ def _plain(value: object) -> str:
 
 
 def age(moment: str) -> str:
-    """How long ago an RFC 3339 time in UTC was."""
+    """The time since an RFC 3339 time in UTC."""
     from banger.cli.durations import format_duration
 
     since = _timestamp(moment)
@@ -85,5 +85,5 @@ def _timestamp(moment: str) -> float | None:
 
 
 def write_bytes(data: bytes) -> None:
-    """Straight to stdout."""
+    """Write to stdout without Python's text layer."""
     sys.stdout.buffer.write(data)

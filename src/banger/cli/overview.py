@@ -1,4 +1,4 @@
-"""What `banger`, `banger help` and `banger vm` print."""
+"""The output of `banger`, `banger help` and `banger vm`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _ASKS = ("help", "-h", "--help")
 
 
 def show_overview(words: list[str]) -> int:
-    """Answer `help`, a bare noun, or words that name nothing."""
+    """Answer `help`, a noun alone, or unknown words."""
     asked = [word for word in words if word not in _ASKS]
     if not asked:
         print(overview())

@@ -1,7 +1,6 @@
-"""Parsers of single verbs, on argparse, and the guest's command kept out of them.
+"""Parsers of single verbs, on argparse, which never sees the guest's command.
 
-After `command_after` positionals everything belongs to the guest, options too; argparse never
-sees it, so it cannot misread it.
+After `command_after` positionals all words belong to the guest, options, too, so argparse cannot misread them.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Arguments = argparse.Namespace
 
 
 class UsageError(Exception):
-    """Arguments that make no sense; `usage` names the verb whose --help explains them."""
+    """Invalid arguments. `usage` is the verb whose --help explains them."""
 
     def __init__(self, message: str, usage: str) -> None:
         super().__init__(message)
@@ -31,14 +30,14 @@ class UsageError(Exception):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Of one width, so that the reference comes out the same everywhere (and `shutil` is not loaded)."""
+    """Has one width, so that the reference is the same on every terminal (and `shutil` is not loaded)."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=28, width=96)
 
 
 class Parser(argparse.ArgumentParser):
-    """One verb's parser. Never exits but for --help."""
+    """The parser of one verb. Exits only for --help."""
 
     def __init__(self, name: str, summary: str, example: str) -> None:
         super().__init__(
@@ -55,11 +54,11 @@ class Parser(argparse.ArgumentParser):
         self.flag("--debug", action="store_true", help="show the traceback of an error")
 
     def flag(self, *names: str, **settings: object) -> None:
-        """An option, remembered for `split_command`, completion and the reference."""
+        """Add an option, and remember it for `split_command`, completion and the reference."""
         self.options.append(self.add_argument(*names, **settings))  # type: ignore[arg-type]
 
     def positional(self, name: str, **settings: object) -> None:
-        """A word without a name, remembered likewise."""
+        """Add a word without a name, and remember it as `flag` does."""
         self.positionals.append(self.add_argument(name, **settings))  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
@@ -67,7 +66,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Verb:
-    """A verb of the command line: what it takes, what it does, an example of its use."""
+    """A verb of the command line: its arguments, its action, an example."""
 
     def __init__(
         self,
@@ -87,7 +86,7 @@ class Verb:
         return parser
 
     def parse(self, parser: Parser, words: list[str]) -> Arguments:
-        """The arguments; `command` holds the guest's command where the verb takes one."""
+        """The arguments; `command` is the guest's command, if the verb takes one."""
         if self.command_after < 0:
             return parser.parse_args(words)
         own, command = split_command(words, parser.options, self.command_after)
@@ -97,7 +96,7 @@ class Verb:
 
 
 def load_verb(noun: str, name: str) -> Verb:
-    """Import the verb's module, and only that."""
+    """Import the module of a verb, and no other verb's."""
     module, attribute, _ = NOUNS[noun][name]
     full = f"banger.cli.verbs.{module}"
     __import__(full)
@@ -108,7 +107,7 @@ def load_verb(noun: str, name: str) -> Verb:
 def split_command(
     words: list[str], options: list[argparse.Action], positionals: int
 ) -> tuple[list[str], list[str]]:
-    """Our words, and the guest's: those after so many positionals, without the `--` before them."""
+    """Banger's words, and the guest's: all words after this many `positionals`, without a `--` before them."""
     takes_value = {name for option in options if option.nargs != 0 for name in option.option_strings}
     at = 0
     while at < len(words) and positionals:
@@ -126,7 +125,7 @@ def split_command(
 
 
 def _value_follows(word: str, takes_value: set[str]) -> bool:
-    """Whether the word after this option is its value: `--name x`, `-e x`, `-ite x`."""
+    """Whether the next word is the value of this option: `--name x`, `-e x`, `-ite x`."""
     if word.startswith("--"):
         return word in takes_value
     letters = word[1:]
@@ -141,12 +140,12 @@ def json_flag(parser: Parser) -> None:
 
 
 def exec_flag(parser: Parser, help_: str) -> None:
-    """For the verbs that are for one command of a machine, by its number."""
+    """Add an option for the number of a command in a machine."""
     parser.flag("--exec", type=at_least(1), metavar="ID", help=help_)
 
 
 def worded(parse: Callable[[str], Value]) -> Callable[[str], Value]:
-    """argparse's `type` of what raises ValueError, whose words argparse would replace by the function's name."""
+    """A `type` for argparse from a function that raises ValueError, whose message argparse would replace."""
 
     def value(text: str) -> Value:
         try:
@@ -158,7 +157,7 @@ def worded(parse: Callable[[str], Value]) -> Callable[[str], Value]:
 
 
 def seconds(text: str) -> float:
-    """argparse's `type` of a duration."""
+    """A `type` for argparse: a duration in seconds."""
     from banger.cli.durations import parse_duration
 
     try:
@@ -168,7 +167,7 @@ def seconds(text: str) -> float:
 
 
 def size(text: str) -> int:
-    """argparse's `type` of a size in bytes."""
+    """A `type` for argparse: a size in bytes."""
     from banger.model.sizes import parse_size
 
     try:
@@ -178,7 +177,7 @@ def size(text: str) -> int:
 
 
 def mebibytes(text: str) -> int:
-    """argparse's `type` of a size in whole MiB."""
+    """A `type` for argparse: a size in whole MiB."""
     size_bytes = size(text)
     if size_bytes % (1024 * 1024):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of MiB")
@@ -186,7 +185,7 @@ def mebibytes(text: str) -> int:
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
-    """argparse's `type` of a whole number from `lowest` on."""
+    """A `type` for argparse: a whole number, at least `lowest`."""
 
     def number(text: str) -> int:
         if not (text.isascii() and text.isdigit()) or int(text) < lowest:
@@ -197,7 +196,7 @@ def at_least(lowest: int) -> Callable[[str], int]:
 
 
 def above_zero(text: str) -> float:
-    """argparse's `type` of a number, whole or not."""
+    """A `type` for argparse: a number above zero, whole or not."""
     whole, _, fraction = text.partition(".")
     if not (text.isascii() and (whole + fraction).isdigit() and float(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number greater than 0")

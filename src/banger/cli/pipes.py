@@ -1,8 +1,7 @@
-"""Our own stdin, stdout and stderr, read and written without ever waiting for them.
+"""Our stdin, stdout and stderr, read and written without ever blocking.
 
-The flag O_NONBLOCK belongs to an open file, which the shell and others share with us, so it is not set
-on theirs: pipes and terminals are opened once more through /proc, which makes an open file of
-our own.
+The flag O_NONBLOCK belongs to an open file, which we share with the shell and others, so it is not set there. Pipes and
+terminals are opened again through /proc, which makes an open file of our own.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _WHOLE = 1 << 30
 
 
 class Sink:
-    """Where output goes. Keeps what could not be written yet in `pending`."""
+    """A destination of output. Keeps bytes that could not be written yet in `pending`."""
 
     def __init__(self, fd: int) -> None:
         self._given = fd
@@ -40,7 +39,8 @@ class Sink:
         return bool(self._pending)
 
     def write(self, data: memoryview) -> None:
-        """Write what goes out without waiting, keep the rest. Raises BrokenPipeError when nobody reads."""
+        """Write as much as possible without blocking, and keep the rest. Raises BrokenPipeError if the reader is
+        gone."""
         if len(data):
             self._pending.append(data)
         if len(self._pending) == 1 and self._piece == _WHOLE:
@@ -51,7 +51,7 @@ class Sink:
             pass
 
     def drop(self) -> None:
-        """Forget what is pending."""
+        """Forget pending bytes."""
         self._pending.clear()
 
     def _write_once(self) -> bool:
@@ -71,7 +71,7 @@ class Sink:
 
 
 class Source:
-    """Where stdin comes from; `ended` after its end."""
+    """A source of input; `ended` is true after its end."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -81,7 +81,7 @@ class Source:
         return self._fd
 
     def read(self, limit: int) -> bytes:
-        """At most `limit` bytes, after poll said that there are some; none at its end."""
+        """At most `limit` bytes, after poll reported some; empty at the end."""
         try:
             data = os.read(self._fd, min(limit, READ_SIZE))
         except BlockingIOError:
@@ -93,7 +93,7 @@ class Source:
 
 
 def ensure_standard_files() -> None:
-    """Have fds 0, 1 and 2, so that no socket of ours ends up as somebody's stdout."""
+    """Open fds 0, 1 and 2 if they are closed, so that no socket of ours becomes the stdout of a program."""
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
@@ -102,10 +102,10 @@ def ensure_standard_files() -> None:
 
 
 def _open_own(fd: int, mode: int) -> tuple[int, int]:
-    """An fd that does not block, and how much to write to it at a time.
+    """A descriptor that does not block, and how many bytes to write to it at a time.
 
-    A regular file never blocks. What cannot be opened again is written in pieces that a pipe takes
-    whole once poll said so.
+    A regular file never blocks. A file that cannot be opened again is written in pieces that a pipe accepts whole after
+    poll reported space.
     """
     kind = os.fstat(fd).st_mode
     if stat.S_ISREG(kind):

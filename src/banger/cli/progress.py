@@ -1,6 +1,6 @@
-"""How far long work is, on stderr: a bar on a terminal, plain lines elsewhere.
+"""Progress of long work, on stderr: a bar on a terminal, plain lines elsewhere.
 
-Nothing but warnings is shown for work of less than 0.3 s, and `rich` is loaded only to draw.
+Work of less than 0.3 s shows only warnings. `rich` is loaded only to draw.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _REDRAW_EVERY_S = 0.1
 
 
 class Step:
-    """How far one phase is. A `total` of 0 is not known."""
+    """Progress of one phase. A `total` of 0 means that it is unknown."""
 
     __slots__ = ("done", "message", "phase", "total", "unit")
 
@@ -52,8 +52,8 @@ class Step:
 
 
 class Progress:
-    """Shows steps while its work lasts; `close` removes the bar. The caller calls `tick` every
-    `wait_s` seconds or so. Never raises for want of a terminal."""
+    """Shows steps while work runs; `close` removes the bar. The caller calls `tick` every `wait_s` seconds or so. Never
+    raises because a terminal is missing."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
@@ -63,13 +63,13 @@ class Progress:
 
     @property
     def wait_s(self) -> float | None:
-        """When to call `tick` next; None while there is nothing to show."""
+        """When to call `tick` next, in seconds; None while nothing is shown."""
         if self._quiet or self._step is None:
             return None
         return _REDRAW_EVERY_S
 
     def show(self, step: Step) -> None:
-        """A warning is a line that stays, also for those who want no progress."""
+        """Show a step. A warning is a line that stays, also with --quiet."""
         if step.phase == WARNING:
             self._warn(step)
             return
@@ -97,7 +97,7 @@ class Progress:
 
 
 class _Lines:
-    """A line a phase, and in a phase one every two seconds at most."""
+    """One line per phase, and within a phase one every two seconds at most."""
 
     def __init__(self) -> None:
         self._phase = ""
@@ -118,7 +118,7 @@ class _Lines:
 
 
 class _Bar:
-    """A bar of `rich`, drawn when told to: no thread of its own."""
+    """A bar of `rich`, drawn when told to, without a thread of its own."""
 
     def __init__(self) -> None:
         from rich.console import Console

@@ -1,4 +1,4 @@
-"""Signals as something to poll, and how often Ctrl-C has to be pressed until we give up."""
+"""Signals as a file descriptor to poll, and the rule for Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IMPATIENT_S = 1.0
 
 
 class Signals:
-    """Catches signals inside its `with` block; `fileno` is readable when some came, `take` says which."""
+    """Catches signals inside its `with` block. `fileno` is readable after a signal; `take` says which."""
 
     def __init__(self, numbers: Iterable[signal.Signals]) -> None:
         self._numbers = tuple(numbers)
@@ -46,7 +46,7 @@ class Signals:
         return self._reader
 
     def take(self) -> list[int]:
-        """The numbers of the signals that came, in order."""
+        """The numbers of the signals since the last call, in order."""
         try:
             return list(os.read(self._reader, 4096))
         except BlockingIOError:
@@ -54,17 +54,18 @@ class Signals:
 
 
 def _note(number: int, frame: object) -> None:
-    """The wake-up pipe has the number already."""
+    """The handler does nothing: the wake-up pipe has the number already."""
 
 
 class Patience:
-    """Ctrl-C is the guest's, but a user who presses it twice within a second, or a third time, means us."""
+    """Ctrl-C goes to the guest. If the user presses it twice within a second, or a third time, banger leaves the
+    command."""
 
     def __init__(self) -> None:
         self._presses: list[float] = []
 
     def press(self, now_s: float) -> bool:
-        """Note a Ctrl-C; True when it is time to give up."""
+        """Note a Ctrl-C. True if banger should leave the command."""
         self._presses.append(now_s)
         impatient = len(self._presses) > 1 and now_s - self._presses[-2] <= _IMPATIENT_S
         return impatient or len(self._presses) >= 3

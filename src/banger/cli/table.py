@@ -1,6 +1,6 @@
-"""The nouns and verbs of the command line, as data. Nothing is imported for a verb that isn't used.
+"""The nouns and verbs of the command line, as data. The module of a verb is imported only when the verb is used.
 
-A verb's entry is the module that has it, the name of its `Verb` there, and a line for overviews.
+An entry of a verb is its module, the name of its `Verb` there, and a line for overviews.
 """
 
 from __future__ import annotations

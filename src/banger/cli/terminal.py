@@ -1,4 +1,4 @@
-"""The user's terminal while a guest's command has it: modes, size, and back to what they were."""
+"""The user's terminal while a guest's command uses it: modes and size, and the modes restored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_terminal(fd: int) -> bool:
 
 
 def terminal_size(fd: int) -> tuple[int, int]:
-    """Rows and columns; 24 and 80 where they are not known."""
+    """Rows and columns; 24 and 80 if they are unknown."""
     try:
         size = os.get_terminal_size(fd)
     except OSError:
@@ -26,10 +26,10 @@ def terminal_size(fd: int) -> tuple[int, int]:
 
 
 class Terminal:
-    """Saves the modes of a terminal and gives them back when its `with` block is left, however it is.
+    """Saves the modes of a terminal, and restores them at the end of its `with` block, also after an error.
 
-    Inside it is *quiet* at first (nothing typed is shown, Ctrl-C still interrupts us), so that progress
-    can be drawn; `raw` then hands every key to the guest.
+    At first the terminal is *quiet* (typed keys are not shown, Ctrl-C still interrupts banger), so that progress can be
+    drawn. After `raw` every key goes to the guest.
     """
 
     def __init__(self, fd: int) -> None:
@@ -51,7 +51,7 @@ class Terminal:
         return self._raw
 
     def raw(self) -> None:
-        """From here on Ctrl-C and Ctrl-Z are bytes like any other."""
+        """From now on Ctrl-C and Ctrl-Z are ordinary bytes."""
         self._raw = True
         self._set(plan_raw(self._saved))
 
@@ -59,7 +59,7 @@ class Terminal:
         return terminal_size(self.fd)
 
     def _set(self, modes: Modes) -> None:
-        """What was typed meanwhile is kept. A terminal that hung up has no modes to set."""
+        """Set modes, and keep typed bytes. A terminal that hung up has no modes."""
         try:
             termios.tcsetattr(self.fd, termios.TCSADRAIN, modes)
         except termios.error:

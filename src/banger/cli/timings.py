@@ -1,4 +1,4 @@
-"""`--timings`: where the time of a run went, our own part included."""
+"""`--timings`: the time that each part of a run took, with banger's own part."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import sys
 import time
 
-# A clone has template (the wait for one) and restore, a boot disk to agent.
+# A run from a template has "template" (the wait for a clone) and "restore"; a booted one has "disk" to "agent".
 _ORDER = (
     "create resolve template restore disk vmm kernel agent identity init exec run teardown total"
 ).split()
 
 
 class Stopwatch:
-    """Made when the request is about to go out; reports when the answer is complete."""
+    """Created just before the request is sent; reports when the answer is complete."""
 
     def __init__(self) -> None:
         self._start_up_ms = process_age_ms()

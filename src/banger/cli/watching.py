@@ -1,4 +1,4 @@
-"""Watching an operation to its end, with progress; Ctrl-C cancels what we began ourselves."""
+"""Watching an operation to its end, with progress. Ctrl-C cancels an operation that this command began."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def finish_operation(daemon: Daemon, operation: Json, quiet: bool = False) -> Json:
-    """Watch what we began; the ended operation. Raises the error it failed with."""
+    """Watch an operation that this command began, and return it ended. Raises the error that it failed with."""
     identifier = str(operation.get("id", ""))
     try:
         return watch_operation(daemon, identifier, quiet)
@@ -28,7 +28,7 @@ def finish_operation(daemon: Daemon, operation: Json, quiet: bool = False) -> Js
 
 
 def watch_operation(daemon: Daemon, identifier: str, quiet: bool = False) -> Json:
-    """Show its progress until it ends; the ended operation. Raises the error it failed with."""
+    """Show the progress of an operation until it ends, and return it ended. Raises the error that it failed with."""
     ended = _follow(daemon, identifier, Progress(quiet))
     error = ended.get("error")
     if isinstance(error, dict):

@@ -1,4 +1,4 @@
-"""Files that have their name only when they are whole."""
+"""Files that get their names only when they are complete."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _HOLE = 64 * 1024
 
 
 def write_whole(path: str, pieces: Iterable[bytes], sparse: bool = False) -> int:
-    """Write a file of ours alone; how many bytes. What is at `path` stays until the last of them is on the disk.
+    """Write a file that only this user may read. Returns the number of bytes. An existing file at `path` stays until
+    the new one is completely on the disk.
 
-    `sparse`: zeros are left out, so that a disk takes no more room than it did. A device or a pipe is written to as it
-    is. Raises `file_not_found`; passes on what `pieces` raises.
+    `sparse`: zeros become holes, so that a disk takes no more space than before. A device or a pipe is written
+    directly. Raises `file_not_found`, and the errors of `pieces`.
     """
     real = os.path.realpath(path)
     try:
@@ -51,8 +52,8 @@ def _write_beside(path: str, pieces: Iterable[bytes], sparse: bool) -> int:
 
 
 def _sync_directory(directory: str) -> None:
-    """So that the file is found under its name after a power failure, too. It is there, whatever becomes of this: some
-    file systems sync no directories."""
+    """Sync the directory, so that a power failure does not lose the name. Errors are ignored: the file exists, and some
+    file systems cannot sync directories."""
     with contextlib.suppress(OSError):
         fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -62,7 +63,7 @@ def _sync_directory(directory: str) -> None:
 
 
 def _write(file: BinaryIO, piece: bytes, sparse: bool) -> int:
-    """How many bytes of the file that is."""
+    """Write the pieces. Returns the number of bytes."""
     for begin in range(0, len(piece), _HOLE if sparse else len(piece) or 1):
         part = piece[begin : begin + _HOLE] if sparse else piece
         if sparse and not part.strip(b"\0"):

@@ -1,4 +1,4 @@
-"""Images and kernels: two nouns with the same verbs, told apart by data."""
+"""Images and kernels: two nouns with the same verbs, whose differences are data."""
 
 from __future__ import annotations
 

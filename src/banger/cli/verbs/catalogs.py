@@ -1,4 +1,4 @@
-"""Catalogs: `catalog add|list|remove|refresh`, and what they offer: `image catalog`, `kernel catalog`."""
+"""Catalogs: `catalog add|list|remove|refresh`, and their entries: `image catalog`, `kernel catalog`."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _add(arguments: Arguments) -> int:
 
 
 def read_key(text: str) -> str:
-    """A key, or what the file of that name has in it."""
+    """The text itself if it is a key, or else the contents of the file with this name."""
     if not os.path.exists(text):
         return text
     try:
@@ -112,7 +112,7 @@ def _refresh_arguments(parser: Parser) -> None:
 
 
 def _refresh(arguments: Arguments) -> int:
-    """Ends with 125 when one of them could not be refreshed."""
+    """Exits with 125 if a catalog could not be refreshed."""
     catalogs = Daemon().records(calls.catalogs_refresh(arguments.name))
     _print(catalogs, arguments.json)
     return 125 if any(catalog.get("problem") for catalog in catalogs) else 0

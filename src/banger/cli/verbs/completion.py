@@ -1,6 +1,6 @@
-"""Completion scripts for shells, made from the parsers. zsh runs bash's, which it knows how to.
+"""Completion scripts for shells, made from the parsers. zsh can run the script of bash.
 
-Names of machines, images and so on come from `banger ... list -q`, which does not start a daemon then.
+Names of machines, images and so on come from `banger ... list -q`, which does not start a daemon for completion.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def zsh_script() -> str:
 
 
 def _cases(cases: Iterable[tuple[str, str]]) -> str:
-    """The arms of a `case`, long ones on lines of their own."""
+    """The branches of a `case`; long ones on lines of their own."""
     return "\n".join(f"    {pattern}) {action} ;;" for pattern, action in cases)
 
 
@@ -160,7 +160,7 @@ def _facts(verb: Surveyed) -> str:
 
 
 def _kind(noun: str, action: Action) -> str:
-    """What a positional names; "none" for what we can't know."""
+    """The kind of names that a positional takes; "none" for an unknown kind."""
     if action.dest in ("name", "names"):
         return noun + ("+" if action.dest == "names" else "")
     return _KINDS.get(action.dest, "none")
@@ -177,7 +177,7 @@ def _value_cases(verb: Surveyed) -> Iterator[tuple[str, str]]:
 
 
 def _nothing(parser: Parser) -> None:
-    """No options but the usual ones."""
+    """The verb has no options of its own."""
 
 
 def _bash(arguments: Arguments) -> int:

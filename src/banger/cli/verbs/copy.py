@@ -1,4 +1,4 @@
-"""`vm cp`: files between here and a machine, with the rules of `docker cp`."""
+"""`vm cp`: files copied between this host and a machine, with the rules of `docker cp`."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def split_place(text: str) -> tuple[str, str]:
 def plan_copy(
     source_name: str, is_directory: bool, contents_only: bool, target: str, target_kind: str
 ) -> tuple[str, str]:
-    """The directory to write to and the name the copy gets there; "" merges contents into the directory.
+    """The directory to write to, and the name of the copy in it; "" merges the contents into the directory.
 
-    `target_kind` is "directory", "file" or "" for nothing there yet.
+    `target_kind` is "directory", "file", or "" if the target does not exist.
     """
     above, below = posixpath.split(target.rstrip("/"))
     if target_kind == "directory":
@@ -113,7 +113,7 @@ def _copy_in(daemon: Daemon, arguments: Arguments, source: str, machine: str, ta
 
 
 def _own_name(path: str) -> str:
-    """The last component, also of "." and "a/.."."""
+    """The last component of a path, also of "." and "a/.."."""
     name = os.path.basename(path.rstrip("/"))
     return name if name not in ("", ".", "..") else os.path.basename(os.path.abspath(path)) or "root"
 
@@ -124,7 +124,7 @@ def _read_stdin() -> Iterator[bytes]:
 
 
 def _kind_in_machine(daemon: Daemon, machine: str, path: str) -> str:
-    """ "directory", "file" or "" for nothing; a link counts as what it leads to."""
+    """ "directory", "file", or "" if there is nothing; for a link, the kind of its target."""
     kind = _stat_type(daemon, machine, path)
     return kind if kind in ("", "directory") else "file"
 
@@ -158,12 +158,12 @@ def _plan_here(source: str, is_directory: bool, target: str) -> tuple[str, str]:
     if source.endswith(("/", "/.")) and not is_directory:
         raise Error("agent_error", f"the machine did not send the directory {source}, but something else")
     directory, name = plan_copy(name, is_directory, source.endswith("/."), target, _kind_here(target))
-    # The slash: what was typed before the last name is followed, also where it is a link.
+    # A final slash: then a link before it is followed.
     return (posixpath.join(directory, "") if directory != target else directory), name
 
 
 def _complain(complaints: Complaints) -> int:
-    """Say what did not come along; the exit code."""
+    """Report what was left out. Returns the exit code."""
     for sentence in complaints.first:
         warn(sentence)
     if complaints.count > len(complaints.first):
@@ -178,7 +178,8 @@ def _write_all(data: bytes) -> None:
 
 
 def _kind_here(path: str) -> str:
-    """Raises `bad_request` for a link to a directory: whether the user or an earlier copy made it cannot be told."""
+    """As `_kind_in_machine`, on this host. Raises `bad_request` for a link to a directory: the user or an earlier copy
+    may have made it."""
     if os.path.islink(path) and os.path.isdir(path):
         raise Error(
             "bad_request",

@@ -1,4 +1,4 @@
-"""`doctor`: looks whether this host lets machines run. The doctor itself is a program of its own."""
+"""`doctor`: check whether this host can run machines. The doctor is a program of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`events`: what happened, and with --follow what happens."""
+"""`events`: the journal, and with --follow new events."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _events_arguments(parser: Parser) -> None:
 
 
 def moment(text: str) -> str:
-    """argparse's `type` of a time, or of how long ago; RFC 3339 in UTC. Without an offset it is local time."""
+    """A `type` for argparse: a time, or how long ago, as RFC 3339 in UTC. A time without an offset is local."""
     from argparse import ArgumentTypeError
     from datetime import UTC, datetime, timedelta
 

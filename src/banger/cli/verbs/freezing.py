@@ -1,4 +1,4 @@
-"""Verbs that take a machine as it is now, or as it was: snapshot, restore, fork, commit."""
+"""Verbs that freeze a machine or go back to a frozen one: snapshot, restore, fork, commit."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _commit_arguments(parser: Parser) -> None:
 
 
 def _finish(arguments: Arguments, call: Call[object]) -> int:
-    """Begin the operation, see it through, print what it made, one name a line."""
+    """Begin the operation, wait for its end, and print what it made, one name per line."""
     from banger.cli.made import print_made
     from banger.cli.watching import finish_operation
 

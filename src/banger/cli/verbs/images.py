@@ -1,4 +1,4 @@
-"""The verbs that make and give images: pull, tag, register, export."""
+"""The verbs that make and export images: pull, tag, register, export."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATHS = ("oci:", "oci-archive:", "docker-archive:", "tar:", "rootfs:")
 
 
 def absolute_ref(ref: str) -> str:
-    """The daemon has a working directory of its own, so what names a file here is spelt out."""
+    """A reference with absolute paths: the daemon has another working directory."""
     transport = next((known for known in _PATHS if ref.startswith(known)), "")
     if not transport:
         return ref

@@ -1,4 +1,4 @@
-"""Verbs that move machines through their life."""
+"""Verbs that change the state of machines."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def signal_number(text: str) -> int:
 
 
 def _operate(arguments: Arguments, begin: Callable[[str], Call[object]]) -> int:
-    """Begin an operation a machine and see it through."""
+    """Begin one operation per machine, and wait for its end."""
     from banger.cli.watching import finish_operation
 
     daemon = Daemon()
@@ -167,7 +167,7 @@ def _wait(arguments: Arguments) -> int:
 
 
 def _exit_code(ended: object) -> str:
-    """A machine that was stopped before its command ended has none."""
+    """The exit code of the command; a machine that was stopped before its command ended has none."""
     return str(ended.get("code", "-")) if isinstance(ended, dict) else "-"
 
 

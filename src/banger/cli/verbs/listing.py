@@ -40,7 +40,7 @@ def _list(arguments: Arguments) -> int:
 
 
 def print_names(records: list[Json]) -> None:
-    """One a line, for scripts."""
+    """One name per line, for scripts."""
     for record in records:
         print(printable(text_of(record, "name")))
 
@@ -62,7 +62,7 @@ def _row(machine: Json) -> tuple[str, ...]:
 
 
 def _reason(machine: Json) -> str:
-    """Why it does not run; all of it is in `vm show`."""
+    """Why the machine does not run, shortened; `vm show` has the whole text."""
     if text_of(machine, "state") not in ("stopped", "failed"):
         return ""
     reason = printable(text_of(machine, "reason"))
@@ -70,7 +70,7 @@ def _reason(machine: Json) -> str:
 
 
 def _state(machine: Json) -> str:
-    """A machine that is paused only because nobody needs it is "idle"."""
+    """The state; "idle" for a machine that banger paused because no request used it."""
     state = text_of(machine, "state")
     return "idle" if state == "paused" and machine.get("idle") is True else state
 
@@ -86,7 +86,7 @@ def text_of(record: Json, name: str) -> str:
 
 
 def memory_of(record: Json) -> str:
-    """Of a spec or a shape."""
+    """The memory of a spec or a shape."""
     from banger.model.sizes import MIB, format_size
 
     mebibytes = record.get("memory_mib")

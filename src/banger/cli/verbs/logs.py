@@ -43,7 +43,7 @@ def _logs(arguments: Arguments) -> int:
 
 
 def _told_apart(arguments: Arguments) -> tuple[str, str | None]:
-    """The machine, and what `--exec` was given: in `--exec NAME` that is the machine."""
+    """The machine, and the value of `--exec`: in `--exec NAME` the value is the machine."""
     if arguments.name:
         return arguments.name, arguments.exec
     if arguments.exec:
@@ -76,7 +76,7 @@ def _show(pieces: Iterable[bytes]) -> None:
 
 
 def _write_all(data: bytes) -> None:
-    """Past Python's buffers: what came is shown at once."""
+    """Write without Python's buffers, so that output appears at once."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(1, rest) :]

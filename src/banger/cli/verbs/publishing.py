@@ -1,4 +1,4 @@
-"""Own catalogs: `image publish`, `kernel publish`, `catalog verify`."""
+"""The user's own catalogs: `image publish`, `kernel publish`, `catalog verify`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`system reconcile`: what the host says against what the records say."""
+"""`system reconcile`: compare the records with the host."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _describe_machines(found: Json) -> list[str]:
 
 
 def _describe_unreleased(found: Json) -> list[str]:
-    """`what` stands in what is wrong with it already."""
+    """The error names the resource already."""
     return [
         f"{u['owner']}: {u['what']} is released now"
         if u.get("released")

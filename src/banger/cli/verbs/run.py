@@ -49,7 +49,7 @@ _SPEC_FIELDS = {
 
 
 def _spec_options(parser: Parser) -> None:
-    """What is not given is left to the daemon."""
+    """Add the options of a spec. The daemon chooses what the user does not give."""
     parser.flag("--name", metavar="NAME", help="name of the machine (default: a generated name)")
     parser.flag("--cpus", type=at_least(1), metavar="N", help="number of processors")
     parser.flag("--memory", type=mebibytes, metavar="SIZE", help='memory, such as "512MiB"')
@@ -93,7 +93,7 @@ def _spec_options(parser: Parser) -> None:
 
 
 def _limit_options(parser: Parser) -> None:
-    """Of what it takes of the host."""
+    """Add the options that limit what a machine uses of the host."""
     parser.flag(
         "--cpu-limit",
         type=above_zero,
@@ -151,14 +151,14 @@ def _create_arguments(parser: Parser) -> None:
 
 
 def _key(text: str) -> str:
-    """An empty one is a variable that a script forgot to set."""
+    """An idempotency key. An empty one is refused: a script forgot to set a variable."""
     if not text:
         raise ValueError("the key is empty")
     return text
 
 
 def plan_spec(arguments: Arguments, command: Facts | None) -> Facts:
-    """The API's MachineSpec, without the fields that nobody set."""
+    """The MachineSpec of the API, with the fields that the user gave."""
     values = {field: getattr(arguments, option, None) for option, field in _SPEC_FIELDS.items()}
     spec: Facts = {
         field: value for field, value in values.items() if value is not None and value is not False

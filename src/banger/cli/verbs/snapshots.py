@@ -1,4 +1,4 @@
-"""Snapshots: listed, shown, deleted, written to a file and read from one. `freezing` makes them."""
+"""Snapshots: listed, shown, deleted, exported and imported. `freezing` makes them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _export_arguments(parser: Parser) -> None:
 
 
 def _export(arguments: Arguments) -> int:
-    """Digest and size are said on stderr when stdout is the file."""
+    """Export a snapshot. If it goes to stdout, digest and size go to stderr."""
     daemon = Daemon()
     with daemon.open(calls.snapshots_export(arguments.machine, arguments.tag)) as answer:
         size_bytes = _write(arguments.file, answer.chunks())
@@ -107,7 +107,7 @@ def _export(arguments: Arguments) -> int:
 
 
 def _write(path: str, pieces: Iterator[bytes]) -> int:
-    """How many bytes it was."""
+    """Write the export. Returns the number of bytes."""
     if path != "-":
         from banger.cli.whole_file import write_whole
 

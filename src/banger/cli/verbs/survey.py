@@ -1,4 +1,4 @@
-"""All verbs with their options, as data: what completion, the reference and the tests are made of."""
+"""All verbs with their options, as data, for completion, the reference and tests."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Surveyed:
 
     @property
     def positionals(self) -> list[Action]:
-        """Without the guest's command, about which we know nothing."""
+        """The positionals without the guest's command."""
         return [action for action in self.parser.positionals if action.dest != "command"]
 
 
 def survey() -> Iterator[Surveyed]:
-    """Every verb, in the table's order."""
+    """Every verb, in the order of the table."""
     for noun, verbs in NOUNS.items():
         for name, (_, _, summary) in verbs.items():
             yield Surveyed(noun, name, summary)

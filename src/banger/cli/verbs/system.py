@@ -1,4 +1,4 @@
-"""The daemon itself: about it, started, stopped."""
+"""The daemon: its facts, its start and its stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from banger.client.calls import system_info, system_shutdown
 
 
 def _nothing(parser: Parser) -> None:
-    """No options but the usual ones."""
+    """The verb has no options of its own."""
 
 
 def _info(arguments: Arguments) -> int:
@@ -44,7 +44,7 @@ def _restart(arguments: Arguments) -> int:
 
 
 def _shut_down() -> bool:
-    """Ask the daemon to stop and see its process gone, and what it had started for nobody yet; False if none ran."""
+    """Ask the daemon to stop, and wait for the end of its process and of its waiting clones. False if no daemon ran."""
     return start.stop_daemon(places.socket_path(), lambda: Daemon(start=False).call(system_shutdown()))
 
 

@@ -52,7 +52,7 @@ def _list(arguments: Arguments) -> int:
 
 
 def _short_id(template: Json) -> str:
-    """As much of the id as tells it from all others."""
+    """The shortest beginning of the id that no other id has."""
     return text_of(template, "id")[:_SHORT]
 
 

@@ -1,4 +1,4 @@
-"""Room on the disk: `image prune`, `image cache prune`, `system df`."""
+"""Disk space: `image prune`, `image cache prune`, `system df`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _cache(arguments: Arguments) -> int:
 
 
 def print_pruned(pruned: Json, what: str, as_json: bool) -> int:
-    """How much room how many of `what` took, or take."""
+    """Print how many of `what` were removed (or would be), and how much space that frees."""
     if as_json:
         print_json(pruned)
         return 1 if pruned.get("kept") else 0
@@ -77,7 +77,7 @@ def _row(room: Json) -> tuple[str, str, str, str]:
 
 
 def size_of(record: Json, field: str) -> str:
-    """A field in bytes, for people."""
+    """A field with bytes, as a size for people."""
     value = record.get(field)
     return format_size(value) if isinstance(value, int) else "?"
 
