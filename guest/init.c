@@ -176,7 +176,7 @@ int init_hand_over(const struct fields *fields, struct err *err)
 	if (number) {
 		err_set(err, ERR_IO, number, "cannot start %.100s as init", arguments[0]);
 		console("%s", err->message);
-		out_event("init_exited", number, err->message);
+		out_event("init_exited", number, 0, err->message);
 	}
 	return 0;
 }

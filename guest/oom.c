@@ -111,6 +111,6 @@ bool oom_tell(void)
 	oom_describe(&latest, untold, text);
 	untold = 0;
 	told_in = session_number();
-	out_event("oom", 0, text);
+	out_event("oom", 0, latest.pid, text);
 	return true;
 }

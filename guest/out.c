@@ -97,7 +97,7 @@ void out_fail(uint32_t channel, const struct err *err)
 	out_end();
 }
 
-void out_event(const char *code, int number, const char *message)
+void out_event(const char *code, int number, pid_t pid, const char *message)
 {
 	struct field_writer *fields;
 
@@ -107,5 +107,7 @@ void out_event(const char *code, int number, const char *message)
 	put_text(fields, TAG_CODE, code);
 	put_int(fields, TAG_ERRNO, number);
 	put_text(fields, TAG_MESSAGE, message);
+	if (pid)
+		put_int(fields, TAG_PID, pid);
 	out_end();
 }

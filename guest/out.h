@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "err.h"
 #include "fields.h"
@@ -24,7 +25,7 @@ void out_end(void);
 
 void out_ok(uint32_t channel);
 void out_fail(uint32_t channel, const struct err *err);
-/* Dropped when the queue is crowded. */
-void out_event(const char *code, int number, const char *message);
+/* Dropped when the queue is crowded. The pid is that of the process it is about, 0 for none. */
+void out_event(const char *code, int number, pid_t pid, const char *message);
 
 #endif

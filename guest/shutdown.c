@@ -101,7 +101,7 @@ void shutdown_begin(enum shutdown_mode mode_, uint64_t grace_ms)
 	mode = mode_;
 	agent.state = STATE_STOPPING;
 	root_thaw(&err); /* who waits for a frozen root can neither end nor be killed */
-	out_event("shutdown", 0, mode == SHUTDOWN_REBOOT ? "reboot" : "power off");
+	out_event("shutdown", 0, 0, mode == SHUTDOWN_REBOOT ? "reboot" : "power off");
 	if (mode == SHUTDOWN_NOW) {
 		flush();
 		return;

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from banger.agent.connection import AgentConnection
-from banger.agent.events import EVENTS_A_MINUTE, EventLimit
+from banger.agent.events import EVENTS_A_MINUTE, AgentEvent, EventLimit
 from banger.agent.guest_stats import read_guest_stats
 from banger.agent.process import GuestProcess, Output, adopt_process, read_execs, start_process
 from banger.errors import Error
@@ -53,11 +53,11 @@ async def collect(process: GuestProcess) -> dict[int, bytes]:
 
 
 def test_events_without_end_are_some_lines_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    heard: list[tuple[str, str]] = []
+    heard: list[AgentEvent] = []
 
     async def scenario() -> None:
         async with open_pair() as (connection, stranger):
-            connection.on_event = lambda code, message: heard.append((code, message))
+            connection.on_event = heard.append
             for _ in range(5):
                 await stranger.send(EVENTS * 500)
             answering = asyncio.create_task(stranger.answer(Type.PING))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
 from msgspec.structs import replace
 
+from banger.agent.events import AgentEvent
 from banger.guests.console import find_panic
+from banger.machines.ask.execs import RunningExec
 from banger.machines.keep.reasons import describe, describe_ending
 from banger.machines.life.endings import find_ending, is_failure
+from banger.machines.life.live import LiveMachine
 from banger.machines.life.restarts import (
     ended_unseen,
     is_due,
@@ -174,6 +178,20 @@ def test_words_that_a_guest_chose_decide_nothing() -> None:
     for ending in crafty:
         machine = a_machine(state=MachineState.STOPPED, ending=ending, wanted="running")
         assert not wants_reboot(machine) and not is_due(machine) and not ended_unseen(machine)
+
+
+def test_who_was_killed_for_memory_is_a_number_that_the_agent_tells(tmp_path: Path) -> None:
+    live: Any = SimpleNamespace(_oom_victims=deque(), goes_down=False, on_event=lambda code, message: None)
+
+    def was_killed(pid: int) -> bool:
+        return LiveMachine.was_oom_killed(
+            live, cast(RunningExec, SimpleNamespace(info=SimpleNamespace(pid=pid)))
+        )
+
+    LiveMachine.on_agent_event(live, AgentEvent("oom", "killed process 7 (tail) for lack of memory", 5))
+    assert was_killed(5) and not was_killed(7)
+    LiveMachine.on_agent_event(live, AgentEvent("oom", "killed process 7 (tail) for lack of memory"))
+    assert was_killed(7), "it may have been anybody"
 
 
 def test_a_reboot_is_followed_by_a_start_whatever_the_policy() -> None:

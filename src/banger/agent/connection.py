@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from banger.agent.events import EventLimit
+from banger.agent.events import AgentEvent, EventLimit
 from banger.errors import Error
 from banger.host.turns import turns
 from banger.wire.constants import MAX_PAYLOAD, MAX_REQUEST, RESYNC_PAD, VERSION, Tag, Type
@@ -66,15 +66,14 @@ _FAILURES = {
 class AgentConnection(asyncio.Protocol):
     """The host side of the protocol, from `open_connection` until `close` or until the peer ends.
 
-    `on_lost` is called once, with the reason; `on_event` with code and message of each EVENT. The owner of the
-    connection sets both.
+    `on_lost` is called once, with the reason; `on_event` with each EVENT. The owner of the connection sets both.
     """
 
     def __init__(self, machine: str) -> None:
         self.machine = machine
         self.welcome: Welcome | None = None
         self.on_lost: Callable[[Error], None] = _ignore
-        self.on_event: Callable[[str, str], None] = _ignore_event
+        self.on_event: Callable[[AgentEvent], None] = _ignore_event
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader()
         self._share = turns().join()
@@ -312,9 +311,11 @@ class AgentConnection(asyncio.Protocol):
         if not self._events.admits():
             return
         fields = Fields(payload)
-        code, message = fields.shown(Tag.CODE, 64), fields.shown(Tag.MESSAGE, 200)
-        log.info("machine=%s event=%s %s", self.machine, code, message)
-        self.on_event(code, message)
+        event = AgentEvent(
+            fields.shown(Tag.CODE, 64), fields.shown(Tag.MESSAGE, 200), fields.int_(Tag.PID, 0)
+        )
+        log.info("machine=%s event=%s %s", self.machine, event.code, event.message)
+        self.on_event(event)
 
     def _take_answer(self, frame: Frame) -> None:
         """Deliver an answer. An answer to no request is not even decoded."""
@@ -360,7 +361,7 @@ def _ignore(_: Error) -> None:
     """The default of `on_lost`: the connection has no owner yet, or none any more."""
 
 
-def _ignore_event(code: str, message: str) -> None:
+def _ignore_event(event: AgentEvent) -> None:
     """The default of `on_event`: the event is in the log."""
 
 

@@ -1,15 +1,24 @@
-"""A limit for the EVENT frames of a guest per minute."""
+"""The EVENT frames of a guest: their contents, and a limit for their number per minute."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 log = logging.getLogger("banger.agent")
 
 EVENTS_A_MINUTE = 20
 _MINUTE_S = 60.0
+
+
+class AgentEvent(NamedTuple):
+    """One EVENT. `message` is for people. `pid` is the process in the guest that the event is about, or 0."""
+
+    code: str
+    message: str
+    pid: int = 0
 
 
 class EventLimit:

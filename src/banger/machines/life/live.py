@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from banger.agent.connection import AgentConnection
+from banger.agent.events import AgentEvent
 from banger.agent.process import start_process
 from banger.errors import Error
 from banger.guests.guest import Guest
@@ -29,7 +29,6 @@ from banger.vmm.base import Driver, Vm, VmPlaces
 MAIN_LABEL = "main"
 EXEC_LABEL = "$ "
 _ENDED_EXECS_KEPT = 64
-_OOM_VICTIM = re.compile(r"killed process ([0-9]{1,10}) ")
 _OOM_VICTIMS_KEPT = 64
 _START_S = 30.0
 _START_MARGIN_S = 2.0
@@ -144,14 +143,13 @@ class LiveMachine:
         before, self.agent_boot = self.agent_boot, _boot_of(connection)
         return before not in ("", self.agent_boot)
 
-    def on_agent_event(self, code: str, message: str) -> None:
+    def on_agent_event(self, event: AgentEvent) -> None:
         """What the agent tells unasked: as little to be believed as all that a guest says."""
-        if code == "oom":
-            named = _OOM_VICTIM.match(message)
-            self._oom_victims.append(int(named[1]) if named else 0)
-        elif code == "shutdown":
+        if event.code == "oom":
+            self._oom_victims.append(event.pid)
+        elif event.code == "shutdown":
             self.goes_down = True
-        self.on_event(code, message)
+        self.on_event(event.code, event.message)
 
     def was_oom_killed(self, command: RunningExec) -> bool:
         """Whether its guest's kernel ended it for lack of memory, as far as the guest tells."""
