@@ -76,9 +76,9 @@ def _tell_restart(parts: Parts, live: LiveMachine) -> None:
     """To whoever looks at the machine later, too: its main command, if it had one, ends unseen."""
     machine = live.machine
     log.warning("machine=%s has another agent", machine.name)
-    told = () if AGENT_RESTARTED in machine.warnings else (AGENT_RESTARTED,)
+    warnings = tuple(dict.fromkeys((*machine.warnings, AGENT_RESTARTED)))  # once
     with contextlib.suppress(Error):  # a store that cannot be written keeps nobody from its guest
-        parts.registry.change(machine, warnings=(*machine.warnings, *told), agent_boot=live.agent_boot)
+        parts.registry.change(machine, warnings=warnings, agent_boot=live.agent_boot)
         live.on_event("agent_restarted", "earlier commands keep running, but nothing watches them")
 
 
