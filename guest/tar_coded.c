@@ -19,7 +19,7 @@ size_t tar_decode_percent(char *text, size_t length)
 		int high = at + 2 < length && text[at] == '%' ? digit_of(text[at + 1]) : -1;
 		int low = high < 0 ? -1 : digit_of(text[at + 2]);
 
-		text[used++] = low < 0 ? text[at] : (char)(high << 4 | low);
+		text[used++] = (char)(low < 0 ? text[at] : high << 4 | low);
 		at += low < 0 ? 0 : 2;
 	}
 	return used;
