@@ -37,6 +37,7 @@ def test_a_failing_disk_is_told_once(tmp_path: Path) -> None:
         DiskRoom(parts).watch(live)
         for reason in (REASON, REASON, "Input/output error"):
             on_failed[0](reason)
+        assert machine.disk_failed
         assert registry.find("dev").warnings == (f"{FAILED}: {REASON}",)
         told = [event for event in store.events.page(0, 100) if event.kind == "machine.warning"]
         assert [event.message for event in told] == [f"dev: {FAILED}: {REASON}"]

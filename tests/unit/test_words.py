@@ -76,7 +76,7 @@ def decisions_by_words(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         read, against = operands_of(node)
         if any(map(is_words, (*read, *against))) or any(is_sentence(one, constants) for one in against):
-            yield f"line {node.lineno}: {ast.unparse(node)}"
+            yield ast.unparse(node)
 
 
 def operands_of(node: ast.AST) -> tuple[list[ast.expr], list[ast.expr]]:

@@ -73,13 +73,14 @@ class Machine(Struct, kw_only=True, frozen=True):
     RFC 3339 in UTC. `owner` is the uid of the user who made the machine, None for a machine of an earlier version.
     `accel` is the accelerator in use, empty before the first start; `accel_reason` says why it is not a faster one.
     `pid` is the process of the VMM. `has_started` is true once the latest start is complete. `ending` is why the
-    machine ended, and `restart_in_s` how long after that banger starts it again, None if it does not. `pause_cause`
-    is why it is paused; `idle` and `disk_full` say the same. `reason` has `ending` or `pause_cause` in words, which
-    may change. `limits` are the limits in force, and the reasons why others
-    are not. `agent_boot` tells the agent of this guest from others. `origin` is what the machine came from: "boot",
-    "template ID", "snapshot NAME:TAG" or "fork of NAME". `unfinished` is true for a copy that is still being made; it
-    goes if the daemon ends before. `place` names the machine's directory; empty means the id. `wanted` is the state
-    that the user asked for last. `restarts` counts the restarts by banger in a row, `reboots` those by the guest."""
+    machine ended, and `restart_in_s` how long after that banger starts it again, None if it does not. `pause_cause` is
+    why it is paused; `idle` and `disk_full` say the same. `disk_failed` is true after an access to the root disk failed
+    since the latest start. `reason` has `ending` or `pause_cause` in words, which may change. `limits` are the limits
+    in force, and the reasons why others are not. `agent_boot` tells the agent of this guest from others. `origin` is
+    what the machine came from: "boot", "template ID", "snapshot NAME:TAG" or "fork of NAME". `unfinished` is true for a
+    copy that is still being made; it goes if the daemon ends before. `place` names the machine's directory; empty means
+    the id. `wanted` is the state that the user asked for last. `restarts` counts the restarts by banger in a row,
+    `reboots` those by the guest."""
 
     id: str
     name: str
@@ -97,6 +98,7 @@ class Machine(Struct, kw_only=True, frozen=True):
     pause_cause: PauseCause | None = None
     ending: Ending | None = None
     restart_in_s: float | None = None
+    disk_failed: bool = False
     idle: bool = False
     disk_full: bool = False
     wanted: Literal["", "running", "stopped"] = ""
@@ -133,6 +135,7 @@ class Change(TypedDict, total=False):
     pause_cause: PauseCause | None
     ending: Ending | None
     restart_in_s: float | None
+    disk_failed: bool
     wanted: Literal["", "running", "stopped"]
     restarts: int
     reboots: int

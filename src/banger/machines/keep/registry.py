@@ -136,7 +136,7 @@ def _changed_by(state: MachineState) -> Change:
         return {}
     changed = Change(pause_cause=None)
     if state is MachineState.STARTING:
-        changed |= Change(started=now(), stopped="", exit=None, has_started=False)
+        changed |= Change(started=now(), stopped="", exit=None, has_started=False, disk_failed=False)
     elif state in (MachineState.STOPPED, MachineState.FAILED):
         changed |= Change(stopped=now(), pid=0)
     return changed

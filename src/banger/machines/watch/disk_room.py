@@ -47,13 +47,14 @@ class DiskRoom:
 
     def _note_failed(self, machine: Machine, reason: str) -> None:
         """Once: a guest whose disk fails gets many errors of it."""
-        if not any(warning.startswith(FAILED) for warning in machine.warnings):
+        if not machine.disk_failed:
             log.warning("machine=%s %s: %s", machine.name, FAILED, reason)
             warning = f"{FAILED}: {reason}"
             with contextlib.suppress(Error):  # no room for the record
                 self._parts.registry.change(
                     machine,
                     lambda: tell_warning(self._parts.journal.tell, machine, warning),
+                    disk_failed=True,
                     warnings=(*machine.warnings, warning),
                 )
 
