@@ -1,8 +1,9 @@
-"""Directories that must be ours alone: looked at from the root down, each link on the way, and made where missing.
+"""Directories that must belong to this user alone: checked from the root down, with each link on the way, and made if
+they do not exist.
 
-Whoever may rename or replace any part of a path decides what is found at its end. So each directory on the way belongs
-to root or to us, and nobody else may write to it, unless it is sticky; and where it is, a link in it is root's or ours.
-A group may write if it has no other member than us.
+A user who may rename or replace a part of a path decides what is at its end. So each directory on the way must belong
+to root or to this user, and no other user may write to it, unless it is sticky; a link must belong to root or to this
+user. A group may have write permission if this user is its only member.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ _MOST_LINKS = 40
 
 
 def ensure_private_directory(path: str) -> None:
-    """Make `path` and its missing parents with mode 0700, or check that it is ours and that nobody else may change it.
-    Raises `daemon_unreachable`."""
+    """Make `path` and its missing parents with mode 0700, or check that it belongs to this user and that no other user
+    may change it. Raises `daemon_unreachable`."""
     found = _descend(path, make=True)
     if os.path.islink(path):
         raise _refuse(path, "is not a directory", _OTHER_PLACE)
@@ -32,8 +33,8 @@ def ensure_private_directory(path: str) -> None:
 
 
 def ensure_own_directory(path: str) -> None:
-    """As `ensure_private_directory`, for one that was kept between starts: what others could write to may hold what
-    others wrote, so it is not just closed."""
+    """As `ensure_private_directory`, for a directory that stays between starts: if others could write to it, its
+    contents may be theirs, so removing the permission would not be enough."""
     found = _descend(path, make=True)
     info = os.stat(found)
     if info.st_uid != os.geteuid():
@@ -43,13 +44,13 @@ def ensure_own_directory(path: str) -> None:
 
 
 def check_trusted_directory(path: str) -> None:
-    """One that is read and never made: it, or what is there of its parents, is ours or root's. Raises
-    `daemon_unreachable`."""
+    """Check a directory that is only read: it, or the part of its path that exists, must belong to this user or root.
+    Raises `daemon_unreachable`."""
     _descend(path, make=False)
 
 
 def why_refused(path: str) -> str:
-    """What would be said of `path`, which is not changed; nothing when all is well, or can be made."""
+    """The message with which `path` would be refused; empty if it is all right, or can be made. Changes nothing."""
     try:
         found = _descend(path, make=False)
     except Error as exc:
@@ -61,7 +62,7 @@ def why_refused(path: str) -> str:
 
 
 def _descend(path: str, make: bool) -> str:
-    """Where `path` leads, without a link; without `make`, as far as it is there."""
+    """The directory to which `path` leads, with no link in it. Without `make`, only as far as it exists."""
     done, names, links = "/", _parts(os.path.abspath(path)), 0
     _check_directory(done)
     while names:
@@ -111,7 +112,8 @@ def _check_directory(path: str) -> None:
 
 
 def _is_private_group(group: int) -> bool:
-    """A group of one: it has our name, or our number where neither has a name, and no other member. Root's counts."""
+    """Whether a group has no other member: it has this user's name, or the user's number if neither has a name. Root's
+    group counts, too."""
     if group == 0:
         return True
     import grp

@@ -1,11 +1,11 @@
-"""What of an environment goes on to whom. Lists of what may, never of what may not: an environment holds secrets under
-names that nobody can foresee.
+"""Which variables of an environment each program gets. These are lists of allowed names, never of forbidden ones: an
+environment contains secrets under names that no list can foresee.
 
     the shell ── for_daemon ──▶ daemon ── for_helpers ─────────────▶ programs that it runs to their end
                                        ── for_credential_helpers ──▶ programs that keep passwords of registries
                                        ── for_vmms ────────────────▶ VMMs
 
-Whatever names a place is made absolute on the way, or is left out: none of them works where the user happens to be.
+Paths in variables are made absolute, or left out: these programs do not run in the user's working directory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PROXIES = frozenset(
         *("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"),
     }
 )
-# Each is a list of directories, of which those that depend on the working directory are left out.
+# Lists of directories; those that depend on the working directory are left out.
 _SEARCHED = frozenset({"PATH", "LD_LIBRARY_PATH"})
 _XDG = frozenset(
     {
@@ -27,7 +27,7 @@ _XDG = frozenset(
         *("XDG_CONFIG_DIRS", "XDG_DATA_DIRS"),
     }
 )
-# Where a keeper of passwords finds its own; none of them is a secret itself.
+# Where programs that keep passwords find their data; none of these is a secret.
 _KEEPERS = frozenset(
     {
         *(
@@ -99,7 +99,7 @@ def for_daemon(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_doctor(given: Mapping[str, str]) -> dict[str, str]:
-    """As the daemon's, so that both find the same; and the terminal that it writes to."""
+    """The variables of the daemon, so that both find the same files, and those of the terminal."""
     return _only(given, _DOCTOR)
 
 
@@ -116,7 +116,7 @@ def for_vmms(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def without_working_directory(given: Mapping[str, str]) -> dict[str, str]:
-    """All of it, with every place made absolute."""
+    """All variables, with places made absolute."""
     return {name: value for name, text in given.items() if (value := _settled(name, text)) or not text}
 
 
@@ -125,7 +125,7 @@ def _only(given: Mapping[str, str], names: frozenset[str]) -> dict[str, str]:
 
 
 def _settled(name: str, value: str) -> str:
-    """The value for a process that works elsewhere; nothing for one that would have no meaning there."""
+    """The value for a process in another working directory; empty if it would mean nothing there."""
     if name in _SEARCHED:
         return os.pathsep.join(entry for entry in value.split(os.pathsep) if entry.startswith("/"))
     if name == "PYTHONPATH":
@@ -134,8 +134,8 @@ def _settled(name: str, value: str) -> str:
 
 
 def _code_places(value: str) -> list[str]:
-    """A relative directory that was named is meant. The working directory is not: an empty entry or a dot has it
-    searched wherever a user goes, for files that may be anybody's."""
+    """The absolute directories of PYTHONPATH. Relative directories with a name were meant, but not the working
+    directory (an empty entry or a dot): it would be searched wherever the user is, for files of any user."""
     found = []
     for entry in value.split(os.pathsep):
         place = absolute(entry) if entry else ""
@@ -145,7 +145,7 @@ def _code_places(value: str) -> list[str]:
 
 
 def absolute(path: str) -> str:
-    """Nothing for a relative path in a directory that is not there any more."""
+    """The absolute path; empty for a relative path if the working directory does not exist any more."""
     try:
         return os.path.abspath(path)
     except OSError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 
 class Error(Exception):
-    """Something went wrong in a way we can name.
+    """A failure that has a name.
 
     `code` is stable and machine-readable, `message` is one line for people, `hint` says what to
     do about it (may be empty), `details` is JSON-ready data for programs.

@@ -1,6 +1,7 @@
-"""Where the API socket and the state are. Strings and the environment only, so that a client costs nothing to start.
+"""The paths of the API's socket and of the state. Only strings and the environment, so that importing this costs a
+client nothing.
 
-The run directory holds sockets, whose paths have at most 107 bytes, so it is kept short.
+The run directory holds sockets, whose paths have at most 107 bytes, so its path is short.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _LONGEST_RUN = 60
 
 
 def run_directory() -> str:
-    """User mode's run directory: under BANGER_HOME when set, else XDG_RUNTIME_DIR, else /tmp."""
+    """User mode's run directory: below BANGER_HOME if that is set, else XDG_RUNTIME_DIR, else below /tmp."""
     home = os.environ.get("BANGER_HOME")
     if home:
         inside = os.path.join(os.path.abspath(home), "run")
@@ -26,12 +27,12 @@ def run_directory() -> str:
 
 
 def socket_path() -> str:
-    """BANGER_SOCKET when set, else user mode's socket."""
+    """BANGER_SOCKET if that is set, else user mode's socket."""
     return os.environ.get("BANGER_SOCKET") or run_directory() + "/banger.sock"
 
 
 def state_directory() -> str:
-    """User mode's state directory: under BANGER_HOME when set, else as XDG says. Raises `daemon_start_failed`."""
+    """User mode's state directory: below BANGER_HOME if that is set, else as XDG says. Raises `daemon_start_failed`."""
     own = os.environ.get("BANGER_HOME")
     if own:
         return os.path.join(os.path.abspath(own), "state")
@@ -42,7 +43,7 @@ def state_directory() -> str:
 
 
 def home_directory() -> str:
-    """The user's. Raises `daemon_start_failed` when nothing says where it is."""
+    """The user's home directory. Raises `daemon_start_failed` if nothing says where it is."""
     home = os.environ.get("HOME") or _home_on_record()
     if home.startswith("/"):
         return home

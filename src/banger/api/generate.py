@@ -1,9 +1,9 @@
-"""Writes what the repository keeps of the table: the client's calls and rooms, and the table of docs/api.md.
+"""Writes the files that derive from the table: the client's calls and rooms, and the table of docs/api.md.
 
     python -m banger.api.generate
 
 The client has plain functions rather than the table, so that the command line starts without the structs, and so that
-editors and type checkers see each argument. A test compares what is kept with what this would write.
+editors and type checkers see each argument. A test compares these files with what this would write.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from banger.model.machine import MachineSpec
 _PACKAGE = Path(__file__).parents[1]
 _WIDTH = 110
 _HEAD = '"""{what}\n\nWritten by `python -m banger.api.generate` from the API\'s table; not by hand.\n"""'
-# More optional arguments than these are given by their names.
+# With more optional arguments than these, they are keyword-only.
 _POSITIONAL_MAX = 4
 _PLAIN = (str, int, float, bool, type(None))
 _BEGIN, _END = "<!-- the table: begin -->\n", "<!-- the table: end -->\n"
@@ -48,7 +48,7 @@ class _Argument:
 
     @property
     def chosen(self) -> str:
-        """What `chosen` takes: name, value, default; without a default it is always sent."""
+        """The entry for `chosen`: name, value, default; a field without a default is always sent."""
         return (
             f'("{self.name}", {self.name})'
             if self.required
@@ -57,7 +57,7 @@ class _Argument:
 
 
 def written_files() -> dict[Path, str]:
-    """Each file that is made, and its text."""
+    """The path and the text of each generated file."""
     document = _PACKAGE.parents[1] / "docs/api.md"
     return {
         _PACKAGE / "client/calls.py": "".join(_calls()),
@@ -93,7 +93,7 @@ def _calls() -> Iterator[str]:
 
 
 def _model_imports() -> Iterator[str]:
-    """Of all types that the table names, by the module that has them."""
+    """Imports of all types in the table, by module."""
     found: dict[str, set[str]] = {}
     for verb in VERBS:
         result = () if isinstance(verb, (Download, Feed)) else (verb.result,)
@@ -162,7 +162,7 @@ def _signature(verb: Verb[Any, Any], arguments: list[_Argument], answer: str) ->
 
 
 def _target(path: str) -> str:
-    """The path as source code; `id`s are numbers or hexadecimal, and need no quoting where they are numbers."""
+    """The path as source code, which quotes its fields."""
     path = path.replace(":path}", "}")
     return f'"{path}"' if "{" not in path else 'f"' + path.replace("{", "{quote(").replace("}", ")}") + '"'
 
@@ -249,7 +249,7 @@ def _written(hint: Any) -> str:
         return f"{origin.__name__}[{', '.join(_written(one) for one in get_args(hint))}]"
     if hint is type(None):
         return "None"
-    # Structs go as JSON-ready data just as well.
+    # Callers may pass structs or JSON-ready data.
     return f"{hint.__name__} | Facts" if issubclass(hint, msgspec.Struct) else str(hint.__name__)
 
 

@@ -103,7 +103,7 @@ LOG_OUT = Verb(
     name="images.log_out", summary="Forget a registry's password", method="POST", path="/v1/registries/logout",
     request=LogoutRequest, result=Login, errors=("credentials_error",), example={"registry": "registry.lan:5000"},
 )
-# `/images/{name}` takes all that is left, so it comes after the paths with names of their own.
+# `/images/{name}` matches any rest of a path, so it comes after the paths with fixed names.
 VERBS = (
     LIST, PULL, IMPORT_TAR, TAG, REGISTER, EXPORT, PRUNE, PRUNE_BLOBS, OFFERS, GET, DELETE, LOG_IN, LOG_OUT,
 )

@@ -1,7 +1,7 @@
-"""What a verb is: one row of the API's table, from which routes, clients, OpenAPI and docs/api.md are made.
+"""The form of a verb: one row of the API's table, from which routes, clients, OpenAPI and docs/api.md are made.
 
-A request is one flat struct. Its fields travel where the row says: in the path where the path names them, in a header,
-in the query; the rest is the JSON body. Nothing here knows HTTP libraries, the engine or a client.
+A request is one flat struct. The row says how its fields travel: in the path if the path names them, in a header, or in
+the query; all others in the JSON body. This room knows no HTTP library, no engine and no client.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ NDJSON = "application/x-ndjson"
 TAR = "application/x-tar"
 ZSTD = "application/zstd"
 BODY_LIMIT_BYTES = 1024 * 1024
-# Of a body with a command in it: all arguments that a kernel takes, with each of their bytes escaped.
+# The most bytes of a body with a command: all arguments that a kernel accepts, with every byte escaped.
 COMMAND_LIMIT_BYTES = 16 * 1024 * 1024
 _PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
 
 
 class Request(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What all requests have in common: a field that the struct does not have is refused."""
+    """The base of all requests: fields that the struct does not have are refused."""
 
 
 class Nothing(Request):
@@ -40,7 +40,7 @@ class Nothing(Request):
 
 @dataclass(frozen=True)
 class Again(Generic[R]):
-    """A result that an earlier request with the same key made (HTTP status 200 and not 201)."""
+    """The result that an earlier request with the same key made (HTTP status 200 instead of 201)."""
 
     value: R
 
@@ -74,12 +74,12 @@ class Verb(Generic[Q, R]):
 
     @property
     def call_name(self) -> str:
-        """The name as one word: of the function in the client, and OpenAPI's operationId."""
+        """The name as one word: the function in the client, and OpenAPI's operationId."""
         return self.name.replace(".", "_")
 
     @property
     def documented_path(self) -> str:
-        """The path without the router's own notes."""
+        """The path without notes for the router."""
         return self.path.replace(":path}", "}")
 
     @cached_property
@@ -99,7 +99,7 @@ class Verb(Generic[Q, R]):
 
     @property
     def body_type(self) -> Any:
-        """Of the field that is the whole body."""
+        """The type of the field that is the whole body."""
         return self.fields[self.body].type
 
     @property
@@ -120,7 +120,7 @@ class Upload(Verb[Q, R]):
 
 @dataclass(frozen=True, kw_only=True)
 class Download(Verb[Q, AsyncIterator[bytes]]):
-    """A verb that answers with bytes, as they come."""
+    """A verb that answers with a stream of bytes."""
 
     result: Any = AsyncIterator
     media: str = BYTES
@@ -128,7 +128,7 @@ class Download(Verb[Q, AsyncIterator[bytes]]):
 
 @dataclass(frozen=True, kw_only=True)
 class Feed(Verb[Q, AsyncIterator[Sequence[L]]]):
-    """A verb that answers with JSON structs, one per line, as they come. `lines` are their types."""
+    """A verb that answers with a stream of JSON structs, one per line. `lines` are their types."""
 
     lines: tuple[type[Struct], ...]
     result: Any = AsyncIterator
@@ -152,7 +152,7 @@ class Session(Generic[Q]):
 
 
 def type_name(kind: Any) -> str:
-    """A result's type as people and the client's table write it: "list[Machine]", "Operation[Image]"."""
+    """The type of a result as people and the client's table write it: "list[Machine]", "Operation[Image]"."""
     if kind is type(None):
         return "None"
     origin = get_origin(kind)

@@ -1,4 +1,4 @@
-"""Looks whether this host lets machines run, and says how to mend what does not.
+"""Checks whether this host can run machines, and says how to repair what keeps it from that.
 
-A process of its own: it works when the daemon cannot start.
+A process of its own, which works even if the daemon cannot start.
 """

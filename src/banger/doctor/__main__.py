@@ -1,4 +1,4 @@
-"""`python -m banger.doctor`: what `banger doctor` runs."""
+"""`python -m banger.doctor`: the program behind `banger doctor`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    """Leaves the process by itself: what still hangs in a look would hold up the end of the loop."""
+    """Ends the process itself: a check that hangs would delay the end of the loop."""
     chosen = [check for check in CHECKS if not arguments.check or check.name in arguments.check]
     diagnosis, mends, host = await examine(chosen)
     if arguments.fix:
@@ -76,7 +76,7 @@ def _mend(mends: Sequence[Mend], host: Host) -> list[str]:
 
 
 def _print_mended(diagnosis: Diagnosis) -> None:
-    """The script alone goes to stdout, so that it can be kept or piped."""
+    """The script alone goes to stdout, so that a user can save it or pipe it."""
     for line in diagnosis.done:
         print(f"done     {printable(line)}", file=sys.stderr)
     print(render(diagnosis), file=sys.stderr)
@@ -84,7 +84,7 @@ def _print_mended(diagnosis: Diagnosis) -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """At once: threads that hang in a look are not waited for."""
+    """End at once, without waiting for threads of checks that hang."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Catalogs that were added: can they still be believed, and reached?"""
+"""Added catalogs: whether they can still be trusted and reached."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BEGINNING_BYTES = 1
 
 
 async def look_at_catalogs(host: Host) -> Sight:
-    """The built-in one is a part of the program. Those that were added work from the cache until they expire."""
+    """The built-in catalog is a part of the program. Added catalogs work from the cache until they expire."""
     catalogs = await in_thread(lambda: Shelf(host.paths).list())
     added = [catalog for catalog in catalogs if catalog.url or catalog.problem]
     hurt = [catalog for catalog in added if catalog.problem]

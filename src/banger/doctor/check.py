@@ -1,4 +1,4 @@
-"""What a check is, what it sees, and how that is put right."""
+"""The form of a check, of its finding, and of the repair."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from banger.host.thread import Crew
 from banger.model.doctor import Status
 
 T = TypeVar("T")
-# So many that a dead file system, which holds up all who look at it, holds up nobody else.
+# Enough threads: checks that hang on a dead file system do not block the others.
 _LOOKS = Crew("look", 100)
 
 
 @dataclass(frozen=True)
 class Mend:
-    """`command` is shell. `packages` are Debian's, to be installed together with those of other checks. `act` is what
-    --fix calls instead, with what it did as its answer; it needs no root. Raises `Error`, OSError. `optional` is what
-    mends a mere hint."""
+    """A repair. `command` is shell. `packages` are Debian's, to be installed together with those of other checks. `act`
+    is what --fix calls instead: it needs no root, and returns what it did. Raises `Error`, OSError. `optional`: the
+    repair is for a mere hint."""
 
     command: str = ""
     root: bool = False
@@ -30,13 +30,13 @@ class Mend:
 
     @property
     def text(self) -> str:
-        """As a user would type it."""
+        """The command that a user would type."""
         command = self.command or plan_install(self.packages)
         return f"sudo {command}" if self.root and os.geteuid() != 0 else command
 
 
 class Sight(NamedTuple):
-    """What a look showed. Without a `status` it is the check's own, unless `fine`; likewise with `why`."""
+    """The finding of a check. Without `status` or `why`, those of the check apply, unless `fine`."""
 
     found: str
     fine: bool = True
@@ -47,7 +47,8 @@ class Sight(NamedTuple):
 
 @dataclass(frozen=True)
 class Check:
-    """`status` is what it means when `look` does not like what it sees, `why` what it keeps from working."""
+    """`status` and `why` apply when `look` finds something wrong: how bad that is, and what does not work because of
+    it."""
 
     name: str
     status: Status
@@ -60,7 +61,7 @@ def install(*packages: str) -> Mend:
 
 
 def advise(text: str) -> Mend:
-    """For what no command can do, or none should do unasked."""
+    """Advice for what no command can do, or should do without the user's decision."""
     return Mend(f"# {text}")
 
 
@@ -69,7 +70,7 @@ def plan_install(packages: tuple[str, ...]) -> str:
 
 
 def blocking(look: Callable[[Host], Sight]) -> Callable[[Host], Awaitable[Sight]]:
-    """A look that waits for the disk or for a socket."""
+    """A check that waits for the disk or for a socket."""
 
     async def looked(host: Host) -> Sight:
         return await in_thread(lambda: look(host))
@@ -78,5 +79,5 @@ def blocking(look: Callable[[Host], Sight]) -> Callable[[Host], Awaitable[Sight]
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Nobody waits for a thread that never comes back: a file system whose server is gone holds it for good."""
+    """Run `work` in a thread. A cancellation does not wait for the thread: a dead file system may hold it forever."""
     return await _LOOKS.run(work, patience_s=0)

@@ -1,4 +1,4 @@
-"""The daemon: there, of this version, reachable; and what one left that ended badly."""
+"""The daemon: whether it runs, in this version, and can be reached; and remains of one that did not end properly."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _mend_sick(host: Host) -> Mend:
 
 
 def look_at_remains(host: Host) -> Sight:
-    """A socket nobody listens on, the number of a process that is gone."""
+    """A socket on which no process listens, or the pid of a process that is gone."""
     remains = _remains(host)
     if not remains:
         return Sight("no socket and no pid file are left over from an earlier daemon")
@@ -88,7 +88,7 @@ def _remains(host: Host) -> list[Path]:
 
 
 def _remove_remains(host: Host) -> list[Path]:
-    """While nobody can start a daemon, and if none was started meanwhile."""
+    """Remove the remains, while no daemon can start, and if none has started meanwhile."""
     ensure_own_directory(str(host.paths.state))
     lock = os.open(host.paths.state / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -104,7 +104,7 @@ def _remove_remains(host: Host) -> list[Path]:
 
 
 def _written_pid(path: Path) -> int | None:
-    """0 for what is no number."""
+    """The pid in a file; 0 for a text that is no number; None without a file."""
     try:
         text = path.read_text(encoding="ascii", errors="replace").strip()
     except OSError:
@@ -113,7 +113,7 @@ def _written_pid(path: Path) -> int | None:
 
 
 def look_at_sockets(host: Host) -> Sight:
-    """Those of machines are named from their directory."""
+    """The API's socket. Sockets of machines are addressed from their directory, so their paths may be long."""
     path = host.daemon.socket
     length = len(os.fsencode(path))
     if length > _SOCKET_PATH_BYTES:
@@ -126,7 +126,7 @@ def look_at_sockets(host: Host) -> Sight:
 
 
 def look_at_directories(host: Host) -> Sight:
-    """Run directory, state and cache: ours, and nobody else's."""
+    """Run directory, state and cache: they must belong to this user, without access for others."""
     places = [host.paths.run, host.paths.state, host.paths.cache]
     refused = {place: why for place in places if (why := why_refused(str(place)))}
     if refused:
@@ -152,8 +152,8 @@ def _make_private(host: Host) -> str:
 
 
 def mend_owner(place: Path) -> Mend:
-    """What root left in a directory of ours is given back. Nothing else is: the owner of a directory that others share,
-    or of what another user put there, is not to be changed unseen."""
+    """Give directories that root left in this user's directory back to the user. Other owners stay: a directory may be
+    shared, or belong to another user on purpose."""
     left_by_root = place.is_dir() and not place.is_symlink() and place.stat().st_uid == 0 != os.geteuid()
     if left_by_root and place.parent.stat().st_uid == os.geteuid() and place != Path.home():
         return Mend(shlex.join(["chown", "-R", str(os.geteuid()), str(place)]), root=True)

@@ -1,4 +1,4 @@
-"""Room, file systems, and what time they have."""
+"""Disk space, file systems, and the clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PROBE_BYTES = 4096
 
 
 def look_at_room(host: Host) -> Sight:
-    """Where state and cache are, or will be."""
+    """Space where state and cache are, or will be."""
     reserve = host.settings.limits.disk_reserve_bytes
     told, full, scarce = [], [], []
     for kind, place in _places(host):
@@ -49,7 +49,7 @@ def look_at_room(host: Host) -> Sight:
 
 
 def look_at_file_system(host: Host) -> Sight:
-    """Tried with files that have no names, but for one that has one for a moment."""
+    """Tried with files without names, except for one that has a name for a moment."""
     told, problems = [], []
     for kind, place in _places(host):
         directory = existing(place)
@@ -82,7 +82,7 @@ def look_at_file_system(host: Host) -> Sight:
 
 
 def look_at_clock(host: Host) -> Sight:
-    """Nothing can have been written in the future, neither by this clock nor by a file server's."""
+    """No file can have a time in the future, by this clock or by a file server's."""
     now = time.time()
     written = [Path(package_file), host.paths.database, host.paths.daemon_log, host.paths.daemon_pid]
     for path in written:
@@ -109,14 +109,14 @@ def _places(host: Host) -> list[tuple[str, Path]]:
 
 
 def existing(place: Path) -> Path:
-    """The directory itself, or the nearest above it that is there."""
+    """The directory itself, or its nearest parent that exists."""
     while not place.exists() and place != place.parent:
         place = place.parent
     return place
 
 
 def file_system_of(directory: Path) -> str:
-    """By the mount that it lies below."""
+    """The file system of the mount that the directory is on."""
     best, name = "", "an unknown file system"
     where = str(directory.resolve())
     for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
@@ -129,7 +129,7 @@ def file_system_of(directory: Path) -> str:
 
 @contextlib.contextmanager
 def _nameless(directory: Path) -> Iterator[int]:
-    """A file that nobody sees."""
+    """A file without a name."""
     fd = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         yield fd
@@ -138,7 +138,7 @@ def _nameless(directory: Path) -> Iterator[int]:
 
 
 def _can_share(directory: Path) -> bool:
-    """Whether a copy can share its blocks with the original. Raises OSError where nothing can be written."""
+    """Whether a copy can share its blocks with the original. Raises OSError if the directory cannot be written to."""
     try:
         with _nameless(directory) as source, _nameless(directory) as copy:
             os.write(source, bytes(_PROBE_BYTES))
@@ -152,7 +152,7 @@ def _can_share(directory: Path) -> bool:
 
 
 def _apart(host: Host) -> list[str]:
-    """Two directories between which files cannot be linked; none if all can, or are not there yet."""
+    """Two directories between which files cannot be linked; empty if all can be, or do not exist yet."""
     paths = host.paths
     first, *others = [
         place for place in (paths.machines, paths.templates, paths.snapshots) if place.is_dir()

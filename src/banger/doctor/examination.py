@@ -1,4 +1,4 @@
-"""All checks at once, each with a limit: a sick one delays and hides nothing."""
+"""All checks at once, each with a limit: a check that hangs neither delays nor hides the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _AROUND_S = 4.0
 
 
 async def examine(checks: Sequence[Check]) -> tuple[Diagnosis, list[Mend], Host]:
-    """What they found, in their order, how it is mended, and where they looked. Some ten seconds at most."""
+    """The findings in the order of the checks, the repairs, and the host. Takes ten seconds or so at most."""
     host = await _look_around()
     tasks = [asyncio.create_task(_look(check, host)) for check in checks]
     done, _ = await asyncio.wait(tasks, timeout=_BACKSTOP_S) if tasks else (set(), set())
@@ -37,7 +37,8 @@ async def examine(checks: Sequence[Check]) -> tuple[Diagnosis, list[Mend], Host]
 
 
 async def _look_around() -> Host:
-    """Nothing is known of a host whose disk or daemon keeps us waiting; the checks will say more."""
+    """The facts of the host. If its disk or daemon does not answer in time, nothing is known of it; the checks will say
+    more."""
     try:
         async with asyncio.timeout(_AROUND_S):
             return await in_thread(look_around)

@@ -1,4 +1,4 @@
-"""What every check may ask of: places, settings, and what a running daemon said."""
+"""Facts for every check: places, settings, and what a running daemon said."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from banger.host.settings import Settings, read_settings
 from banger.places import socket_path
 
 _ANSWER_S = 3.0
-# What connecting says when nobody is there.
+# The errors of a connection if no daemon listens.
 _ABSENT = (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """The daemon on `socket`. `facts` is its SystemInfo as it came: another version's may differ. Without facts, and
-    without a `problem`, none runs."""
+    """The daemon on `socket`. `facts` is its SystemInfo as JSON: another version may have other fields. No daemon runs
+    if there are neither `facts` nor a `problem`."""
 
     socket: str
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -37,14 +37,14 @@ class Daemon:
         return bool(self.facts)
 
     def ask(self, call: Call[object]) -> object:
-        """Blocking, some seconds at most a word of it. Raises `Error`, OSError."""
+        """Ask the daemon. Blocking: each wait takes some seconds at most. Raises `Error`, OSError."""
         answer = open_answer(lambda: _dial(self.socket), call, encode_json, _ANSWER_S)
         return decode_json(answer.read())
 
 
 @dataclass(frozen=True)
 class Host:
-    """As it is at the beginning. Of a daemon that answers the places are the daemon's own."""
+    """The host at the beginning. If a daemon answers, the places are the daemon's."""
 
     paths: Paths
     daemon: Daemon
@@ -64,7 +64,7 @@ def look_around() -> Host:
 
 
 def unknown_host(problem: str) -> Host:
-    """Where all should be, without a look at any of it."""
+    """A host with the usual places, which were not looked at."""
     return Host(Paths.user(), Daemon(socket_path(), problem=problem), Settings(), _user_name())
 
 

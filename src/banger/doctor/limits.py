@@ -1,4 +1,4 @@
-"""Memory, and limits that this host can hold machines to."""
+"""Memory, and the limits that this host can enforce for machines."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from banger.host import cpu
 from banger.host.delegation import CONTROLLERS, LEAF, Delegation, find_delegation
 from banger.model.sizes import MIB, format_size
 
-# What a machine of the usual size must find, by the rule that machines are started by.
+# The memory that must be free for a machine of the usual size, by the rule for starting machines.
 _USUAL_MIB = 512
 _FIRST_MIB = _USUAL_MIB // 4 + 64
 _NEVER_OVERCOMMIT = "2"
 
 
 def look_at_groups(host: Host) -> Sight:
-    """As the daemon sees them if one runs, else as one that is started from here would. Changes nothing."""
+    """The groups of a running daemon, or else of one that would be started from here. Changes nothing."""
     pid = host.daemon.facts.get("daemon_pid", "self")
     try:
         groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="surrogateescape")
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as exc:
         return Sight(f"cannot read /proc: {exc.strerror}", fine=False)
-    groups = groups.replace(f"/{LEAF}\n", "\n")  # into which a daemon moves itself
+    groups = groups.replace(f"/{LEAF}\n", "\n")  # a daemon moves itself into this group
     found = find_delegation(groups, mounts, root=os.geteuid() == 0, change=False)
     held = [name for name in CONTROLLERS if name in found.bases]
     told = (
@@ -39,7 +39,7 @@ def look_at_groups(host: Host) -> Sight:
 
 
 def _lacks(found: Delegation) -> str:
-    """Each reason once."""
+    """Each reason once, with its controllers."""
     reasons = dict.fromkeys(found.missing.values())
     return "; ".join(
         f"not {', '.join(name for name, why in found.missing.items() if why == reason)}: {reason}"

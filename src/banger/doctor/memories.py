@@ -1,4 +1,4 @@
-"""Whether a process may read the memory of another of the same user: forks and snapshots are made of it."""
+"""Whether a process may read the memory of another process of the same user, as forks and snapshots need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from banger.host.proc import ProcessRef, ref_of, send_signal
 from banger.host.run import run
 
 _YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
-# Nobody's child, as a VMM is after its daemon was started again.
+# A process without a parent of ours, like a VMM after a restart of its daemon.
 _ORPHAN = "sleep 10 </dev/null >/dev/null 2>&1 & echo $!"
 _START_S = 4.0
 _PROGRAM_TRIES = 200
@@ -38,7 +38,7 @@ async def look_at_memory_of_others(host: Host) -> Sight:
 
 
 async def _is_program(process: ProcessRef) -> bool:
-    """Wait for the shell's child to become what it was started for."""
+    """Wait until the shell's child has become the program."""
     for _ in range(_PROGRAM_TRIES):
         try:
             name = await in_thread(Path(f"/proc/{process.pid}/comm").read_text)

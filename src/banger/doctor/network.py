@@ -1,4 +1,4 @@
-"""What the network takes: machines' own, and the archive that images are built from."""
+"""The network: the links of machines, and the archive that images are built from."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ALL = ("tap", "bridge", "nftables")
 
 
 async def look_at_links(host: Host) -> Sight:
-    """Machines have QEMU's own user-mode network, which the trial machine tries; this is what more would take."""
+    """What machines would need for more than QEMU's own user-mode network, which the trial machine tries."""
     missing = [package for tool, package in _TOOLS.items() if not have_tool(tool)]
     works = await _try_links()
     rights = "" if _have_rights() else f"{host.user} has no CAP_NET_ADMIN"
@@ -69,7 +69,7 @@ def _have_rights() -> bool:
 
 
 async def look_at_archive(host: Host) -> Sight:
-    """By apt's own ways: its mirrors, its proxies."""
+    """Through apt itself, with its mirrors and proxies."""
     try:
         mirrors = await find_mirrors()
     except Error as exc:
@@ -96,7 +96,7 @@ def _mend_archive(exc: Error) -> Mend:
 
 
 async def _fetch(uri: str) -> str:
-    """Why it cannot be fetched; empty if it can."""
+    """Why a file cannot be fetched; empty if it can."""
     settings: dict[str, object] = {"APT::Sandbox::User": "root", "Acquire::Retries": 0}
     settings |= {f"Acquire::{scheme}::Timeout": _ARCHIVE_S for scheme in ("http", "https")}
     options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]

@@ -1,4 +1,4 @@
-"""The store, read without changing a byte of it: no recovery, no migration, no file beside it."""
+"""The store, read without changing a byte: no recovery, no migration, no file beside it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BUSY_S = 2.0
 def open_store(path: Path) -> Iterator[sqlite3.Connection]:
     """Raises sqlite3.Error; OSError when the file cannot be read."""
     with open(path, "rb"):
-        pass  # sqlite says no more than "unable to open"
+        pass  # SQLite only says "unable to open"
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=ro{'' if _has_log(path) else '&immutable=1'}",
         uri=True,
@@ -31,14 +31,16 @@ def open_store(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _has_log(path: Path) -> bool:
-    """Where there is none nobody writes, and reading needs none: SQLite would make one, and leave it."""
+    """Whether there is a log. Without one no process writes, and reading must not make one, which SQLite would leave
+    behind."""
     with contextlib.suppress(OSError):
         return path.with_name(path.name + "-wal").stat().st_size > 0
     return False
 
 
 def read_records(path: Path, table: str, column: str = "record") -> list[dict[str, Any]]:
-    """The JSON of a table, without what is none. Of a store that is not there: none. Raises sqlite3.Error, OSError."""
+    """The records of a table, decoded from JSON; records that cannot be decoded are left out. Empty without a store.
+    Raises sqlite3.Error, OSError."""
     if not path.exists():
         return []
     with open_store(path) as connection:

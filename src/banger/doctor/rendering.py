@@ -14,7 +14,7 @@ _AS_ROOT = 'as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }'
 
 
 def exit_code(diagnosis: Diagnosis, *, strict: bool) -> int:
-    """2: something keeps machines from running; 1: with `strict`, something is missing; 0 otherwise."""
+    """2: something keeps machines from running; 1: with `strict`, something is missing; else 0."""
     seen = {finding.status for finding in diagnosis.findings}
     if "problem" in seen:
         return _PROBLEM_CODE
@@ -22,7 +22,7 @@ def exit_code(diagnosis: Diagnosis, *, strict: bool) -> int:
 
 
 def render(diagnosis: Diagnosis) -> str:
-    """A line a check, then a line for all."""
+    """One line per check, then a summary."""
     width = max((len(finding.check) for finding in diagnosis.findings), default=0)
     lines = [_line(finding, width) for finding in diagnosis.findings]
     return "\n".join([*lines, _summary(diagnosis)])
@@ -48,8 +48,8 @@ def _count(count: int, status: str) -> str:
 
 
 def render_script(mends: Sequence[Mend]) -> str:
-    """One shell script of all that --fix leaves; empty when it leaves nothing. Packages are installed at once; what
-    only people can do, and what mends a mere hint, is a comment."""
+    """A shell script with all repairs that --fix leaves; empty if there are none. All packages are installed together.
+    What only people can do, and repairs for a mere hint, are comments."""
     left = [mend for mend in mends if mend.act is None]
     needed = [mend for mend in left if not mend.optional]
     packages = tuple(dict.fromkeys(package for mend in needed for package in mend.packages))

@@ -1,4 +1,4 @@
-"""The store and what its records name: images and kernels, leftovers; and what users write: the configuration."""
+"""The store and the files of its records: images, kernels, leftovers; and the configuration of the user."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def look_at_image(host: Host) -> Sight:
 
 
 def _has_image(host: Host, ref: str, here: set[str]) -> bool:
-    """On this host, in a catalog, in a registry, or made of a file that is there."""
+    """Whether an image is on this host, in a catalog, in a registry, or made from a file that exists."""
     if ref in here or Shelf(host.paths).find_image(ref) is not None:
         return True
     if ref.startswith(CATALOG):
@@ -137,20 +137,20 @@ def look_at_kernel(host: Host) -> Sight:
 
 
 def _records(host: Host, table: str) -> list[dict[str, Any]]:
-    """None of a store that cannot be read: there is another check for that."""
+    """The records of a table; empty if the store cannot be read, for which there is another check."""
     with contextlib.suppress(sqlite3.Error, OSError):
         return [record for record in read_records(host.paths.database, table) if "name" in record]
     return []
 
 
 def _asked_for(host: Host, what: str) -> set[str]:
-    """By the machines that there are."""
+    """The images or kernels of all machines."""
     specs = [machine.get("spec") for machine in _records(host, "machines")]
     return {str(spec[what]) for spec in specs if isinstance(spec, dict) and spec.get(what)}
 
 
 def look_at_leftovers(host: Host) -> Sight:
-    """As `system reconcile` sees them. Without a daemon, what no record leads to."""
+    """The leftovers that `system reconcile` finds. Without a daemon, everything on the host without a record."""
     wrong: list[str] = []
     if host.daemon.answers:
         said = host.daemon.ask(system_reconcile(dry_run=True))
@@ -168,14 +168,14 @@ def look_at_leftovers(host: Host) -> Sight:
 
 
 def _describe_wrong(machine: dict[str, Any]) -> str:
-    """Whose record says something else than the host."""
+    """The finding for a machine whose record differs from the host."""
     if machine["was"] == "deleting":
         return f"machine {machine['name']} is not deleted yet"
     return f"machine {machine['name']} is not {machine['was']}"
 
 
 def _mend_leftovers(host: Host, any_left: bool) -> Mend:
-    """What is removed cannot be had back, so that is for a user to decide."""
+    """A removal cannot be undone, so the user decides."""
     if any_left or not host.daemon.answers:
         return Mend("banger system reconcile --remove")
     return Mend("banger system reconcile", act=_set_right)

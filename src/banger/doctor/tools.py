@@ -1,4 +1,4 @@
-"""Programs that images, kernels and commits are made with: there, and able to start."""
+"""Programs that make images, kernels and commits: whether they exist and start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _START_S = 4.0
 
 
 class Tool(NamedTuple):
-    """`version` is how it is asked for its version, which a program that starts can tell; empty: it cannot be asked."""
+    """`version` are the arguments that make the program print its version, which shows that it starts; empty if there
+    are none."""
 
     name: str
     version: str
@@ -36,7 +37,7 @@ UNPACKING = (
 
 
 def tools(*needed: Tool) -> Callable[[Host], Awaitable[Sight]]:
-    """The check of them all."""
+    """The check of all tools."""
 
     async def look(host: Host) -> Sight:
         broken = {tool: why for tool in needed if (why := await _why_not(tool))}

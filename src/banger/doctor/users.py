@@ -1,4 +1,4 @@
-"""Namespaces and ids: what building an image's tree of many owners takes."""
+"""Namespaces and subordinate ids, which the build of an image with many owners needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from banger.images.records.namespace import have_ranges, plan_as_root, plan_cont
 _TRY_S = 4.0
 _TABLES = ("/etc/subuid", "/etc/subgid")
 _FIRST_ID, _IDS = 100_000, 65_536
-# What a kernel may be told to keep users from making namespaces: setting, the value that lets them.
+# Settings of the kernel that may keep users from making namespaces, with the values that allow it.
 _SETTINGS = (
     ("kernel.unprivileged_userns_clone", "1"),
     ("kernel.apparmor_restrict_unprivileged_userns", "0"),
@@ -23,7 +23,7 @@ _SETTINGS = (
 
 
 async def look_at_namespaces(host: Host) -> Sight:
-    """Root needs mounts and processes of its own only."""
+    """Root needs only mount and process namespaces."""
     is_root = os.geteuid() == 0
     argv = plan_contained(["true"]) if is_root else plan_as_root(["true"], ranges=False)
     try:
@@ -49,7 +49,7 @@ def _mend_namespaces() -> Mend:
 
 
 def _give_ranges(user: str) -> Mend:
-    """Those that nobody has: users with the same ids could read each other's files."""
+    """Ranges of ids that no user has: two users with the same ids could read each other's files."""
     tables = [Path(name).read_text() if Path(name).exists() else "" for name in _TABLES]
     rows = [line.split(":") for table in tables for line in table.splitlines()]
     ends = [int(row[1]) + int(row[2]) for row in rows if len(row) == 3 and (row[1] + row[2]).isdigit()]
@@ -59,7 +59,7 @@ def _give_ranges(user: str) -> Mend:
 
 
 async def look_at_subuids(host: Host) -> Sight:
-    """Really mapped, not only written down."""
+    """The ids are really mapped: a line in a file proves nothing."""
     if os.geteuid() == 0:
         return Sight("root has all ids")
     if not (have_tool("newuidmap") and have_tool("newgidmap")):

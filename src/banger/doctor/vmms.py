@@ -1,4 +1,4 @@
-"""VMMs and accelerators: do machines really run here?"""
+"""VMMs and accelerators: whether machines really run on this host."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from banger.vmm.drivers import Drivers, find_drivers
 _KVM = Path("/dev/kvm")
 _TRIAL_S = 3.5
 _AGENT_S = 4.0
-# The first that gives a restored machine its vsock back.
+# The first version that restores a machine with a working vsock.
 _FIRECRACKER_RESTORES = (1, 16, 1)
 
 
 async def look_at_accelerator(host: Host) -> Sight:
-    """By the rules that machines are started by: what KVM looks like, and what came of it when one was started."""
+    """By the rules for starting machines: whether KVM looks usable, and whether a machine has booted with it."""
     kvm = cpu.check_kvm()
     if kvm.usable:
         found = [why for trial, why in read_trials(host.paths.state).items() if trial.accel == "kvm"]
@@ -79,7 +79,7 @@ async def look_at_vmm(host: Host) -> Sight:
 
 
 async def look_at_trial(host: Host) -> Sight:
-    """With each accelerator that would be chosen."""
+    """With each accelerator that banger would choose."""
     drivers = _drivers()
     infos = [info for info in await drivers.infos() if not info.problem]
     if not infos:
@@ -92,7 +92,7 @@ async def look_at_trial(host: Host) -> Sight:
     failed = {accel: why for accel, why in zip(info.accels, tried, strict=True) if why}
     ran = [accel for accel in info.accels if accel not in failed]
     problems = "; ".join(f"{accel}: {why}" for accel, why in failed.items())
-    if failed and ran:  # machines fall back to it
+    if failed and ran:  # machines use this one then
         told = f"a machine ran on {info.name} with {' and '.join(ran)}, none with {problems}"
         return Sight(told, fine=False, mend=_mend_trial(failed.keys()), status="warning")
     if failed:
@@ -140,6 +140,6 @@ async def look_at_firecracker(host: Host) -> Sight:
 def _drivers() -> Drivers:
     try:
         agent = agent_binary(cpu.architecture())
-    except Error:  # has a check of its own
+    except Error:  # another check covers it
         agent = Path(os.devnull)
     return find_drivers(agent)

@@ -1,1 +1,2 @@
-"""The engine's whole surface: (principal, request) → result, operation, or stream. Front rooms translate to it."""
+"""The engine's whole surface: (principal, request) → result, operation, stream or attachment. Rooms above translate
+requests to it."""

@@ -1,8 +1,8 @@
-"""Verbs that are attachments: run, exec and attach, and what a client that leaves does to command and machine.
+"""Verbs that are attachments: run, exec and attach; and what happens to command and machine when the client leaves.
 
-An exec whose client is gone is hung up, as by a closed terminal. A run with `remove` ends with its attachment, any
-other run goes on; a run whose client is gone before its command runs leaves nothing. A client that detaches changes
-nothing, whenever it does so: what it asked for begins and goes on.
+If the client of an exec leaves, its command gets SIGHUP, as when a terminal is closed. A run with `remove` ends with
+its attachment; any other run continues. If the client of a run leaves before its command runs, nothing stays of the
+run. A client that detaches, at any time, stops nothing: what it asked for begins and continues.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from banger.model.principal import Principal
 
 log = logging.getLogger("banger.attachments")
 
-# A VMM that ends takes the agent's connection with it, which may be noticed first.
+# When a VMM ends, the loss of the agent's connection may be noticed first.
 _VMM_ENDS_S = 2.0
 
 
 def run(parts: Parts, principal: Principal, request: RunRequest) -> Attachment:
-    """Make a machine, start it, attach to its main command, and see it off. Raises `not_permitted`."""
+    """Make a machine, start it, attach to its main command, and stay to its end. Raises `not_permitted`."""
     refuse_sources_of_others(principal, request.spec.image)
 
     async def life(attachment: Attachment) -> Last:
@@ -68,7 +68,7 @@ def run(parts: Parts, principal: Principal, request: RunRequest) -> Attachment:
 
 
 def exec_command(parts: Parts, principal: Principal, request: verbs.ExecMachine) -> Attachment:
-    """A command in a running machine."""
+    """Run a command in a running machine."""
 
     async def life(attachment: Attachment) -> Last:
         async with awake(parts, find(parts, request)) as live:
@@ -87,7 +87,7 @@ def exec_command(parts: Parts, principal: Principal, request: verbs.ExecMachine)
 
 
 def attach(parts: Parts, principal: Principal, request: verbs.AttachMachine) -> Attachment:
-    """The main command of a running machine, or the command with a number, from now on."""
+    """Attach to the main command of a running machine, or to the command with a number."""
 
     async def life(attachment: Attachment) -> Last:
         async with awake(parts, find(parts, request)) as live:
@@ -129,14 +129,14 @@ async def _follow(parts: Parts, attachment: Attachment, live: LiveMachine, runni
 
 
 async def _ended(attachment: Attachment, live: LiveMachine) -> None:
-    """After the machine's command. It is too late to detach: there is nothing that goes on."""
+    """Wait for the end of a machine whose command has ended. To detach is too late: nothing continues."""
     with contextlib.suppress(Parted):
         await attachment.unless_left(live.ended.wait())
 
 
 async def _start(parts: Parts, attachment: Attachment, machine: Machine, *, detach: bool) -> None:
-    """Start it as an operation whose progress the client sees. A client that is gone meanwhile cancels it; one that
-    detaches hears how it ends."""
+    """Start the machine as an operation whose progress the client sees. The start is cancelled if the client leaves
+    meanwhile, but not if it detaches."""
     viewer = None if detach else attachment.show
 
     async def work(report: Report) -> Machine:
@@ -161,7 +161,7 @@ async def _start(parts: Parts, attachment: Attachment, machine: Machine, *, deta
 async def _see_through(parts: Parts, attachment: Attachment, machine: Machine, watch: Stopwatch) -> Last:
     live = parts.live_of(machine)
     main = live.main
-    assert main is not None  # a start with a viewer has one
+    assert main is not None  # every start with a viewer has a main command
     try:
         watch.lap("start")
         with live.in_use():
@@ -183,8 +183,8 @@ def _exited(running: RunningExec, timings_ms: dict[str, float] | None = None) ->
 
 
 async def _see_off(parts: Parts, live: LiveMachine, *, gone: bool) -> None:
-    """A machine that is to go with its run. Its client is gone, or it cannot be known any more how its command ends; if
-    that is because this daemon ends, the next one waits for it."""
+    """End a machine with `remove` whose client is gone, or the end of whose command cannot be known any more. If the
+    reason is the end of this daemon, the next daemon waits for the command."""
     if not gone:
         if parts.shutdown.is_set():
             return
@@ -196,7 +196,7 @@ async def _see_off(parts: Parts, live: LiveMachine, *, gone: bool) -> None:
 
 
 async def _discard(parts: Parts, machine: Machine) -> None:
-    """A run that came to nothing leaves nothing."""
+    """Delete the machine of a run that failed."""
     try:
         await asyncio.shield(lifecycle.delete(parts, machine, force=True))
     except Error as exc:

@@ -62,7 +62,7 @@ async def export_snapshot(
 async def import_snapshot(
     parts: Parts, principal: Principal, request: verbs.ImportSnapshot, file: AsyncIterator[bytes]
 ) -> Snapshot:
-    """An operation too, so that it can be seen and cancelled."""
+    """An operation, so that it is listed and can be cancelled."""
     machine, tag = request.machine, request.tag
     if machine:
         check_name(machine)

@@ -70,7 +70,7 @@ async def pull(parts: Parts, principal: Principal, request: PullRequest) -> Oper
 async def import_tar(
     parts: Parts, principal: Principal, request: verbs.ImportImage, tar: AsyncIterator[bytes]
 ) -> Image:
-    """An operation too, so that it can be seen and cancelled."""
+    """An operation, so that it is listed and can be cancelled."""
     wish = Wish(name=request.name, size_bytes=request.size_bytes, stdin=tar)
 
     async def work(report: Report) -> Image:
@@ -112,7 +112,7 @@ async def offers(parts: Parts, principal: Principal, request: verbs.Search) -> l
 
 @carries_out(verbs.LOG_IN)
 async def log_in(parts: Parts, principal: Principal, request: LoginRequest) -> Login:
-    await load_modules(_LOGIN)  # with it come the HTTP and TLS libraries
+    await load_modules(_LOGIN)  # it brings the HTTP and TLS libraries
     from banger.images.fetch.login import login
 
     where = await login(

@@ -138,7 +138,7 @@ async def snapshot(parts: Parts, principal: Principal, request: verbs.TaggedMach
 
 @carries_out(verbs.RESTORE)
 async def restore(parts: Parts, principal: Principal, request: verbs.TaggedMachine) -> Operation[Machine]:
-    """By its name alone: the machine may be gone."""
+    """By name only: the machine may be deleted."""
 
     async def work(report: Report) -> Machine:
         return await snapshots.restore(parts, request.machine, request.tag, report, owner=principal.uid)

@@ -1,4 +1,5 @@
-"""Paths of this host in requests: the daemon opens them, so they may come only from who could open them anyway."""
+"""Paths of this host in requests. The daemon opens them, so only users may send them who could open the files
+themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from banger.model.principal import Principal
 
 
 def refuse_sources_of_others(principal: Principal, source: str) -> None:
-    """Of an image reference: as `refuse_path_of_others` where it names a file or directory of this host."""
+    """Refuse an image reference with a path of this host, as `refuse_path_of_others`."""
     if source.startswith((*PATH_TRANSPORTS, ROOTFS)):
         refuse_path_of_others(principal, source.partition(":")[2])
 

@@ -1,4 +1,4 @@
-"""Images and kernels of this host into a catalog for others: bundled, named in an index, signed."""
+"""Images and kernels of this host, published in a catalog: packed as bundles, listed in an index, signed."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _KEY_BYTES = 4096
 
 
 async def publish(parts: Parts, request: PublishRequest, report: Report) -> Published:
-    """The entry, after its bundle and the next index are in the directory. Raises `image_not_found`,
-    `kernel_not_found`, `bad_request`, `bad_name`, `file_not_found`, `insufficient_disk`, `catalog_untrusted`; then the
-    index that was there still is."""
+    """Publish an image or kernel, and return its entry: bundle and next index are in the directory. Raises
+    `image_not_found`, `kernel_not_found`, `bad_request`, `bad_name`, `file_not_found`, `insufficient_disk`,
+    `catalog_untrusted`; then the earlier index stays."""
     directory = _absolute(request.directory)
     try:
         return await _publish(parts, request, directory, report)
@@ -48,7 +48,7 @@ async def publish(parts: Parts, request: PublishRequest, report: Report) -> Publ
 async def _publish(parts: Parts, request: PublishRequest, directory: Path, report: Report) -> Published:
     key = await in_thread(_read_key, request.key_file, request.password) if request.key_file else None
     publication = Publication(directory, key, request.catalog and check_name(request.catalog))
-    await in_thread(publication.begin, time.time())  # what is wrong with it is said before the work
+    await in_thread(publication.begin, time.time())  # errors of the directory come before the work
     bundles = await in_thread(publication.prepare)
     packed = bundles / f"{PARTIAL}{os.getpid()}-{os.urandom(4).hex()}"
     try:
@@ -63,7 +63,7 @@ async def _publish(parts: Parts, request: PublishRequest, directory: Path, repor
 
 
 async def verify(request: VerifyRequest, report: Report) -> Verified:
-    """The catalog, when all is as a reader wants it. Raises as `verify_directory`."""
+    """Check a catalog as a reader would, and return it. Raises as `verify_directory`."""
     key, directory = parse_public_key(request.key), _absolute(request.directory)
     loop, done = asyncio.get_running_loop(), 0
 

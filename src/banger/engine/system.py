@@ -128,7 +128,7 @@ async def read_events(
 
 
 def _name_of(parts: Parts, machine: str) -> str:
-    """Events have names; a machine that is gone is known by its name alone."""
+    """Events contain names; the name of a deleted machine is accepted, too."""
     try:
         return parts.registry.find(machine).name if machine else ""
     except Error:
@@ -136,7 +136,7 @@ def _name_of(parts: Parts, machine: str) -> str:
 
 
 def _moment(text: str) -> str:
-    """RFC 3339 as records write it. Raises `bad_request`."""
+    """RFC 3339, as in records. Raises `bad_request`."""
     if not text:
         return ""
     try:

@@ -1,8 +1,8 @@
-"""Which function carries out which verb, held by the type checker: request and result are the table's.
+"""The function that carries out each verb. The type checker checks that request and result are those of the table.
 
-A handler is `async (parts, principal, request)`, and an upload's has the stream of bytes after these. What it answers
-is plain: a struct, an `Operation` that runs on, an iterator of bytes or structs, or a `Path`, whose bytes are the
-answer. It raises `Error`. It knows nothing of HTTP.
+A handler is `async (parts, principal, request)`; the handler of an upload gets the stream of bytes, too. Its result is
+a plain value: a struct, an `Operation` that continues, an iterator of bytes or structs, or a `Path`, whose contents are
+the answer. It raises `Error`, and knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _under(name: str) -> Callable[[H], H]:
 
 
 async def begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes, with the first of them there: what fails before them fails now."""
+    """The same bytes. This waits for the first ones, so that an error before them is raised now."""
     return _rejoin(await anext(chunks, b""), chunks)
 
 

@@ -1,1 +1,1 @@
-"""The HTTP API. Routes translate; they decide nothing."""
+"""The HTTP API. Routes translate; they make no decisions."""

@@ -59,7 +59,7 @@ async def _on_error(request: Request, exc: Exception) -> Response:
 
 
 async def _on_http(request: Request, exc: Exception) -> Response:
-    """What the router refuses, as our errors."""
+    """Errors of the router, as errors of banger."""
     assert isinstance(exc, HTTPException)
     if exc.status_code == 405:
         return error_response(Error("method_not_allowed", f"this path does not allow {request.method}"))

@@ -1,5 +1,5 @@
-"""HTTP to the engine's verbs and back: the fields of a request from path, query, headers and body, the result as JSON,
-bytes or lines. Decides nothing.
+"""HTTP to the engine's verbs and back: the fields of a request from path, query, headers and body; the result as JSON,
+bytes or lines. Makes no decisions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from banger.model.principal import Principal
 from banger.server.misfit import SEE_OPENAPI, misfit, unknown_field
 from banger.server.protocol import PEER_UID
 
-# These fields alone may have bytes that are no UTF-8 in them: they belong to a guest.
+# Only these fields may contain bytes that are not UTF-8: they belong to a guest.
 _OF_A_GUEST = frozenset({"command", "path"})
 
 
@@ -59,7 +59,8 @@ def json_response(result: object, status: int = 200) -> Response:
 
 
 def principal_of(connection: HTTPConnection) -> Principal:
-    """Who is at the other end, as `server.protocol` has left it in the scope. Raises `not_permitted` if it has not."""
+    """The user at the other end, whom `server.protocol` has put into the scope. Raises `not_permitted` if there is
+    none."""
     uid = connection.scope.get("state", {}).get(PEER_UID)
     if uid is None:
         raise Error("not_permitted", "this connection does not say which user it belongs to")
@@ -67,7 +68,7 @@ def principal_of(connection: HTTPConnection) -> Principal:
 
 
 async def read_request(verb: Verb[Any, Any], request: Request) -> Any:
-    """The verb's request. Raises `bad_request` for what cannot be read, `bad_spec` for what does not fit."""
+    """The request of the verb. Raises `bad_request` for a malformed request, `bad_spec` for values that do not fit."""
     given = {n: _fit_parameter(n, text, verb.fields[n].type) for n, text in request.path_params.items()}
     given.update(_read_query(verb, request))
     for name, header in verb.header.items():
@@ -79,7 +80,7 @@ async def read_request(verb: Verb[Any, Any], request: Request) -> Any:
 
 
 def _read_query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
-    """The parameters that the verb knows. Bytes that are no UTF-8 come as `model.octets` writes them."""
+    """The parameters that the verb knows. Bytes that are not UTF-8 become text as in `model.octets`."""
     raw = request.scope["query_string"].decode("latin-1")
     try:
         pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
@@ -122,7 +123,7 @@ async def _read_body(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
 
 
 def fit(given: dict[str, Any], kind: Any) -> Any:
-    """Decoded fields to a struct. Raises `bad_spec`."""
+    """Decoded fields → a struct. Raises `bad_spec`."""
     try:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as exc:
@@ -130,7 +131,7 @@ def fit(given: dict[str, Any], kind: Any) -> Any:
 
 
 def decode(raw: bytes | str, kind: Any) -> Any:
-    """JSON to a struct. Raises `bad_request` for what is no JSON, `bad_spec` for what does not fit."""
+    """JSON → a struct. Raises `bad_request` for malformed JSON, `bad_spec` for values that do not fit."""
     try:
         value = msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as exc:
@@ -143,7 +144,7 @@ def decode(raw: bytes | str, kind: Any) -> Any:
 
 
 def _refuse_bytes(value: object) -> None:
-    """Only a command of a guest is bytes. Raises `bad_request`."""
+    """Refuse bytes that are not UTF-8 outside a guest's command. Raises `bad_request`."""
     if isinstance(value, str) and ESCAPE in value:
         raise _no_text(value)
     members = (
@@ -172,7 +173,7 @@ async def read_limited(request: Request, limit_bytes: int) -> bytes:
 
 
 async def stream_body(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `cancelled` when the client that sends it goes away."""
+    """The body in pieces as they arrive. Raises `cancelled` if the client leaves while it sends."""
     try:
         async for chunk in request.stream():
             yield chunk

@@ -1,6 +1,6 @@
-"""bangerd: one process that serves the API and owns the store.
+"""bangerd: the one process that serves the API and owns the store.
 
-Started by the CLI when absent (user mode) or by systemd (`bangerd --system`). Machines outlive it.
+The CLI starts it if there is none (user mode), or systemd does (`bangerd --system`). Machines outlive it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> None:
         asyncio.run(serve(paths, mode))
     except Error as exc:
         _tell_starter(b"error " + msgspec.json.encode(exc.as_dict()))
-        with contextlib.suppress(OSError):  # the log's disk may be full
+        with contextlib.suppress(OSError):  # the disk of the log may be full
             print(f"bangerd: {exc.message}\nhint: {exc.hint}", file=sys.stderr, flush=True)
         raise SystemExit(exc.exit_code) from exc
 
@@ -90,7 +90,7 @@ def _parse() -> argparse.Namespace:
 
 
 async def serve(paths: Paths, mode: str) -> None:
-    """Run until told to stop. Raises `daemon_start_failed` when another daemon serves here."""
+    """Serve until told to stop. Raises `daemon_start_failed` if another daemon serves here."""
     os.umask(0o077)
     ensure_own_directory(str(paths.state))
     ensure_own_directory(str(paths.cache))
@@ -137,7 +137,7 @@ async def _serve_until_stopped(parts: Parts, reception: Reception) -> None:
     restarts = Restarts(parts)
     disk_room, rounds = DiskRoom(parts), Rounds(parts)
     adopting = in_background(_take_over(parts, restarts, await find_vmms(parts)), "adopting machines")
-    # What streams of answers need on first use: loaded beside the loop, before anybody asks for one.
+    # Modules that the first stream of an answer needs: loaded in a thread before a client asks.
     in_background(load_modules("anyio._backends._asyncio"), "loading modules")
     _tell_starter(b"ready\n")
     _tell_systemd()
@@ -159,7 +159,8 @@ async def _serve_until_stopped(parts: Parts, reception: Reception) -> None:
 
 
 async def _take_over(parts: Parts, restarts: Restarts, running: Mapping[str, FoundVmm]) -> None:
-    """What an earlier daemon left: machines that go on, machines that are to run again, and what no record leads to."""
+    """Take over from an earlier daemon: machines that still run, machines to restart, and leftovers without a
+    record."""
     await adopt_all(parts, running)
     restarts.bring_back()
     await release_unreleased(parts)
@@ -168,7 +169,7 @@ async def _take_over(parts: Parts, restarts: Restarts, running: Mapping[str, Fou
 
 
 async def _close_journal(parts: Parts) -> None:
-    """Followers hear of the end, and do not hold it up."""
+    """Tell followers of the journal about the end, and close the journal, so that they do not delay it."""
     await parts.shutdown.wait()
     parts.journal.try_to_tell(
         "daemon.stopped", "daemon", "the daemon stops; machines keep running", pid=os.getpid()
@@ -177,7 +178,7 @@ async def _close_journal(parts: Parts) -> None:
 
 
 async def _sweep(parts: Parts) -> None:
-    """Remove the halves that a killed daemon left, before anybody can begin a new build."""
+    """Remove incomplete files of a killed daemon, before a new build can begin."""
     swept = await parts.images.sweep() + await in_thread(parts.kernels.sweep)
     await in_thread(parts.images.blobs().sweep)
     if swept:
@@ -194,8 +195,8 @@ def _open_parts(paths: Paths, mode: str) -> Parts:
 
 @contextlib.contextmanager
 def _only_one(paths: Paths) -> Iterator[None]:
-    """The store has one writer: a lock beside it that ends with the process. It says which process that is, for whoever
-    does not find our socket."""
+    """Lock the store, which has one writer, until this process ends. The lock file contains the pid, for a client that
+    does not find the socket."""
     fd = os.open(paths.state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -216,7 +217,7 @@ def _only_one(paths: Paths) -> Iterator[None]:
 
 
 def _tell_starter(word: bytes) -> None:
-    """Who started us may wait on a pipe (BANGER_READY_FD) for `ready`, or for the error."""
+    """Write `ready`, or the error, to the pipe (BANGER_READY_FD) of the process that started this one."""
     fd = _starter()
     os.environ.pop(READY_VARIABLE, None)
     if fd is not None:
@@ -231,7 +232,7 @@ def _starter() -> int | None:
 
 
 def _tell_systemd() -> None:
-    """A unit may wait for it. One that no longer does is no reason to end."""
+    """Tell systemd. A service manager that does not listen is no reason to end."""
     address = os.environ.pop("NOTIFY_SOCKET", "")
     if address:
         with (

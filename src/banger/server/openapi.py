@@ -32,7 +32,7 @@ def describe_api() -> Schema:
 
 
 class _Shapes:
-    """JSON schemas of all types of the table, with those that have names in one place."""
+    """The JSON schemas of all types of the table; named types are in one place."""
 
     def __init__(self) -> None:
         kinds: list[Any] = [ErrorBody]
@@ -58,7 +58,7 @@ def _key(kind: Any) -> str:
 
 
 def _is_whole_body(verb: Verb[Any, Any]) -> bool:
-    """The request and the JSON body are one and the same struct."""
+    """Whether the request and the JSON body are the same struct."""
     return verb.takes_json and len(verb.in_body) == len(verb.fields)
 
 

@@ -1,6 +1,7 @@
-"""HTTP as uvicorn speaks it, with bounds on what costs memory before anybody has looked at it: heads and connections.
+"""HTTP as uvicorn speaks it, with limits on heads and connections, which take memory before any other code looks at
+them.
 
-Bodies have their bounds where they are read (`calls`), messages of streams in uvicorn's own settings.
+`calls` limits bodies, uvicorn's own settings limit messages of streams.
 """
 
 from __future__ import annotations
@@ -16,35 +17,35 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from banger.errors import Error
 from banger.model.encoding import encode_json
 
-# Where a request's scope has the uid of the process at the other end, in its `state`.
+# The key in a scope's `state` of the uid of the process at the other end.
 PEER_UID = "peer_uid"
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 HEAD_LIMIT_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
 _CONNECTIONS_MAX = 1024
-# Who is refused while he sends gets so long to read why: to hang up at once would lose it.
+# A refused client that still sends has this time to read why: closing the connection at once would lose the answer.
 _LINGER_S = 1.0
 
 
 def connections_max() -> int:
-    """Half of the files that this process may open, at most: machines need some, too."""
+    """At most half of the files that this process may open: machines need some, too."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _CONNECTIONS_MAX if soft == resource.RLIM_INFINITY else max(16, min(_CONNECTIONS_MAX, soft // 2))
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. What it refuses it answers in the API's form, and hangs up: at the peer's end, or soon."""
+    """One connection. A refusal is answered in the API's form; then the connection is closed, at the latest after a
+    moment."""
 
-    _head_bytes = 0  # of the lines of this head that are whole
-    _held_bytes = (
-        0  # came since the parser gave anything on: the rest of a head, of a trailer, of a chunk's size
-    )
+    _head_bytes = 0  # in the complete lines of this head
+    # Received since the parser last returned something: the rest of a head, of a trailer, of a chunk's size.
+    _held_bytes = 0
     _too_large = _refused = False
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
-        # Of requests and of WebSockets: each scope begins with a copy.
+        # In the scopes of requests and of WebSockets: each begins with a copy.
         self.app_state = {**self.app_state, PEER_UID: _uid_at(transport.get_extra_info("socket"))}
         if len(self.connections) > connections_max():
             hint = "close connections that you do not need"
@@ -67,7 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_bytes = 0
-        if self._deadline is None:  # another request on the same connection
+        if self._deadline is None:  # a further request on the same connection
             self._expect_head()
 
     def on_url(self, url: bytes) -> None:
@@ -94,7 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(_too_large() if self._too_large else Error("bad_request", "this is not an HTTP request"))
 
     def _count(self, size: int) -> None:
-        """The parser ends at an exception, and 400 is what follows."""
+        """Count bytes of the head. The parser stops at the exception, and answers 400."""
         self._head_bytes += size
         if self._head_bytes > HEAD_LIMIT_BYTES:
             self._too_large = True
@@ -110,7 +111,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def _come_too_late(self) -> None:
-        if not self._held_bytes:  # never a byte: a client that connected and was stopped, or went away
+        if not self._held_bytes:  # not one byte: the client connected and was stopped, or left
             self.transport.close()
             return
         hint = "send the whole head of a request at once"
@@ -131,7 +132,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _uid_at(connection: socket.socket) -> int | None:
-    """The uid of the process at the other end of a Unix socket, as the kernel has it; None for another socket."""
+    """The uid of the process at the other end of a Unix socket, from the kernel; None for other sockets."""
     if connection.family != socket.AF_UNIX:
         return None
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

@@ -1,7 +1,7 @@
-"""Where the API is reached: a socket in the run directory, and the daemon's number beside it.
+"""The place where the API is reached: a socket in the run directory, and the daemon's pid beside it.
 
-Others clean up that directory (the log-out of a session, a cleaner of /tmp), and the daemon lives on. Whoever misses
-the socket says so by a signal, and it is made anew. What was connected before goes on.
+Other programs clean up that directory (at the end of a login session, or in /tmp) while the daemon lives on. A client
+that misses the socket sends a signal, and the daemon makes the socket again. Existing connections continue.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Reception:
         self._missed = asyncio.Event()
 
     def open(self) -> None:
-        """Raises `daemon_unreachable`, `daemon_start_failed`. We are the only daemon, so an old socket is nobody's."""
+        """Make the socket. This is the only daemon, so an old socket is removed. Raises `daemon_unreachable`,
+        `daemon_start_failed`."""
         ensure_private_directory(str(self._paths.run))
         path = str(self._paths.socket)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -53,11 +54,11 @@ class Reception:
         self._listener = listener
 
     def miss(self) -> None:
-        """Somebody does not find the socket."""
+        """A client does not find the socket."""
         self._missed.set()
 
     async def serve(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
-        """Until told to stop."""
+        """Serve until `stop` is set."""
         servers: list[asyncio.Task[None]] = []
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -80,7 +81,7 @@ class Reception:
             await asyncio.gather(*servers)
 
     def close(self) -> None:
-        """Remove what is ours; the socket may be another daemon's by now, or gone."""
+        """Remove the socket, unless it belongs to another daemon by now, or is gone."""
         if self._listener is not None:
             self._listener.close()
         with contextlib.suppress(OSError):
@@ -107,7 +108,7 @@ class Reception:
 
 
 class ApiServer(uvicorn.Server):
-    """uvicorn without its ten wake-ups a second: it sleeps until told to stop."""
+    """uvicorn without its ten wake-ups per second: it sleeps until it is stopped."""
 
     def __init__(self, config: uvicorn.Config, stop: asyncio.Event) -> None:
         super().__init__(config)
@@ -123,7 +124,7 @@ class ApiServer(uvicorn.Server):
 
 @contextlib.contextmanager
 def _held(path: str) -> Iterator[int]:
-    """The directory itself, whatever its path leads to later."""
+    """A descriptor of the directory, which stays the same even if the path leads elsewhere later."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield fd
@@ -132,7 +133,7 @@ def _held(path: str) -> Iterator[int]:
 
 
 def _identity_in(directory: int, name: str) -> tuple[int, int]:
-    """Of a socket that we made there. Raises OSError when it was made elsewhere."""
+    """The identity of the socket that this process made in the directory. Raises OSError if the path led elsewhere."""
     place = os.fstat(directory)
     info = os.stat(name, dir_fd=directory, follow_symlinks=False)
     if place.st_uid != os.geteuid() or place.st_mode & 0o077 or not stat.S_ISSOCK(info.st_mode):

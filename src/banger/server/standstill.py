@@ -1,10 +1,10 @@
-"""A watch on the event loop, for tests and for who looks for a fault: BANGER_WATCH_LOOP=50 has each callback told of
-that keeps the loop from everybody else for 50 ms, with the stack of the moment.
+"""A watch on the event loop, for tests and for debugging: with BANGER_WATCH_LOOP=50 each callback is logged that blocks
+the loop for 50 ms, with the stack of that moment.
 
-What counts is what no other program of the host can cause: processor time of the loop's thread, against how fast that
-computes at the moment; and long sleeps, without the time that it waited for a processor or for a disk. So a slow disk
-is not told of, a commit of the store on it neither. In their place each call is told of that may make it wait for as
-long as the disk likes (trees that are removed or listed, files that are copied or linked), however fast it was here.
+The watch measures what other programs of the host cannot cause: processor time of the loop's thread, relative to the
+present speed of the processor; and long sleeps, without the time that the thread waited for a processor or for a disk.
+So it reports neither a slow disk nor a commit of the store on one. Instead it reports each call that may wait for a
+disk for any time (trees that are removed or listed, files that are copied or linked), however fast the call was.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ log = logging.getLogger("banger.standstill")
 
 VARIABLE = "BANGER_WATCH_LOOP"
 WORDS = "the event loop stood still"
-# So long a thread sleeps for a lock, too, whose holder has no processor on a busy host.
+# On a busy host a thread may also sleep for this long for a lock whose holder has no processor.
 _SLEEP_S = 1.0
 _LOOK_S = 0.01
 _PROBES = 5
-# Audit events of such calls.
+# The audit events of such calls.
 _FOR_THREADS = frozenset({"shutil.rmtree", "shutil.copyfile", "os.scandir", "os.link", "time.sleep"})
-# Of asyncio, private; tasks go through it as callbacks do.
+# Private to asyncio; callbacks and tasks both go through it.
 _RUN = "_run"
 
 
 @dataclass
 class _Turn:
-    """One callback: its begin, by all clocks; where it was when it was long; and how often it was seen asleep, and
+    """One callback: its begin, by all clocks; its stack when it had taken long; and how often it was seen asleep, and
     waiting for a disk."""
 
     clock_s: float
@@ -50,7 +50,7 @@ class _Turn:
 
 @contextlib.contextmanager
 def watched_as_asked() -> Iterator[None]:
-    """What runs in the block is watched, if the environment says so."""
+    """Watch the loop during the block, if the environment says so."""
     limit_ms = os.environ.get(VARIABLE, "")
     watch = Watch(int(limit_ms) / 1000) if limit_ms.isascii() and limit_ms.isdigit() else None
     if watch is not None:
@@ -63,7 +63,7 @@ def watched_as_asked() -> Iterator[None]:
 
 
 class Watch:
-    """Of the thread that makes it, from `begin` to `end`. `tell` is called there."""
+    """The watch on the thread that makes it, from `begin` to `end`. `tell` is called in that thread."""
 
     def __init__(self, limit_s: float, tell: Callable[[str], None] = log.error) -> None:
         self._limit_s = limit_s
@@ -96,7 +96,7 @@ class Watch:
         threading.Thread(target=self._look, name="standstill", daemon=True).start()
 
     def hear(self, event: str) -> None:
-        """Of a call; in its thread."""
+        """An audit event; called in its thread."""
         if self._turn is not None and threading.get_ident() == self._thread:
             self._tell(f"{WORDS}: {event}\n{''.join(traceback.format_stack())}")
 
@@ -120,12 +120,12 @@ class Watch:
         self._tell(f"{WORDS}: {how_long} in {handle!r}\n{turn.stack or '(its stack was not seen)'}")
 
     def _slowness(self) -> float:
-        """How many times longer than at our begin the same work takes now: a processor is shared by its threads, and
-        by other virtual machines."""
+        """How many times longer the same work takes now than at the beginning: threads and other virtual machines share
+        the processor."""
         return max(1.0, min(_probe() for _ in range(_PROBES)) / self._fastest_s)
 
     def _waited_s(self) -> float:
-        """For a processor, since the thread began."""
+        """The time that the thread has waited for a processor since its begin."""
         try:
             with open(f"{self._status}/schedstat", "rb", buffering=0) as file:
                 return int(file.read().split()[1]) / 1e9
@@ -133,7 +133,7 @@ class Watch:
             return 0.0
 
     def _look(self) -> None:
-        """In a thread of its own."""
+        """Look at the current callback every 10 ms; in a thread of its own."""
         while not self._ended.wait(_LOOK_S):
             turn = self._turn
             if turn is None or time.monotonic() - turn.clock_s < self._limit_s / 2:
@@ -158,7 +158,7 @@ _watching: set[Watch] = set()
 
 @cache
 def _listen() -> None:
-    """Once: a hook stays until the process ends."""
+    """Add the audit hook, once: it stays until the process ends."""
     sys.addaudithook(_hear)
 
 
@@ -169,7 +169,7 @@ def _hear(event: str, _: object) -> None:
 
 
 def _probe() -> float:
-    """Processor time of always the same work."""
+    """The processor time of a fixed piece of work."""
     begun = time.thread_time()
     sum(range(20_000))
     return time.thread_time() - begun

@@ -1,4 +1,4 @@
-"""WebSockets to attachments and back (docs/api.md, "Streams"). Decides nothing."""
+"""WebSockets to attachments and back (docs/api.md, "Streams"). Makes no decisions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger("banger.streams")
 
 
 async def serve(session: Session[Any], parts: Parts, socket: WebSocket) -> None:
-    """One attachment from its first message to its end."""
+    """Serve one attachment, from its first message to its end."""
     await socket.accept()
     try:
         principal = principal_of(socket)
@@ -61,7 +61,7 @@ async def serve(session: Session[Any], parts: Parts, socket: WebSocket) -> None:
 
 
 async def _receive_request(socket: WebSocket, session: Session[Any]) -> Any:
-    """The first message, with what the path says. Raises `bad_request`, `bad_spec`, `head_timeout`."""
+    """The first message, with the fields of the path. Raises `bad_request`, `bad_spec`, `head_timeout`."""
     try:
         async with asyncio.timeout(HEAD_TIMEOUT_S):
             message = await socket.receive()
@@ -84,7 +84,7 @@ async def _receive_request(socket: WebSocket, session: Session[Any]) -> Any:
 
 
 async def _read(socket: WebSocket, attachment: Attachment) -> None:
-    """All that the client says, to the attachment; at last that it is gone."""
+    """Pass the messages of the client to the attachment; at last, that the client is gone."""
     try:
         while (message := await socket.receive())["type"] != "websocket.disconnect":
             data = message.get("bytes")
