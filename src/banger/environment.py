@@ -19,7 +19,7 @@ _PROXIES = frozenset(
         *("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"),
     }
 )
-# Lists of directories; those that depend on the working directory are left out.
+# Lists of directories; directories that depend on the working directory are left out.
 _SEARCHED = frozenset({"PATH", "LD_LIBRARY_PATH"})
 _XDG = frozenset(
     {

@@ -34,7 +34,7 @@ from banger.host.sparse import CHUNK, write_sparse
 from banger.model.sizes import format_size
 
 _END_BLOCKS_MAX = (
-    21  # two blocks at the end of an archive, and those that tar adds to make a multiple of twenty
+    21  # two blocks at the end of an archive, and the blocks that tar adds to make a multiple of twenty
 )
 _ZERO_BLOCK = bytes(TAR_BLOCK)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -46,7 +46,7 @@ _BOUNDS = {"at_least": "at least", "at_most": "at most", "more_than": "more than
 
 
 def reword(error: Error) -> Error:
-    """The error itself, or one that names the option and a rule that users understand."""
+    """The error itself, or an error that names the option and a rule that users understand."""
     where = error.details.get("at")
     if not isinstance(where, str):
         return error

@@ -89,7 +89,7 @@ def ensure_daemon(path: str) -> bool:
 
 
 def stop_daemon(path: str, ask: Callable[[], object]) -> bool:
-    """Make sure that no daemon runs. A daemon that listens is asked to stop; one that lost its socket gets a signal.
+    """Make sure that no daemon runs. A daemon that listens is asked to stop; a daemon without its socket gets a signal.
     False if there was none. Raises `timeout`."""
     incumbent = None
     try:

@@ -1,4 +1,5 @@
-"""The daemon: whether it runs, in this version, and can be reached; and remains of one that did not end properly."""
+"""The daemon: whether it runs, in this version, and can be reached; and what a daemon left that did not end
+properly."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def look_at_room(host: Host) -> Sight:
 
 
 def look_at_file_system(host: Host) -> Sight:
-    """Tried with files without names, except for one that has a name for a moment."""
+    """Tried with files without names, except for one, which has a name for a moment."""
     told, problems = [], []
     for kind, place in _places(host):
         directory = existing(place)

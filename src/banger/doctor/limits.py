@@ -18,7 +18,7 @@ _NEVER_OVERCOMMIT = "2"
 
 
 def look_at_groups(host: Host) -> Sight:
-    """The groups of a running daemon, or else of one that would be started from here. Changes nothing."""
+    """The groups of a running daemon, or else of a daemon that would be started from here. Changes nothing."""
     pid = host.daemon.facts.get("daemon_pid", "self")
     try:
         groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="surrogateescape")

@@ -81,7 +81,7 @@ def look_at_config(host: Host) -> Sight:
 
 
 def look_at_image(host: Host) -> Sight:
-    """The image that most machines use, and those that machines were made from."""
+    """The image that most machines use, and the images of all machines."""
     here = {
         str(record["name"])
         for record in _records(host, "images")
@@ -117,7 +117,7 @@ def _has_image(host: Host, ref: str, here: set[str]) -> bool:
 
 
 def look_at_kernel(host: Host) -> Sight:
-    """The kernel that most machines use, and those that machines were made with."""
+    """The kernel that most machines use, and the kernels of all machines."""
     here = {
         str(record["name"])
         for record in _records(host, "kernels")

@@ -3,7 +3,7 @@
 <state>/banger.db            the store
 <state>/daemon.log           bangerd's log (user mode)
 <state>/machines/<id>/       the VMM's files, console.log, exec.log; also of clones that wait for a machine
-<state>/sockets/<id>/        the VMM's, of machines: nobody but us cleans up there
+<state>/sockets/<id>/        the VMM's, of machines: no other program cleans up there
 <state>/templates/<id>/      the VMM's files, meta.json
 <state>/snapshots/<id>/      the same, of users' own
 <state>/catalogs/<name>.json a catalog that was added: its key, its newest index

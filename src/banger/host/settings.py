@@ -14,7 +14,7 @@ reserve = "1GiB"            # memory of the host that clones in waiting leave al
 
 [limits]
 memory_reserve = "256MiB"   # memory of the host that no machine may start into
-disk_reserve = "256MiB"     # likewise of the disk; a machine that found it full goes on when so much is free
+disk_reserve = "256MiB"     # as much of the disk; a machine that found it full continues when this is free
 connections = 256           # that a machine may have open at a time, through the VMM's address translation
 """
 

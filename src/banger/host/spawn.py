@@ -41,8 +41,8 @@ def spawn_detached(
     bounds: Mapping[int, int] | None = None,
 ) -> ProcessRef:
     """Start the program inside the control groups with those `entrances`, and return the identity of its process.
-    `bounds` are resource limits by their `RLIMIT_` numbers, soft and hard alike, and never above those that the process
-    would have anyway. Raises `tool_missing` if there is no such program."""
+    `bounds` are resource limits by their `RLIMIT_` numbers, soft and hard alike, and never above the limits
+    that the process would have anyway. Raises `tool_missing` if there is no such program."""
     if entrances:
         argv = ["/bin/sh", "-c", _ENTER, "enter", *map(str, entrances), "--", *argv]
     log.debug("spawn: %s", shlex.join(argv))

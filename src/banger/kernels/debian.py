@@ -46,8 +46,8 @@ PREFIX = "linux-image-"
 
 @dataclass(frozen=True)
 class DebianKernel:
-    """`meta` is a package with a kernel, or one that depends on the newest such package. `name` is the kernel's name on
-    this host."""
+    """`meta` is a package with a kernel, or a package that depends on the newest such package. `name` is the kernel's
+    name on this host."""
 
     name: str
     suite: str

@@ -8,8 +8,8 @@ from banger.model.octets import text_of
 
 
 def encode_json(value: object) -> bytes:
-    """As msgspec does it. Text in which Python keeps bytes that are not UTF-8, such as names of files, is written in
-    the form of `octets`."""
+    """JSON, encoded by msgspec. Text in which Python keeps bytes that are not UTF-8, such as names of files, is written
+    in the form of `octets`."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:

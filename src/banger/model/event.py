@@ -26,4 +26,4 @@ class Tell(Protocol):
 
 
 def tell_nobody(kind: str, target: str, message: str, /, **data: object) -> None:
-    """Where there is no journal."""
+    """For code that has no journal."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from banger.errors import Error
 
 ESCAPE = "\0"
-# A byte that stands for itself is never ASCII: so a U+0000 cannot be had by way of its own escape.
+# A byte in the form of U+0000 and two digits is never ASCII: so no U+0000 of a text can be written as its own escape.
 PATTERN = r"^[^\x00]*(\x00[89a-f][0-9a-f][^\x00]*)*\Z"
 
 
 def text_of(raw: str | bytes) -> str:
-    """The API's form. Text may have bytes in it as Python does it, with `surrogateescape`. Raises `bad_request`."""
+    """The API's form of a text, in which Python may keep bytes with `surrogateescape`. Raises `bad_request`."""
     text = raw
     if isinstance(text, str):
         if _is_unicode(text):
@@ -27,8 +27,8 @@ def text_of(raw: str | bytes) -> str:
 
 
 def bytes_of(text: str) -> bytes:
-    """What the API's form stands for. Raises `bad_request` for a U+0000 that stands for no byte."""
-    if ESCAPE not in text:  # nearly all of a quarter of a million arguments
+    """The bytes for a text in the API's form. Raises `bad_request` for a U+0000 that does not stand for a byte."""
+    if ESCAPE not in text:  # true for nearly all of a quarter of a million arguments
         return text.encode("utf-8", "surrogateescape")
     first, *rest = text.split(ESCAPE)
     pieces = [first.encode("utf-8", "surrogateescape")]

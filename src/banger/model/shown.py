@@ -1,4 +1,4 @@
-"""What strangers wrote, made harmless for a terminal: the one place where that is decided."""
+"""Texts of strangers, made harmless for a terminal. Only this module decides how."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from banger.model.octets import ESCAPE, bytes_of
 
 
 def printable(text: str) -> str:
-    """One line without control characters: a guest's names must not command the terminal. Bytes that are not UTF-8,
-    written as the API or as Python does it, are shown as `\\xe9`."""
+    """One line without control characters: a guest's names must not control the terminal. Bytes that are not UTF-8, in
+    the API's form or Python's, are shown as `\\xe9`."""
     if text.isprintable():
         return text
     first, *rest = text.split(ESCAPE)
@@ -35,13 +35,14 @@ def _is_byte(part: str) -> bool:
 
 
 def json_text(data: object, indent: int | None = None) -> str:
-    """JSON whose strings are shown as they are, as far as they are printable: the rest is escaped, as JSON does it."""
+    """JSON with strings as they are, as far as they are printable; the rest is escaped as JSON does it."""
     import json  # some milliseconds, which a table does not need
 
     text = json.dumps(data, indent=indent, ensure_ascii=False)
     if text.isprintable() or text.replace("\n", "").isprintable():
         return text
-    # What json.dumps puts between strings is printable, but for line breaks; in strings it has escaped those.
+    # Between strings, json.dumps writes only printable characters and line breaks; in strings it has escaped line
+    # breaks.
     return "".join(
         letter if letter == "\n" or letter.isprintable() else json.dumps(letter)[1:-1] for letter in text
     )

@@ -39,7 +39,7 @@ class Directory(Kind):
 
 
 def places_of_files(paths: Paths) -> list[tuple[Path, str]]:
-    """All directories of machines; of snapshots and templates only those that were set aside to be removed."""
+    """All directories of machines; of snapshots and templates only directories that were set aside to be removed."""
     return [(paths.machines, "*"), (paths.snapshots, ".*"), (paths.templates, ".*")]
 
 

@@ -3,7 +3,7 @@
     with an open store:   note(machine, kind, identity)   then acquire
                           release                         then clear(id)
 
-Whoever finds a record can undo it from the record alone; teardown runs newest first.
+A resource can be released from its record alone; teardown begins with the newest.
 """
 
 from __future__ import annotations

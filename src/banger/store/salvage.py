@@ -51,8 +51,7 @@ class FoundDamage(sqlite3.DatabaseError):
 
 
 def is_damage(exc: sqlite3.Error) -> bool:
-    """Whether the contents of the file are the problem, rather than the disk, the directory or a lock of another
-    process."""
+    """Whether the contents of the file are the problem: not the disk, the directory or a lock of another process."""
     if isinstance(exc, FoundDamage):
         return True
     code = getattr(exc, "sqlite_errorcode", None)

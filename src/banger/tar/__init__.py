@@ -1,4 +1,4 @@
-"""Tar archives: bytes → checked entries, and entries → bytes. Pure: no files, no idea of where an entry goes.
+"""Tar archives: bytes → checked entries, and entries → bytes. Pure: no files, and no knowledge of where an entry goes.
 
-Reads untrusted bytes, of images' layers and of guests. What may be at an entry's place is for the rooms above.
+Reads untrusted bytes, of images' layers and of guests. Rooms above decide what may be at an entry's place.
 """

@@ -1,4 +1,4 @@
-"""Reading a layer's stream as a tar reader wants it: small things in one piece, large ones without a copy."""
+"""A stream of chunks, as a reader of tar files needs it: small parts in one piece, large parts without a copy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _EMPTY = memoryview(b"")
 
 
 class Cursor:
-    """A position in a stream of chunks. `view[at:end]` is what is at hand and not yet taken.
+    """A position in a stream of chunks. `view[at:end]` has the bytes that were fetched and not yet taken.
 
-    Fields are open for the one loop that cannot afford calls; whoever takes from `view` moves `at`. Everything
-    taken from `view` ends when the next chunk is fetched."""
+    The fields are public for the one loop that cannot afford calls: code that takes bytes from `view` must move `at`.
+    Bytes taken from `view` are invalid after the next chunk is fetched."""
 
     __slots__ = ("_next_chunk", "at", "end", "view")
 
@@ -25,7 +25,7 @@ class Cursor:
         self.end = 0
 
     def fetch(self) -> bool:
-        """Replace what is at hand, which must be used up, by the next chunk; False at the end of the stream."""
+        """Replace the current chunk, which must be used up, by the next one. False at the end of the stream."""
         chunk = self._next_chunk()
         self.view = _EMPTY if chunk is None else chunk
         self.at = 0
@@ -33,7 +33,7 @@ class Cursor:
         return chunk is not None
 
     def block(self) -> memoryview | None:
-        """The next 512 bytes, None at the end of the stream. Raises `Corrupt` for a part of a block."""
+        """The next 512 bytes; None at the end of the stream. Raises `Corrupt` for an incomplete block."""
         at = self.at
         if self.end - at >= BLOCK:
             self.at = at + BLOCK
@@ -43,11 +43,11 @@ class Cursor:
         return memoryview(self.read(BLOCK))
 
     def read(self, count: int) -> bytes:
-        """`count` bytes, copied. Raises `Corrupt` when the stream ends before."""
+        """A copy of the next `count` bytes. Raises `Corrupt` if the stream ends before."""
         return b"".join(map(bytes, self.pieces(count)))
 
     def pieces(self, count: int) -> Iterator[memoryview]:
-        """`count` bytes as they come; each piece is valid until the next. Raises `Corrupt`."""
+        """The next `count` bytes in pieces; each piece is valid until the next. Raises `Corrupt`."""
         while count:
             if self.at == self.end and not self.fetch():
                 raise Corrupt("ends in the middle of an entry")
@@ -58,12 +58,12 @@ class Cursor:
             yield self.view[at : at + taken]
 
     def skip(self, count: int) -> None:
-        """Raises `Corrupt` when the stream ends before."""
+        """Raises `Corrupt` if the stream ends before."""
         for _ in self.pieces(count):
             pass
 
     def skip_padding(self, size: int) -> None:
-        """Go to the next block after `size` bytes of data. The last block of an archive may be short."""
+        """Skip to the block after `size` bytes of data. The last block of an archive may be incomplete."""
         count = -size % BLOCK
         while count:
             if self.at == self.end and not self.fetch():

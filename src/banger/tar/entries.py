@@ -1,8 +1,8 @@
 """A tar stream → entries, one after the other, each checked by itself.
 
-Where an entry lies in a tree, and whether that is allowed, is not decided here. What archives may look like at
-their end is as Go's archive/tar has it: two blocks of zeros, or one, or none; what follows two is ignored. Who must
-know that nothing was cut off asks for the two.
+The place of an entry in a tree, and whether that is allowed, is decided elsewhere. The end of an archive is as in Go's
+archive/tar: two blocks of zeros, one, or none; bytes after two are ignored. A caller who has to know that the archive
+is complete asks for both blocks.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _SECOND_NS = 1_000_000_000
 _PLAIN_TYPES = frozenset((b"0", b"\0", b"7"))
 _OLD_FILE = b"\0"
 _SPARSE = b"S"
-_PAX_TYPES = frozenset((b"x", b"X"))  # the second is Solaris'
+_PAX_TYPES = frozenset((b"x", b"X"))  # the second one is Solaris'
 _EXTENSION_TYPES = _PAX_TYPES | {b"g", b"L", b"K"}
-# An archive's label, and Solaris' access lists.
+# The label of an archive, and access lists of Solaris.
 _REMARK_TYPES = frozenset((b"V", b"A"))
 _LINK = b"1"
 _LINKS = frozenset((_LINK, b"2"))
-_DUMPED_DIRECTORY = b"D"  # its data are the names that were in it
+_DUMPED_DIRECTORY = b"D"  # its data are the names in the directory
 _PARTIAL_TYPES = {b"M": "the rest of a file that another volume begins", b"N": "a table of names"}
 _KINDS = {
     b"2": Kind.SYMLINK,
@@ -55,10 +55,12 @@ _KINDS = {
 def read_entries(
     cursor: Cursor, limits: TarLimits, keeps: Callable[[bytes], bool], to_its_end: bool = False
 ) -> Iterator[Entry]:
-    """Between two entries the taker must take the `stored` bytes and the padding, or leave them to `skip_data`.
+    """The entries of a stream. Before the next entry, the caller must read the `stored` bytes and the padding, or call
+    `skip_data`.
 
-    `keeps` says of which name the taker has a place for an extended attribute; the others are left out. `to_its_end`:
-    an archive without its two last blocks is one that was cut. Raises `Corrupt`, `Refused`, `TooLarge`."""
+    `keeps` tells whether the caller has a place for an extended attribute of a name; other attributes are left out.
+    `to_its_end`: an archive without its two last blocks counts as truncated. Raises `Corrupt`, `Refused`,
+    `TooLarge`."""
     headers = _Headers(cursor, limits, keeps)
     ended = False
     while (block := cursor.block()) is not None:
@@ -75,14 +77,14 @@ def read_entries(
 
 
 def skip_data(cursor: Cursor, entry: Entry) -> None:
-    """Leave an entry's data and its padding."""
+    """Skip the data of an entry and its padding."""
     cursor.skip(entry.stored)
     cursor.skip_padding(entry.stored)
 
 
 class _Headers:
-    """What is remembered from one header to the next. `overrides` are for the entry to come: several extended headers
-    are not added up, the last one counts, as everywhere. GNU's long names stand beside them."""
+    """The state from one header to the next. `overrides` belong to the next entry: of several extended headers only the
+    last one counts, as in other readers. GNU's long names are kept beside them."""
 
     __slots__ = ("_cursor", "_extensions", "_keeps", "_limits", "_owners", "overrides")
 
@@ -95,7 +97,7 @@ class _Headers:
         self.overrides: Overrides | None = None
 
     def read(self, block: memoryview) -> Entry | None:
-        """The entry that `block` heads; None if it only says something about the one to come."""
+        """The entry whose header is `block`; None if the block only describes the next entry."""
         name, owner, size, mtime, checksum, flag, target, magic, device, prefix = HEADER.unpack_from(block)
         if not checksum_matches(block, checksum):
             raise Corrupt("a header's checksum is wrong")
@@ -137,7 +139,7 @@ class _Headers:
         return owner
 
     def _read_extension(self, flag: bytes, size: int) -> None:
-        """Take what precedes an entry to say more about it."""
+        """Read a block that describes the next entry."""
         self._extensions += 1
         if size > self._limits.header_bytes:
             raise TooLarge(f"an extended header has {size} bytes")
@@ -159,7 +161,7 @@ class _Headers:
 
 
 def _check_end(cursor: Cursor) -> bool:
-    """Whether the second block of zeros is there."""
+    """Check that the second block of zeros is there."""
     block = cursor.block()
     if block is not None and block != ZERO_BLOCK:
         raise Corrupt("goes on after a block of zeros")
@@ -174,7 +176,8 @@ def _check_owner(owner: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def _plain_id(number: int) -> int:
-    """As chown(2) takes it: negative ones are the highest, and -1 leaves the owner who extracts, which is root."""
+    """An id as chown(2) takes it: negative numbers are the highest ids. -1 does not change the owner, who is root when
+    root extracts."""
     number &= _ID_LIMIT - 1
     return 0 if number == _ID_LIMIT - 1 else number
 
@@ -182,7 +185,7 @@ def _plain_id(number: int) -> int:
 def _complete(
     entry: Entry, flag: bytes, device: bytes, block: memoryview, overrides: Overrides | None, cursor: Cursor
 ) -> None:
-    """What a plain file does not need: other types, extended headers, holes."""
+    """Complete an entry that is not a plain file: other types, extended headers, holes."""
     if overrides is not None:
         _apply(entry, overrides)
     if flag in _PLAIN_TYPES or flag == _SPARSE:
@@ -209,7 +212,7 @@ def _complete(
 
 
 def _apply(entry: Entry, overrides: Overrides) -> None:
-    # As archive/tar of Go has it, and so all that reads images.
+    # As Go's archive/tar does, and so all programs that read images.
     entry.path = overrides.long_path or overrides.path or entry.path
     entry.target = overrides.long_target or overrides.target or entry.target
     if overrides.size is not None:
@@ -231,7 +234,7 @@ def _complete_file(
         entry.size, entry.stored, entry.segments = sparse.read_map(cursor, entry.stored)
         entry.path = overrides.long_path or sparse.name or entry.path
     if entry.path.endswith(b"/") and flag != _SPARSE:
-        # Before POSIX directories had no type of their own; some programs gave them a size, and no data.
+        # Before POSIX, directories had no type of their own; some programs gave them a size, but no data.
         entry.kind = Kind.DIRECTORY
         if entry.stored and flag != _OLD_FILE:
             raise Corrupt("a directory with data")

@@ -1,4 +1,4 @@
-"""One entry of an archive: what its headers say, in whatever form they said it."""
+"""One entry of an archive: the contents of its headers, in whichever format they are."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Entry:
         self.segments: Segments | None = None
 
     def metadata_bytes(self, limits: TarLimits) -> int:
-        """What is held in memory of it. Raises `TooLarge`."""
+        """The memory that the entry takes, in bytes. Raises `TooLarge`."""
         metadata = len(self.path) + len(self.target)
         if self.xattrs:
             xattrs = sum(map(len, self.xattrs)) + sum(map(len, self.xattrs.values()))

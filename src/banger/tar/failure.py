@@ -1,4 +1,4 @@
-"""The three ways in which an archive fails. The room above that knows what it is an archive of makes errors of them."""
+"""The three ways in which an archive fails. A room above, which knows what the archive is, turns them into errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _PRINTED_LENGTH = 160
 
 
 class TarFailure(Exception):
-    """`what` is wrong with `entry`, or with the archive as a whole."""
+    """`what` is wrong with `entry`, or with the whole archive."""
 
     def __init__(self, what: str, entry: bytes | None = None) -> None:
         super().__init__(what)
@@ -15,11 +15,11 @@ class TarFailure(Exception):
 
 
 class Corrupt(TarFailure):
-    """The bytes are not what they claim to be: damaged, truncated, contradictory."""
+    """The bytes are invalid: damaged, truncated, contradictory."""
 
 
 class Refused(TarFailure):
-    """Well-formed, but nothing that could be put on a disk without harm."""
+    """Valid, but it cannot be written to a disk without harm."""
 
 
 class TooLarge(TarFailure):
@@ -27,7 +27,7 @@ class TooLarge(TarFailure):
 
 
 def printable(name: bytes) -> str:
-    """A name as it can be shown in one line of a terminal, whatever its bytes are. Not reversible."""
+    """A name for one line of a terminal, whatever its bytes are. Not reversible."""
     text = name[:_PRINTED_LENGTH].decode("utf-8", "backslashreplace")
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown + ("..." if len(name) > _PRINTED_LENGTH else "")

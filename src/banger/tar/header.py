@@ -17,7 +17,7 @@ from banger.tar.failure import Corrupt
 
 BLOCK = 512
 ZERO_BLOCK = bytes(BLOCK)
-# Mode, uid and gid come as one field: few combinations occur, and one look-up then replaces three parsings.
+# Mode, uid and gid are one field here: few combinations occur, so one look-up replaces three parsings.
 HEADER = Struct("100s24s12s12s8sc100s8s64x16s155s12x")
 _USTAR, _GNU = b"ustar\0", b"ustar  \0"
 _STAR, _STAR_AT, _STAR_PREFIX = b"tar\0", 508, 131
@@ -27,10 +27,10 @@ _NUMBER_LIMIT = 1 << 63
 
 
 def checksum_matches(block: memoryview, field: bytes) -> bool:
-    """Whether the sum of the block's bytes, its checksum `field` taken as blanks, is what the field says.
+    """Whether the checksum in `field` is right: the sum of the block's bytes, with the field itself as blanks.
 
-    Adler-32's lower half is one plus the sum of the bytes modulo 65521, which is 20 times faster than adding in
-    Python. That a wrong sum is off by just that much takes hundreds of wrong bytes; the diff-id finds those."""
+    Adler-32's lower half is one plus the sum of the bytes modulo 65521, which is 20 times faster than adding in Python.
+    A wrong sum that differs by exactly that much takes hundreds of wrong bytes, which the diff-id finds."""
     try:
         claimed = parse_number(field)
     except Corrupt:
@@ -43,7 +43,7 @@ def checksum_matches(block: memoryview, field: bytes) -> bool:
 
 
 def parse_number(field: bytes) -> int:
-    """An octal number with blanks or NULs around it, before it too, or a base-256 one. Raises `Corrupt`."""
+    """An octal number with blanks or NULs around it, or a base-256 number. Raises `Corrupt`."""
     if field[0] & 0x80:
         return _parse_base256(field)
     digits = field.strip(b"\0 ").partition(b"\0")[0].rstrip(b" ")
@@ -58,7 +58,7 @@ def parse_number(field: bytes) -> int:
 
 
 def _parse_base256(field: bytes) -> int:
-    """Two's complement, the highest bit being the mark of the form."""
+    """Two's complement; the highest bit marks the form."""
     value = int.from_bytes(field, "big")
     bits = 8 * len(field) - 1
     value &= (1 << bits) - 1
@@ -70,13 +70,13 @@ def _parse_base256(field: bytes) -> int:
 
 
 def c_string(field: bytes) -> bytes:
-    """What comes before the first NUL."""
+    """The bytes before the first NUL."""
     return field.partition(b"\0")[0]
 
 
 def read_prefix(magic: bytes, prefix: bytes, block: memoryview) -> bytes:
-    """What stands before the name, in the 155 bytes where POSIX has it. star keeps times in the last of them, and GNU
-    tar has two times there instead; but archives exist with GNU's mark and a prefix, from Go before 1.8."""
+    """The part of the name that POSIX keeps in 155 bytes of its own. star keeps times at their end, and GNU tar has two
+    times there instead; but there are archives with GNU's mark and a prefix, from Go before 1.8."""
     if magic[:6] == _USTAR:
         return c_string(prefix[:_STAR_PREFIX] if block[_STAR_AT:] == _STAR else prefix)
     if magic != _GNU:
@@ -90,5 +90,5 @@ def read_prefix(magic: bytes, prefix: bytes, block: memoryview) -> bytes:
 
 
 def parse_owner(field: bytes) -> tuple[int, int, int]:
-    """(mode, uid, gid) of the 24 bytes that hold them."""
+    """(mode, uid, gid) from the 24 bytes with these fields."""
     return parse_number(field[:8]), parse_number(field[8:16]), parse_number(field[16:])

@@ -1,4 +1,4 @@
-"""What kinds of files there are."""
+"""The kinds of files."""
 
 from __future__ import annotations
 

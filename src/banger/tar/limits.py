@@ -1,4 +1,4 @@
-"""How much an archive and each of its entries may ask for."""
+"""Limits of an archive and of each of its entries."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple, Protocol
 
 
 class TarLimits(Protocol):
-    """What a reader goes by."""
+    """The limits for a reader."""
 
     @property
     def entries(self) -> int:
-        """Bounds the extended headers."""
+        """Limits the extended headers, too."""
         ...
 
     @property
@@ -30,12 +30,12 @@ class TarLimits(Protocol):
 
     @property
     def target_bytes(self) -> int:
-        """What a link is to."""
+        """The target of a link."""
         ...
 
 
 class Bounds(NamedTuple):
-    """Those of an archive that stands for itself."""
+    """The limits for an archive without any others."""
 
     entries: int = 2_000_000
     file_bytes: int = (16 << 40) - 4096  # as ext4 has them

@@ -1,8 +1,8 @@
 """Extended headers: records of `length key=value\\n` that replace or add to an entry's fields.
 
-Kept are the keys that say something about a file on a disk; times other than mtime, names of users and comments
-are not. Global extended headers are ignored, as other container engines do, and so are extended attributes that who
-reads has no place for.
+Keys that describe a file on a disk are kept; times other than mtime, names of users and comments are not. Global
+extended headers are ignored, as in other container engines, and so are extended attributes for which the caller has no
+place.
 
 Source: POSIX.1-2017 pax, "pax Extended Header"; SCHILY.xattr of star(5); LIBARCHIVE.xattr of tar(5).
 """
@@ -24,8 +24,8 @@ _MAX_LENGTH_DIGITS = 8
 
 
 class Overrides:
-    """What extended headers say about the entry that follows; None where they are silent. `long_path` and
-    `long_target` are GNU's, with a header each."""
+    """The values that extended headers give for the next entry; None for values that they do not give. `long_path` and
+    `long_target` are GNU's, which have a header each."""
 
     __slots__ = (
         "gid",
@@ -58,8 +58,8 @@ class Overrides:
 
 
 def parse_records(data: bytes, overrides: Overrides, keeps: Callable[[bytes], bool]) -> Overrides:
-    """Read an extended header into `overrides`; these. `keeps` says which extended attributes by their names. NULs may
-    follow the last record. Raises `Corrupt`, `Refused`."""
+    """Read an extended header into `overrides`, and return them. `keeps` tells, by name, which extended attributes to
+    keep. NULs may follow the last record. Raises `Corrupt`, `Refused`."""
     data = data.rstrip(b"\0")
     position = 0
     while position < len(data):
@@ -103,7 +103,7 @@ def apply_record(overrides: Overrides, key: bytes, value: bytes, keeps: Callable
 
 
 def _add_xattr(overrides: Overrides, name: bytes, value: bytes, keeps: Callable[[bytes], bool]) -> None:
-    """An empty value is one: unlike the other keys', it does not mean "not given"."""
+    """Add an attribute. An empty value is valid: only for other keys does it mean "not given"."""
     if not name or len(name) > 255 or b"\0" in name:
         raise Refused(f"an extended attribute is called {name[:40]!r}")
     if not keeps(name):
@@ -114,8 +114,8 @@ def _add_xattr(overrides: Overrides, name: bytes, value: bytes, keeps: Callable[
 
 
 def _add_coded_xattr(overrides: Overrides, name: bytes, value: bytes, keeps: Callable[[bytes], bool]) -> None:
-    """libarchive's form: the name with percent signs as in addresses, the value in base 64. Mostly beside the other
-    form, which counts."""
+    """Add an attribute in libarchive's form: the name is percent-encoded, the value in base 64. Most archives have the
+    other form, too, which counts."""
     name = unquote_to_bytes(name)
     if overrides.xattrs is not None and name in overrides.xattrs:
         return

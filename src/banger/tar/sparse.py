@@ -1,7 +1,7 @@
-"""Files with holes: where the stretches of data lie that a tar archive holds in a row.
+"""Files with holes: the positions of the stretches of data, which a tar archive stores one after the other.
 
-Four forms: GNU's own header type 'S' with its map in header blocks; and PAX 0.0 (a record each for offset and
-length), 0.1 (one record with all of them) and 1.0 (the map in front of the data).
+Four forms: GNU's own header type 'S' with its map in header blocks; and PAX 0.0 (a record each for offset and length),
+0.1 (one record with all of them) and 1.0 (the map in front of the data).
 
 Source: GNU tar manual, "Storing Sparse Files".
 """
@@ -25,7 +25,8 @@ _ODD = "its map of holes has an offset without a length"
 
 
 def check_segments(numbers: list[int], size: int, stored: int) -> Segments:
-    """Offsets and lengths in turn, for a file of `size` bytes of which `stored` are data. Raises `Corrupt`."""
+    """Check offsets and lengths, which alternate, for a file of `size` bytes with `stored` bytes of data. Raises
+    `Corrupt`."""
     if len(numbers) % 2:
         raise Corrupt(_ODD)
     if len(numbers) > 2 * _SEGMENTS_MAX:
@@ -45,7 +46,7 @@ def check_segments(numbers: list[int], size: int, stored: int) -> Segments:
 
 
 def read_old_map(header: bytes, cursor: Cursor, stored: int) -> tuple[int, Segments]:
-    """(size, segments) of an entry of type 'S'; takes the blocks that go on with the map."""
+    """(size, segments) of an entry of type 'S'. Reads the blocks that continue the map."""
     size = parse_number(header[_OLD_REAL_SIZE_AT : _OLD_REAL_SIZE_AT + 12])
     numbers = _old_numbers(header, _OLD_MAP_AT, _OLD_SEGMENTS)
     extended = header[_OLD_EXTENDED_AT]
@@ -59,7 +60,7 @@ def read_old_map(header: bytes, cursor: Cursor, stored: int) -> tuple[int, Segme
 
 
 def _old_numbers(block: bytes, at: int, count: int) -> list[int]:
-    """A segment whose offset and length are empty ends the map."""
+    """Numbers of a map, which ends with a segment whose offset and length are empty."""
     numbers: list[int] = []
     for start in range(at, at + 24 * count, 24):
         pair = block[start : start + 24]
@@ -132,7 +133,7 @@ _SPARSE_NUMBERS = {
 
 
 def _read_leading_map(cursor: Cursor, stored: int) -> tuple[list[int], int]:
-    """(numbers, bytes taken): decimal lines, first how many segments there are, filled up to a whole block."""
+    """(numbers, bytes read): decimal lines, the first with the number of segments, padded to a whole block."""
     numbers: list[int] = []
     wanted, taken, rest = 1, 0, b""
     while len(numbers) < wanted:

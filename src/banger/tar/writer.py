@@ -1,7 +1,8 @@
-"""Entries → header blocks, in POSIX' form: what its fields cannot hold goes into an extended header before them.
+"""Entries → header blocks in POSIX's format. Values that do not fit into its fields go into an extended header before
+it.
 
-Files with holes have GNU's form 1.0, a map before their data. The data, and zeros up to a whole block, are for the
-caller to add.
+Files with holes have GNU's form 1.0, with a map before the data. The caller writes the data, and zeros up to a whole
+block.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def padding(size: int) -> bytes:
 
 
 def write_headers(entry: Entry) -> bytes:
-    """All that stands before the entry's data. A name of an extended attribute has no "=" in it."""
+    """All blocks before the data of the entry. The name of an extended attribute must not contain "="."""
     records: list[tuple[bytes, bytes]] = []
     path = entry.path
     if entry.kind is Kind.DIRECTORY and not path.endswith(b"/"):
@@ -74,7 +75,7 @@ def _extended_header(records: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def _record(key: bytes, value: bytes) -> bytes:
-    """The length at the front counts itself."""
+    """A record, whose length at the front counts itself, too."""
     rest = len(key) + len(value) + 3
     length = rest + len(str(rest))
     length = rest + len(str(length))
@@ -90,7 +91,7 @@ def _block(
 
 
 def _text(key: bytes, value: bytes, records: list[tuple[bytes, bytes]]) -> bytes:
-    """The beginning of it where it does not fit: some readers know no extended headers."""
+    """A text for a field; only its beginning if it is too long: some readers do not know extended headers."""
     if len(value) > _NAME_BYTES:
         records.append((key, value))
     return value[:_NAME_BYTES]
@@ -112,7 +113,8 @@ def _time(time_ns: int, records: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def _sparse_map(entry: Entry) -> bytes:
-    """How many stretches, and where each is; an empty one at the end says how long the file is, as GNU tar has it."""
+    """The number of stretches, and the place of each. An empty one at the end gives the length of the file, as in GNU
+    tar."""
     if entry.segments is None:
         return b""
     stretches = [*entry.segments, (entry.size, 0)]

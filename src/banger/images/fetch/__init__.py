@@ -1,6 +1,6 @@
 """OCI registries: their answers, checked; blobs, fetched into the blob store; credentials.
 
-    settings            the configuration file: mirrors, private CAs, who may speak plain HTTP
+    settings            the configuration file: mirrors, private CAs, hosts with plain HTTP
     challenge           parsed WWW-Authenticate headers
     credentials         user names and passwords, where Docker and podman keep them
     credential_program  Docker's credential helpers

@@ -1,11 +1,11 @@
 """The blobs of images, named by content, shared by all images and kept between pulls.
 
     <cache>/oci/blobs/sha256/<hex>   whole and verified; never written to
-    <cache>/oci/partial/<hex>        a download: locked (flock) while somebody is at it, else to be resumed
-    <cache>/oci/trash-*              what a prune has moved aside and is deleting
+    <cache>/oci/partial/<hex>        a download: locked (flock) while a task works on it, else to be resumed
+    <cache>/oci/trash-*              blobs that a prune has moved aside and deletes
 
-A blob gets its name by a rename after it was verified and synced. Who uses one keeps it open, so a prune may come at
-any time: it renames `blobs`, makes it anew and deletes what it renamed. Disks do not depend on blobs.
+A blob gets its name by a rename after it was verified and synced. A user of a blob keeps it open, so a prune may run at
+any time: it renames `blobs`, makes the directory again and deletes the renamed one. Disks do not depend on blobs.
 
 Everything here blocks; call it from a thread.
 """

@@ -222,7 +222,7 @@ class RegistryClient:
         return credentials
 
     async def _authorize(self, place: Place, challenges: list[Challenge], tried: Grant | None) -> Grant:
-        """A grant other than the one that was tried. Exchanges that need the same grant fetch it once."""
+        """A grant other than `tried`. Exchanges that need the same grant fetch it once."""
         async with self._grants.locks[place.host, place.scope]:
             known = self._grants.find(place.host, place.scope)
             if known is not None and known != tried:

@@ -24,8 +24,8 @@ class Kind(enum.Enum):
 
 
 class NetworkFailure(Exception):
-    """No answer, an incomplete answer, or one that asks to wait. Never leaves this room; its `error` does. `wait_s` is
-    how long the registry asked to wait, 0 if it did not."""
+    """No answer, an incomplete answer, or a request to wait. Never leaves this room; its `error` does. `wait_s` is how
+    long the registry asked to wait, 0 if it did not."""
 
     def __init__(self, kind: Kind, error: Error, wait_s: float = 0) -> None:
         super().__init__(error.message)

@@ -1,4 +1,4 @@
-"""How to reach which registry: `<config>/registries.toml` and `<config>/certs.d`.
+"""How to reach each registry: `<config>/registries.toml` and `<config>/certs.d`.
 
     # Hosts that may be spoken to without a trusted certificate, or without TLS at all. Without a port: all ports.
     insecure = ["registry.lan:5000"]
@@ -6,14 +6,14 @@
     # Hosts on private addresses that registries and catalogs elsewhere may send us to.
     reachable = ["storage.lan"]
 
-    # Asked before the registry itself, in this order. With or without a path.
+    # Mirrors, asked before the registry itself, in this order. With or without a path.
     [mirrors]
     "docker.io" = ["https://mirror.lan:5000", "https://proxy.lan/hub"]
 
-    certs.d/registry.lan:5000/*.crt              trusted for that host, beside the system's
+    certs.d/registry.lan:5000/*.crt              trusted for that host, in addition to the system's
     certs.d/registry.lan:5000/client.{cert,key}  shown to that host
 
-The variable BANGER_INSECURE_REGISTRIES adds hosts, with commas between. Read anew for each pull.
+The variable BANGER_INSECURE_REGISTRIES adds hosts, with commas between them. All of this is read again for each pull.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ _IDS_NEEDED = 65535
 
 
 def plan_as_root(argv: Sequence[str], ranges: bool = True) -> list[str]:
-    """The argv to run a program as root of a namespace. `ranges`: with the subordinate ids; without them every other
-    owner is nobody."""
+    """The argv to run a program as root of a namespace. `ranges`: with the subordinate ids; without them all other
+    owners look alike."""
     if os.geteuid() == 0:
         return list(argv)
     mapping = ["--map-root-user", "--map-auto"] if ranges else ["--map-root-user"]

@@ -1,7 +1,7 @@
 """Image references as Docker writes them, and the other places an image can be read from. Pure: no I/O.
 
     debian                          docker.io/library/debian:latest
-    localhost:5000/team/app:1.2     a registry of one's own
+    localhost:5000/team/app:1.2     another registry
     app@sha256:<64 hex digits>      by content; a tag beside it is kept, the digest decides
     oci:DIR[:TAG]                   an OCI image layout
     oci-archive:FILE[:TAG]          the same in a tar file

@@ -5,7 +5,7 @@
     writer.begin_file(); writer.append(piece); ...; node.size, node.extents = writer.end_file()
     info = writer.finish(root, size_bytes=None)
 
-Data goes to its final place as it comes. What `finish` does not find in the tree (files that a later layer replaced)
+Data goes to its final place at once. What `finish` does not find in the tree (files that a later layer replaced)
 is free space. The same calls with the same arguments make the same bytes.
 """
 

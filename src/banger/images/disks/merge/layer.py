@@ -67,9 +67,9 @@ class LayerTree:
         write_wanted(cursor, self._budget.limits, self.again, sink)
 
     def confirm(self, assumed: set[bytes]) -> set[bytes]:
-        """Check names that higher layers assume to be directories, without entries for them. Returns those that lower
-        layers have to confirm: the names of which this layer says nothing, and the names that it assumes itself. Raises
-        `ThroughLink` if a name is a link."""
+        """Check names that higher layers assume to be directories, without entries for them. Returns the names that
+        lower layers have to confirm: the names of which this layer says nothing, and the names that it assumes itself.
+        Raises `ThroughLink` if a name is a link."""
         left = {path for path in assumed if self._leaves_open(path) and not self.removes(path)}
         return left | self._assumptions()
 

@@ -59,7 +59,7 @@ async def open_registry(
 
 
 class RegistrySource:
-    """Owns the downloads that it began. `end` stops those that still run, and closes blobs that no caller took."""
+    """Owns the downloads that it began. `end` stops running downloads, and closes blobs that no caller took."""
 
     def __init__(
         self, reference: Reference, client: RegistryClient, store: BlobStore, sender: str = ""
