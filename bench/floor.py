@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-import stat
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 from banger.agent.binary import agent_binary
 from banger.host.cpu import architecture, check_kvm
 from banger.host.run import find_tool
-from banger.kernels.initramfs import Entry, write_cpio
+from banger.kernels.initramfs import Entry, gather_entries, write_cpio
 from banger.model.machine import MachineSpec
 from banger.vmm.base import VmConfig, VmPlaces
 from banger.vmm.link import NoLink
@@ -100,14 +99,4 @@ class Floor:
         call(sys.executable, "-m", "ziglang", "cc", *flags, source, "-o", str(init))
         present = (self.kernel / "order").read_text().split()
         names = [name for name in present if name.removesuffix(".ko").replace("-", "_") in MODULES]
-        return [
-            Entry("dev", stat.S_IFDIR | 0o755),
-            Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)),
-            Entry("init", stat.S_IFREG | 0o755, init.read_bytes()),
-            Entry("modules", stat.S_IFDIR | 0o755),
-            Entry("modules/order", stat.S_IFREG | 0o644, "\n".join([*names, ""]).encode()),
-            *(
-                Entry(f"modules/{name}", stat.S_IFREG | 0o644, (self.kernel / "modules" / name).read_bytes())
-                for name in names
-            ),
-        ]
+        return gather_entries(self.kernel, names, init.read_bytes())

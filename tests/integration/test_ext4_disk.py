@@ -27,7 +27,7 @@ from banger.host.paths import Paths
 from banger.host.run import find_tool, have_tool
 from banger.images.disks.ext4 import Ext4Writer
 from banger.images.disks.tree import Node
-from banger.kernels.initramfs import Entry, write_cpio
+from banger.kernels.initramfs import Entry, gather_entries, write_cpio
 from banger.kernels.library import KernelLibrary
 from banger.model.image import Kernel
 from banger.model.sizes import GIB, KIB, MIB, TIB
@@ -536,18 +536,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def plan_guest(kernel: Path, init: Path) -> list[Entry]:
     wanted = {"virtio_ring.ko", "virtio.ko", "virtio_mmio.ko", "virtio_blk.ko"}
     names = [name for name in (kernel / "order").read_text().split() if name in wanted]
-    modules = [
-        Entry(f"modules/{name}", stat.S_IFREG | 0o644, (kernel / "modules" / name).read_bytes())
-        for name in names
-    ]
-    return [
-        Entry("dev", stat.S_IFDIR | 0o755),
-        Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)),
-        Entry("init", stat.S_IFREG | 0o755, init.read_bytes()),
-        Entry("modules", stat.S_IFDIR | 0o755),
-        Entry("modules/order", stat.S_IFREG | 0o644, "\n".join([*names, ""]).encode()),
-        *modules,
-    ]
+    return gather_entries(kernel, names, init.read_bytes())
 
 
 @pytest.mark.parametrize("size", [20 * GIB, TIB, 2 * TIB])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -53,17 +53,21 @@ def plan_entries(kernel_dir: Path, agent: bytes, vsock: bool) -> list[Entry]:
     order = (kernel_dir / "order").read_text()
     if vsock:
         order += (kernel_dir / "vsock").read_text()
-    modules = [
-        Entry(f"modules/{name}", stat.S_IFREG | 0o644, (kernel_dir / "modules" / name).read_bytes())
-        for name in order.split()
-    ]
+    return gather_entries(kernel_dir, order.split(), agent)
+
+
+def gather_entries(kernel_dir: Path, modules: Sequence[str], init: bytes) -> list[Entry]:
+    """As `plan_entries`, with these modules, in load order, and any program as /init."""
     return [
         Entry("dev", stat.S_IFDIR | 0o755),
         Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)),
-        Entry("init", stat.S_IFREG | 0o755, agent),
+        Entry("init", stat.S_IFREG | 0o755, init),
         Entry("modules", stat.S_IFDIR | 0o755),
-        Entry("modules/order", stat.S_IFREG | 0o644, order.encode()),
-        *modules,
+        Entry("modules/order", stat.S_IFREG | 0o644, "\n".join([*modules, ""]).encode()),
+        *(
+            Entry(f"modules/{name}", stat.S_IFREG | 0o644, (kernel_dir / "modules" / name).read_bytes())
+            for name in modules
+        ),
     ]
 
 
