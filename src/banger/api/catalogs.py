@@ -25,7 +25,10 @@ LIST = Verb(
 ADD = Verb(
     name="catalogs.add", summary="Add a catalog, and pin its key", method="POST", path="/v1/catalogs",
     request=AddCatalog, result=Catalog, status=201,
-    errors=("name_taken", "download_failed", "catalog_invalid", "catalog_untrusted", "catalog_expired"),
+    errors=(
+        "name_taken", "bad_name", "file_not_found", "download_failed", "tls_failed", "unsupported", "catalog_invalid",
+        "catalog_untrusted", "catalog_rolled_back", "catalog_expired",
+    ),
     example={"url": "https://images.example.org/banger", "key": "RWQ..."},
 )
 REFRESH = Verb(
@@ -37,11 +40,13 @@ REFRESH = Verb(
 PUBLISH = Verb(
     name="catalogs.publish", summary="Put an image or kernel into a catalog's directory", method="POST",
     path="/v1/catalogs/publish", request=PublishRequest, result=Operation[Published], status=202,
+    errors=("too_many_operations",),
     example={"kind": "image", "name": "base", "directory": "/srv/catalog"},
 )
 VERIFY = Verb(
     name="catalogs.verify", summary="Check a catalog's directory", method="POST", path="/v1/catalogs/verify",
     request=VerifyRequest, result=Operation[Verified], status=202,
+    errors=("too_many_operations",),
     example={"directory": "/srv/catalog", "key": "RWQ..."},
 )
 REMOVE = Verb(

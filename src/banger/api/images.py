@@ -21,6 +21,8 @@ from banger.model.image import (
 )
 from banger.model.operation import Operation
 
+# A name may be that of a directory of the host ("rootfs:/path").
+_ONE = ("image_not_found", "file_not_found")
 _REGISTRY = ("registry_denied", "registry_error", "tls_failed", "credentials_error")
 
 
@@ -52,43 +54,49 @@ LIST = Verb(
 )
 GET = Verb(
     name="images.get", summary="One image", method="GET", path="/v1/images/{name:path}",
-    request=OneImage, result=Image, errors=("image_not_found",), example={"name": "debian-bookworm"},
+    request=OneImage, result=Image, errors=_ONE, example={"name": "debian-bookworm"},
 )
 DELETE = Verb(
     name="images.delete", summary="Delete an image that no machine uses", method="DELETE",
-    path="/v1/images/{name:path}", request=OneImage, result=type(None), errors=("image_not_found", "in_use"),
+    path="/v1/images/{name:path}", request=OneImage, result=type(None),
+    errors=(*_ONE, "in_use", "not_released"),
     example={"name": "debian-bookworm"},
 )
 PULL = Verb(
     name="images.pull", summary="Build or fetch an image", method="POST", path="/v1/images/pull",
-    request=PullRequest, result=Operation[Image], status=202, example={"ref": "registry.lan:5000/team/app:1.2"},
+    request=PullRequest, result=Operation[Image], status=202, errors=("too_many_operations",),
+    example={"ref": "registry.lan:5000/team/app:1.2"},
 )
 IMPORT_TAR = Upload(
     name="images.import_tar", summary="Make an image of a tar stream of one tree", method="PUT",
     path="/v1/images/import", request=ImportImage, result=Image, takes=TAR, query=("name", "size_bytes"),
-    errors=("image_invalid", "layer_refused", "layer_too_large", "insufficient_disk"), example={"name": "mine"},
+    errors=("image_invalid", "layer_refused", "layer_too_large", "too_many_operations"),
+    example={"name": "mine"},
 )
 TAG = Verb(
     name="images.tag", summary="Give an image another name", method="POST", path="/v1/images/tag",
-    request=TagRequest, result=Image, errors=("image_not_found", "bad_reference"),
+    request=TagRequest, result=Image, errors=(*_ONE, "name_taken", "bad_reference"),
     example={"name": "debian-bookworm", "new": "base"},
 )
 REGISTER = Verb(
     name="images.register", summary="Make an image of an existing ext4 disk", method="POST", path="/v1/images/register",
-    request=RegisterRequest, result=Image, status=201, errors=("file_not_found", "image_invalid"),
+    request=RegisterRequest, result=Image, status=201,
+    errors=("file_not_found", "image_invalid", "name_taken", "bad_reference", "bad_config"),
     example={"rootfs": "/srv/disks/base.ext4", "name": "base"},
 )
 EXPORT = Download(
     name="images.export", summary="The disk of an image, as it is", method="GET", path="/v1/images/export",
-    request=OneImage, media=BYTES, query=("name",), errors=("image_not_found",), example={"name": "base"},
+    request=OneImage, media=BYTES, query=("name",), errors=_ONE, example={"name": "base"},
 )
 PRUNE = Verb(
     name="images.prune", summary="Remove disks that no name and no machine uses", method="POST",
-    path="/v1/images/prune", request=Prune, result=Pruned, query=("dry_run",), example={"dry_run": True},
+    path="/v1/images/prune", request=Prune, result=Pruned, query=("dry_run",), errors=("not_released",),
+    example={"dry_run": True},
 )
 PRUNE_BLOBS = Verb(
     name="images.prune_blobs", summary="Remove the compressed layers of registries", method="POST",
-    path="/v1/images/cache/prune", request=Prune, result=Pruned, query=("dry_run",), example={"dry_run": True},
+    path="/v1/images/cache/prune", request=Prune, result=Pruned, query=("dry_run",), errors=("bad_state",),
+    example={"dry_run": True},
 )
 OFFERS = Verb(
     name="images.offers", summary="What catalogs offer", method="GET", path="/v1/images/catalog",

@@ -35,11 +35,13 @@ GET = Verb(
 )
 DELETE = Verb(
     name="kernels.delete", summary="Delete a kernel that no machine uses", method="DELETE", path="/v1/kernels/{name}",
-    request=OneKernel, result=type(None), errors=("kernel_not_found", "in_use"), example={"name": "debian-6.1"},
+    request=OneKernel, result=type(None), errors=("kernel_not_found", "in_use", "not_released"),
+    example={"name": "debian-6.1"},
 )
 PULL = Verb(
     name="kernels.pull", summary="Fetch a kernel", method="POST", path="/v1/kernels/pull",
-    request=PullKernel, result=Operation[Kernel], status=202, example={"ref": "debian-6.1"},
+    request=PullKernel, result=Operation[Kernel], status=202, errors=("too_many_operations",),
+    example={"ref": "debian-6.1"},
 )
 OFFERS = Verb(
     name="kernels.offers", summary="What catalogs offer", method="GET", path="/v1/kernels/catalog",

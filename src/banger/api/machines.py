@@ -15,10 +15,15 @@ from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
 from banger.model.template import Snapshot, Tag
 
 _M = "/v1/machines/{machine}"
-_AWAKE = ("machine_not_found", "bad_state", "agent_lost", "agent_silent")
+_TALKS = ("machine_not_found", "bad_state", "vmm_failed", "timeout")
+_AWAKE = (*_TALKS, "agent_lost", "agent_silent", "agent_restarted", "agent_error")
+_OPERATION = ("machine_not_found", "too_many_operations")
 _COMMAND = ("command_not_found", "command_not_executable", "user_not_found", "bad_working_directory")
-_MADE = ("bad_spec", "bad_name", "name_taken", "image_not_found", "insufficient_disk")
-_STARTED = (*_MADE, *_COMMAND, "kernel_not_found", "boot_timeout", "vmm_failed", "insufficient_memory")
+_MADE = ("bad_name", "name_taken", "image_not_found")
+_STARTED = (
+    *_MADE, *_COMMAND, "kernel_not_found", "driver_not_found", "boot_timeout", "vmm_failed", "insufficient_memory",
+    "bad_state", "agent_lost", "too_many_operations",
+)  # fmt: skip
 
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
 ExecId = Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
@@ -149,7 +154,7 @@ CREATE = Verb(
     name="machines.create", summary="Create a machine; the machine is not started", method="POST",
     path="/v1/machines", request=CreateMachine, result=Machine, status=201, body="spec",
     header={"idempotency_key": "Idempotency-Key"}, body_limit_bytes=COMMAND_LIMIT_BYTES,
-    errors=("bad_name", "name_taken", "idempotency_conflict"),
+    errors=("bad_name", "name_taken", "driver_not_found", "idempotency_conflict"),
     example={"spec": {"image": "debian-bookworm", "name": "dev", "memory_mib": 1024}},
 )
 GET = Verb(
@@ -158,55 +163,56 @@ GET = Verb(
 )
 DELETE = Verb(
     name="machines.delete", summary="Delete a machine and everything that belongs to it", method="DELETE", path=_M,
-    request=DeleteMachine, result=type(None), query=("force",), errors=("machine_not_found", "bad_state"),
+    request=DeleteMachine, result=type(None), query=("force",),
+    errors=("machine_not_found", "bad_state", "not_released", "vmm_failed"),
     example={"machine": "dev", "force": True},
 )
 START = Verb(
     name="machines.start", summary="Boot a machine", method="POST", path=_M + "/start",
-    request=OneMachine, result=Operation[Machine], status=202, errors=("machine_not_found",),
+    request=OneMachine, result=Operation[Machine], status=202, errors=_OPERATION,
     example={"machine": "dev"},
 )
 STOP = Verb(
     name="machines.stop", summary="Shut a machine down, and kill it if that fails", method="POST", path=_M + "/stop",
-    request=StopMachine, result=Operation[Machine], status=202, errors=("machine_not_found",),
+    request=StopMachine, result=Operation[Machine], status=202, errors=_OPERATION,
     example={"machine": "dev", "grace_s": 5},
 )
 RESTART = Verb(
     name="machines.restart", summary="Stop a machine if it runs, then start it", method="POST", path=_M + "/restart",
-    request=StopMachine, result=Operation[Machine], status=202, errors=("machine_not_found",),
+    request=StopMachine, result=Operation[Machine], status=202, errors=_OPERATION,
     example={"machine": "dev"},
 )
 KILL = Verb(
     name="machines.kill", summary="Kill the VMM at once, or send a signal to the main command", method="POST",
     path=_M + "/kill", request=KillMachine, result=type(None), query=("signal",),
-    errors=("machine_not_found", "bad_state", "exec_not_found"), example={"machine": "dev", "signal": 15},
+    errors=(*_AWAKE, "exec_not_found"), example={"machine": "dev", "signal": 15},
 )
 PAUSE = Verb(
     name="machines.pause", summary="Stop the vCPUs of a machine", method="POST", path=_M + "/pause",
-    request=OneMachine, result=Machine, errors=("machine_not_found", "bad_state"), example={"machine": "dev"},
+    request=OneMachine, result=Machine, errors=_TALKS, example={"machine": "dev"},
 )
 RESUME = Verb(
     name="machines.resume", summary="Let the vCPUs of a machine continue", method="POST", path=_M + "/resume",
-    request=OneMachine, result=Machine, errors=("machine_not_found", "bad_state"), example={"machine": "dev"},
+    request=OneMachine, result=Machine, errors=_AWAKE, example={"machine": "dev"},
 )
 SNAPSHOT = Verb(
     name="machines.snapshot", summary="Save memory and disk of a machine; the machine keeps running", method="POST",
     path=_M + "/snapshot", request=TaggedMachine, result=Operation[Snapshot], status=202,
-    errors=("machine_not_found",), example={"machine": "dev", "tag": "clean"},
+    errors=_OPERATION, example={"machine": "dev", "tag": "clean"},
 )
 RESTORE = Verb(
     name="machines.restore", summary="Set a machine back to a snapshot; a deleted machine is made again",
     method="POST", path=_M + "/restore", request=TaggedMachine, result=Operation[Machine], status=202,
-    example={"machine": "dev", "tag": "clean"},
+    errors=("too_many_operations",), example={"machine": "dev", "tag": "clean"},
 )
 FORK = Verb(
     name="machines.fork", summary="Make running copies of a running machine", method="POST", path=_M + "/fork",
-    request=ForkMachine, result=Operation[list[Machine]], status=202, errors=("machine_not_found",),
+    request=ForkMachine, result=Operation[list[Machine]], status=202, errors=_OPERATION,
     example={"machine": "dev", "count": 3},
 )
 COMMIT = Verb(
     name="machines.commit", summary="Make an image of a machine's disk", method="POST", path=_M + "/commit",
-    request=CommitMachine, result=Operation[Image], status=202, errors=("machine_not_found",),
+    request=CommitMachine, result=Operation[Image], status=202, errors=_OPERATION,
     example={"machine": "dev", "image": "dev-with-tools"},
 )
 WAIT = Verb(
@@ -237,7 +243,7 @@ LOGS = Download(
 )
 EXECS = Verb(
     name="machines.execs", summary="Commands that run in a machine, and the last ones that ended", method="GET",
-    path=_M + "/execs", request=OneMachine, result=list[Exec], errors=("machine_not_found", "bad_state"),
+    path=_M + "/execs", request=OneMachine, result=list[Exec], errors=_AWAKE,
     example={"machine": "dev"},
 )
 EXEC_DETACHED = Verb(
@@ -247,7 +253,7 @@ EXEC_DETACHED = Verb(
 )
 GET_EXEC = Verb(
     name="machines.get_exec", summary="One command", method="GET", path=_M + "/execs/{id}",
-    request=OneExec, result=Exec, errors=("machine_not_found", "bad_state", "exec_not_found"),
+    request=OneExec, result=Exec, errors=(*_AWAKE, "exec_not_found"),
     example={"machine": "dev", "id": 3},
 )
 SIGNAL_EXEC = Verb(
@@ -257,7 +263,7 @@ SIGNAL_EXEC = Verb(
 )
 WAIT_EXEC = Verb(
     name="machines.wait_exec", summary="Wait until a command has ended", method="GET", path=_M + "/execs/{id}/wait",
-    request=OneExec, result=Exit, errors=("machine_not_found", "bad_state", "exec_not_found"),
+    request=OneExec, result=Exit, errors=(*_AWAKE, "exec_not_found"),
     example={"machine": "dev", "id": 3},
 )
 GET_FILES = Download(
@@ -267,7 +273,8 @@ GET_FILES = Download(
 )
 PUT_FILES = Upload(
     name="machines.put_files", summary="Extract a tar stream below a directory of the guest", method="PUT",
-    path=_M + "/files", request=WriteFiles, result=type(None), query=("path",), errors=(*_AWAKE, "file_not_found"),
+    path=_M + "/files", request=WriteFiles, result=type(None), query=("path",),
+    errors=(*_AWAKE, "file_not_found", "archive_invalid"),
     example={"machine": "dev", "path": "/srv"},
 )
 STAT_FILE = Verb(

@@ -46,11 +46,12 @@ SHUT_DOWN = Verb(
 )
 DISK_USAGE = Verb(
     name="system.disk_usage", summary="What uses disk space", method="GET", path="/v1/system/df",
-    request=Nothing, result=DiskUsage,
+    request=Nothing, result=DiskUsage, errors=("tool_missing",),
 )
 RECONCILE = Verb(
     name="system.reconcile", summary="Compare the records with the host, and correct them", method="POST",
     path="/v1/system/reconcile", request=Reconcile, result=Reconciliation, query=("dry_run", "remove"),
+    errors=("not_released",),
     example={"dry_run": True},
 )
 EVENTS: Feed[ReadEvents, Event] = Feed(

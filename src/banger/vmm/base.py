@@ -130,9 +130,10 @@ class Vm(Protocol):
         """Open the control connection. Raises `vmm_failed`."""
 
     async def pause(self) -> None:
-        """Stop the vCPUs."""
+        """Stop the vCPUs. Raises `vmm_failed`, `timeout`."""
 
-    async def resume(self) -> None: ...
+    async def resume(self) -> None:
+        """Raises `vmm_failed`, `timeout`."""
 
     async def run_state(self) -> RunState: ...
 
