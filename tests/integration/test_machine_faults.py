@@ -51,31 +51,33 @@ async def run_deaf(engine: Engine) -> None:
 
 
 async def run_and_keep(engine: Engine) -> None:
-    await snapshots.snapshot(engine.parts, await engine.run("dev"), "kept", silent)
+    await snapshots.snapshot(
+        engine.snapshots, engine.lives, engine.makings, await engine.run("dev"), "kept", silent
+    )
 
 
 async def run_and_stop(engine: Engine) -> None:
-    await lifecycle.stop(engine.parts, await engine.run("dev"), 1)
+    await lifecycle.stop(engine.lives, await engine.run("dev"), 1)
 
 
 async def start_again(engine: Engine) -> None:
-    await lifecycle.start(engine.parts, dev(engine), silent)
+    await lifecycle.start(engine.lives, engine.makings, dev(engine), silent)
 
 
 async def stop(engine: Engine) -> None:
-    await lifecycle.stop(engine.parts, dev(engine), 1)
+    await lifecycle.stop(engine.lives, dev(engine), 1)
 
 
 async def fork(engine: Engine) -> None:
-    await forks.fork(engine.parts, dev(engine), 2, "child", silent)
+    await forks.fork(engine.lives, engine.makings, dev(engine), 2, "child", silent)
 
 
 async def snapshot(engine: Engine) -> None:
-    await snapshots.snapshot(engine.parts, dev(engine), "now", silent)
+    await snapshots.snapshot(engine.snapshots, engine.lives, engine.makings, dev(engine), "now", silent)
 
 
 async def restore(engine: Engine) -> None:
-    await snapshots.restore(engine.parts, "dev", "kept", silent)
+    await snapshots.restore(engine.snapshots, engine.lives, engine.makings, "dev", "kept", silent)
 
 
 async def take_over(engine: Engine) -> None:
@@ -83,7 +85,7 @@ async def take_over(engine: Engine) -> None:
 
 
 def dev(engine: Engine) -> Machine:
-    return engine.parts.registry.find("dev")
+    return engine.registry.find("dev")
 
 
 SCENARIOS = {
@@ -126,8 +128,8 @@ async def act_and_look(
     look(engine)
     await engine.remove_machines()
     await nothing_left(engine)
-    assert engine.held() == [] and engine.parts.registry.all() == []
-    assert not any(engine.parts.paths.machines.glob("*")), "files of machines that are gone"
+    assert engine.held() == [] and engine.registry.all() == []
+    assert not any(engine.paths.machines.glob("*")), "files of machines that are gone"
     return steps
 
 
@@ -137,7 +139,7 @@ async def nothing_left(engine: Engine) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(30):
             while await engine.leftovers() or engine.ownerless():
-                await release_unreleased(engine.parts)
+                await release_unreleased(engine.lives)
                 await asyncio.sleep(0.05)
     assert await engine.leftovers() == [] and engine.ownerless() == []
 
@@ -145,28 +147,28 @@ async def nothing_left(engine: Engine) -> None:
 async def settled(engine: Engine) -> None:
     """A VMM that was killed is noticed a moment later; then its machine is at rest."""
     async with asyncio.timeout(30):
-        while any(live.gone.is_set() or not is_alive(live.process) for live in engine.parts.live.values()):
+        while any(live.gone.is_set() or not is_alive(live.process) for live in engine.lives.live.values()):
             await asyncio.sleep(0.01)
 
 
 def look(engine: Engine) -> None:
     """Each machine runs and is looked after, or is at rest and holds nothing that runs."""
-    held = {each.machine: set[str]() for each in engine.parts.store.resources.all()}
-    for each in engine.parts.store.resources.all():
+    held = {each.machine: set[str]() for each in engine.store.resources.all()}
+    for each in engine.store.resources.all():
         held[each.machine].add(each.kind)
-    known = {machine.id: machine for machine in engine.parts.registry.all()}
+    known = {machine.id: machine for machine in engine.registry.all()}
     for owner, names in held.items():
         assert owner in known, f"{names} of {owner}, which is no machine"
     for machine in known.values():
         if machine.state in LIVE:
-            assert machine.id in engine.parts.live, (
+            assert machine.id in engine.lives.live, (
                 f"{machine.name} is {machine.state}, and nobody looks after it"
             )
             assert kinds.VMM.name in held[machine.id]
         else:
             assert machine.state in AT_REST, machine.state
             assert not held.get(machine.id, set()) & kinds.RUNTIME, held[machine.id]
-        assert machine.id not in engine.parts.starting
+        assert machine.id not in engine.lives.starting
 
 
 @pytest.mark.timeout(600)

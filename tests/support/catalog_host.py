@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 from banger.catalogs.shelf import Shelf
@@ -15,7 +14,6 @@ from banger.images.fetch.blobs import BlobStore
 from banger.images.records.lazy_web import LazyWeb
 from banger.images.records.library import ImageLibrary, Wish
 from banger.kernels.library import KernelLibrary
-from banger.machines.parts import Parts
 from banger.model.catalog import PublishRequest
 from banger.model.image import Image, Kernel
 from tests.support.paths import paths_below
@@ -34,10 +32,6 @@ class Host:
         self.told: list[tuple[str, str]] = []
 
     @property
-    def parts(self) -> Parts:
-        return cast("Parts", SimpleNamespace(images=self.images, kernels=self.kernels))
-
-    @property
     def warnings(self) -> list[str]:
         return [message for phase, message in self.told if phase == "warning"]
 
@@ -46,7 +40,7 @@ class Host:
 
     def publish(self, kind: str, name: str, **options: Any) -> str:
         request = PublishRequest(kind=cast("Any", kind), name=name, **options)
-        return asyncio.run(publishing.publish(self.parts, request, self.report)).entry
+        return asyncio.run(publishing.publish(self.images, self.kernels, request, self.report)).entry
 
     def pull(self, ref: str, wish: Wish | None = None) -> Image:
         return asyncio.run(self.images.pull(ref, self.report, wish))

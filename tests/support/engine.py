@@ -1,4 +1,4 @@
-"""The engine without a daemon: its parts, with one driver, over a directory of the test's own.
+"""The engine without a daemon, with one driver, over a directory of the test's own.
 
 Its image and its kernel are files of a few bytes: for drivers whose guests look at neither.
 """
@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from banger.catalogs.shelf import Shelf
+from banger.engine.engine import assemble
 from banger.host.paths import Paths
 from banger.host.settings import LimitSettings, PoolSettings, Settings
 from banger.machines.keep.lost_records import find_vmms
 from banger.machines.keep.reconcile import find_leftovers
 from banger.machines.life.adopt import adopt_all, release_ownerless
 from banger.machines.life.lifecycle import create, delete, start
-from banger.machines.parts import assemble
 from banger.model.command import Command
 from banger.model.image import Image, Kernel
 from banger.model.machine import Machine, MachineSpec
@@ -77,50 +77,52 @@ class Engine:
         settings = Settings(pool=PoolSettings(per_template=0), limits=limits)
         settings.templates.enabled = templates
         store = Store(paths.database)
-        self.parts = assemble(paths, "user", settings, store, Shelf(paths), Drivers([driver]))
+        self.paths = paths
+        engine = assemble(paths, "user", settings, store, Shelf(paths), Drivers([driver]))
+        self.store, self.makings, self.snapshots = store, engine.makings, engine.snapshots
+        self.lives, self.registry = engine.lives, engine.registry
 
     def create(self, name: str, *argv: str, **fields: object) -> Machine:
         spec = MachineSpec(image=IMAGE, name=name, kernel=KERNEL, memory_mib=64, disk_bytes=MIB)
         spec.command = Command(argv=list(argv)) if argv else None
         for field, value in fields.items():
             setattr(spec, field, value)
-        return create(self.parts, spec)
+        return create(self.registry, self.makings.drivers, spec)
 
     async def run(self, name: str, *argv: str, **fields: object) -> Machine:
         machine = self.create(name, *(argv or ("sleep",)), **fields)
-        await start(self.parts, machine, silent)
+        await start(self.lives, self.makings, machine, silent)
         return machine
 
     async def take_over(self) -> None:
         """As a daemon does when it starts."""
-        await release_ownerless(self.parts)
-        await adopt_all(self.parts, await find_vmms(self.parts))
+        await release_ownerless(self.store, self.registry, self.paths.state)
+        await adopt_all(self.lives, await find_vmms(self.registry, self.lives.holdings))
 
     async def remove_machines(self) -> None:
-        for machine in self.parts.registry.all():
-            await delete(self.parts, machine, force=True)
+        for machine in self.registry.all():
+            await delete(self.lives, machine, force=True)
 
     async def leftovers(self) -> list[str]:
         """What is on the host without a record."""
-        return [f"{found.kind} {found.what}" for found, _ in await find_leftovers(self.parts)]
+        return [f"{found.kind} {found.what}" for found, _ in await find_leftovers(self.lives.holdings)]
 
     def held(self, *kinds: str) -> list[str]:
         """What there are records of, of those kinds or all."""
-        every = self.parts.store.resources.all()
+        every = self.store.resources.all()
         return [f"{each.kind} of {each.machine}" for each in every if not kinds or each.kind in kinds]
 
     def ownerless(self) -> list[str]:
         """What there are records of, of no machine."""
-        known = {machine.id for machine in self.parts.registry.all()}
-        every = self.parts.store.resources.all()
+        known = {machine.id for machine in self.registry.all()}
+        every = self.store.resources.all()
         return [f"{each.kind} of {each.machine}" for each in every if each.machine not in known]
 
     async def close(self) -> None:
-        parts = self.parts
-        await parts.templates.close()
-        await parts.pool.close()
-        await asyncio.gather(*(live.detach() for live in parts.live.values()))
-        parts.store.close()
+        await self.makings.templates.close()
+        await self.makings.pool.close()
+        await asyncio.gather(*(live.detach() for live in self.lives.live.values()))
+        self.store.close()
 
 
 @contextlib.asynccontextmanager

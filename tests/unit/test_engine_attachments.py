@@ -84,26 +84,28 @@ class Stage:
             keep_output=lambda running: self.told.append("kept"),
             start_exec=self.start_exec,
         )
-        self.parts = cast(
+        self.lives = SimpleNamespace(shutdown=asyncio.Event(), of=lambda machine: self.live)
+        self.engine = cast(
             "Any",
             SimpleNamespace(
                 operations=Operations(store.operations),
-                shutdown=asyncio.Event(),
-                live_of=lambda machine: self.live,
+                lives=self.lives,
+                makings=SimpleNamespace(drivers=None),
+                registry=None,
             ),
         )
         lifecycle = SimpleNamespace(create=self.create, start=self.start, delete=self.delete)
         monkeypatch.setattr(module, "lifecycle", lifecycle)
-        monkeypatch.setattr(module, "find", lambda parts, request: self.machine)
+        monkeypatch.setattr(module, "find", lambda registry, request: self.machine)
         monkeypatch.setattr(module, "awake", self.awake)
         monkeypatch.setattr(commands, "hang_up", self.hang_up)
         monkeypatch.setattr(commands, "find_command", lambda live, number: live.main)
 
-    def create(self, parts: Any, spec: MachineSpec, wanted: str, owner: int) -> Machine:
+    def create(self, registry: Any, drivers: Any, spec: MachineSpec, wanted: str, owner: int) -> Machine:
         msgspec.structs.force_setattr(self.machine, "spec", spec)
         return self.machine
 
-    async def start(self, parts: Any, machine: Machine, report: Report, viewer: Any) -> None:
+    async def start(self, lives: Any, makings: Any, machine: Machine, report: Report, viewer: Any) -> None:
         try:
             report("boot", "booting")
             await self.may_boot.wait()
@@ -124,13 +126,13 @@ class Stage:
         return self.begin(viewer)
 
     @contextlib.asynccontextmanager
-    async def awake(self, parts: Any, machine: Machine) -> AsyncIterator[Any]:
+    async def awake(self, lives: Any, machine: Machine) -> AsyncIterator[Any]:
         yield self.live
 
-    async def hang_up(self, parts: Any, machine: Machine, running: RunningExec, number: int) -> None:
+    async def hang_up(self, lives: Any, machine: Machine, running: RunningExec, number: int) -> None:
         self.told.append("hung up")
 
-    async def delete(self, parts: Any, machine: Machine, *, force: bool) -> None:
+    async def delete(self, lives: Any, machine: Machine, *, force: bool) -> None:
         self.told.append("removed")
 
     def ends(self) -> None:
@@ -140,14 +142,14 @@ class Stage:
 
     def run(self, *, remove: bool = False, detach: bool = False) -> Attachment:
         spec = MachineSpec(image="x", remove=remove)
-        return module.run(self.parts, ME, RunRequest(spec=spec, detach=detach))
+        return module.run(self.engine, ME, RunRequest(spec=spec, detach=detach))
 
     def exec(self) -> Attachment:
-        return module.exec_command(self.parts, ME, ExecMachine(machine="dev"))
+        return module.exec_command(self.engine, ME, ExecMachine(machine="dev"))
 
     def attach(self) -> Attachment:
         self.live.main = self.live.main or self.begin()
-        return module.attach(self.parts, ME, AttachMachine(machine="dev"))
+        return module.attach(self.engine, ME, AttachMachine(machine="dev"))
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def plays(store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
             if stage.running is not None:
                 stage.process.ends()
                 await asyncio.wait([stage.running.done])
-            await stage.parts.operations.close()
+            await stage.engine.operations.close()
 
         asyncio.run(limited())
 
@@ -232,7 +234,7 @@ def test_a_client_that_reads_nothing_and_leaves_cancels_its_start_too(plays: Any
         stage.may_boot.clear()
         attachment = stage.run()
         await settled()
-        (running,) = [r for r in stage.parts.operations._known.values() if not r.ended]
+        (running,) = [r for r in stage.engine.operations._known.values() if not r.ended]
         for number in range(100):
             running.report("pull", done=number, total=100)
             await asyncio.sleep(0)
@@ -354,7 +356,7 @@ def test_a_daemon_that_ends_leaves_its_machines(plays: Any) -> None:
     async def scene(stage: Stage) -> None:
         attachment = stage.run(remove=True)
         await until_said(attachment, Started)
-        stage.parts.shutdown.set()
+        stage.lives.shutdown.set()
         stage.process.ends(Error("agent_lost", "the connection was closed"))
         await heard(attachment)
         assert stage.told == []
@@ -444,7 +446,7 @@ def test_a_path_of_the_host_is_run_for_nobody_else(plays: Any) -> None:
     async def scene(stage: Stage) -> None:
         request = RunRequest(spec=MachineSpec(image="rootfs:/"))
         with pytest.raises(Error) as caught:
-            module.run(stage.parts, Principal(uid=4_000_000), request)
+            module.run(stage.engine, Principal(uid=4_000_000), request)
         assert caught.value.code == "not_permitted"
 
     plays(scene)

@@ -60,9 +60,9 @@ class Daemon:
         self.journal = CountingJournal(store.events)
         self.registry = Registry(store, self.journal.tell)
         self.registry.add(machine("0123456789ab", "dev"))
-        parts: Any = SimpleNamespace(journal=self.journal, registry=self.registry)
+        engine: Any = SimpleNamespace(journal=self.journal, registry=self.registry)
         config = uvicorn.Config(
-            create_app(parts), uds=self.path, http=BoundedProtocol, log_config=None, lifespan="off"
+            create_app(engine), uds=self.path, http=BoundedProtocol, log_config=None, lifespan="off"
         )
         self._server = uvicorn.Server(config)
         starting = asyncio.create_task(self._server.serve())
@@ -224,6 +224,6 @@ def test_every_kind_that_is_told_is_documented() -> None:
     source = "".join(path.read_text() for path in (root / "src/banger").rglob("*.py"))
     told = set(re.findall(r'tell\(\s*"([a-z]+\.[a-z]+)"', source))
     told |= {f"machine.{state.value}" for state in MachineState} | {GAP}
-    told |= {f"snapshot.{what}" for what in re.findall(r'_tell\(\s*parts,\s*"([a-z]+)"', source)}
+    told |= {f"snapshot.{what}" for what in re.findall(r'\.tell\(\s*"([a-z]+)", record', source)}
     told |= {f"image.{how}" for how in ("pulled", "made")} | {"store.damaged"}
     assert documented == told

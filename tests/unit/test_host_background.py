@@ -17,6 +17,7 @@ from banger.host.turns import Turns
 from banger.machines.keep.operations import Operations
 from banger.machines.life import live
 from banger.machines.life.live import LiveMachine
+from banger.machines.life.lives import Lives
 from banger.machines.life.restarts import Restarts
 from banger.machines.watch import disk_room, rounds
 from banger.machines.watch.disk_room import DiskRoom
@@ -102,7 +103,7 @@ def test_one_machine_whose_log_cannot_be_turned_keeps_no_other_from_it(
 ) -> None:
     """Nor from the next round."""
     machines: Any = {name: SimpleNamespace(machine=SimpleNamespace(name=name)) for name in ("sick", "well")}
-    parts: Any = SimpleNamespace(live=machines, on_live=[])
+    lives: Any = SimpleNamespace(live=machines, on_begin=[])
     turned: list[str] = []
 
     async def turn(live: Any) -> None:
@@ -117,7 +118,7 @@ def test_one_machine_whose_log_cannot_be_turned_keeps_no_other_from_it(
     monkeypatch.setattr(rounds, "put_clock_right", Flaky(0))
 
     async def scenario() -> None:
-        going = Rounds(parts)
+        going = Rounds(lives)
         going.watch(machines["sick"])
         assert going._going is not None
         await going._going
@@ -132,13 +133,11 @@ def test_a_machine_that_waits_for_room_is_looked_after_again(monkeypatch: pytest
     wait = Flaky(2)
     machine = SimpleNamespace(id="m", name="dev")
     stuck: Any = SimpleNamespace(machine=machine)
-    parts: Any = SimpleNamespace(
-        on_live=[], settings=SimpleNamespace(limits=SimpleNamespace(disk_reserve_bytes=0))
-    )
+    lives: Any = SimpleNamespace(on_begin=[])
     monkeypatch.setattr(disk_room.DiskRoom, "_wait", wait)
 
     async def scenario() -> None:
-        room = DiskRoom(parts)
+        room = DiskRoom(lives, 0)
         room._attend(stuck)
         room._attend(stuck)
         await asyncio.wait([*room._waiting.values()])
@@ -213,12 +212,12 @@ def test_a_restart_that_cannot_be_begun_now_is_begun_later(caplog: pytest.LogCap
         raise Error("insufficient_disk", "no room")
 
     async def scenario() -> None:
-        parts: Any = SimpleNamespace(
-            registry=SimpleNamespace(has=lambda _: True), starting={}, operations=SimpleNamespace(begin=begin)
-        )
-        restarts = Restarts(parts)
-        restarts._begin(machine)
-        assert restarts.forget(machine)
+        registry: Any = SimpleNamespace(has=lambda _: True)
+        nothing: Any = None
+        operations: Any = SimpleNamespace(begin=begin)
+        lives = Lives(registry, nothing)
+        Restarts(lives, nothing, operations)._begin(machine)
+        assert lives.due.forget(machine)
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(scenario())

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from banger.errors import Error
 from banger.machines.keep.events import Journal
+from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.registry import Registry
 from banger.machines.life import adopt
+from banger.machines.life.lives import Lives
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.store.store import Store
 
@@ -22,6 +22,11 @@ from banger.store.store import Store
 def registry(tmp_path: Path) -> Registry:
     store = Store(tmp_path / "s.db")
     return Registry(store, Journal(store.events).tell)
+
+
+def lives_of(registry: Registry) -> Lives:
+    nothing: Any = None
+    return Lives(registry, Holdings(nothing, nothing, nothing))
 
 
 @pytest.mark.parametrize(
@@ -55,12 +60,11 @@ def test_a_machine_that_is_to_go_is_not_shown_as_one_that_somebody_has(
     registry.add(machine)
     settled: list[MachineState] = []
 
-    async def settle(parts: Any, machine: Machine) -> None:
+    async def settle(lives: Any, machine: Machine) -> None:
         settled.append(registry.find(machine.name).state)
 
     monkeypatch.setattr(adopt, "settle", settle)
-    parts: Any = SimpleNamespace(registry=registry)
-    asyncio.run(adopt.adopt_all(parts, {}))
+    asyncio.run(adopt.adopt_all(lives_of(registry), {}))
     assert registry.find("dev").state is shown
     assert settled in ([], [shown])
 
@@ -95,7 +99,7 @@ def test_a_machine_that_cannot_be_settled_keeps_no_other_from_it(
     done: list[str] = []
     is_async = where == "_record_end"
 
-    def step(parts: Any, machine: Machine, *rest: object) -> str:
+    def step(lives: Any, machine: Machine, *rest: object) -> str:
         if machine.name == "sick":
             raise failure
         done.append(machine.name)
@@ -104,17 +108,16 @@ def test_a_machine_that_cannot_be_settled_keeps_no_other_from_it(
     async def slow_step(*arguments: Any) -> str:
         return step(*arguments)
 
-    async def record(parts: Any, machine: Machine, reason: str) -> None:
+    async def record(lives: Any, machine: Machine, reason: str) -> None:
         """Instead of what needs the host."""
 
-    async def owe(parts: Any, machine: Machine, settle: Any) -> None:
+    async def owe(lives: Any, machine: Machine, settle: Any) -> None:
         await settle()
 
     monkeypatch.setattr(adopt, "_why_it_ended", lambda *_: "it ended")
     monkeypatch.setattr(adopt, "_record_end", record)
-    monkeypatch.setattr(adopt, "settle_or_owe", owe)
+    monkeypatch.setattr(Lives, "settle_or_owe", owe)
     monkeypatch.setattr(adopt, where, slow_step if is_async else step)
-    parts: Any = SimpleNamespace(registry=registry, live={}, locks=defaultdict(asyncio.Lock))
-    asyncio.run(adopt.adopt_all(parts, {}))
+    asyncio.run(adopt.adopt_all(lives_of(registry), {}))
     assert done == ["first", "last"]
     assert said in caplog.text

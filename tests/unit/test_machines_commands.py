@@ -65,7 +65,7 @@ class Scene:
         monkeypatch.setattr(commands, "steady", self.steady)
 
     @contextlib.asynccontextmanager
-    async def steady(self, parts: Any, machine: Machine) -> AsyncIterator[LiveMachine]:
+    async def steady(self, lives: Any, machine: Machine) -> AsyncIterator[LiveMachine]:
         if machine.pause_cause not in (None, PauseCause.IDLE):
             raise Error("bad_state", "it is paused")
         yield self.live

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -17,10 +17,12 @@ import uvicorn
 from banger import AsyncClient, Client
 from banger.cli.dispatch import dispatch
 from banger.errors import Error
+from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.registry import Registry
-from banger.machines.life.creation import check_key, create_once
-from banger.machines.life.lifecycle import remove_ended
-from banger.model.machine import MachineSpec
+from banger.machines.life import creation
+from banger.machines.life.creation import check_key
+from banger.machines.life.lives import Lives
+from banger.model.machine import Machine, MachineSpec
 from banger.server.app import create_app
 from banger.server.protocol import BoundedProtocol
 from banger.store import keys
@@ -29,68 +31,74 @@ from banger.store.store import Store
 Capture = pytest.CaptureFixture[str]
 
 
-def open_parts(path: Path) -> Any:
-    store = Store(path)
-    return SimpleNamespace(store=store, registry=Registry(store))
+def open_engine(path: Path) -> Any:
+    store, nothing = Store(path), cast("Any", None)
+    lives = Lives(Registry(store), Holdings(nothing, store.resources, nothing))
+    makings = SimpleNamespace(drivers=None)
+    return SimpleNamespace(store=store, lives=lives, registry=lives.registry, makings=makings)
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Any:
-    return open_parts(tmp_path / "s.db")
+def engine(tmp_path: Path) -> Any:
+    return open_engine(tmp_path / "s.db")
+
+
+def create_once(engine: Any, spec: MachineSpec, key: str) -> tuple[Machine, bool]:
+    return creation.create_once(engine.registry, engine.makings.drivers, engine.store.keys, spec, key)
 
 
 def spec(**fields: Any) -> MachineSpec:
     return MachineSpec(image="debian", **fields)
 
 
-def test_the_same_key_answers_the_same_machine(parts: Any) -> None:
-    first, was_new = create_once(parts, spec(name="dev"), "k1")
-    again, is_new = create_once(parts, spec(name="dev"), "k1")
+def test_the_same_key_answers_the_same_machine(engine: Any) -> None:
+    first, was_new = create_once(engine, spec(name="dev"), "k1")
+    again, is_new = create_once(engine, spec(name="dev"), "k1")
     assert was_new and not is_new and again is first
-    assert len(parts.registry.all()) == 1
+    assert len(engine.registry.all()) == 1
 
 
-def test_a_made_up_name_is_made_up_once(parts: Any) -> None:
-    first, _ = create_once(parts, spec(), "k1")
-    other, _ = create_once(parts, spec(), "k2")
-    assert create_once(parts, spec(), "k1")[0] is first is not other
+def test_a_made_up_name_is_made_up_once(engine: Any) -> None:
+    first, _ = create_once(engine, spec(), "k1")
+    other, _ = create_once(engine, spec(), "k2")
+    assert create_once(engine, spec(), "k1")[0] is first is not other
 
 
-def test_the_same_key_with_another_request_is_a_conflict(parts: Any) -> None:
-    first, _ = create_once(parts, spec(), "k1")
+def test_the_same_key_with_another_request_is_a_conflict(engine: Any) -> None:
+    first, _ = create_once(engine, spec(), "k1")
     with pytest.raises(Error) as caught:
-        create_once(parts, spec(cpus=2), "k1")
+        create_once(engine, spec(cpus=2), "k1")
     assert caught.value.code == "idempotency_conflict"
     assert caught.value.details == {"machine": first.id}
 
 
 def test_a_key_outlives_the_daemon(tmp_path: Path) -> None:
-    first, _ = create_once(open_parts(tmp_path / "s.db"), spec(), "k1")
-    assert create_once(open_parts(tmp_path / "s.db"), spec(), "k1")[0].id == first.id
+    first, _ = create_once(open_engine(tmp_path / "s.db"), spec(), "k1")
+    assert create_once(open_engine(tmp_path / "s.db"), spec(), "k1")[0].id == first.id
 
 
-def test_a_key_whose_machine_is_gone_makes_no_second_one(parts: Any) -> None:
-    first, _ = create_once(parts, spec(), "k1")
-    asyncio.run(remove_ended(parts, first))
+def test_a_key_whose_machine_is_gone_makes_no_second_one(engine: Any) -> None:
+    first, _ = create_once(engine, spec(), "k1")
+    asyncio.run(engine.lives.remove(first))
     with pytest.raises(Error) as caught:
-        create_once(parts, spec(), "k1")
+        create_once(engine, spec(), "k1")
     assert caught.value.code == "idempotency_conflict" and "gone" in caught.value.message
 
 
-def test_a_request_that_failed_may_be_sent_again(parts: Any) -> None:
-    taken, _ = create_once(parts, spec(name="dev"), "k1")
+def test_a_request_that_failed_may_be_sent_again(engine: Any) -> None:
+    taken, _ = create_once(engine, spec(name="dev"), "k1")
     with pytest.raises(Error) as caught:
-        create_once(parts, spec(name="dev"), "k2")
+        create_once(engine, spec(name="dev"), "k2")
     assert caught.value.code == "name_taken"
-    asyncio.run(remove_ended(parts, taken))
-    assert create_once(parts, spec(name="dev"), "k2")[1]
+    asyncio.run(engine.lives.remove(taken))
+    assert create_once(engine, spec(name="dev"), "k2")[1]
 
 
-def test_a_key_is_forgotten_after_a_day(parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    create_once(parts, spec(), "k1")
+def test_a_key_is_forgotten_after_a_day(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    create_once(engine, spec(), "k1")
     monkeypatch.setattr(keys, "KEEP", timedelta(0))
-    assert create_once(parts, spec(cpus=2), "k1")[1]
-    count = parts.store.database.execute("SELECT count(*) FROM idempotency_keys").fetchone()
+    assert create_once(engine, spec(cpus=2), "k1")[1]
+    count = engine.store.database.execute("SELECT count(*) FROM idempotency_keys").fetchone()
     assert count == (1,)
 
 
@@ -110,7 +118,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
     async def serve() -> None:
         config = uvicorn.Config(
-            create_app(open_parts(tmp_path / "s.db")), uds=path, http=BoundedProtocol, lifespan="off"
+            create_app(open_engine(tmp_path / "s.db")), uds=path, http=BoundedProtocol, lifespan="off"
         )
         servers.append(uvicorn.Server(config))
         starting = asyncio.create_task(servers[0].serve())

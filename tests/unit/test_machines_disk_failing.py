@@ -12,6 +12,7 @@ import pytest
 
 from banger.machines.keep.events import Journal
 from banger.machines.keep.registry import Registry
+from banger.machines.life.lives import Lives
 from banger.machines.watch.disk_room import FAILED, DiskRoom
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.store.store import Store
@@ -32,9 +33,8 @@ def test_a_failing_disk_is_told_once(tmp_path: Path) -> None:
         on_failed: list[Callable[[str], None]] = []
         vm = SimpleNamespace(watch_disk=lambda _, failed: on_failed.append(failed))
         live: Any = SimpleNamespace(vm=vm, machine=machine, disk_full=False)
-        settings = SimpleNamespace(limits=SimpleNamespace(disk_reserve_bytes=0))
-        parts: Any = SimpleNamespace(settings=settings, on_live=[], registry=registry, journal=journal)
-        DiskRoom(parts).watch(live)
+        nothing: Any = None
+        DiskRoom(Lives(registry, nothing), 0).watch(live)
         for reason in (REASON, REASON, "Input/output error"):
             on_failed[0](reason)
         assert machine.disk_failed

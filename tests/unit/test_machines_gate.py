@@ -51,8 +51,8 @@ def test_the_gate_is_where_it_was_looked_for() -> None:
     "code",
     [
         "async def f():\n await inspect.ping(live)",
-        "async def f():\n async with other(parts):\n  await files.stat_file(live, path)",
-        "async def f():\n await parts.live_of(machine).main.process.signal(1)",
+        "async def f():\n async with other(lives):\n  await files.stat_file(live, path)",
+        "async def f():\n await engine.lives.of(machine).main.process.signal(1)",
     ],
 )
 def test_a_way_round_is_noticed(code: str) -> None:

@@ -14,7 +14,7 @@ from banger.guests.confinement import Confinement, plan_limits
 from banger.host import cpu
 from banger.host.cgroup import Group
 from banger.host.delegation import Delegation
-from banger.machines.life import launch, limits
+from banger.machines.life import limits, makings
 from banger.machines.life.limits import asked_limits, check_asked, find_memory_kill
 from banger.model.ending import MemoryLimitReached
 from banger.model.machine import Machine, MachineSpec, MachineState
@@ -105,8 +105,8 @@ def test_a_group_is_released_by_its_record_alone(tmp_path: Path) -> None:
 
 def test_the_host_keeps_its_reserve_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "available_memory_bytes", lambda: GIB)
-    launch.check_memory(512, 256 * MIB)
+    makings.check_memory(512, 256 * MIB)
     with pytest.raises(Error) as caught:
-        launch.check_memory(512, 900 * MIB)
+        makings.check_memory(512, 900 * MIB)
     assert caught.value.code == "insufficient_memory"
     assert "900MiB stay reserved" in caught.value.message

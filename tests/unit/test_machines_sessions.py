@@ -23,15 +23,15 @@ def test_only_an_agent_that_says_that_it_is_new_is_turned_to_unasked(monkeypatch
     """All other losses wait for somebody who needs the guest."""
     asked: list[Any] = []
 
-    async def reconnect(parts: Any, live: Any) -> None:
+    async def reconnect(lives: Any, live: Any) -> None:
         asked.append(live)
 
     monkeypatch.setattr(sessions, "reconnect", reconnect)
     restarted = agent_restarted("dev")
     wanted = lost_by(restarted)
     others = [lost_by(None), lost_by(Error("agent_lost", "x")), lost_by(restarted, MachineState.PAUSED)]
-    parts: Any = SimpleNamespace()
-    asyncio.run(sessions.renew_sessions(parts, [wanted, *others]))
+    lives: Any = SimpleNamespace()
+    asyncio.run(sessions.renew_sessions(lives, [wanted, *others]))
     assert asked == [wanted]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import signal
 import sqlite3
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from banger.engine.engine import Engine
 from banger.errors import Error
 from banger.guests.guest import note_process
 from banger.host.paths import Paths
@@ -22,16 +24,18 @@ from banger.host.proc import ProcessRef, child_ref, send_signal
 from banger.host.spawn import MARKER
 from banger.machines.ask import pausing
 from banger.machines.copies import forks, snapshots
+from banger.machines.copies.snapshots import SnapshotLibrary
 from banger.machines.keep.events import Journal
+from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.lost_records import FoundVmm
 from banger.machines.keep.operations import Operations
 from banger.machines.keep.registry import Registry
 from banger.machines.life import adopt, lifecycle
 from banger.machines.life.creation import create_once
-from banger.machines.life.launch import plan_places
 from banger.machines.life.live import LiveMachine, Reattached
+from banger.machines.life.lives import Lives, Start
+from banger.machines.life.makings import Makings
 from banger.machines.life.restarts import Restarts
-from banger.machines.parts import Parts
 from banger.model.command import Exit
 from banger.model.image import ImageConfig
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
@@ -135,54 +139,71 @@ class House:
             return SimpleNamespace(config=ImageConfig())
 
         fake: Any = SimpleNamespace
-        self.parts = Parts(
-            paths=Paths(directory / "state", directory / "cache", directory / "config", directory / "s"),
+        paths = Paths(directory / "state", directory / "cache", directory / "config", directory / "s")
+        drivers = fake(named=lambda name: driver, all=lambda: [driver])
+        holdings = Holdings(paths, store.resources, drivers)
+        self.engine = Engine(
             mode="user",
-            settings=fake(limits=fake(disk_reserve_bytes=0, memory_reserve_bytes=0)),
             store=store,
             journal=journal,
-            shelf=fake(),
-            images=fake(ensure=ensure),
-            kernels=fake(),
-            drivers=fake(named=lambda name: driver, all=lambda: [driver]),
-            templates=fake(),
-            pool=fake(drain=None),
-            trials=fake(),
             operations=Operations(store.operations, journal.try_to_tell),
-            registry=Registry(store, journal.tell),
+            shelf=fake(),
+            makings=Makings(
+                paths=paths,
+                settings=fake(limits=fake(disk_reserve_bytes=0, memory_reserve_bytes=0)),
+                images=fake(ensure=ensure),
+                kernels=fake(),
+                drivers=drivers,
+                templates=fake(),
+                pool=fake(drain=None),
+                trials=fake(),
+            ),
+            lives=Lives(Registry(store, journal.tell), holdings, journal.try_to_tell),
+            snapshots=SnapshotLibrary(holdings, journal.try_to_tell),
         )
-        self.parts.paths.snapshots.mkdir(parents=True, exist_ok=True)
+        paths.snapshots.mkdir(parents=True, exist_ok=True)
 
-    async def launch(self, parts: Parts, machine: Machine, *rest: object) -> LiveMachine:
-        parts.registry.change(machine, driver="none", image_digest="0", address="169.254.1.2")
-        places = plan_places(parts, machine)
-        parts.store.resources.note(machine.id, kinds.FILES.name, {"path": str(places.directory)})
-        noted = parts.store.resources.note(machine.id, kinds.VMM.name, {"marker": machine.id})
+    @property
+    def lives(self) -> Lives:
+        return self.engine.lives
+
+    @property
+    def registry(self) -> Registry:
+        return self.engine.registry
+
+    async def launch(self, lives: Lives, makings: Makings, start: Start, *rest: object) -> LiveMachine:
+        machine, resources = start.machine, lives.holdings.resources
+        lives.registry.change(machine, driver="none", image_digest="0", address="169.254.1.2")
+        places = lives.holdings.places(machine)
+        resources.note(machine.id, kinds.FILES.name, {"path": str(places.directory)})
+        noted = resources.note(machine.id, kinds.VMM.name, {"marker": machine.id})
         vm = self.vms[machine.id] = Vm(machine.id)
         self.started.append(vm)
-        note_process(parts.store.resources, noted, {"marker": machine.id}, vm.process)
+        note_process(resources, noted, {"marker": machine.id}, vm.process)
         found: Any = (places, Driver(self.vms), vm)
         live = LiveMachine(machine, Reattached(*found))
         live.adopted.set()
         return live
 
-    async def revive(self, parts: Parts, machine: Machine, *rest: object, **kinds: Any) -> None:
-        async with lifecycle.starting(parts, machine, origin="a fork"):
-            parts.registry.change(machine, **(kinds.get("become") or Change()))
-            live = await self.launch(parts, machine)
-            lifecycle.begin_life(parts, live)
-            lifecycle.watch_vmm(parts, live)
+    async def revive(
+        self, lives: Lives, makings: Makings, machine: Machine, *rest: object, **kinds: Any
+    ) -> None:
+        async with lives.start(machine, silent, origin="a fork") as start:
+            lives.registry.change(machine, **(kinds.get("become") or Change()))
+            live = await self.launch(lives, makings, start)
+            lives.begin(live)
+            lifecycle.watch_vmm(lives, live)
 
     def running(self) -> dict[str, FoundVmm]:
         return {i: FoundVmm(vm.process, i) for i, vm in self.vms.items() if vm.child.poll() is None}
 
     def check(self) -> None:
         """Memory has what the store has."""
-        known = {machine.id: machine for machine in self.parts.registry.all()}
+        known = {machine.id: machine for machine in self.registry.all()}
         assert known == written_machines(self.path)
-        assert self.parts.journal._newest == newest_event(self.path)
+        assert self.engine.journal._newest == newest_event(self.path)
         for machine in known.values():
-            assert self.parts.registry.find(machine.name) is machine
+            assert self.registry.find(machine.name) is machine
 
     async def try_to(self, work: Awaitable[Any]) -> Any:
         """A request that may be refused: named, and with nothing half done in memory."""
@@ -196,12 +217,12 @@ class House:
     async def clear(self) -> None:
         """The disk has room again: whatever there is can be deleted, and is gone with all it held."""
         self.failing.fails_at = 0
-        for machine in self.parts.registry.all():
-            await asyncio.wait_for(lifecycle.delete(self.parts, machine, force=True), 10)
+        for machine in self.registry.all():
+            await asyncio.wait_for(lifecycle.delete(self.lives, machine, force=True), 10)
         self.check()
-        assert self.parts.registry.all() == []
-        assert (self.parts.live, self.parts.starting, self.parts.overdue) == ({}, {}, {})
-        assert [r for r in self.parts.store.resources.all() if r.kind == kinds.VMM.name] == []
+        assert self.registry.all() == []
+        assert (self.lives.live, self.lives.starting, self.lives.overdue) == ({}, {}, {})
+        assert [r for r in self.engine.store.resources.all() if r.kind == kinds.VMM.name] == []
         assert [vm for vm in self.started if vm.child.poll() is None] == []
 
 
@@ -211,7 +232,7 @@ def spec(**fields: Any) -> MachineSpec:
 
 async def create(house: House, name: str = "dev", **fields: Any) -> Machine | None:
     async def work() -> Machine:
-        return lifecycle.create(house.parts, spec(name=name, **fields))
+        return lifecycle.create(house.registry, house.engine.makings.drivers, spec(name=name, **fields))
 
     made: Machine | None = await house.try_to(work())
     return made
@@ -221,57 +242,57 @@ async def a_whole_life(house: House) -> None:
     dev = await create(house)
     if dev is None:
         return
-    await house.try_to(lifecycle.start(house.parts, dev, silent))
-    await house.try_to(pausing.pause(house.parts, dev))
+    await house.try_to(lifecycle.start(house.lives, house.engine.makings, dev, silent))
+    await house.try_to(pausing.pause(house.lives, dev))
     assert dev.id not in house.vms or house.vms[dev.id].paused == (dev.state is S.PAUSED)
-    await house.try_to(pausing.resume(house.parts, dev))
-    await house.try_to(lifecycle.stop(house.parts, dev, 0))
-    await house.try_to(lifecycle.start(house.parts, dev, silent))
-    await house.try_to(lifecycle.kill(house.parts, dev))
-    await house.try_to(lifecycle.delete(house.parts, dev, force=False))
+    await house.try_to(pausing.resume(house.lives, dev))
+    await house.try_to(lifecycle.stop(house.lives, dev, 0))
+    await house.try_to(lifecycle.start(house.lives, house.engine.makings, dev, silent))
+    await house.try_to(lifecycle.kill(house.lives, dev))
+    await house.try_to(lifecycle.delete(house.lives, dev, force=False))
 
 
 async def an_end_by_itself(house: House) -> None:
     dev = await create(house, restart="on-failure")
     if dev is None:
         return
-    restarts = Restarts(house.parts)
-    await house.try_to(lifecycle.start(house.parts, dev, silent))
-    live = house.parts.live.get(dev.id)
+    Restarts(house.lives, house.engine.makings, house.engine.operations)
+    await house.try_to(lifecycle.start(house.lives, house.engine.makings, dev, silent))
+    live = house.lives.live.get(dev.id)
     if live is not None:
         with contextlib.suppress(Error):
-            house.parts.registry.change(dev, exit=Exit(code=3))
+            house.registry.change(dev, exit=Exit(code=3))
         send_signal(live.process, 9)
         await live.ended.wait()
         house.check()
-    restarts.close()
+    house.lives.due.close()
 
 
 async def one_that_is_removed_when_it_ends(house: House) -> None:
     dev = await create(house, remove=True)
     if dev is not None:
-        await house.try_to(lifecycle.start(house.parts, dev, silent))
-        if dev.id in house.parts.live:
-            await house.try_to(lifecycle.kill(house.parts, dev, by_user=False))
+        await house.try_to(lifecycle.start(house.lives, house.engine.makings, dev, silent))
+        if dev.id in house.lives.live:
+            await house.try_to(lifecycle.kill(house.lives, dev, by_user=False))
 
 
 async def a_request_with_a_key(house: House) -> None:
     async def work() -> None:
-        create_once(house.parts, spec(), "k1")
+        create_once(house.registry, house.engine.makings.drivers, house.engine.store.keys, spec(), "k1")
 
     await house.try_to(work())
     house.failing.fails_at = 0
     await house.try_to(work())
     await house.try_to(work())
-    assert len(house.parts.registry.all()) == 1
+    assert len(house.registry.all()) == 1
 
 
 async def forks_of_it(house: House) -> None:
     dev = await create(house)
     if dev is not None:
-        await house.try_to(lifecycle.start(house.parts, dev, silent))
-        made = await house.try_to(forks.fork(house.parts, dev, 2, "", silent))
-        finished = [m for m in house.parts.registry.all() if m is not dev and not m.unfinished]
+        await house.try_to(lifecycle.start(house.lives, house.engine.makings, dev, silent))
+        made = await house.try_to(forks.fork(house.lives, house.engine.makings, dev, 2, "", silent))
+        finished = [m for m in house.registry.all() if m is not dev and not m.unfinished]
         assert made is None or sorted(m.name for m in finished) == ["dev-1", "dev-2"]
         assert len(finished) in (0, 2)
 
@@ -279,12 +300,18 @@ async def forks_of_it(house: House) -> None:
 async def a_snapshot_and_back(house: House) -> None:
     dev = await create(house)
     if dev is not None:
-        await house.try_to(lifecycle.start(house.parts, dev, silent))
-        made = await house.try_to(snapshots.snapshot(house.parts, dev, "one", silent))
-        assert (made is not None) == bool(await snapshots.list_snapshots(house.parts))
+        await house.try_to(lifecycle.start(house.lives, house.engine.makings, dev, silent))
+        made = await house.try_to(
+            snapshots.snapshot(house.engine.snapshots, house.lives, house.engine.makings, dev, "one", silent)
+        )
+        assert (made is not None) == bool(await house.engine.snapshots.list())
         if made is not None:
-            await house.try_to(snapshots.restore(house.parts, "dev", "one", silent))
-            await house.try_to(snapshots.delete_snapshot(house.parts, "dev", "one"))
+            await house.try_to(
+                snapshots.restore(
+                    house.engine.snapshots, house.lives, house.engine.makings, "dev", "one", silent
+                )
+            )
+            await house.try_to(house.engine.snapshots.delete("dev", "one"))
 
 
 async def a_daemon_that_comes_back(house: House) -> None:
@@ -294,21 +321,23 @@ async def a_daemon_that_comes_back(house: House) -> None:
     for name, fields in (("runs", {}), ("gone", {}), ("goes", {"remove": True})):
         made = await create(house, name, **fields)
         assert made is not None
-        await lifecycle.start(house.parts, made, silent)
-    ids = {machine.name: machine.id for machine in house.parts.registry.all()}
-    for live in house.parts.live.values():
+        await lifecycle.start(house.lives, house.engine.makings, made, silent)
+    ids = {machine.name: machine.id for machine in house.registry.all()}
+    for live in house.lives.live.values():
         live.watch_task.cancel()
     for name in ("gone", "goes"):
         vm = house.vms.pop(ids[name])
         vm.child.kill()
         vm.child.wait()
-    house.parts.live.clear()
-    house.parts.registry = Registry(house.parts.store, house.parts.journal.tell)
+    lives = Lives(
+        Registry(house.engine.store, house.engine.journal.tell), house.lives.holdings, house.lives.tell
+    )
+    house.engine = dataclasses.replace(house.engine, lives=lives)
     house.failing.writes, house.failing.fails_at = 0, at
-    await adopt.adopt_all(house.parts, house.running())
+    await adopt.adopt_all(house.lives, house.running())
     house.check()
-    runs = house.parts.registry.find("runs")
-    assert runs.state is S.RUNNING and runs.id in house.parts.live
+    runs = house.registry.find("runs")
+    assert runs.state is S.RUNNING and runs.id in house.lives.live
     assert house.vms[runs.id].child.poll() is None
 
 
@@ -356,7 +385,7 @@ def test_memory_follows_the_store_whichever_write_fails(
         await scene(house)
         await house.clear()
 
-    async def freeze(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
+    async def freeze(lives: Lives, makings: Makings, live: LiveMachine, directory: Path) -> Shape:
         for name in FakeFrozenFiles().members:
             (directory / name).write_bytes(b"x")
         return SHAPE
@@ -365,8 +394,8 @@ def test_memory_follows_the_store_whichever_write_fails(
 
     monkeypatch.setattr(forks, "capture", freeze)
     monkeypatch.setattr(snapshots, "capture", freeze)
-    monkeypatch.setattr(snapshots, "plan_revival", nothing)
-    monkeypatch.setattr(forks, "make_room", nothing)
+    monkeypatch.setattr(snapshots, "prepare_revival", nothing)
+    monkeypatch.setattr(Makings, "make_room", nothing)
     monkeypatch.setattr(lifecycle, "_AGENT_MARGIN_S", 0)
     for number in itertools.count(1):
         directory = tmp_path / str(number)
@@ -377,7 +406,7 @@ def test_memory_follows_the_store_whichever_write_fails(
             try:
                 asyncio.run(play(house))
             finally:
-                house.parts.store.close()
+                house.engine.store.close()
             if house.failing.writes < number:
                 break
     assert number > 5
@@ -397,19 +426,19 @@ def test_a_start_that_is_given_up_is_not_left_half_way_when_it_is_cancelled_agai
             await may_end.wait()
             return await release(*arguments)
 
-        async def launch(parts: Parts, machine: Machine, *rest: object) -> LiveMachine:
-            await house.launch(parts, machine)
+        async def launch(*arguments: Any) -> LiveMachine:
+            await house.launch(*arguments)
             raise Error("vmm_failed", "planted")
 
         monkeypatch.setattr(lifecycle, "launch", launch)
         monkeypatch.setattr(teardown, "release", release_slowly)
-        dev = lifecycle.create(house.parts, spec())
-        start = asyncio.create_task(lifecycle.start(house.parts, dev, silent))
+        dev = lifecycle.create(house.registry, house.engine.makings.drivers, spec())
+        start = asyncio.create_task(lifecycle.start(house.lives, house.engine.makings, dev, silent))
         await undoing.wait()
         for _ in range(2):
             start.cancel()
             await asyncio.sleep(0)
-            assert not start.done() and house.parts.locks[dev.id].locked()
+            assert not start.done() and house.lives.locks[dev.id].locked()
         may_end.set()
         with contextlib.suppress(asyncio.CancelledError):
             await start
@@ -421,7 +450,7 @@ def test_a_start_that_is_given_up_is_not_left_half_way_when_it_is_cancelled_agai
         try:
             asyncio.run(play(house))
         finally:
-            house.parts.store.close()
+            house.engine.store.close()
 
 
 @pytest.mark.parametrize("number", range(1, 8))

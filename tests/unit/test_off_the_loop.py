@@ -117,8 +117,8 @@ def test_snapshots_are_listed(tmp_path: Path, look: Look) -> None:
     calls = look(snapshots, "read_meta")
     for number in range(3):
         (tmp_path / f"snapshots/{number}").mkdir(parents=True)
-    parts: Any = SimpleNamespace(paths=SimpleNamespace(snapshots=tmp_path / "snapshots"))
-    assert run(lambda: snapshots.list_snapshots(parts)) == []
+    holdings: Any = SimpleNamespace(paths=SimpleNamespace(snapshots=tmp_path / "snapshots"))
+    assert run(lambda: snapshots.SnapshotLibrary(holdings).list()) == []
     assert calls == [False] * 3
 
 
@@ -167,7 +167,8 @@ def test_disks_are_linked_or_copied_replaced_and_tidied(
 
 def test_all_processes_of_the_host_are_looked_at(tmp_path: Path, look: Look) -> None:
     calls, found = look(lost_records, "all_marked"), look(vmm_process, "find_marked")
-    parts: Any = SimpleNamespace(paths=paths_of(tmp_path), registry=Records())
-    run(lambda: lost_records.find_vmms(parts))
+    registry: Any = Records()
+    holdings: Any = SimpleNamespace(paths=paths_of(tmp_path))
+    run(lambda: lost_records.find_vmms(registry, holdings))
     run(lambda: kinds.VMM.release({"marker": "nobody has this one"}))
     assert calls == found == [False]

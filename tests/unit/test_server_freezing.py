@@ -75,62 +75,76 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """The engine's verbs put down what they are asked, and do nothing."""
     told: Asked = []
 
-    async def snapshot(parts: object, machine: Machine, tag: str, report: Any) -> Snapshot:
+    async def snapshot(
+        library: object, lives: object, makings: object, machine: Machine, tag: str, report: Any
+    ) -> Snapshot:
         report("memory", "", 1, 2, "bytes")
         told.append(("snapshot", machine.name, tag))
         return KEPT
 
-    async def restore(parts: object, name: str, tag: str, report: object, owner: int) -> Machine:
+    async def restore(
+        library: object, lives: object, makings: object, name: str, tag: str, report: object, owner: int
+    ) -> Machine:
         told.append(("restore", name, tag))
         assert owner == os.geteuid()
         return DEV
 
-    async def fork(parts: object, machine: Machine, count: int, name: str, report: object) -> list[Machine]:
+    async def fork(
+        lives: object, makings: object, machine: Machine, count: int, name: str, report: object
+    ) -> list[Machine]:
         told.append(("fork", machine.name, count, name))
         return [DEV] * count
 
-    async def commit(parts: object, machine: Machine, image: str, report: object) -> Image:
+    async def commit(lives: object, images: object, machine: Machine, image: str, report: object) -> Image:
         told.append(("commit", machine.name, image))
         return MADE
-
-    async def export(parts: object, machine: str, tag: str) -> AsyncIterator[bytes]:
-        if tag != "one":
-            raise Error("snapshot_not_found", f"no snapshot {machine}:{tag}", "banger snapshot list")
-        for _ in range(3):
-            yield b"frozen" * 10_000
-
-    async def take(parts: object, chunks: AsyncIterable[bytes], machine: str, tag: str) -> Snapshot:
-        told.append(("import", machine, tag, b"".join([chunk async for chunk in chunks])))
-        return KEPT
-
-    async def found(parts: object, machine: str = "", tag: str = "") -> Any:
-        told.append(("find", machine, tag))
-        return KEPT if tag else [KEPT]
 
     monkeypatch.setattr(snapshots, "snapshot", snapshot)
     monkeypatch.setattr(snapshots, "restore", restore)
     monkeypatch.setattr(forks, "fork", fork)
     monkeypatch.setattr(commits, "commit", commit)
-    monkeypatch.setattr(snapshots, "export_snapshot", export)
-    monkeypatch.setattr(snapshots, "import_snapshot", take)
-    monkeypatch.setattr(snapshots, "find_snapshot", found)
-    monkeypatch.setattr(snapshots, "list_snapshots", found)
     return told
+
+
+class Snapshots:
+    """A library of one."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+
+    async def export(self, machine: str, tag: str) -> AsyncIterator[bytes]:
+        if tag != "one":
+            raise Error("snapshot_not_found", f"no snapshot {machine}:{tag}", "banger snapshot list")
+        for _ in range(3):
+            yield b"frozen" * 10_000
+
+    async def take_in(self, chunks: AsyncIterable[bytes], machine: str, tag: str) -> Snapshot:
+        self.asked.append(("import", machine, tag, b"".join([chunk async for chunk in chunks])))
+        return KEPT
+
+    async def list(self, machine: str = "") -> Any:
+        self.asked.append(("find", machine, ""))
+        return [KEPT]
+
+    async def find(self, machine: str, tag: str) -> Snapshot:
+        self.asked.append(("find", machine, tag))
+        return KEPT
 
 
 @pytest.fixture
 def client(tmp_path: Path, asked: Asked) -> Iterator[Client]:
     """The SDK at the real application, whose engine is not."""
     path = str(tmp_path / "api.sock")
-    templates = Templates(asked)
     table: Any = NoTable()
-    parts: Any = SimpleNamespace(
-        templates=templates,
+    engine: Any = SimpleNamespace(
+        makings=SimpleNamespace(templates=Templates(asked), images=None),
+        snapshots=Snapshots(asked),
+        lives=None,
         operations=Operations(table),
         registry=SimpleNamespace(find=find_machine),
     )
     server = uvicorn.Server(
-        uvicorn.Config(create_app(parts), uds=path, http=BoundedProtocol, log_config=None, lifespan="off")
+        uvicorn.Config(create_app(engine), uds=path, http=BoundedProtocol, log_config=None, lifespan="off")
     )
     thread = threading.Thread(target=server.run)
     thread.start()

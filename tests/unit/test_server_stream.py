@@ -97,8 +97,8 @@ def converse(monkeypatch: pytest.MonkeyPatch, *messages: dict[str, Any], stays: 
     monkeypatch.setitem(SESSIONS, EXEC.name, lambda *_: Attachment(life))
     monkeypatch.setattr(streams, "principal_of", lambda socket: None)
     client: Any = Client(*messages, stays=stays)
-    parts: Any = SimpleNamespace()
-    asyncio.run(asyncio.wait_for(streams.serve(EXEC, parts, client), 30))
+    engine: Any = SimpleNamespace()
+    asyncio.run(asyncio.wait_for(streams.serve(EXEC, engine, client), 30))
     return client.heard, why
 
 

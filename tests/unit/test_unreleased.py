@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,10 +19,11 @@ from banger.host.cgroup import Group
 from banger.host.fs import PARTIAL, discard, open_partial, remove_tree, sweep_partials
 from banger.images.fetch.blobs import BlobStore
 from banger.machines.keep.events import Journal
+from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.reconcile import reconcile
 from banger.machines.keep.registry import Registry
-from banger.machines.keep.unreleased import find_unreleased, release_unreleased, require_released
-from banger.machines.life.lifecycle import remove_ended
+from banger.machines.keep.unreleased import find_unreleased, release_unreleased
+from banger.machines.life.lives import Lives
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.resources import kinds, teardown
 from banger.store.store import Store
@@ -48,24 +48,17 @@ def loosen(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 @pytest.fixture
-def parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> Any:
+def lives(store: Store, monkeypatch: pytest.MonkeyPatch) -> Lives:
     journal = Journal(store.events)
     store.resources.tell = journal.tell
     monkeypatch.setattr("banger.machines.keep.reconcile.look", lambda paths: [])
-    return SimpleNamespace(
-        store=store,
-        journal=journal,
-        registry=Registry(store, journal.tell),
-        live={},
-        starting={},
-        locks=defaultdict(asyncio.Lock),
-        paths=None,
-    )
+    nothing: Any = None
+    return Lives(Registry(store, journal.tell), Holdings(nothing, store.resources, nothing))
 
 
-def add_machine(parts: Any, state: MachineState) -> Machine:
+def add_machine(lives: Lives, state: MachineState) -> Machine:
     machine = Machine(id=MACHINE, name="dev", state=state, spec=MachineSpec(image="debian"), created="now")
-    parts.registry.add(machine)
+    lives.registry.add(machine)
     return machine
 
 
@@ -105,110 +98,110 @@ def test_what_cannot_be_discarded_hides_no_failure_and_is_swept_later(
 
 
 def test_a_resource_that_stays_is_told_once_and_released_at_the_next_reconcile(
-    tmp_path: Path, parts: Any, loosen: Callable[[], None]
+    tmp_path: Path, store: Store, lives: Lives, loosen: Callable[[], None]
 ) -> None:
-    resources = parts.store.resources
-    add_machine(parts, MachineState.STOPPED)
+    resources = lives.holdings.resources
+    add_machine(lives, MachineState.STOPPED)
     for owner in (MACHINE, "template-1"):
         resources.note(owner, kinds.SOCKETS.name, {"path": str(make_stuck(tmp_path / owner))})
         for _ in range(2):
             (error,) = asyncio.run(teardown.release(resources, owner))
             assert error.code == "not_released" and "reconcile" in error.hint
-    assert told(parts.store).count("resource.unreleased") == 2
-    shown = asyncio.run(reconcile(parts, dry_run=True, remove=False)).unreleased
+    assert told(store).count("resource.unreleased") == 2
+    shown = asyncio.run(reconcile(lives, dry_run=True, remove=False)).unreleased
     assert {item.owner for item in shown} == {"dev", "template-1"} and not any(i.released for i in shown)
-    again = asyncio.run(reconcile(parts, dry_run=False, remove=False)).unreleased
+    again = asyncio.run(reconcile(lives, dry_run=False, remove=False)).unreleased
     assert all("Read-only" in item.problem for item in again) and len(resources.all()) == 2
     loosen()
-    done = asyncio.run(reconcile(parts, dry_run=False, remove=False)).unreleased
+    done = asyncio.run(reconcile(lives, dry_run=False, remove=False)).unreleased
     assert [item.released for item in done] == [True, True] and resources.all() == []
-    assert told(parts.store).count("resource.released") == 2 and resources.unreleased == {}
-    assert asyncio.run(reconcile(parts, dry_run=False, remove=False)).unreleased == []
+    assert told(store).count("resource.released") == 2 and resources.unreleased == {}
+    assert asyncio.run(reconcile(lives, dry_run=False, remove=False)).unreleased == []
 
 
 def test_what_is_in_the_way_of_a_deletion_is_named(
-    tmp_path: Path, parts: Any, loosen: Callable[[], None]
+    tmp_path: Path, lives: Lives, loosen: Callable[[], None]
 ) -> None:
-    machine = add_machine(parts, MachineState.STOPPED)
-    parts.store.resources.note(MACHINE, kinds.FILES.name, {"path": str(make_stuck(tmp_path / "m"))})
+    machine = add_machine(lives, MachineState.STOPPED)
+    lives.holdings.resources.note(MACHINE, kinds.FILES.name, {"path": str(make_stuck(tmp_path / "m"))})
     with pytest.raises(Error) as caught:
-        asyncio.run(remove_ended(parts, machine))
+        asyncio.run(lives.remove(machine))
     assert caught.value.code == "not_released" and machine.state is MachineState.DELETING
-    (settled,) = asyncio.run(reconcile(parts, dry_run=True, remove=False)).machines
+    (settled,) = asyncio.run(reconcile(lives, dry_run=True, remove=False)).machines
     assert (settled.was, settled.now) == ("deleting", "deleted")
-    for found in (find_unreleased(parts), asyncio.run(release_unreleased(parts))):
+    for found in (find_unreleased(lives), asyncio.run(release_unreleased(lives))):
         assert [(item.owner, item.released, item.problem) for item in found] == [
             ("dev", False, caught.value.message)
         ]
     loosen()
-    asyncio.run(remove_ended(parts, machine))
-    assert find_unreleased(parts) == [] and parts.registry.all() == []
+    asyncio.run(lives.remove(machine))
+    assert find_unreleased(lives) == [] and lives.registry.all() == []
 
 
 def test_a_control_group_that_is_busy_keeps_its_record(
-    tmp_path: Path, parts: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, lives: Lives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = Group({"pids": tmp_path / "group"})
     group.make()
-    parts.store.resources.note("pool-1", kinds.CGROUP.name, group.identity)
+    lives.holdings.resources.note("pool-1", kinds.CGROUP.name, group.identity)
 
     async def busy(path: Path) -> None:
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
 
     with monkeypatch.context() as planted:
         planted.setattr(cgroup, "_remove_directory", busy)
-        (error,) = asyncio.run(teardown.release(parts.store.resources, "pool-1"))
+        (error,) = asyncio.run(teardown.release(lives.holdings.resources, "pool-1"))
         assert str(tmp_path / "group") in error.message
-    (found,) = asyncio.run(release_unreleased(parts))
+    (found,) = asyncio.run(release_unreleased(lives))
     assert found.released and not group.paths[0].exists()
 
 
-def test_what_an_earlier_daemon_left_of_a_machine_at_rest_is_released(tmp_path: Path, parts: Any) -> None:
+def test_what_an_earlier_daemon_left_of_a_machine_at_rest_is_released(tmp_path: Path, lives: Lives) -> None:
     """Its files are its own, and stay."""
-    add_machine(parts, MachineState.STOPPED)
+    add_machine(lives, MachineState.STOPPED)
     for kind in (kinds.FILES.name, kinds.SOCKETS.name):
         (tmp_path / kind).mkdir()
-        parts.store.resources.note(MACHINE, kind, {"path": str(tmp_path / kind)})
-    (found,) = asyncio.run(release_unreleased(parts))
+        lives.holdings.resources.note(MACHINE, kind, {"path": str(tmp_path / kind)})
+    (found,) = asyncio.run(release_unreleased(lives))
     assert (found.kind, found.released) == (kinds.SOCKETS.name, True)
     assert (tmp_path / kinds.FILES.name).is_dir() and not (tmp_path / kinds.SOCKETS.name).exists()
 
 
 @pytest.mark.parametrize("state", [MachineState.RUNNING, MachineState.STARTING, MachineState.DELETING])
-def test_what_a_machine_uses_now_is_not_released(tmp_path: Path, parts: Any, state: MachineState) -> None:
-    add_machine(parts, state)
+def test_what_a_machine_uses_now_is_not_released(tmp_path: Path, lives: Lives, state: MachineState) -> None:
+    add_machine(lives, state)
     (tmp_path / "sockets").mkdir()
-    parts.store.resources.note(MACHINE, kinds.SOCKETS.name, {"path": str(tmp_path / "sockets")})
-    assert asyncio.run(release_unreleased(parts)) == []
+    lives.holdings.resources.note(MACHINE, kinds.SOCKETS.name, {"path": str(tmp_path / "sockets")})
+    assert asyncio.run(release_unreleased(lives)) == []
     assert (tmp_path / "sockets").is_dir()
 
 
 def test_a_machine_does_not_start_beside_what_its_last_life_left(
-    tmp_path: Path, parts: Any, loosen: Callable[[], None]
+    tmp_path: Path, lives: Lives, loosen: Callable[[], None]
 ) -> None:
-    machine = add_machine(parts, MachineState.STOPPED)
+    machine = add_machine(lives, MachineState.STOPPED)
     stuck = make_stuck(tmp_path / "run")
-    parts.store.resources.note(MACHINE, kinds.SOCKETS.name, {"path": str(stuck)})
+    lives.holdings.resources.note(MACHINE, kinds.SOCKETS.name, {"path": str(stuck)})
     with pytest.raises(Error) as caught:
-        asyncio.run(require_released(parts, machine))
+        asyncio.run(lives.holdings.require_released(machine))
     assert caught.value.code == "not_released" and str(stuck) in caught.value.message
     loosen()
-    asyncio.run(require_released(parts, machine))
-    assert parts.store.resources.all() == []
+    asyncio.run(lives.holdings.require_released(machine))
+    assert lives.holdings.resources.all() == []
 
 
 def test_what_is_set_aside_and_stays_is_released_later(
-    tmp_path: Path, parts: Any, loosen: Callable[[], None]
+    tmp_path: Path, lives: Lives, loosen: Callable[[], None]
 ) -> None:
     snapshot = make_stuck(tmp_path / "snapshot")
     with (
         pytest.raises(Error) as caught,
-        teardown.set_aside(parts.store.resources, snapshot) as aside,
+        teardown.set_aside(lives.holdings.resources, snapshot) as aside,
     ):
         remove_tree(aside)
     assert caught.value.code == "not_released" and aside.exists() and not snapshot.exists()
     loosen()
-    assert [item.released for item in asyncio.run(release_unreleased(parts))] == [True]
+    assert [item.released for item in asyncio.run(release_unreleased(lives))] == [True]
     assert not aside.exists()
 
 
@@ -228,7 +221,7 @@ def test_a_prune_counts_what_is_gone_and_names_what_is_not(
 
 
 def test_a_group_that_is_made_by_half_is_removed_or_keeps_its_record(
-    tmp_path: Path, parts: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, lives: Lives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = Group({"pids": tmp_path / "pids", "cpu": tmp_path / "none/cpu"})
     busy = [True]
@@ -244,9 +237,9 @@ def test_a_group_that_is_made_by_half_is_removed_or_keeps_its_record(
     monkeypatch.setattr(cgroup, "_remove_directory", refuse)
     config: Any = SimpleNamespace(places=SimpleNamespace(directory=Path("/home/machines/m")))
     driver: Any = None
-    made = asyncio.run(confinement.confine(parts.store.resources, "pool-1", config, driver))
+    made = asyncio.run(confinement.confine(lives.holdings.resources, "pool-1", config, driver))
     assert set(made.missing) == {"pids", "cpu"} and not made.group.directories
-    assert [resource.kind for resource in parts.store.resources.all()] == [kinds.CGROUP.name]
+    assert [resource.kind for resource in lives.holdings.resources.all()] == [kinds.CGROUP.name]
     busy.clear()
-    assert [item.released for item in asyncio.run(release_unreleased(parts))] == [True]
-    assert not (tmp_path / "pids").exists() and parts.store.resources.all() == []
+    assert [item.released for item in asyncio.run(release_unreleased(lives))] == [True]
+    assert not (tmp_path / "pids").exists() and lives.holdings.resources.all() == []

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from banger.api import machines as verbs
+from banger.engine.engine import Engine
 from banger.engine.machines import find
 from banger.engine.paths import refuse_sources_of_others
 from banger.errors import Error
@@ -34,7 +35,7 @@ from banger.machines.ask.execs import RunningExec
 from banger.machines.ask.pausing import awake
 from banger.machines.life import lifecycle
 from banger.machines.life.live import LiveMachine
-from banger.machines.parts import Parts
+from banger.machines.life.lives import Lives
 from banger.model.machine import Machine, RunRequest
 from banger.model.operation import Report
 from banger.model.principal import Principal
@@ -45,56 +46,58 @@ log = logging.getLogger("banger.attachments")
 _VMM_ENDS_S = 2.0
 
 
-def run(parts: Parts, principal: Principal, request: RunRequest) -> Attachment:
+def run(engine: Engine, principal: Principal, request: RunRequest) -> Attachment:
     """Make a machine, start it, attach to its main command, and stay to its end. Raises `not_permitted`."""
     refuse_sources_of_others(principal, request.spec.image)
 
     async def life(attachment: Attachment) -> Last:
         watch = Stopwatch()
-        machine = lifecycle.create(parts, request.spec, wanted="running", owner=principal.uid)
+        machine = lifecycle.create(
+            engine.registry, engine.makings.drivers, request.spec, wanted="running", owner=principal.uid
+        )
         watch.lap("create")
         try:
             with contextlib.suppress(Parted):
                 await attachment.say(MachineMade(machine))
-            await _start(parts, attachment, machine, detach=request.detach)
+            await _start(engine, attachment, machine, detach=request.detach)
         except BaseException:
-            await _discard(parts, machine)
+            await _discard(engine.lives, machine)
             raise
         if request.detach:
             return Detached(machine.name)
-        return await _see_through(parts, attachment, machine, watch)
+        return await _see_through(engine.lives, attachment, machine, watch)
 
     return Attachment(life)
 
 
-def exec_command(parts: Parts, principal: Principal, request: verbs.ExecMachine) -> Attachment:
+def exec_command(engine: Engine, principal: Principal, request: verbs.ExecMachine) -> Attachment:
     """Run a command in a running machine."""
 
     async def life(attachment: Attachment) -> Last:
-        async with awake(parts, find(parts, request)) as live:
+        async with awake(engine.lives, find(engine.registry, request)) as live:
             attachment.expect_client()
             running = await live.start_exec(request.command, attachment.show)
             try:
-                await _follow(parts, attachment, live, running)
+                await _follow(engine.lives, attachment, live, running)
             except Parted:
                 return Detached(live.machine.name)
             except Left:
-                await commands.hang_up(parts, live.machine, running, signal.SIGHUP)
+                await commands.hang_up(engine.lives, live.machine, running, signal.SIGHUP)
                 raise
         return _exited(running)
 
     return Attachment(life)
 
 
-def attach(parts: Parts, principal: Principal, request: verbs.AttachMachine) -> Attachment:
+def attach(engine: Engine, principal: Principal, request: verbs.AttachMachine) -> Attachment:
     """Attach to the main command of a running machine, or to the command with a number."""
 
     async def life(attachment: Attachment) -> Last:
-        async with awake(parts, find(parts, request)) as live:
+        async with awake(engine.lives, find(engine.registry, request)) as live:
             running = commands.find_command(live, request.exec)
             running.watch(attachment.show)
             try:
-                await _follow(parts, attachment, live, running)
+                await _follow(engine.lives, attachment, live, running)
             except Parted:
                 return Detached(live.machine.name)
         if running is live.main:
@@ -104,19 +107,19 @@ def attach(parts: Parts, principal: Principal, request: verbs.AttachMachine) -> 
     return Attachment(life)
 
 
-SESSIONS: dict[str, Callable[[Parts, Principal, Any], Attachment]] = {
+SESSIONS: dict[str, Callable[[Engine, Principal, Any], Attachment]] = {
     verbs.RUN.name: run,
     verbs.EXEC.name: exec_command,
     verbs.ATTACH.name: attach,
 }
 
 
-async def _follow(parts: Parts, attachment: Attachment, live: LiveMachine, running: RunningExec) -> None:
+async def _follow(lives: Lives, attachment: Attachment, live: LiveMachine, running: RunningExec) -> None:
     async def obey(order: int | tuple[int, int]) -> None:
         if isinstance(order, tuple):
-            await commands.resize_command(parts, live.machine, running, *order)
+            await commands.resize_command(lives, live.machine, running, *order)
         else:
-            await commands.signal_command(parts, live.machine, order, running.info.id)
+            await commands.signal_command(lives, live.machine, order, running.info.id)
 
     try:
         await attachment.say(Started(running.info.id, running.info.pid))
@@ -134,16 +137,16 @@ async def _ended(attachment: Attachment, live: LiveMachine) -> None:
         await attachment.unless_left(live.ended.wait())
 
 
-async def _start(parts: Parts, attachment: Attachment, machine: Machine, *, detach: bool) -> None:
+async def _start(engine: Engine, attachment: Attachment, machine: Machine, *, detach: bool) -> None:
     """Start the machine as an operation whose progress the client sees. The start is cancelled if the client leaves
     meanwhile, but not if it detaches."""
     viewer = None if detach else attachment.show
 
     async def work(report: Report) -> Machine:
-        await lifecycle.start(parts, machine, report, viewer)
+        await lifecycle.start(engine.lives, engine.makings, machine, report, viewer)
         return machine
 
-    running = parts.operations.begin("run", f"machine/{machine.name}", work)
+    running = engine.operations.begin("run", f"machine/{machine.name}", work)
 
     async def show() -> None:
         async for progress in running.events():
@@ -154,25 +157,25 @@ async def _start(parts: Parts, attachment: Attachment, machine: Machine, *, deta
             await attachment.unless_left(show())
         await running.result()
     except BaseException:
-        await asyncio.shield(parts.operations.cancel(running.operation.id))
+        await asyncio.shield(engine.operations.cancel(running.operation.id))
         raise
 
 
-async def _see_through(parts: Parts, attachment: Attachment, machine: Machine, watch: Stopwatch) -> Last:
-    live = parts.live_of(machine)
+async def _see_through(lives: Lives, attachment: Attachment, machine: Machine, watch: Stopwatch) -> Last:
+    live = lives.of(machine)
     main = live.main
     assert main is not None  # every start with a viewer has a main command
     try:
         watch.lap("start")
         with live.in_use():
-            await _follow(parts, attachment, live, main)
+            await _follow(lives, attachment, live, main)
         watch.lap("run")
         await _ended(attachment, live)
     except Parted:
         return Detached(machine.name)
     except (Left, Error) as exc:
         if machine.spec.remove:
-            await _see_off(parts, live, gone=isinstance(exc, Left))
+            await _see_off(lives, live, gone=isinstance(exc, Left))
         raise
     watch.lap("teardown")
     return _exited(main, {**machine.timings_ms, **watch.phases_ms, "total": watch.total_ms()})
@@ -182,22 +185,22 @@ def _exited(running: RunningExec, timings_ms: dict[str, float] | None = None) ->
     return Exited(running.done.result(), timings_ms or {})
 
 
-async def _see_off(parts: Parts, live: LiveMachine, *, gone: bool) -> None:
+async def _see_off(lives: Lives, live: LiveMachine, *, gone: bool) -> None:
     """End a machine with `remove` whose client is gone, or the end of whose command cannot be known any more. If the
     reason is the end of this daemon, the next daemon waits for the command."""
     if not gone:
-        if parts.shutdown.is_set():
+        if lives.shutdown.is_set():
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_VMM_ENDS_S):
                 await live.ended.wait()
     if not live.ended.is_set():
-        await _discard(parts, live.machine)
+        await _discard(lives, live.machine)
 
 
-async def _discard(parts: Parts, machine: Machine) -> None:
+async def _discard(lives: Lives, machine: Machine) -> None:
     """Delete the machine of a run that failed."""
     try:
-        await asyncio.shield(lifecycle.delete(parts, machine, force=True))
+        await asyncio.shield(lifecycle.delete(lives, machine, force=True))
     except Error as exc:
         log.warning("machine=%s could not be removed: %s", machine.name, exc.message)

@@ -13,7 +13,8 @@ from banger.catalogs.publication import Publication, bundles_of, verify_director
 from banger.errors import Error
 from banger.host.fs import PARTIAL, read_plain, require_free
 from banger.host.thread import in_stoppable_thread, in_thread
-from banger.machines.parts import Parts
+from banger.images.records.library import ImageLibrary
+from banger.kernels.library import KernelLibrary
 from banger.model.catalog import (
     BundleSource,
     ImageEntry,
@@ -29,13 +30,15 @@ from banger.model.operation import Report
 _KEY_BYTES = 4096
 
 
-async def publish(parts: Parts, request: PublishRequest, report: Report) -> Published:
+async def publish(
+    images: ImageLibrary, kernels: KernelLibrary, request: PublishRequest, report: Report
+) -> Published:
     """Publish an image or kernel, and return its entry: bundle and next index are in the directory. Raises
     `image_not_found`, `kernel_not_found`, `bad_request`, `bad_name`, `file_not_found`, `insufficient_disk`,
     `catalog_untrusted`; then the earlier index stays."""
     directory = _absolute(request.directory)
     try:
-        return await _publish(parts, request, directory, report)
+        return await _publish(images, kernels, request, directory, report)
     except OSError as exc:
         is_full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
         raise Error(
@@ -45,14 +48,16 @@ async def publish(parts: Parts, request: PublishRequest, report: Report) -> Publ
         ) from exc
 
 
-async def _publish(parts: Parts, request: PublishRequest, directory: Path, report: Report) -> Published:
+async def _publish(
+    images: ImageLibrary, kernels: KernelLibrary, request: PublishRequest, directory: Path, report: Report
+) -> Published:
     key = await in_thread(_read_key, request.key_file, request.password) if request.key_file else None
     publication = Publication(directory, key, request.catalog and check_name(request.catalog))
     await in_thread(publication.begin, time.time())  # errors of the directory come before the work
     bundles = await in_thread(publication.prepare)
     packed = bundles / f"{PARTIAL}{os.getpid()}-{os.urandom(4).hex()}"
     try:
-        entry = await _pack(parts, request, publication, packed, report)
+        entry = await _pack(images, kernels, request, publication, packed, report)
     finally:
         await in_thread(packed.unlink, missing_ok=True)
     report("index", str(directory))
@@ -79,13 +84,18 @@ async def verify(request: VerifyRequest, report: Report) -> Verified:
 
 
 async def _pack(
-    parts: Parts, request: PublishRequest, publication: Publication, packed: Path, report: Report
+    images: ImageLibrary,
+    kernels: KernelLibrary,
+    request: PublishRequest,
+    publication: Publication,
+    packed: Path,
+    report: Report,
 ) -> ImageEntry | KernelEntry:
     if request.kind == "image":
-        image = parts.images.get(request.name)
+        image = images.get(request.name)
         await in_thread(require_free, packed.parent, image.used_bytes // 2, "the bundle")
         report("pack", image.name)
-        file = await parts.images.pack(image, packed)
+        file = await images.pack(image, packed)
         source: BundleSource = await in_thread(publication.take_bundle, packed)
         return ImageEntry(
             name=_entry_name(request, image.name),
@@ -100,10 +110,10 @@ async def _pack(
             init="image" if image.init == "image" else "agent",
             kernel=image.kernel.rpartition("/")[2],
         )
-    kernel = parts.kernels.get(request.name)
+    kernel = kernels.get(request.name)
     await in_thread(require_free, packed.parent, kernel.size_bytes, "the bundle")
     report("pack", kernel.name)
-    file = await parts.kernels.pack(kernel, packed)
+    file = await kernels.pack(kernel, packed)
     source = await in_thread(publication.take_bundle, packed)
     return KernelEntry(
         name=_entry_name(request, kernel.name),

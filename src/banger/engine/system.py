@@ -12,13 +12,14 @@ from banger import __version__
 from banger.agent.binary import agent_binary
 from banger.api import system as verbs
 from banger.api.verb import Nothing
+from banger.engine.engine import Engine
 from banger.engine.verbs import carries_out
 from banger.errors import Error
 from banger.host import cpu
 from banger.machines.keep import reconcile, upkeep
 from banger.machines.keep.events import Wish
 from banger.machines.keep.operations import RunningOperation
-from banger.machines.parts import Parts
+from banger.machines.keep.registry import Registry
 from banger.model.event import Event
 from banger.model.operation import Ended, Operation, Progress
 from banger.model.principal import Principal
@@ -26,20 +27,20 @@ from banger.model.report import Accelerator, DiskUsage, DriverReport, Reconcilia
 
 
 @carries_out(verbs.INFO)
-async def info(parts: Parts, principal: Principal, request: Nothing) -> SystemInfo:
-    paths, kvm = parts.paths, cpu.check_kvm()
-    infos = await parts.drivers.infos()
+async def info(engine: Engine, principal: Principal, request: Nothing) -> SystemInfo:
+    paths, kvm = engine.makings.paths, cpu.check_kvm()
+    infos = await engine.makings.drivers.infos()
     return SystemInfo(
         version=__version__,
         python=platform.python_version(),
         daemon_pid=os.getpid(),
-        mode=parts.mode,
+        mode=engine.mode,
         socket=str(paths.socket),
         architecture=cpu.architecture(),
         agent=_agent_path(),
-        store_version=parts.store.database.version(),
-        store_damage=parts.store.damage.all(),
-        machines=len(parts.registry.all()),
+        store_version=engine.store.database.version(),
+        store_damage=engine.store.damage.all(),
+        machines=len(engine.registry.all()),
         places={
             "state": str(paths.state),
             "cache": str(paths.cache),
@@ -72,40 +73,42 @@ def _agent_path() -> str:
 
 
 @carries_out(verbs.SHUT_DOWN)
-async def shut_down(parts: Parts, principal: Principal, request: Nothing) -> None:
-    parts.shutdown.set()
+async def shut_down(engine: Engine, principal: Principal, request: Nothing) -> None:
+    engine.lives.shutdown.set()
 
 
 @carries_out(verbs.DISK_USAGE)
-async def disk_usage(parts: Parts, principal: Principal, request: Nothing) -> DiskUsage:
-    return await upkeep.disk_usage(parts)
+async def disk_usage(engine: Engine, principal: Principal, request: Nothing) -> DiskUsage:
+    return await upkeep.disk_usage(engine.makings, engine.lives, engine.snapshots)
 
 
 @carries_out(verbs.RECONCILE)
-async def reconcile_records(parts: Parts, principal: Principal, request: verbs.Reconcile) -> Reconciliation:
-    return await reconcile.reconcile(parts, dry_run=request.dry_run, remove=request.remove)
+async def reconcile_records(engine: Engine, principal: Principal, request: verbs.Reconcile) -> Reconciliation:
+    return await reconcile.reconcile(engine.lives, dry_run=request.dry_run, remove=request.remove)
 
 
 @carries_out(verbs.LIST_OPERATIONS)
-async def list_operations(parts: Parts, principal: Principal, request: Nothing) -> list[Operation[Any]]:
-    return parts.operations.list()
+async def list_operations(engine: Engine, principal: Principal, request: Nothing) -> list[Operation[Any]]:
+    return engine.operations.list()
 
 
 @carries_out(verbs.GET_OPERATION)
-async def get_operation(parts: Parts, principal: Principal, request: verbs.OneOperation) -> Operation[Any]:
-    return parts.operations.get(request.id).operation
+async def get_operation(engine: Engine, principal: Principal, request: verbs.OneOperation) -> Operation[Any]:
+    return engine.operations.get(request.id).operation
 
 
 @carries_out(verbs.CANCEL_OPERATION)
-async def cancel_operation(parts: Parts, principal: Principal, request: verbs.OneOperation) -> Operation[Any]:
-    return await parts.operations.cancel(request.id)
+async def cancel_operation(
+    engine: Engine, principal: Principal, request: verbs.OneOperation
+) -> Operation[Any]:
+    return await engine.operations.cancel(request.id)
 
 
 @carries_out(verbs.OPERATION_EVENTS)
 async def watch_operation(
-    parts: Parts, principal: Principal, request: verbs.OneOperation
+    engine: Engine, principal: Principal, request: verbs.OneOperation
 ) -> AsyncIterator[Sequence[Progress | Ended]]:
-    return _watch(parts.operations.get(request.id))
+    return _watch(engine.operations.get(request.id))
 
 
 async def _watch(running: RunningOperation[Any]) -> AsyncIterator[Sequence[Progress | Ended]]:
@@ -116,21 +119,21 @@ async def _watch(running: RunningOperation[Any]) -> AsyncIterator[Sequence[Progr
 
 @carries_out(verbs.EVENTS)
 async def read_events(
-    parts: Parts, principal: Principal, request: verbs.ReadEvents
+    engine: Engine, principal: Principal, request: verbs.ReadEvents
 ) -> AsyncIterator[Sequence[Event]]:
     wish = Wish(
         after=request.after,
         since=_moment(request.since),
-        machine=_name_of(parts, request.machine),
+        machine=_name_of(engine.registry, request.machine),
         follow=request.follow,
     )
-    return parts.journal.read(wish)
+    return engine.journal.read(wish)
 
 
-def _name_of(parts: Parts, machine: str) -> str:
+def _name_of(registry: Registry, machine: str) -> str:
     """Events contain names; the name of a deleted machine is accepted, too."""
     try:
-        return parts.registry.find(machine).name if machine else ""
+        return registry.find(machine).name if machine else ""
     except Error:
         return machine
 

@@ -1,6 +1,6 @@
 """The function that carries out each verb. The type checker checks that request and result are those of the table.
 
-A handler is `async (parts, principal, request)`; the handler of an upload gets the stream of bytes, too. Its result is
+A handler is `async (engine, principal, request)`; the handler of an upload gets the stream of bytes, too. Its result is
 a plain value: a struct, an `Operation` that continues, an iterator of bytes or structs, or a `Path`, whose contents are
 the answer. It raises `Error`, and knows nothing of HTTP.
 """
@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from banger.api.verb import Again, Download, Upload, Verb
-from banger.machines.parts import Parts
+from banger.engine.engine import Engine
 from banger.model.principal import Principal
 
 Q = TypeVar("Q", bound=Struct)
 R = TypeVar("R")
 
-Handler = Callable[[Parts, Principal, Q], Awaitable[R | Again[R]]]
-UploadHandler = Callable[[Parts, Principal, Q, AsyncIterator[bytes]], Awaitable[R]]
-DownloadHandler = Callable[[Parts, Principal, Q], Awaitable[AsyncIterator[bytes] | Path]]
+Handler = Callable[[Engine, Principal, Q], Awaitable[R | Again[R]]]
+UploadHandler = Callable[[Engine, Principal, Q, AsyncIterator[bytes]], Awaitable[R]]
+DownloadHandler = Callable[[Engine, Principal, Q], Awaitable[AsyncIterator[bytes] | Path]]
 H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
 
 HANDLERS: dict[str, Callable[..., Awaitable[Any]]] = {}

@@ -1,4 +1,4 @@
-"""The ASGI application, as a value: `create_app(parts)`."""
+"""The ASGI application, as a value: `create_app(engine)`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from starlette.websockets import WebSocket
 
 from banger.api.table import SESSIONS, VERBS
 from banger.api.verb import Session, Verb
+from banger.engine.engine import Engine
 from banger.errors import Error
-from banger.machines.parts import Parts
 from banger.model.encoding import encode_json
 from banger.server import streams
 from banger.server.calls import respond
@@ -25,26 +25,26 @@ from banger.server.openapi import describe_api
 log = logging.getLogger("banger.api")
 
 
-def create_app(parts: Parts) -> Starlette:
+def create_app(engine: Engine) -> Starlette:
     routes: list[BaseRoute] = [Route("/openapi.json", _show_openapi, methods=["GET"])]
-    routes += [_route(verb, parts) for verb in VERBS]
-    routes += [WebSocketRoute(one.path, _stream(one, parts)) for one in SESSIONS]
+    routes += [_route(verb, engine) for verb in VERBS]
+    routes += [WebSocketRoute(one.path, _stream(one, engine)) for one in SESSIONS]
     return Starlette(
         routes=routes,
         exception_handlers={Error: _on_error, HTTPException: _on_http, Exception: _on_bug},
     )
 
 
-def _route(verb: Verb[Any, Any], parts: Parts) -> Route:
+def _route(verb: Verb[Any, Any], engine: Engine) -> Route:
     async def endpoint(request: Request) -> Response:
-        return await respond(verb, parts, request)
+        return await respond(verb, engine, request)
 
     return Route(verb.path, endpoint, methods=[verb.method], name=verb.name)
 
 
-def _stream(session: Session[Any], parts: Parts) -> Callable[[WebSocket], Awaitable[None]]:
+def _stream(session: Session[Any], engine: Engine) -> Callable[[WebSocket], Awaitable[None]]:
     async def endpoint(socket: WebSocket) -> None:
-        await streams.serve(session, parts, socket)
+        await streams.serve(session, engine, socket)
 
     return endpoint
 

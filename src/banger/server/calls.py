@@ -14,9 +14,9 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from banger.api.verb import Again, Download, Feed, Upload, Verb
+from banger.engine.engine import Engine
 from banger.engine.surface import HANDLERS
 from banger.errors import Error
-from banger.machines.parts import Parts
 from banger.model.encoding import encode_json
 from banger.model.octets import ESCAPE, text_of
 from banger.model.principal import Principal
@@ -27,14 +27,14 @@ from banger.server.protocol import PEER_UID
 _OF_A_GUEST = frozenset({"command", "path"})
 
 
-async def respond(verb: Verb[Any, Any], parts: Parts, request: Request) -> Response:
+async def respond(verb: Verb[Any, Any], engine: Engine, request: Request) -> Response:
     """Carry out one request."""
     handler = HANDLERS[verb.name]
     asked = await read_request(verb, request)
     principal = principal_of(request)
     if isinstance(verb, Upload):
-        return _answer(verb, await handler(parts, principal, asked, stream_body(request)))
-    return _answer(verb, await handler(parts, principal, asked))
+        return _answer(verb, await handler(engine, principal, asked, stream_body(request)))
+    return _answer(verb, await handler(engine, principal, asked))
 
 
 def _answer(verb: Verb[Any, Any], result: Any) -> Response:

@@ -27,6 +27,7 @@ from banger.catalogs.shelf import Shelf
 from banger.client.incumbent import LISTEN_ANEW, LOCK
 from banger.client.start import READY_VARIABLE
 from banger.directories import check_trusted_directory, ensure_own_directory
+from banger.engine.engine import Engine, assemble
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.background import in_background
@@ -37,12 +38,15 @@ from banger.host.settings import read_settings
 from banger.host.thread import end_all, in_thread, load_modules
 from banger.images.fetch.blobs import BlobStore
 from banger.images.records.lazy_web import LazyWeb
+from banger.images.records.library import ImageLibrary
+from banger.kernels.library import KernelLibrary
+from banger.machines.keep.events import Journal
 from banger.machines.keep.lost_records import FoundVmm, find_vmms
 from banger.machines.keep.reconcile import find_leftovers
 from banger.machines.keep.unreleased import release_unreleased
 from banger.machines.life.adopt import adopt_all, release_ownerless
+from banger.machines.life.lives import Lives
 from banger.machines.life.restarts import Restarts
-from banger.machines.parts import Parts, assemble
 from banger.machines.watch.disk_room import DiskRoom
 from banger.machines.watch.rounds import Rounds
 from banger.server.app import create_app
@@ -99,25 +103,25 @@ async def serve(paths: Paths, mode: str) -> None:
     asyncio.get_running_loop().add_signal_handler(LISTEN_ANEW, reception.miss)
     with watched_as_asked(), _only_one(paths), contextlib.closing(reception):
         reception.open()
-        parts = _open_parts(paths, mode)
-        log_sync = LogSync(parts.store.database)
+        engine = _open_engine(paths, mode)
+        log_sync = LogSync(engine.store.database)
         try:
-            await _serve_until_stopped(parts, reception)
+            await _serve_until_stopped(engine, reception)
         finally:
-            await parts.operations.close()
-            await parts.templates.close()
-            await parts.pool.close()
+            await engine.operations.close()
+            await engine.makings.templates.close()
+            await engine.makings.pool.close()
             await log_sync.close()
             await end_all(_THREADS_END_S)
-            parts.store.close()
+            engine.store.close()
 
 
-async def _serve_until_stopped(parts: Parts, reception: Reception) -> None:
+async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
     loop = asyncio.get_running_loop()
     for signo in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signo, parts.shutdown.set)
+        loop.add_signal_handler(signo, engine.lives.shutdown.set)
     config = uvicorn.Config(
-        create_app(parts),
+        create_app(engine),
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -131,61 +135,64 @@ async def _serve_until_stopped(parts: Parts, reception: Reception) -> None:
         ws_ping_interval=None,
         timeout_graceful_shutdown=2,
     )
-    await _sweep(parts)
-    await parts.shelf.load()
-    await release_ownerless(parts)
-    restarts = Restarts(parts)
-    disk_room, rounds = DiskRoom(parts), Rounds(parts)
-    adopting = in_background(_take_over(parts, restarts, await find_vmms(parts)), "adopting machines")
+    lives, makings = engine.lives, engine.makings
+    await _sweep(makings.images, makings.kernels)
+    await engine.shelf.load()
+    await release_ownerless(engine.store, engine.registry, makings.paths.state)
+    restarts = Restarts(lives, makings, engine.operations)
+    disk_room = DiskRoom(lives, makings.settings.limits.disk_reserve_bytes)
+    rounds = Rounds(lives)
+    running = await find_vmms(engine.registry, lives.holdings)
+    adopting = in_background(_take_over(lives, restarts, running), "adopting machines")
     # Modules that the first stream of an answer needs: loaded in a thread before a client asks.
     in_background(load_modules("anyio._backends._asyncio"), "loading modules")
     _tell_starter(b"ready\n")
     _tell_systemd()
-    log.info("serving on %s", parts.paths.socket)
-    parts.store.damage.listen(partial(parts.journal.try_to_tell, "store.damaged", "store"))
-    parts.journal.try_to_tell("daemon.started", "daemon", f"banger {__version__} serves", pid=os.getpid())
-    ending = in_background(_close_journal(parts), "the last event")
+    log.info("serving on %s", makings.paths.socket)
+    engine.store.damage.listen(partial(engine.journal.try_to_tell, "store.damaged", "store"))
+    engine.journal.try_to_tell("daemon.started", "daemon", f"banger {__version__} serves", pid=os.getpid())
+    ending = in_background(_close_journal(engine.journal, lives.shutdown), "the last event")
     try:
-        await reception.serve(config, parts.shutdown)
+        await reception.serve(config, lives.shutdown)
     finally:
         ending.cancel()
         adopting.cancel()
         await asyncio.wait([adopting])
-        restarts.close()
+        lives.due.close()
         disk_room.close()
         rounds.close()
-        await asyncio.gather(*(live.detach() for live in parts.live.values()))
-    log.info("stopped; %d machines keep running", len(parts.live))
+        await asyncio.gather(*(live.detach() for live in lives.live.values()))
+    log.info("stopped; %d machines keep running", len(lives.live))
 
 
-async def _take_over(parts: Parts, restarts: Restarts, running: Mapping[str, FoundVmm]) -> None:
+async def _take_over(lives: Lives, restarts: Restarts, running: Mapping[str, FoundVmm]) -> None:
     """Take over from an earlier daemon: machines that still run, machines to restart, and leftovers without a
     record."""
-    await adopt_all(parts, running)
+    await adopt_all(lives, running)
     restarts.bring_back()
-    await release_unreleased(parts)
-    for leftover, _ in await find_leftovers(parts):
+    await release_unreleased(lives)
+    for leftover, _ in await find_leftovers(lives.holdings):
         log.warning("left behind: %s %s; banger system reconcile --remove", leftover.kind, leftover.what)
 
 
-async def _close_journal(parts: Parts) -> None:
+async def _close_journal(journal: Journal, shutdown: asyncio.Event) -> None:
     """Tell followers of the journal about the end, and close the journal, so that they do not delay it."""
-    await parts.shutdown.wait()
-    parts.journal.try_to_tell(
+    await shutdown.wait()
+    journal.try_to_tell(
         "daemon.stopped", "daemon", "the daemon stops; machines keep running", pid=os.getpid()
     )
-    parts.journal.close()
+    journal.close()
 
 
-async def _sweep(parts: Parts) -> None:
+async def _sweep(images: ImageLibrary, kernels: KernelLibrary) -> None:
     """Remove incomplete files of a killed daemon, before a new build can begin."""
-    swept = await parts.images.sweep() + await in_thread(parts.kernels.sweep)
-    await in_thread(parts.images.blobs().sweep)
+    swept = await images.sweep() + await in_thread(kernels.sweep)
+    await in_thread(images.blobs().sweep)
     if swept:
         log.info("removed %d unfinished builds", swept)
 
 
-def _open_parts(paths: Paths, mode: str) -> Parts:
+def _open_engine(paths: Paths, mode: str) -> Engine:
     settings = read_settings(paths.config)
     store = Store(paths.database)
     shelf = Shelf(paths, LazyWeb(paths.config, BlobStore(paths.oci)))

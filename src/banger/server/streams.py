@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from banger.agent.process import Output
 from banger.api.verb import Session
 from banger.engine.attachments import SESSIONS
+from banger.engine.engine import Engine
 from banger.errors import Error
 from banger.machines.ask.attachments import (
     Attachment,
@@ -25,7 +26,6 @@ from banger.machines.ask.attachments import (
     Said,
     Started,
 )
-from banger.machines.parts import Parts
 from banger.model.encoding import encode_json
 from banger.model.operation import Progress
 from banger.server.calls import decode, fit, principal_of
@@ -34,13 +34,13 @@ from banger.server.protocol import HEAD_TIMEOUT_S
 log = logging.getLogger("banger.streams")
 
 
-async def serve(session: Session[Any], parts: Parts, socket: WebSocket) -> None:
+async def serve(session: Session[Any], engine: Engine, socket: WebSocket) -> None:
     """Serve one attachment, from its first message to its end."""
     await socket.accept()
     try:
         principal = principal_of(socket)
         request = await _receive_request(socket, session)
-        attachment = SESSIONS[session.name](parts, principal, request)
+        attachment = SESSIONS[session.name](engine, principal, request)
     except Error as exc:
         await _send_last(socket, {"type": "error", "error": exc.as_dict()})
         return

@@ -29,7 +29,7 @@ from banger.resources import teardown
 from banger.store.resources import ResourceTable
 from banger.templates.library import TemplateLibrary
 from banger.templates.making import PLACEHOLDER, rehearse
-from banger.templates.wanted import Wanted, config_of_clone
+from banger.templates.wanted import Wanted
 from banger.vmm.base import VmPlaces
 from banger.vmm.link import mac_of
 
@@ -190,7 +190,7 @@ class Pool:
             run_directory=self._paths.sockets / token,
         )
         config = wanted.config_of_maker(places, owner)
-        config = config_of_clone(config, frozen, places, owner)
+        config = dataclasses.replace(config, frozen=frozen)
         take_places(self._resources, owner, places)
         await wanted.driver.prepare(config)
         coming = clone(self._resources, owner, config, wanted.driver)

@@ -10,7 +10,6 @@ from banger.model.image import Image, Kernel
 from banger.model.template import Shape
 from banger.templates.shape import plan_shape, shape_id
 from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmPlaces
-from banger.vmm.frozen import Frozen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +50,3 @@ async def plan_wanted(
         init=init,
         boot_limit_s=boot_limit_s,
     )
-
-
-def config_of_clone(config: VmConfig, frozen: Frozen, places: VmPlaces, marker: str) -> VmConfig:
-    return dataclasses.replace(config, frozen=frozen, places=places, marker=marker)

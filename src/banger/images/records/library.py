@@ -92,6 +92,7 @@ class ImageLibrary:
     """Lives as long as the daemon; used from its event loop."""
 
     def __init__(self, paths: Paths, records: ImageRecords, shelf: Shelf | None = None) -> None:
+        self.directory = paths.images
         self._paths = paths
         self._records = records
         self._shelf = shelf or Shelf(paths)

@@ -6,78 +6,79 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from banger.errors import Error
+from banger.machines.keep.registry import Registry
 from banger.machines.keep.states import advance
 from banger.machines.life.live import LiveMachine
+from banger.machines.life.lives import Lives
 from banger.machines.life.sessions import reconnect, resync
-from banger.machines.parts import Parts
 from banger.machines.watch.idle import stand_still
 from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineState
 
 
-async def pause(parts: Parts, machine: Machine) -> None:
+async def pause(lives: Lives, machine: Machine) -> None:
     """One that stands still for another reason stays so, but nobody else lets it go on. Raises `bad_state`."""
-    live = parts.live_of(machine)
+    live = lives.of(machine)
     await live.adopted.wait()
     async with live.pausing:
         if machine.pause_cause in (PauseCause.IDLE, PauseCause.DISK_FULL):
-            parts.registry.change(machine, pause_cause=PauseCause.USER)
+            lives.registry.change(machine, pause_cause=PauseCause.USER)
         else:
             advance(machine, "pause")
-            await stand_still(parts.registry, live, PauseCause.USER)
+            await stand_still(lives.registry, live, PauseCause.USER)
         live.disk_full = False
 
 
-async def resume(parts: Parts, machine: Machine) -> None:
+async def resume(lives: Lives, machine: Machine) -> None:
     """Raises `bad_state`."""
-    live = parts.live_of(machine)
+    live = lives.of(machine)
     await live.adopted.wait()
     async with live.pausing:
         advance(machine, "resume")
-        await go_on(parts, live)
+        await go_on(lives, live)
     if not live.users and live.idle_pause is not None:
         live.idle_pause.unused()
 
 
-async def wake_to_stop(parts: Parts, machine: Machine) -> None:
+async def wake_to_stop(lives: Lives, machine: Machine) -> None:
     """One that stood still when this daemon came has no session yet: its command could not be asked to end."""
-    live = parts.live.get(machine.id)
+    live = lives.get(machine)
     if live is None:
         return
     await live.adopted.wait()
     async with live.pausing:
         if machine.state is MachineState.PAUSED and live.connection is None and live.lost is None:
             with contextlib.suppress(Error):
-                await go_on(parts, live)
+                await go_on(lives, live)
 
 
 @contextlib.asynccontextmanager
-async def awake(parts: Parts, machine: Machine) -> AsyncIterator[LiveMachine]:
+async def awake(lives: Lives, machine: Machine) -> AsyncIterator[LiveMachine]:
     """The running machine, in use until the end of the block; an idle one is woken. Raises `bad_state`."""
-    live = parts.live_of(machine)
+    live = lives.of(machine)
     with live.in_use():
         await live.adopted.wait()
-        await _wake(parts, live)
-        await reconnect(parts, live)
+        await _wake(lives, live)
+        await reconnect(lives, live)
         yield live
 
 
 @contextlib.asynccontextmanager
-async def steady(parts: Parts, machine: Machine) -> AsyncIterator[LiveMachine]:
+async def steady(lives: Lives, machine: Machine) -> AsyncIterator[LiveMachine]:
     """As `awake`, for what takes a moment: nobody stops its vCPUs meanwhile, so that what the guest is told it either
     hears now or never. Raises `bad_state`."""
-    async with awake(parts, machine) as live, live.pausing:
+    async with awake(lives, machine) as live, live.pausing:
         _refuse_paused(live)
         yield live
 
 
-async def _wake(parts: Parts, live: LiveMachine) -> None:
+async def _wake(lives: Lives, live: LiveMachine) -> None:
     machine = live.machine
     if machine.state is not MachineState.PAUSED:
         return
     async with live.pausing:
         if machine.pause_cause is PauseCause.IDLE:
-            await go_on(parts, live)
+            await go_on(lives, live)
     _refuse_paused(live)
 
 
@@ -98,25 +99,25 @@ def _refuse_paused(live: LiveMachine) -> None:
         )
 
 
-async def go_on(parts: Parts, live: LiveMachine) -> None:
+async def go_on(lives: Lives, live: LiveMachine) -> None:
     """Of a machine that is paused, with its lock held."""
     await live.vm.resume()
     try:
         if live.connection is None and live.lost is None:  # it stood still when this daemon came
-            await resync(parts, live)
+            await resync(lives, live)
         else:
             await live.catch_up()
     finally:  # whoever waits for it, waits until it can be talked to
-        await _note_going(parts, live)
+        await _note_going(lives.registry, live)
 
 
-async def _note_going(parts: Parts, live: LiveMachine) -> None:
+async def _note_going(registry: Registry, live: LiveMachine) -> None:
     """One whose record cannot say that it runs does not run."""
     live.disk_full = False
     if live.machine.state is MachineState.RUNNING:  # that it stood still could not be written either
         return
     try:
-        parts.registry.move(live.machine, "resume")
+        registry.move(live.machine, "resume")
     except Error:
         with contextlib.suppress(Error):
             await live.vm.pause()

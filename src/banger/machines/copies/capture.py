@@ -12,9 +12,11 @@ from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.host.fs import require_free
 from banger.host.thread import in_thread
-from banger.machines.life.launch import guest_init, plan_config
+from banger.machines.keep.holdings import Holdings
+from banger.machines.life.launch import guest_init
 from banger.machines.life.live import LiveMachine
-from banger.machines.parts import Parts
+from banger.machines.life.lives import Lives
+from banger.machines.life.makings import Makings
 from banger.model.machine import MachineState
 from banger.model.sizes import MIB
 from banger.model.template import Shape
@@ -25,25 +27,25 @@ from banger.vmm.frozen import Frozen
 
 
 @contextlib.asynccontextmanager
-async def working_directory(parts: Parts, purpose: str) -> AsyncIterator[Path]:
+async def working_directory(holdings: Holdings, purpose: str) -> AsyncIterator[Path]:
     """A private one below the snapshots, gone afterwards unless it was renamed; also after we were killed."""
     token = os.urandom(4).hex()
-    directory = parts.paths.snapshots / f".{purpose}-{token}"
+    directory = holdings.paths.snapshots / f".{purpose}-{token}"
     owner = f"{purpose}-{token}"
-    parts.store.resources.note(owner, kinds.FILES.name, {"path": str(directory)})
+    holdings.resources.note(owner, kinds.FILES.name, {"path": str(directory)})
     try:
         ensure_private_directory(str(directory))
         yield directory
     finally:
-        await asyncio.shield(teardown.release(parts.store.resources, owner))
+        await asyncio.shield(teardown.release(holdings.resources, owner))
 
 
-async def capture(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
+async def capture(lives: Lives, makings: Makings, live: LiveMachine, directory: Path) -> Shape:
     """Freeze `live` into `directory`; it stands still for as long as that takes, and not longer. Raises `bad_state`,
     `vmm_failed`, `insufficient_disk`, `unsupported`."""
     machine = live.machine
     await live.adopted.wait()
-    async with parts.locks[machine.id], live.pausing:  # nobody lets it go on before all is written
+    async with lives.locks[machine.id], live.pausing:  # nobody lets it go on before all is written
         if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
             raise Error(
                 "bad_state",
@@ -54,7 +56,7 @@ async def capture(parts: Parts, live: LiveMachine, directory: Path) -> Shape:
             require_free, directory, 64 * MIB + machine.spec.memory_mib * MIB // 4, f"freezing {machine.name}"
         )
         _require_freezing(live.driver)
-        shape = await _shape(parts, live)
+        shape = await _shape(makings, live)
         try:
             await live.vm.capture(Frozen(directory))
             await live.vm.freeze_disk(directory)
@@ -72,12 +74,10 @@ def _require_freezing(driver: Driver) -> None:
         )
 
 
-async def _shape(parts: Parts, live: LiveMachine) -> Shape:
+async def _shape(makings: Makings, live: LiveMachine) -> Shape:
     machine = live.machine
-    kernel = parts.kernels.get_version(machine.kernel, machine.kernel_digest)
-    config = await plan_config(
-        parts, machine, kernel, live.driver, machine.accel, Path(), machine.spec.disk_bytes
-    )
+    kernel = makings.kernels.get_version(machine.kernel, machine.kernel_digest)
+    config = await makings.config(machine, live.places, kernel, live.driver, machine.accel)
     return await plan_machine_shape(
         machine.image_digest, kernel, config, live.driver, guest_init(machine.spec)
     )

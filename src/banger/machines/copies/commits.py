@@ -10,12 +10,12 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from banger.errors import Error
+from banger.images.records.library import ImageLibrary
 from banger.machines.ask.pausing import awake
 from banger.machines.copies.capture import working_directory
 from banger.machines.keep.states import LIVE
-from banger.machines.life.launch import find_driver, plan_places
 from banger.machines.life.live import LiveMachine
-from banger.machines.parts import Parts
+from banger.machines.life.lives import Lives
 from banger.model.image import Image, ImageConfig
 from banger.model.machine import Machine
 from banger.model.operation import Report
@@ -24,17 +24,17 @@ from banger.wire.constants import Type
 _FREEZE_S = 30.0
 
 
-async def commit(parts: Parts, machine: Machine, name: str, report: Report) -> Image:
+async def commit(lives: Lives, images: ImageLibrary, machine: Machine, name: str, report: Report) -> Image:
     """A running machine's file system holds still for a moment, its journal empty. Configuration (command, environment)
     is that of its image. Raises `bad_state`, `image_invalid`, `insufficient_disk`."""
-    async with working_directory(parts, "commit") as directory:
+    async with working_directory(lives.holdings, "commit") as directory:
         raw = directory / "disk.ext4"
         report("freeze", f"taking the disk of {machine.name}")
-        async with parts.locks[machine.id]:
-            live, own = parts.live.get(machine.id), plan_places(parts, machine).directory
-            driver = live.driver if live is not None else find_driver(parts, machine)
+        async with lives.locks[machine.id]:
+            live, own = lives.get(machine), lives.holdings.places(machine).directory
+            driver = live.driver if live is not None else lives.holdings.driver(machine)
             if live is not None:
-                async with awake(parts, machine), _still(live):
+                async with awake(lives, machine), _still(live):
                     await live.vm.freeze_disk(directory)
             elif machine.state in LIVE or driver is None or not driver.disks.have(own):
                 raise Error(
@@ -45,9 +45,9 @@ async def commit(parts: Parts, machine: Machine, name: str, report: Report) -> I
             report("copy", f"writing the disk of {name}")
             assert driver is not None
             await driver.disks.flatten(directory if live is not None else own, raw)
-        base = parts.images.find(machine.spec.image)
+        base = images.find(machine.spec.image)
         source = f"machine:{machine.name}"
-        return await parts.images.register(raw, name, source, base.config if base else ImageConfig())
+        return await images.register(raw, name, source, base.config if base else ImageConfig())
 
 
 @contextlib.asynccontextmanager

@@ -16,48 +16,53 @@ from banger.host import cpu
 from banger.host.thread import in_thread
 from banger.machines.copies.capture import capture, working_directory
 from banger.machines.keep.events import tell_forked
-from banger.machines.life.launch import make_room
+from banger.machines.keep.registry import Registry
 from banger.machines.life.lifecycle import create, delete
+from banger.machines.life.lives import Lives
+from banger.machines.life.makings import Makings
 from banger.machines.life.revival import Original, revive
-from banger.machines.parts import Parts
 from banger.model.machine import Machine
 from banger.model.names import check_name
 from banger.model.operation import Report
 from banger.templates.frozen import Checks
 from banger.vmm.base import Driver
+from banger.vmm.drivers import Drivers
 from banger.vmm.frozen import Frozen
 
 log = logging.getLogger("banger.machines")
 
 
-async def fork(parts: Parts, machine: Machine, count: int, name: str, report: Report) -> list[Machine]:
+async def fork(
+    lives: Lives, makings: Makings, machine: Machine, count: int, name: str, report: Report
+) -> list[Machine]:
     """`count` children, all of them or none, called NAME-1 and so on. Raises what `capture` and `revive` raise."""
-    live = parts.live_of(machine)
-    await make_room(parts, machine.spec.memory_mib)
-    async with working_directory(parts, "fork") as directory:
+    live = lives.of(machine)
+    await makings.make_room(machine.spec.memory_mib)
+    async with working_directory(lives.holdings, "fork") as directory:
         report("freeze", f"freezing {machine.name}")
-        shape = await capture(parts, live, directory)
+        shape = await capture(lives, makings, live, directory)
         original = Original(f"fork of {machine.name}", Frozen(directory), shape)
         children: list[Machine] = []
         try:
             for _ in range(count):
-                children.append(_create_child(parts, machine, name or machine.name))
+                children.append(_create_child(lives.registry, makings.drivers, machine, name or machine.name))
             checks = await _sum(directory, live.driver)
-            await _revive_all(parts, children, original, checks, report)
-            parts.registry.finish(children, lambda: tell_forked(parts.journal.tell, machine, children))
+            await _revive_all(lives, makings, children, original, checks, report)
+            lives.registry.finish(children, lambda tell: tell_forked(tell, machine, children))
         except BaseException:
-            await asyncio.shield(_remove_all(parts, children))
+            await asyncio.shield(_remove_all(lives, children))
             raise
     return children
 
 
-def _create_child(parts: Parts, parent: Machine, stem: str) -> Machine:
+def _create_child(registry: Registry, drivers: Drivers, parent: Machine, stem: str) -> Machine:
     number = 1
     while True:
         name = check_name(f"{stem}-{number}")
         try:
             return create(
-                parts,
+                registry,
+                drivers,
                 msgspec.structs.replace(parent.spec, name=name),
                 unfinished=True,
                 owner=parent.owner,
@@ -80,7 +85,12 @@ async def _sum(directory: Path, driver: Driver) -> Checks:
 
 
 async def _revive_all(
-    parts: Parts, children: list[Machine], original: Original, checks: Checks, report: Report
+    lives: Lives,
+    makings: Makings,
+    children: list[Machine],
+    original: Original,
+    checks: Checks,
+    report: Report,
 ) -> None:
     """As many at a time as there are processors: more would only wait for each other. The first that fails ends it."""
     turns = asyncio.Semaphore(max(2, cpu.count()))
@@ -91,7 +101,7 @@ async def _revive_all(
         async with turns:
             if not checks.is_right():
                 await in_thread(checks.check)
-            await revive(parts, child, original, _silent, as_itself=False)
+            await revive(lives, makings, child, original, _silent, as_itself=False)
         done += 1
         report("clone", f"{child.name} is running", done, len(children))
 
@@ -112,9 +122,9 @@ def _silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: 
     """A child's own progress is of no interest among many."""
 
 
-async def _remove_all(parts: Parts, machines: list[Machine]) -> None:
+async def _remove_all(lives: Lives, machines: list[Machine]) -> None:
     for machine in machines:
         try:
-            await delete(parts, machine, force=True)
+            await delete(lives, machine, force=True)
         except Error as exc:
             log.warning("machine=%s could not be removed: %s", machine.name, exc.message)

@@ -6,6 +6,7 @@ its own to all that it needs, so it outlives its machine.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator
@@ -18,10 +19,13 @@ from banger.host.fs import disk_usage_bytes, publish, remove_tree
 from banger.host.thread import in_thread
 from banger.host.times import now
 from banger.machines.copies.capture import capture, working_directory
+from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.states import LIVE
 from banger.machines.life.lifecycle import create, kill
-from banger.machines.life.revival import Original, plan_revival, revive
-from banger.machines.parts import Parts
+from banger.machines.life.lives import Lives
+from banger.machines.life.makings import Makings
+from banger.machines.life.revival import Original, prepare_revival, revive
+from banger.model.event import Tell, tell_nobody
 from banger.model.machine import Change, Machine, MachineState
 from banger.model.names import check_name
 from banger.model.operation import Report
@@ -36,6 +40,8 @@ from banger.vmm.frozen import Frozen, FrozenFiles
 
 _LARGEST_BYTES = 16 * TIB
 
+Snapshots = list[Snapshot]  # beside a method called list
+
 
 class SnapshotMeta(msgspec.Struct, kw_only=True):
     """`meta.json` of a snapshot. `machine_id` and `address` are the machine's that was frozen here; a snapshot from
@@ -47,13 +53,124 @@ class SnapshotMeta(msgspec.Struct, kw_only=True):
     address: str = ""
 
 
-async def snapshot(parts: Parts, machine: Machine, tag: str, report: Report) -> Snapshot:
+class SnapshotLibrary:
+    """The snapshots there are. Lives as long as the daemon; used from its event loop."""
+
+    def __init__(self, holdings: Holdings, tell: Tell = tell_nobody) -> None:
+        self._holdings = holdings
+        self._root = holdings.paths.snapshots
+        self._tell_journal = tell
+        self._naming = asyncio.Lock()
+
+    async def list(self, machine: str = "") -> Snapshots:
+        """Of one machine, or all; the oldest first."""
+        found = [record for record in await self._all() if machine in ("", record.machine)]
+        return sorted(found, key=lambda record: (record.machine, record.created))
+
+    async def find(self, machine: str, tag: str) -> Snapshot:
+        """Raises `snapshot_not_found`."""
+        for record in await self._all():
+            if (record.machine, record.tag) == (machine, tag):
+                return record
+        raise Error("snapshot_not_found", f"{machine!r} has no snapshot {tag!r}", "banger snapshot list")
+
+    async def refuse_taken(self, machine: str, tag: str) -> None:
+        """Raises `name_taken`."""
+        if any((record.machine, record.tag) == (machine, tag) for record in await self._all()):
+            raise Error(
+                "name_taken",
+                f"{machine} has a snapshot {tag} already",
+                f"choose another tag, or run banger snapshot delete {machine} {tag}",
+            )
+
+    async def keep(self, directory: Path, record: Snapshot, machine_id: str = "", address: str = "") -> None:
+        """What is in `directory`, under names that nobody has taken meanwhile, or raise `name_taken`."""
+        names = await in_thread(self._files_of(record).parts, Frozen(directory))
+        sums = await in_thread(sum_files, directory, names)
+        meta = SnapshotMeta(snapshot=record, sums=sums, machine_id=machine_id, address=address)
+        async with self._naming:
+            await self.refuse_taken(record.machine, record.tag)
+            await in_thread(_write_down, directory, meta, self.directory(record))
+
+    async def delete(self, machine: str, tag: str) -> None:
+        """Machines that were restored from it keep all they need. Raises `snapshot_not_found`; `not_released` where it
+        has no name any more, and takes room still."""
+        record = await self.find(machine, tag)
+        with teardown.set_aside(self._holdings.resources, self.directory(record)) as aside:
+            self.tell("deleted", record, f"the snapshot {tag} of {machine} was deleted")
+            await in_thread(remove_tree, aside)
+
+    async def export(self, machine: str, tag: str) -> AsyncIterator[bytes]:
+        """The bundle that `take_in` takes, here or elsewhere. Raises `snapshot_not_found`, `frozen_damaged`."""
+        record = await self.find(machine, tag)
+        directory = self.directory(record)
+        driver = self._holdings.drivers.named(record.shape.driver)
+        async with working_directory(self._holdings, "export") as work:
+            await driver.frozen.pack(Frozen(directory), work)
+            sealed = await describe_bundle(work, record, driver.frozen)
+            await in_thread(_note_digest, directory, sealed.digest)
+            async with contextlib.aclosing(read_bundle_stream(work, sealed)) as stream:
+                async for chunk in stream:
+                    yield chunk
+
+    async def take_in(self, chunks: AsyncIterable[bytes], machine: str, tag: str) -> Snapshot:
+        """Take a bundle; it gets the names it brings, unless others are given. Raises `snapshot_invalid`,
+        `insufficient_disk`, `name_taken`."""
+        if machine and tag:
+            await self.refuse_taken(check_name(machine), _check_tag(tag))
+        async with working_directory(self._holdings, "import") as directory:
+            sealed = await unpack_bundle(
+                chunks,
+                directory,
+                Limits(total_bytes=_LARGEST_BYTES, disk_bytes=_LARGEST_BYTES),
+                lambda sealed: _refuse_strange_members(self._files_of(sealed.manifest.snapshot), sealed),
+            )
+            brought = sealed.manifest.snapshot
+            record = msgspec.structs.replace(
+                brought,
+                id=secrets.token_hex(6),
+                machine=check_name(machine or brought.machine),
+                tag=_check_tag(tag or brought.tag),
+                digest=sealed.digest,
+                size_bytes=await in_thread(disk_usage_bytes, directory),
+            )
+            await self.keep(directory, record)
+        self.tell("imported", record, f"the snapshot {record.tag} of {record.machine} was imported")
+        return record
+
+    def directory(self, record: Snapshot) -> Path:
+        return self._root / record.id
+
+    def tell(self, what: str, record: Snapshot, message: str) -> None:
+        """It is done already, whether or not there is room to write that down."""
+        target = f"snapshot/{record.machine}:{record.tag}"
+        self._tell_journal(f"snapshot.{what}", target, message, id=record.id)
+
+    async def _all(self) -> Snapshots:
+        return await in_thread(_read_all, self._root)
+
+    def _files_of(self, record: Snapshot) -> FrozenFiles:
+        """Of the driver that made it. Raises `snapshot_incompatible`: a stranger's may name any."""
+        try:
+            return self._holdings.drivers.named(record.shape.driver).frozen
+        except Error as exc:
+            raise Error(
+                "snapshot_incompatible",
+                f"{record.machine}:{record.tag} was frozen by {record.shape.driver!r}, which this banger does not "
+                "have",
+                exc.hint,
+            ) from exc
+
+
+async def snapshot(
+    library: SnapshotLibrary, lives: Lives, makings: Makings, machine: Machine, tag: str, report: Report
+) -> Snapshot:
     """Keep a running machine as it is now. Raises `name_taken` for a tag that is used, and what `capture` raises."""
-    live = parts.live_of(machine)
-    await _refuse_taken(parts, machine.name, tag)
-    async with working_directory(parts, "snapshot") as directory:
+    live = lives.of(machine)
+    await library.refuse_taken(machine.name, tag)
+    async with working_directory(lives.holdings, "snapshot") as directory:
         report("freeze", f"freezing {machine.name}")
-        shape = await capture(parts, live, directory)
+        shape = await capture(lives, makings, live, directory)
         report("keep", f"checking the snapshot of {machine.name}")
         record = Snapshot(
             id=secrets.token_hex(6),
@@ -66,42 +183,55 @@ async def snapshot(parts: Parts, machine: Machine, tag: str, report: Report) -> 
             spec=machine.spec,
             size_bytes=await in_thread(disk_usage_bytes, directory),
         )
-        await _publish(parts, directory, record, machine.id, machine.address)
-    _tell(parts, "made", record, f"a snapshot of {machine.name} was made: {tag}")
+        await library.keep(directory, record, machine.id, machine.address)
+    library.tell("made", record, f"a snapshot of {machine.name} was made: {tag}")
     return record
 
 
-async def restore(parts: Parts, name: str, tag: str, report: Report, owner: int | None = None) -> Machine:
+async def restore(
+    library: SnapshotLibrary,
+    lives: Lives,
+    makings: Makings,
+    name: str,
+    tag: str,
+    report: Report,
+    owner: int | None = None,
+) -> Machine:
     """The machine is again what it was: a running one is killed first, one that is gone is made anew. Raises
     `snapshot_not_found`, `frozen_damaged`, and what `revive` raises."""
-    record = await find_snapshot(parts, name, tag)
-    directory = _directory(parts, record)
+    record = await library.find(name, tag)
+    directory = library.directory(record)
     report("check", f"checking {name}:{tag}")
     meta = await in_thread(read_meta, directory, SnapshotMeta)
     await in_thread(check_files, directory, meta.sums)
-    await plan_revival(parts, _as_it_was(record), record.shape)  # before anything of today's is lost
-    machine = await _end_present(parts, name, report) or _create_again(parts, record, owner)
+    was = _as_it_was(record)  # what is missing here is said before anything of today's is lost
+    await prepare_revival(makings, was, lives.holdings.places(was), record.shape)
+    machine = await _end_present(lives, name, report)
+    if machine is None:
+        spec = msgspec.structs.replace(record.spec, name=record.machine)
+        machine = create(lives.registry, makings.drivers, spec, unfinished=True, owner=owner)
     as_itself = machine.id == meta.machine_id
     original = Original(f"snapshot {name}:{tag}", Frozen(directory), record.shape)
-    await revive(parts, machine, original, report, as_itself=as_itself, become=_what_it_was(machine, record))
+    become = _what_it_was(machine, record)
+    await revive(lives, makings, machine, original, report, as_itself=as_itself, become=become)
     address = meta.address if as_itself else machine.address
     how = "was restored to snapshot" if as_itself else "was made again from snapshot"
-    parts.registry.finish([machine], address=address)
-    _tell(parts, "restored", record, f"{name} {how} {tag}")
+    lives.registry.finish([machine], address=address)
+    library.tell("restored", record, f"{name} {how} {tag}")
     return machine
 
 
-async def _end_present(parts: Parts, name: str, report: Report) -> Machine | None:
+async def _end_present(lives: Lives, name: str, report: Report) -> Machine | None:
     """The machine of that name, which does not run any more; None when there is none."""
     try:
-        machine = parts.registry.find(name)
+        machine = lives.registry.find(name)
     except Error:
         return None
     if machine.state in LIVE:
         report("stop", f"stopping {name}")
         with contextlib.suppress(Error):  # it ended by itself
-            await kill(parts, machine)
-    return machine if parts.registry.has(machine) else None
+            await kill(lives, machine)
+    return machine if lives.registry.has(machine) else None
 
 
 def _as_it_was(record: Snapshot) -> Machine:
@@ -115,97 +245,19 @@ def _as_it_was(record: Snapshot) -> Machine:
     )
 
 
-async def list_snapshots(parts: Parts, machine: str = "") -> list[Snapshot]:
-    """Of one machine, or all; the oldest first."""
-    found = [
-        record
-        for record in await in_thread(_read_all, parts.paths.snapshots)
-        if machine in ("", record.machine)
-    ]
-    return sorted(found, key=lambda record: (record.machine, record.created))
+def _what_it_was(machine: Machine, record: Snapshot) -> Change:
+    return {
+        "spec": msgspec.structs.replace(record.spec, name=machine.spec.name),
+        "image_digest": record.shape.image_digest,
+        "kernel": record.kernel,
+        "kernel_digest": record.shape.kernel_digest,
+    }
 
 
-async def find_snapshot(parts: Parts, machine: str, tag: str) -> Snapshot:
-    """Raises `snapshot_not_found`."""
-    for record in await in_thread(_read_all, parts.paths.snapshots):
-        if (record.machine, record.tag) == (machine, tag):
-            return record
-    raise Error("snapshot_not_found", f"{machine!r} has no snapshot {tag!r}", "banger snapshot list")
-
-
-async def delete_snapshot(parts: Parts, machine: str, tag: str) -> None:
-    """Machines that were restored from it keep all they need. Raises `snapshot_not_found`; `not_released` where it has
-    no name any more, and takes room still."""
-    record = await find_snapshot(parts, machine, tag)
-    directory = _directory(parts, record)
-    with teardown.set_aside(parts.store.resources, directory) as aside:
-        _tell(parts, "deleted", record, f"the snapshot {tag} of {machine} was deleted")
-        await in_thread(remove_tree, aside)
-
-
-async def export_snapshot(parts: Parts, machine: str, tag: str) -> AsyncIterator[bytes]:
-    """The bundle that `import_snapshot` takes, here or elsewhere. Raises `snapshot_not_found`, `frozen_damaged`."""
-    record = await find_snapshot(parts, machine, tag)
-    directory = _directory(parts, record)
-    driver = parts.drivers.named(record.shape.driver)
-    async with working_directory(parts, "export") as work:
-        await driver.frozen.pack(Frozen(directory), work)
-        sealed = await describe_bundle(work, record, driver.frozen)
-        await in_thread(_note_digest, directory, sealed.digest)
-        async with contextlib.aclosing(read_bundle_stream(work, sealed)) as stream:
-            async for chunk in stream:
-                yield chunk
-
-
-async def import_snapshot(parts: Parts, chunks: AsyncIterable[bytes], machine: str, tag: str) -> Snapshot:
-    """Take a bundle; it gets the names it brings, unless others are given. Raises `snapshot_invalid`,
-    `insufficient_disk`, `name_taken`."""
-    if machine and tag:
-        await _refuse_taken(parts, check_name(machine), _check_tag(tag))
-    async with working_directory(parts, "import") as directory:
-        sealed = await unpack_bundle(
-            chunks,
-            directory,
-            Limits(total_bytes=_LARGEST_BYTES, disk_bytes=_LARGEST_BYTES),
-            lambda sealed: _refuse_strange_members(_files_of(parts, sealed.manifest.snapshot), sealed),
-        )
-        brought = sealed.manifest.snapshot
-        record = msgspec.structs.replace(
-            brought,
-            id=secrets.token_hex(6),
-            machine=check_name(machine or brought.machine),
-            tag=_check_tag(tag or brought.tag),
-            digest=sealed.digest,
-            size_bytes=await in_thread(disk_usage_bytes, directory),
-        )
-        await _publish(parts, directory, record)
-    message = f"the snapshot {record.tag} of {record.machine} was imported"
-    _tell(parts, "imported", record, message)
-    return record
-
-
-def _tell(parts: Parts, what: str, record: Snapshot, message: str) -> None:
-    """It is done already, whether or not there is room to write that down."""
-    target = f"snapshot/{record.machine}:{record.tag}"
-    parts.journal.try_to_tell(f"snapshot.{what}", target, message, id=record.id)
-
-
-async def _publish(
-    parts: Parts, directory: Path, record: Snapshot, machine_id: str = "", address: str = ""
-) -> None:
-    """Under names that nobody has taken meanwhile, or raise `name_taken`."""
-    names = await in_thread(_files_of(parts, record).parts, Frozen(directory))
-    sums = await in_thread(sum_files, directory, names)
-    meta = SnapshotMeta(snapshot=record, sums=sums, machine_id=machine_id, address=address)
-    async with parts.locks["snapshots"]:
-        await _refuse_taken(parts, record.machine, record.tag)
-        await in_thread(_write_down, parts, directory, meta)
-
-
-def _write_down(parts: Parts, directory: Path, meta: SnapshotMeta) -> None:
+def _write_down(directory: Path, meta: SnapshotMeta, name: Path) -> None:
     """Users' own, and not to be made anew: it is on the disk before it has its name."""
     write_meta(directory, meta)
-    publish(directory, _directory(parts, meta.snapshot))
+    publish(directory, name)
 
 
 def _note_digest(directory: Path, digest: str) -> None:
@@ -222,42 +274,6 @@ def _refuse_strange_members(files: FrozenFiles, sealed: SealedManifest) -> Froze
     return files
 
 
-def _files_of(parts: Parts, record: Snapshot) -> FrozenFiles:
-    """Of the driver that made it. Raises `snapshot_incompatible`: a stranger's may name any."""
-    try:
-        return parts.drivers.named(record.shape.driver).frozen
-    except Error as exc:
-        raise Error(
-            "snapshot_incompatible",
-            f"{record.machine}:{record.tag} was frozen by {record.shape.driver!r}, which this banger does not have",
-            exc.hint,
-        ) from exc
-
-
-def _create_again(parts: Parts, record: Snapshot, owner: int | None) -> Machine:
-    spec = msgspec.structs.replace(record.spec, name=record.machine)
-    return create(parts, spec, unfinished=True, owner=owner)
-
-
-def _what_it_was(machine: Machine, record: Snapshot) -> Change:
-    return {
-        "spec": msgspec.structs.replace(record.spec, name=machine.spec.name),
-        "image_digest": record.shape.image_digest,
-        "kernel": record.kernel,
-        "kernel_digest": record.shape.kernel_digest,
-    }
-
-
-async def _refuse_taken(parts: Parts, machine: str, tag: str) -> None:
-    known = await in_thread(_read_all, parts.paths.snapshots)
-    if any((record.machine, record.tag) == (machine, tag) for record in known):
-        raise Error(
-            "name_taken",
-            f"{machine} has a snapshot {tag} already",
-            f"choose another tag, or run banger snapshot delete {machine} {tag}",
-        )
-
-
 def _check_tag(tag: str) -> str:
     try:
         return msgspec.convert(tag, Tag)
@@ -267,7 +283,7 @@ def _check_tag(tag: str) -> str:
         ) from exc
 
 
-def _read_all(root: Path) -> list[Snapshot]:
+def _read_all(root: Path) -> Snapshots:
     """Blocking."""
     found = []
     for directory in root.iterdir() if root.is_dir() else ():
@@ -275,7 +291,3 @@ def _read_all(root: Path) -> list[Snapshot]:
             with contextlib.suppress(Error):  # what it was is lost; people may look at what is left
                 found.append(read_meta(directory, SnapshotMeta).snapshot)
     return found
-
-
-def _directory(parts: Parts, record: Snapshot) -> Path:
-    return parts.paths.snapshots / record.id

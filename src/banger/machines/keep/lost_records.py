@@ -9,17 +9,17 @@ import re
 from typing import NamedTuple
 
 from banger.guests.confinement import note_group
-from banger.guests.guest import take_places
 from banger.host import cpu
 from banger.host.proc import ProcessRef, all_marked, is_alive, working_directory
 from banger.host.spawn import MARKER
 from banger.host.thread import in_thread
-from banger.machines.life.launch import plan_places
-from banger.machines.parts import Parts
+from banger.machines.keep.holdings import Holdings
+from banger.machines.keep.registry import Registry
 from banger.model.machine import Machine
 from banger.resources import kinds
 from banger.resources.vmm_process import process_of
 from banger.store.resources import Identity, Resource
+from banger.store.store import Store
 
 log = logging.getLogger("banger.adopt")
 
@@ -32,15 +32,13 @@ def is_machine(owner: str) -> bool:
     return _MACHINE.fullmatch(owner) is not None
 
 
-def leave_alone(parts: Parts, owner: str) -> None:
+def leave_alone(store: Store, owner: str) -> None:
     """Let the resources of a machine go that has no record any more: its VM goes on, its files stay."""
-    resources = parts.store.resources.of_machine(owner)
+    resources = store.resources.of_machine(owner)
     held = ", ".join(filter(None, map(_describe, resources)))
-    parts.store.damage.note(
-        f"the record of machine {owner} is lost; banger leaves as it is: {held or 'nothing'}"
-    )
+    store.damage.note(f"the record of machine {owner} is lost; banger leaves as it is: {held or 'nothing'}")
     for resource in resources:
-        parts.store.resources.clear(resource.id)
+        store.resources.clear(resource.id)
 
 
 def _describe(resource: Resource) -> str:
@@ -55,16 +53,14 @@ class FoundVmm(NamedTuple):
     marker: str
 
 
-async def find_vmms(parts: Parts) -> dict[str, FoundVmm]:
+async def find_vmms(registry: Registry, holdings: Holdings) -> dict[str, FoundVmm]:
     """The VMMs that run, by the ids of their machines. Where a process works is what it is known by: a store may be
     damaged, or an older one, and not know it."""
     running = await in_thread(_running)
     if not running:
         return {}
-    root = parts.paths.machines.resolve()
-    here = {
-        machine.id: str(root / plan_places(parts, machine).directory.name) for machine in parts.registry.all()
-    }
+    root = holdings.paths.machines.resolve()
+    here = {machine.id: str(root / holdings.places(machine).directory.name) for machine in registry.all()}
     return {machine: running[directory] for machine, directory in here.items() if directory in running}
 
 
@@ -73,14 +69,14 @@ def _running() -> dict[str, FoundVmm]:
     return {working_directory(process): FoundVmm(process, marker) for process, marker in all_marked(MARKER)}
 
 
-def note_again(parts: Parts, machine: Machine, vmm: FoundVmm) -> None:
+def note_again(holdings: Holdings, machine: Machine, vmm: FoundVmm) -> None:
     """What a store that does not know this VMM lacks."""
-    noted = [r for r in parts.store.resources.of_machine(machine.id) if r.kind == kinds.VMM.name]
+    noted = [r for r in holdings.resources.of_machine(machine.id) if r.kind == kinds.VMM.name]
     if vmm.process in [process_of(r.identity) for r in noted]:
         return
     log.warning("machine=%s the record of process %d was lost", machine.name, vmm.process.pid)
-    take_places(parts.store.resources, machine.id, plan_places(parts, machine))
+    holdings.take_places(machine)
     identity: Identity = {"marker": vmm.marker, "boot": cpu.boot_id()}
     identity |= {"pid": vmm.process.pid, "start": vmm.process.start}
-    parts.store.resources.note(machine.id, kinds.VMM.name, identity)
-    note_group(parts.store.resources, machine.id, vmm.marker, parts.paths.state)
+    holdings.resources.note(machine.id, kinds.VMM.name, identity)
+    note_group(holdings.resources, machine.id, vmm.marker, holdings.paths.state)

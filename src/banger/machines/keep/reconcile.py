@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from banger.errors import Error
 from banger.host.thread import in_thread
+from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.lost_records import find_vmms
 from banger.machines.keep.states import LIVE
 from banger.machines.keep.unreleased import find_unreleased, release_unreleased
 from banger.machines.life.adopt import reattach, settle
-from banger.machines.parts import Parts
+from banger.machines.life.lives import Lives
 from banger.model.machine import Machine, MachineState
 from banger.model.report import Leftover, Reconciliation, SettledMachine
 from banger.resources.kind import Found
 from banger.resources.leftovers import look, unknown
 
 
-async def reconcile(parts: Parts, *, dry_run: bool, remove: bool) -> Reconciliation:
+async def reconcile(lives: Lives, *, dry_run: bool, remove: bool) -> Reconciliation:
     """With `dry_run` nothing is changed; with `remove` leftovers are removed."""
-    wrong = [machine for machine in parts.registry.all() if _is_wrong(parts, machine)]
-    machines = [await _set_right(parts, machine, dry_run) for machine in wrong]
-    unreleased = find_unreleased(parts) if dry_run else await release_unreleased(parts)
-    leftovers = await find_leftovers(parts)
+    wrong = [machine for machine in lives.registry.all() if _is_wrong(lives, machine)]
+    machines = [await _set_right(lives, machine, dry_run) for machine in wrong]
+    unreleased = find_unreleased(lives) if dry_run else await release_unreleased(lives)
+    leftovers = await find_leftovers(lives.holdings)
     if remove and not dry_run:
         for leftover, found in leftovers:
             await _remove(leftover, found)
@@ -36,30 +37,30 @@ async def reconcile(parts: Parts, *, dry_run: bool, remove: bool) -> Reconciliat
     )
 
 
-def _is_wrong(parts: Parts, machine: Machine) -> bool:
+def _is_wrong(lives: Lives, machine: Machine) -> bool:
     """Its record says that it is alive, or on its way, and nobody looks after it."""
-    looked_after = (
-        machine.id in parts.live or machine.id in parts.starting or parts.locks[machine.id].locked()
+    return not lives.looks_after(machine) and (
+        machine.state in LIVE or machine.state is MachineState.DELETING
     )
-    return not looked_after and (machine.state in LIVE or machine.state is MachineState.DELETING)
 
 
-async def _set_right(parts: Parts, machine: Machine, dry_run: bool) -> SettledMachine:
+async def _set_right(lives: Lives, machine: Machine, dry_run: bool) -> SettledMachine:
     was = machine.state.value
     if not dry_run:
-        reattach(parts, machine, (await find_vmms(parts)).get(machine.id))
-        await settle(parts, machine)
+        vmms = await find_vmms(lives.registry, lives.holdings)
+        reattach(lives, machine, vmms.get(machine.id))
+        await settle(lives, machine)
     would_be = "deleted" if machine.state is MachineState.DELETING else "stopped"
-    found = machine.state.value if parts.registry.has(machine) else "deleted"
+    found = machine.state.value if lives.registry.has(machine) else "deleted"
     return SettledMachine(
         name=machine.name, was=was, now=would_be if dry_run else found, reason=machine.reason
     )
 
 
-async def find_leftovers(parts: Parts) -> list[tuple[Leftover, Found]]:
+async def find_leftovers(holdings: Holdings) -> list[tuple[Leftover, Found]]:
     """The host is looked at before the records: what is made meanwhile has its record first."""
-    seen = await in_thread(look, parts.paths)
-    known = [resource.identity for resource in parts.store.resources.all()]
+    seen = await in_thread(look, holdings.paths)
+    known = [resource.identity for resource in holdings.resources.all()]
     return [(Leftover(kind=found.noun, what=found.what), found) for found in unknown(seen, known)]
 
 

@@ -17,17 +17,17 @@ from banger.model.event import Tell, tell_nobody
 from banger.model.machine import Change, Machine, MachineState
 from banger.store.store import Store
 
-Also = Callable[[], None]
+Also = Callable[[Tell], None]
 
 
-def nothing_else() -> None:
+def nothing_else(tell: Tell) -> None:
     """The transaction has nothing but the machine."""
 
 
 class Registry:
     """The one door to a machine's record, which is frozen for everybody else. Every change is a transaction: the store
-    commits, with what is told of it and what the caller writes `also`, and then memory follows. A change that is not
-    written has not happened."""
+    commits, with what is told of it and what the caller writes and tells `also`, and then memory follows. A change
+    that is not written has not happened."""
 
     def __init__(self, store: Store, tell: Tell = tell_nobody) -> None:
         self._table = store.machines
@@ -55,7 +55,7 @@ class Registry:
         def write() -> None:
             self._table.add(machine)
             tell_created(self._tell, machine)
-            also()
+            also(self._tell)
             self._database.when_written(follow)
 
         def follow() -> None:
@@ -86,7 +86,7 @@ class Registry:
         state = advance(machine, verb)
         changes = Change(ending=ending, restart_in_s=None) | _changed_by(state) | fields
         moved = _changed(msgspec.structs.replace(machine, state=state), changes)
-        self._replace([(machine, moved)], lambda: tell_moved(self._tell, moved, machine.state))
+        self._replace([(machine, moved)], lambda tell: tell_moved(tell, moved, machine.state))
 
     def remove(self, machine: Machine) -> None:
         def write() -> None:
@@ -110,7 +110,7 @@ class Registry:
             for machine, new in records:
                 if self.has(machine):
                     self._table.put(new)
-            also()
+            also(self._tell)
             self._database.when_written(follow)
 
         def follow() -> None:

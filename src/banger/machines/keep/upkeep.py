@@ -1,41 +1,48 @@
-"""Room on the disk: what takes it, what nobody needs any more."""
+"""Room on the disk: what takes it, who needs what, and what nobody needs any more."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from banger.host.fs import disk_usage_bytes, remove_aside
+from banger.host.paths import Paths
 from banger.host.thread import in_thread
-from banger.machines.copies.snapshots import list_snapshots
-from banger.machines.keep.users import used_image_digests
-from banger.machines.life.launch import plan_places
-from banger.machines.parts import Parts
-from banger.model.image import Pruned
+from banger.images.fetch.blobs import BlobStore
+from banger.images.records.library import ImageLibrary
+from banger.machines.copies.snapshots import SnapshotLibrary
+from banger.machines.keep.registry import Registry
+from banger.machines.life.lives import Lives
+from banger.machines.life.makings import Makings
+from banger.model.image import Image, Pruned
+from banger.model.machine import Machine
 from banger.model.report import DiskUsage, Room
+from banger.model.template import Snapshot
 
 
-async def prune_images(parts: Parts, *, dry_run: bool) -> Pruned:
+async def prune_images(
+    images: ImageLibrary, registry: Registry, snapshots: SnapshotLibrary, *, dry_run: bool
+) -> Pruned:
     """Remove disks that no name and no machine uses."""
-    stale = await _stale_disks(parts)
+    stale = await _stale_disks(images, registry, snapshots)
     sizes = {path: await in_thread(_total, [path]) for path in stale}
-    wanted = parts.images.digests()  # an image that was made again meanwhile
+    wanted = images.digests()  # an image that was made again meanwhile
     doomed = [] if dry_run else [disk for disk in stale if disk.stem not in wanted]
     kept = await remove_aside(doomed)
     freed = [size for path, size in sizes.items() if path not in kept]
     return Pruned(
         count=len(freed),
         freed_bytes=sum(freed),
-        directory=str(parts.paths.images),
+        directory=str(images.directory),
         dry_run=dry_run,
         kept=[str(path) for path in kept],
     )
 
 
-async def prune_blobs(parts: Parts, *, dry_run: bool) -> Pruned:
+async def prune_blobs(images: ImageLibrary, *, dry_run: bool) -> Pruned:
     """Remove the compressed layers of registries; disks do not depend on them."""
-    pruned = await in_thread(parts.images.blobs().prune, dry_run)
+    pruned = await in_thread(images.blobs().prune, dry_run)
     return Pruned(
         count=pruned.blobs,
         freed_bytes=pruned.freed_bytes,
@@ -45,22 +52,28 @@ async def prune_blobs(parts: Parts, *, dry_run: bool) -> Pruned:
     )
 
 
-async def disk_usage(parts: Parts) -> DiskUsage:
+async def disk_usage(makings: Makings, lives: Lives, snapshots: SnapshotLibrary) -> DiskUsage:
     """Records are read here, in the loop; files are looked at in a thread. What several directories have links of is
     counted in each."""
-    machines = [plan_places(parts, machine).directory for machine in parts.registry.all()]
-    frozen = await parts.templates.prune(everything=True, dry_run=True)
-    kernels = [parts.kernels.directory(kernel) for kernel in parts.kernels.list()]
-    return await in_thread(_measure, parts, await _stale_disks(parts), machines, kernels, frozen)
+    machines = [lives.holdings.places(machine).directory for machine in lives.registry.all()]
+    frozen = await makings.templates.prune(everything=True, dry_run=True)
+    kernels = [makings.kernels.directory(kernel) for kernel in makings.kernels.list()]
+    stale = await _stale_disks(makings.images, lives.registry, snapshots)
+    return await in_thread(_measure, makings.paths, makings.images.blobs(), stale, machines, kernels, frozen)
 
 
 def _measure(
-    parts: Parts, stale: list[Path], machines: list[Path], kernels: list[Path], frozen: Pruned
+    paths: Paths,
+    blob_store: BlobStore,
+    stale: list[Path],
+    machines: list[Path],
+    kernels: list[Path],
+    frozen: Pruned,
 ) -> DiskUsage:
-    disks = [*parts.paths.images.glob("[!.]*.ext4")]
-    blobs = parts.images.blobs().usage()
-    snapshots = [*parts.paths.snapshots.glob("[!.]*")]
-    info = os.statvfs(parts.paths.cache)
+    disks = [*paths.images.glob("[!.]*.ext4")]
+    blobs = blob_store.usage()
+    snapshots = [*paths.snapshots.glob("[!.]*")]
+    info = os.statvfs(paths.cache)
     return DiskUsage(
         rooms=[
             Room(kind="images", count=len(disks), bytes=_total(disks), reclaimable_bytes=_total(stale)),
@@ -84,8 +97,35 @@ def _measure(
     )
 
 
-async def _stale_disks(parts: Parts) -> list[Path]:
-    return [*await parts.images.stale_disks(used_image_digests(parts, await list_snapshots(parts)))]
+async def _stale_disks(images: ImageLibrary, registry: Registry, snapshots: SnapshotLibrary) -> list[Path]:
+    """Of images that no machine runs from and no snapshot may be gone back to, and that have no name."""
+    used = {snapshot.shape.image_digest for snapshot in await snapshots.list()}
+    used |= {machine.image_digest for machine in registry.all()}
+    return [*await images.stale_disks(frozenset(used))]
+
+
+def users_of_image(
+    images: ImageLibrary, registry: Registry, snapshots: Sequence[Snapshot], image: Image
+) -> list[str]:
+    """Names of machines whose disk lies over this image's, or will, and of snapshots that may be gone back to."""
+
+    def needs(machine: Machine) -> bool:
+        if machine.image_digest:
+            return machine.image_digest == image.digest
+        wanted = images.find(machine.spec.image)
+        return wanted is not None and wanted.name == image.name
+
+    machines = [machine.name for machine in registry.all() if needs(machine)]
+    return machines + [_name(s) for s in snapshots if s.shape.image_digest == image.digest]
+
+
+def users_of_kernel(registry: Registry, snapshots: Sequence[Snapshot], name: str) -> list[str]:
+    machines = [m.name for m in registry.all() if name in (m.kernel, m.spec.kernel)]
+    return machines + [_name(s) for s in snapshots if s.kernel == name]
+
+
+def _name(snapshot: Snapshot) -> str:
+    return f"snapshot {snapshot.machine}:{snapshot.tag}"
 
 
 def _total(paths: Iterable[Path]) -> int:

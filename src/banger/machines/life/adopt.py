@@ -9,46 +9,49 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from banger.errors import Error
 from banger.guests.confinement import remove_strays
-from banger.machines.keep.events import hear_guest, tell_adopted
+from banger.machines.keep.events import tell_adopted
 from banger.machines.keep.lost_records import FoundVmm, is_machine, leave_alone, note_again
+from banger.machines.keep.registry import Registry
 from banger.machines.keep.states import LIVE
-from banger.machines.life.launch import forget_frozen, plan_places
-from banger.machines.life.lifecycle import end_without_main, remove_ended, settle_or_owe, watch_vmm
+from banger.machines.life.lifecycle import end_without_main, watch_vmm
 from banger.machines.life.limits import find_memory_kill
 from banger.machines.life.live import LiveMachine, Reattached
+from banger.machines.life.lives import Lives
 from banger.machines.life.sessions import ANSWER_S, resync
-from banger.machines.parts import Parts
 from banger.machines.watch.idle import watch_idleness
 from banger.model.ending import EndedUnseen, Ending, HostRebooted, StartInterrupted, StoppedAsAsked
 from banger.model.machine import Machine, MachineState
 from banger.resources import kinds, teardown
 from banger.resources.vmm_process import is_of_earlier_boot
+from banger.store.resources import ResourceTable
+from banger.store.store import Store
 
 log = logging.getLogger("banger.adopt")
 
 _CONTROL_FIRST_S = 1.0
 
 
-async def adopt_all(parts: Parts, running: Mapping[str, FoundVmm]) -> None:
+async def adopt_all(lives: Lives, running: Mapping[str, FoundVmm]) -> None:
     """Settle every machine that was live, or on its way out, when the last daemon ended; `running` are those whose VMM
     is there. Before anything is waited for here, all are shown as they are."""
     unsettled, unknown = [], []
-    for machine in parts.registry.all():
+    for machine in lives.registry.all():
         if machine.state in LIVE or _is_to_go(machine):
             unsettled.append(machine)
         elif machine.id in running and machine.driver:
             unknown.append(machine)
     for machine in unsettled:
-        _show_that_it_goes(parts, machine)
-    unknown = [machine for machine in unknown if _believe_it_runs(parts, machine)]
+        _show_that_it_goes(lives.registry, machine)
+    unknown = [machine for machine in unknown if _believe_it_runs(lives.registry, machine)]
     for machine in (*unsettled, *unknown):
         with _alone(machine):
-            reattach(parts, machine, running.get(machine.id))
-    settling = [settle(parts, machine) for machine in unsettled]
-    await asyncio.gather(*settling, *(_settle_unknown(parts, machine) for machine in unknown))
+            reattach(lives, machine, running.get(machine.id))
+    settling = [settle(lives, machine) for machine in unsettled]
+    await asyncio.gather(*settling, *(_settle_unknown(lives, machine) for machine in unknown))
 
 
 @contextlib.contextmanager
@@ -62,114 +65,100 @@ def _alone(machine: Machine) -> Iterator[None]:
         log.exception("machine=%s is not taken over: a fault of the daemon", machine.name)
 
 
-def _show_that_it_goes(parts: Parts, machine: Machine) -> None:
+def _show_that_it_goes(registry: Registry, machine: Machine) -> None:
     """Before anybody can ask for it: a machine at rest that is to be removed is not one that somebody has."""
     if machine.state in LIVE or machine.state is MachineState.DELETING:
         return
     try:
-        parts.registry.move(machine, "delete")
+        registry.move(machine, "delete")
     except Error as exc:  # then it is shown when it is removed
         log.warning("machine=%s %s", machine.name, exc.message)
 
 
-def _believe_it_runs(parts: Parts, machine: Machine) -> bool:
+def _believe_it_runs(registry: Registry, machine: Machine) -> bool:
     """Its record says otherwise: the store is an older one, put back. It is not ended for that. False: it cannot be
     written down, so it is left alone."""
     log.warning("machine=%s runs, and was %s in the store", machine.name, machine.state.value)
     try:
-        parts.registry.move(machine, "found", has_started=True)
+        registry.move(machine, "found", has_started=True)
     except Error as exc:
         log.warning("machine=%s %s", machine.name, exc.message)
         return False
     return True
 
 
-async def _settle_unknown(parts: Parts, machine: Machine) -> None:
+async def _settle_unknown(lives: Lives, machine: Machine) -> None:
     """One that lacks the command that it was started for was cut off in its start, which the store does not know."""
-    await settle(parts, machine)
-    live = parts.live.get(machine.id)
+    await settle(lives, machine)
+    live = lives.get(machine)
     lacks_main = machine.spec.command is not None and machine.spec.command.argv
     if live is not None and live.connection is not None and live.main is None and lacks_main:
-        end_without_main(parts, live)
+        end_without_main(lives, live)
 
 
-async def release_ownerless(parts: Parts) -> None:
+async def release_ownerless(store: Store, registry: Registry, state: Path) -> None:
     """What an earlier daemon had begun for nobody yet: templates that were being made, clones in waiting."""
-    owners = {resource.machine for resource in parts.store.resources.all()}
-    for owner in owners - {machine.id for machine in parts.registry.all()}:
+    owners = {resource.machine for resource in store.resources.all()}
+    for owner in owners - {machine.id for machine in registry.all()}:
         if is_machine(owner):
-            leave_alone(parts, owner)
+            leave_alone(store, owner)
         else:
-            await teardown.release(parts.store.resources, owner)
-    await remove_strays(parts.store.resources, parts.paths.state)
+            await teardown.release(store.resources, owner)
+    await remove_strays(store.resources, state)
 
 
-def reattach(parts: Parts, machine: Machine, vmm: FoundVmm | None) -> None:
+def reattach(lives: Lives, machine: Machine, vmm: FoundVmm | None) -> None:
     """Make it live again at once, if its VMM is: the agent may take its time. One that was on its way up or down when
     the last daemon ended is not gone on with, but ended by its records."""
     if vmm is None:
         return
-    _note_found(parts, machine, vmm)
+    _note_found(lives, machine, vmm)
     if _is_half_started(machine) or machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
         return
     try:
-        driver = parts.drivers.named(machine.driver)
+        driver = lives.holdings.drivers.named(machine.driver)
     except Error as exc:  # of a newer banger: it is ended by its records
         log.warning("machine=%s %s", machine.name, exc.message)
         return
-    places = plan_places(parts, machine)
+    places = lives.holdings.places(machine)
     live = LiveMachine(machine, Reattached(places, driver, driver.reattach(places, vmm.process)))
-    parts.live[machine.id] = live
-    live.on_event = hear_guest(parts.journal.try_to_tell, live)
-    for watch in parts.on_live:
-        watch(live)
-    watch_vmm(parts, live)
+    lives.take_over(live)
+    watch_vmm(lives, live)
 
 
-def _note_found(parts: Parts, machine: Machine, vmm: FoundVmm) -> None:
+def _note_found(lives: Lives, machine: Machine, vmm: FoundVmm) -> None:
     """A machine that runs is not ended because something of it cannot be written down."""
     try:
-        note_again(parts, machine, vmm)
-        parts.registry.change(machine, pid=vmm.process.pid)
+        note_again(lives.holdings, machine, vmm)
+        lives.registry.change(machine, pid=vmm.process.pid)
     except Error as exc:
         log.warning("machine=%s %s", machine.name, exc.message)
 
 
-async def settle(parts: Parts, machine: Machine) -> None:
+async def settle(lives: Lives, machine: Machine) -> None:
     """Connect to one that runs; write down the end of one that does not."""
-    live = parts.live.get(machine.id)
+    live = lives.get(machine)
     try:
         with _alone(machine):
             if live is not None:
-                await _reconnect(parts, live)
+                await _reconnect(lives, live)
             else:
-                ending = _why_it_ended(parts, machine)
-                async with parts.locks[machine.id]:
-                    await settle_or_owe(parts, machine, lambda: _record_end(parts, machine, ending))
+                ending = _why_it_ended(lives.holdings.resources, machine)
+                async with lives.locks[machine.id]:
+                    await lives.settle_or_owe(machine, lambda: _record_end(lives, machine, ending))
     finally:
         if live is not None:
             live.adopted.set()
 
 
-async def _record_end(parts: Parts, machine: Machine, ending: Ending) -> None:
+async def _record_end(lives: Lives, machine: Machine, ending: Ending) -> None:
     goes = _is_to_go(machine) or machine.spec.remove
-    await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
-    forget_frozen(parts, machine)
-    await _tidy_disk(parts, machine)
+    await lives.holdings.release_runtime(machine)
+    await lives.holdings.tidy_disk(machine)
     if machine.state in LIVE:
-        parts.registry.move(machine, "exited", ending)
+        lives.registry.move(machine, "exited", ending)
     if goes:
-        await remove_ended(parts, machine)
-
-
-async def _tidy_disk(parts: Parts, machine: Machine) -> None:
-    """The last daemon may have ended while it froze the disk, or replaced it."""
-    if not machine.driver:
-        return
-    try:
-        await parts.drivers.named(machine.driver).disks.tidy(plan_places(parts, machine).directory)
-    except (Error, OSError) as exc:
-        log.warning("machine=%s its disk is not tidied: %s", machine.name, exc)
+        await lives.remove(machine)
 
 
 def _is_to_go(machine: Machine) -> bool:
@@ -187,26 +176,24 @@ def _is_half_started(machine: Machine) -> bool:
     return machine.state in LIVE and (machine.unfinished or not machine.has_started)
 
 
-def _why_it_ended(parts: Parts, machine: Machine) -> Ending:
-    identities = [
-        r.identity for r in parts.store.resources.of_machine(machine.id) if r.kind == kinds.VMM.name
-    ]
+def _why_it_ended(held: ResourceTable, machine: Machine) -> Ending:
+    identities = [r.identity for r in held.of_machine(machine.id) if r.kind == kinds.VMM.name]
     if any(map(is_of_earlier_boot, identities)):
         return HostRebooted()
     if machine.state is MachineState.STARTING or _is_half_started(machine):
         return StartInterrupted()
     if machine.state is MachineState.STOPPING:
         return StoppedAsAsked()
-    return find_memory_kill(parts.store.resources, machine) or EndedUnseen()
+    return find_memory_kill(held, machine) or EndedUnseen()
 
 
-async def _reconnect(parts: Parts, live: LiveMachine) -> None:
+async def _reconnect(lives: Lives, live: LiveMachine) -> None:
     """Control connection and agent session again; one that hangs does not keep the other from coming up."""
-    await _tidy_disk(parts, live.machine)
+    await lives.holdings.tidy_disk(live.machine)
     control = asyncio.create_task(_connect_control(live), name=f"control {live.machine.name}")
-    await asyncio.gather(control, _connect_agent(parts, live, control))
-    watch_idleness(parts.registry, live)
-    tell_adopted(parts.journal.try_to_tell, live.machine)
+    await asyncio.gather(control, _connect_agent(lives, live, control))
+    watch_idleness(lives.registry, live)
+    tell_adopted(lives.tell, live.machine)
 
 
 async def _connect_control(live: LiveMachine) -> bool:
@@ -220,12 +207,12 @@ async def _connect_control(live: LiveMachine) -> bool:
         return False
 
 
-async def _connect_agent(parts: Parts, live: LiveMachine, control: asyncio.Task[bool]) -> None:
+async def _connect_agent(lives: Lives, live: LiveMachine, control: asyncio.Task[bool]) -> None:
     """A machine whose vCPUs stand still has its session later."""
     await asyncio.wait([control], timeout=_CONTROL_FIRST_S)
     stands_still = control.done() and control.result()
     if live.machine.state is MachineState.RUNNING and not stands_still:
-        await resync(parts, live)
+        await resync(lives, live)
         live.adopted.set()  # what runs in it is known; only pausing it needs the other
 
 

@@ -8,10 +8,11 @@ import re
 import msgspec
 
 from banger.errors import Error
+from banger.machines.keep.registry import Registry
 from banger.machines.life.lifecycle import create
-from banger.machines.parts import Parts
 from banger.model.machine import Machine, MachineSpec
-from banger.store.keys import Made
+from banger.store.keys import KeyTable, Made
+from banger.vmm.drivers import Drivers
 
 _KEY = re.compile(r"[!-~]{1,128}")
 
@@ -23,26 +24,33 @@ def check_key(key: str) -> str:
     return key
 
 
-def create_once(parts: Parts, spec: MachineSpec, key: str, owner: int | None = None) -> tuple[Machine, bool]:
+def create_once(
+    registry: Registry,
+    drivers: Drivers,
+    keys: KeyTable,
+    spec: MachineSpec,
+    key: str,
+    owner: int | None = None,
+) -> tuple[Machine, bool]:
     """The machine that `key` made within the last day, or a new one; True for a new one.
 
     Raises `idempotency_conflict` for a key that made something else or whose machine is gone, and as `create`."""
     request = hashlib.sha256(msgspec.json.encode(spec, order="deterministic")).hexdigest()
-    made = parts.store.keys.find(check_key(key))
+    made = keys.find(check_key(key))
     if made is not None:
-        return _made_before(parts, made, request, key), False
+        return _made_before(registry, made, request, key), False
 
     def note_key(machine: Machine) -> None:
-        parts.store.keys.put(key, Made(machine.id, request))
+        keys.put(key, Made(machine.id, request))
 
-    return create(parts, spec, also=note_key, owner=owner), True
+    return create(registry, drivers, spec, also=note_key, owner=owner), True
 
 
-def _made_before(parts: Parts, made: Made, request: str, key: str) -> Machine:
+def _made_before(registry: Registry, made: Made, request: str, key: str) -> Machine:
     if made.request != request:
         raise _conflict(key, "was used for another request", made)
     try:
-        return parts.registry.find(made.machine)
+        return registry.find(made.machine)
     except Error as exc:
         raise _conflict(key, "made a machine that is gone", made) from exc
 

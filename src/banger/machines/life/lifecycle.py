@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Unpack
 
 import msgspec
@@ -17,31 +17,29 @@ from banger.guests.init import wait_for_init
 from banger.host.background import in_background
 from banger.host.proc import send_signal, wait_gone
 from banger.host.thread import in_thread
-from banger.host.times import Stopwatch, now
+from banger.host.times import now
 from banger.machines.ask.execs import RunningExec, Viewer, remove_exec_logs
 from banger.machines.ask.logs import size_of
-from banger.machines.keep.events import hear_guest
 from banger.machines.keep.reasons import describe_ending
+from banger.machines.keep.registry import Registry
 from banger.machines.keep.states import LIVE, advance, wrong_state
-from banger.machines.keep.unreleased import require_released
 from banger.machines.life.endings import exit_of, find_ending, is_failure
-from banger.machines.life.launch import forget_frozen, launch, plan_places
+from banger.machines.life.launch import launch
 from banger.machines.life.limits import check_asked, find_memory_kill
 from banger.machines.life.live import LiveMachine
+from banger.machines.life.lives import Lives, Start
 from banger.machines.life.main_command import parse_signal, plan_command
-from banger.machines.parts import Parts
-from banger.machines.watch.idle import watch_idleness
+from banger.machines.life.makings import Makings
 from banger.model.command import Command, Exit
-from banger.model.ending import Ending, StartCancelled, StartFailed, VmmKilled
+from banger.model.ending import Ending, VmmKilled
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
 from banger.model.operation import Report
-from banger.resources import kinds, teardown
+from banger.vmm.drivers import Drivers
 from banger.wire.constants import Tag, Type
 
 log = logging.getLogger("banger.machines")
 
-_SETTLE_AGAIN_S, _SETTLE_LONGEST_S = 1.0, 60.0
 _SIGNAL_S = 3.0
 _TERM_S = 5.0
 _AGENT_MARGIN_S = 3.0
@@ -51,7 +49,8 @@ _SIGNALS_OF_INITS = (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP)
 
 
 def create(
-    parts: Parts,
+    registry: Registry,
+    drivers: Drivers,
     spec: MachineSpec,
     /,
     *,
@@ -68,69 +67,40 @@ def create(
         )
     check_asked(spec)
     if spec.driver:
-        parts.drivers.named(spec.driver)
+        drivers.named(spec.driver)
     name = check_name(spec.name) if spec.name else invent_name()
     machine = Machine(
         id=secrets.token_hex(6), name=name, state=MachineState.CREATED, spec=spec, created=now()
     )
     machine = msgspec.structs.replace(machine, **fields)
-    parts.registry.add(machine, lambda: also(machine))
+    registry.add(machine, lambda tell: also(machine))
     return machine
 
 
-@contextlib.asynccontextmanager
-async def starting(parts: Parts, machine: Machine, **fields: Unpack[Change]) -> AsyncIterator[Stopwatch]:
-    """The time in which a machine starts: at its end it runs, or is `failed` and holds no host resource but its files.
-    Whoever stops it meanwhile cancels the task. `fields` change as it begins."""
-    await settle_overdue(parts, machine)
-    async with parts.locks[machine.id]:
-        advance(machine, "start")
-        await require_released(parts, machine)
-        parts.registry.move(machine, "start", **(Change(timings_ms={}, origin="") | fields))
-        task = asyncio.current_task()
-        assert task is not None
-        parts.starting[machine.id] = task
-        watch = Stopwatch()
-        try:
-            yield watch
-            timings_ms = {**watch.phases_ms, "start": watch.total_ms()}
-            parts.registry.change(machine, has_started=True, timings_ms=timings_ms)
-        except BaseException as exc:
-            await _give_up(parts, machine, exc)
-            raise
-        finally:
-            del parts.starting[machine.id]
-
-
-def begin_life(parts: Parts, live: LiveMachine) -> None:
-    """Its guest is up."""
-    parts.live[live.machine.id] = live
-    live.on_event = hear_guest(parts.journal.try_to_tell, live)
-    parts.registry.move(live.machine, "booted", pid=live.process.pid, agent_boot=live.agent_boot)
-    for watch in parts.on_live:
-        watch(live)
-    watch_idleness(parts.registry, live)
-
-
 async def start(
-    parts: Parts, machine: Machine, report: Report, viewer: Viewer | None = None, **fields: Unpack[Change]
+    lives: Lives,
+    makings: Makings,
+    machine: Machine,
+    report: Report,
+    viewer: Viewer | None = None,
+    **fields: Unpack[Change],
 ) -> None:
     """Bring it up and start its main command, if it has one."""
-    async with starting(parts, machine, **(Change(wanted="running") | fields)) as watch:
-        parts.forget_restart(machine)
-        image = await parts.images.ensure(machine.spec.image, report)
+    async with lives.start(machine, report, **(Change(wanted="running") | fields)) as begun:
+        lives.due.forget(machine)
+        image = await makings.images.ensure(machine.spec.image, report)
         command = plan_command(machine.spec.command, image.config)
         if command is None and viewer is not None:
             raise _nothing_to_run(machine)
-        places = plan_places(parts, machine)
+        places = lives.holdings.places(machine)
         await in_thread(remove_exec_logs, places.directory)
         console_begin = size_of(places.console_log)
-        live = await launch(parts, machine, image, report, watch)
+        live = await launch(lives, makings, begun, image)
         live.console_begin = console_begin
-        begin_life(parts, live)
+        lives.begin(live)
         if command is not None:
-            await _start_main(parts, live, command, report, viewer, watch)
-        watch_vmm(parts, live)
+            await _start_main(lives, live, command, viewer, begun)
+        watch_vmm(lives, live)
     if not live.gone.is_set():
         report("ready", f"{machine.name} is running")
 
@@ -144,120 +114,49 @@ def _nothing_to_run(machine: Machine) -> Error:
 
 
 async def _start_main(
-    parts: Parts,
+    lives: Lives,
     live: LiveMachine,
     command: Command,
-    report: Report,
     viewer: Viewer | None,
-    watch: Stopwatch,
+    begun: Start,
 ) -> None:
     if live.machine.spec.init == "image" and live.machine.origin == "boot":
-        report("init", "waiting for the image's init")
+        begun.report("init", "waiting for the image's init")
         await wait_for_init(live.agent(), live.machine.spec.boot_timeout_s)
-        watch.lap("init")
+        begun.watch.lap("init")
     main = await live.start_main(command, viewer, process_1=live.machine.spec.init == "entrypoint")
-    watch.lap("exec")
-    watch_main(parts, live, main)
+    begun.watch.lap("exec")
+    watch_main(lives, live, main)
 
 
-def watch_main(parts: Parts, live: LiveMachine, main: RunningExec) -> None:
+def watch_main(lives: Lives, live: LiveMachine, main: RunningExec) -> None:
     """When the main command ends, so does the machine."""
-    main.done.add_done_callback(lambda _: _spawn(_after_main(parts, live, main)))
+    main.done.add_done_callback(lambda _: _spawn(_after_main(lives, live, main)))
 
 
-def watch_vmm(parts: Parts, live: LiveMachine) -> None:
+def watch_vmm(lives: Lives, live: LiveMachine) -> None:
     """When the VMM ends, whyever, the machine is settled."""
 
     def on_end(watching: asyncio.Task[None]) -> None:
         if not watching.cancelled():  # that is a daemon which lets go of its machines
-            _spawn(_after_exit(parts, live))
+            _spawn(_after_exit(lives, live))
 
     live.watch_task.add_done_callback(on_end)
 
 
-async def _give_up(parts: Parts, machine: Machine, cause: BaseException) -> None:
-    """Undo a start that failed or was cancelled."""
-    live = parts.live.pop(machine.id, None)
-    ending = (
-        StartFailed(code=cause.code, message=cause.message) if isinstance(cause, Error) else StartCancelled()
-    )
-
-    async def settle() -> None:
-        await _release_runtime(parts, machine, live)
-        if machine.state is MachineState.STARTING:
-            parts.registry.move(machine, "fail", ending)
-        elif machine.state in LIVE:
-            parts.registry.move(machine, "exited", ending)
-
-    await _to_its_end(settle_or_owe(parts, machine, settle))
-    if live is not None:
-        live.ended.set()
-
-
-async def _to_its_end(work: Coroutine[None, None, None]) -> None:
-    """Whoever is cancelled meanwhile, once or more, is so afterwards: what is being undone is nobody else's yet."""
-    task, cancelled = asyncio.create_task(work), False
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            cancelled = True
-    task.result()
-    if cancelled:
-        raise asyncio.CancelledError
-
-
-async def settle_or_owe(parts: Parts, machine: Machine, settle: Callable[[], Awaitable[None]]) -> None:
-    """Its end is written down: now, or as soon as that can be done."""
-    try:
-        await settle()
-    except Error as exc:
-        log.warning("machine=%s its end is not settled: %s", machine.name, exc.message)
-        parts.overdue[machine.id] = settle
-        _spawn(_settle_later(parts, machine))
-
-
-async def _settle_later(parts: Parts, machine: Machine) -> None:
-    pause_s = _SETTLE_AGAIN_S
-    while machine.id in parts.overdue and not parts.shutdown.is_set():
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, _SETTLE_LONGEST_S)
-        with contextlib.suppress(Error):  # said before
-            await settle_overdue(parts, machine)
-
-
-async def settle_overdue(parts: Parts, machine: Machine) -> None:
-    """Whoever wants something of a machine whose end could not be settled settles it first. Raises why that still
-    cannot be done."""
-    if machine.id not in parts.overdue:
-        return
-    async with parts.locks[machine.id]:
-        settle = parts.overdue.get(machine.id)
-        if settle is not None:
-            await settle()
-            del parts.overdue[machine.id]
-
-
-async def _release_runtime(parts: Parts, machine: Machine, live: LiveMachine | None) -> None:
-    await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
-    forget_frozen(parts, machine)
-    if live is not None:
-        await live.watch_task
-
-
-async def _after_main(parts: Parts, live: LiveMachine, main: RunningExec) -> None:
+async def _after_main(lives: Lives, live: LiveMachine, main: RunningExec) -> None:
     """The main command has ended: so does the machine. What is to be removed need not be
     shut down politely."""
     if main.done.exception() is not None:
         return  # the agent went away; the VMM's end, or a new session, tells more
     try:
-        parts.registry.change(live.machine, exit=main.done.result())
+        lives.registry.change(live.machine, exit=main.done.result())
     except Error as exc:  # it is written with the machine's end
         log.warning("machine=%s %s", live.machine.name, exc.message)
     limit_s = _own_shutdown_s(live, main.done.result())
     if limit_s and await _gone_within(live, limit_s):
         return
-    await _end_machine(parts, live)
+    await _end_machine(lives, live)
 
 
 def _own_shutdown_s(live: LiveMachine, exit_: Exit) -> float:
@@ -269,68 +168,67 @@ def _own_shutdown_s(live: LiveMachine, exit_: Exit) -> float:
     return _INIT_SHUTDOWN_S if was_told_to and not live.machine.spec.remove else 0
 
 
-def end_without_main(parts: Parts, live: LiveMachine) -> None:
+def end_without_main(lives: Lives, live: LiveMachine) -> None:
     """Of a machine whose main command ended, and which an earlier daemon was to end."""
-    _spawn(_end_machine(parts, live))
+    _spawn(_end_machine(lives, live))
 
 
-async def _end_machine(parts: Parts, live: LiveMachine) -> None:
+async def _end_machine(lives: Lives, live: LiveMachine) -> None:
     with contextlib.suppress(Error):  # somebody else stops it already
         if live.machine.spec.remove:
-            await kill(parts, live.machine, by_user=False)
+            await kill(lives, live.machine, by_user=False)
         else:
-            await stop(parts, live.machine, 10, by_user=False)
+            await stop(lives, live.machine, 10, by_user=False)
 
 
-async def _after_exit(parts: Parts, live: LiveMachine) -> None:
+async def _after_exit(lives: Lives, live: LiveMachine) -> None:
     """The VMM has ended, asked or not: record it, release what it held, remove it if so wished."""
     machine = live.machine
-    if parts.live.get(machine.id) is not live:
+    if lives.get(machine) is not live:
         return
     ending = find_ending(live)
     if ending == VmmKilled():
         with contextlib.suppress(
             Error
         ):  # the store cannot be read now: that the VMM ended is known all the same
-            ending = find_memory_kill(parts.store.resources, machine) or ending
+            ending = find_memory_kill(lives.holdings.resources, machine) or ending
     exit_ = exit_of(live)
     try:
-        async with parts.locks[machine.id]:
-            await settle_or_owe(parts, machine, lambda: _settle_end(parts, live, ending, exit_))
+        async with lives.locks[machine.id]:
+            await lives.settle_or_owe(machine, lambda: _settle_end(lives, live, ending, exit_))
     finally:
         live.ended.set()  # whoever waits for it is told, whatever went wrong
 
 
-async def _settle_end(parts: Parts, live: LiveMachine, ending: Ending, exit_: Exit | None) -> None:
+async def _settle_end(lives: Lives, live: LiveMachine, ending: Ending, exit_: Exit | None) -> None:
     machine = live.machine
-    await teardown.release(parts.store.resources, machine.id, kinds.RUNTIME)
-    forget_frozen(parts, machine)
-    parts.live.pop(machine.id, None)
+    await lives.holdings.release_runtime(machine)
+    lives.live.pop(machine.id, None)
     if machine.state in LIVE:
-        parts.registry.move(machine, "exited", ending, exit=exit_)
+        lives.registry.move(machine, "exited", ending, exit=exit_)
     log.info("machine=%s stopped: %s", machine.name, describe_ending(ending))
-    if not parts.registry.has(machine):
+    if not lives.registry.has(machine):
         return
     if machine.spec.remove:
-        await remove_ended(parts, machine)
+        await lives.remove(machine)
     else:
-        parts.on_ended(machine, is_failure(machine))
+        lives.tell_ended(machine, failed=is_failure(machine))
 
 
-async def stop(parts: Parts, machine: Machine, grace_s: float, *, by_user: bool = True) -> None:
+async def stop(lives: Lives, machine: Machine, grace_s: float, *, by_user: bool = True) -> None:
     """Agent shutdown, then SIGTERM to the VMM, then SIGKILL, each with its time. Returns when it is `stopped`. A
     machine that waits to be started again does so no more."""
-    await settle_overdue(parts, machine)
-    if by_user and _want_stopped(parts, machine):
+    await lives.settle_overdue(machine)
+    if by_user and _want_stopped(lives, machine):
         return
-    live = parts.live.get(machine.id)
+    live = lives.get(machine)
     if live is None:
-        await _stop_before_vmm(parts, machine)
+        await _stop_before_vmm(lives, machine)
         return
     await live.adopted.wait()
     async with live.pausing:  # whoever freezes it has to be done
         stands_still = machine.state is MachineState.PAUSED or live.disk_full
-        parts.registry.move(machine, "stop")
+        lives.registry.move(machine, "stop")
         live.disk_full = False
         if stands_still:
             with contextlib.suppress(Error):
@@ -342,9 +240,9 @@ async def stop(parts: Parts, machine: Machine, grace_s: float, *, by_user: bool 
     await _kill(live)
 
 
-async def _stop_before_vmm(parts: Parts, machine: Machine) -> None:
+async def _stop_before_vmm(lives: Lives, machine: Machine) -> None:
     """A machine that starts but has no VMM yet (its image is being pulled): the start is cancelled."""
-    starting = parts.starting.get(machine.id)
+    starting = lives.starting.get(machine.id)
     advance(machine, "stop")
     if starting is None:
         raise wrong_state(machine, "stop")
@@ -393,23 +291,23 @@ async def _gone_within(live: LiveMachine, timeout_s: float) -> bool:
     return True
 
 
-def _want_stopped(parts: Parts, machine: Machine) -> bool:
+def _want_stopped(lives: Lives, machine: Machine) -> bool:
     """Note the user's wish; True when giving up a restart was all that it took."""
-    parts.registry.change(machine, wanted="stopped", restart_in_s=None)
-    return parts.forget_restart(machine)
+    lives.registry.change(machine, wanted="stopped", restart_in_s=None)
+    return lives.due.forget(machine)
 
 
-async def kill(parts: Parts, machine: Machine, *, by_user: bool = True) -> None:
+async def kill(lives: Lives, machine: Machine, *, by_user: bool = True) -> None:
     """The VMM gets SIGKILL now. Returns when the machine is `stopped` (and gone, with `remove`)."""
-    await settle_overdue(parts, machine)
-    if by_user and _want_stopped(parts, machine):
+    await lives.settle_overdue(machine)
+    if by_user and _want_stopped(lives, machine):
         return
-    if machine.id in parts.starting and machine.id not in parts.live:
-        await _stop_before_vmm(parts, machine)
+    if machine.id in lives.starting and machine.id not in lives.live:
+        await _stop_before_vmm(lives, machine)
         return
-    live = parts.live_of(machine)
+    live = lives.of(machine)
     if machine.state is not MachineState.STOPPING:
-        parts.registry.move(machine, "stop")
+        lives.registry.move(machine, "stop")
     await _kill(live)
 
 
@@ -424,39 +322,29 @@ async def _kill(live: LiveMachine) -> None:
     await live.ended.wait()
 
 
-async def delete(parts: Parts, machine: Machine, *, force: bool) -> None:
+async def delete(lives: Lives, machine: Machine, *, force: bool) -> None:
     """Remove the machine and all that is its own. With `force` a running one is killed first."""
-    await settle_overdue(parts, machine)
-    parts.forget_restart(machine)
+    await lives.settle_overdue(machine)
+    lives.due.forget(machine)
     if force:
-        await _end_by_force(parts, machine)
-    async with parts.locks[machine.id]:
-        if not parts.registry.has(machine):
+        await _end_by_force(lives, machine)
+    async with lives.locks[machine.id]:
+        if not lives.registry.has(machine):
             return
         if machine.state in LIVE:
             raise _still_running(machine)
-        await remove_ended(parts, machine)
+        await lives.remove(machine)
 
 
-async def _end_by_force(parts: Parts, machine: Machine) -> None:
-    starting = parts.starting.get(machine.id)
+async def _end_by_force(lives: Lives, machine: Machine) -> None:
+    starting = lives.starting.get(machine.id)
     if starting is not None:
         starting.cancel()
         await asyncio.wait([starting], timeout=15)
-    if machine.id in parts.live:
+    if machine.id in lives.live:
         with contextlib.suppress(Error):
-            await kill(parts, machine)
-    await settle_overdue(parts, machine)
-
-
-async def remove_ended(parts: Parts, machine: Machine) -> None:
-    """Remove a machine that does not run, from its resource records."""
-    if machine.state is not MachineState.DELETING:
-        parts.registry.move(machine, "delete")
-    errors = await teardown.release(parts.store.resources, machine.id)
-    if errors:
-        raise errors[0]
-    parts.registry.remove(machine)
+            await kill(lives, machine)
+    await lives.settle_overdue(machine)
 
 
 def _still_running(machine: Machine) -> Error:

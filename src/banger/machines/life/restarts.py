@@ -26,9 +26,11 @@ from banger.errors import Error
 from banger.host import cpu
 from banger.host.times import now
 from banger.machines.keep.events import tell_restart
+from banger.machines.keep.operations import Operations
 from banger.machines.keep.states import LIVE
 from banger.machines.life.lifecycle import start
-from banger.machines.parts import Parts
+from banger.machines.life.lives import Lives
+from banger.machines.life.makings import Makings
 from banger.model.ending import EndedUnseen, Rebooted
 from banger.model.machine import Machine, MachineState
 from banger.model.operation import Report
@@ -90,12 +92,12 @@ def ended_unseen(machine: Machine) -> bool:
 class Restarts:
     """Lives as long as the daemon; used from its event loop."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._pending: dict[str, asyncio.TimerHandle] = {}
+    def __init__(self, lives: Lives, makings: Makings, operations: Operations) -> None:
+        self._lives = lives
+        self._makings = makings
+        self._operations = operations
         self._turns = asyncio.Semaphore(cpu.count())
-        parts.on_ended = self.consider
-        parts.forget_restart = self.forget
+        lives.on_end.append(self.consider)
 
     def consider(self, machine: Machine, failed: bool) -> None:
         """It has ended, and is settled."""
@@ -107,64 +109,48 @@ class Restarts:
             self._begin_in(machine, plan_pause_s(restarts), restarts + 1, reboots)
 
     def _begin_in(self, machine: Machine, pause_s: float, restarts: int, reboots: int) -> None:
-        parts = self._parts
         try:
-            parts.registry.change(
+            self._lives.registry.change(
                 machine,
-                lambda: tell_restart(parts.journal.tell, machine, pause_s, restarts),
+                lambda tell: tell_restart(tell, machine, pause_s, restarts),
                 restarts=restarts,
                 reboots=reboots,
                 restart_in_s=pause_s,
             )
         except Error as exc:  # it starts again all the same
             log.warning("machine=%s %s", machine.name, exc.message)
-        loop = asyncio.get_running_loop()
-        self._pending[machine.id] = loop.call_later(pause_s, self._begin, machine)
-
-    def forget(self, machine: Machine) -> bool:
-        """Its user wants it stopped, started or gone; whether a restart was due."""
-        timer = self._pending.pop(machine.id, None)
-        if timer is not None:
-            timer.cancel()
-        return timer is not None
+        self._lives.due.put(machine, pause_s, self._begin)
 
     def bring_back(self) -> None:
         """After the daemon's start, when everything that goes on has been taken over."""
-        for machine in self._parts.registry.all():
+        for machine in self._lives.registry.all():
             if wants_return(machine) or is_due(machine):
                 self._begin(machine)
             elif ended_unseen(machine):
                 self.consider(machine, failed=True)
 
-    def close(self) -> None:
-        for timer in self._pending.values():
-            timer.cancel()
-        self._pending.clear()
-
     def _begin(self, machine: Machine) -> None:
-        self._pending.pop(machine.id, None)
-        parts = self._parts
-        if not parts.registry.has(machine) or machine.state in LIVE or machine.id in parts.starting:
+        lives = self._lives
+        if not lives.registry.has(machine) or machine.state in LIVE or machine.id in lives.starting:
             return
 
         async def work(report: Report) -> str:
             async with self._turns:
-                await start(parts, machine, report)
+                await start(lives, self._makings, machine, report)
             return machine.name
 
         try:
-            running = parts.operations.begin("restart", f"machine/{machine.name}", work, unasked=True)
+            running = self._operations.begin("restart", f"machine/{machine.name}", work, unasked=True)
         except Error as exc:  # no room for its record just now
             log.warning("machine=%s does not start again yet: %s", machine.name, exc.message)
-            loop = asyncio.get_running_loop()
-            self._pending[machine.id] = loop.call_later(LONGEST_PAUSE_S, self._begin, machine)
+            self._lives.due.put(machine, LONGEST_PAUSE_S, self._begin)
             return
         assert running.task is not None
         running.task.add_done_callback(lambda _: self._after(machine))
 
     def _after(self, machine: Machine) -> None:
         """A start that failed is one more failure."""
-        if machine.state is MachineState.FAILED and self._parts.registry.has(machine):
+        if machine.state is MachineState.FAILED and self._lives.registry.has(machine):
             log.warning("machine=%s did not start again: %s", machine.name, machine.reason)
             self.consider(machine, failed=True)
 

@@ -14,9 +14,10 @@ from banger.agent.process import KnownExec, adopt_process, list_execs
 from banger.errors import Error
 from banger.guests.identity import refresh
 from banger.machines.ask.execs import ExecLog, RunningExec
+from banger.machines.keep.registry import Registry
 from banger.machines.life.lifecycle import end_without_main, watch_main
 from banger.machines.life.live import EXEC_LABEL, MAIN_LABEL, LiveMachine
-from banger.machines.parts import Parts
+from banger.machines.life.lives import Lives
 from banger.model.command import Exec
 from banger.model.machine import MachineState
 
@@ -29,7 +30,7 @@ _WAITED_FOR_S = 2.0
 _ASK_AGAIN_S = 5.0
 
 
-async def resync(parts: Parts, live: LiveMachine, answer_s: float = ANSWER_S) -> None:
+async def resync(lives: Lives, live: LiveMachine, answer_s: float = ANSWER_S) -> None:
     """A new session with the agent, and the execs that outlived the last. All of it, or the machine has none."""
     name = live.machine.name
     try:
@@ -41,11 +42,11 @@ async def resync(parts: Parts, live: LiveMachine, answer_s: float = ANSWER_S) ->
         known = await list_execs(connection)
         connection.reserve_channels(max(live.execs, default=0))  # those that are lost are listed still
         if live.has_another_agent(connection):
-            _tell_restart(parts, live)
+            _tell_restart(lives.registry, live)
         live.connect(connection)
         with contextlib.suppress(Error):  # it may have stood still all the time, and so has its clock
             await refresh(connection, entropy=True)
-        await adopt_execs(parts, live, known)
+        await adopt_execs(lives, live, known)
     except BaseException as exc:
         connection.close()
         live.on_agent_lost(
@@ -57,7 +58,7 @@ async def resync(parts: Parts, live: LiveMachine, answer_s: float = ANSWER_S) ->
     log.info("machine=%s taken over", name)
 
 
-async def reconnect(parts: Parts, live: LiveMachine) -> None:
+async def reconnect(lives: Lives, live: LiveMachine) -> None:
     """A session that was lost is begun again by whoever needs it. A guest that does not answer is asked now and then
     only: others need not wait to be told so."""
     if live.lost is None:
@@ -66,26 +67,26 @@ async def reconnect(parts: Parts, live: LiveMachine) -> None:
         if live.connection is not None or time.monotonic() < live.ask_again_at:
             return
         try:
-            await resync(parts, live, _WAITED_FOR_S)
+            await resync(lives, live, _WAITED_FOR_S)
         except Error as exc:
             log.info("machine=%s %s", live.machine.name, exc.message)
             live.ask_again_at = time.monotonic() + _ASK_AGAIN_S
 
 
-def _tell_restart(parts: Parts, live: LiveMachine) -> None:
+def _tell_restart(registry: Registry, live: LiveMachine) -> None:
     """To whoever looks at the machine later, too: its main command, if it had one, ends unseen."""
     machine = live.machine
     log.warning("machine=%s has another agent", machine.name)
     warnings = tuple(dict.fromkeys((*machine.warnings, AGENT_RESTARTED)))  # once
     with contextlib.suppress(Error):  # a store that cannot be written keeps nobody from its guest
-        parts.registry.change(machine, warnings=warnings, agent_boot=live.agent_boot)
+        registry.change(machine, warnings=warnings, agent_boot=live.agent_boot)
         live.on_event("agent_restarted", "earlier commands keep running, but nothing watches them")
 
 
-async def renew_sessions(parts: Parts, machines: Iterable[LiveMachine]) -> None:
+async def renew_sessions(lives: Lives, machines: Iterable[LiveMachine]) -> None:
     """With agents that say that they were started again: nobody may need them for long, and whoever looks at the
     machine is to know."""
-    await asyncio.gather(*(reconnect(parts, live) for live in machines if _wants_session(live)))
+    await asyncio.gather(*(reconnect(lives, live) for live in machines if _wants_session(live)))
 
 
 async def give_up_deserted(live: LiveMachine) -> None:
@@ -109,7 +110,7 @@ def _wants_session(live: LiveMachine) -> bool:
     return was_restarted and live.machine.state is MachineState.RUNNING and not live.gone.is_set()
 
 
-async def adopt_execs(parts: Parts, live: LiveMachine, known: list[KnownExec]) -> None:
+async def adopt_execs(lives: Lives, live: LiveMachine, known: list[KnownExec]) -> None:
     """What runs in a guest that was started by somebody else: an earlier daemon, or the machine it is a copy of."""
     for entry in known:
         try:
@@ -121,11 +122,11 @@ async def adopt_execs(parts: Parts, live: LiveMachine, known: list[KnownExec]) -
             continue
         if entry.label == MAIN_LABEL:
             live.main = running
-            watch_main(parts, live, running)
+            watch_main(lives, live, running)
         else:
             live.use_until_end(running)
     if live.main is None and live.machine.exit is not None:  # it ended, and the last daemon with it
-        end_without_main(parts, live)
+        end_without_main(lives, live)
 
 
 async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:

@@ -17,7 +17,7 @@ from banger.host.thread import in_thread
 from banger.machines.ask.pausing import go_on
 from banger.machines.keep.events import tell_warning
 from banger.machines.life.live import LiveMachine
-from banger.machines.parts import Parts
+from banger.machines.life.lives import Lives
 from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineState
 
@@ -31,12 +31,12 @@ _LOOK_S = 2.0
 class DiskRoom:
     """Lives as long as the daemon. Has a task for each machine that waits for room, and looks at nothing else."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._needed_bytes = parts.settings.limits.disk_reserve_bytes
+    def __init__(self, lives: Lives, needed_bytes: int) -> None:
+        self._lives = lives
+        self._needed_bytes = needed_bytes
         self._waiting: dict[str, asyncio.Task[None]] = {}
         self._full_again: set[str] = set()
-        parts.on_live.append(self.watch)
+        lives.on_begin.append(self.watch)
 
     def watch(self, live: LiveMachine) -> None:
         """From when it is live. One of an earlier daemon may be waiting already."""
@@ -51,9 +51,9 @@ class DiskRoom:
             log.warning("machine=%s %s: %s", machine.name, FAILED, reason)
             warning = f"{FAILED}: {reason}"
             with contextlib.suppress(Error):  # no room for the record
-                self._parts.registry.change(
+                self._lives.registry.change(
                     machine,
-                    lambda: tell_warning(self._parts.journal.tell, machine, warning),
+                    lambda tell: tell_warning(tell, machine, warning),
                     disk_failed=True,
                     warnings=(*machine.warnings, warning),
                 )
@@ -98,7 +98,7 @@ class DiskRoom:
 
     def _write_down(self, machine: Machine) -> None:
         try:
-            self._parts.registry.move(machine, "pause", pause_cause=PauseCause.DISK_FULL)
+            self._lives.registry.move(machine, "pause", pause_cause=PauseCause.DISK_FULL)
         except Error as exc:  # no room for the record either: until there is, it seems to run
             log.warning("machine=%s %s", machine.name, exc.message)
 
@@ -111,7 +111,7 @@ class DiskRoom:
             if not (live.disk_full and has_room):
                 return
             try:
-                await go_on(self._parts, live)
+                await go_on(self._lives, live)
             except Error as exc:
                 log.warning("machine=%s does not continue: %s", machine.name, exc.message)
             else:

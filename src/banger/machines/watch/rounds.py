@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from banger.host.background import keep_going
 from banger.machines.life.live import LiveMachine
+from banger.machines.life.lives import Lives
 from banger.machines.life.sessions import renew_sessions
-from banger.machines.parts import Parts
 from banger.machines.watch.clocks import put_clock_right
 from banger.machines.watch.log_turns import turn_over_logs
 
@@ -23,10 +23,10 @@ _CLOCK_ROUNDS = 3
 class Rounds:
     """Lives as long as the daemon. While there is a machine that runs, that is what the daemon wakes up for."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, lives: Lives) -> None:
+        self._lives = lives
         self._going: asyncio.Task[None] | None = None
-        parts.on_live.append(self.watch)
+        lives.on_begin.append(self.watch)
 
     def watch(self, live: LiveMachine) -> None:
         if self._going is None:
@@ -38,12 +38,12 @@ class Rounds:
 
     async def _go(self) -> None:
         rounds = 0
-        while self._parts.live:
+        while self._lives.live:
             await asyncio.sleep(_ROUND_S)
             rounds += 1
-            machines = [*self._parts.live.values()]
+            machines = [*self._lives.live.values()]
             await _for_each(turn_over_logs, machines)
-            await renew_sessions(self._parts, machines)
+            await renew_sessions(self._lives, machines)
             if rounds % _CLOCK_ROUNDS == 0:
                 await _for_each(put_clock_right, machines)
         self._going = None

@@ -1,0 +1,65 @@
+"""What verbs work with: one of each, made when the daemon starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from banger.catalogs.shelf import Shelf
+from banger.host.paths import Paths
+from banger.host.settings import Settings
+from banger.images.records.library import ImageLibrary
+from banger.kernels.library import KernelLibrary
+from banger.machines.copies.snapshots import SnapshotLibrary
+from banger.machines.keep.events import Journal
+from banger.machines.keep.holdings import Holdings
+from banger.machines.keep.operations import Operations
+from banger.machines.keep.registry import Registry
+from banger.machines.life.lives import Lives
+from banger.machines.life.makings import Makings
+from banger.store.store import Store
+from banger.templates.library import TemplateLibrary
+from banger.templates.pool import Pool
+from banger.templates.trials import Trials
+from banger.vmm.drivers import Drivers
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The functions of verbs have it, and hand on what each step needs. Nothing below this room knows it."""
+
+    mode: str
+    store: Store
+    journal: Journal
+    operations: Operations
+    shelf: Shelf
+    makings: Makings
+    lives: Lives
+    snapshots: SnapshotLibrary
+
+    @property
+    def registry(self) -> Registry:
+        return self.lives.registry
+
+
+def assemble(
+    paths: Paths, mode: str, settings: Settings, store: Store, shelf: Shelf, drivers: Drivers
+) -> Engine:
+    """All of them, knowing one another; nothing is begun."""
+    journal = Journal(store.events)
+    tell = journal.try_to_tell
+    images, kernels = ImageLibrary(paths, store.images, shelf), KernelLibrary(paths, store.kernels, shelf)
+    templates = TemplateLibrary(paths, store.resources, images, kernels, drivers)
+    images.tell = kernels.tell = templates.tell = store.resources.tell = tell
+    pool = Pool(paths, store.resources, templates, settings.pool)
+    trials = Trials(paths, store.resources)
+    holdings = Holdings(paths, store.resources, drivers)
+    return Engine(
+        mode=mode,
+        store=store,
+        journal=journal,
+        operations=Operations(store.operations, tell),
+        shelf=shelf,
+        makings=Makings(paths, settings, images, kernels, drivers, templates, pool, trials),
+        lives=Lives(Registry(store, journal.tell), holdings, tell),
+        snapshots=SnapshotLibrary(holdings, tell),
+    )

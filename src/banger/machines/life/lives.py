@@ -1,0 +1,224 @@
+"""What machines do now, beside their records: which are live, which start, which are due to start again, and whose end
+is still to be written down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import NamedTuple, Unpack
+
+from banger.errors import Error
+from banger.host.background import in_background
+from banger.host.bounded import Locks
+from banger.host.times import Stopwatch
+from banger.machines.keep.events import hear_guest
+from banger.machines.keep.holdings import Holdings
+from banger.machines.keep.registry import Registry
+from banger.machines.keep.states import LIVE, advance
+from banger.machines.life.live import LiveMachine
+from banger.machines.watch.idle import watch_idleness
+from banger.model.ending import Ending, StartCancelled, StartFailed
+from banger.model.event import Tell, tell_nobody
+from banger.model.machine import Change, Machine, MachineState
+from banger.model.operation import Report
+
+log = logging.getLogger("banger.machines")
+
+_SETTLE_AGAIN_S, _SETTLE_LONGEST_S = 1.0, 60.0
+
+
+class Start(NamedTuple):
+    """One start of a machine, while it lasts."""
+
+    machine: Machine
+    report: Report
+    watch: Stopwatch
+
+
+class DueStarts:
+    """Machines that are to be started again, each with a timer."""
+
+    def __init__(self) -> None:
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def put(self, machine: Machine, pause_s: float, begin: Callable[[Machine], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers[machine.id] = loop.call_later(pause_s, self._begin, machine, begin)
+
+    def forget(self, machine: Machine) -> bool:
+        """Its user wants it stopped, started or gone; whether a start was due."""
+        timer = self._timers.pop(machine.id, None)
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
+
+    def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _begin(self, machine: Machine, begin: Callable[[Machine], None]) -> None:
+        self._timers.pop(machine.id, None)
+        begin(machine)
+
+
+class Lives:
+    """Of the machines of a registry, as long as the daemon. `on_begin` hears of each machine that is live from now on,
+    `on_end` of each that has ended, is settled and stays: whether that was a failure."""
+
+    def __init__(self, registry: Registry, holdings: Holdings, tell: Tell = tell_nobody) -> None:
+        self.registry = registry
+        self.holdings = holdings
+        self.tell = tell  # the journal, of what happens whether or not there is room to write it down
+        self.live: dict[str, LiveMachine] = {}
+        self.starting: dict[str, asyncio.Task[object]] = {}
+        self.due = DueStarts()
+        # How to settle the end of a machine that could not be written down.
+        self.overdue: dict[str, Callable[[], Awaitable[None]]] = {}
+        self.locks = Locks()  # by the ids of machines
+        self.on_begin: list[Callable[[LiveMachine], None]] = []
+        self.on_end: list[Callable[[Machine, bool], None]] = []
+        self.shutdown = asyncio.Event()
+
+    def get(self, machine: Machine) -> LiveMachine | None:
+        return self.live.get(machine.id)
+
+    def of(self, machine: Machine) -> LiveMachine:
+        """The running machine; raises `bad_state` for one that does not run."""
+        live = self.live.get(machine.id)
+        if live is None:
+            raise Error(
+                "bad_state",
+                f"machine {machine.name!r} is {machine.state.value}, not running",
+                f"banger vm start {machine.name}",
+                {"state": machine.state.value},
+            )
+        return live
+
+    def looks_after(self, machine: Machine) -> bool:
+        """It is live, on its way up, or something is done with it just now."""
+        return machine.id in self.live or machine.id in self.starting or self.locks[machine.id].locked()
+
+    def is_at_rest(self, machine: Machine) -> bool:
+        """Nothing of it runs, and it is not being deleted."""
+        if machine.id in self.live or machine.id in self.starting:
+            return False
+        return machine.state not in LIVE and machine.state is not MachineState.DELETING
+
+    @contextlib.asynccontextmanager
+    async def start(self, machine: Machine, report: Report, **fields: Unpack[Change]) -> AsyncIterator[Start]:
+        """The time in which a machine starts: at its end it runs, or is `failed` and holds no host resource but its
+        files. Whoever stops it meanwhile cancels the task. `fields` change as it begins."""
+        await self.settle_overdue(machine)
+        async with self.locks[machine.id]:
+            advance(machine, "start")
+            await self.holdings.require_released(machine)
+            self.registry.move(machine, "start", **(Change(timings_ms={}, origin="") | fields))
+            task = asyncio.current_task()
+            assert task is not None
+            self.starting[machine.id] = task
+            watch = Stopwatch()
+            try:
+                yield Start(machine, report, watch)
+                timings_ms = {**watch.phases_ms, "start": watch.total_ms()}
+                self.registry.change(machine, has_started=True, timings_ms=timings_ms)
+            except BaseException as exc:
+                await self._give_up(machine, exc)
+                raise
+            finally:
+                del self.starting[machine.id]
+
+    def begin(self, live: LiveMachine) -> None:
+        """Its guest is up."""
+        self._enter(live)
+        self.registry.move(live.machine, "booted", pid=live.process.pid, agent_boot=live.agent_boot)
+        self._announce(live)
+        watch_idleness(self.registry, live)
+
+    def take_over(self, live: LiveMachine) -> None:
+        """It has been running since an earlier daemon; its agent may take its time."""
+        self._enter(live)
+        self._announce(live)
+
+    def _enter(self, live: LiveMachine) -> None:
+        self.live[live.machine.id] = live
+        live.on_event = hear_guest(self.tell, live)
+
+    def _announce(self, live: LiveMachine) -> None:
+        for watch in self.on_begin:
+            watch(live)
+
+    def tell_ended(self, machine: Machine, *, failed: bool) -> None:
+        """It has ended, is settled, and stays."""
+        for hear in self.on_end:
+            hear(machine, failed)
+
+    async def remove(self, machine: Machine) -> None:
+        """Forget a machine that does not run, after all that it holds is released."""
+        if machine.state is not MachineState.DELETING:
+            self.registry.move(machine, "delete")
+        await self.holdings.release(machine)
+        self.registry.remove(machine)
+
+    async def _give_up(self, machine: Machine, cause: BaseException) -> None:
+        """Undo a start that failed or was cancelled."""
+        live = self.live.pop(machine.id, None)
+        ending: Ending = StartCancelled()
+        if isinstance(cause, Error):
+            ending = StartFailed(code=cause.code, message=cause.message)
+
+        async def settle() -> None:
+            await self.holdings.release_runtime(machine)
+            if live is not None:
+                await live.watch_task
+            if machine.state is MachineState.STARTING:
+                self.registry.move(machine, "fail", ending)
+            elif machine.state in LIVE:
+                self.registry.move(machine, "exited", ending)
+
+        await _to_its_end(self.settle_or_owe(machine, settle))
+        if live is not None:
+            live.ended.set()
+
+    async def settle_or_owe(self, machine: Machine, settle: Callable[[], Awaitable[None]]) -> None:
+        """Its end is written down: now, or as soon as that can be done."""
+        try:
+            await settle()
+        except Error as exc:
+            log.warning("machine=%s its end is not settled: %s", machine.name, exc.message)
+            self.overdue[machine.id] = settle
+            in_background(self._settle_later(machine), "what follows a machine's end")
+
+    async def _settle_later(self, machine: Machine) -> None:
+        pause_s = _SETTLE_AGAIN_S
+        while machine.id in self.overdue and not self.shutdown.is_set():
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _SETTLE_LONGEST_S)
+            with contextlib.suppress(Error):  # said before
+                await self.settle_overdue(machine)
+
+    async def settle_overdue(self, machine: Machine) -> None:
+        """Whoever wants something of a machine whose end could not be settled settles it first. Raises why that still
+        cannot be done."""
+        if machine.id not in self.overdue:
+            return
+        async with self.locks[machine.id]:
+            settle = self.overdue.get(machine.id)
+            if settle is not None:
+                await settle()
+                del self.overdue[machine.id]
+
+
+async def _to_its_end(work: Coroutine[None, None, None]) -> None:
+    """Whoever is cancelled meanwhile, once or more, is so afterwards: what is being undone is nobody else's yet."""
+    task, cancelled = asyncio.create_task(work), False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError
