@@ -42,7 +42,8 @@ NOT_OF = {
     ("images.register", "bad_size"): "sizes of the configuration are checked when it is read",
     ("system.disk_usage", "not_released"): "it looks, and removes nothing",
 }
-BY_NAME: dict[str, Verb[Any, Any] | Session[Any]] = {one.name: one for one in (*VERBS, *SESSIONS)}
+ALL: tuple[Verb[Any, Any] | Session[Any], ...] = (*VERBS, *SESSIONS)
+BY_NAME = {one.name: one for one in ALL}
 
 
 def found_in(one: Verb[Any, Any] | Session[Any]) -> dict[str, tuple[str, ...]]:
