@@ -6,8 +6,7 @@ import asyncio
 from pathlib import Path
 
 from banger.resources import teardown
-from banger.resources.kinds import FILES, KINDS, RUNTIME, SOCKETS, VMM
-from banger.resources.leftovers import look, unknown
+from banger.resources.kinds import FILES, KINDS, RUNTIME, SOCKETS, VMM, look, unknown
 from banger.store.resources import Resource
 from banger.store.store import Store
 from tests.support.paths import paths_below

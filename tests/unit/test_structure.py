@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -222,3 +223,30 @@ def test_the_command_line_starts_without_what_it_may_not_need(words: list[str]) 
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "banger" in imported
     assert CLI_STARTS_WITHOUT & imported == set()
+
+
+def journeys(text: str) -> dict[str, list[str]]:
+    """The stops of each journey in docs/architecture.md."""
+    part = text.partition("\n## Four journeys\n")[2].partition("\n## ")[0]
+    _, *pieces = re.split(r"^\*\*(.+)\*\*$", part, flags=re.MULTILINE)
+    stops = [re.findall(r"^[0-9]+\. (.+)$", piece, re.MULTILINE) for piece in pieces[1::2]]
+    return dict(zip(pieces[::2], stops, strict=True))
+
+
+def test_four_journeys_are_short_and_lead_through_files_that_exist() -> None:
+    found = journeys((ROOT / "docs/architecture.md").read_text())
+    assert len(found) == 4
+    for title, stops in found.items():
+        assert 5 < len(stops) <= 20, title
+        files = [file for stop in stops for file in re.findall(r"`([a-z0-9_/]+\.(?:py|c))`", stop)]
+        assert len(files) >= len(stops), title
+        assert [
+            file for file in files if not any((ROOT / p / file).is_file() for p in ("src/banger", "."))
+        ] == []
+
+
+def test_only_the_engine_and_what_is_above_know_all_parts_of_it() -> None:
+    """Functions below it are given what they work with."""
+    modules = modules_in(ROOT / "src")
+    knows = {name for name, tree in modules.items() if "banger.engine.engine" in imports_of(tree, modules)}
+    assert {room_of(name) for name in knows} == {"engine", "server"}

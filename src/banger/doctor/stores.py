@@ -23,7 +23,7 @@ from banger.images.records.rootfs import PREFIX as ROOTFS
 from banger.images.records.rootfs import parse_rootfs_ref
 from banger.images.reference.reference import Reference, parse_source
 from banger.kernels.debian import DEFAULT as USUAL_KERNEL
-from banger.resources.leftovers import look, unknown
+from banger.resources.kinds import look, unknown
 from banger.store.migrations import STEPS
 
 _LISTED = 3

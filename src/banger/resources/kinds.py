@@ -1,10 +1,13 @@
-"""The list of all kinds of resources. A new kind is a file beside this one, and a line here."""
+"""All kinds of resources, and what of them is on the host. A new kind is a file beside this one, and a line here."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+from banger.host.paths import Paths
 from banger.resources.control_group import ControlGroup
 from banger.resources.directory import Directory, places_of_files, places_of_sockets
-from banger.resources.kind import Kind
+from banger.resources.kind import Found, Kind
 from banger.resources.vmm_process import VmmProcess
 
 VMM = VmmProcess()
@@ -14,3 +17,15 @@ FILES = Directory("files", is_runtime=False, places=places_of_files)
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (VMM, CGROUP, FILES, SOCKETS)}
 RUNTIME = frozenset(kind.name for kind in KINDS.values() if kind.is_runtime)
+
+
+def look(paths: Paths) -> list[Found]:
+    """Everything that should have a record. Call this before you read the records: a resource that is acquired
+    meanwhile has its record first. Blocking: looks at every process of the host."""
+    return [found for kind in KINDS.values() for found in kind.find(paths)]
+
+
+def unknown(seen: Iterable[Found], identities: Iterable[Mapping[str, object]]) -> list[Found]:
+    """The things to which none of the records leads."""
+    known = {value for identity in identities for value in identity.values()}
+    return [found for found in seen if found.key not in known]

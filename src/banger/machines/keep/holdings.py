@@ -26,8 +26,9 @@ class Holdings:
         self.drivers = drivers
 
     def places(self, machine: Machine) -> VmPlaces:
-        """One that was a clone in waiting stays where it waited: a VMM knows its files by their names. One that an
-        earlier version started has its sockets where that one kept them."""
+        """Where its files and sockets are. A machine that was a waiting clone stays where it waited: a VMM knows its
+        files by their names. The sockets of a machine that an earlier version started are where that version put
+        them."""
         place = machine.place or machine.id
         earlier = self.paths.earlier_sockets / place
         return VmPlaces(
@@ -37,37 +38,37 @@ class Holdings:
         )
 
     def take_places(self, machine: Machine) -> VmPlaces:
-        """The machine's directories, which are there from now on."""
+        """Make the machine's directories, unless they exist, with a record of each."""
         places = self.places(machine)
         take_places(self.resources, machine.id, places)
         return places
 
     def driver(self, machine: Machine) -> Driver | None:
-        """The one that the machine was started with; None before its first start. Raises `driver_not_found`."""
+        """The driver that started the machine; None before its first start. Raises `driver_not_found`."""
         return self.drivers.named(machine.driver) if machine.driver else None
 
     async def require_released(self, machine: Machine) -> None:
-        """Before it starts: whatever an earlier life holds still, a VMM or a control group, stands in the way of the
-        next. Raises `not_released`."""
+        """Before a start: what an earlier run still holds, such as a VMM or a control group, would be in the way of the
+        next run. Raises `not_released`."""
         errors = await teardown.release(self.resources, machine.id, kinds.RUNTIME)
         if errors:
             message = f"{machine.name} cannot start before the remains of its last run are gone"
             raise Error("not_released", f"{message}: {errors[0].message}", errors[0].hint)
 
     async def release_runtime(self, machine: Machine) -> None:
-        """Its VMM has ended, or is to end: of what the VMM held and was cloned from, the machine needs the disk alone.
-        What could not be released keeps its record."""
+        """After the end of the VMM, or to end it: all that the machine holds only while it runs. Of the frozen machine
+        that it was cloned from, it keeps the disk alone. A resource that cannot be released keeps its record."""
         await teardown.release(self.resources, machine.id, kinds.RUNTIME)
         self._forget_frozen(machine)
 
     async def release(self, machine: Machine) -> None:
-        """All that it holds. Raises why something of that could not be released."""
+        """All that the machine holds. Raises the first error; that resource keeps its record."""
         errors = await teardown.release(self.resources, machine.id)
         if errors:
             raise errors[0]
 
     async def tidy_disk(self, machine: Machine) -> None:
-        """The last daemon may have ended while it froze the disk, or replaced it."""
+        """Remove what is left of a freeze or a change of the disk that the last daemon did not finish."""
         try:
             driver = self.driver(machine)
             if driver is not None:
@@ -76,8 +77,8 @@ class Holdings:
             log.warning("machine=%s its disk is not tidied: %s", machine.name, exc)
 
     def _forget_frozen(self, machine: Machine) -> None:
-        """Files of a driver that this banger does not have stay as they are. A record that is older than the machine's
-        start knows no driver: each forgets its own."""
+        """Files of a driver that this banger does not have stay. A record from before the machine's start names no
+        driver: then each driver removes its own files."""
         with contextlib.suppress(Error):
             driver = self.driver(machine)
             for each in self.drivers.all() if driver is None else [driver]:

@@ -17,7 +17,7 @@ from banger.machines.life.lives import Lives
 from banger.model.machine import Machine, MachineState
 from banger.model.report import Leftover, Reconciliation, SettledMachine
 from banger.resources.kind import Found
-from banger.resources.leftovers import look, unknown
+from banger.resources.kinds import look, unknown
 
 
 async def reconcile(lives: Lives, *, dry_run: bool, remove: bool) -> Reconciliation:

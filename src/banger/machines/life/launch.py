@@ -103,7 +103,7 @@ class Launch:
         self._config = config
 
     async def from_template(self, wanted: Wanted) -> Guest | None:
-        """None when it has to boot by itself, which the report then says why."""
+        """None when the machine must boot by itself; the report then says why."""
         machine, report = self._machine, self._report
         origin = f"template {wanted.id[:12]}"
         guest = await self._take_waiting(wanted, origin)
@@ -157,7 +157,7 @@ class Launch:
         return guest
 
     async def clone(self, frozen: Frozen) -> Guest:
-        """A VM that goes on where `frozen` stopped, in the machine's own places."""
+        """A VM that continues where `frozen` stopped, in the machine's own places."""
         config = dataclasses.replace(self._config, frozen=frozen)
         self._report("clone", f"starting {self._machine.name} on {self._describe_accelerator()}")
         await self._driver.prepare(config)
@@ -233,7 +233,7 @@ def guest_init(spec: MachineSpec) -> str:
 
 
 def _require_disk(machine: Machine, places: VmPlaces, has_disk: bool) -> None:
-    """Who has an address has lived, and so has a disk. It does not get an empty one for it, unsaid."""
+    """A machine with an address has been started before, so it has a disk; never replace that by an empty one."""
     if machine.address and not has_disk:
         raise Error(
             "vmm_failed",

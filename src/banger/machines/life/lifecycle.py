@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Unpack
 
 import msgspec
@@ -45,6 +45,7 @@ _TERM_S = 5.0
 _AGENT_MARGIN_S = 3.0
 _OWN_SHUTDOWN_S = 15.0
 _INIT_SHUTDOWN_S = 5.0
+_AFTER_AN_END = "what follows a machine's end"
 _SIGNALS_OF_INITS = (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP)
 
 
@@ -131,7 +132,7 @@ async def _start_main(
 
 def watch_main(lives: Lives, live: LiveMachine, main: RunningExec) -> None:
     """When the main command ends, so does the machine."""
-    main.done.add_done_callback(lambda _: _spawn(_after_main(lives, live, main)))
+    main.done.add_done_callback(lambda _: in_background(_after_main(lives, live, main), _AFTER_AN_END))
 
 
 def watch_vmm(lives: Lives, live: LiveMachine) -> None:
@@ -139,7 +140,7 @@ def watch_vmm(lives: Lives, live: LiveMachine) -> None:
 
     def on_end(watching: asyncio.Task[None]) -> None:
         if not watching.cancelled():  # that is a daemon which lets go of its machines
-            _spawn(_after_exit(lives, live))
+            in_background(_after_exit(lives, live), _AFTER_AN_END)
 
     live.watch_task.add_done_callback(on_end)
 
@@ -170,7 +171,7 @@ def _own_shutdown_s(live: LiveMachine, exit_: Exit) -> float:
 
 def end_without_main(lives: Lives, live: LiveMachine) -> None:
     """Of a machine whose main command ended, and which an earlier daemon was to end."""
-    _spawn(_end_machine(lives, live))
+    in_background(_end_machine(lives, live), _AFTER_AN_END)
 
 
 async def _end_machine(lives: Lives, live: LiveMachine) -> None:
@@ -354,8 +355,3 @@ def _still_running(machine: Machine) -> Error:
         f"banger vm stop {machine.name}, or banger vm delete --force {machine.name}",
         {"state": machine.state.value},
     )
-
-
-def _spawn(work: Coroutine[object, object, None]) -> None:
-    """Run a follow-up."""
-    in_background(work, "what follows a machine's end")

@@ -48,7 +48,7 @@ class DueStarts:
         self._timers[machine.id] = loop.call_later(pause_s, self._begin, machine, begin)
 
     def forget(self, machine: Machine) -> bool:
-        """Its user wants it stopped, started or gone; whether a start was due."""
+        """A start, stop or deletion by the user cancels it. Returns whether a start was due."""
         timer = self._timers.pop(machine.id, None)
         if timer is not None:
             timer.cancel()
@@ -65,13 +65,13 @@ class DueStarts:
 
 
 class Lives:
-    """Of the machines of a registry, as long as the daemon. `on_begin` hears of each machine that is live from now on,
-    `on_end` of each that has ended, is settled and stays: whether that was a failure."""
+    """Lives as long as the daemon. `on_begin` is called with each machine that becomes live; `on_end` with each machine
+    that has ended, is settled and is not removed, and with whether the end was a failure."""
 
     def __init__(self, registry: Registry, holdings: Holdings, tell: Tell = tell_nobody) -> None:
         self.registry = registry
         self.holdings = holdings
-        self.tell = tell  # the journal, of what happens whether or not there is room to write it down
+        self.tell = tell  # to the journal, where a full disk changes nothing of what happens
         self.live: dict[str, LiveMachine] = {}
         self.starting: dict[str, asyncio.Task[object]] = {}
         self.due = DueStarts()
@@ -98,19 +98,19 @@ class Lives:
         return live
 
     def looks_after(self, machine: Machine) -> bool:
-        """It is live, on its way up, or something is done with it just now."""
+        """The machine is live or starting, or a verb works on it now."""
         return machine.id in self.live or machine.id in self.starting or self.locks[machine.id].locked()
 
     def is_at_rest(self, machine: Machine) -> bool:
-        """Nothing of it runs, and it is not being deleted."""
+        """The machine does not run, and is not being deleted."""
         if machine.id in self.live or machine.id in self.starting:
             return False
         return machine.state not in LIVE and machine.state is not MachineState.DELETING
 
     @contextlib.asynccontextmanager
     async def start(self, machine: Machine, report: Report, **fields: Unpack[Change]) -> AsyncIterator[Start]:
-        """The time in which a machine starts: at its end it runs, or is `failed` and holds no host resource but its
-        files. Whoever stops it meanwhile cancels the task. `fields` change as it begins."""
+        """The time in which a machine starts: at the end of the block it runs, or it is `failed` and holds no host
+        resource but its files. A stop meanwhile cancels the task of the start. `fields` change at the beginning."""
         await self.settle_overdue(machine)
         async with self.locks[machine.id]:
             advance(machine, "start")
@@ -131,27 +131,20 @@ class Lives:
                 del self.starting[machine.id]
 
     def begin(self, live: LiveMachine) -> None:
-        """Its guest is up."""
-        self._enter(live)
+        """Of a machine whose guest is up."""
+        self.take_over(live)
         self.registry.move(live.machine, "booted", pid=live.process.pid, agent_boot=live.agent_boot)
-        self._announce(live)
         watch_idleness(self.registry, live)
 
     def take_over(self, live: LiveMachine) -> None:
-        """It has been running since an earlier daemon; its agent may take its time."""
-        self._enter(live)
-        self._announce(live)
-
-    def _enter(self, live: LiveMachine) -> None:
+        """Of a machine that runs, perhaps since an earlier daemon: then its agent may not be connected yet."""
         self.live[live.machine.id] = live
         live.on_event = hear_guest(self.tell, live)
-
-    def _announce(self, live: LiveMachine) -> None:
         for watch in self.on_begin:
             watch(live)
 
     def tell_ended(self, machine: Machine, *, failed: bool) -> None:
-        """It has ended, is settled, and stays."""
+        """Of a machine that has ended, is settled, and is not removed."""
         for hear in self.on_end:
             hear(machine, failed)
 
@@ -183,7 +176,7 @@ class Lives:
             live.ended.set()
 
     async def settle_or_owe(self, machine: Machine, settle: Callable[[], Awaitable[None]]) -> None:
-        """Its end is written down: now, or as soon as that can be done."""
+        """Write down the end of a machine: now, or as soon as the store can be written."""
         try:
             await settle()
         except Error as exc:
@@ -200,8 +193,8 @@ class Lives:
                 await self.settle_overdue(machine)
 
     async def settle_overdue(self, machine: Machine) -> None:
-        """Whoever wants something of a machine whose end could not be settled settles it first. Raises why that still
-        cannot be done."""
+        """Settle an end that could not be settled before, as each verb does first. Raises why it still cannot be
+        settled."""
         if machine.id not in self.overdue:
             return
         async with self.locks[machine.id]:

@@ -44,7 +44,7 @@ class Makings:
     trials: Trials
 
     async def make_room(self, memory_mib: int) -> None:
-        """Clones in waiting give way to a machine that needs their memory. Raises `insufficient_memory`."""
+        """Give up waiting clones if the machine needs their memory. Raises `insufficient_memory`."""
         reserve_bytes = self.settings.limits.memory_reserve_bytes
         try:
             check_memory(memory_mib, reserve_bytes)
@@ -53,7 +53,7 @@ class Makings:
             check_memory(memory_mib, reserve_bytes)
 
     async def require_disk_room(self, machine: Machine) -> None:
-        """A VM's own overlay begins small; it must be possible to write to it at all. Raises `insufficient_disk`."""
+        """For the first writes of a VM, whose own disk begins empty. Raises `insufficient_disk`."""
         headroom_bytes = self.settings.limits.disk_reserve_bytes
         await in_thread(require_free, self.paths.machines, headroom_bytes, f"machine {machine.name}")
 
@@ -69,7 +69,7 @@ class Makings:
         accel: str,
         image: Image | None = None,
     ) -> VmConfig:
-        """What a machine's VM is started with. Something frozen needs no `image`: its disk lies above one already."""
+        """The configuration of the machine's VM. A frozen machine needs no `image`: its disk lies above one already."""
         agent = agent_binary(cpu.architecture())
         kernel_directory = self.kernels.directory(kernel)
         initramfs = await in_thread(
@@ -94,8 +94,9 @@ class Makings:
     async def settle_accelerator(
         self, asked: str, kernel: Kernel, driver: Driver, config: VmConfig, report: Report
     ) -> tuple[Driver, VmConfig, str]:
-        """The driver, `config` with an accelerator that brings this kernel up, tried if it never was, and why it is not
-        a faster one; said. Raises `accelerator_unavailable` when another was `asked` for by name."""
+        """The driver, `config` with an accelerator that boots this kernel (checked now if it never was), and why a
+        faster one is not used; the report says so. Raises `accelerator_unavailable` for an accelerator that was
+        `asked` for by name."""
         accel = config.accel
         why = cpu.check_kvm().reason if asked == "auto" and accel == ALWAYS else ""
         if accel != ALWAYS:

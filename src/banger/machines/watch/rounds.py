@@ -1,4 +1,7 @@
-"""What is done now and then for machines that run."""
+"""What is done now and then for machines that run: logs turned over, sessions begun again, clocks put right.
+
+A guest's clock stands still while the host sleeps, and root in a guest may set it to anything: a clock that is far off
+is put right, whatever the reason."""
 
 from __future__ import annotations
 
@@ -6,18 +9,21 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
+from banger.agent.guest_clock import FAR_OFF_S, ask_clock_off_s
+from banger.errors import Error
 from banger.host.background import keep_going
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
-from banger.machines.life.sessions import renew_sessions
-from banger.machines.watch.clocks import put_clock_right
+from banger.machines.life.sessions import give_up_deserted, renew_sessions
 from banger.machines.watch.log_turns import turn_over_logs
+from banger.model.machine import MachineState
 
 log = logging.getLogger("banger.machines")
 
 _ROUND_S = 10.0
 # One round in so many looks at clocks, which wakes guests.
 _CLOCK_ROUNDS = 3
+_CLOCK_ANSWER_S = 5.0
 
 
 class Rounds:
@@ -55,3 +61,19 @@ async def _for_each(do: Callable[[LiveMachine], Awaitable[None]], machines: Sequ
     for live, failed in zip(machines, done, strict=True):
         if isinstance(failed, Exception):
             log.error("machine=%s %s: %s", live.machine.name, do.__name__, failed, exc_info=failed)
+
+
+async def put_clock_right(live: LiveMachine) -> None:
+    """Of one that runs and answers. It is no use of a machine: one that nobody uses is paused nevertheless, and one
+    that is paused stays so."""
+    connection = live.connection
+    if connection is None or live.machine.state is not MachineState.RUNNING:
+        return
+    try:
+        off_s = await ask_clock_off_s(connection, _CLOCK_ANSWER_S)
+    except Error:
+        await give_up_deserted(live)
+        return
+    if abs(off_s) > FAR_OFF_S:
+        log.info("machine=%s its clock is corrected; it was off by %.1f s", live.machine.name, off_s)
+        await live.catch_up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from banger.errors import Error
@@ -10,7 +11,6 @@ from banger.host.run import run
 from banger.host.thread import in_thread
 from banger.vmm.frozen import Frozen
 from banger.vmm.qemu import layers, names
-from banger.vmm.qemu.failure import cannot_write
 
 _FLATTEN_S = 1800.0
 
@@ -69,3 +69,10 @@ async def convert(disk: Path, target: Path, kind: str) -> None:
 def _chain_bytes(disk: Path) -> int:
     """What a disk and its layers take; what of the image below they need not, shows when it is written."""
     return sum(path.stat().st_blocks * 512 for path in layers.read_chain(disk))
+
+
+def cannot_write(directory: Path, exc: OSError) -> Error:
+    """Why QEMU's files cannot be written, as an error of ours."""
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Error("insufficient_disk", f"no space left in {directory}", "free space there, and try again")
+    return Error("vmm_failed", f"cannot write to {directory}: {exc.strerror or exc}")
