@@ -217,7 +217,7 @@ COMMIT = Verb(
 )
 WAIT = Verb(
     name="machines.wait", summary="Wait until a machine no longer runs", method="GET", path=_M + "/wait",
-    request=OneMachine, result=Machine, errors=("machine_not_found",), example={"machine": "dev"},
+    request=OneMachine, result=Machine, waits=True, errors=("machine_not_found",), example={"machine": "dev"},
 )
 HEALTH = Verb(
     name="machines.health", summary="Agent, init, clock and VMM of a machine, each on its own", method="GET",
@@ -263,7 +263,7 @@ SIGNAL_EXEC = Verb(
 )
 WAIT_EXEC = Verb(
     name="machines.wait_exec", summary="Wait until a command has ended", method="GET", path=_M + "/execs/{id}/wait",
-    request=OneExec, result=Exit, errors=(*_AWAKE, "exec_not_found"),
+    request=OneExec, result=Exit, waits=True, errors=(*_AWAKE, "exec_not_found"),
     example={"machine": "dev", "id": 3},
 )
 GET_FILES = Download(

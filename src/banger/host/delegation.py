@@ -22,7 +22,7 @@ LEAF = "banger-daemon"
 @dataclass(frozen=True)
 class Delegation:
     """For each controller, either the directory in which this process makes groups (`bases`), or the reason why there
-    is none (`missing`). `closed` are controllers that nobody on this host may write to, whichever user runs the
+    is none (`missing`). `closed` are controllers that no user of this host may write to, whichever user runs the
     daemon."""
 
     bases: dict[str, Path]

@@ -4,9 +4,10 @@ bytes or lines. Makes no decisions.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -23,6 +24,7 @@ from banger.model.principal import Principal
 from banger.server.misfit import SEE_OPENAPI, misfit, unknown_field
 from banger.server.protocol import PEER_UID
 
+T = TypeVar("T")
 # Only these fields may contain bytes that are not UTF-8: they belong to a guest.
 _OF_A_GUEST = frozenset({"command", "path"})
 
@@ -34,7 +36,27 @@ async def respond(verb: Verb[Any, Any], engine: Engine, request: Request) -> Res
     principal = principal_of(request)
     if isinstance(verb, Upload):
         return _answer(verb, await handler(engine, principal, asked, stream_body(request)))
-    return _answer(verb, await handler(engine, principal, asked))
+    work = handler(engine, principal, asked)
+    return _answer(verb, await (_unless_left(request, work) if verb.waits else work))
+
+
+async def _unless_left(request: Request, work: Awaitable[T]) -> T:
+    """The result of `work`, which is cancelled when the client leaves: then raises `cancelled`, for nobody to hear."""
+    working, leaving = asyncio.ensure_future(work), asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Error("cancelled", "the client left before the end of what it waited for")
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _answer(verb: Verb[Any, Any], result: Any) -> Response:

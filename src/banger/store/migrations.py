@@ -58,5 +58,5 @@ STEPS: tuple[str, ...] = (
     """,
     "-- the tables stay as they are",
 )
-# What becomes of each record of a machine, by the version that wants it so.
+# How each record of a machine changes, by the version that introduced the change.
 REWRITES: Mapping[int, Callable[[bytes], bytes]] = {5: with_facts}
