@@ -41,7 +41,7 @@ async def respond(verb: Verb[Any, Any], engine: Engine, request: Request) -> Res
 
 
 async def _unless_left(request: Request, work: Awaitable[T]) -> T:
-    """The result of `work`, which is cancelled when the client leaves: then raises `cancelled`, for nobody to hear."""
+    """The result of `work`. If the client leaves first, the work is cancelled, and this raises `cancelled`."""
     working, leaving = asyncio.ensure_future(work), asyncio.create_task(_left(request))
     try:
         await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
