@@ -2,11 +2,16 @@
 
     Error(code, message, hint)
 
-Each code has an HTTP status and an exit code here and an entry in docs/errors.md; a test holds the three
-together. Lower libraries' errors are mapped to these at a room's edge with `from exc`.
+Where the code of an error decides what comes next, the code has a type: `Error(...)` with that code is of that type, so
+`except` tells errors apart. Each code has an HTTP status and an exit code here and an entry in docs/errors.md; a test
+holds the three together. Lower libraries' errors are mapped to these at a room's edge with `from exc`.
 """
 
 from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Self
 
 
 class Error(Exception):
@@ -15,6 +20,15 @@ class Error(Exception):
     `code` is stable and machine-readable, `message` is one line for people, `hint` says what to
     do about it (may be empty), `details` is JSON-ready data for programs.
     """
+
+    _of_code: ClassVar[dict[str, type[Error]]] = {}
+
+    def __init_subclass__(cls, codes: tuple[str, ...] = ()) -> None:
+        Error._of_code.update(dict.fromkeys(codes, cls))
+
+    def __new__(cls, code: str, *_: object, **__: object) -> Self:
+        kind = Error._of_code.get(code, cls) if cls is Error else cls
+        return super().__new__(kind)  # type: ignore[return-value]  # of a subclass, if `cls` is Error
 
     def __init__(
         self, code: str, message: str, hint: str = "", details: dict[str, object] | None = None
@@ -55,6 +69,94 @@ class Error(Exception):
             str(data.get("hint", "")),
             details if isinstance(details, dict) else None,
         )
+
+
+class AgentError(Error, codes=("agent_error",)):
+    """The agent refused a request, or sent invalid data."""
+
+
+class AgentGone(Error, codes=("agent_lost",)):
+    """The session with an agent has ended, or the agent does not answer."""
+
+
+class AgentRestarted(AgentGone, codes=("agent_restarted",)):
+    """The agent was killed, and another one runs."""
+
+
+class AgentSilent(AgentGone, codes=("agent_silent",)):
+    """The agent did not answer in time."""
+
+
+class BadConfig(Error, codes=("bad_config",)):
+    """A file of the configuration cannot be used."""
+
+
+class BadReference(Error, codes=("bad_reference",)):
+    """A reference of an image cannot be parsed."""
+
+
+class BootFailure(Error, codes=("boot_failed", "boot_timeout", "kernel_panic")):
+    """A guest did not come up; its console says more."""
+
+
+class BundleInvalid(Error, codes=("bundle_invalid",)):
+    """A bundle is malformed."""
+
+
+class Cancelled(Error, codes=("cancelled",)):
+    """The work was cancelled."""
+
+
+class FrozenDamaged(Error, codes=("frozen_damaged",)):
+    """Files of a frozen machine are damaged."""
+
+
+class LayerRefused(Error, codes=("layer_refused",)):
+    """A layer has an entry that cannot be."""
+
+
+class NameTaken(Error, codes=("name_taken",)):
+    """The name belongs to something else."""
+
+
+class NoSpace(Error, codes=("insufficient_disk",)):
+    """A disk is full."""
+
+
+class NoSuchFile(Error, codes=("file_not_found",)):
+    """Nothing is at a path."""
+
+
+class NoSuchMachine(Error, codes=("machine_not_found",)):
+    """No machine has the name."""
+
+
+class RegistryBusy(Error, codes=("registry_busy",)):
+    """A registry asks to come back later."""
+
+
+class RegistryDenied(Error, codes=("registry_denied",)):
+    """A registry does not allow access."""
+
+
+class TimedOut(Error, codes=("timeout",)):
+    """Something took longer than it may."""
+
+
+class ToolFailed(Error, codes=("tool_failed",)):
+    """A program of the host ended with a failure."""
+
+
+class ToolMissing(Error, codes=("tool_missing",)):
+    """A program is not installed."""
+
+
+class Unsupported(Error, codes=("unsupported",)):
+    """Something that this host, driver or kernel cannot do."""
+
+
+class VmmFailed(Error, codes=("vmm_failed",)):
+    """A VMM ended, or refused a command."""
 
 
 # code: (HTTP status, exit code of the CLI). 125 is "banger itself failed", 126 and 127 as

@@ -17,7 +17,7 @@ from banger.agent.connection import AgentConnection
 from banger.agent.events import EVENTS_A_MINUTE, AgentEvent, EventLimit
 from banger.agent.guest_stats import read_guest_stats
 from banger.agent.process import GuestProcess, Output, adopt_process, read_execs, start_process
-from banger.errors import Error
+from banger.errors import AgentError, Error
 from banger.machines.ask import execs, files
 from banger.machines.ask.execs import ExecLog
 from banger.machines.ask.inspect import read_ports
@@ -120,7 +120,7 @@ def test_who_breaks_the_protocol_loses_the_connection_and_all_waiters_hear_of_it
             await stranger.send(sent)
             assert why in await lost_because(connection)
             results = await asyncio.gather(pinging, reading, return_exceptions=True)
-            assert [type(result) for result in results] == [Error, Error]
+            assert [type(result) for result in results] == [AgentError, AgentError]
 
     asyncio.run(scenario())
 

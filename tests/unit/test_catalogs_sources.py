@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from banger.catalogs.sources import pull_first
-from banger.errors import Error
+from banger.errors import Error, NoSpace
 from banger.model.catalog import BundleSource, DebianSource, ImageEntry, OciSource, Source
 from tests.support.catalogs import DIGEST, Reports
 
@@ -32,7 +32,7 @@ def pull(reports: Reports, *sources: Source, works: str = "") -> str:
         raise FAILURES[kind(source)]
 
     entry = ImageEntry(name="app", architecture="amd64", sources=sources)
-    return asyncio.run(pull_first(entry, one, reports, ("insufficient_disk",)))
+    return asyncio.run(pull_first(entry, one, reports, (NoSpace,)))
 
 
 def test_the_first_that_works_is_taken_and_those_before_are_told() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from banger.errors import CODES, Error
+from banger.agent.connection import AgentRefused
+from banger.errors import CODES, AgentError, AgentGone, BootFailure, Error
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| `(\w+)` \| (\d+) \| (\d+) \| (.+) \| (.+) \|$", re.MULTILINE)
@@ -34,6 +35,29 @@ def test_every_code_that_the_source_raises_is_in_the_table() -> None:
     raised = re.compile(r"""\bError\(\s*["'](\w+)["']""")
     found = {code for path in (ROOT / "src").rglob("*.py") for code in raised.findall(path.read_text())}
     assert found - CODES.keys() == set()
+
+
+def typed() -> dict[str, type[Error]]:
+    return dict(Error._of_code)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_an_error_has_the_type_of_its_code_wherever_it_comes_from(code: str) -> None:
+    made, received = Error(code, "m", hint="h"), Error.from_dict({"code": code, "message": "m"})
+    assert type(made) is type(received) is typed().get(code, Error)
+    assert (made.code, made.message, made.hint, str(made)) == (code, "m", "h", "m")
+
+
+def test_types_are_of_codes_that_there_are_and_have_families() -> None:
+    assert typed().keys() <= CODES.keys()
+    assert isinstance(Error("agent_silent", "m"), AgentGone) and isinstance(
+        Error("kernel_panic", "m"), BootFailure
+    )
+
+
+def test_a_type_of_its_own_stays_what_it_is() -> None:
+    refused = AgentRefused("agent_error", "m")
+    assert type(refused) is AgentRefused and not isinstance(refused, AgentError)
 
 
 def test_an_unknown_code_cannot_be_raised() -> None:

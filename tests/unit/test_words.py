@@ -1,5 +1,5 @@
 """Words are for people: no code decides by a sentence of ours. What strangers print is read in one file for each of
-them, and becomes a fact there."""
+them, and becomes a fact there. Errors are told apart by their types."""
 
 from __future__ import annotations
 
@@ -86,6 +86,47 @@ def operands_of(node: ast.AST) -> tuple[list[ast.expr], list[ast.expr]]:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in READ_BY:
         return [node.func.value], node.args[:1]
     return [], []
+
+
+def is_of_texts(node: ast.expr, constants: dict[str, ast.expr]) -> bool:
+    if isinstance(node, ast.Name) and node.id in constants:
+        node = constants[node.id]
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
+        return any(is_of_texts(member, constants) for member in node.elts)
+    if isinstance(node, ast.Call):
+        return any(is_of_texts(argument, constants) for argument in node.args)
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def decisions_by_codes(tree: ast.Module) -> Iterator[str]:
+    """Comparisons of an error's code, which has a type for that."""
+    constants = constants_of(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            operands = [node.left, *node.comparators]
+            is_code = any(isinstance(one, ast.Attribute) and one.attr == "code" for one in operands)
+            if is_code and any(is_of_texts(one, constants) for one in operands):
+                yield ast.unparse(node)
+
+
+def test_errors_are_told_apart_by_their_types() -> None:
+    modules = modules_in(ROOT / "src").items()
+    assert {name: lines for name, tree in modules if (lines := [*decisions_by_codes(tree)])} == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "is_seen"),
+    [
+        ('exc.code == "timeout"', True),
+        ('live.lost.code != "agent_restarted"', True),
+        ('exc.code not in ("a", "b")', True),
+        ('FAILURES = frozenset({"boot_failed"})\nexc.code in FAILURES', True),
+        ("result.code == 0", False),
+        ("event.code == EventCode.OOM", False),
+    ],
+)
+def test_a_decision_by_a_code_is_seen(code: str, is_seen: bool) -> None:
+    assert bool([*decisions_by_codes(ast.parse(code))]) is is_seen
 
 
 def test_no_code_decides_by_words() -> None:

@@ -53,6 +53,10 @@ class AgentRefused(Error):
     """An error that the agent itself answered: it has received the request, and will not carry it out."""
 
 
+class CommandUnusable(AgentRefused):
+    """The agent cannot start the program: it is missing, or it is no program."""
+
+
 # FAIL codes of the agent that mean something to users, with banger's codes for them.
 _FAILURES = {
     "not_found": "command_not_found",
@@ -61,6 +65,7 @@ _FAILURES = {
     "bad_cwd": "bad_working_directory",
     "bad_request": "bad_request",
 }
+_UNUSABLE = ("not_found", "not_executable")
 
 
 class AgentConnection(asyncio.Protocol):
@@ -375,7 +380,8 @@ def _read_failure(payload: bytes) -> Error:
     fields = Fields(payload)
     code = fields.shown(Tag.CODE, 64)
     message = fields.shown(Tag.MESSAGE, 400) or code
-    return AgentRefused(_FAILURES.get(code, "agent_error"), message, details={"agent_code": code})
+    kind = CommandUnusable if code in _UNUSABLE else AgentRefused
+    return kind(_FAILURES.get(code, "agent_error"), message, details={"agent_code": code})
 
 
 async def open_connection(

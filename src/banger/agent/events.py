@@ -5,12 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from enum import Enum
 from typing import NamedTuple
 
 log = logging.getLogger("banger.agent")
 
 EVENTS_A_MINUTE = 20
 _MINUTE_S = 60.0
+
+
+class EventCode(str, Enum):
+    """The codes that decide something; docs/protocol.md has all of them."""
+
+    OOM = "oom"
+    SHUTDOWN = "shutdown"
 
 
 class AgentEvent(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from banger.catalogs.index import check_usable
@@ -18,20 +18,20 @@ async def pull_first(
     entry: ImageEntry | KernelEntry,
     pull: Callable[[Source], Awaitable[T]],
     report: Report,
-    hopeless: Collection[str],
+    hopeless: tuple[type[Error], ...],
 ) -> T:
     """What `pull` returns for the first source that works. A warning tells why a source failed.
 
     Raises the error of the only source; for several sources, an error that names each of them, with the code of the
-    last. An error with one of the codes `hopeless` is raised at once, since no other source would help."""
+    last. An error of one of the types `hopeless` is raised at once, since no other source would help."""
     check_usable(entry)
     failures: list[Error] = []
     for source in entry.sources:
         try:
             return await pull(source)
+        except hopeless:
+            raise
         except Error as exc:
-            if exc.code in hopeless:
-                raise
             failures.append(exc)
             if len(failures) < len(entry.sources):
                 report("warning", f"{entry.name}: {_label(source)}: {exc.message}; trying another source")

@@ -13,7 +13,7 @@ from typing import Any
 from banger.client.call import Call
 from banger.client.calls import system_info
 from banger.client.exchange import decode_json, encode_json, open_answer
-from banger.errors import Error
+from banger.errors import Error, TimedOut
 from banger.host.paths import Paths
 from banger.host.settings import Settings, read_settings
 from banger.places import socket_path
@@ -75,7 +75,7 @@ def find_daemon(path: str) -> Daemon:
     except _ABSENT:
         return nobody
     except (Error, OSError) as exc:
-        silent = isinstance(exc, Error) and exc.code == "timeout"
+        silent = isinstance(exc, TimedOut)
         return Daemon(path, problem=f"it did not answer within {_ANSWER_S:g} s" if silent else str(exc))
     if isinstance(facts, dict) and facts:
         return Daemon(path, facts)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from banger.doctor.check import Mend, Sight, advise, install
 from banger.doctor.host import Host
-from banger.errors import Error
+from banger.errors import Error, ToolMissing
 from banger.host.apt import MIRROR_VARIABLE, find_mirrors
 from banger.host.run import have_tool, run
 
@@ -88,7 +88,7 @@ async def look_at_archive(host: Host) -> Sight:
 
 
 def _mend_archive(exc: Error) -> Mend:
-    if exc.code == "tool_missing":
+    if isinstance(exc, ToolMissing):
         return install("apt")
     return Mend(
         f'export {MIRROR_VARIABLE}="http://deb.debian.org/debian http://deb.debian.org/debian-security"'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from banger.doctor.check import Mend, Sight, advise, install
 from banger.doctor.host import Host
-from banger.errors import Error
+from banger.errors import Error, ToolMissing
 from banger.host.run import have_tool, run
 from banger.images.records.namespace import have_ranges, plan_as_root, plan_contained
 
@@ -29,7 +29,7 @@ async def look_at_namespaces(host: Host) -> Sight:
     try:
         await run(argv, timeout_s=_TRY_S)
     except Error as exc:
-        mend = install("util-linux") if exc.code == "tool_missing" else _mend_namespaces()
+        mend = install("util-linux") if isinstance(exc, ToolMissing) else _mend_namespaces()
         return Sight(f"{host.user} cannot create namespaces: {exc.message}", fine=False, mend=mend)
     return Sight("root needs no user namespace" if is_root else f"{host.user} can create user namespaces")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from banger.agent.connection import AgentConnection
+from banger.agent.connection import AgentConnection, CommandUnusable
 from banger.agent.process import start_process
-from banger.errors import Error
 from banger.model.command import Command
 from banger.wire.constants import STDOUT
 
@@ -24,9 +23,8 @@ async def wait_for_init(connection: AgentConnection, limit_s: float) -> bool:
         async with asyncio.timeout(limit_s):
             while await _ask_systemd(connection) in _SYSTEMD_NOT_THERE_YET:  # noqa: ASYNC110 (a guest has no event)
                 await asyncio.sleep(_INIT_POLL_S)
-    except Error as exc:
-        if exc.code not in ("command_not_found", "command_not_executable"):
-            raise
+    except CommandUnusable:
+        pass
     except TimeoutError:
         log.warning("machine=%s its init is not ready yet", connection.machine)
         return False

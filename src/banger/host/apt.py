@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from banger.errors import Error
+from banger.errors import Error, ToolFailed
 from banger.host import cpu
 from banger.host.fs import write_file
 from banger.host.run import Result, run
@@ -165,9 +165,7 @@ class AptTree:
                 timeout_s=timeout_s,
                 on_line=on_line,
             )
-        except Error as exc:
-            if exc.code != "tool_failed":
-                raise
+        except ToolFailed as exc:
             raise Error(
                 "download_failed",
                 f"apt: {_first_error(exc)}",

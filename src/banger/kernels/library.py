@@ -24,7 +24,7 @@ from banger.catalogs.offers import make_offers
 from banger.catalogs.shelf import PREFIX as CATALOG
 from banger.catalogs.shelf import Found, Shelf, is_of
 from banger.catalogs.sources import pull_first
-from banger.errors import Error
+from banger.errors import Cancelled, Error, NoSpace
 from banger.host.apt import AptTree, Package, suite_directory
 from banger.host.bounded import Locks
 from banger.host.fs import (
@@ -49,7 +49,7 @@ from banger.model.operation import Report
 from banger.model.sizes import MIB
 
 _NEEDED_BYTES = 400 * MIB
-_NO_OTHER_SOURCE_HELPS = ("insufficient_disk", "cancelled")
+_NO_OTHER_SOURCE_HELPS = (NoSpace, Cancelled)
 Kernels = list[Kernel]  # `list` is a method's name below
 Offers = list[Offer]
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from banger.errors import Error
+from banger.errors import Error, NoSpace
 from banger.host.fs import sync_path
 from banger.store.backup import back_up
 from banger.store.migrations import REWRITES, STEPS
@@ -147,8 +147,8 @@ class Database:
         try:
             with self.transaction():
                 return work()
-        except Error as exc:
-            if exc.code != "insufficient_disk" or not self._find_room():
+        except NoSpace:
+            if not self._find_room():
                 raise
         except sqlite3.DatabaseError as exc:
             if not is_damage(exc):

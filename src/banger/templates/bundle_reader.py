@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event
 
 from banger.bundles import reader
-from banger.errors import Error
+from banger.errors import BundleInvalid
 from banger.templates.bundle import SealedManifest, invalid, parse_manifest
 from banger.vmm.frozen import FrozenFiles
 
@@ -42,7 +42,5 @@ def unpack(
 
     try:
         return reader.unpack(pieces, directory, parse, limits.total_bytes, stop, check)
-    except Error as exc:
-        if exc.code != "bundle_invalid":
-            raise
+    except BundleInvalid as exc:
         raise invalid(exc.message, exc.hint) from exc

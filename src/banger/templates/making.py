@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from banger.agent.connection import AgentConnection
+from banger.agent.connection import AgentConnection, CommandUnusable
 from banger.agent.process import start_process
-from banger.errors import Error
+from banger.errors import BootFailure, Error
 from banger.guests.guest import boot, take_places
 from banger.guests.identity import configure, invent_identity, machine_id_of
 from banger.guests.init import wait_for_init
@@ -38,7 +38,6 @@ from banger.vmm.frozen import Frozen
 from banger.vmm.link import mac_of
 
 # A machine that is booted by itself would fail alike.
-BOOT_FAILURES = frozenset({"boot_failed", "boot_timeout", "kernel_panic"})
 PLACEHOLDER = "banger"
 OWNER = "template-"
 _NEEDED_BYTES = 256 * MIB
@@ -72,10 +71,9 @@ async def make_template(
     )
     try:
         await _make(resources, wanted, owner, places, final)
-    except Error as exc:
-        if exc.code in BOOT_FAILURES:
-            with contextlib.suppress(OSError):
-                await in_thread(shutil.copyfile, places.console_log, wanted.config.places.console_log)
+    except BootFailure:
+        with contextlib.suppress(OSError):
+            await in_thread(shutil.copyfile, places.console_log, wanted.config.places.console_log)
         raise
     finally:
         await asyncio.shield(teardown.release(resources, owner))
@@ -121,9 +119,7 @@ async def rehearse(connection: AgentConnection) -> None:
     three times as quick the second time."""
     try:
         process = await start_process(connection, Command(argv=["/bin/true"]))
-    except Error as exc:
-        if exc.code not in ("command_not_found", "command_not_executable"):
-            raise
+    except CommandUnusable:
         process = await start_process(connection, Command(argv=["/"]), applet="stat")
     try:
         async with asyncio.timeout(_REHEARSAL_S):

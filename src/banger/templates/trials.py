@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from banger.errors import Error
+from banger.errors import BootFailure, VmmFailed
 from banger.guests.guest import boot, take_places
 from banger.host import cpu
 from banger.host.bounded import Bounded
@@ -26,7 +26,6 @@ from banger.host.paths import Paths
 from banger.host.thread import in_thread
 from banger.resources import teardown
 from banger.store.resources import ResourceTable
-from banger.templates.making import BOOT_FAILURES
 from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmPlaces
 
 log = logging.getLogger("banger.templates")
@@ -38,7 +37,6 @@ TRIAL_S = 15.0
 ALWAYS = "tcg"
 _LARGEST_MIB = 512
 _REMEMBERED = 256
-_FAILURES = BOOT_FAILURES | {"vmm_failed"}
 
 
 class Trial(NamedTuple):
@@ -106,9 +104,7 @@ class Trials:
             await driver.prepare(config)
             guest = await boot(self._resources, owner, config, driver, TRIAL_S)
             await guest.let_go()
-        except Error as exc:
-            if exc.code not in _FAILURES:
-                raise
+        except (BootFailure, VmmFailed) as exc:
             return exc.message
         finally:
             await asyncio.shield(teardown.release(self._resources, owner))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from struct import Struct
 
-from banger.errors import Error
+from banger.errors import AgentError
 
 _HEAD = Struct("<HI")
 # Several times the number in the longest answer. A payload could hold 43690 fields, which would take tens of
@@ -15,7 +15,7 @@ _MAX_FIELDS = 16384
 Value = int | str | bytes
 
 
-class Malformed(Error):
+class Malformed(AgentError):
     """The bytes are no list of fields, or a field does not have its type. For the caller of the agent, an
     `agent_error`."""
 

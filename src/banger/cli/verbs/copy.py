@@ -12,7 +12,7 @@ from banger.cli.daemon import Daemon
 from banger.cli.failure import warn
 from banger.cli.parser import Arguments, Parser, Verb
 from banger.client import calls
-from banger.errors import Error
+from banger.errors import Error, NoSuchFile
 from banger.model.names import check_name
 
 if TYPE_CHECKING:
@@ -132,9 +132,7 @@ def _kind_in_machine(daemon: Daemon, machine: str, path: str) -> str:
 def _stat_type(daemon: Daemon, machine: str, path: str) -> str:
     try:
         return str(daemon.record(calls.machines_stat_file(machine, path)).get("type", "other"))
-    except Error as exc:
-        if exc.code != "file_not_found":
-            raise
+    except NoSuchFile:
         return ""
 
 

@@ -9,7 +9,7 @@ from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
 from banger.cli.parser import Arguments, Parser, Verb, exec_flag, seconds, worded
 from banger.client import calls
-from banger.errors import Error
+from banger.errors import Error, NoSuchMachine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ def _delete(arguments: Arguments) -> int:
     def one(name: str) -> None:
         try:
             daemon.call(calls.machines_delete(name, arguments.force))
-        except Error as exc:
-            if not (arguments.force and exc.code == "machine_not_found"):
+        except NoSuchMachine:
+            if not arguments.force:
                 raise
             return
         print(name, flush=True)

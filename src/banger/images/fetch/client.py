@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from banger.errors import Error
+from banger.errors import Error, RegistryDenied
 from banger.images.fetch.challenge import Challenge, parse_challenges
 from banger.images.fetch.credentials import Credentials, find_credentials
 from banger.images.fetch.failures import (
@@ -197,9 +197,7 @@ class RegistryClient:
         except Unauthorized as exc:
             self._grants.forget(place.host)
             raise self._denied(place, denied(place.host, what)) from exc
-        except Error as exc:
-            if exc.code != "registry_denied":
-                raise
+        except RegistryDenied as exc:
             raise self._denied(place, exc) from exc
 
     def _denied(self, place: Place, error: Error) -> Error:

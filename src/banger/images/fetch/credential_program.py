@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from banger.environment import for_credential_helpers
-from banger.errors import Error
+from banger.errors import Error, TimedOut, ToolMissing
 from banger.host.run import Result, run
 from banger.images.reference.reference import DEFAULT_REGISTRY, DEFAULT_REGISTRY_KEY
 
@@ -77,11 +77,9 @@ async def _call(name: str, verb: str, stdin: bytes, timeout_s: float = _TIMEOUT_
         )
     except OSError as exc:
         raise _failed(name, f"cannot be started: {exc.strerror}") from exc
-    except Error as exc:
-        if exc.code == "timeout":
-            raise _failed(name, f"did not answer within {timeout_s:g} s; its keyring may be locked") from exc
-        if exc.code != "tool_missing":
-            raise
+    except TimedOut as exc:
+        raise _failed(name, f"did not answer within {timeout_s:g} s; its keyring may be locked") from exc
+    except ToolMissing as exc:
         raise Error(
             "credentials_error", f"{program} is not installed", "install it, or log in again"
         ) from exc

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from banger.errors import Error
+from banger.errors import Error, NoSpace
 from banger.host.thread import in_thread
 from banger.images.fetch.blobs import BlobStore, PartialBlob
 from banger.images.fetch.byte_range import ByteRange
@@ -69,9 +69,9 @@ async def _download_from_any(
     for place in others:
         try:
             return await _Download(client, place, partial, size, store, on_bytes).run()
+        except NoSpace:
+            raise
         except Error as exc:
-            if exc.code == "insufficient_disk":
-                raise
             failures.append((place.host, exc))
     try:
         return await _Download(client, last, partial, size, store, on_bytes).run()

@@ -13,7 +13,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from banger.errors import Error
+from banger.errors import Error, RegistryBusy
 from banger.images.fetch.failures import Kind, NetworkFailure, for_status
 from banger.images.fetch.transport import Answer
 
@@ -107,7 +107,7 @@ def _later(failure: NetworkFailure) -> Error:
     return Error(
         error.code,
         f"{error.message}; it asks to retry in {wait_s:.0f} s{minutes}",
-        f"try again after {when}" + (f"; {error.hint}" if error.code == "registry_busy" else ""),
+        f"try again after {when}" + (f"; {error.hint}" if isinstance(error, RegistryBusy) else ""),
         {**error.details, "retry_after_s": round(wait_s)},
     )
 

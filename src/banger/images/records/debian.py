@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.catalogs.shelf import Found
-from banger.errors import Error
+from banger.errors import Error, ToolFailed
 from banger.host.apt import KEYRING, AptTree, Mirrors, Package, acquire_options, plan_sources, require_keyring
 from banger.host.run import run
 from banger.images.records.namespace import plan_as_root, plan_contained
@@ -113,9 +113,7 @@ async def build_tree(plan: Plan, mirrors: Mirrors, work: Path, report: Report) -
         report("finish", recipe.name)
         finish = ["sh", "-euc", _FINISH, "sh", str(root), str(recipe.epoch), _SOURCES, str(started)]
         await run(plan_as_root(finish), timeout_s=300)
-    except Error as exc:
-        if exc.code != "tool_failed":
-            raise
+    except ToolFailed as exc:
         raise Error(
             "image_build_failed",
             f"building {recipe.name} failed: {progress.last_error or exc.message}",

@@ -20,7 +20,7 @@ from banger.catalogs.offers import make_offers
 from banger.catalogs.shelf import PREFIX as CATALOG
 from banger.catalogs.shelf import Found, Shelf, is_of
 from banger.catalogs.sources import pull_first
-from banger.errors import Error
+from banger.errors import BadConfig, BadReference, Cancelled, Error, NameTaken, NoSpace
 from banger.host import cpu
 from banger.host.apt import AptTree, suite_directory
 from banger.host.bounded import Locks
@@ -58,7 +58,7 @@ from banger.model.sizes import GIB
 
 _BUILD_NEEDS_BYTES = GIB
 _PATIENCE_S = 1.0  # when a task is cancelled that waits for a file system whose server is gone
-_NO_OTHER_SOURCE_HELPS = ("insufficient_disk", "cancelled", "name_taken", "bad_reference", "bad_config")
+_NO_OTHER_SOURCE_HELPS = (NoSpace, Cancelled, NameTaken, BadReference, BadConfig)
 _DEBIAN_CONFIG = ImageConfig(
     env=["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
 )

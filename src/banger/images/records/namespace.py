@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from banger.errors import Error
+from banger.errors import Error, ToolFailed
 from banger.host.fs import PARTIAL, remove_tree
 from banger.host.run import find_tool, have_tool, run
 from banger.host.thread import in_thread
@@ -62,9 +62,7 @@ async def require_namespace() -> None:
         )
     try:
         await run(plan_contained(["true"]))
-    except Error as exc:
-        if exc.code != "tool_failed":
-            raise
+    except ToolFailed as exc:
         raise Error(
             "image_build_failed",
             f"this host does not let {_user_name()} create namespaces: {exc.message}",

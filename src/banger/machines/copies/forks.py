@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from banger.errors import Error
+from banger.errors import Error, NameTaken
 from banger.host import cpu
 from banger.host.thread import in_thread
 from banger.machines.copies.capture import capture, working_directory
@@ -71,9 +71,8 @@ def _create_child(registry: Registry, drivers: Drivers, parent: Machine, stem: s
                 kernel=parent.kernel,
                 kernel_digest=parent.kernel_digest,
             )
-        except Error as exc:
-            if exc.code != "name_taken":
-                raise
+        except NameTaken:
+            pass
         number += 1
 
 

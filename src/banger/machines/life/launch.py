@@ -15,7 +15,7 @@ import logging
 
 import msgspec
 
-from banger.errors import Error
+from banger.errors import BootFailure, Error, FrozenDamaged, Unsupported
 from banger.guests.guest import Guest, boot, clone, with_disk_synced
 from banger.guests.identity import configure, invent_identity, machine_id_of
 from banger.host.thread import in_thread
@@ -30,7 +30,6 @@ from banger.model.image import Image
 from banger.model.machine import Machine, MachineSpec
 from banger.model.sizes import format_size
 from banger.resources import teardown
-from banger.templates.making import BOOT_FAILURES
 from banger.templates.wanted import Wanted, plan_wanted
 from banger.vmm.base import Driver, VmConfig, VmPlaces
 from banger.vmm.frozen import Frozen
@@ -119,13 +118,13 @@ class Launch:
                 guest = await self.clone(frozen)
                 self._watch.lap("restore")
                 return guest
+            except BootFailure:
+                raise
             except Error as exc:
-                if exc.code in BOOT_FAILURES:
-                    raise
                 await self._holdings.require_released(machine)
                 await in_thread(self._driver.disks.discard, self._config.places.directory)
                 self._holdings.take_places(machine)
-                if exc.code == "unsupported":
+                if isinstance(exc, Unsupported):
                     report(
                         "warning",
                         f"{machine.name} boots without a template, which takes longer: {exc.message}",
@@ -133,7 +132,7 @@ class Launch:
                     break
                 log.warning("machine=%s template %s: %s", machine.name, wanted.id[:12], exc.message)
                 report("warning", f"{machine.name} does not start from its template: {exc.message}")
-                if exc.code != "frozen_damaged":
+                if not isinstance(exc, FrozenDamaged):
                     break
                 await self._makings.templates.discard(wanted.id, exc.message)
         return None

@@ -12,7 +12,7 @@ from typing import Unpack
 
 import msgspec
 
-from banger.errors import Error
+from banger.errors import AgentGone, Error
 from banger.guests.init import wait_for_init
 from banger.host.background import in_background
 from banger.host.proc import send_signal, wait_gone
@@ -262,7 +262,7 @@ async def _end_main(live: LiveMachine, grace_s: float) -> bool:
         await asyncio.wait([main.done], timeout=grace_s)
     except Error as exc:
         log.info("machine=%s stop signal: %s", live.machine.name, exc.message)
-        return exc.code not in ("agent_silent", "agent_lost", "agent_restarted")
+        return not isinstance(exc, AgentGone)
     return True
 
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from banger.agent.connection import AgentConnection
-from banger.agent.events import AgentEvent
+from banger.agent.events import AgentEvent, EventCode
 from banger.agent.process import start_process
-from banger.errors import Error
+from banger.errors import AgentSilent, Error
 from banger.guests.guest import Guest
 from banger.guests.identity import refresh
 from banger.host.background import until_done
@@ -145,9 +145,9 @@ class LiveMachine:
 
     def on_agent_event(self, event: AgentEvent) -> None:
         """What the agent tells unasked: as little to be believed as all that a guest says."""
-        if event.code == "oom":
+        if event.code == EventCode.OOM:
             self._oom_victims.append(event.pid)
-        elif event.code == "shutdown":
+        elif event.code == EventCode.SHUTDOWN:
             self.goes_down = True
         self.on_event(event.code, event.message)
 
@@ -197,8 +197,8 @@ class LiveMachine:
         limit_s = _start_limit_s(command)
         try:
             process = await start_process(self.agent(), command, label=label, timeout_s=limit_s)
-        except Error as exc:
-            if exc.code != "agent_silent" or limit_s == _START_S:
+        except AgentSilent as exc:
+            if limit_s == _START_S:
                 raise
             raise Error("timeout", exc.message, exc.hint) from exc  # as its user asked for
         info = _info(process.channel, process.pid, command)

@@ -9,9 +9,9 @@ import logging
 import time
 from collections.abc import Iterable
 
-from banger.agent.connection import open_connection
+from banger.agent.connection import AgentRefused, open_connection
 from banger.agent.process import KnownExec, adopt_process, list_execs
-from banger.errors import Error
+from banger.errors import AgentError, AgentRestarted, Error
 from banger.guests.identity import refresh
 from banger.machines.ask.execs import ExecLog, RunningExec
 from banger.machines.keep.registry import Registry
@@ -106,7 +106,7 @@ def _deserted(name: str) -> Error:
 
 
 def _wants_session(live: LiveMachine) -> bool:
-    was_restarted = live.lost is not None and live.lost.code == "agent_restarted"
+    was_restarted = isinstance(live.lost, AgentRestarted)
     return was_restarted and live.machine.state is MachineState.RUNNING and not live.gone.is_set()
 
 
@@ -115,9 +115,7 @@ async def adopt_execs(lives: Lives, live: LiveMachine, known: list[KnownExec]) -
     for entry in known:
         try:
             running = await _adopt_exec(live, entry)
-        except Error as exc:
-            if exc.code != "agent_error":
-                raise
+        except (AgentError, AgentRefused) as exc:
             log.warning("machine=%s exec %d: %s", live.machine.name, entry.channel, exc.message)
             continue
         if entry.label == MAIN_LABEL:

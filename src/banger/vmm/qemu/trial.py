@@ -12,7 +12,7 @@ import os
 import struct
 from pathlib import Path
 
-from banger.errors import Error
+from banger.errors import Error, TimedOut
 from banger.host.run import run
 from banger.vmm.base import Lack, VmConfig, VmPlaces
 from banger.vmm.link import UserNat
@@ -106,8 +106,10 @@ async def try_machine(binary: str, accel: str, timeout_s: float) -> str:
         os.write(fd, plan_trial_kernel())
         argv = plan_trial(binary, accel, Path(f"/proc/{os.getpid()}/fd/{fd}"))
         result = await run(argv, check=False, timeout_s=timeout_s)
+    except TimedOut:
+        return "its guest did nothing within the time limit"
     except Error as exc:
-        return "its guest did nothing within the time limit" if exc.code == "timeout" else exc.message
+        return exc.message
     finally:
         os.close(fd)
     if result.code == 0 and WORD in result.stdout:

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from banger.errors import Error
 from banger.tar.failure import Corrupt, Refused, TooLarge, printable
 
-REFUSED = "layer_refused"
-_CODES = {Corrupt: "layer_corrupt", Refused: REFUSED, TooLarge: "layer_too_large"}
+_CODES = {Corrupt: "layer_corrupt", Refused: "layer_refused", TooLarge: "layer_too_large"}
 _HINTS = {
     Corrupt: "pull it again; if that does not help, the image itself is damaged",
     Refused: "build the image differently",

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from threading import Event
 
-from banger.errors import Error
-from banger.images.disks.merge.failure import REFUSED, naming_layer
+from banger.errors import LayerRefused
+from banger.images.disks.merge.failure import naming_layer
 from banger.images.disks.merge.in_order import merge_in_order
 from banger.images.disks.merge.inflate import LayerInput
 from banger.images.disks.merge.layer import LayerTree
@@ -58,10 +58,8 @@ def merge_layers(
         return _merge_from_the_top(layers, sink, Budget(limits), report, cancel, whiteouts)
     except ThroughLink:
         pass
-    except Error as exc:
-        # A name that looks impossible may be possible where a link leads; only the other order can tell.
-        if exc.code != REFUSED:
-            raise
+    except LayerRefused:
+        pass  # a name that looks impossible may be possible where a link leads; only the other order can tell
     sink.restart()
     return merge_in_order(layers, sink, Budget(limits), report, cancel, whiteouts)
 
