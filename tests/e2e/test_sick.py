@@ -117,6 +117,20 @@ def test_a_guest_that_freezes_its_agent_hurts_only_itself(ward: Home, client: Cl
     assert client.machines.get(ill).state == "stopped"
 
 
+def test_a_command_that_freezes_its_agent_ends_at_its_time_out(ward: Home, client: Client, ill: str) -> None:
+    """Attached to, waited for, and as the command of a machine that then goes."""
+    script = _FREEZE_AGENT + "sleep 600"
+    with at_most(10, "exec with a time-out"):
+        done = ward.run("exec", "--timeout", "2s", ill, "--", "sh", "-c", script)
+    assert done.returncode == 124 and b"does not answer" in done.stderr
+    assert_nobody_waits(ward, ill)
+    with at_most(20, "run with a time-out"):
+        run = ("run", "--rm", "--name", f"{ill}-2", "--timeout", "2s", IMAGE, "--", "sh", "-c", script)
+        done = ward.run(*run)
+    assert done.returncode == 124 and b"does not answer" in done.stderr
+    assert f"{ill}-2" not in ward.text("vm", "list")
+
+
 def test_a_guest_that_has_no_memory_left_hurts_only_itself(ward: Home, client: Client, ill: str) -> None:
     hog = "mount -o remount,size=100% /dev/shm; while :; do tail -c 64M /dev/zero > /dev/shm/$((i=i+1)); done"
     script = f"({hog}) & ({hog}) & bomb() {{ bomb | bomb & }}; bomb"

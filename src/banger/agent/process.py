@@ -44,6 +44,8 @@ class GuestProcess:
         self.channel = channel
         self.pid = 0
         self.exit: Exit | None = None
+        self.waits_for_guest = False
+        """Nothing of it is left to be read."""
         self._connection = connection
         self._pending: deque[Output] = deque()
         self._arrived = asyncio.Event()
@@ -69,7 +71,9 @@ class GuestProcess:
             if self._error is not None:
                 raise self._error
             self._arrived.clear()
+            self.waits_for_guest = True
             await self._arrived.wait()
+            self.waits_for_guest = False
 
     @property
     def stdin_consumed(self) -> int:

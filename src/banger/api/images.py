@@ -22,7 +22,6 @@ from banger.model.image import (
 from banger.model.operation import Operation
 
 # A name may be that of a directory of the host ("rootfs:/path").
-# A name may be that of a directory of the host ("rootfs:/path").
 _ONE = ("image_not_found", "file_not_found", "bad_name")
 _REGISTRY = ("registry_denied", "registry_error", "tls_failed", "credentials_error")
 

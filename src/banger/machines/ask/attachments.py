@@ -225,10 +225,10 @@ class Attachment:
         ended. Raises `Left`, `Parted`, and the error that ended the command's connection."""
         others = [asyncio.create_task(work) for work in (self._feed(running), self._carry_out(running, obey))]
         try:
-            waiting: list[asyncio.Future[Any]] = [running.done, self._left]
+            waiting: list[asyncio.Future[Any]] = [running.done, running.overdue, self._left]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if not running.done.done():
-                self._left.result()
+                (running.overdue if running.overdue.done() else self._left).result()
             running.done.result()
         finally:
             await _end(others)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 from banger.errors import Error
@@ -28,7 +27,7 @@ async def show_command(lives: Lives, machine: Machine, exec_id: int) -> Exec:
 async def wait_command(lives: Lives, machine: Machine, exec_id: int) -> Exit:
     """Returns when it has ended. Raises `exec_not_found`, and `agent_lost` if its end cannot be known."""
     running = find_command(await _with_commands(lives, machine), exec_id)
-    return await asyncio.shield(running.done)
+    return await running.ended()
 
 
 async def signal_command(lives: Lives, machine: Machine, number: int, exec_id: int | None = None) -> None:

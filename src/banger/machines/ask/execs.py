@@ -10,6 +10,7 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from struct import Struct
+from typing import Any
 
 from banger.agent.process import GuestProcess, Output
 from banger.errors import Error
@@ -114,7 +115,8 @@ def _map_positions(path: Path, *, resume: bool) -> mmap.mmap:
 
 
 class RunningExec:
-    """Owns the pump task of one guest process. `done` resolves to its exit, or to `agent_lost`."""
+    """Owns the pump task of one guest process. `done` resolves to its exit, or to `agent_lost`; `overdue` to `timeout`,
+    if those who wait for the command are to wait no longer."""
 
     def __init__(
         self,
@@ -132,7 +134,32 @@ class RunningExec:
         self._wanted_hang_up = 0
         self.done: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self.done.add_done_callback(_retrieve)
+        self.overdue: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.overdue.add_done_callback(_retrieve)
         self._pump_task = asyncio.create_task(self._pump(), name=f"exec {info.id}")
+
+    async def ended(self) -> Exit:
+        """How it ended. Raises `timeout` when its time is over and the guest does not answer, and what `done` does."""
+        either: list[asyncio.Future[Any]] = [self.done, self.overdue]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not self.done.done():
+            self.overdue.result()
+        return self.done.result()
+
+    @property
+    def waits_for_guest(self) -> bool:
+        """And not for those who watch it."""
+        return self.process.waits_for_guest
+
+    @property
+    def received_bytes(self) -> int:
+        """Of its output, read or not."""
+        return sum(self.process.received)
+
+    def note_overdue(self, error: Error) -> None:
+        """Whoever waits for it gets this error. It may end all the same, later."""
+        if not self.overdue.done():
+            self.overdue.set_exception(error)
 
     def watch(self, viewer: Viewer) -> None:
         """From now on `viewer` sees the output, as do those that watch already. The slowest sets the pace."""
@@ -218,7 +245,7 @@ class RunningExec:
             self.done.set_exception(error)
 
 
-def _retrieve(future: asyncio.Future[Exit]) -> None:
+def _retrieve(future: asyncio.Future[Any]) -> None:
     """Nobody may be waiting for it: that is no warning."""
     if not future.cancelled():
         future.exception()

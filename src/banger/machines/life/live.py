@@ -17,13 +17,15 @@ from banger.agent.process import start_process
 from banger.errors import AgentSilent, Error
 from banger.guests.guest import Guest
 from banger.guests.identity import refresh
-from banger.host.background import until_done
+from banger.host.background import in_background, until_done
 from banger.host.proc import ProcessRef, wait_gone
 from banger.host.times import now
+from banger.machines.ask.deadlines import ANSWER_S, watch_deadline
 from banger.machines.ask.execs import ExecLog, RunningExec, Viewer, remove_exec_log
 from banger.model.command import Command, Exec
-from banger.model.machine import Machine
+from banger.model.machine import Machine, MachineState
 from banger.vmm.base import Driver, Vm, VmPlaces
+from banger.wire.constants import Type
 
 # By these a later daemon tells what it finds running. A user's command may be called anything, so it has a prefix.
 MAIN_LABEL = "main"
@@ -190,6 +192,7 @@ class LiveMachine:
         info = _info(process.channel, process.pid, command)
         info.main = True
         self.main = self.track(RunningExec(process, info, viewer=viewer, log_to=log))
+        self._watch_deadline(self.main, command.timeout_s)
         return self.main
 
     async def start_exec(self, command: Command, viewer: Viewer | None) -> RunningExec:
@@ -206,7 +209,26 @@ class LiveMachine:
         if viewer is None:
             self.keep_output(running)
         self.use_until_end(running)
+        self._watch_deadline(running, command.timeout_s)
         return running
+
+    def _watch_deadline(self, running: RunningExec, timeout_s: float) -> None:
+        if timeout_s:
+            work = watch_deadline(running, self.machine.name, timeout_s, self._stands_still, self._answers)
+            in_background(work, f"the time-out of a command in {self.machine.name}")
+
+    def _stands_still(self) -> bool:
+        return self.disk_full or self.machine.state is MachineState.PAUSED
+
+    async def _answers(self) -> bool:
+        """Of a session that has ended, its commands hear by themselves."""
+        if self.connection is None:
+            return True
+        try:
+            await self.connection.request(Type.PING, timeout_s=ANSWER_S)
+        except Error as exc:
+            return exc.code != "agent_silent"
+        return True
 
     def keep_output(self, running: RunningExec) -> None:
         """Nobody watches it from now on: what it writes is logged. The main command's always is."""
