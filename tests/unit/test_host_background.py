@@ -73,8 +73,9 @@ def test_the_pause_doubles_up_to_a_limit_and_begins_anew_after_a_good_while(
             raise OSError("again")
 
     monkeypatch.setattr(background, "FIRST_PAUSE_S", 1.0)
-    monkeypatch.setattr(asyncio, "sleep", sleep)
-    monkeypatch.setattr(asyncio, "get_running_loop", lambda: SimpleNamespace(time=lambda: clock[0]))
+    # Of that module alone: a loop in another thread may sleep meanwhile.
+    loop = SimpleNamespace(time=lambda: clock[0])
+    monkeypatch.setattr(background, "asyncio", SimpleNamespace(sleep=sleep, get_running_loop=lambda: loop))
     asyncio.run(until_done(work, "x"))
     assert paused == [1, 2, 4, 8, 16, 32, 60, 60, 1, 2]
 
