@@ -148,8 +148,9 @@ def attribute_annotation(owner: Class, name: str) -> tuple[Module, ast.expr] | N
             if isinstance(inner, ast.Assign):
                 for target, value in _pairs(inner):
                     if _is_own(target, name):
-                        if isinstance(value, ast.Name) and parameters.get(value.id) is not None:
-                            return owner.module, parameters[value.id]  # type: ignore[return-value]
+                        annotation = parameters.get(value.id) if isinstance(value, ast.Name) else None
+                        if annotation is not None:
+                            return owner.module, annotation
                         if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
                             return owner.module, value.func
     return None

@@ -93,7 +93,7 @@ def _put(found: dict[bytes, list[object]], parts: tuple[bytes, ...], entry: Entr
 
 
 def _seen(inode: list[object], names: tuple[bytes, ...]) -> Seen:
-    return Seen(*inode, names)  # type: ignore[arg-type, call-arg]
+    return Seen._make([*inode, names])
 
 
 def contents_of(cursor: Cursor, entry: Entry) -> bytes:

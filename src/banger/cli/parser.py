@@ -14,7 +14,7 @@ from banger.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn, TypeVar
+    from typing import Any, NoReturn, TypeVar
 
     Value = TypeVar("Value")
 
@@ -53,13 +53,13 @@ class Parser(argparse.ArgumentParser):
         self.flag("-h", "--help", action="help", help="show this help and exit")
         self.flag("--debug", action="store_true", help="show the traceback of an error")
 
-    def flag(self, *names: str, **settings: object) -> None:
+    def flag(self, *names: str, **settings: Any) -> None:
         """Add an option, and remember it for `split_command`, completion and the reference."""
-        self.options.append(self.add_argument(*names, **settings))  # type: ignore[arg-type]
+        self.options.append(self.add_argument(*names, **settings))
 
-    def positional(self, name: str, **settings: object) -> None:
+    def positional(self, name: str, **settings: Any) -> None:
         """Add a word without a name, and remember it as `flag` does."""
-        self.positionals.append(self.add_argument(name, **settings))  # type: ignore[arg-type]
+        self.positionals.append(self.add_argument(name, **settings))
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, self.prog)

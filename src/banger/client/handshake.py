@@ -47,7 +47,7 @@ def check_handshake(head: Head, key: str) -> None:
 def _sha1(data: bytes) -> bytes:
     """From the extension module if there is one: `hashlib` loads OpenSSL first (3 ms)."""
     try:
-        from _sha1 import sha1  # type: ignore[import-not-found,unused-ignore]
+        from _sha1 import sha1  # type: ignore[import-not-found,unused-ignore] # in some versions of the stubs
     except ImportError:
         from hashlib import sha1
     digest: bytes = sha1(data, usedforsecurity=False).digest()

@@ -11,6 +11,7 @@ import resource
 import socket
 import struct
 from http import HTTPStatus
+from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -44,7 +45,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]
+        super().connection_made(cast("asyncio.Transport", transport))
         # In the scopes of requests and of WebSockets: each begins with a copy.
         self.app_state = {**self.app_state, PEER_UID: _uid_at(transport.get_extra_info("socket"))}
         if len(self.connections) > connections_max():
