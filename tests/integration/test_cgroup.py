@@ -17,6 +17,7 @@ from banger.host.cgroup import Group, plan_group
 from banger.host.delegation import CONTROLLERS, delegation
 from banger.host.proc import ProcessRef, is_alive, kill_and_wait, usage, wait_gone
 from banger.host.spawn import spawn_detached
+from tests.support.home import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -44,10 +45,7 @@ def spawn(group: Group, tmp_path: Path, script: str) -> ProcessRef:
 
 
 def wait_for(path: Path, text: str) -> None:
-    end = time.monotonic() + 20
-    while text not in (path.read_text() if path.exists() else ""):
-        assert time.monotonic() < end, path.read_text() if path.exists() else "nothing was printed"
-        time.sleep(0.02)
+    wait_until(lambda: path.exists() and text in path.read_text(), 20, f"the program prints {text!r}")
 
 
 def test_a_program_is_in_its_group_from_its_first_instruction(group: Group, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import pytest
 
 from banger.cli.signals import Patience
 from banger.cli.terminal import plan_quiet, plan_raw
+from tests.support.home import wait_until
 from tests.support.pace import allowed_s
 from tests.unit.test_client_stand_in import StandIn, running
 
@@ -38,13 +39,6 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandI
 def banger(*words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
     options.setdefault("input", b"not to be read")
     return subprocess.run([*ARGV, *words], capture_output=True, timeout=50, **options)
-
-
-def until(condition: Callable[[], object], limit_s: float = 10) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("words", [["exec", "dev", "exit", "7"], ["run", "--rm", "debian", "exit", "7"]])
@@ -159,7 +153,7 @@ def in_background(stand_in: StandIn, *words: str) -> Iterator[subprocess.Popen[b
         [*ARGV, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        until(lambda: stand_in.requests)
+        wait_until(lambda: stand_in.requests, 10, "the daemon is asked")
         if words[-1] == "wait":
             assert process.stdout is not None and process.stdout.readline() == b"up\n"
         yield process
@@ -179,7 +173,7 @@ def test_signals_are_passed_on_and_the_code_is_128_more(stand_in: StandIn, numbe
 def test_a_signal_that_the_command_survives_changes_nothing(stand_in: StandIn) -> None:
     with in_background(stand_in, "exec", "dev", "wait") as process:
         process.send_signal(signal.SIGUSR1)
-        until(lambda: stand_in.said == [{"type": "signal", "signal": 10}])
+        wait_until(lambda: stand_in.said == [{"type": "signal", "signal": 10}], 10, "the signal arrives")
         assert process.poll() is None
 
 
@@ -252,7 +246,7 @@ def terminal(stand_in: StandIn) -> Iterator[Callable[..., OnTerminal]]:
     def start(*words: str, raw: bool = True) -> OnTerminal:
         opened.append(OnTerminal(*words))
         if raw:
-            until(lambda: opened[-1].is_raw)
+            wait_until(lambda: opened[-1].is_raw, 10, "the terminal is raw")
         return opened[-1]
 
     yield start
@@ -325,8 +319,8 @@ def test_the_terminal_is_restored_after_an_error(stand_in: StandIn, terminal: Te
 
 def test_ctrl_c_at_the_boot_is_for_us_and_restores(stand_in: StandIn, terminal: Terminals) -> None:
     one = terminal("run", "-it", "debian", "never-started", raw=False)
-    until(lambda: stand_in.requests)
-    until(lambda: not one.is_restored)
+    wait_until(lambda: stand_in.requests, 10, "the daemon is asked")
+    wait_until(lambda: not one.is_restored, 10, "the terminal has another mode")
     one.type(b"\x03")
     assert one.process.wait(10) == 130 and one.is_restored
 
@@ -337,7 +331,7 @@ def test_a_shell_that_changed_the_modes_is_put_right_after_a_stop(
     one = terminal("exec", "-it", "dev", "cat")
     termios.tcsetattr(one.slave, termios.TCSANOW, one.before)
     one.process.send_signal(signal.SIGCONT)
-    until(lambda: one.is_raw)
+    wait_until(lambda: one.is_raw, 10, "the terminal is raw")
 
 
 def test_progress_on_a_terminal_is_a_bar_that_goes_away(stand_in: StandIn, terminal: Terminals) -> None:
