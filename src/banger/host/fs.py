@@ -219,7 +219,7 @@ class Spare:
         self._keep_bytes = keep_bytes
         self._purpose = purpose
         self._unseen_bytes = 0
-        """What may be written before the next look."""
+        """Bytes that may be written before the free space is measured again."""
 
     def spend(self, length: int) -> None:
         """Call this before a write of `length` bytes. Raises `insufficient_disk`."""

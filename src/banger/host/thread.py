@@ -89,7 +89,7 @@ class _Job(Generic[T]):
         self._work = work
         self._stop = stop
         self._begun = Lock()
-        """Held by the thread that has begun it, or by who does not want it to begin any more."""
+        """Held by the thread that has begun the work, or by a task that has given it up before its begin."""
         self.loop = asyncio.get_running_loop()
         self.done: asyncio.Future[T] = self.loop.create_future()
 

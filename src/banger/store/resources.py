@@ -32,7 +32,7 @@ class ResourceTable:
         self._db = database
         self._reader = Reader(damage, "resources", dict[str, str | int])
         self.unreleased: dict[int, Error] = {}
-        """Of what there is a record of: why it could not be released when that was last tried."""
+        """By record: why the last attempt to release the resource failed."""
         self.tell: Tell = tell_nobody
 
     def note(self, machine: str, kind: str, identity: Identity) -> int:

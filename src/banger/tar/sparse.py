@@ -85,7 +85,7 @@ class SparseRecords:
         self._minor: int | None = None
         self._blocks: int | None = None
         self._numbers: list[int] = []
-        """Offsets and lengths in turn."""
+        """Offsets and lengths, alternating."""
         self._listed = False
 
     def take(self, key: bytes, value: bytes) -> None:

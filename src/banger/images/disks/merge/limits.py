@@ -20,9 +20,9 @@ class Limits:
     file_bytes: int = 16 * TIB - 4096
     """The length of one file with its holes: the most that ext4 supports."""
     header_bytes: int = MIB
-    """One extended header."""
+    """The size of one extended header."""
     xattr_bytes: int = 64 * 1024
-    """Extended attributes of one entry, names and values."""
+    """The size of one entry's extended attributes, names and values."""
     target_bytes: int = 4095
     """The target of a link: the most that Linux supports."""
 
