@@ -25,7 +25,7 @@ from banger.vmm.drivers import Drivers
 
 @dataclass(frozen=True)
 class Engine:
-    """The functions of verbs have it, and hand on what each step needs. Nothing below this room knows it."""
+    """Functions of verbs get it, and pass on the parts that each step needs. No room below knows it."""
 
     mode: str
     store: Store
@@ -44,7 +44,7 @@ class Engine:
 def assemble(
     paths: Paths, mode: str, settings: Settings, store: Store, shelf: Shelf, drivers: Drivers
 ) -> Engine:
-    """All of them, knowing one another; nothing is begun."""
+    """Make all parts and connect them. Nothing starts."""
     journal = Journal(store.events)
     tell = journal.try_to_tell
     images, kernels = ImageLibrary(paths, store.images, shelf), KernelLibrary(paths, store.kernels, shelf)

@@ -18,7 +18,7 @@ from banger.host.delegation import CONTROLLERS, Delegation
 from banger.host.proc import kill_and_wait, ref_of
 
 _MEMORY_LIMITS = ("memory.max", "memory.limit_in_bytes")
-# Version 1 has a number for none.
+# Version 1 shows such a number if there is no limit.
 _NO_LIMIT = 1 << 62
 _PERIOD_US = 100_000
 _LEAST_QUOTA_US = 1_000
@@ -68,7 +68,7 @@ class Group:
         self._write("memory", _MEMORY_LIMITS, str(limit_bytes))
 
     def memory_limit_bytes(self) -> int:
-        """0 where none is set, or none can be read."""
+        """The limit in bytes; 0 if there is none, or it cannot be read."""
         directory = self.directories.get("memory")
         if directory is None:
             return 0

@@ -1,5 +1,5 @@
-"""What does not fit the types of a request, as an error whose details are facts: which field, and which rule it breaks.
-The one reader of the words that msgspec has for that."""
+"""Values that do not fit the types of a request, as errors whose details are facts: the field, and the rule that it
+breaks. Only this module reads msgspec's messages."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _PATTERN = re.compile(r"Expected `str` matching regex ")
 
 
 def misfit(exc: msgspec.ValidationError) -> Error:
-    """`at` in the details is where in the body it is, as a JSON path, and `expected` what is expected there. `rule` is
-    there for a value that has the right type: its `kind` (a bound, or "pattern"), the `bound`, and what that `counts`
-    (nothing: it is for the value itself)."""
+    """`at` in the details is the place in the body, as a JSON path; `expected` is what msgspec expects there. A value
+    of the right type has a `rule`, too: its `kind` (a bound, or "pattern"), the `bound`, and what it `counts`
+    ("characters", "items", or "" for the value itself)."""
     message = str(exc)
     expected, _, place = message.partition(_PLACE)
     details: dict[str, object] = {"at": place.rstrip("`") or "$", "expected": expected}

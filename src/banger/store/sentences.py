@@ -1,5 +1,5 @@
-"""Records of machines as stores up to version 4 have them, in which a sentence says why a machine ended: the facts that
-such a sentence stood for. Released, so it changes no more, whatever the words and the types of later versions are."""
+"""Records of machines in stores up to version 4, in which a sentence says why a machine ended: the sentence becomes
+facts. This step is released, so it never changes, even if the words and types of later versions do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KNOWN: dict[str, dict[str, Any]] = {
 
 
 def with_facts(raw: bytes) -> bytes:
-    """The record with facts beside its sentence. What is no record of a machine stays as it is."""
+    """The record with facts beside its sentence. Bytes that are no record of a machine stay as they are."""
     try:
         record = msgspec.json.decode(raw)
         record |= _facts(record)
@@ -45,7 +45,7 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
     elif state in _AT_REST and reason:
         due = _RESTART.search(reason)
         facts["ending"] = _ending(reason[: due.start()] if due else reason, record)
-        # Version 4 kept its word after its daemon had ended only to guests that had rebooted.
+        # After the end of its daemon, version 4 still restarted only machines whose guests had rebooted.
         if due and facts["ending"]["kind"] == "reboot":
             facts["restart_in_s"] = float(due[1] or 0)
     return facts

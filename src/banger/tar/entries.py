@@ -27,7 +27,7 @@ from banger.tar.pax import Overrides, parse_records
 from banger.tar.sparse import read_old_map
 
 _ID_LIMIT = 1 << 32
-# As Linux has them, and ext4; mknod(2) would cut off what is more.
+# The limits of Linux and ext4; mknod(2) would cut larger numbers.
 _MAJOR_LIMIT, _MINOR_LIMIT = 1 << 12, 1 << 20
 _MEMO_LIMIT = 4096
 _SECOND_NS = 1_000_000_000

@@ -1,4 +1,4 @@
-"""What stands behind the "=" of a record: numbers, times and names."""
+"""Values of records: numbers, times and names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NUMBER_LIMIT = 1 << 63
 
 
 def parse_decimal(value: bytes) -> int:
-    """Digits only, below 2^63. Any number of zeros may come first."""
+    """Digits only, below 2^63. Any number of zeros may precede them."""
     digits = value.lstrip(b"0")
     if not value.isdigit() or len(digits) > 19 or (number := int(digits or b"0")) >= _NUMBER_LIMIT:
         raise Corrupt(f"an extended header has the number {value[:40]!r}")
@@ -21,7 +21,7 @@ def parse_signed(value: bytes) -> int:
 
 
 def parse_time_ns(value: bytes) -> int:
-    """Decimal seconds, possibly negative, with any number of decimals; what is finer than a nanosecond is cut off."""
+    """Decimal seconds, possibly negative, with any number of decimals, cut to nanoseconds."""
     negative = value.startswith(b"-")
     seconds, _, decimals = value[negative:].partition(b".")
     if not (seconds or decimals) or (decimals and not decimals.isdigit()):
@@ -32,7 +32,7 @@ def parse_time_ns(value: bytes) -> int:
 
 
 def check_name(value: bytes) -> bytes:
-    """Raises `Refused` for a NUL, which no file's name has."""
+    """Raises `Refused` for a NUL, which no name of a file can contain."""
     if b"\0" in value:
         raise Refused("its name or its target has a NUL in it", value)
     return value

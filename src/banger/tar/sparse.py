@@ -71,9 +71,9 @@ def _old_numbers(block: bytes, at: int, count: int) -> list[int]:
 
 
 class SparseRecords:
-    """What an extended header says of holes: keys without "GNU.sparse." before them. A record without a value takes its
-    keyword back. Whatever is said must add up to a map: who leaves out what he does not understand reads the data as
-    those of another file. `name` is the file's, if it has holes."""
+    """The records about holes in an extended header, by keys without "GNU.sparse.". A record without a value withdraws
+    its keyword. The records must add up to a map: a reader that skips what it does not understand would read the data
+    as another file's. `name` is the name of the file, if it has holes."""
 
     __slots__ = ("_blocks", "_listed", "_major", "_minor", "_numbers", "_real_size", "_size", "name")
 
@@ -89,8 +89,8 @@ class SparseRecords:
         self._listed = False
 
     def take(self, key: bytes, value: bytes) -> None:
-        """Raises `Corrupt`, `Refused`."""
-        if key == b"map":  # of several the last counts; one without a value is of a file without data
+        """Add a record. Raises `Corrupt`, `Refused`."""
+        if key == b"map":  # the last one counts; one without a value means a file without data
             self._numbers = [parse_decimal(text) for text in value.split(b",")] if value else []
             self._listed = True
             if len(self._numbers) % 2:
@@ -111,8 +111,7 @@ class SparseRecords:
         return bool(self._major or self._listed or self._blocks is not None or self._numbers)
 
     def read_map(self, cursor: Cursor, stored: int) -> tuple[int, int, Segments]:
-        """(size, bytes of data, segments); takes a map that stands in front of the data. Raises `Corrupt`,
-        `TooLarge`."""
+        """(size, bytes of data, segments). Reads a map in front of the data. Raises `Corrupt`, `TooLarge`."""
         is_leading = self._major == 1 and self._minor == 0
         if self._major and not is_leading:
             raise Corrupt("its map of holes has a form that is unknown")
