@@ -226,8 +226,10 @@ class LiveMachine:
             return True
         try:
             await self.connection.request(Type.PING, timeout_s=ANSWER_S)
-        except Error as exc:
-            return exc.code != "agent_silent"
+        except AgentSilent:
+            return False
+        except Error:
+            pass
         return True
 
     def keep_output(self, running: RunningExec) -> None:
