@@ -111,6 +111,21 @@ def test_a_start_that_was_not_complete_did_not_happen(own_home: Home) -> None:
     own_home.text("vm", "start", "half")
 
 
+def test_a_restart_that_was_due_takes_place(own_home: Home) -> None:
+    for name in ("due", "calm"):
+        own_home.text("run", "-d", "--restart", "on-failure", "--name", name, IMAGE)
+        own_home.text("vm", "stop", name)
+    failed = {"kind": "command", "exit": {"code": 3, "signal": 0, "timed_out": False}}
+    with killed_daemon(own_home):
+        rewrite(own_home, "due", wanted="running", ending=failed, restart_in_s=30.0)
+        rewrite(own_home, "calm", wanted="running", ending=failed)
+    wait_until(lambda: state_of(own_home, "due") == "running", 60, "it is started again")
+    calm = own_home.json("vm", "show", "calm")
+    assert (calm["state"], calm["ending"], calm["reason"]) == ("stopped", failed, "its command ended with 3")
+    due = own_home.json("vm", "show", "due")
+    assert (due["ending"], due["restart_in_s"], due["reason"], due["has_started"]) == (None, None, "", True)
+
+
 def test_a_command_whose_end_was_written_down_ends_its_machine(own_home: Home) -> None:
     own_home.text("run", "-d", "--name", "calm", IMAGE)
     with killed_daemon(own_home):
