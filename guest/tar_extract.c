@@ -12,14 +12,13 @@
 #include "fd.h"
 #include "files.h"
 #include "tar.h"
+#include "tar_made.h"
 
 enum { CHUNK = 65536 };
 
 /* A directory's mode and time come last: entries below still have to be made in it. */
 struct later {
 	struct later *next;
-	mode_t mode;
-	struct timespec mtime;
 	char name[];
 };
 
@@ -164,6 +163,7 @@ static int open_parent(char *name, char **leaf, bool make)
 		return -1;
 	for (;;) {
 		char *slash, *after;
+		bool made;
 		int next;
 
 		while (*at == '/' || (at[0] == '.' && (at[1] == '/' || at[1] == 0)))
@@ -179,12 +179,15 @@ static int open_parent(char *name, char **leaf, bool make)
 			return fd_take(&directory);
 		}
 		*slash = 0;
-		if (make)
-			mkdirat(directory, at, 0755);
+		made = make && mkdirat(directory, at, 0755) == 0;
 		next = openat(directory, at, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		*slash = '/';
 		if (next < 0)
 			return -1;
+		if (made && !tar_made_add(next)) {
+			fd_close(&next);
+			return -1;
+		}
 		fd_close(&directory);
 		directory = next;
 		at = after;
@@ -242,7 +245,7 @@ static bool extract_file(int directory, const char *leaf, const struct tar_entry
 	return whole;
 }
 
-static void finish_later(const char *name, const struct tar_entry *entry)
+static void finish_later(const char *name)
 {
 	size_t size = strlen(name) + 1;
 	struct later *later = malloc(sizeof *later + size);
@@ -251,32 +254,48 @@ static void finish_later(const char *name, const struct tar_entry *entry)
 		complain_errno(name); /* it keeps the mode of a new directory */
 		return;
 	}
-	later->mode = mode_of(entry);
-	later->mtime = entry->mtime;
 	memcpy(later->name, name, size);
 	later->next = laters;
 	laters = later;
 }
 
+/* The directory, made unless it is there. -1 with errno. */
+static int open_directory(int directory, const char *leaf, struct tar_made **made)
+{
+	static const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(directory, leaf, flags);
+
+	if (fd >= 0) {
+		*made = tar_made_find(fd);
+		return fd;
+	}
+	if (clear(directory, leaf) < 0 || mkdirat(directory, leaf, 0700) < 0)
+		return -1;
+	fd = openat(directory, leaf, flags);
+	*made = fd < 0 ? NULL : tar_made_add(fd);
+	if (fd >= 0 && !*made)
+		fd_close(&fd);
+	return fd;
+}
+
 static void extract_directory(int directory, const char *leaf, const struct tar_entry *entry)
 {
-	struct stat stat;
+	struct tar_made *made = NULL;
+	AUTO_FD fd = open_directory(directory, leaf, &made);
 
-	/* A directory that is there already stays as it is: the archive only adds to it. */
-	if (fstatat(directory, leaf, &stat, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(stat.st_mode))
-		return;
-	if (clear(directory, leaf) < 0 || mkdirat(directory, leaf, 0700) < 0 ||
-	    set_owner(directory, leaf, entry) < 0) {
+	if (fd < 0 || (made && set_owner(directory, leaf, entry) < 0)) {
 		complain_errno(entry->name);
 		return;
 	}
-	if (entry->xattrs) {
-		AUTO_FD fd = openat(directory, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-		if (fd < 0 || tar_xattr_set(fd, entry->xattrs) < 0)
-			complain_errno(entry->name);
-	}
-	finish_later(entry->name, entry);
+	if (!made)
+		return; /* it was there before: the archive only adds to it */
+	if (tar_xattr_set(fd, entry->xattrs) < 0)
+		complain_errno(entry->name);
+	if (!made->said)
+		finish_later(entry->name);
+	made->said = true;
+	made->mode = mode_of(entry);
+	made->mtime = entry->mtime;
 }
 
 static void extract_hard_link(int directory, const char *leaf, const struct tar_entry *entry)
@@ -350,17 +369,20 @@ void tar_finish_directories(void)
 		char *leaf;
 		AUTO_FD directory = open_parent(later->name, &leaf, false);
 		AUTO_FD fd = -1;
+		const struct tar_made *made;
 
 		/* By descriptor: a link may have been put in the place of the directory. */
 		if (directory >= 0)
 			fd = openat(directory, leaf, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd >= 0) {
-			struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, later->mtime };
+		made = fd < 0 ? NULL : tar_made_find(fd);
+		if (made) {
+			struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, made->mtime };
 
 			futimens(fd, times);
-			fchmod(fd, later->mode);
+			fchmod(fd, made->mode);
 		}
 		laters = later->next;
 		free(later);
 	}
+	tar_made_clear();
 }

@@ -143,6 +143,10 @@ CORPUS: dict[str, bytes] = {
     "a directory of a dump": header(b"d/", 7, flag=b"D", magic=b"ustar  \0") + padded(b"Yname\0\0") + FILE,
     "modes of directories": header(b"d", flag=b"5", mode=0o500, mtime=7) + header(b"d/f", mode=0o4755),
     "a directory twice": header(b"d", flag=b"5", mode=0o700) + header(b"d/f") + header(b"d", flag=b"5", mode=0o750),
+    "a directory after what lies in it": header(b"d/e/f") + header(b"d/e", flag=b"5", mode=0o700, mtime=7)
+    + header(b"d", flag=b"5", mode=0o1750, uid=7, mtime=8),
+    "a directory spelled in two ways": header(b"d", flag=b"5", mode=0o700) + header(b"./d//", flag=b"5", mtime=9),
+    "many directories": b"".join(header(b"d%d/e/f" % n) + header(b"d%d" % n, flag=b"5", mode=n) for n in range(200)),
     "a file twice": header(b"a", 3) + padded(b"abc") + header(b"a", 2, mode=0o600) + padded(b"de"),
     "a link in the place of a file": FILE + header(b"x", flag=b"2", target=b"y"),
     "a file in the place of a directory": header(b"d", flag=b"5") + header(b"d"),

@@ -47,8 +47,8 @@ def travels(name: bytes) -> bool:
 
 
 def described_by(tar: bytes) -> Tree:
-    """Later entries take the place of earlier ones, but for directories, which stay as they are. Raises `TarFailure`;
-    `Refused` also for what an archive may say, and no directory can have."""
+    """Later entries take the place of earlier ones, as in a directory. Raises `TarFailure`; `Refused` also for what an
+    archive may say, and no directory can have."""
     chunks = iter([memoryview(tar)] if tar else [])
     cursor = Cursor(lambda: next(chunks, None))
     found: dict[bytes, list[object]] = {}
@@ -86,7 +86,7 @@ def _put(found: dict[bytes, list[object]], parts: tuple[bytes, ...], entry: Entr
         found[path] = target
         return
     inode: list[object] = old if is_directory and old is not None else []
-    inode[:] = inode or [
+    inode[:] = [
         entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime_ns, data, tuple(sorted((entry.xattrs or {}).items()))
     ]  # fmt: skip
     found[path] = inode
