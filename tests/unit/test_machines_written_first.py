@@ -19,6 +19,7 @@ import pytest
 from banger.engine.engine import Engine
 from banger.errors import Error
 from banger.guests.guest import note_process
+from banger.host.bounded import Locks
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, child_ref, send_signal
 from banger.host.spawn import MARKER
@@ -171,10 +172,12 @@ class House:
     def registry(self) -> Registry:
         return self.engine.registry
 
-    async def launch(self, lives: Lives, makings: Makings, start: Start, *rest: object) -> LiveMachine:
-        machine, resources = start.machine, lives.holdings.resources
-        lives.registry.change(machine, driver="none", image_digest="0", address="169.254.1.2")
-        places = lives.holdings.places(machine)
+    async def launch(
+        self, registry: Registry, holdings: Holdings, makings: Makings, start: Start, *rest: object
+    ) -> LiveMachine:
+        machine, resources = start.machine, holdings.resources
+        registry.change(machine, driver="none", image_digest="0", address="169.254.1.2")
+        places = holdings.places(machine)
         resources.note(machine.id, kinds.FILES.name, {"path": str(places.directory)})
         noted = resources.note(machine.id, kinds.VMM.name, {"marker": machine.id})
         vm = self.vms[machine.id] = Vm(machine.id)
@@ -190,7 +193,7 @@ class House:
     ) -> None:
         async with lives.start(machine, silent, origin="a fork") as start:
             lives.registry.change(machine, **(kinds.get("become") or Change()))
-            live = await self.launch(lives, makings, start)
+            live = await self.launch(lives.registry, lives.holdings, makings, start)
             lives.begin(live)
             lifecycle.watch_vmm(lives, live)
 
@@ -385,7 +388,7 @@ def test_memory_follows_the_store_whichever_write_fails(
         await scene(house)
         await house.clear()
 
-    async def freeze(lives: Lives, makings: Makings, live: LiveMachine, directory: Path) -> Shape:
+    async def freeze(locks: Locks, makings: Makings, live: LiveMachine, directory: Path) -> Shape:
         for name in FakeFrozenFiles().members:
             (directory / name).write_bytes(b"x")
         return SHAPE

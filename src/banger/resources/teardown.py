@@ -60,20 +60,12 @@ async def release_each(resources: ResourceTable, held: Iterable[Resource]) -> li
     """As `release`, for the given resources."""
     errors = []
     for resource in held:
-        error = await _release_one(resource) or _clear(resources, resource)
+        error = await _release_one(resources, resource)
         if error is not None:
             log.warning("machine=%s %s: %s", resource.machine, resource.kind, error.message)
             resources.keep(resource.id, error)
             errors.append(error)
     return errors
-
-
-def _clear(resources: ResourceTable, resource: Resource) -> Error | None:
-    try:
-        resources.clear(resource.id)
-    except Error as exc:
-        return exc
-    return None
 
 
 def describe(resource: Resource) -> str:
@@ -82,12 +74,14 @@ def describe(resource: Resource) -> str:
     return kind.describe(resource.identity) if kind else f"a resource of unknown kind {resource.kind!r}"
 
 
-async def _release_one(resource: Resource) -> Error | None:
+async def _release_one(resources: ResourceTable, resource: Resource) -> Error | None:
+    """And clear its record. Returns why that is not possible."""
     kind = KINDS.get(resource.kind)
     if kind is None:
         return Error("internal", describe(resource))
     try:
         await kind.release(resource.identity)
+        resources.clear(resource.id)
     except Error as exc:
         return exc
     except OSError as exc:

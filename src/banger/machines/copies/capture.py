@@ -10,12 +10,12 @@ from pathlib import Path
 
 from banger.directories import ensure_private_directory
 from banger.errors import Error
+from banger.host.bounded import Locks
 from banger.host.fs import require_free
 from banger.host.thread import in_thread
 from banger.machines.keep.holdings import Holdings
 from banger.machines.life.launch import guest_init
 from banger.machines.life.live import LiveMachine
-from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
 from banger.model.machine import MachineState
 from banger.model.sizes import MIB
@@ -40,12 +40,12 @@ async def working_directory(holdings: Holdings, purpose: str) -> AsyncIterator[P
         await asyncio.shield(teardown.release(holdings.resources, owner))
 
 
-async def capture(lives: Lives, makings: Makings, live: LiveMachine, directory: Path) -> Shape:
+async def capture(locks: Locks, makings: Makings, live: LiveMachine, directory: Path) -> Shape:
     """Freeze `live` into `directory`; it stands still for as long as that takes, and not longer. Raises `bad_state`,
     `vmm_failed`, `insufficient_disk`, `unsupported`."""
     machine = live.machine
     await live.adopted.wait()
-    async with lives.locks[machine.id], live.pausing:  # nobody lets it go on before all is written
+    async with locks[machine.id], live.pausing:  # nobody lets it go on before all is written
         if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
             raise Error(
                 "bad_state",

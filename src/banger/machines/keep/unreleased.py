@@ -13,7 +13,7 @@ from banger.machines.life.lives import Lives
 from banger.model.machine import Machine, MachineState
 from banger.model.report import Unreleased
 from banger.resources import kinds, teardown
-from banger.store.resources import Resource
+from banger.store.resources import Resource, ResourceTable
 
 log = logging.getLogger("banger.machines")
 
@@ -22,33 +22,35 @@ _AT_ONCE = 100
 
 
 def find_unreleased(lives: Lives) -> list[Unreleased]:
-    return [_describe(lives, resource) for resource in [*_overdue(lives), *_in_the_way_of_deletions(lives)]]
+    held = lives.holdings.resources
+    found = [*_overdue(lives), *_in_the_way_of_deletions(lives.registry, held)]
+    return [_describe(lives.registry, held, resource) for resource in found]
 
 
 async def release_unreleased(lives: Lives) -> list[Unreleased]:
     """Try again; what it was, and whether it is released now. What is in the way of a deletion is tried with that, and
     listed."""
-    found = []
+    registry, held, found = lives.registry, lives.holdings.resources, []
     for resource in _overdue(lives)[:_AT_ONCE]:
-        described = _describe(lives, resource)
+        described = _describe(registry, held, resource)
         async with lives.locks[resource.machine]:
-            machine = _machine_of(lives.registry, resource)
+            machine = _machine_of(registry, resource)
             if machine is not None and not lives.is_at_rest(machine):
                 continue
-            errors = await teardown.release_each(lives.holdings.resources, [resource])
+            errors = await teardown.release_each(held, [resource])
         described.released = not errors
         described.problem = errors[0].message if errors else ""
         found.append(described)
-    return found + [_describe(lives, resource) for resource in _in_the_way_of_deletions(lives)]
+    waiting = _in_the_way_of_deletions(registry, held)
+    return found + [_describe(registry, held, resource) for resource in waiting]
 
 
 def _overdue(lives: Lives) -> list[Resource]:
     return [resource for resource in lives.holdings.resources.all() if _is_overdue(lives, resource)]
 
 
-def _in_the_way_of_deletions(lives: Lives) -> list[Resource]:
-    machines = {m.id for m in lives.registry.all() if m.state is MachineState.DELETING}
-    held = lives.holdings.resources
+def _in_the_way_of_deletions(registry: Registry, held: ResourceTable) -> list[Resource]:
+    machines = {m.id for m in registry.all() if m.state is MachineState.DELETING}
     return [r for r in held.all() if r.machine in machines and r.id in held.unreleased]
 
 
@@ -70,11 +72,8 @@ def _machine_of(registry: Registry, resource: Resource) -> Machine | None:
         return None
 
 
-def _describe(lives: Lives, resource: Resource) -> Unreleased:
-    machine, error = (
-        _machine_of(lives.registry, resource),
-        lives.holdings.resources.unreleased.get(resource.id),
-    )
+def _describe(registry: Registry, held: ResourceTable, resource: Resource) -> Unreleased:
+    machine, error = _machine_of(registry, resource), held.unreleased.get(resource.id)
     return Unreleased(
         owner=machine.name if machine is not None else resource.machine,
         kind=resource.kind,

@@ -14,6 +14,7 @@ from pathlib import Path
 from banger.errors import Error
 from banger.guests.confinement import remove_strays
 from banger.machines.keep.events import tell_adopted
+from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.lost_records import FoundVmm, is_machine, leave_alone, note_again
 from banger.machines.keep.registry import Registry
 from banger.machines.keep.states import LIVE
@@ -112,7 +113,7 @@ def reattach(lives: Lives, machine: Machine, vmm: FoundVmm | None) -> None:
     the last daemon ended is not gone on with, but ended by its records."""
     if vmm is None:
         return
-    _note_found(lives, machine, vmm)
+    _note_found(lives.registry, lives.holdings, machine, vmm)
     if _is_half_started(machine) or machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
         return
     try:
@@ -126,11 +127,11 @@ def reattach(lives: Lives, machine: Machine, vmm: FoundVmm | None) -> None:
     watch_vmm(lives, live)
 
 
-def _note_found(lives: Lives, machine: Machine, vmm: FoundVmm) -> None:
+def _note_found(registry: Registry, holdings: Holdings, machine: Machine, vmm: FoundVmm) -> None:
     """A machine that runs is not ended because something of it cannot be written down."""
     try:
-        note_again(lives.holdings, machine, vmm)
-        lives.registry.change(machine, pid=vmm.process.pid)
+        note_again(holdings, machine, vmm)
+        registry.change(machine, pid=vmm.process.pid)
     except Error as exc:
         log.warning("machine=%s %s", machine.name, exc.message)
 

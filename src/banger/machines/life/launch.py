@@ -22,9 +22,11 @@ from banger.host.thread import in_thread
 from banger.host.times import Stopwatch
 from banger.kernels.debian import DEFAULT as DEFAULT_KERNEL
 from banger.machines.keep.events import tell_warning
+from banger.machines.keep.holdings import Holdings
+from banger.machines.keep.registry import Registry
 from banger.machines.life.limits import Held, hold, refuse_unenforceable
 from banger.machines.life.live import LiveMachine
-from banger.machines.life.lives import Lives, Start
+from banger.machines.life.lives import Start
 from banger.machines.life.makings import Makings
 from banger.model.image import Image
 from banger.model.machine import Machine, MachineSpec
@@ -42,7 +44,9 @@ log = logging.getLogger("banger.machines")
 _PHASES_MAX = 32
 
 
-async def launch(lives: Lives, makings: Makings, start: Start, image: Image) -> LiveMachine:
+async def launch(
+    registry: Registry, holdings: Holdings, makings: Makings, start: Start, image: Image
+) -> LiveMachine:
     """Start the machine's VM and make it who it is. Raises what went wrong."""
     machine, report, watch = start
     refuse_unenforceable(machine.spec)
@@ -51,12 +55,12 @@ async def launch(lives: Lives, makings: Makings, start: Start, image: Image) -> 
     kernel = await makings.kernels.ensure(spec.kernel, report)
     await makings.make_room(spec.memory_mib)
     await makings.require_disk_room(machine)
-    places = lives.holdings.places(machine)
+    places = holdings.places(machine)
     config = await makings.config(machine, places, kernel, driver, accel, image)
     has_disk = driver.disks.have(places.directory)
     _require_disk(machine, places, has_disk)
     driver, config, why_not = await makings.settle_accelerator(spec.accel, kernel, driver, config, report)
-    lives.registry.change(
+    registry.change(
         machine,
         spec=spec,
         driver=driver.name,
@@ -68,7 +72,7 @@ async def launch(lives: Lives, makings: Makings, start: Start, image: Image) -> 
         stop_signal=image.config.stop_signal,
     )
     watch.lap("resolve")
-    coming = Launch(lives, makings, start, driver, config)
+    coming = Launch(registry, holdings, makings, start, driver, config)
     with makings.pool.machine_starts():
         guest = None
         if not has_disk and not spec.cold and makings.may_freeze(driver):
@@ -92,10 +96,16 @@ class Launch:
     """The VM of one start: what it is started with, and the steps from there to a guest with an identity."""
 
     def __init__(
-        self, lives: Lives, makings: Makings, start: Start, driver: Driver, config: VmConfig
+        self,
+        registry: Registry,
+        holdings: Holdings,
+        makings: Makings,
+        start: Start,
+        driver: Driver,
+        config: VmConfig,
     ) -> None:
-        self._registry = lives.registry
-        self._holdings = lives.holdings
+        self._registry = registry
+        self._holdings = holdings
         self._makings = makings
         self._machine, self._report, self._watch = start
         self._driver = driver

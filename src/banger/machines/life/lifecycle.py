@@ -22,7 +22,7 @@ from banger.machines.ask.execs import RunningExec, Viewer, remove_exec_logs
 from banger.machines.ask.logs import size_of
 from banger.machines.keep.reasons import describe_ending
 from banger.machines.keep.registry import Registry
-from banger.machines.keep.states import LIVE, advance, wrong_state
+from banger.machines.keep.states import LIVE
 from banger.machines.life.endings import exit_of, find_ending, is_failure
 from banger.machines.life.launch import launch
 from banger.machines.life.limits import check_asked, find_memory_kill
@@ -96,7 +96,7 @@ async def start(
         places = lives.holdings.places(machine)
         await in_thread(remove_exec_logs, places.directory)
         console_begin = size_of(places.console_log)
-        live = await launch(lives, makings, begun, image)
+        live = await launch(lives.registry, lives.holdings, makings, begun, image)
         live.console_begin = console_begin
         lives.begin(live)
         if command is not None:
@@ -224,7 +224,7 @@ async def stop(lives: Lives, machine: Machine, grace_s: float, *, by_user: bool 
         return
     live = lives.get(machine)
     if live is None:
-        await _stop_before_vmm(lives, machine)
+        await lives.cancel_start(machine)
         return
     await live.adopted.wait()
     async with live.pausing:  # whoever freezes it has to be done
@@ -239,16 +239,6 @@ async def stop(lives: Lives, machine: Machine, grace_s: float, *, by_user: bool 
         await live.ended.wait()
         return
     await _kill(live)
-
-
-async def _stop_before_vmm(lives: Lives, machine: Machine) -> None:
-    """A machine that starts but has no VMM yet (its image is being pulled): the start is cancelled."""
-    starting = lives.starting.get(machine.id)
-    advance(machine, "stop")
-    if starting is None:
-        raise wrong_state(machine, "stop")
-    starting.cancel()
-    await asyncio.wait([starting])
 
 
 async def _end_main(live: LiveMachine, grace_s: float) -> bool:
@@ -304,7 +294,7 @@ async def kill(lives: Lives, machine: Machine, *, by_user: bool = True) -> None:
     if by_user and _want_stopped(lives, machine):
         return
     if machine.id in lives.starting and machine.id not in lives.live:
-        await _stop_before_vmm(lives, machine)
+        await lives.cancel_start(machine)
         return
     live = lives.of(machine)
     if machine.state is not MachineState.STOPPING:

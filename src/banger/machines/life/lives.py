@@ -16,7 +16,7 @@ from banger.host.times import Stopwatch
 from banger.machines.keep.events import hear_guest
 from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.registry import Registry
-from banger.machines.keep.states import LIVE, advance
+from banger.machines.keep.states import LIVE, advance, wrong_state
 from banger.machines.life.live import LiveMachine
 from banger.machines.watch.idle import watch_idleness
 from banger.model.ending import Ending, StartCancelled, StartFailed
@@ -129,6 +129,16 @@ class Lives:
                 raise
             finally:
                 del self.starting[machine.id]
+
+    async def cancel_start(self, machine: Machine) -> None:
+        """Of a machine that starts but has no VMM yet, because its image is being pulled for example. Raises
+        `bad_state`."""
+        starting = self.starting.get(machine.id)
+        advance(machine, "stop")
+        if starting is None:
+            raise wrong_state(machine, "stop")
+        starting.cancel()
+        await asyncio.wait([starting])
 
     def begin(self, live: LiveMachine) -> None:
         """Of a machine whose guest is up."""

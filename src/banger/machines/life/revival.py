@@ -53,7 +53,7 @@ async def revive(
         begun.watch.lap("resolve")
         lives.holdings.take_places(machine)
         await driver.disks.replace(places.directory, original.files)
-        coming = Launch(lives, makings, begun, driver, config)
+        coming = Launch(lives.registry, lives.holdings, makings, begun, driver, config)
         guest = await coming.clone(original.files)
         begun.watch.lap("restore")
         try:
