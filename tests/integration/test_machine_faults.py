@@ -125,6 +125,7 @@ async def act_and_look(
     assert all(isinstance(each, None | Error | asyncio.CancelledError) for each in failed), failed
     await settled(engine)
     await nothing_left(engine)
+    await settled(engine)  # a machine whose command has ended may have begun to end meanwhile
     look(engine)
     await engine.remove_machines()
     await nothing_left(engine)
