@@ -197,6 +197,17 @@ def test_names_go_through_links_inside_the_image(
     assert found == seen_in_model(extract(layers))
 
 
+@pytest.mark.parametrize("whiteout", [b"a/.wh..wh..opq", b"a/.wh.b"])
+@pytest.mark.parametrize("below", [[], [folder(b"a")]])
+def test_a_whiteout_through_a_link_that_replaced_a_directory(
+    tmp_path: Path, whiteout: bytes, below: list[Member]
+) -> None:
+    """The directory is only implied, by an entry that comes before the link."""
+    layers = [[*below, file(b"b")], [file(b"a/a"), symlink(b"a", b"/"), Member(whiteout)]]
+    found, _ = merged(layers, tmp_path)
+    assert found == seen_in_model(extract(layers)) and b"b" not in found
+
+
 def test_a_name_through_a_link_replaces_what_is_there(tmp_path: Path) -> None:
     lower = [file(b"usr/lib/a", b"old"), folder(b"usr/lib", 0o711), symlink(b"lib", b"usr/lib")]
     found, sink = merged([lower, [file(b"lib/a", b"new"), link(b"c", b"lib/a")]], tmp_path)

@@ -89,7 +89,8 @@ class LayerTree:
         replaces or describes such a directory changes nothing, since it may come later in the archive."""
         found = set(self._implied)
         for path in (*(path.rpartition(b"/")[0] for path in self.whiteouts), *self.opaques):
-            while path and path not in found and self._leaves_open(path):
+            # Asked first: a link may have replaced a directory that is among those found.
+            while path and self._leaves_open(path) and path not in found:
                 found.add(path)
                 path = path.rpartition(b"/")[0]
         return found
