@@ -57,9 +57,15 @@ class Holdings:
 
     async def release_runtime(self, machine: Machine) -> None:
         """After the end of the VMM, or to end it: all that the machine holds only while it runs. Of the frozen machine
-        that it was cloned from, it keeps the disk alone. A resource that cannot be released keeps its record."""
+        that it was cloned from, it keeps the disk alone. A resource that cannot be released keeps its record; files of
+        a driver that this banger does not have stay."""
         await teardown.release(self.resources, machine.id, kinds.RUNTIME)
-        self._forget_frozen(machine)
+        with contextlib.suppress(Error):
+            driver = self.driver(
+                machine
+            )  # none in a record from before the start: then each removes its own files
+            for each in self.drivers.all() if driver is None else [driver]:
+                each.forget_frozen(self.places(machine))
 
     async def release(self, machine: Machine) -> None:
         """All that the machine holds. Raises the first error; that resource keeps its record."""
@@ -75,11 +81,3 @@ class Holdings:
                 await driver.disks.tidy(self.places(machine).directory)
         except (Error, OSError) as exc:
             log.warning("machine=%s its disk is not tidied: %s", machine.name, exc)
-
-    def _forget_frozen(self, machine: Machine) -> None:
-        """Files of a driver that this banger does not have stay. A record from before the machine's start names no
-        driver: then each driver removes its own files."""
-        with contextlib.suppress(Error):
-            driver = self.driver(machine)
-            for each in self.drivers.all() if driver is None else [driver]:
-                each.forget_frozen(self.places(machine))

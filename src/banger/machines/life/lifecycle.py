@@ -27,10 +27,10 @@ from banger.machines.life.endings import exit_of, find_ending, is_failure
 from banger.machines.life.launch import launch
 from banger.machines.life.limits import check_asked, find_memory_kill
 from banger.machines.life.live import LiveMachine
-from banger.machines.life.lives import Lives, Start
+from banger.machines.life.lives import Lives
 from banger.machines.life.main_command import parse_signal, plan_command
 from banger.machines.life.makings import Makings
-from banger.model.command import Command, Exit
+from banger.model.command import Exit
 from banger.model.ending import Ending, VmmKilled
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
@@ -100,7 +100,13 @@ async def start(
         live.console_begin = console_begin
         lives.begin(live)
         if command is not None:
-            await _start_main(lives, live, command, viewer, begun)
+            if machine.spec.init == "image" and machine.origin == "boot":
+                report("init", "waiting for the image's init")
+                await wait_for_init(live.agent(), machine.spec.boot_timeout_s)
+                begun.watch.lap("init")
+            main = await live.start_main(command, viewer, process_1=machine.spec.init == "entrypoint")
+            begun.watch.lap("exec")
+            watch_main(lives, live, main)
         watch_vmm(lives, live)
     if not live.gone.is_set():
         report("ready", f"{machine.name} is running")
@@ -112,22 +118,6 @@ def _nothing_to_run(machine: Machine) -> Error:
         f"the image {machine.spec.image!r} names no command, and none was given",
         "give a command after --, or use -it for a shell, or -d for a machine that keeps running",
     )
-
-
-async def _start_main(
-    lives: Lives,
-    live: LiveMachine,
-    command: Command,
-    viewer: Viewer | None,
-    begun: Start,
-) -> None:
-    if live.machine.spec.init == "image" and live.machine.origin == "boot":
-        begun.report("init", "waiting for the image's init")
-        await wait_for_init(live.agent(), live.machine.spec.boot_timeout_s)
-        begun.watch.lap("init")
-    main = await live.start_main(command, viewer, process_1=live.machine.spec.init == "entrypoint")
-    begun.watch.lap("exec")
-    watch_main(lives, live, main)
 
 
 def watch_main(lives: Lives, live: LiveMachine, main: RunningExec) -> None:
