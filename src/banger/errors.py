@@ -209,6 +209,7 @@ CODES: dict[str, tuple[int, int]] = {
     "vmm_failed": (502, 125),
     "vmm_not_found": (503, 125),
     "driver_not_found": (404, 125),
+    "jail_failed": (500, 125),
     "tool_missing": (503, 125),
     "tool_failed": (500, 125),
     "insufficient_memory": (507, 125),

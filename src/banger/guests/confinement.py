@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from banger.host import vm_users
 from banger.host.cgroup import Group, group_prefix, plan_group
 from banger.host.delegation import delegation
 from banger.host.thread import in_thread
@@ -72,6 +74,14 @@ async def confine(resources: ResourceTable, owner: str, config: VmConfig, driver
     confinement = Confinement(group, missing=dict(found.missing))
     confinement.limit(plan_limits(config, driver))
     return confinement
+
+
+def choose_user(resources: ResourceTable, state: Path) -> int | None:
+    """The number of the user that the next VMM runs as: one that no VMM of a record has. None unless we are root."""
+    if os.geteuid() != 0:
+        return None
+    taken = {r.identity.get("user") for r in resources.all() if r.kind == kinds.VMM.name}
+    return next((user for user in vm_users.part_of(state) if user not in taken), None)
 
 
 def note_group(resources: ResourceTable, owner: str, marker: str, state: Path) -> None:

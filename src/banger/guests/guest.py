@@ -17,7 +17,7 @@ from typing import Any
 from banger.agent.connection import AgentConnection, open_connection
 from banger.directories import ensure_private_directory
 from banger.errors import Error
-from banger.guests.confinement import Confinement, confine
+from banger.guests.confinement import Confinement, choose_user, confine
 from banger.guests.console import cause_of_panic, find_panic_line, read_console_tail
 from banger.host import cpu
 from banger.host.proc import ProcessRef, send_signal, wait_gone
@@ -124,8 +124,11 @@ def _start(
     resources: ResourceTable, owner: str, config: VmConfig, driver: Driver, confinement: Confinement
 ) -> Vm:
     identity: Identity = {"marker": config.marker, "boot": cpu.boot_id()}
+    user = choose_user(resources, config.places.directory.parents[1])
+    if user is not None:
+        identity["user"] = user
     noted = resources.note(owner, kinds.VMM.name, identity)
-    vm = driver.start(dataclasses.replace(config, entrances=confinement.entrances))
+    vm = driver.start(dataclasses.replace(config, entrances=confinement.entrances, user=user))
     note_process(resources, noted, identity, vm.process)
     return vm
 

@@ -12,6 +12,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from banger.host.vm_users import is_ours
+
 
 def listen(path: Path, backlog: int = 4) -> socket.socket:
     """A new listening socket at `path`, in place of an old one. Raises OSError."""
@@ -44,9 +46,9 @@ async def dial(path: Path | str) -> socket.socket:
 
 
 def check_peer(connection: socket.socket) -> None:
-    """Raises PermissionError unless this user or root began to listen at the other end."""
+    """Raises PermissionError unless this user, a VMM of this user, or root began to listen at the other end."""
     user = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
-    if user not in (0, os.geteuid()):
+    if user != 0 and not is_ours(user):
         raise PermissionError(f"user {user} listens there")
 
 

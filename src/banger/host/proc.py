@@ -14,6 +14,8 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
+from banger.host.vm_users import is_ours
+
 T = TypeVar("T")
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -170,7 +172,7 @@ def _is_ours(entry: str) -> bool:
             ids = next(line for line in file if line.startswith("Uid:")).split()[1:]
     except (OSError, StopIteration):
         return False
-    return set(ids) == {str(os.geteuid())}
+    return len(set(ids)) == 1 and is_ours(int(ids[0]))
 
 
 def _environment(entry: str) -> bytes:

@@ -3,30 +3,34 @@
 The process leads a session of its own, with /dev/null as stdin and a log file as output. Its environment holds next to
 nothing but a marker, by which a later daemon finds the process even if this daemon ended before it recorded the pid.
 
-The process is in its control groups before its program begins: a shell enters them, then becomes the program. A process
-with threads cannot do anything else between fork and exec; and memory that a process takes before it is moved stays
-accounted to its old group.
+The process is confined before its program begins, by a program that confines itself and then becomes the other one
+(`jail`). A process with threads cannot do anything between fork and exec; and memory that a process takes before it is
+moved into a control group stays accounted to its old group.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import resource
+import select
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from banger.environment import for_vmms
 from banger.errors import Error
+from banger.host.jail import Jail, look, plan_command
 from banger.host.proc import ProcessRef, child_ref
 
 log = logging.getLogger("banger.spawn")
 
 MARKER = "BANGER_RESOURCE"
-_ENTER = 'set -e; while [ "$1" != -- ]; do echo 0 >"$1"; shift; done; shift; exec "$@"'
+# Of the jail, which takes milliseconds.
+_CONFINE_S = 30.0
+_SAID_BYTES = 4096
 
 
 def spawn_detached(
@@ -39,44 +43,68 @@ def spawn_detached(
     environment: Mapping[str, str] | None = None,
     entrances: Sequence[Path] = (),
     bounds: Mapping[int, int] | None = None,
+    jail: Jail | None = None,
 ) -> ProcessRef:
-    """Start the program inside the control groups with those `entrances`, and return the identity of its process.
-    `bounds` are resource limits by their `RLIMIT_` numbers, soft and hard alike, and never above the limits
-    that the process would have anyway. Raises `tool_missing` if there is no such program."""
-    if entrances:
-        argv = ["/bin/sh", "-c", _ENTER, "enter", *map(str, entrances), "--", *argv]
+    """Start the program inside the control groups with those `entrances` and in the `jail`, and return the identity of
+    its process. `bounds` are resource limits by their `RLIMIT_` numbers, soft and hard alike, and never above the limits
+    that the process would have anyway. Raises `tool_missing` if there is no such program, and `jail_failed` if the
+    process cannot be confined."""
     log.debug("spawn: %s", shlex.join(argv))
-    with open(output, "ab") as sink:
+    found = shutil.which(argv[0], path=os.defpath)
+    if found is None:
+        raise Error("tool_missing", f"{argv[0]} is not installed", "run make setup")
+    reading, report = os.pipe()
+    with open(reading, "rb") as reported, open(output, "ab") as sink:
         try:
             process = subprocess.Popen(
-                argv,
+                plan_command(
+                    [found, *argv[1:]],
+                    jail,
+                    look(),
+                    entrances=entrances,
+                    bounds={resource.RLIMIT_CORE: 0, **(bounds or {})},
+                    report=report,
+                ),
                 cwd=cwd,
                 env={**_environment(), **(environment or {}), MARKER: marker},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
-                pass_fds=pass_fds,
+                pass_fds=[*pass_fds, report],
                 restore_signals=False,  # a write beyond its limit fails, and does not end it (SIGXFSZ)
             )
-        except FileNotFoundError as exc:
-            raise Error("tool_missing", f"{argv[0]} is not installed", "run make setup") from exc
-    _bound(process.pid, {resource.RLIMIT_CORE: 0, **(bounds or {})})
+        finally:
+            os.close(report)
+        pid = _read_pid(reported.fileno())
+    if pid != process.pid:
+        process.wait()  # the jail's own first process: it has left another process behind, or has failed
     # host.proc collects the process, not Popen, whose finaliser would warn or wait.
     process.returncode = 0
-    return child_ref(process.pid)
+    if pid is None:
+        raise Error(
+            "jail_failed", f"{argv[0]} cannot be confined: {_last_line(output)}", "banger doctor --check jail"
+        )
+    return child_ref(pid)
+
+
+def _read_pid(reported: int) -> int | None:
+    """What the jail says when it is done; None if it ended before."""
+    ready, _, _ = select.select([reported], [], [], _CONFINE_S)
+    said = os.read(reported, 64) if ready else b""
+    return int(said) if said.strip().isdigit() else None
+
+
+def _last_line(output: Path) -> str:
+    try:
+        with open(output, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _SAID_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return lines[-1].removeprefix("jail: ") if lines else "no reason given"
 
 
 def _environment() -> dict[str, str]:
     """Next to nothing: a VMM is what hostile code in a guest sees first of the host."""
     return {"PATH": os.defpath, **for_vmms(os.environ), "LANG": "C.UTF-8"}
-
-
-def _bound(pid: int, bounds: Mapping[int, int]) -> None:
-    """Set the limits a moment after the program began: before its guest can have done anything."""
-    with contextlib.suppress(ProcessLookupError):
-        for kind, value in bounds.items():
-            _, hard = resource.prlimit(pid, kind)
-            if hard == resource.RLIM_INFINITY or hard > value:
-                hard = value
-            resource.prlimit(pid, kind, (hard, hard))

@@ -71,7 +71,8 @@ AS_NEEDED = VmLimits()
 class VmConfig:
     """A VM to start. `marker` goes into the VMM's environment; `disk_bytes` is the least size of its
     root disk. With `frozen` it begins as a clone of that, paused, and its `image_disk` lies below already.
-    `limits` are those that somebody asked for, `entrances` the control groups that it starts in (see `host.cgroup`)."""
+    `limits` are those that somebody asked for, `entrances` the control groups that it starts in (see `host.cgroup`),
+    `user` the number of the user that its VMM runs as, None for ours."""
 
     places: VmPlaces
     marker: str
@@ -87,6 +88,7 @@ class VmConfig:
     frozen: Frozen | None = None
     limits: VmLimits = AS_NEEDED
     entrances: tuple[Path, ...] = ()
+    user: int | None = None
 
 
 class Lack(NamedTuple):

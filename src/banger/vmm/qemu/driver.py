@@ -12,11 +12,12 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from banger.errors import Error
 from banger.host import cpu, own_sockets
+from banger.host.jail import Jail
 from banger.host.proc import ProcessRef, send_signal
 from banger.host.run import find_tool, run
 from banger.host.sparse import copy_file
@@ -125,13 +126,12 @@ class QemuVm:
 
     async def capture(self, frozen: Frozen) -> None:
         pid, target = self._process.pid, names.memory(frozen.directory)
-        devices = str(names.devices(frozen.directory))
         try:
             guest = await in_thread(memory.find_mapping, pid)
             if guest.private:
                 await in_thread(memory.copy_base, pid, guest, target)
             await self.pause()
-            await self._monitor.execute("xen-save-devices-state", {"filename": devices, "live": False})
+            await self._save_devices(names.devices(frozen.directory))
             if guest.private:
                 await in_thread(memory.copy_changes, pid, guest, target)
             else:
@@ -139,11 +139,24 @@ class QemuVm:
         except OSError as exc:
             raise cannot_write(frozen.directory, exc) from exc
 
+    async def _save_devices(self, target: Path) -> None:
+        """QEMU writes to a descriptor of ours: the directory is none of its places."""
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            path = await self._monitor.add_descriptor(fd)
+        finally:
+            os.close(fd)
+        try:
+            await self._monitor.execute("xen-save-devices-state", {"filename": path, "live": False})
+        finally:
+            await self._monitor.remove_descriptor(path)
+
     async def freeze_disk(self, directory: Path) -> None:
         disk = names.disk(self._places.directory)
         try:
             below = layers.active(disk)
             above = await in_thread(layers.push_down, disk)
+            await in_thread(layers.give_as, above, below)
             try:
                 await self._monitor.execute(
                     "blockdev-snapshot-sync",
@@ -152,6 +165,7 @@ class QemuVm:
             except Error:
                 await in_thread(layers.pull_up, disk, below)
                 raise
+            await in_thread(layers.take_back, below)
             await in_thread(layers.link_chain, below, names.disk(directory))
         except OSError as exc:
             raise cannot_write(directory, exc) from exc
@@ -277,17 +291,22 @@ class QemuDriver:
                 stack.callback(os.close, fds.memory)
             disk = layers.active(names.disk(config.places.directory))
             read_only = opens_memory_read_only(self._info.version) if self._info else False
-            argv = plan_argv(binary, config, disk, self._tsc_khz or 0, fds, opens_read_only=read_only)
             preloads = config.frozen is not None and not read_only
+            libraries = [preload.library(cpu.architecture())] if preloads else []
+            jail = plan_jail(config, disk, libraries)
+            if config.user is not None:
+                hand_over(config, disk, jail)
+            argv = plan_argv(binary, config, disk, self._tsc_khz or 0, fds, opens_read_only=read_only)
             process = spawn_detached(
                 argv,
                 marker=config.marker,
                 output=config.places.vmm_log,
                 cwd=config.places.directory,
                 pass_fds=[fd for fd in (*fds, *_descriptors_of(config.link)) if fd >= 0],
-                environment={"LD_PRELOAD": str(preload.library(cpu.architecture()))} if preloads else {},
+                environment={"LD_PRELOAD": str(libraries[0])} if libraries else {},
                 entrances=config.entrances,
                 bounds=self._bounds(config),
+                jail=jail,
             )
         hold_files(process, longest_file(layers.read_head(disk).size_bytes, config.memory_mib * MIB))
         return QemuVm(config.places, process)
@@ -311,6 +330,40 @@ class QemuDriver:
         build = f"{version} {file.st_size} {file.st_mtime_ns}"
         accels = ("kvm", "tcg") if cpu.check_kvm().usable else ("tcg",)
         return DriverInfo(self.name, version.split()[0], build, path, accels, "")
+
+
+def plan_jail(config: VmConfig, disk: Path, libraries: Sequence[Path]) -> Jail:
+    """What QEMU needs of the host: its directory to write to, and to read what others have of it, too: layers of its
+    disk that are frozen, the image below them, kernel and initramfs. Sockets and the frozen memory are descriptors."""
+    _, *frozen = chain = layers.read_chain(disk)
+    image = layers.read_head(chain[-1]).backing
+    return Jail(
+        read=(
+            config.vmlinux,
+            config.initramfs,
+            config.modules_disk,
+            *frozen,
+            *([Path(image)] if image else []),
+            *libraries,
+        ),
+        write=(config.places.directory,),
+        devices=(Path("/dev/kvm"),) if config.accel == "kvm" else (),
+        network=isinstance(config.link, UserNat),
+        user=config.user,
+    )
+
+
+def hand_over(config: VmConfig, disk: Path, jail: Jail) -> None:
+    """The files that the VMM writes to become its user's; those that it reads can be read by that user, who cannot
+    reach them but in its jail. The directory stays ours: no VMM makes, renames or removes a file."""
+    user, places = config.user, config.places
+    assert user is not None
+    places.directory.chmod(0o711)
+    places.console_log.touch(mode=0o600)
+    for path in (disk, places.console_log):
+        os.chown(path, user, user, follow_symlinks=False)
+    for path in jail.read:
+        layers.make_readable(path)
 
 
 def _prepare_files(config: VmConfig) -> None:

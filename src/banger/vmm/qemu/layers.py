@@ -16,6 +16,7 @@ the same name, and names its layers relatively. Whoever removes a directory remo
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from pathlib import Path
 from typing import NamedTuple
@@ -159,6 +160,31 @@ def pull_up(disk: Path, below: Path) -> None:
     _point(disk, below)
     sync_path(disk.parent)
     above.unlink()
+
+
+def give_as(file: Path, example: Path) -> None:
+    """`file` belongs to whom `example` belongs to. Raises OSError."""
+    owner = os.stat(example, follow_symlinks=False)
+    if owner.st_uid != os.geteuid():
+        os.chown(file, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def take_back(file: Path) -> None:
+    """A file that no VMM writes to any more is ours, for any VMM to read. Raises OSError."""
+    if os.stat(file, follow_symlinks=False).st_uid != os.geteuid():
+        os.chown(file, os.geteuid(), os.getegid(), follow_symlinks=False)
+    make_readable(file)
+
+
+def make_readable(file: Path) -> None:
+    """For users that get this file alone to see, not the directory that it is in. Raises OSError."""
+    fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = stat.S_IMODE(os.fstat(fd).st_mode)
+        if not mode & stat.S_IROTH:
+            os.fchmod(fd, mode | stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+    finally:
+        os.close(fd)
 
 
 def _point(disk: Path, target: Path) -> None:

@@ -27,6 +27,7 @@ _MESSAGE_BYTES = 256 * KIB
 # What a message costs the loop beside being parsed.
 _ROUTING_S = 0.0001
 _REASON_MAX = 100
+_SETS = "/dev/fdset/"
 _EVENTS = {"SHUTDOWN", "GUEST_PANICKED", "BLOCK_IO_ERROR"}
 
 
@@ -110,13 +111,25 @@ class Monitor:
 
     async def send_descriptor(self, name: str, fd: int) -> None:
         """Give QEMU an open file, as `name`; ours stays open."""
+        self._send(fd)
+        await self.execute("getfd", {"fdname": name})
+
+    async def add_descriptor(self, fd: int) -> str:
+        """Give QEMU an open file; the path that its commands open it by until `remove_descriptor`. Ours stays open."""
+        self._send(fd)
+        added = await self.execute("add-fd")
+        return f"{_SETS}{added['fdset-id']}"
+
+    async def remove_descriptor(self, path: str) -> None:
+        await self.execute("remove-fd", {"fdset-id": int(path.removeprefix(_SETS))})
+
+    def _send(self, fd: int) -> None:
         if not self._connected:
             raise Error("vmm_failed", f"QEMU of {self.machine} has no control connection")
         try:
             self._client.send_fd_scm(fd)
         except (QMPError, OSError) as exc:
             raise Error("vmm_failed", f"QEMU of {self.machine} accepts no file descriptor: {exc}") from exc
-        await self.execute("getfd", {"fdname": name})
 
     async def close(self) -> None:
         if self._connected:
