@@ -214,6 +214,7 @@ CODES: dict[str, tuple[int, int]] = {
     "tool_failed": (500, 125),
     "insufficient_memory": (507, 125),
     "insufficient_disk": (507, 125),
+    "confinement_missing": (422, 125),
     "limit_unenforceable": (422, 125),
     "download_failed": (502, 125),
     "registry_denied": (403, 125),

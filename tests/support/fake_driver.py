@@ -264,7 +264,7 @@ class FakeVm:
 class FakeDriver:
     name = "fake"
     capabilities = Capabilities(
-        links=frozenset({NoLink, UserNat}), freezes=True, limits_io=False, agent_by_vsock=True
+        links=frozenset({NoLink, UserNat}), freezes=True, limits_io=False, agent_by_vsock=True, jailed=False
     )
 
     def __init__(self, faults: Faults | None = None) -> None:

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         io_limit_bytes: int
         iops_limit: int
         limits: Literal["strict", "best-effort"]
+        confine: Literal["strict", "best-effort"]
         boot_timeout_s: float
 
 
@@ -83,6 +84,7 @@ def machines_create(
     io_limit_bytes: int = 0,
     iops_limit: int = 0,
     limits: Literal["strict", "best-effort"] = "strict",
+    confine: Literal["strict", "best-effort"] = "best-effort",
     boot_timeout_s: float = 60,
     command: Command | Facts | None = None,
     idempotency_key: str | None = None,
@@ -108,6 +110,7 @@ def machines_create(
         ("io_limit_bytes", io_limit_bytes, 0),
         ("iops_limit", iops_limit, 0),
         ("limits", limits, "strict"),
+        ("confine", confine, "best-effort"),
         ("boot_timeout_s", boot_timeout_s, 60),
         ("command", command, None),
     )

@@ -9,6 +9,7 @@ CHECKS: tuple[Check, ...] = (
     Check("accelerator", "hint", "without KVM, machines are two to ten times slower", vmms.look_at_accelerator),
     Check("vmm", "problem", "the VMM runs the machines", vmms.look_at_vmm),
     Check("trial", "problem", "no machine can run", vmms.look_at_trial),
+    Check("jail", "warning", "a VMM that its guest takes over reaches more of this host", blocking(vmms.look_at_jail)),
     Check("agent", "problem", "the agent is the first program of every machine", vmms.look_at_agent),
     Check("firecracker", "hint", "needed only to restore machines with it", vmms.look_at_firecracker),
     Check("qemu-img", "warning", "vm commit and snapshot export use it to write disks", tools.tools(*tools.QEMU_IMG)),

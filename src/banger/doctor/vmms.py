@@ -14,13 +14,19 @@ from banger.agent.binary import agent_binary
 from banger.doctor.check import Mend, Sight, advise, install
 from banger.doctor.host import Host
 from banger.errors import Error
-from banger.host import cpu
+from banger.host import cpu, jail
 from banger.host.run import find_tool, run
 from banger.model.doctor import Status
 from banger.templates.trials import read_trials
 from banger.vmm.drivers import Drivers, find_drivers
 
 _KVM = Path("/dev/kvm")
+# What forbids namespaces to ordinary users, and the value that allows them: of Ubuntu, of Debian, of any kernel.
+_REFUSE_NAMESPACES = {
+    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "0",
+    "/proc/sys/kernel/unprivileged_userns_clone": "1",
+    "/proc/sys/user/max_user_namespaces": "65536",
+}
 _TRIAL_S = 3.5
 _AGENT_S = 4.0
 # The first version that restores a machine with a working vsock.
@@ -56,6 +62,39 @@ def _mend_kvm(host: Host) -> Mend:
     if owner.st_gid != 0 and owner.st_mode & stat.S_IWGRP:
         return Mend(f"usermod --append --groups {owner.st_gid} {host.user}", root=True)
     return Mend("sh -c 'chgrp kvm /dev/kvm && chmod 0660 /dev/kvm'", root=True)
+
+
+def look_at_jail(host: Host) -> Sight:
+    """Which layers of the jail that VMMs run in this host has."""
+    found = jail.look()
+    held = [name for name in (*jail.NAMESPACES, jail.LANDLOCK) if name in found.held]
+    if os.geteuid() == 0:
+        held.insert(0, "a user of its own")
+    told = f"VMMs run in a jail of {', '.join(held)}" if held else "VMMs run in no jail"
+    if not found.missing:
+        return Sight(told)
+    return Sight(f"{told}; {_lacks(found)}", fine=False, mend=_mend_jail(found))
+
+
+def _lacks(found: jail.Layers) -> str:
+    """Each reason once."""
+    return "; ".join(
+        f"not {', '.join(name for name, why in found.missing.items() if why == reason)}: {reason}"
+        for reason in dict.fromkeys(found.missing.values())
+    )
+
+
+def _mend_jail(found: jail.Layers) -> Mend:
+    if "user" in found.missing:
+        for knob, value in _REFUSE_NAMESPACES.items():
+            if Path(knob).exists():
+                name = knob.removeprefix("/proc/sys/").replace("/", ".")
+                return Mend(f"sysctl -w {name}={value}", root=True)
+    if jail.LANDLOCK in found.missing:
+        return advise("boot a kernel of version 5.13 or later with landlock in its lsm= list")
+    return advise(
+        "run banger on a kernel of version 5.12 or later, and not in a container that forbids mounts"
+    )
 
 
 async def look_at_vmm(host: Host) -> Sight:

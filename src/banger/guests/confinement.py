@@ -12,14 +12,16 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from banger.host import vm_users
+from banger.host import jail, vm_users
 from banger.host.cgroup import Group, group_prefix, plan_group
 from banger.host.delegation import delegation
 from banger.host.thread import in_thread
+from banger.model.machine import Confinement as JailOfVmm
 from banger.model.sizes import format_size
 from banger.resources import kinds, teardown
 from banger.store.resources import Resource, ResourceTable
 from banger.vmm.base import Driver, VmConfig, VmLimits
+from banger.vmm.link import UserNat
 
 log = logging.getLogger("banger.machines")
 
@@ -82,6 +84,22 @@ def choose_user(resources: ResourceTable, state: Path) -> int | None:
         return None
     taken = {r.identity.get("user") for r in resources.all() if r.kind == kinds.VMM.name}
     return next((user for user in vm_users.part_of(state) if user not in taken), None)
+
+
+def describe_jail(driver: Driver, config: VmConfig) -> JailOfVmm:
+    """The jail that the driver's VMM is in."""
+    if not driver.capabilities.jailed:
+        return JailOfVmm(missing={"jail": f"the driver {driver.name} does not have one"})
+    found = jail.look()
+    layers, missing = set(found.held), dict(found.missing)
+    if os.geteuid() == 0:
+        layers.add("user")
+    if isinstance(config.link, UserNat):
+        layers.discard("net")
+        missing["net"] = "user-mode networking uses the network of the host"
+    return JailOfVmm(
+        layers=tuple(name for name in (*jail.NAMESPACES, jail.LANDLOCK) if name in layers), missing=missing
+    )
 
 
 def note_group(resources: ResourceTable, owner: str, marker: str, state: Path) -> None:

@@ -41,7 +41,8 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     driver that this host has. `idle_pause_s` 0 means that the machine is never paused for being idle. The
     `..._limit...` fields limit what the machine takes of the host, and 0 means as much as the machine needs: memory
     and threads of the VMM, processor time as a number of processors, bytes per second and operations per second of the
-    root disk (reads and writes together). `limits` says whether a limit that this host cannot enforce is an error.
+    root disk (reads and writes together). `limits` says whether a limit that this host cannot enforce is an error, and
+    `confine` whether a layer of the jail that this host does not have is an error.
     `remove` deletes the machine when its command ends. `cold` boots the machine instead of starting it from a
     template."""
 
@@ -64,8 +65,17 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     io_limit_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
     iops_limit: Annotated[int, Meta(ge=0, le=1 << 30)] = 0
     limits: Literal["strict", "best-effort"] = "strict"
+    confine: Literal["strict", "best-effort"] = "best-effort"
     boot_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
     command: Command | None = None
+
+
+class Confinement(Struct, kw_only=True, frozen=True):
+    """The jail of a VMM. `layers` are those in force: "user" (a user of its own, or a user namespace), "mount", "pid",
+    "ipc", "uts", "net" (namespaces) and "landlock". `missing` says of each other layer why it is not."""
+
+    layers: tuple[str, ...] = ()
+    missing: Mapping[str, str] = {}
 
 
 class Machine(Struct, kw_only=True, frozen=True):
@@ -76,7 +86,7 @@ class Machine(Struct, kw_only=True, frozen=True):
     machine ended, and `restart_in_s` how long after that banger starts it again, None if it does not. `pause_cause` is
     why it is paused; `idle` and `disk_full` say the same. `disk_failed` is true after an access to the root disk failed
     since the latest start. `reason` has `ending` or `pause_cause` in words, which may change. `limits` are the limits
-    in force, and the reasons why others are not. `agent_boot` tells the agent of this guest from others. `origin` is
+    in force, and the reasons why others are not. `confinement` is the jail that the VMM is in. `agent_boot` tells the agent of this guest from others. `origin` is
     what the machine came from: "boot", "template ID", "snapshot NAME:TAG" or "fork of NAME". `unfinished` is true for a
     copy that is still being made; it goes if the daemon ends before. `place` names the machine's directory; empty means
     the id. `wanted` is the state that the user asked for last. `restarts` counts the restarts by banger in a row,
@@ -115,6 +125,7 @@ class Machine(Struct, kw_only=True, frozen=True):
     stopped: str = ""
     reason: str = ""
     limits: Mapping[str, str] = {}
+    confinement: Confinement = Confinement()
     warnings: tuple[str, ...] = ()
     exit: Exit | None = None
     timings_ms: Mapping[str, float] = {}
@@ -149,6 +160,7 @@ class Change(TypedDict, total=False):
     started: str
     stopped: str
     limits: Mapping[str, str]
+    confinement: Confinement
     warnings: tuple[str, ...]
     exit: Exit | None
     timings_ms: Mapping[str, float]

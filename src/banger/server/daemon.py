@@ -29,7 +29,7 @@ from banger.client.start import READY_VARIABLE
 from banger.directories import check_trusted_directory, ensure_own_directory
 from banger.engine.engine import Engine, assemble
 from banger.errors import Error
-from banger.host import cpu
+from banger.host import cpu, jail
 from banger.host.background import in_background
 from banger.host.inheritance import shed
 from banger.host.paths import Paths
@@ -104,6 +104,7 @@ async def serve(paths: Paths, mode: str) -> None:
     with watched_as_asked(), _only_one(paths), contextlib.closing(reception):
         reception.open()
         engine = _open_engine(paths, mode)
+        await in_thread(jail.look)  # before the first machine waits for it
         log_sync = LogSync(engine.store.database)
         try:
             await _serve_until_stopped(engine, reception)

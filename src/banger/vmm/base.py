@@ -114,12 +114,13 @@ class DriverInfo(NamedTuple):
 class Capabilities:
     """What a driver can, whatever the host has. `links`: kinds of links; `freezes`: capture and restore, and so
     templates, snapshots and forks; `limits_io`: of a root disk; `agent_by_vsock`: guests need vsock's modules at their
-    boot."""
+    boot; `jailed`: its VMMs run in a jail."""
 
     links: frozenset[type[Link]]
     freezes: bool
     limits_io: bool
     agent_by_vsock: bool
+    jailed: bool
 
 
 class Vm(Protocol):

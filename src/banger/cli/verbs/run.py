@@ -44,6 +44,7 @@ _SPEC_FIELDS = {
     "io_limit": "io_limit_bytes",
     "iops_limit": "iops_limit",
     "limits": "limits",
+    "confine": "confine",
     "rm": "remove",
 }
 
@@ -112,6 +113,12 @@ def _limit_options(parser: Parser) -> None:
         "--limits",
         choices=("strict", "best-effort"),
         help="refuse a limit that this host cannot enforce (strict), or warn and continue (best-effort)",
+    )
+    parser.flag(
+        "--confine",
+        choices=("strict", "best-effort"),
+        help="refuse to run a VMM without a layer of its jail that this host does not have (strict), or continue "
+        "without this layer (best-effort)",
     )
 
 

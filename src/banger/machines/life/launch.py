@@ -24,7 +24,7 @@ from banger.kernels.debian import DEFAULT as DEFAULT_KERNEL
 from banger.machines.keep.events import tell_warning
 from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.registry import Registry
-from banger.machines.life.limits import Held, hold, refuse_unenforceable
+from banger.machines.life.limits import Held, hold, refuse_unconfined, refuse_unenforceable
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Start
 from banger.machines.life.makings import Makings
@@ -52,6 +52,7 @@ async def launch(
     refuse_unenforceable(machine.spec)
     spec = fill_in(machine.spec, image)
     driver, accel = await makings.drivers.choose(spec.accel, spec.driver)
+    refuse_unconfined(machine.spec, driver)
     kernel = await makings.kernels.ensure(spec.kernel, report)
     await makings.make_room(spec.memory_mib)
     await makings.require_disk_room(machine)
@@ -210,7 +211,11 @@ class Launch:
         )
         # At once: whoever starts meanwhile gets another address.
         self._registry.change(
-            machine, address=identity.network.host_address, limits=held.limits, warnings=held.warnings
+            machine,
+            address=identity.network.host_address,
+            limits=held.limits,
+            warnings=held.warnings,
+            confinement=held.confinement,
         )
         disk_bytes, limit_s = self._config.disk_bytes, spec.boot_timeout_s
         return await configure(guest.connection, identity, guest_init(spec), disk_bytes, limit_s)

@@ -9,17 +9,18 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from banger.errors import Error
-from banger.guests.confinement import plan_limits
+from banger.guests.confinement import describe_jail, plan_limits
 from banger.guests.guest import Guest, limit_io
 from banger.host.cgroup import Group
 from banger.host.delegation import delegation
+from banger.host.jail import look
 from banger.model.ending import MemoryLimitReached
-from banger.model.machine import Machine, MachineSpec
+from banger.model.machine import Confinement, Machine, MachineSpec
 from banger.model.operation import Report
 from banger.model.sizes import MIB, format_size
 from banger.resources import kinds
 from banger.store.resources import ResourceTable
-from banger.vmm.base import AS_NEEDED, VmConfig, VmLimits
+from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmLimits
 
 # A VMM with less than that does not come up, or ends at the first burst of reads: it cannot do without a thread.
 _LEAST_MEMORY_BYTES = 128 * MIB
@@ -57,11 +58,28 @@ def refuse_unenforceable(spec: MachineSpec) -> None:
                 raise _unenforceable(controller, reason)
 
 
+def refuse_unconfined(spec: MachineSpec, driver: Driver) -> None:
+    """Before anything is started for it. Raises `confinement_missing`."""
+    if spec.confine != "strict":
+        return
+    missing = dict(look().missing)
+    if not driver.capabilities.jailed:
+        missing = {"jail": f"the driver {driver.name} does not have one"}
+    for layer, reason in missing.items():
+        raise Error(
+            "confinement_missing",
+            f"this host does not have the layer {layer} of the jail: {reason}",
+            "docs/security.md has the requirements; --confine best-effort runs the machine without this layer",
+            {"layer": layer, "reason": reason},
+        )
+
+
 class Held(NamedTuple):
-    """What its record says of a machine's limits."""
+    """What its record says of a machine's limits, and of the jail that its VMM is in."""
 
     limits: Mapping[str, str]
     warnings: tuple[str, ...]
+    confinement: Confinement
 
 
 async def hold(machine: Machine, guest: Guest, config: VmConfig, report: Report) -> Held:
@@ -81,7 +99,8 @@ async def hold(machine: Machine, guest: Guest, config: VmConfig, report: Report)
         report("warning", f"{machine.name}: {warnings[-1]}")
     missing = {controller: f"not enforced: {reason}" for controller, reason in confinement.missing.items()}
     await limit_io(guest.vm, config.limits)
-    return Held(confinement.held | missing | _describe_io(machine), tuple(warnings))
+    held = confinement.held | missing | _describe_io(machine)
+    return Held(held, tuple(warnings), describe_jail(guest.driver, config))
 
 
 def find_memory_kill(resources: ResourceTable, machine: Machine) -> MemoryLimitReached | None:

@@ -9,7 +9,7 @@ from banger.errors import Error
 from banger.guests.identity import refresh
 from banger.machines.life.launch import Launch
 from banger.machines.life.lifecycle import watch_vmm
-from banger.machines.life.limits import hold, refuse_unenforceable
+from banger.machines.life.limits import hold, refuse_unconfined, refuse_unenforceable
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings, unavailable
@@ -59,7 +59,9 @@ async def revive(
         try:
             held = await hold(machine, guest, config, report)
             if as_itself:
-                lives.registry.change(machine, limits=held.limits, warnings=held.warnings)
+                lives.registry.change(
+                    machine, limits=held.limits, warnings=held.warnings, confinement=held.confinement
+                )
                 await refresh(guest.connection, entropy=True)
             else:
                 await coming.identify(guest, held, lived=True)
@@ -83,6 +85,7 @@ async def prepare_revival(
     cannot be held here."""
     refuse_unenforceable(machine.spec)
     driver, accel = await makings.drivers.choose(shape.accel, shape.driver)
+    refuse_unconfined(machine.spec, driver)
     kernel = makings.kernels.get_version(machine.kernel, shape.kernel_digest)
     if not makings.kernels.vmlinux(kernel).exists():
         raise Error(

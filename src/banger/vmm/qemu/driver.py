@@ -212,7 +212,11 @@ class QemuDriver:
 
     name = "qemu"
     capabilities = Capabilities(
-        links=frozenset({NoLink, UserNat, Tap}), freezes=True, limits_io=True, agent_by_vsock=False
+        links=frozenset({NoLink, UserNat, Tap}),
+        freezes=True,
+        limits_io=True,
+        agent_by_vsock=False,
+        jailed=True,
     )
     disks = QemuDisks()
     frozen = QemuFrozenFiles()
@@ -363,7 +367,10 @@ def hand_over(config: VmConfig, disk: Path, jail: Jail) -> None:
     for path in (disk, places.console_log):
         os.chown(path, user, user, follow_symlinks=False)
     for path in jail.read:
-        layers.make_readable(path)
+        if path.parent == places.directory:
+            layers.take_back(path)  # a template's, of another VMM before
+        else:
+            layers.make_readable(path)
 
 
 def _prepare_files(config: VmConfig) -> None:
