@@ -35,6 +35,7 @@ struct jail {
 	size_t bound_count;
 	struct place places[JAIL_MAX_PLACES];
 	size_t place_count;
+	const char *directory; /* that the program begins in, as it is named inside; NULL: where we are */
 	int namespaces; /* CLONE_NEW... */
 	unsigned user; /* user and group that the program runs as, 0 for those that we are */
 	unsigned also_group; /* one more group, 0 for none */

@@ -43,6 +43,8 @@ int main(int argc, char **argv)
 	namespaces_enter(jail.namespaces);
 	if (jail.namespaces & CLONE_NEWNS)
 		root_change(&jail);
+	if (jail.directory && chdir(jail.directory) != 0)
+		fail("working directory", jail.directory);
 	if (jail.landlock)
 		landlock_restrict(&jail);
 	if (jail.namespaces & CLONE_NEWPID)

@@ -119,6 +119,8 @@ static void read_option(struct jail *jail, char *argument)
 		add_place(jail, PLACE_DEVICE, value);
 	else if ((value = value_of(argument, "--namespace")))
 		jail->namespaces |= look_up(NAMESPACES, sizeof NAMESPACES / sizeof *NAMESPACES, value);
+	else if ((value = value_of(argument, "--directory")))
+		jail->directory = value;
 	else if ((value = value_of(argument, "--user")))
 		jail->user = read_id(value);
 	else if ((value = value_of(argument, "--also-group")))

@@ -91,10 +91,6 @@ static void put(struct place *place)
 
 void root_change(struct jail *jail)
 {
-	char working[PATH_MAX];
-
-	if (!getcwd(working, sizeof working))
-		fail("working directory", NULL);
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
 		fail("private mounts", NULL);
 	for (size_t i = 0; i < jail->place_count; i++) {
@@ -111,6 +107,4 @@ void root_change(struct jail *jail)
 		fail("pivot_root", NULL);
 	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0)
 		fail("read-only root", NULL);
-	if (chdir(working) != 0)
-		fail("working directory", working);
 }

@@ -108,12 +108,14 @@ def plan_command(
     entrances: Sequence[Path] = (),
     bounds: Mapping[int, int],
     report: int,
+    directory: Path,
 ) -> list[str]:
     """The command line of the jail. With None it enters the control groups with those `entrances`, takes the `bounds`,
-    and confines nothing else. `report` is the descriptor that it writes the process id to."""
+    and confines nothing else. `report` is the descriptor that it writes the process id to, `directory` the one that
+    the program begins in: one of its places."""
     options = [f"--group={path}" for path in entrances]
     options += [f"--limit={kind}={value}" for kind, value in bounds.items()]
-    options.append(f"--report={report}")
+    options += [f"--report={report}", f"--directory={directory}"]
     if jail is not None:
         held = layers.held - ({"net"} if jail.network else set())
         options += [f"--namespace={name}" for name in NAMESPACES if name in held]

@@ -1,0 +1,252 @@
+"""The jail, with a hostile program in the place of a VMM: what it tries is refused, as root and as an ordinary user,
+with all layers and with those that are left when a host refuses the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from banger.errors import Error
+from banger.host import jail, spawn
+from banger.host.jail import LANDLOCK, NAMESPACES, Jail, Layers
+from banger.host.proc import reap
+
+pytestmark = pytest.mark.integration
+
+# Runs as the VMM would. Prints what came of each attempt: "done", or the name of the error.
+PROBE = Path(__file__).parent.parent / "support" / "prisoner.py"
+# Debian's own: the interpreter of a virtual environment may be where no jail has it, or another user cannot go.
+PYTHON = "/usr/bin/python3"
+NOBODY = 65534
+EVERYTHING = frozenset((*NAMESPACES, LANDLOCK))
+
+
+class World(NamedTuple):
+    """A host in small: `vm` is the VM's own directory, all else is none of its business."""
+
+    root: Path
+    vm: Path
+    frozen: Path
+    image: Path
+    secret: Path
+    api: Path
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with tempfile.TemporaryDirectory(prefix="bj-") as name:
+        root = Path(name)
+        made = World(
+            root, root / "vm", root / "vm/frozen", root / "image", root / "home/secret", root / "api"
+        )
+        root.chmod(0o755)
+        for directory in (made.vm, made.secret.parent, root / "neighbour"):
+            directory.mkdir()
+            directory.chmod(0o755)
+        for file in (made.frozen, made.image, made.secret, root / "neighbour/disk", root / "store"):
+            file.write_text("theirs")
+            file.chmod(0o644)  # the jail keeps them, not the mode
+        (made.vm / "disk").write_text("mine")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(made.api))
+            made.api.chmod(0o777)
+            listener.listen(8)
+            yield made
+
+
+def attempts(world: World) -> list[list[str]]:
+    return [
+        ["write", str(world.vm / "disk")],
+        ["read", str(world.image)],
+        ["read", str(world.frozen)],
+        ["write", str(world.frozen)],
+        ["write", str(world.image)],
+        ["read", str(world.secret)],
+        ["write", str(world.root / "store")],
+        ["read", str(world.root / "neighbour/disk")],
+        ["read", "/etc/shadow"],
+        ["read", "/proc/1/environ"],
+        ["write", "/usr/bin/banger-was-here"],
+        ["connect", str(world.api)],
+        ["signal", str(os.getpid())],
+        ["trace", str(os.getpid())],
+        ["run", str(world.vm / "program")],
+        ["mount", str(world.vm)],
+        ["become", "0"],
+    ]
+
+
+# What each of them must come to. The first three are what a VMM lives from.
+ALLOWED = {"write vm/disk", "read image", "read vm/frozen"}
+
+
+def imprison(world: World, layers: Layers, user: int, extra: list[list[str]] | None = None) -> dict[str, str]:
+    """Runs the probe in a jail of these layers. As root it has a user of its own, as another user it is that user."""
+    shutil.copy(PROBE, world.vm / "probe.py")
+    shutil.copy("/bin/true", world.vm / "program")
+    shutil.copy(jail.program(), world.root / "jail")
+    (world.root / "jail").chmod(0o755)
+    owner = 0x7000_0001 if user == 0 else user
+    for path in (world.vm, world.vm / "disk"):
+        os.chown(path, owner, owner)
+    confined = Jail(
+        read=(world.frozen, world.image, world.vm / "probe.py"),
+        write=(world.vm,),
+        user=owner if user == 0 else None,
+    )
+    reading, report = os.pipe()
+    command = jail.plan_command(
+        [PYTHON, "-I", "-S", str(world.vm / "probe.py"), json.dumps([*attempts(world), *(extra or [])])],
+        confined,
+        layers,
+        bounds={},
+        report=report,
+        directory=world.vm,
+    )
+    command[0] = str(world.root / "jail")
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=[report],
+        user=user,
+        group=user,
+        extra_groups=[],
+    ) as first:
+        os.close(report)
+        assert first.stdout is not None
+        said = first.stdout.read().decode()
+        with open(reading, "rb") as reported:
+            pid = int(reported.read() or b"0")
+    if pid not in (0, first.pid):
+        reap(pid)
+    lines = said.strip().splitlines()
+    assert lines, "the probe printed nothing"
+    try:
+        found: dict[str, str] = json.loads(lines[-1])
+    except ValueError:
+        pytest.fail(said)
+    return {name.replace(f"{world.root}/", ""): result for name, result in found.items()}
+
+
+def layers_for(user: int, held: frozenset[str]) -> Layers:
+    """Those of `held` that this host has for this user; skips when one is not there."""
+    said = subprocess.run(
+        [_copy_of_program(), "--probe"],
+        capture_output=True,
+        text=True,
+        user=user,
+        group=user,
+        extra_groups=[],
+        check=True,
+    ).stdout
+    found = jail.read_probe(said, root=user == 0)
+    wanted = held - ({"user"} if user == 0 else set())
+    if missing := {name: why for name, why in found.missing.items() if name in wanted}:
+        pytest.skip(f"capability missing: {missing}")
+    return Layers(found.held & held, {}, found.landlock)
+
+
+def _copy_of_program() -> str:
+    """The checkout may be where another user cannot go."""
+    directory = Path(tempfile.gettempdir()) / f"bj-{os.getpid()}"
+    directory.mkdir(mode=0o755, exist_ok=True)
+    directory.chmod(0o755)
+    copy = directory / "jail"
+    if not copy.exists():
+        shutil.copy(jail.program(), copy)
+        copy.chmod(0o755)
+    return str(copy)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_copies() -> Iterator[None]:
+    yield
+    shutil.rmtree(Path(tempfile.gettempdir()) / f"bj-{os.getpid()}", ignore_errors=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="capability missing: root, to become several users")
+@pytest.mark.parametrize("user", [0, NOBODY])
+def test_in_all_layers_a_program_reaches_what_is_its_own_and_nothing_else(world: World, user: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        found = imprison(world, layers_for(user, EVERYTHING), user, [["dial", address], ["list", "/"]])
+    assert {name for name, result in found.items() if result == "done"} == ALLOWED
+    assert world.image.read_text() == world.frozen.read_text() == "theirs"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="capability missing: root, to become several users")
+@pytest.mark.parametrize("user", [0, NOBODY])
+@pytest.mark.parametrize(
+    ("held", "left"),
+    [
+        # Landlock has no rules for sockets that have a path; and frozen files in the VM's own directory are then
+        # kept by their owner and mode alone.
+        (frozenset({LANDLOCK}), {"write vm/frozen", "connect api"}),
+        (EVERYTHING - {LANDLOCK}, {"run vm/program"}),
+        (EVERYTHING - {"pid"}, set()),
+    ],
+)
+def test_with_a_layer_less_the_others_still_hold(
+    world: World, user: int, held: frozenset[str], left: set[str]
+) -> None:
+    found = imprison(world, layers_for(user, held), user)
+    got_through = {name for name, result in found.items() if result == "done"}
+    assert ALLOWED <= got_through <= ALLOWED | left
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="capability missing: root, to become several users")
+def test_without_a_layer_the_same_program_gets_through(world: World) -> None:
+    """Else the tests above would show nothing."""
+    found = imprison(world, Layers(frozenset(), {}), NOBODY)
+    reached = {name for name, result in found.items() if result == "done"}
+    assert reached == ALLOWED | {"read home/secret", "read neighbour/disk", "connect api", "run vm/program"}
+
+
+def test_limits_hold_from_the_first_instruction(tmp_path: Path) -> None:
+    import resource
+
+    ref = spawn.spawn_detached(
+        ["/bin/sh", "-c", "ulimit -n; ulimit -Hn; ulimit -c"],
+        marker="test",
+        output=tmp_path / "out",
+        cwd=tmp_path,
+        bounds={resource.RLIMIT_NOFILE: 77},
+    )
+    _wait_for_end(ref.pid)
+    assert (tmp_path / "out").read_text().split() == ["77", "77", "0"]
+
+
+def test_a_jail_that_cannot_be_made_runs_nothing_and_says_why(tmp_path: Path) -> None:
+    if not jail.look().held & {"mount", LANDLOCK}:
+        pytest.skip(f"capability missing: {dict(jail.look().missing)}")
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(Error) as caught:
+        spawn.spawn_detached(
+            ["/bin/touch", str(tmp_path / "ran")],
+            marker="test",
+            output=tmp_path / "out",
+            cwd=tmp_path,
+            jail=Jail(read=(tmp_path / "not-there",), write=(tmp_path,)),
+        )
+    assert caught.value.code == "jail_failed" and "not-there" in caught.value.message
+    assert not (tmp_path / "ran").exists()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def _wait_for_end(pid: int) -> None:
+    end = time.monotonic() + 20
+    while reap(pid) is None:
+        assert time.monotonic() < end, "the program does not end"
+        time.sleep(0.01)
