@@ -105,19 +105,24 @@ def plan_command(
     jail: Jail | None,
     layers: Layers,
     *,
-    entrances: Sequence[Path] = (),
-    bounds: Mapping[int, int],
-    report: int,
     directory: Path,
+    entrances: Sequence[Path] = (),
+    bounds: Mapping[int, int] | None = None,
+    report: int | None = None,
 ) -> list[str]:
     """The command line of the jail. With None it enters the control groups with those `entrances`, takes the `bounds`,
-    and confines nothing else. `report` is the descriptor that it writes the process id to, `directory` the one that
-    the program begins in: one of its places."""
+    and confines nothing else. `directory` is the one that the program begins in: one of its places, or the root.
+    `report` is the descriptor that the process id is written to; without one, the program is the process that is
+    started, and so in no pid namespace of its own."""
     options = [f"--group={path}" for path in entrances]
-    options += [f"--limit={kind}={value}" for kind, value in bounds.items()]
-    options += [f"--report={report}", f"--directory={directory}"]
+    options += [f"--limit={kind}={value}" for kind, value in (bounds or {}).items()]
+    options.append(f"--directory={directory}")
+    if report is not None:
+        options.append(f"--report={report}")
     if jail is not None:
         held = layers.held - ({"net"} if jail.network else set())
+        if report is None:
+            held -= {"pid"}
         options += [f"--namespace={name}" for name in NAMESPACES if name in held]
         if LANDLOCK in held:
             options += ["--landlock", *([] if jail.network else ["--landlock-network"])]

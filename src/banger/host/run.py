@@ -16,10 +16,13 @@ import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from banger.environment import for_helpers
 from banger.errors import Error
+from banger.host.jail import Jail, look, plan_command
 from banger.host.proc import find_marked, send_signal
+from banger.host.thread import in_thread
 
 log = logging.getLogger("banger.run")
 
@@ -86,8 +89,9 @@ async def run(
     timeout_s: float = 60,
     check: bool = True,
     on_line: Callable[[str], None] | None = None,
+    jail: Jail | None = None,
 ) -> Result:
-    """Run a program to its end.
+    """Run a program to its end, in the `jail` if it reads what strangers have written.
 
     `on_line` gets each line of stderr at once, to report progress. A cancellation kills the program's process group and
     collects the program before it continues. Raises `tool_missing`, `timeout`, and with `check` also `tool_failed`,
@@ -96,9 +100,11 @@ async def run(
     tool = find_tool(argv[0]) if "/" not in argv[0] else argv[0]
     log.debug("run: %s", shlex.join([tool, *argv[1:]]))
     token = os.urandom(8).hex()
+    command = [tool, *argv[1:]]
+    if jail is not None:
+        command = plan_command(command, jail, await in_thread(look), directory=Path(cwd or "/"))
     process = await asyncio.create_subprocess_exec(
-        tool,
-        *argv[1:],
+        *command,
         cwd=cwd,
         env=clean_environment({**(env or {}), _MARKER: token}),
         stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 from banger.errors import Error
 from banger.host.fs import disk_usage_bytes, require_free
+from banger.host.jail import Jail
 from banger.host.run import run
 from banger.host.thread import in_thread
 from banger.vmm.frozen import Frozen
@@ -60,9 +62,32 @@ async def convert(disk: Path, target: Path, kind: str) -> None:
     """Write a disk with all that lies below it to one file. Raises `tool_failed`, `insufficient_disk`."""
     needed_bytes = await in_thread(_chain_bytes, disk)
     await in_thread(require_free, target.parent, needed_bytes, f"a copy of {disk.name}")
-    await run(
-        ["qemu-img", "convert", "-U", "-f", "qcow2", "-O", kind, str(disk), str(target)],
-        timeout_s=_FLATTEN_S,
+    jail = await in_thread(_prepare_jail, disk, target)
+    try:
+        await run(
+            ["qemu-img", "convert", "-U", "-f", "qcow2", "-O", kind, str(disk), str(target)],
+            timeout_s=_FLATTEN_S,
+            jail=jail,
+        )
+    finally:
+        if jail.user is not None:
+            await in_thread(os.chown, target, os.geteuid(), os.getegid())
+
+
+def _prepare_jail(disk: Path, target: Path) -> Jail:
+    """The program reads what a VMM has written, so it gets that, and the target to write to: as the VMM's user, if that
+    is another than we are."""
+    places = layers.read_places(disk)
+    owner = os.stat(places[0]).st_uid
+    target.touch(mode=0o600)
+    if owner != os.geteuid():
+        os.chown(target, owner, owner)
+        for path in places[1:]:
+            layers.make_readable(path)
+    return Jail(
+        read=(*places, *([disk] if disk.is_symlink() else [])),
+        write=(target,),
+        user=owner if owner != os.geteuid() else None,
     )
 
 

@@ -339,15 +339,13 @@ class QemuDriver:
 def plan_jail(config: VmConfig, disk: Path, libraries: Sequence[Path]) -> Jail:
     """What QEMU needs of the host: its directory to write to, and to read what others have of it, too: layers of its
     disk that are frozen, the image below them, kernel and initramfs. Sockets and the frozen memory are descriptors."""
-    _, *frozen = chain = layers.read_chain(disk)
-    image = layers.read_head(chain[-1]).backing
+    _, *below = layers.read_places(disk)
     return Jail(
         read=(
             config.vmlinux,
             config.initramfs,
             config.modules_disk,
-            *frozen,
-            *([Path(image)] if image else []),
+            *below,
             *libraries,
         ),
         write=(config.places.directory,),

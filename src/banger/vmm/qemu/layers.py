@@ -16,6 +16,7 @@ the same name, and names its layers relatively. Whoever removes a directory remo
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 from pathlib import Path
@@ -28,6 +29,7 @@ from banger.vmm.qemu.overlay import write_overlay
 
 _HEAD = struct.Struct(">4sIQIIQ")
 _LONGEST_NAME = 1023
+_IMAGE_NAME = re.compile(r"[0-9a-f]{64}\.ext4")
 _LATEST_NAME = 2 << 20  # it lies in the first cluster, and no cluster is larger
 # QEMU opens every file of a chain, and reads through all of them.
 MAX_LAYERS = 48
@@ -72,6 +74,23 @@ def read_chain(disk: Path) -> list[Path]:
         if len(found) > 2 * MAX_LAYERS:
             raise Error("frozen_damaged", f"the layers of {disk} have no end")
     return found
+
+
+def read_places(disk: Path) -> list[Path]:
+    """What a program that reads a disk has to open: the files of `read_chain`, and the image below them. The name of
+    the image is in a file that a guest's VMM has written to, so it must be one that an image can have, outside of what
+    a VMM can write to. Raises `frozen_damaged`."""
+    chain = read_chain(disk)
+    image = Path(read_head(chain[-1]).backing)
+    if image == Path():
+        return chain
+    try:
+        ours = os.lstat(image).st_uid in (0, os.geteuid())
+    except OSError as exc:
+        raise Error("frozen_damaged", f"the image below {disk} cannot be read: {exc.strerror}") from exc
+    if not (ours and _IMAGE_NAME.fullmatch(image.name) and image.parent.resolve() != disk.parent.resolve()):
+        raise Error("frozen_damaged", f"{disk} lies on {str(image)!r}, which is not an image")
+    return [*chain, image]
 
 
 def _refuse_more(disk: Path, chain: list[Path]) -> None:
