@@ -1,0 +1,110 @@
+"""banger as an ordinary user, where this suite runs as root: the same VMs, in user namespaces."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import banger
+from tests.support.home import IMAGE, golden_home, wait_until
+
+pytestmark = [pytest.mark.e2e]
+
+NOBODY = 65534
+# Of a virtual environment below another user's home, nobody may run the interpreter.
+PYTHON = "/usr/bin/python3"
+PATH = [
+    str(Path(banger.__file__).parent.parent),
+    *(path for path in sys.path if path.endswith("site-packages")),
+]
+
+Banger = Callable[..., str]
+
+
+@pytest.fixture
+def user() -> Iterator[Banger]:
+    """Runs banger as that user, in a home with the kernel and the image."""
+    if os.geteuid() != 0:
+        pytest.skip("capability missing: root, to become another user; all other tests ran as one")
+    with tempfile.TemporaryDirectory(prefix="bu-") as directory:
+        home = Path(directory)
+        environment = {
+            "BANGER_HOME": directory,
+            "HOME": directory,
+            "PATH": os.defpath,
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": os.pathsep.join(PATH),
+        }
+
+        def run(*words: str) -> str:
+            done = subprocess.run(
+                [PYTHON, "-m", "banger.cli.main", *words],
+                env=environment,
+                cwd="/",
+                user=NOBODY,
+                group=NOBODY,
+                extra_groups=[],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            assert done.returncode == 0, f"banger {' '.join(words)}: {done.stdout}\n{done.stderr}"
+            return done.stdout
+
+        golden = golden_home()
+        for name in ("images", "kernels", "initramfs"):
+            (home / "cache").mkdir(exist_ok=True)
+            copy = ["cp", "-r", "--sparse=always", golden.directory / "cache" / name, home / "cache" / name]
+            subprocess.run(copy, check=True)
+        (home / "state").mkdir()
+        shutil.copy(golden.state / "banger.db", home / "state" / "banger.db")
+        (home / "config").mkdir()
+        (home / "config/config.toml").write_text("[pool]\nper_template = 1\n")
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", home], check=True)
+        readable = subprocess.run(
+            [PYTHON, "-c", "import banger.cli.main"],
+            env=environment,
+            cwd="/",
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+        )
+        if readable.returncode != 0:
+            pytest.skip("capability missing: a checkout and packages that other users can read")
+        try:
+            yield run
+        finally:
+            for machine in json.loads(run("vm", "list", "--json")):
+                run("vm", "delete", "-f", machine["name"])
+            pid = int(json.loads(run("system", "info", "--json"))["daemon_pid"])
+            run("system", "stop")
+            wait_until(lambda: not Path(f"/proc/{pid}").exists(), 20, "the daemon ends")
+
+
+def test_run_snapshot_fork_and_adopt_in_a_user_namespace(user: Banger) -> None:
+    assert user("run", "--rm", IMAGE, "--", "echo", "cold").strip() == "cold"
+    assert user("run", "-d", "--name", "a", IMAGE).strip() == "a"
+    shown = json.loads(user("vm", "show", "a", "--json"))
+    status = Path(f"/proc/{shown['pid']}/status").read_text()
+    assert f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}" in status and "CapEff:\t0000000000000000" in status
+    if "user" not in shown["confinement"]["layers"]:
+        pytest.skip(f"capability missing: {shown['confinement']['missing']}")
+    assert os.readlink(f"/proc/{shown['pid']}/ns/user") != os.readlink("/proc/self/ns/user")
+    user("exec", "a", "--", "sh", "-c", "echo kept > /root/word; sync")
+    user("vm", "snapshot", "a", "one")
+    user("vm", "fork", "a", "--count", "1")
+    assert user("exec", "a-1", "--", "cat", "/root/word") == "kept\n"
+    user("system", "stop")
+    assert user("exec", "a-1", "--", "cat", "/root/word") == "kept\n"  # adopted by the next daemon
+    user("vm", "snapshot", "a-1", "two")
+    user("vm", "commit", "a", "made")
+    assert user("run", "--rm", "made", "--", "cat", "/root/word") == "kept\n"
