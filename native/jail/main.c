@@ -47,11 +47,11 @@ int main(int argc, char **argv)
 		fail("working directory", jail.directory);
 	if (jail.landlock)
 		landlock_restrict(&jail);
+	privileges_bound(&jail);
 	if (jail.namespaces & CLONE_NEWPID)
 		namespaces_descend(jail.report);
 	else if (jail.report >= 0)
 		dprintf(jail.report, "%d\n", (int)getpid());
-	privileges_bound(&jail);
 	/* What needs capabilities of the bounding set comes first: they go with the user, and with the next step. */
 	privileges_drop_bounding();
 	privileges_change_user(&jail);
