@@ -63,7 +63,13 @@ def user() -> Iterator[Banger]:
         golden = golden_home()
         for name in ("images", "kernels", "initramfs"):
             (home / "cache").mkdir(exist_ok=True)
-            copy = ["cp", "-r", "--sparse=always", golden.directory / "cache" / name, home / "cache" / name]
+            copy = [
+                "cp",
+                "-r",
+                "--sparse=always",
+                f"{golden.directory}/cache/{name}",
+                f"{directory}/cache/{name}",
+            ]
             subprocess.run(copy, check=True)
         (home / "state").mkdir()
         shutil.copy(golden.state / "banger.db", home / "state" / "banger.db")

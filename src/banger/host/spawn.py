@@ -45,10 +45,10 @@ def spawn_detached(
     bounds: Mapping[int, int] | None = None,
     jail: Jail | None = None,
 ) -> ProcessRef:
-    """Start the program inside the control groups with those `entrances` and in the `jail`, and return the identity of
-    its process. `bounds` are resource limits by their `RLIMIT_` numbers, soft and hard alike, and never above the limits
-    that the process would have anyway. Raises `tool_missing` if there is no such program, and `jail_failed` if the
-    process cannot be confined."""
+    """Start the program inside the control groups with those `entrances` and in the `jail`, and return the
+    identity of its process. `bounds` are resource limits by their `RLIMIT_` numbers, soft and hard alike, and
+    never above the limits that the process would have anyway. Raises `tool_missing` if there is no such
+    program, and `jail_failed` if the process cannot be confined."""
     log.debug("spawn: %s", shlex.join(argv))
     found = shutil.which(argv[0], path=os.defpath)
     if found is None:

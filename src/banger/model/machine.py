@@ -86,11 +86,11 @@ class Machine(Struct, kw_only=True, frozen=True):
     machine ended, and `restart_in_s` how long after that banger starts it again, None if it does not. `pause_cause` is
     why it is paused; `idle` and `disk_full` say the same. `disk_failed` is true after an access to the root disk failed
     since the latest start. `reason` has `ending` or `pause_cause` in words, which may change. `limits` are the limits
-    in force, and the reasons why others are not. `confinement` is the jail that the VMM is in. `agent_boot` tells the agent of this guest from others. `origin` is
-    what the machine came from: "boot", "template ID", "snapshot NAME:TAG" or "fork of NAME". `unfinished` is true for a
-    copy that is still being made; it goes if the daemon ends before. `place` names the machine's directory; empty means
-    the id. `wanted` is the state that the user asked for last. `restarts` counts the restarts by banger in a row,
-    `reboots` those by the guest."""
+    in force, and the reasons why others are not. `confinement` is the jail that the VMM is in. `agent_boot` tells
+    the agent of this guest from others. `origin` is what the machine came from: "boot", "template ID", "snapshot
+    NAME:TAG" or "fork of NAME". `unfinished` is true for a copy that is still being made; it goes if the daemon
+    ends before. `place` names the machine's directory; empty means the id. `wanted` is the state that the user
+    asked for last. `restarts` counts the restarts by banger in a row, `reboots` those by the guest."""
 
     id: str
     name: str
