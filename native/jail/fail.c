@@ -5,11 +5,23 @@
 #include <string.h>
 #include <unistd.h>
 
+static int reported = -1;
+
+void fail_report_to(int report)
+{
+	reported = report;
+}
+
 void fail(const char *what, const char *path)
 {
 	const char *why = strerror(errno);
 
-	dprintf(STDERR_FILENO, "jail: %s%s%s: %s\n", what, path ? ": " : "", path ? path : "", why);
+	const char *joint = path ? ": " : "";
+
+	path = path ? path : "";
+	dprintf(STDERR_FILENO, "jail: %s%s%s: %s\n", what, joint, path, why);
+	if (reported >= 0)
+		dprintf(reported, "%s%s%s: %s\n", what, joint, path, why);
 	_exit(EXIT_REFUSED);
 }
 

@@ -5,7 +5,10 @@
 /* Exit codes, as of a shell that cannot start a program. */
 enum { EXIT_USAGE = 125, EXIT_REFUSED = 126, EXIT_NO_PROGRAM = 127 };
 
-/* "jail: WHAT: PATH: strerror(errno)"; `path` may be NULL. */
+/* Failures go to this descriptor, too. -1, as at first: only to stderr. */
+void fail_report_to(int report);
+
+/* "WHAT: PATH: strerror(errno)"; `path` may be NULL. On stderr "jail: " comes before it. */
 void fail(const char *what, const char *path) __attribute__((noreturn));
 
 /* "jail: WHAT: ARGUMENT", for options that are wrong. */

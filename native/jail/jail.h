@@ -25,7 +25,7 @@ struct place {
 
 struct bound {
 	int resource; /* of setrlimit */
-	unsigned long long value;
+	unsigned long long soft, hard;
 };
 
 struct jail {

@@ -36,6 +36,7 @@ int main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "--probe") == 0)
 		return probe();
 	options_read(argc, argv, &jail);
+	fail_report_to(jail.report);
 	if (jail.report >= 0 && fcntl(jail.report, F_SETFD, FD_CLOEXEC) != 0)
 		fail("report", NULL);
 	enter_groups(&jail);

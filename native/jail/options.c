@@ -77,7 +77,7 @@ static void add_group(struct jail *jail, const char *path)
 	jail->groups[jail->group_count++] = path;
 }
 
-/* RESOURCE=VALUE, the number of the resource as setrlimit has it. */
+/* RESOURCE=SOFT or RESOURCE=SOFT:HARD, the number of the resource as setrlimit has it. */
 static void add_bound(struct jail *jail, char *text)
 {
 	char *equals = strchr(text, '=');
@@ -88,7 +88,11 @@ static void add_bound(struct jail *jail, char *text)
 	unsigned long long resource = read_number(text);
 	if (resource >= RLIM_NLIMITS)
 		fail_usage("unknown resource", text);
-	jail->bounds[jail->bound_count++] = (struct bound){(int)resource, read_number(equals + 1)};
+	char *colon = strchr(equals + 1, ':');
+	if (colon)
+		*colon = 0;
+	unsigned long long soft = read_number(equals + 1);
+	jail->bounds[jail->bound_count++] = (struct bound){(int)resource, soft, colon ? read_number(colon + 1) : soft};
 }
 
 /* The value of `--name=value`, NULL if the argument is another option. */

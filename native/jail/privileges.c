@@ -18,9 +18,9 @@ void privileges_bound(const struct jail *jail)
 		struct rlimit limit;
 		if (getrlimit(bound->resource, &limit) != 0)
 			fail("getrlimit", NULL);
-		if (limit.rlim_max > bound->value)
-			limit.rlim_max = bound->value;
-		limit.rlim_cur = limit.rlim_max;
+		if (limit.rlim_max > bound->hard)
+			limit.rlim_max = bound->hard;
+		limit.rlim_cur = bound->soft < limit.rlim_max ? bound->soft : limit.rlim_max;
 		if (setrlimit(bound->resource, &limit) != 0)
 			fail("setrlimit", NULL);
 	}

@@ -4,7 +4,7 @@
 
 #include "jail.h"
 
-/* Soft and hard alike, never above the hard limit that holds already. */
+/* Never above the hard limits that hold already. */
 void privileges_bound(const struct jail *jail);
 
 /* No program gains anything by being executed; no huge pages, which cost memory that is never used. */

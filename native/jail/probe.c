@@ -42,7 +42,7 @@ static const struct {
 	{"ipc", try_ipc},   {"uts", try_uts},     {"net", try_net},
 };
 
-/* What `fail` says of an attempt goes to our stdout as the rest of the line. */
+/* What `fail` says of an attempt becomes the rest of the line. */
 static int try_layer(size_t i)
 {
 	int status;
@@ -54,7 +54,8 @@ static int try_layer(size_t i)
 	if (child < 0)
 		return -1;
 	if (child == 0) {
-		dup2(STDOUT_FILENO, STDERR_FILENO);
+		close(STDERR_FILENO);
+		fail_report_to(STDOUT_FILENO);
 		LAYERS[i].attempt();
 		_exit(0);
 	}
@@ -79,6 +80,6 @@ int probe(void)
 	if (version)
 		printf("landlock ok %d\n", version);
 	else
-		printf("landlock jail: landlock: %s\n", strerror(errno));
+		printf("landlock %s\n", strerror(errno));
 	return 0;
 }

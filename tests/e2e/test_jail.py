@@ -64,7 +64,7 @@ def test_qemu_itself_opens_nothing_but_what_is_its_own(own_home: Home, tmp_path:
     hostile, neighbour = (own_home.json("vm", "show", name) for name in ("hostile", "neighbour"))
     machines = own_home.state / "machines"
     own, theirs = (machines / (machine["place"] or machine["id"]) for machine in (hostile, neighbour))
-    (template,) = (own_home.state / "templates").glob("[0-9a-f]*/layer-*")
+    template = next((own_home.state / "templates").glob("[0-9a-f]*/layer-*"))
     image = next((own_home.directory / "cache" / "images").glob("*.ext4"))
     api = own_home.directory / "run" / "banger.sock"
     own_home.text("system", "stop")

@@ -38,6 +38,10 @@ _DEVICES = ("/dev/null", "/dev/urandom")
 _PROBE_S = 10
 
 
+# A resource limit: soft and hard alike, or one after the other.
+Bound = int | tuple[int, int]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Jail:
     """What a program sees of this host, beside its system's libraries. Each place may lie within another one; the
@@ -93,7 +97,7 @@ def read_probe(said: str, *, root: bool) -> Layers:
         if told.partition(" ")[0] == "ok":
             held.add(name)
         elif name != "user" or not root:
-            missing[name] = told.removeprefix("jail: ")
+            missing[name] = told
     if root:
         held.discard("user")
     version = found.get(LANDLOCK, "").partition(" ")[2]
@@ -107,15 +111,17 @@ def plan_command(
     *,
     directory: Path,
     entrances: Sequence[Path] = (),
-    bounds: Mapping[int, int] | None = None,
+    bounds: Mapping[int, Bound] | None = None,
     report: int | None = None,
 ) -> list[str]:
     """The command line of the jail. With None it enters the control groups with those `entrances`, takes the `bounds`,
-    and confines nothing else. `directory` is the one that the program begins in: one of its places, or the root.
-    `report` is the descriptor that the process id is written to; without one, the program is the process that is
+    and confines nothing else. `directory` is where the program begins: one of its places, or the root.
+    `report` is the descriptor that the process id is written to; without it, the program is the process that is
     started, and so in no pid namespace of its own."""
     options = [f"--group={path}" for path in entrances]
-    options += [f"--limit={kind}={value}" for kind, value in (bounds or {}).items()]
+    for kind, bound in (bounds or {}).items():
+        soft, hard = bound if isinstance(bound, tuple) else (bound, bound)
+        options.append(f"--limit={kind}={soft}:{hard}")
     options.append(f"--directory={directory}")
     if report is not None:
         options.append(f"--report={report}")

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from banger.environment import for_vmms
 from banger.errors import Error
-from banger.host.jail import Jail, look, plan_command
+from banger.host.jail import Bound, Jail, look, plan_command
 from banger.host.proc import ProcessRef, child_ref
 
 log = logging.getLogger("banger.spawn")
@@ -42,7 +42,7 @@ def spawn_detached(
     pass_fds: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
     entrances: Sequence[Path] = (),
-    bounds: Mapping[int, int] | None = None,
+    bounds: Mapping[int, Bound] | None = None,
     jail: Jail | None = None,
 ) -> ProcessRef:
     """Start the program inside the control groups with those `entrances` and in the `jail`, and return the
@@ -76,33 +76,23 @@ def spawn_detached(
             )
         finally:
             os.close(report)
-        pid = _read_pid(reported.fileno())
+        pid, failure = _read_report(reported.fileno())
     if pid != process.pid:
         process.wait()  # the jail's own first process: it has left another process behind, or has failed
     # host.proc collects the process, not Popen, whose finaliser would warn or wait.
     process.returncode = 0
     if pid is None:
-        raise Error(
-            "jail_failed", f"{argv[0]} cannot be confined: {_last_line(output)}", "banger doctor --check jail"
-        )
+        raise Error("jail_failed", f"{argv[0]} cannot be confined: {failure}", "banger doctor --check jail")
     return child_ref(pid)
 
 
-def _read_pid(reported: int) -> int | None:
-    """What the jail says when it is done; None if it ended before."""
+def _read_report(reported: int) -> tuple[int | None, str]:
+    """The process id that the jail tells when it is done; None and the reason if it failed."""
     ready, _, _ = select.select([reported], [], [], _CONFINE_S)
-    said = os.read(reported, 64) if ready else b""
-    return int(said) if said.strip().isdigit() else None
-
-
-def _last_line(output: Path) -> str:
-    try:
-        with open(output, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _SAID_BYTES))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    return lines[-1].removeprefix("jail: ") if lines else "no reason given"
+    if not ready:
+        return None, f"the jail was not ready within {_CONFINE_S:g} s"
+    said = os.read(reported, _SAID_BYTES).decode("utf-8", "replace").strip()
+    return (int(said), "") if said.isdigit() else (None, said or "the jail ended without a reason")
 
 
 def _environment() -> dict[str, str]:

@@ -15,12 +15,12 @@ _PART = 1 << 14
 
 
 def part_of(state: Path) -> range:
-    """Those that VMMs of a state directory run as."""
+    """The numbers for VMMs of a state directory."""
     digest = hashlib.sha256(os.fsencode(state)).digest()
     first = _ALL.start + int.from_bytes(digest[:4], "big") % (len(_ALL) // _PART) * _PART
     return range(first, first + _PART)
 
 
 def is_ours(user: int) -> bool:
-    """Whether it is us, or a VMM that root, which we are, has started."""
+    """Whether the number is our own or, if we are root, a VMM's."""
     return user == os.geteuid() or (os.geteuid() == 0 and user in _ALL)

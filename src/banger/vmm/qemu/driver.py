@@ -17,7 +17,7 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.host import cpu, own_sockets
-from banger.host.jail import Jail
+from banger.host.jail import Bound, Jail
 from banger.host.proc import ProcessRef, send_signal
 from banger.host.run import find_tool, run
 from banger.host.sparse import copy_file
@@ -43,7 +43,7 @@ from banger.vmm.link import Link, NoLink, Tap, UserNat
 from banger.vmm.qemu import layers, memory, names, preload, trial
 from banger.vmm.qemu.argv import TRANSLATED_MIB, Descriptors, opens_memory_read_only, plan_argv
 from banger.vmm.qemu.disks import QemuDisks, cannot_write
-from banger.vmm.qemu.file_bound import LONGEST_EVER, allow_files, hold_files, longest_file
+from banger.vmm.qemu.file_bound import allow_files, bound_of_files, longest_file
 from banger.vmm.qemu.frozen_files import QemuFrozenFiles
 from banger.vmm.qemu.monitor import Monitor
 from banger.wire.constants import PORT_NAME
@@ -264,13 +264,14 @@ class QemuDriver:
     def _files(self) -> int:
         return _OWN_FILES + self._connections
 
-    def _bounds(self, config: VmConfig) -> dict[int, int]:
+    def _bounds(self, config: VmConfig, disk: Path) -> dict[int, Bound]:
         """What holds everywhere, also where there is no control group. Without a free descriptor a guest's next
         connection fails; without memory the VMM ends; for a file that is too long, see `file_bound`."""
+        longest = longest_file(layers.read_head(disk).size_bytes, config.memory_mib * MIB)
         return {
             resource.RLIMIT_NOFILE: self._files(),
             resource.RLIMIT_DATA: self.needs(config).memory_bytes + _UNTOUCHED_BYTES,
-            resource.RLIMIT_FSIZE: LONGEST_EVER,
+            resource.RLIMIT_FSIZE: bound_of_files(longest, config.user),
         }
 
     async def prepare(self, config: VmConfig) -> None:
@@ -309,10 +310,9 @@ class QemuDriver:
                 pass_fds=[fd for fd in (*fds, *_descriptors_of(config.link)) if fd >= 0],
                 environment={"LD_PRELOAD": str(libraries[0])} if libraries else {},
                 entrances=config.entrances,
-                bounds=self._bounds(config),
+                bounds=self._bounds(config, disk),
                 jail=jail,
             )
-        hold_files(process, longest_file(layers.read_head(disk).size_bytes, config.memory_mib * MIB))
         return QemuVm(config.places, process)
 
     def reattach(self, places: VmPlaces, process: ProcessRef) -> Vm:

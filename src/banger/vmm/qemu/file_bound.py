@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import resource
-from collections.abc import Callable
 
 from banger.host.proc import ProcessRef
 from banger.model.sizes import GIB
@@ -18,6 +17,7 @@ from banger.vmm.qemu.overlay import MAX_DISK_BYTES
 
 # Logs are cut at some MiB; a device state is smaller still.
 _LEAST_BYTES = GIB
+_CAP_SYS_RESOURCE = 24
 
 
 def longest_file(disk_bytes: int, memory_bytes: int) -> int:
@@ -28,19 +28,23 @@ def longest_file(disk_bytes: int, memory_bytes: int) -> int:
 LONGEST_EVER = longest_file(MAX_DISK_BYTES, 0)
 
 
-def hold_files(process: ProcessRef, size_bytes: int) -> None:
-    """To that length, from now on."""
-    _set_soft(process, lambda _: size_bytes)
+def bound_of_files(size_bytes: int, user: int | None) -> tuple[int, int]:
+    """Soft and hard limit of a VMM whose files need that length now and which runs as `user`, None for our own. The
+    soft limit of another user's process can be raised later only with CAP_SYS_RESOURCE, which containers lack."""
+    can_raise = user is None or bool(_capabilities() >> _CAP_SYS_RESOURCE & 1)
+    return size_bytes if can_raise else LONGEST_EVER, LONGEST_EVER
 
 
 def allow_files(process: ProcessRef, size_bytes: int) -> None:
-    """Of that length, too."""
-    _set_soft(process, lambda soft: max(soft, size_bytes))
-
-
-def _set_soft(process: ProcessRef, choose: Callable[[int], int]) -> None:
-    """Within its hard limit, which a VMM of an earlier version lacks. A process that has ended is fine."""
-    with contextlib.suppress(ProcessLookupError):
+    """Allow files of that length from now on. A process that has ended is fine, and so is one of a user whose limits we
+    cannot set: it has had the longest length from its start."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         soft, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
-        if hard != resource.RLIM_INFINITY:
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (min(choose(soft), hard), hard))
+        if hard != resource.RLIM_INFINITY:  # a VMM of an earlier version has no limit
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (min(max(soft, size_bytes), hard), hard))
+
+
+def _capabilities() -> int:
+    """Effective capabilities of this process, as a bit mask."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        return next((int(line.split()[1], 16) for line in status if line.startswith("CapEff:")), 0)
