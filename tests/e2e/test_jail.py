@@ -114,3 +114,21 @@ def test_the_record_says_what_the_kernel_says(home: Home, name: str) -> None:
     if os.geteuid() == 0:
         assert "0" not in status["Uid"].split() and "user" in layers
     home.text("vm", "delete", "-f", name)
+
+
+def test_without_a_network_neither_the_guest_nor_its_vmm_has_one(home: Home, name: str) -> None:
+    home.text("run", "-d", "--network", "none", "--name", name, IMAGE)
+    home.text("vm", "fork", name, "--count", "1")
+    copies = (name, f"{name}-1")
+    for machine in copies:
+        assert home.text("exec", machine, "--", "ls", "/sys/class/net") == "lo\n"
+        shown = home.json("vm", "show", machine)
+        assert shown["address"] == ""
+        assert "net" in shown["confinement"]["layers"] or shown["confinement"]["missing"]
+        if "net" in shown["confinement"]["layers"]:
+            devices = Path(f"/proc/{shown['pid']}/net/dev").read_text().splitlines()[2:]
+            assert [line.split(":")[0].strip() for line in devices] == ["lo"]
+    home.text("vm", "stop", name)
+    home.text("vm", "start", name)
+    assert home.text("exec", name, "--", "ls", "/sys/class/net") == "lo\n"
+    home.text("vm", "delete", "-f", *copies)

@@ -57,7 +57,11 @@ class Rig:
 
     def config(self, name: str, frozen: Frozen | None = None) -> VmConfig:
         return dataclasses.replace(
-            self.plain, places=self.places(name), marker=name, frozen=frozen, link=plan_link(self.driver)
+            self.plain,
+            places=self.places(name),
+            marker=name,
+            frozen=frozen,
+            link=plan_link(self.driver, "host"),
         )
 
     def start(self, config: VmConfig) -> Vm:
@@ -168,7 +172,7 @@ def _rig(
         cpus=1,
         memory_mib=256,
         accel="tcg",
-        link=plan_link(driver),
+        link=plan_link(driver, "host"),
     )
     return Rig(driver, directory, plain, sleeper)
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         io_limit_bytes: int
         iops_limit: int
         limits: Literal["strict", "best-effort"]
+        network: Literal["host", "none"]
         confine: Literal["strict", "best-effort"]
         boot_timeout_s: float
 
@@ -84,6 +85,7 @@ def machines_create(
     io_limit_bytes: int = 0,
     iops_limit: int = 0,
     limits: Literal["strict", "best-effort"] = "strict",
+    network: Literal["host", "none"] = "host",
     confine: Literal["strict", "best-effort"] = "best-effort",
     boot_timeout_s: float = 60,
     command: Command | Facts | None = None,
@@ -110,6 +112,7 @@ def machines_create(
         ("io_limit_bytes", io_limit_bytes, 0),
         ("iops_limit", iops_limit, 0),
         ("limits", limits, "strict"),
+        ("network", network, "host"),
         ("confine", confine, "best-effort"),
         ("boot_timeout_s", boot_timeout_s, 60),
         ("command", command, None),

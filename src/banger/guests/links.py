@@ -8,9 +8,11 @@ from banger.vmm.base import Driver
 from banger.vmm.link import Link, NoLink, UserNat
 
 
-def plan_link(driver: Driver) -> Link:
-    """Of a new VM: the VMM's own address translation where it has that, else none."""
-    return UserNat(invent_mac()) if UserNat in driver.capabilities.links else NoLink()
+def plan_link(driver: Driver, network: str) -> Link:
+    """Of a new VM, for the `network` of a spec: the VMM's own address translation where it has that, else none."""
+    if network == "none" or UserNat not in driver.capabilities.links:
+        return NoLink()
+    return UserNat(invent_mac())
 
 
 def another_link(link: Link) -> Link:

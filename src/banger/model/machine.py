@@ -41,8 +41,9 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     driver that this host has. `idle_pause_s` 0 means that the machine is never paused for being idle. The
     `..._limit...` fields limit what the machine takes of the host, and 0 means as much as the machine needs: memory
     and threads of the VMM, processor time as a number of processors, bytes per second and operations per second of the
-    root disk (reads and writes together). `limits` says whether a limit that this host cannot enforce is an error, and
-    `confine` whether a layer of the jail that this host does not have is an error.
+    root disk (reads and writes together). `limits` says whether a limit that this host cannot enforce is an error.
+    `network` is what the guest can reach: "host" is everything that the host can reach, "none" is nothing; then the
+    guest has no network interface. `confine` says whether a layer of the jail that this host does not have is an error.
     `remove` deletes the machine when its command ends. `cold` boots the machine instead of starting it from a
     template."""
 
@@ -65,6 +66,7 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     io_limit_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
     iops_limit: Annotated[int, Meta(ge=0, le=1 << 30)] = 0
     limits: Literal["strict", "best-effort"] = "strict"
+    network: Literal["host", "none"] = "host"
     confine: Literal["strict", "best-effort"] = "best-effort"
     boot_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
     command: Command | None = None

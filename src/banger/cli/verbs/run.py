@@ -44,6 +44,7 @@ _SPEC_FIELDS = {
     "io_limit": "io_limit_bytes",
     "iops_limit": "iops_limit",
     "limits": "limits",
+    "network": "network",
     "confine": "confine",
     "rm": "remove",
 }
@@ -113,6 +114,11 @@ def _limit_options(parser: Parser) -> None:
         "--limits",
         choices=("strict", "best-effort"),
         help="refuse a limit that this host cannot enforce (strict), or warn and continue (best-effort)",
+    )
+    parser.flag(
+        "--network",
+        choices=("host", "none"),
+        help="what the machine can reach: everything that this host can reach (host, the default), or nothing (none)",
     )
     parser.flag(
         "--confine",

@@ -212,7 +212,7 @@ class Launch:
         # At once: whoever starts meanwhile gets another address.
         self._registry.change(
             machine,
-            address=identity.network.host_address,
+            address=identity.network.host_address if identity.mac else "",
             limits=held.limits,
             warnings=held.warnings,
             confinement=held.confinement,
@@ -247,8 +247,8 @@ def guest_init(spec: MachineSpec) -> str:
 
 
 def _require_disk(machine: Machine, places: VmPlaces, has_disk: bool) -> None:
-    """A machine with an address has been started before, so it has a disk; never replace that by an empty one."""
-    if machine.address and not has_disk:
+    """A machine that has been started before has a disk; never replace that by an empty one."""
+    if (machine.address or machine.agent_boot) and not has_disk:
         raise Error(
             "vmm_failed",
             f"the disk of {machine.name} is missing: it was in {places.directory}",

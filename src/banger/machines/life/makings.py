@@ -87,7 +87,7 @@ class Makings:
             cpus=spec.cpus,
             memory_mib=spec.memory_mib,
             accel=accel,
-            link=plan_link(driver),
+            link=plan_link(driver, spec.network),
             limits=asked_limits(spec),
         )
 
