@@ -15,6 +15,7 @@ from bench import (
     fork,
     idle,
     importing,
+    jail,
     ping,
     place,
     pulling,
@@ -27,7 +28,7 @@ from bench.table import Row, format_table, write_json
 Counted = Callable[..., list[Row]]
 
 # In the order in which they run: without a daemon, with one for all, each with daemons of its own.
-ALONE: dict[str, Counted] = {"version": version.measure, "importing": importing.measure}
+ALONE: dict[str, Counted] = {"version": version.measure, "importing": importing.measure, "jail": jail.measure}
 SHARING = ("idle", "exec", "ping", "cold", "pull", "boots")
 APART: dict[str, Counted] = {
     "warm": warm.measure,
