@@ -38,6 +38,7 @@ fuzz: setup-test ## bytes of strangers, TIME seconds a target (TIME=60); what is
 
 check-guest: setup-test ## the agent's own tests, under sanitizers
 	@$(MAKE) -s --no-print-directory -C guest check
+	@$(MAKE) -s --no-print-directory -C native check
 
 lint: setup-test ## ruff, mypy, codespell, shellcheck; the C compiler's warnings are errors of the setup
 	@$(BIN)/ruff check --quiet .

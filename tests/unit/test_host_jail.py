@@ -1,0 +1,57 @@
+"""Plans of jails: options of the program, from what a program needs and what the host has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from banger.host.jail import LANDLOCK, NAMESPACES, Jail, Layers, plan_command, read_probe
+
+EVERYTHING = Layers(frozenset((*NAMESPACES, LANDLOCK)), {}, 7)
+JAIL = Jail(read=(Path("/vm/frozen"), Path("/image")), write=(Path("/vm"),), devices=(Path("/dev/null"),))
+
+
+def options(jail: Jail | None, layers: Layers = EVERYTHING, **more: int) -> list[str]:
+    command = plan_command(["/bin/true"], jail, layers, directory=Path("/vm"), **more)
+    return command[1 : command.index("--")]
+
+
+def test_a_place_comes_before_those_within_it() -> None:
+    places = [option for option in options(JAIL) if option.startswith(("--read", "--write", "--device"))]
+    assert places.index("--write=/vm") < places.index("--read=/vm/frozen")
+    paths = [place.partition("=")[2] for place in places]
+    assert paths == sorted(paths) and "/usr" in paths and "/dev/urandom" in paths
+
+
+def test_a_place_of_the_jail_counts_for_more_than_one_of_the_system() -> None:
+    assert "--write=/usr" in options(Jail(write=(Path("/usr"),)))
+
+
+def test_without_a_report_there_is_no_other_process_to_report() -> None:
+    assert "--namespace=pid" in options(JAIL, report=5)
+    assert "--namespace=pid" not in options(JAIL)
+
+
+def test_a_network_is_taken_unless_it_is_kept() -> None:
+    assert {"--namespace=net", "--landlock-network"} <= set(options(JAIL))
+    kept = set(options(Jail(network=True)))
+    assert not {"--namespace=net", "--landlock-network"} & kept and "--landlock" in kept
+
+
+def test_what_the_host_does_not_have_is_not_asked_for() -> None:
+    assert options(JAIL, Layers(frozenset(), {"mount": "no"})) == ["--directory=/vm"]
+    assert options(None) == ["--directory=/vm"]
+
+
+def test_what_the_probe_says_is_held_or_has_a_reason() -> None:
+    said = "user ok\nmount open_tree: /usr: Operation not permitted\npid ok\nipc ok\nuts ok\nlandlock ok 4\n"
+    found = read_probe(said, root=False)
+    assert found.held == {"user", "pid", "ipc", "uts", "landlock"} and found.landlock == 4
+    assert found.missing == {
+        "mount": "open_tree: /usr: Operation not permitted",
+        "net": "the jail did not try it",
+    }
+
+
+def test_root_needs_no_user_namespace() -> None:
+    assert "user" not in read_probe("user ok\n", root=True).held
+    assert "user" not in read_probe("user namespaces: Operation not permitted\n", root=True).missing
