@@ -10,8 +10,8 @@ EVERYTHING = Layers(frozenset((*NAMESPACES, LANDLOCK)), {}, 7)
 JAIL = Jail(read=(Path("/vm/frozen"), Path("/image")), write=(Path("/vm"),), devices=(Path("/dev/null"),))
 
 
-def options(jail: Jail | None, layers: Layers = EVERYTHING, **more: int) -> list[str]:
-    command = plan_command(["/bin/true"], jail, layers, directory=Path("/vm"), **more)
+def options(jail: Jail | None, layers: Layers = EVERYTHING, report: int | None = None) -> list[str]:
+    command = plan_command(["/bin/true"], jail, layers, directory=Path("/vm"), report=report)
     return command[1 : command.index("--")]
 
 
