@@ -14,7 +14,7 @@ import pytest
 from banger.agent.binary import agent_binary
 from banger.host import cpu
 from banger.host.paths import Paths
-from banger.kernels.initramfs import ensure_initramfs, plan_entries, write_cpio
+from banger.kernels.initramfs import ensure_initramfs, prepare_entries, write_cpio
 from tests.support.home import IMAGE, Home
 
 pytestmark = pytest.mark.e2e
@@ -148,7 +148,7 @@ def replace_agent(home: Home, program: bytes) -> None:
     paths = Paths(home.state, cache, home.directory / "run", home.directory / "config")
     (kernel,) = (path for path in (golden / "kernels").iterdir() if (path / "vmlinux").exists())
     made = ensure_initramfs(paths, kernel, agent_binary(cpu.architecture()))
-    entries = plan_entries(kernel, program, False)
+    entries = prepare_entries(kernel, program, False)
     made.chmod(0o600)
     made.write_bytes(write_cpio(entries))
 

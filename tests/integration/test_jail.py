@@ -105,7 +105,7 @@ def imprison(world: World, layers: Layers, user: int, extra: list[list[str]] | N
         user=owner if user == 0 else None,
     )
     reading, report = os.pipe()
-    command = jail.plan_command(
+    command = jail.prepare_command(
         [PYTHON, "-I", "-S", str(world.vm / "probe.py"), json.dumps([*attempts(world), *(extra or [])])],
         confined,
         layers,

@@ -14,7 +14,7 @@ from banger.agent.binary import agent_binary
 from banger.agent.connection import AgentConnection, open_connection
 from banger.agent.process import list_execs, start_process
 from banger.guests.identity import configure, invent_identity, machine_id_of
-from banger.guests.links import plan_link
+from banger.guests.links import prepare_link
 from banger.host import cpu
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, kill_and_wait
@@ -61,7 +61,7 @@ class Rig:
             places=self.places(name),
             marker=name,
             frozen=frozen,
-            link=plan_link(self.driver, "host"),
+            link=prepare_link(self.driver, "host"),
         )
 
     def start(self, config: VmConfig) -> Vm:
@@ -172,7 +172,7 @@ def _rig(
         cpus=1,
         memory_mib=256,
         accel="tcg",
-        link=plan_link(driver, "host"),
+        link=prepare_link(driver, "host"),
     )
     return Rig(driver, directory, plain, sleeper)
 

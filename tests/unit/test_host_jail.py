@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from banger.host.jail import LANDLOCK, NAMESPACES, Jail, Layers, plan_command, read_probe
+from banger.host.jail import LANDLOCK, NAMESPACES, Jail, Layers, prepare_command, read_probe
 
 EVERYTHING = Layers(frozenset((*NAMESPACES, LANDLOCK)), {}, 7)
 JAIL = Jail(read=(Path("/vm/frozen"), Path("/image")), write=(Path("/vm"),), devices=(Path("/dev/null"),))
 
 
 def options(jail: Jail | None, layers: Layers = EVERYTHING, report: int | None = None) -> list[str]:
-    command = plan_command(["/bin/true"], jail, layers, directory=Path("/vm"), report=report)
+    command = prepare_command(["/bin/true"], jail, layers, directory=Path("/vm"), report=report)
     return command[1 : command.index("--")]
 
 

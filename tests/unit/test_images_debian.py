@@ -9,8 +9,8 @@ import pytest
 
 from banger.host.apt import Package
 from banger.images.records import namespace
-from banger.images.records.debian import BuildProgress, DebianImage, Plan, plan_mmdebstrap
-from banger.images.records.namespace import plan_as_root, plan_contained
+from banger.images.records.debian import BuildProgress, DebianImage, Plan, prepare_mmdebstrap
+from banger.images.records.namespace import prepare_as_root, prepare_contained
 
 BOOKWORM = DebianImage("debian-bookworm", "bookworm", ("systemd", "less"), 1686355200, "amd64")
 PACKAGES = [Package("apt", "2.6", 1), Package("bash", "5.2", 2)]
@@ -26,28 +26,28 @@ def test_the_plan_changes_with_versions_and_with_the_recipe() -> None:
 
 
 def test_mmdebstrap_is_told_everything() -> None:
-    argv = plan_mmdebstrap(BOOKWORM, Path("/w/root"), Path("/w/debian.sources"), Path("/w/acquire.conf"))
+    argv = prepare_mmdebstrap(BOOKWORM, Path("/w/root"), Path("/w/debian.sources"), Path("/w/acquire.conf"))
     assert argv[-3:] == ["bookworm", "/w/root", "/w/debian.sources"]
     assert "--variant=minbase" in argv and "--aptopt=/w/acquire.conf" in argv
     included = next(arg for arg in argv if arg.startswith("--include=")).split("=")[1].split(",")
     assert "systemd" in included
     assert not any("systemctl enable" in arg for arg in argv)
-    enabling = plan_mmdebstrap(replace(BOOKWORM, enable=("a.service", "b@1.timer")), *(Path("/w"),) * 3)
+    enabling = prepare_mmdebstrap(replace(BOOKWORM, enable=("a.service", "b@1.timer")), *(Path("/w"),) * 3)
     assert '--customize-hook=chroot "$1" systemctl enable a.service b@1.timer' in enabling
 
 
 def test_root_needs_no_user_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert plan_as_root(["x"]) == ["x"]
-    assert plan_contained(["x", "y"])[-2:] == ["x", "y"]
-    assert "--user" not in plan_contained(["x"])
+    assert prepare_as_root(["x"]) == ["x"]
+    assert prepare_contained(["x", "y"])[-2:] == ["x", "y"]
+    assert "--user" not in prepare_contained(["x"])
 
 
 def test_a_user_becomes_root_of_a_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert plan_as_root(["x"]) == ["unshare", "--user", "--map-root-user", "--map-auto", "x"]
-    assert plan_as_root(["x"], ranges=False) == ["unshare", "--user", "--map-root-user", "x"]
-    assert {"--user", "--map-auto", "--kill-child"} < set(plan_contained(["x"]))
+    assert prepare_as_root(["x"]) == ["unshare", "--user", "--map-root-user", "--map-auto", "x"]
+    assert prepare_as_root(["x"], ranges=False) == ["unshare", "--user", "--map-root-user", "x"]
+    assert {"--user", "--map-auto", "--kill-child"} < set(prepare_contained(["x"]))
 
 
 @pytest.mark.parametrize(

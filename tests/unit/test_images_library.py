@@ -36,7 +36,7 @@ class Builder:
         self.disks = 0
         self.fail = False
         monkeypatch.setattr(AptTree, "update", self.update)
-        monkeypatch.setattr(AptTree, "plan_install", self.plan)
+        monkeypatch.setattr(AptTree, "prepare_install", self.plan)
         monkeypatch.setattr(AptTree, "mirrors", self.mirrors)
         for name, stand_in in (
             ("find_tool", lambda name: name),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from banger.network.user_nat import is_of_the_world, plan_user_nat
+from banger.network.user_nat import is_of_the_world, prepare_user_nat
 
 
 @pytest.mark.parametrize("address", ["2a00:1450::1", "2000::1", "3fff:ffff::", "2001:db8::7%eth0"])
@@ -21,5 +21,5 @@ def test_a_private_or_local_address_is_no_way_into_the_world(address: str) -> No
 
 def test_addresses_differ_while_there_are_some_left() -> None:
     every = frozenset(f"10.0.2.{last}" for last in range(16, 255))
-    assert plan_user_nat(every - {"10.0.2.77"}).host_address == "10.0.2.77"
-    assert plan_user_nat(every).host_address in every
+    assert prepare_user_nat(every - {"10.0.2.77"}).host_address == "10.0.2.77"
+    assert prepare_user_nat(every).host_address in every

@@ -59,7 +59,7 @@ def imply_terminal(arguments: Arguments) -> None:
         arguments.interactive = arguments.tty = True
 
 
-def plan_command(arguments: Arguments) -> Facts:
+def prepare_command(arguments: Arguments) -> Facts:
     """The Command of the API."""
     rows, cols = terminal_size(_window(arguments.tty))
     return {

@@ -31,7 +31,7 @@ class Mend:
     @property
     def text(self) -> str:
         """The command that a user would type."""
-        command = self.command or plan_install(self.packages)
+        command = self.command or prepare_install(self.packages)
         return f"sudo {command}" if self.root and os.geteuid() != 0 else command
 
 
@@ -65,7 +65,7 @@ def advise(text: str) -> Mend:
     return Mend(f"# {text}")
 
 
-def plan_install(packages: tuple[str, ...]) -> str:
+def prepare_install(packages: tuple[str, ...]) -> str:
     return "apt-get install --no-install-recommends --yes " + " ".join(packages)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from banger.doctor.check import Mend, plan_install
+from banger.doctor.check import Mend, prepare_install
 from banger.model.doctor import Diagnosis, Finding
 from banger.model.shown import printable
 
@@ -53,7 +53,7 @@ def render_script(mends: Sequence[Mend]) -> str:
     left = [mend for mend in mends if mend.act is None]
     needed = [mend for mend in left if not mend.optional]
     packages = tuple(dict.fromkeys(package for mend in needed for package in mend.packages))
-    commands = [f"as_root {plan_install(packages)}"] if packages else []
+    commands = [f"as_root {prepare_install(packages)}"] if packages else []
     commands += [_script_line(mend) for mend in needed if not mend.packages]
     commands += [_optional_line(mend) for mend in left if mend.optional]
     if not commands:
@@ -62,7 +62,7 @@ def render_script(mends: Sequence[Mend]) -> str:
 
 
 def _script_line(mend: Mend) -> str:
-    command = printable(mend.command or plan_install(mend.packages))
+    command = printable(mend.command or prepare_install(mend.packages))
     return f"as_root {command}" if mend.root else command
 
 

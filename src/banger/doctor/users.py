@@ -9,7 +9,7 @@ from banger.doctor.check import Mend, Sight, advise, install
 from banger.doctor.host import Host
 from banger.errors import Error, ToolMissing
 from banger.host.run import have_tool, run
-from banger.images.records.namespace import have_ranges, plan_as_root, plan_contained
+from banger.images.records.namespace import have_ranges, prepare_as_root, prepare_contained
 
 _TRY_S = 4.0
 _TABLES = ("/etc/subuid", "/etc/subgid")
@@ -25,7 +25,7 @@ _SETTINGS = (
 async def look_at_namespaces(host: Host) -> Sight:
     """Root needs only mount and process namespaces."""
     is_root = os.geteuid() == 0
-    argv = plan_contained(["true"]) if is_root else plan_as_root(["true"], ranges=False)
+    argv = prepare_contained(["true"]) if is_root else prepare_as_root(["true"], ranges=False)
     try:
         await run(argv, timeout_s=_TRY_S)
     except Error as exc:
@@ -71,7 +71,7 @@ async def look_at_subuids(host: Host) -> Sight:
             mend=_give_ranges(host.user),
         )
     try:
-        await run(plan_as_root(["true"]), timeout_s=_TRY_S)
+        await run(prepare_as_root(["true"]), timeout_s=_TRY_S)
     except Error as exc:
         return Sight(
             f"the subordinate ids of {host.user} cannot be mapped: {exc.message}",

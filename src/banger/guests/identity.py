@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 
 from banger.agent.connection import AgentConnection, FieldList
-from banger.network.user_nat import GuestNetwork, plan_user_nat
+from banger.network.user_nat import GuestNetwork, prepare_user_nat
 from banger.wire.constants import Tag, Type
 from banger.wire.fields import Fields
 
@@ -49,7 +49,7 @@ def invent_identity(
         hostname=hostname,
         machine_id="" if has_ids else machine_id,
         mac=mac,
-        network=plan_user_nat(taken),
+        network=prepare_user_nat(taken),
         boot_id=str(uuid.uuid4()) if another_boot else "",
         resets_tcp=lived,
     )
@@ -61,7 +61,7 @@ def machine_id_of(place: str) -> str:
     return hashlib.sha256(f"machine-id of {place}".encode()).hexdigest()[:32]
 
 
-def plan_configure(
+def prepare_configure(
     identity: Identity, init: str, disk_bytes: int, *, will_be_frozen: bool = False
 ) -> FieldList:
     """CONFIGURE's fields. Pure but for clock and randomness. What will be frozen takes its time to get ready."""
@@ -99,7 +99,7 @@ async def configure(
     will_be_frozen: bool = False,
 ) -> Fields:
     """Make the guest who it is; the agent's answer, with its phases."""
-    fields = plan_configure(identity, init, disk_bytes, will_be_frozen=will_be_frozen)
+    fields = prepare_configure(identity, init, disk_bytes, will_be_frozen=will_be_frozen)
     answer = await connection.request(Type.CONFIGURE, fields, limit_s)
     if abs(answer.int_(Tag.CLOCK_NS) - time.time_ns()) > _CLOCK_OFF_NS:
         await refresh(connection, entropy=False)

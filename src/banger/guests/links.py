@@ -8,7 +8,7 @@ from banger.vmm.base import Driver
 from banger.vmm.link import Link, NoLink, UserNat
 
 
-def plan_link(driver: Driver, network: str) -> Link:
+def prepare_link(driver: Driver, network: str) -> Link:
     """Of a new VM, for the `network` of a spec: the VMM's own address translation where it has that, else none."""
     if network == "none" or UserNat not in driver.capabilities.links:
         return NoLink()

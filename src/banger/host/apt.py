@@ -118,7 +118,7 @@ class AptTree:
                 return await self.find(name)
         return found
 
-    async def plan_install(self, packages: Sequence[str]) -> list[Package]:
+    async def prepare_install(self, packages: Sequence[str]) -> list[Package]:
         """The packages, sorted, that an installation of `packages` (names or apt patterns) would bring into an empty
         system."""
         result = await self._read(["apt-get", "install", "--yes", "--print-uris", *packages])

@@ -104,7 +104,7 @@ def read_probe(said: str, *, root: bool) -> Layers:
     return Layers(frozenset(held), missing, int(version) if LANDLOCK in held and version.isdigit() else 0)
 
 
-def plan_command(
+def prepare_command(
     argv: Sequence[str],
     jail: Jail | None,
     layers: Layers,
@@ -133,19 +133,19 @@ def plan_command(
         if LANDLOCK in held:
             options += ["--landlock", *([] if jail.network else ["--landlock-network"])]
         if jail.user is not None:
-            options += [f"--user={jail.user}", *_plan_groups(jail.devices)]
+            options += [f"--user={jail.user}", *_groups_of(jail.devices)]
         if held & {"mount", LANDLOCK}:
-            options += _plan_places(jail)
+            options += _places_of(jail)
     return [str(program()), *options, "--", *argv]
 
 
-def _plan_groups(devices: Sequence[Path]) -> list[str]:
+def _groups_of(devices: Sequence[Path]) -> list[str]:
     """The group that a device belongs to, as /dev/kvm does; only the first is."""
     groups = [os.stat(device).st_gid for device in devices]
     return [f"--also-group={group}" for group in groups[:1] if group]
 
 
-def _plan_places(jail: Jail) -> list[str]:
+def _places_of(jail: Jail) -> list[str]:
     """Sorted, so that a place comes before those within it."""
     kinds: dict[str, str] = {path: "read" for path in _SYSTEM if os.path.lexists(path)}
     kinds |= {str(path): "read" for path in (_resolver_places() if jail.network else ())}

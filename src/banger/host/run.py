@@ -20,7 +20,7 @@ from pathlib import Path
 
 from banger.environment import for_helpers
 from banger.errors import Error
-from banger.host.jail import Jail, look, plan_command
+from banger.host.jail import Jail, look, prepare_command
 from banger.host.proc import find_marked, send_signal
 from banger.host.thread import in_thread
 
@@ -102,7 +102,7 @@ async def run(
     token = os.urandom(8).hex()
     command = [tool, *argv[1:]]
     if jail is not None:
-        command = plan_command(command, jail, await in_thread(look), directory=Path(cwd or "/"))
+        command = prepare_command(command, jail, await in_thread(look), directory=Path(cwd or "/"))
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,

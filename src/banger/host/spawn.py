@@ -22,7 +22,7 @@ from pathlib import Path
 
 from banger.environment import for_vmms
 from banger.errors import Error
-from banger.host.jail import Bound, Jail, look, plan_command
+from banger.host.jail import Bound, Jail, look, prepare_command
 from banger.host.proc import ProcessRef, child_ref
 
 log = logging.getLogger("banger.spawn")
@@ -57,7 +57,7 @@ def spawn_detached(
     with open(reading, "rb") as reported, open(output, "ab") as sink:
         try:
             process = subprocess.Popen(
-                plan_command(
+                prepare_command(
                     [found, *argv[1:]],
                     jail,
                     look(),

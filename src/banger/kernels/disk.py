@@ -17,7 +17,9 @@ async def make_modules_disk(tree: Path, out: Path, uuid: str) -> None:
 
     Raises `tool_failed`."""
     blocks, inodes = await in_thread(measure, tree)
-    await run(plan_mke2fs(tree, out, uuid, blocks, inodes), env={"E2FSPROGS_FAKE_TIME": "1"}, timeout_s=300)
+    await run(
+        prepare_mke2fs(tree, out, uuid, blocks, inodes), env={"E2FSPROGS_FAKE_TIME": "1"}, timeout_s=300
+    )
     # With this flag no kernel mounts the disk for writing, so all VMs can share the one file.
     await run(["tune2fs", "-O", "read-only", str(out)])
     await in_thread(out.chmod, 0o444)
@@ -34,7 +36,7 @@ def measure(tree: Path) -> tuple[int, int]:
     return blocks, inodes
 
 
-def plan_mke2fs(tree: Path, out: Path, uuid: str, blocks: int, inodes: int) -> list[str]:
+def prepare_mke2fs(tree: Path, out: Path, uuid: str, blocks: int, inodes: int) -> list[str]:
     """No journal, no reserved blocks, no space to grow: only the contents and their metadata."""
     total_inodes = inodes + 32
     inode_blocks = -(-total_inodes * _INODE_BYTES // _BLOCK)

@@ -44,11 +44,11 @@ def ensure_initramfs(paths: Paths, kernel_dir: Path, agent_path: Path, vsock: bo
     text = f"{_LAYOUT}\n{kernel_dir.name}\n{agent}\n{vsock}\n"
     final = paths.initramfs / f"{hashlib.sha256(text.encode()).hexdigest()}.cpio"
     if not final.exists():
-        write_file(final, write_cpio(plan_entries(kernel_dir, agent_path.read_bytes(), vsock)), 0o644)
+        write_file(final, write_cpio(prepare_entries(kernel_dir, agent_path.read_bytes(), vsock)), 0o644)
     return final
 
 
-def plan_entries(kernel_dir: Path, agent: bytes, vsock: bool) -> list[Entry]:
+def prepare_entries(kernel_dir: Path, agent: bytes, vsock: bool) -> list[Entry]:
     """The entries of the archive, directories before their contents. Reads the kernel's files."""
     order = (kernel_dir / "order").read_text()
     if vsock:
@@ -57,7 +57,7 @@ def plan_entries(kernel_dir: Path, agent: bytes, vsock: bool) -> list[Entry]:
 
 
 def gather_entries(kernel_dir: Path, modules: Sequence[str], init: bytes) -> list[Entry]:
-    """As `plan_entries`, with these modules, in load order, and any program as /init."""
+    """As `prepare_entries`, with these modules, in load order, and any program as /init."""
     return [
         Entry("dev", stat.S_IFDIR | 0o755),
         Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)),

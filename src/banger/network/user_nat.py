@@ -32,7 +32,7 @@ class GuestNetwork(NamedTuple):
         return self.address.partition("/")[0]
 
 
-def plan_user_nat(taken: frozenset[str] = frozenset()) -> GuestNetwork:
+def prepare_user_nat(taken: frozenset[str] = frozenset()) -> GuestNetwork:
     """An address in the network that QEMU's `-netdev user` has by default. Each machine is alone in its network, so
     addresses need not differ; they do while some are free, for readers of logs."""
     every = [f"10.0.2.{last}" for last in range(_FIRST, _LAST + 1)]

@@ -18,14 +18,14 @@ _FORMAT = 1
 USUAL_DISK_BYTES = 4 << 30
 
 
-async def plan_shape(image: Image, kernel: Kernel, config: VmConfig, driver: Driver, init: str) -> Shape:
+async def prepare_shape(image: Image, kernel: Kernel, config: VmConfig, driver: Driver, init: str) -> Shape:
     """Of the template for a machine of `config`; clones of one shape differ in nothing but a larger disk."""
     disk_bytes = max(image.size_bytes, min(config.disk_bytes, USUAL_DISK_BYTES))
     usual = dataclasses.replace(config, disk_bytes=disk_bytes)
-    return await plan_machine_shape(image.digest, kernel, usual, driver, init)
+    return await prepare_machine_shape(image.digest, kernel, usual, driver, init)
 
 
-async def plan_machine_shape(
+async def prepare_machine_shape(
     image_digest: str, kernel: Kernel, config: VmConfig, driver: Driver, init: str
 ) -> Shape:
     """Of a machine as it runs."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from banger.guests.links import another_link
 from banger.model.image import Image, Kernel
 from banger.model.template import Shape
-from banger.templates.shape import plan_shape, shape_id
+from banger.templates.shape import prepare_shape, shape_id
 from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmPlaces
 
 
@@ -36,10 +36,10 @@ class Wanted:
         )
 
 
-async def plan_wanted(
+async def prepare_wanted(
     image: Image, kernel: Kernel, driver: Driver, config: VmConfig, init: str, boot_limit_s: float
 ) -> Wanted:
-    shape = await plan_shape(image, kernel, config, driver, init)
+    shape = await prepare_shape(image, kernel, config, driver, init)
     return Wanted(
         id=shape_id(shape),
         shape=shape,

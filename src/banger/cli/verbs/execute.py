@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from banger.cli.command import command_options, detach_option, imply_terminal, own_terminal, plan_command
+from banger.cli.command import command_options, detach_option, imply_terminal, own_terminal, prepare_command
 from banger.cli.daemon import Daemon
 from banger.cli.output import printable
 from banger.cli.parser import Arguments, Parser, Verb, exec_flag
@@ -42,7 +42,7 @@ def _exec(arguments: Arguments) -> int:
     imply_terminal(arguments)
     from banger.cli.attachment import Attachment
 
-    stream = Daemon().stream(machines_exec_target(arguments.name), {"command": plan_command(arguments)})
+    stream = Daemon().stream(machines_exec_target(arguments.name), {"command": prepare_command(arguments)})
     ending = Attachment(
         stream,
         arguments.name,
@@ -66,7 +66,7 @@ def _say_it_goes_on(name: str, exec_id: int) -> None:
 def _exec_detached(arguments: Arguments) -> int:
     from banger.client.calls import machines_exec_detached
 
-    command = plan_command(arguments)
+    command = prepare_command(arguments)
     made = Daemon().record(machines_exec_detached(arguments.name, command))
     print(printable(str(made.get("id", ""))))
     return 0

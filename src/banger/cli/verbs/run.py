@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from banger.cli.command import command_options, detach_option, imply_terminal, own_terminal, plan_command
+from banger.cli.command import command_options, detach_option, imply_terminal, own_terminal, prepare_command
 from banger.cli.daemon import Daemon
 from banger.cli.output import printable
 from banger.cli.parser import (
@@ -195,7 +195,7 @@ def _run(arguments: Arguments) -> int:
     from banger.cli.attachment import Attachment
     from banger.client.calls import machines_run_target
 
-    request: Facts = {"spec": plan_spec(arguments, plan_command(arguments)), "detach": arguments.detach}
+    request: Facts = {"spec": plan_spec(arguments, prepare_command(arguments)), "detach": arguments.detach}
     watch = _stopwatch(arguments)
     ending = Attachment(
         Daemon().stream(machines_run_target(), request),
@@ -232,7 +232,7 @@ def _create(arguments: Arguments) -> int:
     from banger.cli.output import print_json
     from banger.client.calls import machines_create
 
-    command = plan_command(arguments) if _describes_command(arguments) else None
+    command = prepare_command(arguments) if _describes_command(arguments) else None
     spec = plan_spec(arguments, command)
     machine = Daemon().record(machines_create(**spec, idempotency_key=arguments.idempotency_key))
     if arguments.json:

@@ -16,7 +16,7 @@ from banger.catalogs.shelf import Found
 from banger.errors import Error, ToolFailed
 from banger.host.apt import KEYRING, AptTree, Mirrors, Package, acquire_options, plan_sources, require_keyring
 from banger.host.run import run
-from banger.images.records.namespace import plan_as_root, plan_contained
+from banger.images.records.namespace import prepare_as_root, prepare_contained
 from banger.model.catalog import DebianSource, ImageEntry
 from banger.model.operation import Report
 
@@ -86,10 +86,10 @@ class Plan:
         return f"Debian {self.recipe.suite}, {len(self.packages)} packages, set sha256:{self.digest}"
 
 
-async def plan_image(recipe: DebianImage, tree: AptTree) -> Plan:
+async def prepare_image(recipe: DebianImage, tree: AptTree) -> Plan:
     """Plan from updated package lists. Raises `download_failed`."""
     wanted = ["?essential", "?priority(required)", "apt", *_included(recipe)]
-    return Plan(recipe, await tree.plan_install(wanted))
+    return Plan(recipe, await tree.prepare_install(wanted))
 
 
 async def build_tree(plan: Plan, mirrors: Mirrors, work: Path, report: Report) -> Path:
@@ -105,14 +105,14 @@ async def build_tree(plan: Plan, mirrors: Mirrors, work: Path, report: Report) -
     progress = BuildProgress(report, len(plan.packages))
     try:
         await run(
-            plan_contained(plan_mmdebstrap(recipe, root, sources, acquire)),
+            prepare_contained(prepare_mmdebstrap(recipe, root, sources, acquire)),
             env={"SOURCE_DATE_EPOCH": str(recipe.epoch), "TMPDIR": str(work)},
             timeout_s=_TIMEOUT_S,
             on_line=progress.read_line,
         )
         report("finish", recipe.name)
         finish = ["sh", "-euc", _FINISH, "sh", str(root), str(recipe.epoch), _SOURCES, str(started)]
-        await run(plan_as_root(finish), timeout_s=300)
+        await run(prepare_as_root(finish), timeout_s=300)
     except ToolFailed as exc:
         raise Error(
             "image_build_failed",
@@ -123,7 +123,7 @@ async def build_tree(plan: Plan, mirrors: Mirrors, work: Path, report: Report) -
     return root
 
 
-def plan_mmdebstrap(recipe: DebianImage, root: Path, sources: Path, acquire: Path) -> list[str]:
+def prepare_mmdebstrap(recipe: DebianImage, root: Path, sources: Path, acquire: Path) -> list[str]:
     """Mode root, in a namespace of its own: there one cancellation ends all processes, and the tree stays readable for
     the next step. Device nodes are left out; the guest's devtmpfs has them."""
     hooks = [f"--hook-dir={_MERGED_USR}"] if _MERGED_USR.is_dir() else []

@@ -31,7 +31,7 @@ from banger.host.settings import read_settings
 from banger.host.thread import LONG, in_stoppable_thread, in_thread, load_modules
 from banger.images.disks.source import Source, SourceContext
 from banger.images.fetch.blobs import BlobStore
-from banger.images.records.debian import build_tree, plan_image, recipe_of
+from banger.images.records.debian import build_tree, prepare_image, recipe_of
 from banger.images.records.names import local_name, name_of, not_found, own_name
 from banger.images.records.namespace import (
     have_ranges,
@@ -372,7 +372,7 @@ class ImageLibrary:
         directory = suite_directory(self._paths.apt, recipe.suite, recipe.architecture)
         apt = AptTree(directory, recipe.suite, recipe.architecture)
         await apt.update(report, wish.force)
-        plan = await plan_image(recipe, apt)
+        plan = await prepare_image(recipe, apt)
         present = self._present(found, plan.source, wish)
         if present is not None:
             return present

@@ -25,7 +25,7 @@ log = logging.getLogger("banger.images")
 _IDS_NEEDED = 65535
 
 
-def plan_as_root(argv: Sequence[str], ranges: bool = True) -> list[str]:
+def prepare_as_root(argv: Sequence[str], ranges: bool = True) -> list[str]:
     """The argv to run a program as root of a namespace. `ranges`: with the subordinate ids; without them all other
     owners look alike."""
     if os.geteuid() == 0:
@@ -34,8 +34,8 @@ def plan_as_root(argv: Sequence[str], ranges: bool = True) -> list[str]:
     return ["unshare", "--user", *mapping, *argv]
 
 
-def plan_contained(argv: Sequence[str]) -> list[str]:
-    """As `plan_as_root`, with mounts and processes that end together with the program."""
+def prepare_contained(argv: Sequence[str]) -> list[str]:
+    """As `prepare_as_root`, with mounts and processes that end together with the program."""
     mapping = [] if os.geteuid() == 0 else ["--user", "--map-root-user", "--map-auto"]
     return ["unshare", *mapping, "--mount", "--pid", "--fork", "--kill-child", *argv]
 
@@ -61,7 +61,7 @@ async def require_namespace() -> None:
             "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + _user_name(),
         )
     try:
-        await run(plan_contained(["true"]))
+        await run(prepare_contained(["true"]))
     except ToolFailed as exc:
         raise Error(
             "image_build_failed",
@@ -96,7 +96,7 @@ async def remove_owned_tree(path: Path) -> bool:
     for _ in range(20):
         if await in_thread(_try_remove, path):
             return True
-        argv = plan_as_root(["rm", "-rf", "--one-file-system", str(path)], have_ranges())
+        argv = prepare_as_root(["rm", "-rf", "--one-file-system", str(path)], have_ranges())
         if (await run(argv, check=False, timeout_s=120)).code == 0:
             return True
         await asyncio.sleep(0.1)

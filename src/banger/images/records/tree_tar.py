@@ -22,7 +22,7 @@ from banger.host.run import Result, run
 from banger.host.thread import in_thread
 from banger.images.disks.importing import DiskPlan, in_counting_thread, write_disk
 from banger.images.disks.merge import LayerInput
-from banger.images.records.namespace import plan_as_root
+from banger.images.records.namespace import prepare_as_root
 from banger.model.operation import Report
 from banger.model.sizes import MIB, format_size
 
@@ -56,7 +56,7 @@ async def pack_tree(
     except OSError as exc:
         raise _unreadable(tree, str(exc), "") from exc
     packing = run(
-        plan_as_root(plan_tar(tree, archive), ranges),
+        prepare_as_root(plan_tar(tree, archive), ranges),
         env={"LC_ALL": "C", "TAR_OPTIONS": ""},
         stdin=list_names(names),
         timeout_s=_TIMEOUT_S,

@@ -21,7 +21,7 @@ from banger.model.machine import MachineState
 from banger.model.sizes import MIB
 from banger.model.template import Shape
 from banger.resources import kinds, teardown
-from banger.templates.shape import plan_machine_shape
+from banger.templates.shape import prepare_machine_shape
 from banger.vmm.base import Driver
 from banger.vmm.frozen import Frozen
 
@@ -78,6 +78,6 @@ async def _shape(makings: Makings, live: LiveMachine) -> Shape:
     machine = live.machine
     kernel = makings.kernels.get_version(machine.kernel, machine.kernel_digest)
     config = await makings.config(machine, live.places, kernel, live.driver, machine.accel)
-    return await plan_machine_shape(
+    return await prepare_machine_shape(
         machine.image_digest, kernel, config, live.driver, guest_init(machine.spec)
     )

@@ -32,7 +32,7 @@ from banger.model.image import Image
 from banger.model.machine import Machine, MachineSpec
 from banger.model.sizes import format_size
 from banger.resources import teardown
-from banger.templates.wanted import Wanted, plan_wanted
+from banger.templates.wanted import Wanted, prepare_wanted
 from banger.vmm.base import Driver, VmConfig, VmPlaces
 from banger.vmm.frozen import Frozen
 from banger.vmm.link import mac_of
@@ -77,7 +77,9 @@ async def launch(
     with makings.pool.machine_starts():
         guest = None
         if not has_disk and not spec.cold and makings.may_freeze(driver):
-            wanted = await plan_wanted(image, kernel, driver, config, guest_init(spec), spec.boot_timeout_s)
+            wanted = await prepare_wanted(
+                image, kernel, driver, config, guest_init(spec), spec.boot_timeout_s
+            )
             guest = await coming.from_template(wanted)
         if guest is None:
             guest = await coming.boot()

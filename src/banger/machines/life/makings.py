@@ -9,7 +9,7 @@ from pathlib import Path
 
 from banger.agent.binary import agent_binary
 from banger.errors import Error
-from banger.guests.links import plan_link
+from banger.guests.links import prepare_link
 from banger.host import cpu
 from banger.host.fs import require_free
 from banger.host.paths import Paths
@@ -87,7 +87,7 @@ class Makings:
             cpus=spec.cpus,
             memory_mib=spec.memory_mib,
             accel=accel,
-            link=plan_link(driver, spec.network),
+            link=prepare_link(driver, spec.network),
             limits=asked_limits(spec),
         )
 

@@ -298,7 +298,7 @@ class QemuDriver:
             read_only = opens_memory_read_only(self._info.version) if self._info else False
             preloads = config.frozen is not None and not read_only
             libraries = [preload.library(cpu.architecture())] if preloads else []
-            jail = plan_jail(config, disk, libraries)
+            jail = prepare_jail(config, disk, libraries)
             if config.user is not None:
                 hand_over(config, disk, jail)
             argv = plan_argv(binary, config, disk, self._tsc_khz or 0, fds, opens_read_only=read_only)
@@ -336,7 +336,7 @@ class QemuDriver:
         return DriverInfo(self.name, version.split()[0], build, path, accels, "")
 
 
-def plan_jail(config: VmConfig, disk: Path, libraries: Sequence[Path]) -> Jail:
+def prepare_jail(config: VmConfig, disk: Path, libraries: Sequence[Path]) -> Jail:
     """What QEMU needs of the host: its directory to write to, and to read what others have of it, too: layers of its
     disk that are frozen, the image below them, kernel and initramfs. Sockets and the frozen memory are descriptors."""
     _, *below = layers.read_places(disk)
