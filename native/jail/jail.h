@@ -13,13 +13,14 @@
 enum place_kind {
 	PLACE_READ,  /* a file or directory, to read and to execute */
 	PLACE_WRITE, /* a file or directory, to read and to write */
-	PLACE_DEVICE /* a device, to use */
+	PLACE_DEVICE, /* a device, to use */
+	PLACE_LINK /* a symbolic link: the same link inside; what it leads to is a place of its own */
 };
 
 struct place {
 	enum place_kind kind;
 	const char *path;
-	char *link; /* what it names if it is a symbolic link: it is that link inside, too; NULL if it is none */
+	char *link; /* what it names, of a PLACE_LINK */
 	int tree;   /* its mount, until it is in the new root */
 };
 

@@ -52,9 +52,10 @@ static uint64_t allowed(enum place_kind kind)
 	switch (kind) {
 	case PLACE_READ: return EXECUTE | READ_FILE | READ_DIR;
 	case PLACE_WRITE: return READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | MAKE_REG | REMOVE_FILE;
-	case PLACE_DEVICE: break;
+	case PLACE_DEVICE: return READ_FILE | WRITE_FILE | IOCTL_DEV;
+	case PLACE_LINK: break;
 	}
-	return READ_FILE | WRITE_FILE | IOCTL_DEV;
+	return 0;
 }
 
 static void allow(int rules, const struct place *place, uint64_t known)
@@ -90,7 +91,7 @@ void landlock_restrict(const struct jail *jail)
 	if (rules < 0)
 		fail("landlock_create_ruleset", NULL);
 	for (size_t i = 0; i < jail->place_count; i++)
-		if (!jail->places[i].link)
+		if (jail->places[i].kind != PLACE_LINK)
 			allow(rules, &jail->places[i], wanted.files);
 	if (syscall(RESTRICT_SELF, rules, 0) != 0)
 		fail("landlock_restrict_self", NULL);

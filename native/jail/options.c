@@ -49,14 +49,13 @@ static unsigned read_id(const char *text)
 	return (unsigned)id;
 }
 
-/* NULL for what is no link. */
 static char *read_link(const char *path)
 {
 	char target[PATH_MAX];
 	ssize_t length = readlink(path, target, sizeof target - 1);
 
 	if (length < 0)
-		return NULL;
+		fail("readlink", path);
 	target[length] = 0;
 	return strdup(target);
 }
@@ -67,7 +66,8 @@ static void add_place(struct jail *jail, enum place_kind kind, const char *path)
 		fail_usage("too many paths", path);
 	if (path[0] != '/')
 		fail_usage("not an absolute path", path);
-	jail->places[jail->place_count++] = (struct place){kind, path, read_link(path), -1};
+	char *link = kind == PLACE_LINK ? read_link(path) : NULL;
+	jail->places[jail->place_count++] = (struct place){kind, path, link, -1};
 }
 
 static void add_group(struct jail *jail, const char *path)
@@ -119,6 +119,8 @@ static void read_option(struct jail *jail, char *argument)
 		add_place(jail, PLACE_READ, value);
 	else if ((value = value_of(argument, "--write")))
 		add_place(jail, PLACE_WRITE, value);
+	else if ((value = value_of(argument, "--link")))
+		add_place(jail, PLACE_LINK, value);
 	else if ((value = value_of(argument, "--device")))
 		add_place(jail, PLACE_DEVICE, value);
 	else if ((value = value_of(argument, "--namespace")))

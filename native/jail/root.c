@@ -75,7 +75,7 @@ static void put(struct place *place)
 
 	inside(target, place->path);
 	make_parents(target);
-	if (place->link) {
+	if (place->kind == PLACE_LINK) {
 		if (symlink(place->link, target) != 0 && errno != EEXIST)
 			fail("symlink", place->path);
 		return;
@@ -94,7 +94,7 @@ void root_change(struct jail *jail)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
 		fail("private mounts", NULL);
 	for (size_t i = 0; i < jail->place_count; i++) {
-		if (!jail->places[i].link)
+		if (jail->places[i].kind != PLACE_LINK)
 			jail->places[i].tree = take_tree(&jail->places[i]);
 	}
 	if (mount("jail", SITE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,nr_inodes=1k,mode=755") != 0)

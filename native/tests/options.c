@@ -90,13 +90,14 @@ static void test_all_options(void)
 
 static void test_a_link_is_known_as_one(void)
 {
-	const char *const words[] = {"--read=/proc/self", "--", "/bin/true", NULL};
+	const char *const words[] = {"--link=/proc/self", "--read=/proc/self", "--", "/bin/true", NULL};
 	struct jail jail;
 	int count;
 	char **arguments = arguments_of(words, &count);
 
 	options_read(count, arguments, &jail);
 	assert(jail.places[0].link && atoi(jail.places[0].link) == getpid());
+	assert(!jail.places[1].link);
 	release_links(&jail);
 	release(arguments, count);
 }

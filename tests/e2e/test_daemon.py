@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -123,16 +124,16 @@ def test_nothing_of_the_starters_environment_reaches_daemon_helper_or_vmm(
         "SSH_AUTH_SOCK": "/canary-4711",
         "BANGER_PASSWORD": "canary-4711",
     }
-    for tool in ("qemu-img", "debugfs", "e2fsck"):  # a helper that tells what it was given
-        real = shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-        seen = tmp_path / "seen"
-        (tmp_path / tool).write_text(f'#!/bin/sh\nenv >>{seen}\nexec {real} "$@"\n')
-        (tmp_path / tool).chmod(0o755)
+    # A helper that tells what it was given. It is in a jail, so it writes to nothing but its output.
+    (tmp_path / "qemu-img").write_text("#!/bin/sh\nenv >&2\nexit 1\n")
+    (tmp_path / "qemu-img").chmod(0o755)
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     own_home.run("run", "-d", "--name", "calm", IMAGE, check=True, env={**secrets, **path})
-    own_home.text("vm", "commit", "calm", "copy")
+    refused = own_home.run("vm", "commit", "calm", "copy", "--json")
+    given = json.loads(refused.stdout or refused.stderr)["error"]["details"]["stderr"]
+    assert "LC_ALL=C.UTF-8" in given and refused.returncode == 125
     held = [Path(f"/proc/{pid}/environ").read_bytes() for pid in own_home.machine_processes()]
-    held += [Path(f"/proc/{own_home.daemon_pid()}/environ").read_bytes(), (tmp_path / "seen").read_bytes()]
+    held += [Path(f"/proc/{own_home.daemon_pid()}/environ").read_bytes(), given.encode()]
     assert len(held) > 2 and not [found for found in held if b"canary" in found]
     names = {entry.partition(b"=")[0] for entry in held[0].split(b"\0") if entry}
     # A shell, which enters control groups before it becomes the VMM, adds where it is.

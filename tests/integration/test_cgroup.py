@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.errors import Error
 from banger.host import delegation as found
 from banger.host.cgroup import Group, plan_group
 from banger.host.delegation import CONTROLLERS, delegation
@@ -103,10 +104,10 @@ def test_a_group_is_removed_with_all_that_is_in_it(group: Group, tmp_path: Path)
 
 def test_a_group_that_cannot_be_entered_starts_nothing(group: Group, tmp_path: Path) -> None:
     elsewhere = Group(dict.fromkeys(CONTROLLERS, tmp_path / "no-such-group"))
-    process = spawn(elsewhere, tmp_path, "print('done')")
-    assert asyncio.run(wait_gone(process, 20))
-    said = (tmp_path / "out").read_text()
-    assert "no-such-group" in said and "done" not in said
+    with pytest.raises(Error) as caught:
+        spawn(elsewhere, tmp_path, "print('done')")
+    assert caught.value.code == "jail_failed" and "no-such-group" in caught.value.message
+    assert "done" not in (tmp_path / "out").read_text()
 
 
 def test_a_running_process_with_threads_is_moved_whole(group: Group, tmp_path: Path) -> None:

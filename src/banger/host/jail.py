@@ -20,7 +20,7 @@ from banger.errors import Error
 
 NAMESPACES = ("user", "mount", "pid", "ipc", "uts", "net")
 LANDLOCK = "landlock"
-# What programs of a host need of it to begin at all; what is a symbolic link there is one inside, too.
+# What programs of a host need of it to begin at all.
 _SYSTEM = (
     "/usr",
     "/lib",
@@ -135,7 +135,7 @@ def prepare_command(
         if jail.user is not None:
             options += [f"--user={jail.user}", *_groups_of(jail.devices)]
         if held & {"mount", LANDLOCK}:
-            options += _places_of(jail)
+            options += _places_of(jail, argv[0])
     return [str(program()), *options, "--", *argv]
 
 
@@ -145,14 +145,21 @@ def _groups_of(devices: Sequence[Path]) -> list[str]:
     return [f"--also-group={group}" for group in groups[:1] if group]
 
 
-def _places_of(jail: Jail) -> list[str]:
-    """Sorted, so that a place comes before those within it."""
-    kinds: dict[str, str] = {path: "read" for path in _SYSTEM if os.path.lexists(path)}
-    kinds |= {str(path): "read" for path in (_resolver_places() if jail.network else ())}
+def _places_of(jail: Jail, program: str) -> list[str]:
+    """Sorted, so that a place comes before those within it. The program is a place, too: it may be outside of /usr."""
+    kinds: dict[str, str] = {path: _kind_of(path) for path in _SYSTEM if os.path.lexists(path)}
+    kinds |= {str(path): _kind_of(path) for path in (_resolver_places() if jail.network else ())}
+    if not any(Path(program).is_relative_to(system) for system in _SYSTEM):
+        kinds[program] = "read"
     kinds |= {path: "device" for path in (*_DEVICES, *map(str, jail.devices))}
     kinds |= {str(path): "write" for path in jail.write}
     kinds |= {str(path): "read" for path in jail.read}
     return [f"--{kind}={path}" for path, kind in sorted(kinds.items())]
+
+
+def _kind_of(path: str | Path) -> str:
+    """How a place of the system is taken: as the link that it is, or as what it holds."""
+    return "link" if os.path.islink(path) else "read"
 
 
 def _resolver_places() -> list[Path]:

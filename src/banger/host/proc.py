@@ -167,12 +167,23 @@ def all_marked(variable: str) -> list[tuple[ProcessRef, str]]:
 
 def _is_ours(entry: str) -> bool:
     """Whether all four user ids of the process are this user's."""
+    ids = set(_user_ids(entry))
+    return len(ids) == 1 and is_ours(ids.pop())
+
+
+def user_of(ref: ProcessRef) -> int | None:
+    """The effective user id of a process; None if it has ended."""
+    ids = _user_ids(str(ref.pid)) if _is(ref) else []
+    return ids[1] if ids else None
+
+
+def _user_ids(entry: str) -> list[int]:
+    """Real, effective, saved and file system user id; nothing if there is no such process."""
     try:
         with open(f"/proc/{entry}/status", encoding="ascii", errors="replace") as file:
-            ids = next(line for line in file if line.startswith("Uid:")).split()[1:]
+            return [int(word) for word in next(line for line in file if line.startswith("Uid:")).split()[1:]]
     except (OSError, StopIteration):
-        return False
-    return len(set(ids)) == 1 and is_ours(int(ids[0]))
+        return []
 
 
 def _environment(entry: str) -> bytes:

@@ -136,6 +136,7 @@ async def _end(process: ProcessRef) -> None:
 
 
 def _publish(wanted: Wanted, directory: Path, final: Path, boot_ms: float) -> None:
+    directory.chmod(0o700)
     for name in ("console.log", "vmm.log"):
         (directory / name).unlink(missing_ok=True)
     meta = TemplateMeta(

@@ -18,7 +18,7 @@ from pathlib import Path
 from banger.errors import Error
 from banger.host import cpu, own_sockets
 from banger.host.jail import Bound, Jail
-from banger.host.proc import ProcessRef, send_signal
+from banger.host.proc import ProcessRef, send_signal, user_of
 from banger.host.run import find_tool, run
 from banger.host.sparse import copy_file
 from banger.host.spawn import spawn_detached
@@ -156,7 +156,7 @@ class QemuVm:
         try:
             below = layers.active(disk)
             above = await in_thread(layers.push_down, disk)
-            await in_thread(layers.give_as, above, below)
+            await in_thread(self._hand_over, above)
             try:
                 await self._monitor.execute(
                     "blockdev-snapshot-sync",
@@ -165,10 +165,16 @@ class QemuVm:
             except Error:
                 await in_thread(layers.pull_up, disk, below)
                 raise
-            await in_thread(layers.take_back, below)
+            for file in await in_thread(layers.read_chain, below):
+                await in_thread(layers.take_back, file)
             await in_thread(layers.link_chain, below, names.disk(directory))
         except OSError as exc:
             raise cannot_write(directory, exc) from exc
+
+    def _hand_over(self, file: Path) -> None:
+        user = user_of(self._process)
+        if user is not None:
+            layers.give(file, user)
 
     async def grow_disk(self, size_bytes: int) -> None:
         if layers.read_head(names.disk(self._places.directory)).size_bytes < size_bytes:

@@ -181,11 +181,10 @@ def pull_up(disk: Path, below: Path) -> None:
     above.unlink()
 
 
-def give_as(file: Path, example: Path) -> None:
-    """`file` belongs to whom `example` belongs to. Raises OSError."""
-    owner = os.stat(example, follow_symlinks=False)
-    if owner.st_uid != os.geteuid():
-        os.chown(file, owner.st_uid, owner.st_gid, follow_symlinks=False)
+def give(file: Path, user: int) -> None:
+    """Make `file` belong to the user that a VMM runs as. Raises OSError."""
+    if user != os.geteuid():
+        os.chown(file, user, user, follow_symlinks=False)
 
 
 def take_back(file: Path) -> None:
@@ -197,7 +196,7 @@ def take_back(file: Path) -> None:
 
 def make_readable(file: Path) -> None:
     """For users that get this file alone to see, not the directory that it is in. Raises OSError."""
-    fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = stat.S_IMODE(os.fstat(fd).st_mode)
         if not mode & stat.S_IROTH:
