@@ -3,7 +3,8 @@
  *
  * QEMU before version 8.2 opens the file behind a guest's memory for reading and writing, also when it maps the file
  * privately and never writes to it; a file that cannot be opened so is refused. Preloaded into QEMU, this hands it the
- * descriptor for reading that it was started with. Without it there is no such path, and QEMU does not start.
+ * descriptor for reading that it was started with. A later QEMU has no other way either: there is no /proc in its jail.
+ * Without this library there is no such path, and QEMU does not start.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -81,15 +81,16 @@ def opens_memory_read_only(version: str) -> bool:
 def plan_memory(config: VmConfig, fd: int = -1, *, opens_read_only: bool = False) -> list[str]:
     """A boot gets memory that we can read from outside, by its descriptor. A clone maps the frozen VM's file
     privately: pages it does not write to are there once for all clones. No clone may write to the file, which it gets
-    as a descriptor for reading, `fd`; see `preload` for a QEMU that would open it for writing.
+    as a descriptor for reading, `fd`, by way of `preload`: its jail has no /proc, and a QEMU before 8.2 would open the
+    file for writing.
 
     A state of the devices alone (see `driver`) has no section for the configuration, nor for a description.
     """
     where = "memory-backend-memfd,share=on"
     waiting: list[str] = []
     if config.frozen is not None:
-        path = f"/proc/self/fd/{fd},readonly=on,rom=off" if opens_read_only else preload.path_of(fd)
-        where = f"memory-backend-file,share=off,mem-path={path}"
+        where = f"memory-backend-file,share=off,mem-path={preload.path_of(fd)}"
+        where += ",readonly=on,rom=off" if opens_read_only else ""
         waiting = ["-incoming", "defer", "-S"]
     return [
         "-m", str(config.memory_mib),

@@ -302,8 +302,7 @@ class QemuDriver:
                 stack.callback(os.close, fds.memory)
             disk = layers.active(names.disk(config.places.directory))
             read_only = opens_memory_read_only(self._info.version) if self._info else False
-            preloads = config.frozen is not None and not read_only
-            libraries = [preload.library(cpu.architecture())] if preloads else []
+            libraries = [preload.library(cpu.architecture())] if config.frozen is not None else []
             jail = prepare_jail(config, disk, libraries)
             if config.user is not None:
                 hand_over(config, disk, jail)
