@@ -82,7 +82,7 @@ def choose_user(resources: ResourceTable, state: Path) -> int | None:
     """The number of the user that the next VMM runs as: one that no VMM of a record has. None unless we are root."""
     if os.geteuid() != 0:
         return None
-    taken = {r.identity.get("user") for r in resources.all() if r.kind == kinds.VMM.name}
+    taken = {vmm.identity.get("user") for vmm in resources.of_kind(kinds.VMM.name)}
     return next((user for user in vm_users.part_of(state) if user not in taken), None)
 
 

@@ -78,6 +78,14 @@ class ResourceTable:
             )
         )
 
+    def of_kind(self, kind: str) -> list[Resource]:
+        """The resources of one kind, of all machines, the newest first."""
+        return self._read(
+            self._db.rows(
+                "SELECT id, machine, kind, identity FROM resources WHERE kind = ? ORDER BY id DESC", (kind,)
+            )
+        )
+
     def all(self) -> list[Resource]:
         return self._read(self._db.rows("SELECT id, machine, kind, identity FROM resources ORDER BY id DESC"))
 
