@@ -1,1 +1,1 @@
-"""Guests that are brought up: the VM started, its agent greeted, its identity given."""
+"""Guests from nothing to ready: the VM starts, its agent answers, the guest gets its identity."""

@@ -1,6 +1,8 @@
-"""What a VMM may take of its host: a control group of its own, from before it begins until after it has ended.
+"""The limits of a VMM on its host: a control group for each VMM, made before the VMM starts, removed after it has
+ended.
 
-The group is the owner's resource, and is handed over with the VMM in it: it keeps its name.
+The group is a resource of its owner. When the owner hands over the VMM, it hands over the group too; the group keeps
+its name.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ log = logging.getLogger("banger.machines")
 
 @dataclass
 class Confinement:
-    """`held` says what holds, `missing` why a controller does not; each by controller."""
+    """`held`: how each controller is enforced; `missing`: why a controller is not. Both by the name of the
+    controller."""
 
     group: Group
     held: dict[str, str] = field(default_factory=dict)
@@ -39,7 +42,7 @@ class Confinement:
         return tuple(self.group.entrances())
 
     def limit(self, limits: VmLimits) -> None:
-        """Set what there are controllers for."""
+        """Set the limits for which the group has controllers."""
         group = self.group
         self._set("memory", lambda: group.limit_memory(limits.memory_bytes), format_size(limits.memory_bytes))
         self._set("cpu", lambda: group.limit_cpu(limits.cpus), f"{limits.cpus:g} processors")
@@ -60,7 +63,7 @@ class Confinement:
 
 
 async def confine(resources: ResourceTable, owner: str, config: VmConfig, driver: Driver) -> Confinement:
-    """Make the group that the owner's VMM will start in, as far as this host lets us."""
+    """Make the group that the owner's VMM will start in, with the controllers that this host offers."""
     found = delegation()
     group = plan_group(found, group_prefix(config.places.directory.parents[1]) + owner)
     if not group.directories:
@@ -70,7 +73,7 @@ async def confine(resources: ResourceTable, owner: str, config: VmConfig, driver
         group.make()
     except OSError as exc:
         made = Resource(noted, owner, kinds.CGROUP.name, group.identity)
-        await teardown.release_each(resources, [made])  # whatever of it there is; what stays keeps its record
+        await teardown.release_each(resources, [made])  # what cannot be released keeps its record
         reason = f"cannot create a control group: {exc.strerror}"
         return Confinement(Group({}), missing=dict.fromkeys(group.directories, reason) | found.missing)
     confinement = Confinement(group, missing=dict(found.missing))
@@ -79,7 +82,7 @@ async def confine(resources: ResourceTable, owner: str, config: VmConfig, driver
 
 
 def choose_user(resources: ResourceTable, state: Path) -> int | None:
-    """The number of the user that the next VMM runs as: one that no VMM of a record has. None unless we are root."""
+    """Choose a user number for the next VMM that no recorded VMM has. None unless the daemon runs as root."""
     if os.geteuid() != 0:
         return None
     taken = {vmm.identity.get("user") for vmm in resources.of_kind(kinds.VMM.name)}
@@ -87,7 +90,7 @@ def choose_user(resources: ResourceTable, state: Path) -> int | None:
 
 
 def describe_jail(driver: Driver, config: VmConfig) -> JailOfVmm:
-    """The jail that the driver's VMM is in."""
+    """The layers of the jail that a VMM of this driver gets, and why others are missing."""
     if not driver.capabilities.jailed:
         return JailOfVmm(missing={"jail": f"the driver {driver.name} does not have one"})
     found = jail.look()
@@ -103,7 +106,8 @@ def describe_jail(driver: Driver, config: VmConfig) -> JailOfVmm:
 
 
 def note_group(resources: ResourceTable, owner: str, marker: str, state: Path) -> None:
-    """Of a VMM that runs, and began as `marker`'s: the group that it is in, unless there is a record of it."""
+    """Record the control group of a VMM that runs already, unless there is a record. `marker` is the marker that the
+    VMM started with."""
     group = plan_group(delegation(), group_prefix(state) + marker)
     known = [r.identity for r in resources.of_machine(owner) if r.kind == kinds.CGROUP.name]
     if group.identity not in known and any(path.exists() for path in group.paths):
@@ -111,8 +115,8 @@ def note_group(resources: ResourceTable, owner: str, marker: str, state: Path) -
 
 
 async def remove_strays(resources: ResourceTable, state: Path) -> int:
-    """Empty groups of this `state` directory that no record leads to, since the records were lost; how many there were.
-    A group that is about to be made has its record already."""
+    """Remove empty groups of this `state` directory that have no record (the store lost it); return their number. A
+    group that is about to be made has its record already."""
     groups = [Group.of_identity(r.identity) for r in resources.all() if r.kind == kinds.CGROUP.name]
     known = {path for group in groups for path in group.paths}
     return await in_thread(_remove_groups, group_prefix(state), known)
@@ -123,14 +127,14 @@ def _remove_groups(prefix: str, known: Set[Path]) -> int:
     for base in set(delegation().bases.values()):
         for path in base.glob(prefix + "*"):
             if path not in known:
-                with contextlib.suppress(OSError):  # somebody is in it
+                with contextlib.suppress(OSError):  # a process is in the group
                     path.rmdir()
                     removed += 1
     return removed
 
 
 def plan_limits(config: VmConfig, driver: Driver) -> VmLimits:
-    """What was asked for, else what such a VM needs."""
+    """The limits that the user asked for; where the user asked for none, what such a VM needs."""
     asked, needed = config.limits, driver.needs(config)
     return VmLimits(
         memory_bytes=asked.memory_bytes or needed.memory_bytes,

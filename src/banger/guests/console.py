@@ -1,4 +1,4 @@
-"""A guest's console log, as it can be shown: the guest may have written anything into it."""
+"""A guest's console log, made safe to show: the guest may have written any bytes into it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def read_console_tail(path: Path, lines: int = 8) -> list[str]:
 
 
 def find_panic(path: Path, begin: int) -> str:
-    """What the kernel said of its panic, if that is how the log ended from `begin` on; empty if not. A kernel that goes
-    down in order says so last."""
+    """The message of the kernel panic if the log ends with one (read from offset `begin`); else an empty string. A
+    kernel that shuts down in order writes "reboot: " at the end."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -39,15 +39,15 @@ def find_panic(path: Path, begin: int) -> str:
 
 
 def find_panic_line(lines: list[str]) -> str:
-    """Of a console; empty if none says that the kernel panicked."""
+    """The first line that reports a kernel panic; empty if there is none."""
     return next((line for line in lines if "Kernel panic" in line), "")
 
 
 def cause_of_panic(line: str) -> str:
-    """What such a line says after that; all of it where it says nothing else."""
+    """The part of such a line after "not syncing: "; the whole line if it has no such part."""
     return line.partition("not syncing: ")[2] or line
 
 
 def printable(text: str) -> str:
-    """Without control characters (escape sequences lose their first byte and are harmless then)."""
+    """`text` without control characters. An escape sequence loses its first byte and is harmless then."""
     return "".join(c if c.isprintable() or c == "\t" else "" for c in text)

@@ -1,7 +1,7 @@
-"""A VM and the agent in it, brought up: by a boot, or as a clone of a frozen VM.
+"""Bring up a VM and its agent: by a boot, or as a clone of a frozen VM.
 
-Every host resource is noted for its owner before it is taken. What fails, or is cancelled, is the caller's to release,
-from those notes.
+Each host resource is recorded for its owner before it is acquired. When bringing up fails or is cancelled, the caller
+releases the resources from these records.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _SHOWN_LINES = 8
 
 @dataclass
 class Guest:
-    """From `boot` or `clone` to its VMM's end, which nobody watches for yet. `has_ids`: those of its place, for
-    good."""
+    """A VM and its agent, from `boot` or `clone` until the VMM ends; the caller must watch for that end. `has_ids`: the
+    guest got the machine id of its directory and keeps it."""
 
     places: VmPlaces
     driver: Driver
@@ -45,13 +45,13 @@ class Guest:
     has_ids: bool = False
 
     async def let_go(self) -> None:
-        """Close our ends; the VM is the caller's to release."""
+        """Close the daemon's connections to the guest; the caller releases the VM."""
         self.connection.close()
         await self.vm.close()
 
 
 def take_places(resources: ResourceTable, owner: str, places: VmPlaces) -> None:
-    """Make the directories, unless they are the owner's already."""
+    """Make the directories, unless the owner has them already."""
     noted = {(resource.kind, resource.identity.get("path")) for resource in resources.of_machine(owner)}
     for kind, directory in (
         (kinds.FILES.name, places.directory),
@@ -77,8 +77,8 @@ async def boot(
 
 
 async def clone(resources: ResourceTable, owner: str, config: VmConfig, driver: Driver) -> Guest:
-    """Start a VM from what `config.frozen` says. It runs, and still is who it was when it was frozen. Raises
-    `frozen_damaged` for everything that a damaged original may be the cause of."""
+    """Start a VM from `config.frozen`. The guest runs, and still has the identity that it had when it was frozen.
+    Raises `frozen_damaged` for every failure that a damaged original may cause."""
     assert config.frozen is not None
     confinement = await confine(resources, owner, config, driver)
     vm = _start(resources, owner, config, driver, confinement)
@@ -103,13 +103,14 @@ async def clone(resources: ResourceTable, owner: str, config: VmConfig, driver: 
 
 
 async def with_disk_synced(driver: Driver, places: VmPlaces, coming: Coroutine[Any, Any, Guest]) -> Guest:
-    """The guest that a boot or a clone brings up; by then the names of its disk are on the host's, and no process of a
-    user has run yet. It takes as long as the slower of the two; a template's own disk can do without."""
+    """Await the guest that `coming` brings up, and sync the names of its disk to the host's disk meanwhile: before a
+    process of a user runs in the guest. Takes as long as the slower of the two. A template's own disk does not need
+    this."""
     syncing = asyncio.create_task(driver.disks.sync(places.directory))
     try:
         guest = await coming
     except BaseException:
-        await asyncio.wait([syncing])  # whoever removes the files does so after it
+        await asyncio.wait([syncing])  # the caller removes the files next, so the sync must have ended
         syncing.exception()
         raise
     try:
@@ -134,8 +135,8 @@ def _start(
 
 
 def note_process(resources: ResourceTable, noted: int, identity: Identity, process: ProcessRef) -> None:
-    """Which process a record means. One that cannot be written down ends here: it may be so new that nobody would find
-    it by its marker."""
+    """Write the VMM's process into its record. If that fails, kill the process: it may be so new that a later search by
+    its marker would miss it."""
     try:
         resources.update(noted, {**identity, "pid": process.pid, "start": process.start})
     except BaseException:
@@ -144,7 +145,7 @@ def note_process(resources: ResourceTable, noted: int, identity: Identity, proce
 
 
 async def limit_io(vm: Vm, limits: VmLimits) -> None:
-    """If that was asked for. Raises `vmm_failed`."""
+    """Limit the disk's throughput, if the limits ask for it. Raises `vmm_failed`."""
     if limits.io_bytes or limits.io_operations:
         await vm.limit_io(limits.io_bytes, limits.io_operations)
 
@@ -152,13 +153,13 @@ async def limit_io(vm: Vm, limits: VmLimits) -> None:
 async def _greet(
     vm: Vm, places: VmPlaces, driver: Driver, limit_s: float, *, resync: bool
 ) -> AgentConnection:
-    """Wait for the agent, but not longer than the VMM lives nor than the limit."""
+    """Wait for the agent, until the limit or the end of the VMM, whichever comes first."""
     greeting = asyncio.create_task(_connect(vm, places, limit_s, resync=resync))
     gone = asyncio.create_task(wait_gone(vm.process))
     try:
         await asyncio.wait([greeting, gone], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         if greeting.done() and greeting.exception() is not None:
-            await asyncio.wait([gone], timeout=_SETTLE_S)  # a VMM's sockets close before it is gone
+            await asyncio.wait([gone], timeout=_SETTLE_S)  # the sockets of a VMM close before it ends
         if gone.done():
             raise _boot_failure(places, driver.name)
         if not greeting.done():
@@ -171,7 +172,7 @@ async def _greet(
 
 
 async def _connect(vm: Vm, places: VmPlaces, limit_s: float, *, resync: bool) -> AgentConnection:
-    """The control connection comes up meanwhile; a clone has it already."""
+    """Connect to the agent, and in parallel to the control socket; a clone has its control connection already."""
     control = None if resync else asyncio.create_task(vm.connect_control(_CONTROL_S))
     try:
         connection = await open_connection(vm.open_agent, places.name, limit_s + 5, resync=resync)
@@ -187,7 +188,7 @@ async def _connect(vm: Vm, places: VmPlaces, limit_s: float, *, resync: bool) ->
 
 
 def _boot_failure(places: VmPlaces, driver: str) -> Error:
-    """The VMM ended before the agent was there: say which of the two gave up."""
+    """The error for a VMM that ended before the agent answered: says whether the kernel or the VMM gave up."""
     console = read_console_tail(places.console_log, lines=_PANIC_LINES)
     panic = find_panic_line(console)
     shown = console[max(0, console.index(panic) - 1) :][:_SHOWN_LINES] if panic else console[-_SHOWN_LINES:]

@@ -1,4 +1,4 @@
-"""Who a guest is, told to its agent before any process of its user runs."""
+"""The identity of a guest, given to its agent before any process of a user runs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from banger.network.user_nat import GuestNetwork, prepare_user_nat
 from banger.wire.constants import Tag, Type
 from banger.wire.fields import Fields
 
-# Above this the clock is set once more: the first time, a clone's processor had all of its code to translate.
+# Above this difference the clock is set a second time: during the first time, a clone's processor had to translate all
+# of the code.
 _CLOCK_OFF_NS = 15_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """`mac` empty: it has no link to any network; `machine_id` empty: it keeps the one that it has; `boot_id` empty:
-    the kernel has not made one up yet, and will; `resets_tcp`: connections of whoever this was before are not its
-    own."""
+    """`mac` empty: the guest has no network interface; `machine_id` empty: the guest keeps its machine id; `boot_id`
+    empty: the guest's kernel will make up its own; `resets_tcp`: the guest drops TCP connections, which belong to the
+    machine that it is a copy of."""
 
     hostname: str
     machine_id: str
@@ -41,9 +42,10 @@ def invent_identity(
     has_ids: bool = False,
     lived: bool = False,
 ) -> Identity:
-    """A new one, with an address that is not in `taken`. `has_ids`: its guest has them already, and an init and its
-    journal, which would have to be told of others, go by them. `lived`: it is for a guest that was somebody else. An
-    init of the image's own has asked the kernel for a boot id before anything is frozen."""
+    """A new identity, with an address that is not in `taken`. `has_ids`: the guest has its machine id already, and its
+    init and journal use that, so it does not change. `lived`: the guest is a copy of a machine that had another
+    identity. An init of the image itself asks the kernel for a boot id before the guest is frozen, so a clone of such a
+    guest needs another one."""
     another_boot = lived or (init == "image" and not has_ids)
     return Identity(
         hostname=hostname,
@@ -56,15 +58,17 @@ def invent_identity(
 
 
 def machine_id_of(place: str) -> str:
-    """The machine-id of what has its files in the directory of that name, the same each time that it starts: a guest's
-    journal and leases go by it. Children and other copies have places of their own."""
+    """The machine id of the machine whose files are in the directory named `place`. It is the same at each start,
+    because a guest's journal and DHCP leases depend on it. Forks and other copies have directories, and so machine ids,
+    of their own."""
     return hashlib.sha256(f"machine-id of {place}".encode()).hexdigest()[:32]
 
 
 def prepare_configure(
     identity: Identity, init: str, disk_bytes: int, *, will_be_frozen: bool = False
 ) -> FieldList:
-    """CONFIGURE's fields. Pure but for clock and randomness. What will be frozen takes its time to get ready."""
+    """The fields of a CONFIGURE request. Pure but for clock and randomness. With `will_be_frozen` the agent waits until
+    the network link is ready."""
     network = identity.network
     yield Tag.CLOCK_NS, time.time_ns()
     yield Tag.ENTROPY, os.urandom(64)
@@ -98,7 +102,7 @@ async def configure(
     *,
     will_be_frozen: bool = False,
 ) -> Fields:
-    """Make the guest who it is; the agent's answer, with its phases."""
+    """Give the guest its identity; return the agent's answer, which has the times of its phases."""
     fields = prepare_configure(identity, init, disk_bytes, will_be_frozen=will_be_frozen)
     answer = await connection.request(Type.CONFIGURE, fields, limit_s)
     if abs(answer.int_(Tag.CLOCK_NS) - time.time_ns()) > _CLOCK_OFF_NS:
@@ -107,7 +111,8 @@ async def configure(
 
 
 async def refresh(connection: AgentConnection, *, entropy: bool) -> None:
-    """For a guest that stood still: the right time; with `entropy` also what nobody else has drawn from."""
+    """For a guest whose vCPUs were stopped: set its clock; with `entropy` also give it random bytes that no other guest
+    gets."""
     fields = [(Tag.CLOCK_NS, time.time_ns())]
     if entropy:
         await connection.request(Type.REFRESH, [*fields, (Tag.ENTROPY, os.urandom(64))])

@@ -1,4 +1,4 @@
-"""The image's own init: when it is up."""
+"""The image's own init: wait until it is up."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SYSTEMD_NOT_THERE_YET = ("", "offline", "unknown", "initializing", "starting")
 
 
 async def wait_for_init(connection: AgentConnection, limit_s: float) -> bool:
-    """With systemd: until it says that it is up (or degraded), within the limit; whether it does. Others need no
-    waiting."""
+    """Wait until systemd reports that it is up (or degraded), at most `limit_s`. Returns whether it did. Other inits
+    need no waiting: the answer is True at once."""
     try:
         async with asyncio.timeout(limit_s):
             while await _ask_systemd(connection) in _SYSTEMD_NOT_THERE_YET:  # noqa: ASYNC110 (a guest has no event)
@@ -32,7 +32,7 @@ async def wait_for_init(connection: AgentConnection, limit_s: float) -> bool:
 
 
 async def _ask_systemd(connection: AgentConnection) -> str:
-    """What `systemctl is-system-running` says; it waits by itself once systemd answers at all."""
+    """The answer of `systemctl is-system-running`. Once systemd answers at all, the command itself waits."""
     said = bytearray()
     command = Command(argv=["systemctl", "is-system-running", "--wait"])
     asking = await start_process(connection, command)

@@ -1,4 +1,4 @@
-"""Which link a guest gets to the world: planned here, once for each VM, then a value that its driver is given."""
+"""Choose a guest's link to the network: once for each VM, as a value that its driver receives."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from banger.vmm.link import Link, NoLink, UserNat
 
 
 def prepare_link(driver: Driver, network: str) -> Link:
-    """Of a new VM, for the `network` of a spec: the VMM's own address translation where it has that, else none."""
+    """The link of a new VM for the `network` of a spec: the VMM's own address translation if the VMM has that, else
+    none."""
     if network == "none" or UserNat not in driver.capabilities.links:
         return NoLink()
     return UserNat(invent_mac())
 
 
 def another_link(link: Link) -> Link:
-    """Of the same kind, for another guest. Raises `unsupported` for one that is of a single guest."""
+    """A link of the same kind for another guest. Raises `unsupported` for a link that only one guest can have."""
     if isinstance(link, NoLink):
         return link
     if isinstance(link, UserNat):
