@@ -1,1 +1,1 @@
-"""Frozen machines and their clones: made, checked, kept ready."""
+"""Frozen machines and their clones: banger makes, checks and keeps them ready here."""

@@ -1,10 +1,10 @@
 """The bundle, one file in which a snapshot travels: a tar archive, compressed with zstd.
 
     manifest.json   names the format, the snapshot, and every other member with its size and digest
-    memory, ...     the members it lists, in its order, and nothing else
+    memory, ...     the members that the manifest lists, in its order, and nothing else
 
-The manifest's bytes name everything there is, so their digest names the bundle, however it was compressed.
-docs/snapshot-format.md is the specification.
+The manifest names every member with its digest, so the digest of the manifest names the bundle, whatever the
+compression. docs/snapshot-format.md is the specification.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ FORMAT = 1
 
 
 class Manifest(Struct, kw_only=True, frozen=True):
-    """The snapshot's own `digest` is empty here: a text cannot have its own digest in it. A newer writer may say more;
-    what is not known is passed over."""
+    """The snapshot's own `digest` is empty here: a text cannot contain its own digest. A newer banger may write more
+    fields; the reader ignores fields that it does not know."""
 
     format: Annotated[int, Meta(ge=1)] = FORMAT
     snapshot: Snapshot
@@ -51,7 +51,7 @@ class _AnyFormat(Struct):
 
 
 def seal(snapshot: Snapshot, files: list[BundleFile]) -> SealedManifest:
-    """Of the same snapshot and files, always the same bytes. Raises `snapshot_invalid`."""
+    """The same snapshot and files always give the same bytes. Raises `snapshot_invalid`."""
     record = msgspec.structs.replace(snapshot, digest="")
     manifest = Manifest(snapshot=record, files=tuple(files))
     check_names([file.name for file in files])
@@ -62,7 +62,7 @@ def seal(snapshot: Snapshot, files: list[BundleFile]) -> SealedManifest:
 
 
 def parse_manifest(data: bytes) -> SealedManifest:
-    """The manifest in a stranger's bundle; what it says of the snapshot is that stranger's word. Raises
+    """The manifest in a stranger's bundle; what the manifest says of the snapshot is not verified. Raises
     `snapshot_invalid`."""
     try:
         written = msgspec.json.decode(data, type=_AnyFormat).format

@@ -12,14 +12,14 @@ from banger.errors import BundleInvalid
 from banger.templates.bundle import SealedManifest, invalid, parse_manifest
 from banger.vmm.frozen import FrozenFiles
 
-# Before any of its files is written.
+# Called with the manifest before any file of the bundle is written.
 FilesOf = Callable[[SealedManifest], FrozenFiles]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`total_bytes` is for all files together, holes included: also zeros take time to hash. `disk_bytes` is what a
-    disk among them may show its guest."""
+    """`total_bytes`: limit for all files together, holes included, because zeros take time to hash too. `disk_bytes`:
+    the largest virtual size that a disk in the bundle may have."""
 
     total_bytes: int
     disk_bytes: int
@@ -28,8 +28,9 @@ class Limits:
 def unpack(
     pieces: Iterator[bytes], directory: Path, limits: Limits, files_of: FilesOf, stop: Event
 ) -> SealedManifest:
-    """Write the files of the bundle that comes in `pieces` into `directory`, mode 0600, synced. It is the caller's, who
-    removes it when this raises `snapshot_invalid`, `insufficient_disk`, `cancelled`, and what `files_of` raises."""
+    """Write the files of the bundle that comes in `pieces` into `directory`, mode 0600, synced. The caller owns
+    `directory` and removes it when this raises `snapshot_invalid`, `insufficient_disk`, `cancelled`, or what `files_of`
+    raises."""
     files: list[FrozenFiles] = []
 
     def parse(data: bytes) -> SealedManifest:

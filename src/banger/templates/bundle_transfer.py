@@ -1,6 +1,6 @@
 """Bundles between the event loop and threads: what the server sends and receives.
 
-Whoever is cancelled here waits for the thread first: none is left over that writes to files.
+A cancelled call waits for its thread first, so that no thread is left that writes to files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from banger.templates.bundle_reader import FilesOf, Limits, unpack
 from banger.templates.bundle_writer import describe, pack
 from banger.vmm.frozen import FrozenFiles
 
-_SEND_BYTES = 256 * KIB  # of zeros alone, some seconds' work
+_SEND_BYTES = 256 * KIB  # zeros alone: some seconds of work
 _CHUNKS_AHEAD = 16
 
 
@@ -32,8 +32,8 @@ async def describe_bundle(directory: Path, snapshot: Snapshot, files: FrozenFile
 
 
 async def read_bundle_stream(directory: Path, sealed: SealedManifest) -> AsyncGenerator[bytes, None]:
-    """The bundle, in chunks of 256 KiB and more. Between two chunks nothing runs. Raises `frozen_damaged` when a file
-    cannot be read or has another size than the manifest says."""
+    """The bundle, in chunks of at least 256 KiB. Between two chunks no thread runs. Raises `frozen_damaged` when a file
+    cannot be read or its size differs from the manifest."""
     with contextlib.closing(pack(directory, sealed)) as pieces:
         while chunk := await in_stoppable_thread(lambda stop: _gather(pieces, stop)):
             yield chunk
@@ -42,10 +42,10 @@ async def read_bundle_stream(directory: Path, sealed: SealedManifest) -> AsyncGe
 async def unpack_bundle(
     chunks: AsyncIterable[bytes], directory: Path, limits: Limits, files_of: FilesOf
 ) -> SealedManifest:
-    """Write the files of a bundle into `directory`, a private one of the caller, who publishes or removes it.
+    """Write the files of a bundle into `directory`, a private directory of the caller, who publishes or removes it.
 
-    Raises `snapshot_invalid`, `insufficient_disk`, and what `chunks` and `files_of` raise. It ends at the first
-    mistake, and then does not take the rest of `chunks`."""
+    Raises `snapshot_invalid`, `insufficient_disk`, and what `chunks` and `files_of` raise. Stops at the first error and
+    then does not read the rest of `chunks`."""
     upload = _Upload()
     unpacking = asyncio.ensure_future(
         in_stoppable_thread(lambda stop: unpack(upload.chunks(), directory, limits, files_of, stop))
@@ -65,7 +65,7 @@ async def unpack_bundle(
 
 
 class _Upload:
-    """Chunks on their way from the loop to the thread, a few at a time."""
+    """Chunks on their way from the event loop to the thread, a few at a time."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -88,7 +88,7 @@ class _Upload:
         self.end()
 
     def chunks(self) -> Iterator[bytes]:
-        """For the thread."""
+        """The chunks, for the thread to iterate. Raises `cancelled` after `abort`."""
         while (chunk := self._queue.get()) is not None and not self._aborted:
             self._loop.call_soon_threadsafe(self.make_room)
             yield chunk
@@ -97,7 +97,7 @@ class _Upload:
 
 
 def _gather(pieces: Iterator[bytes], stop: Event) -> bytes:
-    """b"" at the end only."""
+    """The next pieces, joined; empty only at the end of the bundle."""
     gathered: list[bytes] = []
     size = 0
     for piece in pieces:

@@ -1,10 +1,10 @@
-"""A frozen machine on disk: whether what is in its directory is still what was written.
+"""A frozen machine on disk: check that the files in its directory are still what banger wrote.
 
-Its files are the VMM driver's (`vmm.frozen`), but for `meta.json`: what it is, and a sum of each of them.
+The files belong to the VMM driver (`vmm.frozen`), except `meta.json`: a description, and a checksum of each file.
 
-Sums find disks that lost power, memory that was damaged, and files that somebody else of the same user wrote to. What
-has been summed is summed again when its file is another, or was changed: the kernel sets a file's change time, and lets
-nobody choose it.
+The checksums detect a disk that lost power, damaged memory, and files that another process of the user changed. A file
+that was checked is checked again when it was replaced or changed. The kernel sets a file's change time, and no program
+can choose it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class FileSum(msgspec.Struct, omit_defaults=True):
-    """`sha256` covers what is not zero, and where it lies. Earlier versions wrote a `crc32` in its place."""
+    """`sha256` covers the data that is not zero, and its offsets. Earlier versions wrote a `crc32` instead."""
 
     size_bytes: int
     sha256: str = ""
@@ -40,7 +40,7 @@ Sums = dict[str, FileSum]
 
 
 def sum_files(directory: Path, names: Iterable[str]) -> Sums:
-    """Of the files that a frozen machine consists of. Blocking: some 60 ms for 100 MiB."""
+    """The checksums of a frozen machine's files. Blocking: some 60 ms for 100 MiB."""
     return {name: _sum_file(directory / name, legacy=False) for name in names}
 
 
@@ -50,7 +50,7 @@ def check_files(directory: Path, sums: Sums) -> None:
 
 
 class _Stamp(NamedTuple):
-    """Of a file: what is another when its contents may be others."""
+    """What identifies the contents of a file: if the contents may have changed, the stamp differs."""
 
     device: int
     inode: int
@@ -60,7 +60,8 @@ class _Stamp(NamedTuple):
 
 
 class Checks:
-    """What has been found right of a frozen machine; lives as long as somebody starts clones of it."""
+    """Which files of a frozen machine have passed the check. Lives as long as clones are started from the frozen
+    machine."""
 
     def __init__(self, directory: Path, sums: Sums) -> None:
         self._directory = directory
@@ -69,8 +70,8 @@ class Checks:
 
     @classmethod
     def of_new(cls, directory: Path, names: Iterable[str]) -> Checks:
-        """Of files that were written just now. Not of the disk, which however large it is each clone links to.
-        Blocking. Raises OSError."""
+        """The checks of files that were written just now: sums them. `names` leaves out the disk, which may be large;
+        each clone has a hard link to it. Blocking. Raises OSError."""
         checks = cls(directory, {})
         for name in names:
             checks._right[name] = _stamp(directory / name)
@@ -78,20 +79,21 @@ class Checks:
         return checks
 
     def is_right(self) -> bool:
-        """Whether no file has changed since it was summed. Quick."""
+        """Whether no file has changed since its check. Quick."""
         try:
             return all(_stamp(self._directory / name) == self._right.get(name) for name in self._sums)
         except OSError:
             return False
 
     def check(self) -> None:
-        """Sum what has changed, at first all of it. Raises `frozen_damaged`. Blocking.
+        """Check the files that have changed; the first time, all files. Raises `frozen_damaged`. Blocking.
 
-        A link to a file, or one that goes, changes it too: that of a layer, with each clone."""
+        A new or a removed hard link changes the file's change time too, so each clone causes a new check of the disk
+        layers."""
         for name, expected in self._sums.items():
             path = self._directory / name
             try:
-                stamp = _stamp(path)  # before it is read, so that a change meanwhile is seen the next time
+                stamp = _stamp(path)  # before the read, so that the next check sees a change during the read
                 if self._right.get(name) == stamp:
                     continue
                 found = _sum_file(path, legacy=not expected.sha256)
@@ -140,8 +142,8 @@ def _sum_file(path: Path, *, legacy: bool) -> FileSum:
 
 
 def _chunks_with_data(fd: int) -> Iterator[int]:
-    """Where chunks begin that are no holes as a whole. What is a hole may change when the file system writes out what
-    it has in memory, so a chunk of zeros must count as one."""
+    """Offsets of the chunks that are not wholly holes. The file system may turn zeros into holes when it writes out its
+    cache, so the caller must treat a chunk of zeros like a hole."""
     following = 0
     for begin, end in data_extents(fd):
         first = max(following, begin // _CHUNK * _CHUNK)

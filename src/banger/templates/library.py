@@ -1,6 +1,7 @@
-"""The templates of this host: found by what they depend on, made once, thrown away when they are of no use.
+"""The templates of this host: found by what they depend on, made once, removed when they are of no use.
 
-A template's directory is all there is of it: it has its name once it is whole, and its time tells when it was used.
+The directory of a template is its only record: the directory gets its name when it is complete, and its modification
+time says when the template was last used.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ _FIRST_RETRY_S = 10.0
 _LONGEST_RETRY_S = 600.0
 _LEAST_PREFIX = 4
 _REMEMBERED = 256
-# Tells what was made under an id from what is made next; None: nothing is there.
+# Tells one template from a later one with the same id; None: there is no template.
 Stamp = tuple[int, int] | None
-Templates = list[Template]  # `list` is a method's name below
+Templates = list[Template]  # below, `list` is the name of a method
 
 
 class Failed(NamedTuple):
-    """A template that could not be made: when it is tried again, by the monotonic clock."""
+    """A template that could not be made. `retry_at`: time of the next attempt, on the monotonic clock."""
 
     retry_at: float
     pause_s: float
@@ -82,8 +83,8 @@ class TemplateLibrary:
         self.tell: Tell = tell_nobody
 
     async def find(self, template_id: str, report: Report | None = None) -> Frozen | None:
-        """One whose files are what was written: they are looked through before its first use in this daemon, and again
-        when they have changed since. A damaged one is discarded."""
+        """The template, if its files are what banger wrote. Checks the files before the template's first use in this
+        daemon, and again after they have changed. Discards a damaged template and returns None."""
         directory = self._directory(template_id)
         if not directory.exists():
             return None
@@ -94,20 +95,21 @@ class TemplateLibrary:
                 checks = Checks(directory, read_meta(directory, TemplateMeta).sums)
                 self._checks[template_id] = stamp, checks
             if not checks.is_right():
-                async with self._checking:  # whoever waited here may find it done
+                async with self._checking:  # another task may have checked it meanwhile
                     if not checks.is_right():
                         await in_thread(checks.check)
         except Error as exc:
-            if _stamp(directory) == stamp:  # else it has been discarded meanwhile
+            if _stamp(directory) == stamp:  # else it was discarded meanwhile
                 await self._discard_damaged(template_id, exc.message, report)
             return None
         self._touch(directory)
         return Frozen(directory)
 
     async def ensure(self, wanted: Wanted, report: Report, name: str) -> Frozen:
-        """The template of a shape, made now if there is none; whoever else wants it meanwhile waits for the same.
+        """The template of a shape, made now if there is none; other callers that want it meanwhile wait for the same.
 
-        Who begins it gets what making it raises; the others, and for a while everybody, `unsupported`."""
+        The caller that begins to make it gets the error if that fails. The other callers, and all callers for a while
+        afterwards, get `unsupported`."""
         found = await self.find(wanted.id, report)
         if found is not None:
             return found
@@ -132,7 +134,8 @@ class TemplateLibrary:
         return found
 
     async def discard(self, template_id: str, reason: str) -> Error | None:
-        """It is made anew when it is wanted next, also while its files go. The answer says what of it stays."""
+        """Remove the template. The next machine that wants it makes it again, even while the old files are being
+        removed. Returns the error if files remain."""
         short = template_id[:12]
         self.tell("template.discarded", f"template/{short}", f"template {short} was discarded: {reason}")
         self._checks.pop(template_id, None)
@@ -145,7 +148,7 @@ class TemplateLibrary:
             pass
         except Error as exc:
             return exc
-        except OSError as exc:  # it has its name still
+        except OSError as exc:  # the directory still has its name
             return Error("not_released", f"cannot remove {directory}: {exc.strerror}", "try again")
         return None
 
@@ -157,7 +160,7 @@ class TemplateLibrary:
         return sorted(found, key=lambda t: t.used, reverse=True)
 
     async def get(self, prefix: str) -> Template:
-        """By its id, or the beginning of it. Raises `template_not_found`."""
+        """The template with this id, or with an id that begins with `prefix`. Raises `template_not_found`."""
         everyone = await self.list()
         found = [t for t in everyone if t.id.startswith(prefix)] if len(prefix) >= _LEAST_PREFIX else []
         if len(found) != 1:
@@ -171,14 +174,15 @@ class TemplateLibrary:
         return found[0]
 
     async def delete(self, prefix: str) -> None:
-        """Machines that were cloned from it keep all they need. Raises `template_not_found`, `not_released`."""
+        """Machines that were cloned from the template keep all that they need. Raises `template_not_found`,
+        `not_released`."""
         template = await self.get(prefix)
         error = await self.discard(template.id, "on request")
         if error is not None:
             raise error
 
     async def prune(self, *, everything: bool, dry_run: bool) -> Pruned:
-        """Remove those that are stale or that nobody used for a month; with `everything` all."""
+        """Remove templates that are stale or were not used for a month; with `everything` all templates."""
         limit = datetime.fromtimestamp(time.time() - UNUSED_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         doomed = [t for t in await self.list() if everything or t.stale or t.used < limit]
         kept = []
@@ -194,7 +198,7 @@ class TemplateLibrary:
         )
 
     async def close(self) -> None:
-        """Nobody waits any more: what is being made is given up."""
+        """Cancel the templates that are being made."""
         tasks = [*self._making.values()]
         for task in tasks:
             task.cancel()
@@ -236,7 +240,7 @@ class TemplateLibrary:
             used = datetime.fromtimestamp(directory.stat().st_mtime, UTC)
             size_bytes = disk_usage_bytes(directory)
         except (Error, OSError):
-            return None  # it is just being removed, or will be found damaged when it is wanted
+            return None  # being removed, or damaged: `find` will see that
         return Template(
             id=directory.name,
             image=meta.image,
@@ -279,7 +283,8 @@ class TemplateLibrary:
 
 
 def plan_retry(before: Failed | None, now_s: float, why: str) -> Failed:
-    """A slow moment of the host must not cost much: the first pause is short, each further one twice as long. Pure."""
+    """The next attempt after a failure. Pure. The host may have been slow for a moment only, so the first pause is
+    short; each further pause is twice as long."""
     pause_s = min(_LONGEST_RETRY_S, 2 * before.pause_s) if before is not None else _FIRST_RETRY_S
     return Failed(now_s + pause_s, pause_s, why)
 
@@ -290,7 +295,7 @@ def _no_template(wanted: Wanted, failed: Failed | None) -> Error:
 
 
 class _Inputs:
-    """What templates would be made of now."""
+    """The images, kernels, agents and VMM builds that new templates would be made from."""
 
     def __init__(self, images: set[str], kernels: set[str], initramfs: set[str], builds: set[str]) -> None:
         self._images = images
@@ -299,7 +304,7 @@ class _Inputs:
         self._builds = builds
 
     def why_stale(self, shape: Shape) -> str:
-        """Empty for one that can still be used."""
+        """Why a template of this shape cannot be used any more; empty if it can."""
         if shape.image_digest not in self._images:
             return "its image has changed or is gone"
         if shape.kernel_digest not in self._kernels:
@@ -312,7 +317,7 @@ class _Inputs:
 
 
 def _stamp(directory: Path) -> Stamp:
-    """Inodes alone are used again."""
+    """Identifies `meta.json`. Not by its inode number alone, because file systems use numbers again."""
     try:
         meta = os.stat(directory / META)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""How a template comes to be: a boot, until nothing more is to be done for every machine alike, then the freeze.
+"""Make a template: boot a machine, do all work that is the same for every machine, then freeze it.
 
-No process, name or secret of a user is in it: the agent got a placeholder's identity, the image's init (if asked for)
-has come up, and the agent has rehearsed what it does for each command, so that its code is in memory.
+No process, name or secret of a user is in a template: the agent has a placeholder's identity, the image's init (if
+asked for) has come up, and the agent has rehearsed what it does for each command, so that its code is in memory.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from banger.vmm.base import VmPlaces
 from banger.vmm.frozen import Frozen
 from banger.vmm.link import mac_of
 
-# A machine that is booted by itself would fail alike.
+# Host name of a guest that is no machine yet: a template, or a clone that waits.
 PLACEHOLDER = "banger"
 OWNER = "template-"
 _NEEDED_BYTES = 256 * MIB
@@ -59,8 +59,9 @@ class TemplateMeta(msgspec.Struct, kw_only=True):
 async def make_template(
     paths: Paths, resources: ResourceTable, wanted: Wanted, final: Path, name: str
 ) -> None:
-    """Boot, freeze, publish as `final`. Raises what a boot raises, `insufficient_disk`, `vmm_failed`; nothing is left
-    then but the console's log, in the directory of the machine that wanted the template. Errors speak of `name`."""
+    """Boot, freeze, publish as `final`. Raises what a boot raises, `insufficient_disk`, `vmm_failed`. After a failure
+    only the console's log is left, in the directory of the machine that wanted the template. Errors call the machine
+    `name`."""
     await in_thread(require_free, paths.templates, _NEEDED_BYTES, f"a template of {wanted.image.name}")
     token = os.urandom(4).hex()
     owner = OWNER + token
@@ -115,8 +116,8 @@ async def _make(resources: ResourceTable, wanted: Wanted, owner: str, places: Vm
 
 
 async def rehearse(connection: AgentConnection) -> None:
-    """Let agent and kernel do for nobody what they do for each command, with an empty environment: emulated code is
-    three times as quick the second time."""
+    """Run an empty command, so that agent and kernel do once what they do for each command: emulated code is three
+    times as fast the second time."""
     try:
         process = await start_process(connection, Command(argv=["/bin/true"]))
     except CommandUnusable:
@@ -148,7 +149,8 @@ def _publish(wanted: Wanted, directory: Path, final: Path, boot_ms: float) -> No
         sums=sum_files(directory, wanted.driver.frozen.parts(Frozen(directory))),
     )
     write_meta(directory, meta)
-    remove_whole(final, "remove the directory by hand")  # one that was found to be damaged
-    # Not published durably: to sync 100 MiB would delay the first run, and after a power failure the sums tell
-    # whether it is whole. What a clone's own disk needs of it is synced with the clone (`guest.with_disk_synced`).
+    remove_whole(final, "remove the directory by hand")  # an earlier template that is damaged
+    # Published without a sync: to sync 100 MiB would delay the first run, and after a power failure the checksums tell
+    # whether the template is complete. The sync of a clone's own disk (`guest.with_disk_synced`) includes what that
+    # disk needs of the template.
     os.rename(directory, final)

@@ -1,7 +1,7 @@
-"""Clones that wait: restored, made somebody by rehearsal, their vCPUs stopped, ready for the next machine.
+"""Clones that wait for the next machine: restored, with a placeholder's identity, rehearsed, their vCPUs stopped.
 
-The restore is what a start consists of, and emulated code runs slowly the first time: a clone that has answered once
-already answers its user in a tenth of the time. A waiting clone costs memory and no CPU.
+A start consists mostly of the restore, and emulated code runs slowly the first time: a clone that has answered once
+already answers its user in a tenth of the time. A waiting clone costs memory and no CPU time.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ log = logging.getLogger("banger.pool")
 
 OWNER = "pool-"
 _ANSWER_S = 30.0
-# What one more clone takes at most while it waits.
+# The most memory that one more waiting clone takes.
 _CLONE_BYTES = 128 * MIB
-# Each size of each image is a template of its own.
+# Each size of each image has its own template.
 _SHELVES_MAX = 64
 
 
 @dataclass
 class Shelf:
-    """The waiting clones of one template. `used` is monotonic."""
+    """The waiting clones of one template. `used`: time of the last use, on the monotonic clock."""
 
     wanted: Wanted
     used: float
@@ -53,7 +53,8 @@ class Shelf:
 
 
 class Pool:
-    """Lives as long as the daemon; used from its event loop. One clone is made at a time, while no machine starts."""
+    """Lives as long as the daemon; used from its event loop. Makes one clone at a time, and only while no machine
+    starts."""
 
     def __init__(
         self, paths: Paths, resources: ResourceTable, templates: TemplateLibrary, settings: PoolSettings
@@ -73,7 +74,7 @@ class Pool:
 
     @contextlib.contextmanager
     def machine_starts(self) -> Iterator[None]:
-        """While one does, the pool makes nothing."""
+        """The block in which a machine starts; meanwhile the pool makes no clones."""
         self._starting += 1
         try:
             yield
@@ -86,8 +87,8 @@ class Pool:
         return len(shelf.waiting) if shelf else 0
 
     async def take(self, wanted: Wanted, heir: str, name: str) -> Guest | None:
-        """A waiting clone, which from now on is `heir`'s and called `name`; None if there is none. It stays where it
-        waited. Its vCPUs stand still, and it is nobody yet."""
+        """A waiting clone, or None if there is none. From now on the clone belongs to `heir` and is called `name`. Its
+        files stay in the directory in which it waited. Its vCPUs are stopped, and it has no machine's identity yet."""
         if not self._settings.per_template:
             return None
         shelf = self._shelf_of(wanted)
@@ -103,7 +104,7 @@ class Pool:
         return None
 
     def _shelf_of(self, wanted: Wanted) -> Shelf:
-        """A new one takes the place of the one that nobody has used for longest, if there are too many."""
+        """The shelf of a template. When there are too many shelves, a new shelf replaces the least recently used."""
         shelf = self._shelves.get(wanted.id)
         if shelf is None:
             while len(self._shelves) >= _SHELVES_MAX:
@@ -112,7 +113,7 @@ class Pool:
         return shelf
 
     async def drain(self, template_id: str | None = None) -> None:
-        """Give up what waits: of one template, or all."""
+        """Release the waiting clones of one template, or of all templates."""
         if template_id is None and self._refilling is not None:
             self._refilling.cancel()
             await asyncio.wait([self._refilling])
@@ -130,7 +131,7 @@ class Pool:
         await asyncio.gather(*self._dropping, self.drain())
 
     def _hand_over(self, owner: str, guest: Guest, heir: str, name: str) -> None:
-        """In one statement: whenever we end, all of it belongs to somebody."""
+        """One statement in the store: if the daemon dies at any moment, each resource has exactly one owner."""
         self._resources.hand_over(owner, heir)
         guest.places = dataclasses.replace(guest.places, name=name)
         guest.connection.machine = name
@@ -152,7 +153,8 @@ class Pool:
             self._expire_later()
 
     def _lacking(self) -> Shelf | None:
-        """The most recently used template that has too few, if there is memory for one more."""
+        """The most recently used shelf that has too few clones; None if there is none, or no memory for one more
+        clone."""
         wanting = [s for s in self._shelves.values() if len(s.waiting) < self._settings.per_template]
         if not wanting or cpu.available_memory_bytes() < self._settings.reserve_bytes + _CLONE_BYTES:
             return None
@@ -177,7 +179,7 @@ class Pool:
             await self.drain(shelf.wanted.id)
         elif self._shelves.get(shelf.wanted.id) is shelf:
             shelf.waiting.append((owner, guest))
-        else:  # it was given up meanwhile
+        else:  # the shelf was dropped meanwhile
             await self._drop(owner, guest)
 
     async def _make(self, wanted: Wanted, owner: str, token: str) -> Guest | None:
@@ -209,7 +211,7 @@ class Pool:
         return guest
 
     def _expire_later(self) -> None:
-        """Once there is something that can get old; a daemon without a pool never wakes."""
+        """Start the timer once clones wait; a daemon without a pool never wakes for it."""
         if self._expiry is None and any(shelf.waiting for shelf in self._shelves.values()):
             loop = asyncio.get_running_loop()
             self._expiry = loop.call_later(self._settings.keep + 1, self._expire)
@@ -223,7 +225,7 @@ class Pool:
         self._expire_later()
 
     def _drop_soon(self, template_id: str) -> None:
-        """It is no shelf any more, at once; what waited on it goes."""
+        """Remove the shelf at once, and release its clones in the background."""
         shelf = self._shelves.pop(template_id, None)
         if shelf is not None:
             task = in_background(self._clear(shelf), "drop waiting clones")

@@ -1,4 +1,4 @@
-"""What a frozen machine depends on, and the name that gives it."""
+"""A frozen machine's shape (all that the frozen machine depends on), and the id that the shape gives."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from banger.model.image import Image, Kernel
 from banger.model.template import Shape
 from banger.vmm.base import Driver, VmConfig
 
-# What we do before the freeze: a change there makes other templates.
+# Version of what banger does before the freeze: a change of that must change the ids of templates.
 _FORMAT = 1
 # A root disk has this size at the freeze, so that clones of the usual size need not grow it.
 USUAL_DISK_BYTES = 4 << 30
 
 
 async def prepare_shape(image: Image, kernel: Kernel, config: VmConfig, driver: Driver, init: str) -> Shape:
-    """Of the template for a machine of `config`; clones of one shape differ in nothing but a larger disk."""
+    """The shape of the template for a machine of `config`. Machines of one shape differ in nothing but a larger
+    disk."""
     disk_bytes = max(image.size_bytes, min(config.disk_bytes, USUAL_DISK_BYTES))
     usual = dataclasses.replace(config, disk_bytes=disk_bytes)
     return await prepare_machine_shape(image.digest, kernel, usual, driver, init)
@@ -28,7 +29,7 @@ async def prepare_shape(image: Image, kernel: Kernel, config: VmConfig, driver: 
 async def prepare_machine_shape(
     image_digest: str, kernel: Kernel, config: VmConfig, driver: Driver, init: str
 ) -> Shape:
-    """Of a machine as it runs."""
+    """The shape of a running machine."""
     return Shape(
         format=_FORMAT,
         image_digest=image_digest,
@@ -46,12 +47,12 @@ async def prepare_machine_shape(
 
 
 def shape_id(shape: Shape) -> str:
-    """64 hex digits."""
+    """The id of a template with this shape: 64 hex digits."""
     return hashlib.sha256(msgspec.json.encode(shape)).hexdigest()
 
 
 def shape_difference(shape: Shape, driver: str, driver_build: str) -> str:
-    """Why what has that shape cannot go on here; empty when it can."""
+    """Why a frozen machine of that shape cannot continue on this host; empty if it can."""
     if shape.driver != driver:
         return f"the VMM was {shape.driver}, not {driver}"
     if shape.driver_build != driver_build:

@@ -1,8 +1,8 @@
-"""Whether an accelerator brings up a real kernel on this host, found out once and written down.
+"""Find out, once, whether an accelerator boots a real kernel on this host; write the result down.
 
-/dev/kvm may be there, open, make machines, run a few instructions, and still hang every kernel. So an accelerator
-counts only when a kernel and its agent have come up in it. What was found holds for one boot of this host, one build of
-the VMM and one kernel: `accelerators.json` in the state directory. Whoever removes that file has it found out anew.
+/dev/kvm may exist, open, make machines, run a few instructions, and still hang every kernel. So an accelerator counts
+only when a kernel and its agent have come up in it. The result holds for one boot of this host, one build of the VMM
+and one kernel: `accelerators.json` in the state directory. A user who removes that file gets a new trial.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmPlaces
 log = logging.getLogger("banger.templates")
 
 OWNER = "trial-"
-# Hardware brings up a kernel and the agent in a second; a host that has much else to do gets ten times that, and more.
+# Hardware brings up a kernel and the agent in one second; a busy host gets more than ten times that.
 TRIAL_S = 15.0
-# Emulation needs nothing of the host; there is nothing to try, and nothing to fall back to.
+# Emulation needs nothing of the host, so there is nothing to try and nothing to fall back to.
 ALWAYS = "tcg"
 _LARGEST_MIB = 512
 _REMEMBERED = 256
 
 
 class Trial(NamedTuple):
-    """What was tried: `build` is that of the VMM, `kernel` a digest."""
+    """What was tried. `build`: build of the VMM; `kernel`: digest of the kernel."""
 
     accel: str
     driver: str
@@ -49,14 +49,14 @@ class Trial(NamedTuple):
 
 
 class _Record(msgspec.Struct):
-    """`found` says why not; empty where it works."""
+    """`found`: for each trial why the accelerator does not work; empty if it works."""
 
     boot: str
     found: list[tuple[Trial, str]]
 
 
 class Trials:
-    """Lives as long as the daemon; used from its event loop. One trial at a time: whoever starts meanwhile waits."""
+    """Lives as long as the daemon; used from its event loop. One trial at a time: other callers wait."""
 
     def __init__(self, paths: Paths, resources: ResourceTable) -> None:
         self._paths = paths
@@ -67,12 +67,12 @@ class Trials:
         self._trying = asyncio.Lock()
 
     async def known(self, driver: Driver, accel: str, kernel_digest: str) -> str | None:
-        """Why it does not work, empty if it does; None where nobody has tried."""
+        """Why the accelerator does not work, empty if it does; None if it was not tried."""
         return "" if accel == ALWAYS else self._found.get(await _trial_of(driver, accel, kernel_digest))
 
     async def why_not(self, driver: Driver, config: VmConfig, kernel_digest: str) -> str:
-        """Why a machine of `config` does not come up with its accelerator; empty if one did. Takes `TRIAL_S` at most,
-        once. Raises what has nothing to do with the accelerator: `insufficient_disk`, `tool_missing`."""
+        """Why a machine of `config` does not come up with its accelerator; empty if a machine did. Tries once, for at
+        most `TRIAL_S`. Raises errors that do not concern the accelerator: `insufficient_disk`, `tool_missing`."""
         async with self._trying:
             found = await self.known(driver, config.accel, kernel_digest)
             if found is None:
@@ -111,14 +111,14 @@ class Trials:
         return ""
 
     async def _write(self) -> None:
-        """A file that cannot be written costs another trial in the next daemon."""
+        """Write the results down. If that fails, the next daemon tries again."""
         data = msgspec.json.encode(_Record(cpu.boot_id(), [*self._found.items()]))
         with contextlib.suppress(OSError):
             await in_thread(write_file, _file(self._paths.state), data)
 
 
 def read_trials(state: Path) -> dict[Trial, str]:
-    """What was found since this host booted."""
+    """The results since this host booted."""
     try:
         record = msgspec.json.decode(_file(state).read_bytes(), type=_Record)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):

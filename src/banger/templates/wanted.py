@@ -1,4 +1,4 @@
-"""What a machine asks of a template: its shape, and all it takes to boot one of it."""
+"""What a machine wants of a template: the shape, and all that is needed to boot a machine of that shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmPlaces
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """`config` is the machine's own."""
+    """`config`: configuration of the machine that wants the template."""
 
     id: str
     shape: Shape
@@ -32,7 +32,7 @@ class Wanted:
             marker=marker,
             link=another_link(self.config.link),
             disk_bytes=self.shape.disk_bytes,
-            limits=AS_NEEDED,  # those of the machine are its own
+            limits=AS_NEEDED,  # the machine's limits apply to the machine alone
         )
 
 
