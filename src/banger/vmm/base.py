@@ -7,11 +7,11 @@
 | frozen | `frozen.FrozenFiles` | which files a frozen VM consists of |
 | link | `link.Link` | the guest's network, as a value of `VmConfig` |
 | channel | `Vm.open_agent`, `channel` | the agent's byte stream |
-| capabilities | `Capabilities` | what a driver cannot do, nobody asks of it |
+| capabilities | `Capabilities` | what a driver can do; callers do not ask a driver for anything else |
 
-A driver starts a VMM as a process that outlives the daemon and finds it again later. What it needs is in a `VmConfig`;
-what it gives is a `Vm`. Names and formats of its files, and the words of its control socket, are its own: nobody above
-`vmm` knows one.
+A driver starts a VMM as a process that outlives the daemon, and finds that process again later. It takes a `VmConfig`
+and gives a `Vm`. Names and formats of its files, and the protocol of its control socket, are private to the driver: no
+code above `vmm` knows them.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from banger.vmm.ending import End
 from banger.vmm.frozen import Frozen, FrozenFiles
 from banger.vmm.link import Link
 
-# "disk_full": its vCPUs stand still until a write that found no room on the host is tried again.
+# "disk_full": the vCPUs are stopped because the host had no space for a write; the VMM tries the write again when they
+# continue.
 RunState = Literal["running", "paused", "disk_full", "stopped"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class VmPlaces:
-    """Where a VM's own things are: `directory` keeps its files, `run_directory` its sockets."""
+    """The places of a VM: `directory` has its files, `run_directory` its sockets."""
 
     name: str
     directory: Path
@@ -49,13 +50,13 @@ class VmPlaces:
         return self.directory / "vmm.log"
 
 
-# Of a guest through its VMM's address translation, open at a time, where nobody configured another number.
+# Most connections that a guest has open through its VMM's address translation, unless configured.
 CONNECTIONS = 256
 
 
 class VmLimits(NamedTuple):
-    """Of a VMM's process on the host: memory, processors' worth of time, threads; bytes and operations a second of its
-    root disk, reads and writes together. 0: what such a VM needs."""
+    """Limits of a VMM's process on the host: bytes of memory, number of processors, number of threads; bytes per second
+    and operations per second of its root disk, reads and writes together. 0: what such a VM needs."""
 
     memory_bytes: int = 0
     cpus: float = 0
@@ -69,10 +70,10 @@ AS_NEEDED = VmLimits()
 
 @dataclass(frozen=True, kw_only=True)
 class VmConfig:
-    """A VM to start. `marker` goes into the VMM's environment; `disk_bytes` is the least size of its
-    root disk. With `frozen` it begins as a clone of that, paused, and its `image_disk` lies below already.
-    `limits` are those that somebody asked for, `entrances` the control groups that it starts in (see `host.cgroup`),
-    `user` the number of the user that its VMM runs as, None for ours."""
+    """A VM to start. `marker` goes into the VMM's environment; `disk_bytes` is the least size of its root disk. With
+    `frozen` the VM starts as a paused clone of that frozen VM, whose disk lies above `image_disk` already. `limits`:
+    limits that the user asked for; `entrances`: control groups that the VMM starts in (see `host.cgroup`); `user`:
+    number of the user that the VMM runs as, None for the daemon's user."""
 
     places: VmPlaces
     marker: str
@@ -92,15 +93,15 @@ class VmConfig:
 
 
 class Lack(NamedTuple):
-    """Something that a program does not have, in words; `is_fatal` if no machine runs without it."""
+    """A feature that a program lacks, in words; `is_fatal` if no machine runs without it."""
 
     words: str
     is_fatal: bool = False
 
 
 class DriverInfo(NamedTuple):
-    """`build` changes with every other build of the program; `problem` says why it cannot be used here, empty when
-    it can."""
+    """`build` differs for each build of the program; `problem` says why the program cannot be used on this host, empty
+    if it can."""
 
     name: str
     version: str
@@ -112,9 +113,9 @@ class DriverInfo(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What a driver can, whatever the host has. `links`: kinds of links; `freezes`: capture and restore, and so
-    templates, snapshots and forks; `limits_io`: of a root disk; `agent_by_vsock`: guests need vsock's modules at their
-    boot; `jailed`: its VMMs run in a jail."""
+    """What a driver can do, whatever the host offers. `links`: kinds of links; `freezes`: capture and restore, and so
+    templates, snapshots and forks; `limits_io`: limits for a root disk; `agent_by_vsock`: guests need the modules of
+    vsock when they boot; `jailed`: its VMMs run in a jail."""
 
     links: frozenset[type[Link]]
     freezes: bool
@@ -124,7 +125,7 @@ class Capabilities:
 
 
 class Vm(Protocol):
-    """A started VM, of which `process` is the process."""
+    """A started VM; `process` is its VMM."""
 
     @property
     def process(self) -> ProcessRef: ...
@@ -136,51 +137,52 @@ class Vm(Protocol):
         """Stop the vCPUs. Raises `vmm_failed`, `timeout`."""
 
     async def resume(self) -> None:
-        """Raises `vmm_failed`, `timeout`."""
+        """Let the vCPUs run. Raises `vmm_failed`, `timeout`."""
 
     async def run_state(self) -> RunState: ...
 
     async def restore(self) -> None:
-        """Of a VM started with `frozen`: load the devices' state. It stays paused. Raises `vmm_failed`."""
+        """Load the state of the devices into a VM that was started with `frozen`. The VM stays paused. Raises
+        `vmm_failed`."""
 
     async def capture(self, frozen: Frozen) -> None:
-        """Write memory and devices to the directory of `frozen`, an empty one. The vCPUs are stopped by this and stay
-        so; what can be copied before is. Raises `vmm_failed`, `insufficient_disk`, `unsupported`."""
+        """Write memory and devices to the directory of `frozen`, which is empty. Stops the vCPUs, which then stay
+        stopped; copies as much as possible before that. Raises `vmm_failed`, `insufficient_disk`, `unsupported`."""
 
     async def freeze_disk(self, directory: Path) -> None:
-        """The root disk as it is now becomes that of `directory`; the VM goes on with one of its own. Raises
+        """Make the present root disk the disk of `directory`, frozen; the VM continues on a new disk above it. Raises
         `vmm_failed`, `insufficient_disk`, `unsupported`."""
 
     async def grow_disk(self, size_bytes: int) -> None:
-        """Make the root disk at least that large, and tell the guest."""
+        """Make the root disk at least `size_bytes` large, and tell the guest."""
 
     async def limit_io(self, bytes_per_s: int, operations_per_s: int) -> None:
-        """Of the root disk, reads and writes together; 0: as fast as it goes. Raises `vmm_failed`."""
+        """Limit the root disk, reads and writes together; 0: no limit. Raises `vmm_failed`."""
 
     def watch_disk(self, on_full: Callable[[], None], on_failed: Callable[[str], None]) -> None:
-        """Have `on_full` called whenever its vCPUs were stopped because the host's disk is full; also if they
-        are when the control connection is made. And `on_failed`, with the reason, whenever the guest got an error of
-        its disk."""
+        """Call `on_full` each time the VMM stops the vCPUs because the host's disk is full, and once if they are
+        stopped for that when the control connection is made. Call `on_failed`, with the reason, each time the guest
+        gets an error of its disk."""
 
     async def open_agent(self) -> socket.socket:
-        """A connection to the agent's end of the byte stream, not blocking, with no byte of it taken. Raises OSError
-        while there is none. One at a time: a new one ends what was said on the last."""
+        """A connection to the agent's byte stream: non-blocking, no byte read yet. Raises OSError while the guest does
+        not offer one. One at a time: a new connection ends the previous one."""
 
     async def agent_port_is_held(self) -> bool:
-        """Whether anybody in the guest has the agent's port open; True where the VMM cannot know. Raises `vmm_failed`,
+        """Whether a process in the guest has the agent's port open; True if the VMM cannot know. Raises `vmm_failed`,
         `timeout`."""
 
     async def quit(self) -> None:
-        """Ask the VMM to end now, its disks flushed. Raises `vmm_failed`, `timeout`."""
+        """Ask the VMM to flush its disks and end now. Raises `vmm_failed`, `timeout`."""
 
     def terminate(self) -> None:
-        """The same without its control connection, which may be stuck. Returns at once."""
+        """As `quit`, but without the control connection, which may hang. Returns at once."""
 
     def end(self) -> End:
-        """Why the guest stopped, as far as the VMM told."""
+        """Why the guest stopped, as far as the VMM reported it."""
 
     async def close(self) -> None:
-        """Drop the control connection; the VM goes on."""
+        """Close the control connection; the VM continues."""
 
 
 class Driver(Protocol):
@@ -199,21 +201,21 @@ class Driver(Protocol):
     async def info(self) -> DriverInfo: ...
 
     async def try_machine(self, accel: str, timeout_s: float) -> str:
-        """Run a machine of a few instructions. Why that does not work; empty if it did."""
+        """Run a machine of a few instructions. Returns why that does not work; empty if it does."""
 
     async def lacks(self) -> list[Lack]:
-        """What this build of the program does not have of what machines need. Raises `tool_failed`,
-        `tool_missing`, `timeout`."""
+        """Which features that machines need this build of the program lacks. Raises `tool_failed`, `tool_missing`,
+        `timeout`."""
 
     async def build_of(self, config: VmConfig) -> str:
-        """The program and how it would be called for such a VM: a frozen one can go on only under the same."""
+        """The program, and its arguments for such a VM: a frozen VM can continue only under the same."""
 
     def needs(self, config: VmConfig) -> VmLimits:
-        """What the VMM takes at most while all is well, the guest's memory included."""
+        """The most that the VMM takes in normal operation, the guest's memory included."""
 
     async def prepare(self, config: VmConfig) -> None:
-        """Make the VM's own disk, above the image's or above a frozen VM's, unless it has one, and whatever else it
-        starts with. Raises `insufficient_disk`, `vmm_failed`, `frozen_damaged`, `unsupported`."""
+        """Make the VM's own disk above the image's disk or the frozen VM's disk, unless the VM has a disk, and all else
+        that the VM starts with. Raises `insufficient_disk`, `vmm_failed`, `frozen_damaged`, `unsupported`."""
 
     def start(self, config: VmConfig) -> Vm:
         """Start the VMM process. Returns at once; the guest boots. Raises `tool_missing`, `vmm_failed`,
@@ -223,5 +225,5 @@ class Driver(Protocol):
         """Take over a VMM that an earlier daemon started."""
 
     def forget_frozen(self, places: VmPlaces) -> None:
-        """Remove what a clone has of a frozen VM beside its disk; once its VMM has ended, nobody needs that. Raises
-        OSError."""
+        """Remove all files of a frozen VM that a clone has, except its disk: once the clone's VMM has ended, they are
+        not needed. Raises OSError."""

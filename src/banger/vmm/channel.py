@@ -13,14 +13,14 @@ _ANSWER_MAX = 64
 
 
 async def dial_port(path: Path) -> socket.socket:
-    """The socket of a serial port: what is written there, the guest reads. Raises OSError."""
+    """Connect to the socket of a serial port; the guest reads what is written there. Raises OSError."""
     return await own_sockets.dial(path)
 
 
 async def dial_vsock(path: Path, port: int) -> socket.socket:
-    """A guest's port, by the VMM's socket for all of its vsock: a line of text asks for the port and a line answers,
-    then it is the guest's stream. Takes not a byte of that. Raises OSError, ConnectionRefusedError where nobody in the
-    guest listens; waits as long as its caller does."""
+    """Connect to a guest's vsock port through the VMM's socket: one line of text asks for the port, one line answers,
+    and then the connection is the guest's stream. Reads no byte of that stream. Raises OSError; ConnectionRefusedError
+    if no process in the guest listens. Waits without limit."""
     connection = await own_sockets.dial(path)
     try:
         loop = asyncio.get_running_loop()
@@ -35,7 +35,7 @@ async def dial_vsock(path: Path, port: int) -> socket.socket:
 
 
 async def _read_line(connection: socket.socket) -> bytes:
-    """Byte by byte: what follows is not ours."""
+    """Reads single bytes: what follows the line belongs to the caller."""
     loop = asyncio.get_running_loop()
     line = b""
     while not line.endswith(b"\n"):

@@ -1,6 +1,6 @@
-"""The root disks that a driver keeps: a directory has one, and what that consists of only the driver knows.
+"""The root disks of a driver's VMs: one disk in each directory; only the driver knows which files it consists of.
 
-It may be a chain of layers above an image, of which only the uppermost is written to, or a copy of the image.
+A disk may be a chain of layers above an image, of which only the uppermost is written to, or a copy of the image.
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ from banger.vmm.frozen import Frozen
 
 
 class Disks(Protocol):
-    """Of VMs that do not run, but for `tidy`, `usage_bytes` and `sync`. `directory` is a VM's own, or a frozen VM's."""
+    """Except for `tidy`, `usage_bytes` and `sync`, only for VMs that do not run. `directory` belongs to a VM or to a
+    frozen VM."""
 
     def have(self, directory: Path) -> bool:
-        """Whether there is one."""
+        """Whether the directory has a disk."""
 
     def usage_bytes(self, directory: Path) -> int:
-        """What the disk's own part takes on the host. Blocking. Raises `vmm_failed`."""
+        """Bytes that the disk takes on the host, without the image below. Blocking. Raises `vmm_failed`."""
 
     def discard(self, directory: Path) -> None:
-        """Remove a disk that nobody has written to. One that is not there is fine. Raises OSError."""
+        """Remove a disk that no guest has written to. A missing disk is no error. Raises OSError."""
 
     async def replace(self, directory: Path, frozen: Frozen) -> None:
-        """The disk gives way to a new one above what is frozen. All or nothing. Raises `insufficient_disk`,
+        """Replace the disk by a new, empty disk above a frozen disk. All or nothing. Raises `insufficient_disk`,
         `vmm_failed`, `frozen_damaged`, `unsupported`."""
 
     async def tidy(self, directory: Path) -> None:
-        """Remove what a change of the disk that was cut off left. Raises `frozen_damaged`, OSError."""
+        """Remove files of an interrupted change of the disk. Raises `frozen_damaged`, OSError."""
 
     async def sync(self, directory: Path) -> None:
-        """After it returns, whatever the guest syncs survives a power failure of the host. Raises
+        """Sync the disk's files: from then on, what the guest syncs survives a power failure of the host. Raises
         `frozen_damaged`, `vmm_failed`, `insufficient_disk`."""
 
     async def flatten(self, directory: Path, target: Path) -> None:
-        """Write the disk with all that lies below it to one raw file. Raises `tool_failed`, `insufficient_disk`."""
+        """Write the disk with all layers below it to one raw file. Raises `tool_failed`, `insufficient_disk`."""

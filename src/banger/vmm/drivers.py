@@ -1,4 +1,4 @@
-"""Which drivers there are, and which accelerator a machine gets."""
+"""The drivers of this host, and the choice of a driver and accelerator for a machine."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Drivers:
         raise Error("driver_not_found", f"there is no VMM driver {name!r}", f"available drivers: {known}")
 
     async def choose(self, accel: str, name: str = "") -> tuple[Driver, str]:
-        """A driver, the one of that name if there is a name, and the accelerator it really uses. Raises
-        `driver_not_found`, `vmm_not_found`, `accelerator_unavailable`; with "auto" KVM where usable, else TCG."""
+        """Choose a driver (by `name` if there is one) and the accelerator that it will use; "auto" means KVM if usable,
+        else TCG. Raises `driver_not_found`, `vmm_not_found`, `accelerator_unavailable`."""
         infos = [await self.named(name).info()] if name else await self.infos()
         usable = [info for info in infos if not info.problem]
         if not usable:
@@ -47,7 +47,7 @@ class Drivers:
 
 
 def find_drivers(agent_binary: Path, connections: int = CONNECTIONS) -> Drivers:
-    """All that this banger has."""
-    from banger.vmm.qemu.driver import QemuDriver  # a driver's library is loaded with it
+    """All drivers of this banger."""
+    from banger.vmm.qemu.driver import QemuDriver  # late, because it loads the driver's library
 
     return Drivers([QemuDriver(agent_binary, connections)])

@@ -1,4 +1,4 @@
-"""Why a guest stopped, as its VMM saw it."""
+"""Why a guest stopped, as its VMM reported it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 
 class EndKind(Enum):
-    """UNKNOWN: the VMM said nothing, or nobody was there to hear it. SIGNALLED: the VMM was ended from the host. OTHER:
-    something that this banger has no word for."""
+    """UNKNOWN: the VMM said nothing, or no daemon ran to hear it. SIGNALLED: a signal of the host ended the VMM. OTHER:
+    a reason that this banger does not know."""
 
     UNKNOWN = "unknown"
     POWERED_OFF = "powered_off"
@@ -19,7 +19,7 @@ class EndKind(Enum):
 
 
 class End(NamedTuple):
-    """`said` is the VMM's own word, for people."""
+    """`said` is the VMM's own word for the reason, for people."""
 
     kind: EndKind
     said: str = ""

@@ -1,4 +1,4 @@
-"""A guest's link to a network, as its driver is told of it: planned once, then a value."""
+"""A guest's link to a network, as a value that its driver receives."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class NoLink:
 
 @dataclass(frozen=True)
 class UserNat:
-    """An interface behind the VMM's own address translation: it takes nothing of the host but connections."""
+    """An interface behind the VMM's own address translation: it needs nothing of the host but connections."""
 
     mac: str
 
 
 @dataclass(frozen=True)
 class Tap:
-    """An interface on a tap device, which is open as `fd` in this process. Whoever opened it has recorded it as a
-    resource of the machine, and closes it; the driver gives the VMM a copy."""
+    """An interface on a tap device, which is open as `fd` in this process. The opener of the device has recorded it as
+    a resource of the machine, and closes it; the driver gives a copy to the VMM."""
 
     mac: str
     fd: int
@@ -30,5 +30,5 @@ Link = NoLink | UserNat | Tap
 
 
 def mac_of(link: Link) -> str:
-    """Empty where there is no interface."""
+    """The MAC address; empty if there is no interface."""
     return "" if isinstance(link, NoLink) else link.mac

@@ -11,16 +11,17 @@ from banger.vmm.link import Tap, UserNat, mac_of
 from banger.vmm.qemu import preload
 from banger.wire.constants import PORT_NAME
 
-# Translated code that QEMU keeps, at most; it would take up to 1 GiB. See docs/decisions/0012-limits.md.
+# Most MiB of translated code that QEMU keeps; without this it would keep up to 1 GiB. See
+# docs/decisions/0012-limits.md.
 TRANSLATED_MIB = 128
 
-# Nothing QEMU needs after its start: no new programs, no other users, no obsolete system calls.
+# Forbids what QEMU does not need after its start: new programs, other users, obsolete system calls.
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
 class Descriptors(NamedTuple):
-    """What QEMU inherits: two listening sockets, so that there is no moment at which they cannot be connected to, and
-    of a clone the frozen memory, for reading."""
+    """Descriptors that QEMU inherits: two listening sockets, so that clients can connect at any time, and for a clone
+    the frozen memory, opened for reading."""
 
     agent: int
     control: int
@@ -36,8 +37,8 @@ def plan_argv(
     *,
     opens_read_only: bool = False,
 ) -> list[str]:
-    """The whole command line; `disk` is the file that the root disk is written to. `opens_read_only` says what
-    `opens_memory_read_only` found out about this QEMU."""
+    """The whole command line; `disk` is the file that the root disk is written to. `opens_read_only`: the result of
+    `opens_memory_read_only` for this QEMU."""
     return [
         binary,
         *plan_machine(config),
@@ -54,10 +55,10 @@ def plan_argv(
 
 
 def plan_machine(config: VmConfig) -> list[str]:
-    """Debian's kernel takes virtio-mmio devices from ACPI only; PIT and PIC cost boot time and help nobody. Without
-    an RTC it polls for one for a second and more.
+    """Debian's kernel finds virtio-mmio devices through ACPI only; PIT and PIC only cost boot time. Without an RTC the
+    kernel would poll for one for more than a second.
 
-    `-no-reboot` turns a guest's reset (also after a panic, with `panic=-1`) into QEMU's end.
+    `-no-reboot`: QEMU ends when its guest resets (also after a panic, with `panic=-1`).
     """
     cpu = "host" if config.accel == "kvm" else "max"
     return [
@@ -73,18 +74,18 @@ def plan_machine(config: VmConfig) -> list[str]:
 
 
 def opens_memory_read_only(version: str) -> bool:
-    """Whether a QEMU can be told to map a file privately without opening it for writing: from 8.2 on."""
+    """Whether this QEMU can map a file privately without opening it for writing: from 8.2 on."""
     numbers = re.match(r"(\d+)\.(\d+)", version)
     return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (8, 2)
 
 
 def plan_memory(config: VmConfig, fd: int = -1, *, opens_read_only: bool = False) -> list[str]:
-    """A boot gets memory that we can read from outside, by its descriptor. A clone maps the frozen VM's file
-    privately: pages it does not write to are there once for all clones. No clone may write to the file, which it gets
-    as a descriptor for reading, `fd`, by way of `preload`: its jail has no /proc, and a QEMU before 8.2 would open the
-    file for writing.
+    """A VM that boots gets memory that the daemon can read from outside, by its descriptor. A clone maps the frozen
+    VM's file privately, so that all clones share the pages that they do not write to. No clone may write to the file,
+    so QEMU gets it as `fd`, a descriptor for reading, through `preload`: QEMU's jail has no /proc, and a QEMU before
+    8.2 would open the file for writing.
 
-    A state of the devices alone (see `driver`) has no section for the configuration, nor for a description.
+    A saved state that has only devices (see `driver`) has no sections for the configuration and for the description.
     """
     where = "memory-backend-memfd,share=on"
     waiting: list[str] = []
@@ -109,8 +110,8 @@ def plan_kernel(config: VmConfig, tsc_khz: int) -> list[str]:
 
 
 def plan_command_line(tsc_khz: int) -> str:
-    """The kernel's. Calibrating the TSC hangs one boot in six, so its frequency is told: under TCG it is the
-    host's. The crypto self-tests take a tenth of a boot and test nothing of ours."""
+    """The kernel's command line. To calibrate the TSC hangs one boot in six, so the kernel is told the frequency; under
+    TCG it is the host's. The crypto self-tests take a tenth of a boot and test nothing of banger's."""
     words = ["console=ttyS0", "quiet", "loglevel=4", "panic=-1", "reboot=t"]
     words += ["tsc=reliable", "cryptomgr.notests"]
     if tsc_khz:
@@ -144,7 +145,7 @@ def plan_agent_port(fd: int) -> list[str]:
 
 
 def plan_network(config: VmConfig) -> list[str]:
-    """The link, and entropy, which keeps its place behind it."""
+    """The link, and the entropy device, which must stay behind it."""
     netdev = ""
     if isinstance(config.link, UserNat):
         netdev = "user,id=net0"
@@ -165,5 +166,5 @@ def plan_control(fd: int) -> list[str]:
 
 
 def escape(value: str) -> str:
-    """QEMU's options are separated by commas; a comma in a value is doubled."""
+    """Double the commas of a value: QEMU's options are separated by commas."""
     return value.replace(",", ",,")

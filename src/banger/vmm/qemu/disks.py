@@ -59,7 +59,7 @@ class QemuDisks:
 
 
 async def convert(disk: Path, target: Path, kind: str) -> None:
-    """Write a disk with all that lies below it to one file. Raises `tool_failed`, `insufficient_disk`."""
+    """Write a disk with all layers below it to one file. Raises `tool_failed`, `insufficient_disk`."""
     needed_bytes = await in_thread(_chain_bytes, disk)
     await in_thread(require_free, target.parent, needed_bytes, f"a copy of {disk.name}")
     jail = await in_thread(_prepare_jail, disk, target)
@@ -75,8 +75,8 @@ async def convert(disk: Path, target: Path, kind: str) -> None:
 
 
 def _prepare_jail(disk: Path, target: Path) -> Jail:
-    """The program reads what a VMM has written, so it gets that, and the target to write to: as the VMM's user, if that
-    is another than we are."""
+    """The program reads files that a VMM has written, so the jail has only these and the target. It runs as the VMM's
+    user, if that is not the daemon's user."""
     places = layers.read_places(disk)
     owner = os.stat(places[0]).st_uid
     target.touch(mode=0o600)
@@ -92,12 +92,12 @@ def _prepare_jail(disk: Path, target: Path) -> Jail:
 
 
 def _chain_bytes(disk: Path) -> int:
-    """What a disk and its layers take; what of the image below they need not, shows when it is written."""
+    """Bytes that a disk and its layers take. How much of the image below is copied too shows only during the write."""
     return sum(path.stat().st_blocks * 512 for path in layers.read_chain(disk))
 
 
 def cannot_write(directory: Path, exc: OSError) -> Error:
-    """Why QEMU's files cannot be written, as an error of ours."""
+    """The banger error for a failed write of QEMU's files."""
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return Error("insufficient_disk", f"no space left in {directory}", "free space there, and try again")
     return Error("vmm_failed", f"cannot write to {directory}: {exc.strerror or exc}")

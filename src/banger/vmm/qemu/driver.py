@@ -1,4 +1,4 @@
-"""The QEMU driver: finds QEMU, starts VMs with it, finds them again."""
+"""The QEMU driver: finds QEMU, starts VMs with it, finds these VMs again."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ from banger.wire.constants import PORT_NAME
 
 _LOAD_S = 20.0
 _LOAD_POLL_S = 0.002
-# QEMU's own heap, stacks and buffers, and the page cache of what its guest reads and writes just now.
+# QEMU's own heap, stacks and buffers, and the page cache of what its guest reads and writes at the moment.
 _OWN_MIB = 128
-# Its main loop, and threads that wait for the disk.
+# QEMU's main loop, and threads that wait for the disk.
 _OWN_CPUS = 0.25
 _OWN_THREADS = 128
-# Its sockets, event descriptors and logs, and the files of a disk. Connections may take what is free of them.
+# QEMU's sockets, event descriptors and logs, and the files of a disk. Connections may use all of them that are free.
 _OWN_FILES = 32 + layers.MAX_LAYERS
-# What its address translation (libslirp) buffers of one connection, in both directions together.
+# What QEMU's address translation (libslirp) buffers for one connection, in both directions together.
 _CONNECTION_BYTES = 256 * KIB
 # Address space that is reserved and hardly touched: stacks of threads and coroutines, the C library's arenas.
 _UNTOUCHED_BYTES = 1536 * MIB
-# What QEMU shows of a port that its guest has not open.
+# What QEMU shows for a port that its guest does not have open.
 _PORT_LEFT = re.compile(rf'name = "{re.escape(PORT_NAME)}"\s+port \d+, guest off\b')
 _BINARIES = {"amd64": "qemu-system-x86_64"}
-# Why QEMU says that it ends.
+# QEMU's words for the reasons of its end.
 _ENDS = {
     "": EndKind.UNKNOWN,
     "guest-shutdown": EndKind.POWERED_OFF,
@@ -75,11 +75,11 @@ _ENDS = {
 
 
 class QemuVm:
-    """A started QEMU. `connect_control` before anything else; `close` when done with it.
+    """A started QEMU. Call `connect_control` before anything else, and `close` at the end.
 
-    The devices' state is written by `xen-save-devices-state`, which leaves out the memory and has nothing else to do
-    with Xen; an ordinary incoming migration reads it. A migration that leaves out the memory would need the memory to
-    be shared, which a clone's is not.
+    `xen-save-devices-state` writes the devices' state: it leaves out the memory, and otherwise has nothing to do with
+    Xen. An ordinary incoming migration reads the state. A migration that leaves out the memory would need shared
+    memory, which a clone does not have.
     """
 
     def __init__(self, places: VmPlaces, process: ProcessRef) -> None:
@@ -140,7 +140,7 @@ class QemuVm:
             raise cannot_write(frozen.directory, exc) from exc
 
     async def _save_devices(self, target: Path) -> None:
-        """QEMU writes to a descriptor of ours: the directory is none of its places."""
+        """QEMU writes to a descriptor of the daemon, because its jail does not contain the directory."""
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             path = await self._monitor.add_descriptor(fd)
@@ -191,8 +191,8 @@ class QemuVm:
         self._monitor.on_disk_failed = on_failed
 
     async def agent_port_is_held(self) -> bool:
-        """By what is shown to people: the event of it is sent of devices with an id only, and this one has none, in
-        all that was frozen so far."""
+        """Reads QEMU's output for people: QEMU sends the event only for devices with an id, and in all VMs frozen so
+        far this device has none."""
         tree = await self._monitor.execute("human-monitor-command", {"command-line": "info qtree"})
         return not _PORT_LEFT.search(str(tree))
 
@@ -203,7 +203,7 @@ class QemuVm:
         await self._monitor.execute("quit")
 
     def terminate(self) -> None:
-        """QEMU takes SIGTERM as "quit now, with the disks flushed"."""
+        """On SIGTERM, QEMU flushes its disks and ends."""
         send_signal(self._process, signal.SIGTERM)
 
     def end(self) -> End:
@@ -214,7 +214,7 @@ class QemuVm:
 
 
 class QemuDriver:
-    """Stateless but for what it has found out about this host's QEMU."""
+    """Stateless except for what it found out about this host's QEMU."""
 
     name = "qemu"
     capabilities = Capabilities(
@@ -271,7 +271,7 @@ class QemuDriver:
         return _OWN_FILES + self._connections
 
     def _bounds(self, config: VmConfig, disk: Path) -> dict[int, Bound]:
-        """What holds everywhere, also where there is no control group. Without a free descriptor a guest's next
+        """Limits that hold on every host, even without control groups. Without a free descriptor a guest's next
         connection fails; without memory the VMM ends; for a file that is too long, see `file_bound`."""
         longest = longest_file(layers.read_head(disk).size_bytes, config.memory_mib * MIB)
         return {
@@ -281,8 +281,8 @@ class QemuDriver:
         }
 
     async def prepare(self, config: VmConfig) -> None:
-        """Measure the TSC once, and write the overlay of a machine that has none yet: it keeps its disk from start
-        to start."""
+        """Measure the TSC once, and write the overlay of a machine that has no disk yet; a machine keeps its disk
+        across starts."""
         if self._tsc_khz is None:
             self._tsc_khz = await measure_tsc_khz(self._agent_binary)
         try:
@@ -324,7 +324,7 @@ class QemuDriver:
         return QemuVm(places, process)
 
     def forget_frozen(self, places: VmPlaces) -> None:
-        """Earlier versions linked to the memory, too."""
+        """Earlier versions made a link to the memory too."""
         for path in (names.memory(places.directory), names.devices(places.directory)):
             path.unlink(missing_ok=True)
 
@@ -342,8 +342,8 @@ class QemuDriver:
 
 
 def prepare_jail(config: VmConfig, disk: Path, libraries: Sequence[Path]) -> Jail:
-    """What QEMU needs of the host: its directory to write to, and to read what others have of it, too: layers of its
-    disk that are frozen, the image below them, kernel and initramfs. Sockets and the frozen memory are descriptors."""
+    """What QEMU needs of the host. To write: its directory. To read: the frozen layers of its disk, the image below
+    them, kernel and initramfs. Sockets and the frozen memory are descriptors."""
     _, *below = layers.read_places(disk)
     return Jail(
         read=(
@@ -361,8 +361,8 @@ def prepare_jail(config: VmConfig, disk: Path, libraries: Sequence[Path]) -> Jai
 
 
 def hand_over(config: VmConfig, disk: Path, jail: Jail) -> None:
-    """The files that the VMM writes to become its user's; those that it reads can be read by that user, who cannot
-    reach them but in its jail. The directory stays ours: no VMM makes, renames or removes a file."""
+    """Give the files that the VMM writes to its user, and make the files that it reads readable for that user, who
+    reaches them only in the jail. The directory stays the daemon's: no VMM can make, rename or remove a file."""
     user, places = config.user, config.places
     assert user is not None
     places.directory.chmod(0o711)
@@ -371,13 +371,13 @@ def hand_over(config: VmConfig, disk: Path, jail: Jail) -> None:
         os.chown(path, user, user, follow_symlinks=False)
     for path in jail.read:
         if path.parent == places.directory:
-            layers.take_back(path)  # a template's, of another VMM before
+            layers.take_back(path)  # a template's layer, which another VMM wrote
         else:
             layers.make_readable(path)
 
 
 def _prepare_files(config: VmConfig) -> None:
-    """Blocking: where hard links are refused it copies a disk."""
+    """Blocking: where the host refuses hard links, this copies a disk."""
     disk = names.disk(config.places.directory)
     if config.frozen is not None:
         _prepare_clone(config.places, config.frozen)
@@ -388,13 +388,13 @@ def _prepare_files(config: VmConfig) -> None:
 
 
 def read_end(said: str) -> End:
-    """What QEMU gives as the reason of its end."""
+    """The end of a guest, from the reason that QEMU gave."""
     return End(_ENDS.get(said, EndKind.OTHER), said)
 
 
 def _prepare_clone(places: VmPlaces, frozen: Frozen) -> None:
-    """All that it needs of what is frozen becomes its own, but for the memory, which it has open: whoever removes the
-    original takes nothing from it."""
+    """Give the clone its own copies and links of the frozen VM, except the memory, which QEMU has open: the clone works
+    even after the original is removed."""
     copy_file(names.devices(frozen.directory), names.devices(places.directory))
     disk = names.disk(places.directory)
     if not disk.exists():
@@ -403,7 +403,7 @@ def _prepare_clone(places: VmPlaces, frozen: Frozen) -> None:
 
 
 def _open_memory(frozen: Frozen) -> int:
-    """For the VMM of a clone. All clones share the file, so none may write to it."""
+    """Open the memory for the VMM of a clone. All clones share the file, so no VMM may write to it."""
     path = names.memory(frozen.directory)
     try:
         return open_unwritable(path)
@@ -412,7 +412,7 @@ def _open_memory(frozen: Frozen) -> int:
 
 
 def _neutral(link: Link) -> Link:
-    """A link of that kind, of nobody: a clone may have another of its kind."""
+    """The same kind of link without addresses: a clone may have another link of the same kind."""
     if isinstance(link, NoLink):
         return link
     return UserNat("") if isinstance(link, UserNat) else Tap("", 0)
@@ -431,7 +431,7 @@ def _binary() -> str:
 
 
 async def measure_tsc_khz(agent_binary: Path) -> int:
-    """The host's TSC frequency; 0 where there is none. Some 100 ms, once a daemon."""
+    """The host's TSC frequency; 0 if there is no TSC. Takes some 100 ms, once per daemon."""
     result = await run([str(agent_binary), "--tsc-khz"], timeout_s=10)
     try:
         return int(result.stdout.strip() or b"0")
@@ -440,7 +440,7 @@ async def measure_tsc_khz(agent_binary: Path) -> int:
 
 
 def _listen(path: Path) -> socket.socket:
-    """A listening Unix socket for QEMU to inherit; only we may connect (its directory is 0700)."""
+    """A listening Unix socket for QEMU to inherit. Only the daemon's user can connect: the directory is 0700."""
     try:
         return own_sockets.listen(path)
     except OSError as exc:

@@ -1,16 +1,16 @@
-"""Disks as chains of qcow2 files: what lies below a disk, and how a directory comes to own a chain.
+"""Disks as chains of qcow2 files: the files below a disk, and how a directory comes to own a chain.
 
     root.qcow2 -> layer-c201.qcow2 → layer-1f3a.qcow2 → layer-90bc.qcow2 → /…/images/<digest>.ext4
 
-`root.qcow2` is a symbolic link to the one file that may be written to. No file ever changes its name or gives it to
-another: QEMU opens files again by the name it knows them under, to read from what it wrote to before.
+`root.qcow2` is a symbolic link to the one file that may be written to. A file never changes its name, and no other file
+ever gets that name: to read data that it wrote before, QEMU opens files again by the names that it knows.
 
-What a guest has synced must be found again after a power failure, so a disk that holds something is pointed at another
-file only with its directory synced. A new, empty disk is not at once: until its guest has written to it, there is
-nothing to lose. `sync` is for before that.
+What a guest has synced must survive a power failure, so a disk with contents is pointed at another file only after its
+directory is synced. A new, empty disk needs no sync before its guest has written to it; `sync` does that.
 
-A file below is never written to again, so any number of directories may have it: each has a hard link of its own, under
-the same name, and names its layers relatively. Whoever removes a directory removes nothing of anybody else's.
+A file below the uppermost is never written to again, so any number of directories may share it: each has a hard link of
+its own under the same name, and the names in the files are relative. To remove a directory does not harm other
+directories.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from banger.vmm.qemu.overlay import write_overlay
 _HEAD = struct.Struct(">4sIQIIQ")
 _LONGEST_NAME = 1023
 _IMAGE_NAME = re.compile(r"[0-9a-f]{64}\.ext4")
-_LATEST_NAME = 2 << 20  # it lies in the first cluster, and no cluster is larger
-# QEMU opens every file of a chain, and reads through all of them.
+_LATEST_NAME = 2 << 20  # the name lies in the first cluster; clusters are at most 2 MiB
+# QEMU opens each file of a chain, and may read through all of them.
 MAX_LAYERS = 48
 
 
 class Head(NamedTuple):
-    """Of a qcow2 file: what it lies on ("" for nothing) and its virtual size."""
+    """Of a qcow2 file: the name of the file below it ("" for none) and the virtual size."""
 
     backing: str
     size_bytes: int
 
 
 def read_head(path: Path) -> Head:
-    """Raises `frozen_damaged` when it is no qcow2 file."""
+    """Raises `frozen_damaged` if the file is not a qcow2 file."""
     try:
         with open(path, "rb") as file:
             magic, version, offset, length, _, size = _HEAD.unpack(file.read(_HEAD.size))
@@ -61,13 +61,13 @@ def read_head(path: Path) -> Head:
 
 
 def active(disk: Path) -> Path:
-    """The file that is written to; of a disk that came as one file, that file."""
+    """The file that is written to: the target of the link, or `disk` itself if it is not a link."""
     return disk.with_name(os.readlink(disk)) if disk.is_symlink() else disk
 
 
 def read_chain(disk: Path) -> list[Path]:
-    """All files of a disk in its own directory, the active one first; the image below them is not ours. Raises
-    `frozen_damaged`."""
+    """All files of a disk in its own directory, the active file first; without the image below, which has other owners.
+    Raises `frozen_damaged`."""
     found = [active(disk)]
     while (name := read_head(found[-1]).backing) and "/" not in name:
         found.append(disk.with_name(name))
@@ -77,9 +77,9 @@ def read_chain(disk: Path) -> list[Path]:
 
 
 def read_places(disk: Path) -> list[Path]:
-    """What a program that reads a disk has to open: the files of `read_chain`, and the image below them. The name of
-    the image is in a file that a guest's VMM has written to, so it must be one that an image can have, outside of what
-    a VMM can write to. Raises `frozen_damaged`."""
+    """The files that a program must open to read a disk: those of `read_chain`, and the image below. A guest's VMM may
+    have written the name of the image, so the name must be a possible name of an image, outside the directory that the
+    VMM writes to. Raises `frozen_damaged`."""
     chain = read_chain(disk)
     image = Path(read_head(chain[-1]).backing)
     if image == Path():
@@ -103,22 +103,22 @@ def _refuse_more(disk: Path, chain: list[Path]) -> None:
 
 
 def create(disk: Path, backing: str, backing_format: str, size_bytes: int) -> None:
-    """A new, empty disk."""
+    """Make a new, empty disk above `backing`."""
     top = disk.with_name(_new_name())
     write_overlay(top, backing, backing_format, size_bytes)
     _point(disk, top)
 
 
 def link_chain(layer: Path, disk: Path) -> None:
-    """`disk`, in another directory, is what `layer` and those below it are. It has links of its own to all of them."""
+    """Make `disk`, in another directory, out of hard links to `layer` and the files below it."""
     for file in read_chain(layer):
         link_or_copy(file, disk.with_name(file.name))
     _point(disk, disk.with_name(layer.name))
 
 
 def lay_over(below: Path, disk: Path, size_bytes: int) -> None:
-    """`disk` becomes a new, empty one on the frozen disk `below`, with links to all it needs in its own directory.
-    What it was before stays, until then its own."""
+    """Make `disk` a new, empty disk above the frozen disk `below`, with hard links to all layers in its own directory.
+    The files of the old disk stay; until the last step `disk` is still the old disk."""
     first, *rest = chain = read_chain(below)
     _refuse_more(below, chain)
     layer = disk.with_name(first.name if below.is_symlink() else _new_name())
@@ -129,21 +129,21 @@ def lay_over(below: Path, disk: Path, size_bytes: int) -> None:
 
 
 def replace(disk: Path, below: Path) -> None:
-    """`disk`, which nobody uses, becomes an empty one above `below`; layers that only the old one needed go."""
+    """Make `disk`, which is not in use, an empty disk above `below`; remove layers that only the old disk needed."""
     lay_over(below, disk, 0)
-    sync_path(disk.parent)  # before what only the old one needed goes
+    sync_path(disk.parent)  # before the layers of the old disk are removed
     tidy(disk)
 
 
 def clear(disk: Path) -> None:
-    """What a start that came to nothing left of a disk that never was."""
+    """Remove the files of a disk that a failed start left unfinished."""
     for file in [disk, *disk.parent.glob("layer-*")]:
         file.unlink(missing_ok=True)
 
 
 def tidy(disk: Path) -> None:
-    """Remove what a change of the disk that was cut off left beside it: layers, and halves of them, that are not of it.
-    Raises `frozen_damaged`."""
+    """Remove what an interrupted change of the disk left beside it: whole and half-written layers that the disk does
+    not need. Raises `frozen_damaged`."""
     needed = set(read_chain(disk))
     for file in [_unpointed(disk), *disk.parent.glob("layer-*")]:
         if file not in needed:
@@ -151,8 +151,8 @@ def tidy(disk: Path) -> None:
 
 
 def sync(disk: Path) -> None:
-    """All that the disk consists of is on the disk of the host, under its names: what a guest syncs from now on, which
-    its VMM does to the uppermost file alone, is found again. Blocking. Raises `frozen_damaged`, OSError."""
+    """Sync all files of the disk, and their names. From then on, what a guest syncs survives a power failure: the VMM
+    itself syncs the uppermost file only. Blocking. Raises `frozen_damaged`, OSError."""
     for file in read_chain(disk):
         sync_path(file)
     sync_path(disk.parent)
@@ -160,10 +160,10 @@ def sync(disk: Path) -> None:
 
 
 def push_down(disk: Path) -> Path:
-    """Put an empty file above the active one of a disk that is in use; its path.
+    """Put an empty file above the active file of a disk that is in use; return the path of the new file.
 
-    The VMM still writes to the one below until it is told of the new one. Whenever we end, `disk` reads as what was
-    written last."""
+    The VMM writes to the old file until it is told of the new one. If the daemon dies at any moment, `disk` still reads
+    as what was written last."""
     below, *_ = chain = read_chain(disk)
     _refuse_more(disk, chain)
     create(disk, below.name, "qcow2", read_head(below).size_bytes)
@@ -174,7 +174,7 @@ def push_down(disk: Path) -> Path:
 
 
 def pull_up(disk: Path, below: Path) -> None:
-    """Undo `push_down`: the VMM was never told, and writes to `below`."""
+    """Undo `push_down`: the VMM was not told of the new file, and writes to `below`."""
     above = active(disk)
     _point(disk, below)
     sync_path(disk.parent)
@@ -188,14 +188,14 @@ def give(file: Path, user: int) -> None:
 
 
 def take_back(file: Path) -> None:
-    """A file that no VMM writes to any more is ours, for any VMM to read. Raises OSError."""
+    """Make a file that no VMM writes to any more belong to the daemon, readable for all VMMs. Raises OSError."""
     if os.stat(file, follow_symlinks=False).st_uid != os.geteuid():
         os.chown(file, os.geteuid(), os.getegid(), follow_symlinks=False)
     make_readable(file)
 
 
 def make_readable(file: Path) -> None:
-    """For users that get this file alone to see, not the directory that it is in. Raises OSError."""
+    """Make a file readable for VMMs' users. They see the file in their jail, and not its directory. Raises OSError."""
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = stat.S_IMODE(os.fstat(fd).st_mode)

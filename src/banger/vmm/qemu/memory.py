@@ -1,8 +1,8 @@
-"""A guest's memory, read from outside while its vCPUs stand still.
+"""A guest's memory, read from outside while its vCPUs are stopped.
 
-Of a VM that was booted it is a memfd, open in QEMU. Of a clone it is a private mapping of the frozen memory: the pages
-that the clone has written to are the anonymous ones in /proc/PID/pagemap (the kernel's
-Documentation/admin-guide/mm/pagemap.rst), all others are still as in the file.
+The memory of a VM that booted is a memfd, open in QEMU. The memory of a clone is a private mapping of the frozen
+memory: the pages that the clone has written to are the anonymous pages in /proc/PID/pagemap (the kernel's
+Documentation/admin-guide/mm/pagemap.rst); the other pages are as in the file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _MAPPED = re.compile(
 
 
 class Mapping(NamedTuple):
-    """Where a VMM has its guest's memory: in its address space, and as its descriptor `fd`. A clone's is private."""
+    """The place of a guest's memory in a VMM: its addresses, and its descriptor `fd`. The mapping of a clone is
+    private."""
 
     start: int
     size_bytes: int
@@ -38,8 +39,8 @@ class Mapping(NamedTuple):
 
 
 def copy_base(pid: int, mapping: Mapping, target: Path) -> None:
-    """What is behind the memory, as a new file: all of the memory of a VM that was booted, and of a clone what it began
-    with. Blocking."""
+    """Copy the file behind the memory to a new file: for a VM that booted all of its memory, for a clone the memory
+    that it started with. Blocking."""
     try:
         source = os.open(f"/proc/{pid}/fd/{mapping.fd}", os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError as exc:
@@ -52,8 +53,8 @@ def copy_base(pid: int, mapping: Mapping, target: Path) -> None:
 
 
 def copy_changes(pid: int, mapping: Mapping, target: Path) -> int:
-    """Bring `target`, a copy of what is behind a clone's memory, up to what the clone sees now; the bytes that were
-    copied. Blocking."""
+    """Write the pages that a clone has changed to `target`, a copy of the file behind its memory; return the number of
+    bytes copied. Blocking."""
     copied = 0
     try:
         with (
@@ -73,8 +74,7 @@ def copy_changes(pid: int, mapping: Mapping, target: Path) -> int:
 
 
 def find_mapping(pid: int) -> Mapping:
-    """The guest's memory: of the files that the VMM has open, the one that it has mapped as a whole. Raises
-    `unsupported`, `vmm_failed`."""
+    """The guest's memory: the one open file that the VMM has mapped as a whole. Raises `unsupported`, `vmm_failed`."""
     try:
         files = _open_files(pid)
         with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as maps:
@@ -103,10 +103,10 @@ class _OpenFile(NamedTuple):
 
 
 def _open_files(pid: int) -> dict[tuple[str, int], _OpenFile]:
-    """A descriptor of each file that a process has open, by device and inode, as `maps` has them."""
+    """For each file that a process has open one descriptor, by device and inode in the notation of `maps`."""
     found = {}
     for name in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):  # it has been closed
+        with contextlib.suppress(FileNotFoundError):  # the process has closed the descriptor
             file = os.stat(f"/proc/{pid}/fd/{name}")
             if stat.S_ISREG(file.st_mode):
                 device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
@@ -115,7 +115,7 @@ def _open_files(pid: int) -> dict[tuple[str, int], _OpenFile]:
 
 
 def _changed(pagemap: int, mapping: Mapping) -> Iterator[tuple[int, int]]:
-    """Runs of changed pages: offset and length in bytes, at most a mebibyte each."""
+    """Runs of changed pages: offset and length in bytes, at most one MiB each."""
     pages = mapping.size_bytes // PAGE_BYTES
     first = mapping.start // PAGE_BYTES
     for page in range(0, pages, _ENTRIES_AT_ONCE):

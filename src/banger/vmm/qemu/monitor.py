@@ -1,7 +1,7 @@
-"""QMP, through `qemu.qmp`: one connection a VM, its errors mapped, the reason of a shutdown kept.
+"""QMP, through `qemu.qmp`: one connection per VM; maps errors, and keeps the reason of a shutdown.
 
-A QEMU that was taken over by its guest may say whatever it likes: messages have a length, and events a part of our time
-that they share with all that guests say.
+A guest that took over its QEMU can send anything: messages have a maximal length, and all events share a limited part
+of the event loop's time with all other messages of guests.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from banger.model.sizes import KIB
 from banger.wire.fields import readable
 
 _ANSWER_S = 10.0
-# What we ask for has answers of some KiB.
+# Answers to banger's commands have some KiB.
 _MESSAGE_BYTES = 256 * KIB
-# What a message costs the loop beside being parsed.
+# What a message costs the event loop in addition to parsing.
 _ROUTING_S = 0.0001
 _REASON_MAX = 100
 _SETS = "/dev/fdset/"
@@ -32,7 +32,8 @@ _EVENTS = {"SHUTDOWN", "GUEST_PANICKED", "BLOCK_IO_ERROR"}
 
 
 class _Client(QMPClient):
-    """One that reads no faster than its share of the loop's time lets it, but for answers to what was asked."""
+    """A client that reads events no faster than its share of the event loop's time allows; answers to its commands are
+    not delayed."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, readbuflen=_MESSAGE_BYTES)
@@ -46,7 +47,7 @@ class _Client(QMPClient):
         except (
             ValueError,
             RecursionError,
-        ) as exc:  # without an end, or too deep: the library expects neither
+        ) as exc:  # endless or too deeply nested: the library handles neither
             raise ProtocolError(f"no message: {exc}") from exc
         number = message.get("id")
         if not isinstance(number, str | None):
@@ -58,7 +59,7 @@ class _Client(QMPClient):
 
 
 class Monitor:
-    """From `connect` to `close`. A VMM that is stuck costs its callers a time-out, nobody else."""
+    """Used from `connect` to `close`. A VMM that hangs costs its own callers a time-out, and no other callers."""
 
     def __init__(self, machine: str) -> None:
         self.machine = machine
@@ -66,7 +67,7 @@ class Monitor:
         self.on_disk_full: Callable[[], None] | None = None
         self.on_disk_failed: Callable[[str], None] | None = None
         self._client = _Client(f"banger-{machine}")
-        self._client.logger.setLevel(logging.CRITICAL + 1)  # what matters comes as an exception
+        self._client.logger.setLevel(logging.CRITICAL + 1)  # errors come as exceptions
         self._events = EventListener(names=_EVENTS, event_filter=self._note)
         self._client.register_listener(self._events)
         self._connected = False
@@ -85,7 +86,7 @@ class Monitor:
             TimeoutError,
             OSError,
             AssertionError,
-        ) as exc:  # the last where it ends amid the greeting
+        ) as exc:  # AssertionError: the connection ends within the greeting
             raise Error(
                 "vmm_failed", f"QEMU of {self.machine} does not answer on its control socket"
             ) from exc
@@ -110,12 +111,13 @@ class Monitor:
             raise Error("vmm_failed", f"QEMU of {self.machine} ended during {command}") from exc
 
     async def send_descriptor(self, name: str, fd: int) -> None:
-        """Give QEMU an open file, as `name`; ours stays open."""
+        """Give QEMU an open file under `name`; `fd` stays open here."""
         self._send(fd)
         await self.execute("getfd", {"fdname": name})
 
     async def add_descriptor(self, fd: int) -> str:
-        """Give QEMU an open file; the path that its commands open it by until `remove_descriptor`. Ours stays open."""
+        """Give QEMU an open file; return the path that QEMU's commands open it by until `remove_descriptor`. `fd` stays
+        open here."""
         self._send(fd)
         added = await self.execute("add-fd")
         return f"{_SETS}{added['fdset-id']}"
@@ -138,11 +140,11 @@ class Monitor:
                 async with asyncio.timeout(2):
                     await self._client.disconnect()
             except (QMPError, TimeoutError, OSError, EOFError):
-                pass  # the other end is gone: closed is what we wanted
+                pass  # the VMM has closed the connection, which was the aim
         self._client.share.close()
 
     def _note(self, message: Message) -> bool:
-        """Called for each event; nothing is queued."""
+        """Called for each event; returns False, so that no event is queued."""
         given = message.get("data")
         data = given if isinstance(given, dict) else {}
         if message.get("event") == "SHUTDOWN":

@@ -1,4 +1,4 @@
-"""What QEMU's files are called: those of a VM, and those of a frozen one."""
+"""Names of QEMU's files, of a VM and of a frozen VM."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ DEVICES = "devices"
 
 
 def disk(directory: Path) -> Path:
-    """Of a VM, or of a frozen one: see `layers`."""
+    """The disk of a VM or of a frozen VM: see `layers`."""
     return directory / DISK
 
 
 def memory(directory: Path) -> Path:
-    """Of a frozen VM, sparse."""
+    """The memory of a frozen VM, sparse."""
     return directory / MEMORY
 
 
 def devices(directory: Path) -> Path:
-    """The state of the devices, of a frozen VM, and the own copy of a clone that loads it."""
+    """The state of the devices of a frozen VM; in the directory of a clone, its own copy."""
     return directory / DEVICES
 
 

@@ -1,4 +1,4 @@
-"""An empty qcow2 overlay, written by us: `qemu-img create` costs tens of milliseconds a start.
+"""An empty qcow2 overlay, written by banger itself: `qemu-img create` would add tens of milliseconds to each start.
 
 Layout (qcow2 version 3, QEMU's docs/interop/qcow2), in clusters of 64 KiB:
 
@@ -52,8 +52,8 @@ def encode_overlay(backing: str, backing_format: str, size_bytes: int) -> bytes:
 
 
 def write_overlay(path: Path, backing: str, backing_format: str, size_bytes: int) -> None:
-    """Whole or not at all; not synced, since there is nothing in it to keep yet (`layers.sync` is for later). A
-    relative `backing` lies beside `path`."""
+    """Write the file whole or not at all. No sync: the overlay has no contents to keep yet (`layers.sync` syncs it
+    later). A relative `backing` lies beside `path`."""
     data = encode_overlay(backing, backing_format, size_bytes)
     partial = path.with_name(path.name + ".partial")
     fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

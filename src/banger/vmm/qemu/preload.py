@@ -1,4 +1,4 @@
-"""The library that QEMU is started with, so that it takes a file that is open already. `make setup` builds it."""
+"""The library that QEMU is started with, so that QEMU can use a file that is open already. `make setup` builds it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 from banger.errors import Error
 
-# What the library knows its descriptors by; see preload/descriptor.c.
+# The prefix by which the library recognises its descriptors; see preload/descriptor.c.
 _PREFIX = "/banger/descriptor/"
 _ARCHITECTURES = {"amd64": "x86_64"}
 
 
 def library(architecture: str) -> Path:
-    """`architecture` in OCI's terms. Raises `tool_missing` when it was not built."""
+    """The path of the library. `architecture` in OCI's terms. Raises `tool_missing` if the library was not built."""
     name = f"descriptor-{_ARCHITECTURES.get(architecture, architecture)}.so"
     path = Path(__file__).parent / "bin" / name
     if not path.is_file():

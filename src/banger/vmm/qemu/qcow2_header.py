@@ -1,7 +1,7 @@
-"""A stranger's qcow2 disk, looked at before QEMU opens it.
+"""Check a stranger's qcow2 disk before QEMU opens it.
 
-The header of a qcow2 file may name further files: a backing file, an external data file. QEMU opens them as whoever
-runs it, and the guest reads what is in them. So a disk from elsewhere may name none.
+The header of a qcow2 file may name further files: a backing file, an external data file. QEMU opens them with the
+rights of its user, and the guest reads their contents. So a disk of a stranger may name no file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LEAST_HEADER_BYTES = _FEATURES_AT + _FEATURES.size
 _EXTENSION = struct.Struct(">II")  # kind, length; padded to 8 bytes
 _EXTENSIONS_MAX = 64
 
-_DIRTY = 1 << 0  # refcounts are to be mended: QEMU does that by itself
+_DIRTY = 1 << 0  # refcounts need repair: QEMU does that by itself
 _END, _DATA_FILE, _ENCRYPTION = 0, 0x44415441, 0x0537BE77
 
 
@@ -39,9 +39,9 @@ class _Header(NamedTuple):
 
 
 def check_standalone_qcow2(path: Path, limit_bytes: int) -> None:
-    """Raises `snapshot_invalid` unless the file is qcow2, depends on no other file, is not encrypted, needs no feature
-    that a disk of ours does not have, and shows its guest at most `limit_bytes`. Its tables are not looked at: a
-    mistake there is between QEMU and the file."""
+    """Raises `snapshot_invalid` unless the file is qcow2, depends on no other file, is not encrypted, needs only
+    features that banger's own disks have, and shows its guest at most `limit_bytes`. Does not check the tables: an
+    error there concerns only QEMU and this file."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         header = _read_header(fd, path.name)
@@ -84,8 +84,8 @@ def _check(header: _Header, name: str, limit_bytes: int) -> None:
 
 
 def _check_extensions(fd: int, header: _Header, name: str) -> None:
-    """QEMU passes over these two unless their feature is set, which `_check` has refused; there is no reason for
-    them."""
+    """Refuse the extensions for an external data file and for encryption. QEMU ignores both unless their feature is
+    set, which `check_standalone_qcow2` has refused, so an honest disk has neither."""
     position = header.header_bytes
     for _ in range(_EXTENSIONS_MAX):
         data = os.pread(fd, _EXTENSION.size, position)

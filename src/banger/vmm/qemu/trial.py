@@ -1,8 +1,8 @@
-"""Whether a QEMU can do what is asked of it: its commands, and a machine that really runs.
+"""Check what a QEMU can do: its commands, and whether a machine really runs.
 
-The guest of the trial is a few instructions in an ELF file, entered as a PVH kernel is (32-bit protected mode, see
-docs/misc/pvh in Xen's documentation). It writes a word to the serial port and then makes the processor give up, which
-ends QEMU as a reboot does.
+The guest of the trial is a few instructions in an ELF file, entered like a PVH kernel (32-bit protected mode, see
+docs/misc/pvh in Xen's documentation). It writes a word to the serial port and then causes a triple fault, which ends
+QEMU like a reboot.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _CODE_BYTES = 32
 _ELF_HEADER_BYTES, _PROGRAM_HEADER_BYTES = 64, 56
 _PVH_ENTRY = 18  # XEN_ELFNOTE_PHYS32_ENTRY
 _MEMORY_MIB = 32
-# What is asked of QEMU while a machine runs, and what is lost where it does not know it.
+# Commands that banger sends to a running QEMU, and what a user loses if QEMU does not know the command.
 _COMMANDS = {
     "xen-save-devices-state": "templates, snapshots and forks",
     "migrate-incoming": "templates, snapshots and forks",
@@ -73,7 +73,7 @@ def _code(entry: int) -> bytes:
 
 
 def plan_trial(binary: str, accel: str, kernel: Path) -> list[str]:
-    """Built of the same pieces as a machine's own command line."""
+    """Made of the same parts as a machine's own command line."""
     nowhere = Path("/")
     config = VmConfig(
         places=VmPlaces(name="trial", directory=nowhere, run_directory=nowhere),
@@ -100,7 +100,7 @@ def plan_trial(binary: str, accel: str, kernel: Path) -> list[str]:
 
 
 async def try_machine(binary: str, accel: str, timeout_s: float) -> str:
-    """Why no machine runs under that accelerator; empty if one did."""
+    """Why no machine runs with that accelerator; empty if a machine ran."""
     fd = os.memfd_create("trial")
     try:
         os.write(fd, plan_trial_kernel())
@@ -119,7 +119,7 @@ async def try_machine(binary: str, accel: str, timeout_s: float) -> str:
 
 
 async def find_lacks(binary: str) -> list[Lack]:
-    """What this build does not have of what machines need. Raises `tool_failed`, `timeout`."""
+    """Which features that machines need this build lacks. Raises `tool_failed`, `timeout`."""
     result = await run(
         [binary, "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-qmp", "stdio"],
         stdin=b"".join(
@@ -135,7 +135,7 @@ async def find_lacks(binary: str) -> list[Lack]:
 
 
 def lacks_of(commands: set[str], machines: set[str]) -> list[Lack]:
-    """From the names of its commands and of its kinds of machines."""
+    """The lacks of a QEMU with these commands and these kinds of machines."""
     lacks = [] if "microvm" in machines else [Lack("no machine of kind microvm: nothing runs", is_fatal=True)]
     return lacks + [Lack(f"no {name}: no {lost}") for name, lost in _COMMANDS.items() if name not in commands]
 
