@@ -1,5 +1,5 @@
-"""What the jail adds to the start of a VMM: the same program, started in a jail of all layers this host has, and by the
-shell that did nothing but enter control groups, in turns."""
+"""What the jail adds to the start of a VMM: starts the same program alternately in a jail of all layers that this host
+has, and through a shell that confines nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIMES = 100
 def measure() -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="banger-bench-") as name:
         directory = Path(name)
-        read = tuple(directory / f"file-{number}" for number in range(6))  # as many as a clone's VMM has
+        read = tuple(directory / f"file-{number}" for number in range(6))  # as for the VMM of a clone
         for file in read:
             file.touch()
         user = 0x7000_0001 if os.geteuid() == 0 else None

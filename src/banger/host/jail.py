@@ -1,8 +1,8 @@
-"""The jail that a program is put in before it begins: `native/jail`, a static program that confines itself and then
-becomes the other one.
+"""The jail of a program: `native/jail`, a static program that confines itself and then executes the other program.
 
-Each of its layers is there or not, depending on the kernel, on the host's rules for namespaces, and on who we are.
-`look` asks once. What is missing is left out and named; nothing is left out in silence.
+Whether each layer of the jail is available depends on the kernel, on the host's rules for namespaces, and on the
+daemon's user. `look` finds out once. The jail does without a missing layer, and banger shows that it is missing and
+why.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from banger.errors import Error
 
 NAMESPACES = ("user", "mount", "pid", "ipc", "uts", "net")
 LANDLOCK = "landlock"
-# What programs of a host need of it to begin at all.
+# What every program needs of the host's file system to start.
 _SYSTEM = (
     "/usr",
     "/lib",
@@ -38,15 +38,15 @@ _DEVICES = ("/dev/null", "/dev/urandom")
 _PROBE_S = 10
 
 
-# A resource limit: soft and hard alike, or one after the other.
+# A resource limit: one number for both soft and hard limit, or a pair.
 Bound = int | tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Jail:
-    """What a program sees of this host, beside its system's libraries. Each place may lie within another one; the
-    innermost counts. `network`: it keeps the host's, and its resolver's addresses. `user`: the number of the user and
-    group that it runs as, None for our own; only root can say another."""
+    """What a program sees of this host, besides the system's libraries. A place may lie within another place; the
+    innermost counts. `network`: the program uses the host's network and resolver. `user`: number of the user and group
+    that the program runs as, None for the daemon's; only root can choose another user."""
 
     read: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
@@ -56,8 +56,8 @@ class Jail:
 
 
 class Layers(NamedTuple):
-    """`held`: names of layers that this host lets us have; `missing`: why not, by name. `landlock` is the version of
-    the kernel's interface, 0 without."""
+    """`held`: names of the layers that are available on this host; `missing`: for each other layer why not. `landlock`:
+    version of the kernel's interface, 0 if there is none."""
 
     held: frozenset[str]
     missing: Mapping[str, str]
@@ -65,7 +65,7 @@ class Layers(NamedTuple):
 
 
 def program() -> Path:
-    """Raises `tool_missing` when it was not built."""
+    """The path of the jail's program. Raises `tool_missing` if the program was not built."""
     path = Path(__file__).parent / "bin" / f"jail-{platform.machine()}"
     if not path.is_file():
         raise Error("tool_missing", f"the jail for {platform.machine()} is not built", "run make setup")
@@ -74,7 +74,8 @@ def program() -> Path:
 
 @functools.cache
 def look() -> Layers:
-    """Which layers this host has for us, tried one by one. Blocking, some milliseconds the first time."""
+    """The layers that are available to the daemon's user on this host. Tries each; takes some milliseconds the first
+    time. Blocking."""
     try:
         said = subprocess.run(
             [program(), "--probe"],
@@ -89,7 +90,8 @@ def look() -> Layers:
 
 
 def read_probe(said: str, *, root: bool) -> Layers:
-    """What `jail --probe` prints: a line for each layer. Root has no use for a user namespace."""
+    """Read the output of `jail --probe`: one line per layer. Root does not need a user namespace, so its absence is not
+    reported."""
     found = {name: told for name, _, told in (line.partition(" ") for line in said.splitlines())}
     held, missing = set(), {}
     for name in (*NAMESPACES, LANDLOCK):
@@ -114,10 +116,10 @@ def prepare_command(
     bounds: Mapping[int, Bound] | None = None,
     report: int | None = None,
 ) -> list[str]:
-    """The command line of the jail. With None it enters the control groups with those `entrances`, takes the `bounds`,
-    and confines nothing else. `directory` is where the program begins: one of its places, or the root.
-    `report` is the descriptor that the process id is written to; without it, the program is the process that is
-    started, and so in no pid namespace of its own."""
+    """The command line of the jail. The jail enters the control groups with these `entrances` and sets the `bounds`;
+    with None for `jail` it confines nothing else. `directory`: working directory of the program, one of its places or
+    the root. `report`: descriptor that the jail writes the process id to. Without `report` the program keeps the
+    process id of the jail, and so cannot have a pid namespace of its own."""
     options = [f"--group={path}" for path in entrances]
     for kind, bound in (bounds or {}).items():
         soft, hard = bound if isinstance(bound, tuple) else (bound, bound)
@@ -140,13 +142,15 @@ def prepare_command(
 
 
 def _groups_of(devices: Sequence[Path]) -> list[str]:
-    """The group that a device belongs to, as /dev/kvm does; only the first is."""
+    """The options for the group of the first device, such as the group of /dev/kvm. Only the first device can belong to
+    a group."""
     groups = [os.stat(device).st_gid for device in devices]
     return [f"--also-group={group}" for group in groups[:1] if group]
 
 
 def _places_of(jail: Jail, program: str) -> list[str]:
-    """Sorted, so that a place comes before those within it. The program is a place, too: it may be outside of /usr."""
+    """Options for all places, sorted, so that a place comes before the places within it. The program is a place too,
+    because it may be outside of /usr."""
     kinds: dict[str, str] = {path: _kind_of(path) for path in _SYSTEM if os.path.lexists(path)}
     kinds |= {str(path): _kind_of(path) for path in (_resolver_places() if jail.network else ())}
     if not any(Path(program).is_relative_to(system) for system in _SYSTEM):
@@ -158,13 +162,13 @@ def _places_of(jail: Jail, program: str) -> list[str]:
 
 
 def _kind_of(path: str | Path) -> str:
-    """How a place of the system is taken: as the link that it is, or as what it holds."""
+    """ "link" for a symbolic link of the system, which the jail makes again; "read" for other places."""
     return "link" if os.path.islink(path) else "read"
 
 
 def _resolver_places() -> list[Path]:
-    """Where the host's name servers are written. A directory that is for nothing else is taken as a whole: its file is
-    replaced when the host's network changes."""
+    """Where the host's resolver has its configuration. If the file has a directory of its own, the whole directory is a
+    place: the host replaces the file when its network changes."""
     if not _RESOLVER.exists():
         return []
     real = _RESOLVER.resolve()

@@ -1,11 +1,11 @@
 """Start a process that outlives the daemon: a VMM.
 
-The process leads a session of its own, with /dev/null as stdin and a log file as output. Its environment holds next to
-nothing but a marker, by which a later daemon finds the process even if this daemon ended before it recorded the pid.
+The process leads a session of its own, with /dev/null as stdin and a log file as output. Its environment has hardly
+more than a marker, by which a later daemon finds the process even if this daemon ended before it recorded the pid.
 
-The process is confined before its program begins, by a program that confines itself and then becomes the other one
-(`jail`). A process with threads cannot do anything between fork and exec; and memory that a process takes before it is
-moved into a control group stays accounted to its old group.
+The jail (`jail`) confines itself and then executes the program, so the program is confined from its first instruction.
+This daemon cannot do that itself: a process with threads can do almost nothing between fork and exec. Control groups
+are entered early because memory that a process took before stays accounted to its old group.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from banger.host.proc import ProcessRef, child_ref
 log = logging.getLogger("banger.spawn")
 
 MARKER = "BANGER_RESOURCE"
-# Of the jail, which takes milliseconds.
+# Time-out for the jail, which needs some milliseconds.
 _CONFINE_S = 30.0
 _SAID_BYTES = 4096
 
@@ -45,10 +45,9 @@ def spawn_detached(
     bounds: Mapping[int, Bound] | None = None,
     jail: Jail | None = None,
 ) -> ProcessRef:
-    """Start the program inside the control groups with those `entrances` and in the `jail`, and return the
-    identity of its process. `bounds` are resource limits by their `RLIMIT_` numbers, soft and hard alike, and
-    never above the limits that the process would have anyway. Raises `tool_missing` if there is no such
-    program, and `jail_failed` if the process cannot be confined."""
+    """Start the program in the `jail`, inside the control groups with these `entrances`; return the identity of its
+    process. `bounds` are resource limits by their `RLIMIT_` numbers; a bound never raises a limit that the process has
+    already. Raises `tool_missing` if there is no such program, `jail_failed` if the process cannot be confined."""
     log.debug("spawn: %s", shlex.join(argv))
     found = shutil.which(argv[0], path=os.defpath)
     if found is None:
@@ -72,14 +71,14 @@ def spawn_detached(
                 stderr=sink,
                 start_new_session=True,
                 pass_fds=[*pass_fds, report],
-                restore_signals=False,  # a write beyond its limit fails, and does not end it (SIGXFSZ)
+                restore_signals=False,  # SIGXFSZ stays ignored: a too long write fails, no more
             )
         finally:
             os.close(report)
         pid, failure = _read_report(reported.fileno())
     if pid != process.pid:
-        process.wait()  # the jail's own first process: it has left another process behind, or has failed
-    # host.proc collects the process, not Popen, whose finaliser would warn or wait.
+        process.wait()  # the jail's first process: it left a child, or failed
+    # host.proc reaps the process. Popen would warn or wait in its finaliser.
     process.returncode = 0
     if pid is None:
         raise Error("jail_failed", f"{argv[0]} cannot be confined: {failure}", "banger doctor --check jail")
@@ -87,7 +86,7 @@ def spawn_detached(
 
 
 def _read_report(reported: int) -> tuple[int | None, str]:
-    """The process id that the jail tells when it is done; None and the reason if it failed."""
+    """The process id that the jail writes when it is ready; None and the reason if the jail failed."""
     ready, _, _ = select.select([reported], [], [], _CONFINE_S)
     if not ready:
         return None, f"the jail was not ready within {_CONFINE_S:g} s"
@@ -96,5 +95,5 @@ def _read_report(reported: int) -> tuple[int | None, str]:
 
 
 def _environment() -> dict[str, str]:
-    """Next to nothing: a VMM is what hostile code in a guest sees first of the host."""
+    """Little, because a VMM is what hostile code in a guest sees first of the host."""
     return {"PATH": os.defpath, **for_vmms(os.environ), "LANG": "C.UTF-8"}
