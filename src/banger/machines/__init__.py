@@ -1,1 +1,1 @@
-"""Machines: their life, what runs in them, how they are torn down and found again."""
+"""Machines: how they begin and end, what runs in them, how a new daemon finds them again."""

@@ -1,1 +1,1 @@
-"""Everything that a running machine is asked for: commands, files, statistics, pauses. Through one gate."""
+"""Requests to a running machine: commands, files, statistics, pauses. `pausing` wakes an idle machine for them."""

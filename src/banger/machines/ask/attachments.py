@@ -1,8 +1,8 @@
-"""A client's hold on a command: what the client says to it, and all that the client hears, whatever connects the two.
+"""A client's attachment to a command: what the client sends and what the client receives, whatever the transport.
 
-A front room makes no decision: it passes on what its client says (`write`, `resize`, `detach`...), shows what `said`
-gives, and calls `leave` when its client is gone. The life of the command is a task of the attachment. What is said
-waits until the front room has taken it, so a slow client slows its command and nothing piles up.
+The front end makes no decision: it passes on what its client sends (`write`, `resize`, `detach`...), shows the messages
+of `said`, and calls `leave` when its client is gone. A task of the attachment runs the command's side. A message waits
+until the front end has taken it, so a slow client slows its command, and no queue grows without limit.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class MachineMade:
-    """The machine of a run exists."""
+    """The machine of a run was made."""
 
     machine: Machine
 
@@ -50,21 +50,22 @@ class Started:
 
 @dataclass(frozen=True)
 class Consumed:
-    """So many bytes of stdin have been taken since the beginning; the client may have 1 MiB more on the way."""
+    """The command has taken this many bytes of stdin since the beginning; the client may send up to 1 MiB beyond
+    them."""
 
     total_bytes: int
 
 
 @dataclass(frozen=True)
 class Refused:
-    """Something that the client said did not reach the command; all else goes on."""
+    """Something that the client sent did not reach the command; the attachment continues."""
 
     error: Error
 
 
 @dataclass(frozen=True)
 class Exited:
-    """The command has ended. `timings_ms`: phases of a run, empty for others."""
+    """The command has ended. `timings_ms`: the phases of a run; empty for other commands."""
 
     exit: Exit
     timings_ms: dict[str, float]
@@ -72,7 +73,7 @@ class Exited:
 
 @dataclass(frozen=True)
 class Detached:
-    """The client left on purpose; what runs in `machine` goes on."""
+    """The client left on purpose; what runs in `machine` continues."""
 
     machine: str
 
@@ -89,7 +90,7 @@ Said = MachineMade | Progress | Started | Output | Consumed | Refused | Last
 
 
 class Left(Exception):
-    """The client is not there any more, or broke the rules."""
+    """The client is gone, or broke the rules of the protocol."""
 
     def __init__(self, error: Error | None = None) -> None:
         super().__init__()
@@ -101,13 +102,14 @@ class Parted(Left):
 
 
 class Attachment:
-    """From the verb that made it until its life has ended and `said` is over. Used from the event loop."""
+    """Exists from the verb that made it until its task has ended and `said` has given all messages. Used from the event
+    loop."""
 
     def __init__(self, life: Callable[[Attachment], Awaitable[Last]]) -> None:
         self._said: deque[Said] = deque()
         self._arrived, self._taken = asyncio.Event(), asyncio.Event()
         self._left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._left.add_done_callback(lambda left: left.exception())  # it may be that nothing waits for it
+        self._left.add_done_callback(lambda left: left.exception())  # perhaps no task awaits it
         self._stdin, self._stdin_ends = bytearray(), False
         self._stdin_grew = asyncio.Event()
         self._stdin_held_bytes = self._consumed_bytes = self._credited_bytes = 0
@@ -117,10 +119,10 @@ class Attachment:
         self._life = asyncio.create_task(self._live(life), name="attachment")
         self._life.add_done_callback(lambda _: self._arrived.set())
 
-    # What the client hears.
+    # Messages to the client.
 
     async def said(self) -> AsyncIterator[Said]:
-        """Everything in its order; the last is a `Last`, unless the client is gone."""
+        """All messages in order; the last is a `Last`, unless the client is gone."""
         while True:
             while self._said:
                 yield self._said.popleft()
@@ -130,10 +132,11 @@ class Attachment:
             self._arrived.clear()
             await self._arrived.wait()
 
-    # What the client says. None of it waits.
+    # Messages from the client. These methods do not wait.
 
     def write(self, data: bytes) -> None:
-        """To stdin, unless that was closed. Raises `payload_too_large` for more than was credited."""
+        """Send data to stdin, unless stdin was closed. Raises `payload_too_large` for more than the client has credit
+        for."""
         if self._stdin_ends:
             return
         self._stdin_held_bytes += len(data)
@@ -147,12 +150,13 @@ class Attachment:
         self._stdin_grew.set()
 
     def resize(self, rows: int, cols: int) -> None:
-        """Of several sizes that wait, the last counts."""
+        """Set the terminal's size. If several sizes wait, only the last has an effect."""
         self._size = (rows, cols)
         self._ordered.set()
 
     def signal(self, number: int) -> None:
-        """To the command's process, after those that wait. One that finds too many of them is refused."""
+        """Send a signal to the command's process, after the signals that wait. If too many wait, the signal is
+        refused."""
         if len(self._signals) >= _SIGNALS_MAX:
             message = f"cannot send signal {number}: the command has not taken the signals before it"
             self.refuse(Error("bad_state", message, "kill the machine with banger vm kill"))
@@ -161,22 +165,23 @@ class Attachment:
         self._ordered.set()
 
     def refuse(self, error: Error) -> None:
-        """Tell the client that something it said has no effect, and go on. A client that does not listen misses it."""
+        """Tell the client that something it sent has no effect, and continue. A client that does not read its messages
+        misses this one."""
         refusals = sum(isinstance(one, Refused) for one in self._said)
         if refusals < _REFUSALS_MAX and not self._left.done() and not self._life.done():
             self._said.append(Refused(error))
             self._arrived.set()
 
     def detach(self) -> None:
-        """Leave on purpose: what runs goes on."""
+        """Leave on purpose: what runs continues."""
         self._leave(Parted())
 
     def leave(self, error: Error | None = None) -> None:
-        """The client is gone, or is shown out for `error`."""
+        """The client is gone, or must go because of `error`."""
         self._leave(Left(error))
 
     async def aclose(self) -> None:
-        """Leave, and wait until what follows from it is done."""
+        """Leave, and wait until the attachment's task has ended."""
         self.leave()
         await asyncio.wait([self._life])
 
@@ -184,10 +189,10 @@ class Attachment:
         if not self._left.done():
             self._left.set_exception(why)
 
-    # What lives say and do.
+    # For the attachment's task.
 
     async def say(self, one: Said) -> None:
-        """Waits until there is room. Raises `Left` for a client that is gone."""
+        """Send a message; waits until there is space. Raises `Left` if the client is gone."""
         while len(self._said) >= _SAID_MAX:
             self._taken.clear()
             await self.unless_left(self._taken.wait())
@@ -197,16 +202,17 @@ class Attachment:
         self._arrived.set()
 
     async def show(self, output: Output) -> None:
-        """A command's viewer."""
+        """Send output of the command: the viewer of a `RunningExec`."""
         await self.say(output)
 
     def expect_client(self) -> None:
-        """Raises `Left` for a client that is gone, but not for one that left on purpose: what it wanted begins."""
+        """Raises `Left` if the client is gone, but not if the client left on purpose: then its request is still carried
+        out."""
         if self._left.done() and not isinstance(self._left.exception(), Parted):
             self._left.result()
 
     async def unless_left(self, work: Awaitable[T]) -> T:
-        """The result of `work`, which is cancelled when the client leaves: then raises `Left`."""
+        """The result of `work`. If the client leaves first, cancels `work` and raises `Left`."""
         task: asyncio.Future[Any] = asyncio.ensure_future(work)
         try:
             await asyncio.wait({task, self._left}, return_when=asyncio.FIRST_COMPLETED)
@@ -221,7 +227,7 @@ class Attachment:
     async def follow(
         self, running: RunningExec, obey: Callable[[int | tuple[int, int]], Awaitable[None]]
     ) -> None:
-        """Carry stdin to a command, and signals (numbers) and sizes (rows, columns) to `obey`, until the command has
+        """Pass stdin to a command, and signals (numbers) and sizes (rows, columns) to `obey`, until the command has
         ended. Raises `Left`, `Parted`, and the error that ended the command's connection."""
         others = [asyncio.create_task(work) for work in (self._feed(running), self._carry_out(running, obey))]
         try:
@@ -256,7 +262,8 @@ class Attachment:
     async def _carry_out(
         self, running: RunningExec, obey: Callable[[int | tuple[int, int]], Awaitable[None]]
     ) -> None:
-        """One after the other. What the guest refuses, or does not answer, ends nothing else."""
+        """Carry out signals and sizes one after the other. If the guest refuses one, or does not answer, the others are
+        still carried out."""
         while True:
             await self._ordered.wait()
             order: int | tuple[int, int] | None
@@ -270,7 +277,7 @@ class Attachment:
             try:
                 await obey(order)
             except Error as exc:
-                if running.info.running:  # one that comes too late has nobody to be told of
+                if running.info.running:  # after the end of the command, an error is of no interest
                     self.refuse(exc)
 
     async def _live(self, life: Callable[[Attachment], Awaitable[Last]]) -> None:

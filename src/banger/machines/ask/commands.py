@@ -1,4 +1,4 @@
-"""Commands of a running machine, by their number: found, signalled, resized, waited for."""
+"""Commands of a running machine, by their numbers: find, signal, resize, wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from banger.model.machine import Machine
 
 
 async def list_commands(lives: Lives, machine: Machine) -> list[Exec]:
-    """Those that run, and those that ended lately."""
+    """The commands that run, and the commands that ended lately."""
     return [running.info for running in (await _with_commands(lives, machine)).execs.values()]
 
 
@@ -25,20 +25,20 @@ async def show_command(lives: Lives, machine: Machine, exec_id: int) -> Exec:
 
 
 async def wait_command(lives: Lives, machine: Machine, exec_id: int) -> Exit:
-    """Returns when it has ended. Raises `exec_not_found`, and `agent_lost` if its end cannot be known."""
+    """Returns when the command has ended. Raises `exec_not_found`, and `agent_lost` if its exit cannot be known."""
     running = find_command(await _with_commands(lives, machine), exec_id)
     return await running.ended()
 
 
 async def signal_command(lives: Lives, machine: Machine, number: int, exec_id: int | None = None) -> None:
-    """To the process alone; without `exec_id` to the main command. A machine that is idle is woken for it, one that is
-    paused never hears of it. Raises `bad_state`, `exec_not_found`."""
+    """Send a signal to the command's process only; without `exec_id` to the main command. Wakes an idle machine. Raises
+    `bad_state` for a machine that a user paused, `exec_not_found`."""
     async with steady(lives, machine) as live:
         await find_command(live, exec_id).process.signal(number)
 
 
 async def resize_command(lives: Lives, machine: Machine, running: RunningExec, rows: int, cols: int) -> None:
-    """A machine that stands still hears of it when it goes on: that is no failure."""
+    """Set the size of the command's terminal. A paused machine gets the size when it continues; that is no error."""
     running.note_size(rows, cols)
     if _stands_still(machine):
         return
@@ -47,8 +47,8 @@ async def resize_command(lives: Lives, machine: Machine, running: RunningExec, r
 
 
 async def hang_up(lives: Lives, machine: Machine, running: RunningExec, number: int) -> None:
-    """To all that it started in its session, as when a terminal is closed. A machine that stands still hears of it when
-    it goes on. Nobody is there to hear of a failure."""
+    """Send a signal to all processes of the command's session, as when a terminal is closed. A paused machine gets the
+    signal when it continues. Errors are ignored, because the client is gone."""
     running.note_hang_up(number)
     if _stands_still(machine):
         return
@@ -58,12 +58,12 @@ async def hang_up(lives: Lives, machine: Machine, running: RunningExec, number: 
 
 
 def _stands_still(machine: Machine) -> bool:
-    """Until somebody says otherwise: one that is idle wakes for whoever wants something."""
+    """Whether the machine is paused and will not wake for a request: an idle machine does wake."""
     return machine.pause_cause not in (None, PauseCause.IDLE)
 
 
 def find_command(live: LiveMachine, exec_id: int | None) -> RunningExec:
-    """None: the main command. Raises `bad_state`, `exec_not_found`."""
+    """The command; None means the main command. Raises `bad_state`, `exec_not_found`."""
     name = live.machine.name
     found = live.main if exec_id is None else live.execs.get(exec_id)
     if found is not None:
@@ -74,7 +74,8 @@ def find_command(live: LiveMachine, exec_id: int | None) -> RunningExec:
 
 
 async def _with_commands(lives: Lives, machine: Machine) -> LiveMachine:
-    """The machine is asked for its commands only where this daemon has never heard of them."""
+    """The machine with its list of commands. Asks (and wakes) the guest only if this daemon has not read the list
+    yet."""
     live = lives.of(machine)
     await live.adopted.wait()
     if live.connection is None:

@@ -1,4 +1,4 @@
-"""What a built-in of the agent complains about, a line each: the last one, and how many there were before it."""
+"""Error lines of one of the agent's built-in commands: keeps the last line, and counts the lines before it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _SHOWN = 300
 
 
 class Complaints:
-    """A guest may complain without end: one line is kept."""
+    """A guest may write error lines without end, so only one line is kept."""
 
     def __init__(self) -> None:
         self._last, self._line = b"", bytearray()
@@ -30,7 +30,7 @@ class Complaints:
         self._line.clear()
 
     def tell(self, otherwise: str) -> str:
-        """For people; `otherwise` if there were none."""
+        """The last line and the count, for people; `otherwise` if there were no lines."""
         self._end_line()
         line = "".join(c for c in self._last.decode("utf-8", "replace") if c.isprintable())[:_SHOWN].strip()
         before = self._count - 1

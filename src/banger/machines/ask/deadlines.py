@@ -1,8 +1,8 @@
 """Time-outs of commands, seen from the host.
 
-The guest ends a command at its time-out, and says so. The host says that a command is overdue when the guest does not
-answer any more, or answers and has not ended the command some time later: those who wait for the command wait no
-longer. What becomes of it is heard later, if the guest goes on.
+The guest ends a command at its time-out and reports the end. The host calls a command overdue when the guest no longer
+answers, or when the guest answers but has not ended the command some time later: then waiting clients get an error. If
+the guest continues, the daemon still learns how the command ended.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable
 from banger.errors import Error
 from banger.machines.ask.execs import RunningExec
 
-# How much later than the time-out the guest may say that the command has ended; and as often it is asked.
+# How much later than the time-out the guest may report the end; also the interval at which the host asks the guest.
 MARGIN_S = 2.0
 ANSWER_S = 2.0
-# A guest that answers may have to wait for a process that cannot be killed just now.
+# A guest that answers may have to wait for a process that cannot be killed at the moment.
 PATIENCE_S = 10.0
-# Output that may still come of a command that has ended: more than guest and agent hold.
+# Output that may still arrive after the command has ended: more than guest and agent can hold.
 HELD_BYTES = 4 << 20
 
 
@@ -29,9 +29,9 @@ async def watch_deadline(
     stands_still: Callable[[], bool],
     answers: Callable[[], Awaitable[bool]],
 ) -> None:
-    """Until the command has ended or is overdue. `stands_still`: whether the vCPUs do, and the guest's clock with them;
-    `answers`: whether the guest does, within `ANSWER_S`. Output that a client has not taken yet is no delay of the
-    guest's."""
+    """Wait until the command has ended or is overdue. `stands_still`: whether the vCPUs, and so the guest's clock, are
+    stopped; `answers`: whether the guest answers within `ANSWER_S`. Time in which a client does not take the output
+    does not count as the guest's delay."""
     await asyncio.wait([running.done], timeout=timeout_s + MARGIN_S)
     late_s, received = 0.0, running.received_bytes
 

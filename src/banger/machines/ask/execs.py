@@ -1,4 +1,4 @@
-"""A command that runs in a machine: pumped to its log and to whoever watches it, until its exit is known."""
+"""A command that runs in a machine: its output goes to its log and to its viewers until its exit is known."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ Viewer = Callable[[Output], Awaitable[None]]
 
 
 class ExecLog:
-    """What a command wrote, in order, and how far into each of its streams that is.
+    """The output of a command, in order, with the position in each stream.
 
-    `exec.log`, of the main command, turns over at 16 MiB to `exec.log.1`. `exec.pos` holds two u64, the bytes of stdout
-    and of stderr that are in the log: a daemon that takes the command over goes on exactly there. Another command that
-    nobody watches has `exec-ID.log`, which turns over at 1 MiB.
+    The main command has `exec.log`, which is turned over at 16 MiB to `exec.log.1`. `exec.pos` holds two u64, the
+    logged bytes of stdout and of stderr: a daemon that takes over the command continues exactly there. Another command
+    without viewers has `exec-ID.log`, which is turned over at 1 MiB.
     """
 
     def __init__(self, directory: Path, *, resume: bool, exec_id: int | None = None) -> None:
@@ -44,12 +44,12 @@ class ExecLog:
 
     @property
     def positions(self) -> tuple[int, int]:
-        """Bytes logged of stdout and stderr."""
+        """Logged bytes of stdout and of stderr."""
         out, err = _POSITIONS.unpack_from(self._positions)
         return out, err
 
     def go_on_at(self, positions: tuple[int, int]) -> None:
-        """Where the streams really go on, which may not be where the file said."""
+        """Set the positions at which the streams really continue; they may differ from the file."""
         _POSITIONS.pack_into(self._positions, 0, *positions)
 
     def write(self, output: Output) -> None:
@@ -65,13 +65,13 @@ class ExecLog:
         _POSITIONS.pack_into(self._positions, 0, *logged)
 
     def _complain(self, exc: OSError) -> None:
-        """Once, until it works again: the daemon's log may be on the same disk."""
+        """Warn once, until a write succeeds again: the daemon's log may be on the same full disk."""
         if not self._complained:
             log.warning("%s: %s", self._path, exc)
             self._complained = True
 
     def _rotate(self) -> None:
-        """The old file stays open until there is a new one: its number would soon be somebody else's."""
+        """The old file stays open until the new file is open; otherwise another file could get its descriptor."""
         os.replace(self._path, self._path.with_name(self._path.name + ".1"))
         old, self._fd = self._fd, _open_append(self._path)
         os.close(old)
@@ -83,7 +83,7 @@ class ExecLog:
 
 
 def exec_log_name(exec_id: int | None) -> str:
-    """None: of the main command."""
+    """The name of a command's log; None means the main command."""
     return "exec.log" if exec_id is None else f"exec-{exec_id}.log"
 
 
@@ -94,7 +94,7 @@ def remove_exec_log(directory: Path, exec_id: int) -> None:
 
 
 def remove_exec_logs(directory: Path) -> None:
-    """Of a machine that begins anew, and so do the numbers of its commands."""
+    """Remove all logs of commands: the machine starts again, and so do the numbers of its commands."""
     for path in directory.glob("exec-*.*"):
         path.unlink(missing_ok=True)
 
@@ -104,7 +104,7 @@ def _open_append(path: Path) -> int:
 
 
 def _map_positions(path: Path, *, resume: bool) -> mmap.mmap:
-    """Shared memory: a store into it survives our death, at the price of no system call."""
+    """Shared memory: a store into it survives the death of the daemon, without a system call."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if resume else os.O_TRUNC)
     fd = os.open(path, flags, 0o600)
     try:
@@ -115,8 +115,8 @@ def _map_positions(path: Path, *, resume: bool) -> mmap.mmap:
 
 
 class RunningExec:
-    """Owns the pump task of one guest process. `done` resolves to its exit, or to `agent_lost`; `overdue` to `timeout`,
-    if those who wait for the command are to wait no longer."""
+    """Owns the pump task of one guest process. `done` resolves to its exit, or to `agent_lost`; `overdue` resolves to
+    `timeout` when waiting for the command should end."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class RunningExec:
         self._pump_task = asyncio.create_task(self._pump(), name=f"exec {info.id}")
 
     async def ended(self) -> Exit:
-        """How it ended. Raises `timeout` when its time is over and the guest does not answer, and what `done` does."""
+        """The exit of the command. Raises `timeout` if the command is overdue, and the errors of `done`."""
         either: list[asyncio.Future[Any]] = [self.done, self.overdue]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not self.done.done():
@@ -148,57 +148,58 @@ class RunningExec:
 
     @property
     def waits_for_guest(self) -> bool:
-        """And not for those who watch it."""
+        """Whether the command waits for the guest, and not for its viewers."""
         return self.process.waits_for_guest
 
     @property
     def received_bytes(self) -> int:
-        """Of its output, read or not."""
+        """Bytes of output received, read or not."""
         return sum(self.process.received)
 
     def note_overdue(self, error: Error) -> None:
-        """Whoever waits for it gets this error. It may end all the same, later."""
+        """Tasks that wait for the command get this error. The command may still end later."""
         if not self.overdue.done():
             self.overdue.set_exception(error)
 
     def watch(self, viewer: Viewer) -> None:
-        """From now on `viewer` sees the output, as do those that watch already. The slowest sets the pace."""
+        """Send the output to `viewer` from now on, as to the other viewers. The slowest viewer sets the pace."""
         self._viewers.append(viewer)
 
     def unwatch(self, viewer: Viewer) -> None:
-        """One that has gone already stays so."""
+        """Remove a viewer. No error if it is removed already."""
         with contextlib.suppress(ValueError):
             self._viewers.remove(viewer)
 
     async def write(self, data: bytes) -> None:
-        """To its stdin, which a guest that stands still takes when it goes on."""
+        """Write to stdin; a guest with stopped vCPUs takes the data when it continues."""
         await self.process.write(data)
 
     def close_stdin(self) -> None:
         self.process.close_stdin()
 
     def note_size(self, rows: int, cols: int) -> None:
-        """What its terminal is to be, as soon as the guest can be told."""
+        """Note the size that the terminal should have; `fit` sends it."""
         self._wanted_size = (rows, cols)
 
     async def fit(self) -> None:
-        """Give its terminal the size that was noted last, if the guest has not heard of it."""
+        """Send the guest the size that was noted, unless it was sent already."""
         size, self._wanted_size = self._wanted_size, None
         if size is not None and self.info.running:
             await self.process.resize(*size)
 
     def note_hang_up(self, number: int) -> None:
-        """All that it started in its session is to have this signal, as soon as the guest can be told."""
+        """Note a signal for all processes of the command's session; `hang_up` sends it."""
         self._wanted_hang_up = number
 
     async def hang_up(self) -> None:
-        """Send what was noted, if the guest has not heard of it."""
+        """Send the signal that was noted, unless it was sent already."""
         if self._wanted_hang_up and self.info.running:
             await self.process.signal(self._wanted_hang_up, session=True)
             self._wanted_hang_up = 0
 
     def log_from_now(self, directory: Path) -> None:
-        """Unless it is logged already. A command whose log cannot be written goes on."""
+        """Log the output from now on, unless it is logged already. If the log cannot be written, the command continues
+        without."""
         if self._log is not None or not self.info.running:
             return
         try:
@@ -229,7 +230,7 @@ class RunningExec:
         for viewer in tuple(self._viewers):
             try:
                 await viewer(output)
-            except Exception as exc:  # whatever a broken client causes, the command goes on
+            except Exception as exc:  # a broken viewer must not stop the command
                 log.debug("exec %d: its viewer left: %r", self.info.id, exc)
                 self.unwatch(viewer)
 
@@ -246,6 +247,6 @@ class RunningExec:
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:
-    """Nobody may be waiting for it: that is no warning."""
+    """Marks the error as seen: asyncio warns of errors that no task reads."""
     if not future.cancelled():
         future.exception()

@@ -1,4 +1,4 @@
-"""Files into and out of a guest, as tar streams made and unpacked by built-ins of the agent."""
+"""Copy files into and out of a guest, as tar streams that built-in commands of the agent write and read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from banger.wire.constants import STDOUT, AppletExit
 _MAX_MESSAGE = 4096
 _TYPES = {"file", "directory", "symlink"}
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
-# Nothing comes, or nothing is taken, for so long: the guest is stuck, or its disk is.
+# If the guest sends or takes no data for this time, the guest or its disk hangs.
 _STALLED_S = 60.0
 _FINISH_S = 5.0
 
@@ -53,8 +53,8 @@ def _is_mode(word: str) -> bool:
 
 
 async def read_tar(live: LiveMachine, path: str, follow: bool = False) -> AsyncIterator[bytes]:
-    """A file or tree as tar; with `follow` of what a link at `path` leads to. The error of a missing path comes before
-    the first byte."""
+    """A file or tree as tar; with `follow` the target of a link at `path`. A missing path raises its error before the
+    first byte."""
     words = ["--follow", "--", path] if follow else ["--", path]
     process = await start_process(live.agent(), Command(argv=words), applet="tar-out")
     async for piece in _checked_output(process, path):
@@ -90,7 +90,7 @@ async def write_tar(live: LiveMachine, directory: str, chunks: AsyncIterator[byt
 
 
 async def _outputs(process: GuestProcess, path: str) -> AsyncIterator[Output]:
-    """Raises `timeout` for a guest that is silent and does not end."""
+    """The outputs of a built-in command. Raises `timeout` if the guest is silent and the command does not end."""
     outputs = process.outputs()
     while (output := await _unless_stalled(anext(outputs, None), path)) is not None:
         yield output
@@ -117,7 +117,7 @@ def _raise_failure(process: GuestProcess, complaints: Complaints, path: str) -> 
 
 
 async def _finish(process: GuestProcess) -> None:
-    """End the built-in if it still runs, and let the agent forget it."""
+    """End the built-in command if it still runs, and let the agent forget it."""
     try:
         async with asyncio.timeout(_FINISH_S):
             if process.exit is None:
@@ -126,4 +126,4 @@ async def _finish(process: GuestProcess) -> None:
                     pass
             await process.forget()
     except (Error, TimeoutError):
-        process.abandon()  # the agent is gone, and its table with it, or does not answer
+        process.abandon()  # the agent does not answer, or is gone with its table

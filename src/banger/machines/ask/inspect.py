@@ -1,5 +1,5 @@
-"""Questions to a running machine: health, round trips, statistics, listening ports. None of them
-waits longer than its time-out, whatever the guest does."""
+"""Questions to a running machine: health, round trips, statistics, listening ports. Each answers within its time-out,
+whatever the guest does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from banger.wire.fields import Fields, readable
 _QUICK_S = 1.0
 _MAX_PORTS = 4096
 _PORT_LINE_MAX = 256
-# A number as the kernel writes it; other digits that Python knows are none.
+# A number as the kernel writes it: without the other digits that Python knows.
 _NUMBER = re.compile(r"[0-9]{1,10}")
 
 
@@ -34,7 +34,7 @@ class _AgentHealth(TypedDict):
 
 
 async def health(live: LiveMachine) -> Health:
-    """Agent, init, clock and VMM, each on its own: one that hangs does not hide the others."""
+    """Agent, init, clock and VMM, each checked by itself: if one hangs, the others are still shown."""
     parts, vmm = await asyncio.gather(_agent_health(live), _vmm_health(live))
     return Health(agent=parts["agent"], init=parts["init"], clock=parts["clock"], vmm=vmm)
 
@@ -99,7 +99,7 @@ async def ping(live: LiveMachine, count: int) -> Ping:
 
 
 async def stats(live: LiveMachine) -> Stats:
-    """The guest's own view and the VMM process's on the host."""
+    """The guest's own statistics, and the VMM process's on the host."""
     answer = await live.agent().request(Type.STATS, timeout_s=5)
     guest = read_guest_stats(answer)
     used = await in_thread(usage, live.process)
@@ -118,7 +118,7 @@ async def stats(live: LiveMachine) -> Stats:
 
 
 async def ports(live: LiveMachine) -> list[GuestPort]:
-    """Listening TCP and bound UDP sockets of the guest; lines that make no sense are left out."""
+    """Listening TCP sockets and bound UDP sockets of the guest; malformed lines are left out."""
     answer = await live.agent().request(Type.PORTS, timeout_s=5)
     return read_ports(answer)
 

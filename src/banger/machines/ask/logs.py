@@ -1,4 +1,4 @@
-"""A machine's logs: the console, and what its main command wrote; of each the part before it was turned over, too."""
+"""A machine's logs: the console, and the output of the main command; each with the part that was turned over."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _FILES = {"console": "console.log", "exec": "exec.log"}
 
 
 def log_path(directory: Path, source: str, exec_id: int | None = None) -> Path:
-    """`exec_id`: of a command other than the main one. Raises `bad_request` for a source there is not, `exec_not_found`
-    for a command that has no log."""
+    """The path of a log. `exec_id`: a command other than the main command. Raises `bad_request` for an unknown source,
+    `exec_not_found` for a command that has no log."""
     if exec_id is not None:
         path = directory / exec_log_name(exec_id)
         if source != "exec" or not path.exists():
@@ -32,14 +32,14 @@ def log_path(directory: Path, source: str, exec_id: int | None = None) -> Path:
 
 
 def turned_over(path: Path) -> Path:
-    """Where a log goes when it has become too long."""
+    """Where a log is moved when it has become too long."""
     return path.with_name(path.name + ".1")
 
 
 async def read_log(
     path: Path, tail: int | None, follow: bool, still_writes: Callable[[], bool]
 ) -> AsyncIterator[bytes]:
-    """The log (or its last `tail` lines); with `follow` what is added, until nobody writes it any more."""
+    """The log (or its last `tail` lines); with `follow` also what is added, as long as `still_writes` is true."""
     reader = await in_thread(_Reader, path, tail)
     while True:
         writing = still_writes()
@@ -52,7 +52,7 @@ async def read_log(
 
 
 class _Reader:
-    """Where somebody is in a log, which may be turned over meanwhile. Blocking, all of it."""
+    """The position of a reader in a log, which may be turned over meanwhile. All methods block."""
 
     def __init__(self, path: Path, tail: int | None) -> None:
         self._path = path
@@ -67,12 +67,12 @@ class _Reader:
             )
 
     def read(self) -> bytes:
-        """The next bytes; none when that was all for now."""
+        """The next bytes; empty if there are no more at the moment."""
         if chunk := next(self._before, b""):
             return chunk
         if self._was_turned() and size_of(self._path) < size_of(self._older):
             self._turn = _identity(self._older)
-            self._before = _chunks(self._older, self._offset)  # what was not read yet, at the same place
+            self._before = _chunks(self._older, self._offset)  # what was not read yet, from the same position
             self._offset = 0
             if chunk := next(self._before, b""):
                 return chunk
@@ -81,7 +81,7 @@ class _Reader:
         return chunk
 
     def look_again(self) -> None:
-        """After a while: it may have begun anew."""
+        """Start again at the beginning if the log has become shorter."""
         if size_of(self._path) < self._offset and not self._was_turned():
             self._offset = 0
 
@@ -90,7 +90,7 @@ class _Reader:
 
 
 def _identity(path: Path) -> int:
-    """Another one after each turn."""
+    """Differs after each turn."""
     try:
         return path.stat().st_ino
     except FileNotFoundError:
@@ -98,12 +98,12 @@ def _identity(path: Path) -> int:
 
 
 def _begins_before(path: Path, offset: int, lines: int) -> bool:
-    """Whether the last `lines` lines began in the part that was turned over."""
+    """Whether the last `lines` lines begin in the part that was turned over."""
     return offset == 0 and _count_lines(path) < lines
 
 
 def _count_lines(path: Path) -> int:
-    """Of a log of which all is within reach of a tail."""
+    """The number of lines in a log that is not longer than the limit of a tail."""
     data = _read_at(path, 0, _TAIL_LIMIT)
     return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
 
@@ -115,7 +115,7 @@ def _chunks(path: Path, offset: int) -> Iterator[bytes]:
 
 
 def find_tail(path: Path, lines: int) -> int:
-    """Where the last `lines` lines begin; a guest that writes no newlines is cut at 1 MiB."""
+    """Where the last `lines` lines begin, at most 1 MiB before the end."""
     size = size_of(path)
     begin = max(0, size - _TAIL_LIMIT)
     data = _read_at(path, begin, _TAIL_LIMIT)

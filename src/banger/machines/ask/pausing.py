@@ -1,4 +1,5 @@
-"""Stopped vCPUs: by a user's wish until the user resumes them, for idleness until somebody needs them."""
+"""Stopped vCPUs: a user's pause lasts until the user resumes the machine; a pause for idleness until the next
+request."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from banger.model.machine import Machine, MachineState
 
 
 async def pause(lives: Lives, machine: Machine) -> None:
-    """One that stands still for another reason stays so, but nobody else lets it go on. Raises `bad_state`."""
+    """Pause for the user. If the machine is paused already, because it is idle or the disk is full, from now on only
+    the user resumes it. Raises `bad_state`."""
     live = lives.of(machine)
     await live.adopted.wait()
     async with live.pausing:
@@ -30,7 +32,7 @@ async def pause(lives: Lives, machine: Machine) -> None:
 
 
 async def resume(lives: Lives, machine: Machine) -> None:
-    """Raises `bad_state`."""
+    """Resume for the user. Raises `bad_state`."""
     live = lives.of(machine)
     await live.adopted.wait()
     async with live.pausing:
@@ -41,7 +43,8 @@ async def resume(lives: Lives, machine: Machine) -> None:
 
 
 async def wake_to_stop(lives: Lives, machine: Machine) -> None:
-    """One that stood still when this daemon came has no session yet: its command could not be asked to end."""
+    """Let a machine continue that was paused when this daemon started: it has no session yet, and without a session its
+    command cannot be asked to end."""
     live = lives.get(machine)
     if live is None:
         return
@@ -54,7 +57,7 @@ async def wake_to_stop(lives: Lives, machine: Machine) -> None:
 
 @contextlib.asynccontextmanager
 async def awake(lives: Lives, machine: Machine) -> AsyncIterator[LiveMachine]:
-    """The running machine, in use until the end of the block; an idle one is woken. Raises `bad_state`."""
+    """The running machine, in use until the end of the block; wakes an idle machine. Raises `bad_state`."""
     live = lives.of(machine)
     with live.in_use():
         await live.adopted.wait()
@@ -65,8 +68,8 @@ async def awake(lives: Lives, machine: Machine) -> AsyncIterator[LiveMachine]:
 
 @contextlib.asynccontextmanager
 async def steady(lives: Lives, machine: Machine) -> AsyncIterator[LiveMachine]:
-    """As `awake`, for what takes a moment: nobody stops its vCPUs meanwhile, so that what the guest is told it either
-    hears now or never. Raises `bad_state`."""
+    """As `awake`, for a short request: no task stops the vCPUs within the block, so the guest hears a message now or
+    never. Raises `bad_state`."""
     async with awake(lives, machine) as live, live.pausing:
         _refuse_paused(live)
         yield live
@@ -100,21 +103,21 @@ def _refuse_paused(live: LiveMachine) -> None:
 
 
 async def go_on(lives: Lives, live: LiveMachine) -> None:
-    """Of a machine that is paused, with its lock held."""
+    """Let a paused machine continue; the caller holds its `pausing` lock."""
     await live.vm.resume()
     try:
-        if live.connection is None and live.lost is None:  # it stood still when this daemon came
+        if live.connection is None and live.lost is None:  # the vCPUs were stopped when this daemon started
             await resync(lives, live)
         else:
             await live.catch_up()
-    finally:  # whoever waits for it, waits until it can be talked to
+    finally:  # only now, so that waiting tasks find a session
         await _note_going(lives.registry, live)
 
 
 async def _note_going(registry: Registry, live: LiveMachine) -> None:
-    """One whose record cannot say that it runs does not run."""
+    """Write down that the machine runs; if that fails, pause it again, so that the record is true."""
     live.disk_full = False
-    if live.machine.state is MachineState.RUNNING:  # that it stood still could not be written either
+    if live.machine.state is MachineState.RUNNING:  # the pause could not be written down either
         return
     try:
         registry.move(live.machine, "resume")

@@ -1,1 +1,1 @@
-"""Machines as they are or were: snapshots, forks, images of disks."""
+"""Copies of machines: snapshots, forks, images of disks."""

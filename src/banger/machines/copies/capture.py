@@ -1,4 +1,4 @@
-"""A running machine, frozen in passing: memory, devices and disk go to a directory, and it goes on."""
+"""Freeze a running machine: write memory, devices and disk to a directory; then the machine continues."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from banger.vmm.frozen import Frozen
 
 @contextlib.asynccontextmanager
 async def working_directory(holdings: Holdings, purpose: str) -> AsyncIterator[Path]:
-    """A private one below the snapshots, gone afterwards unless it was renamed; also after we were killed."""
+    """A private directory below the snapshots. The end of the block removes it, unless it was renamed; if the daemon
+    dies, the next daemon removes it."""
     token = os.urandom(4).hex()
     directory = holdings.paths.snapshots / f".{purpose}-{token}"
     owner = f"{purpose}-{token}"
@@ -41,11 +42,11 @@ async def working_directory(holdings: Holdings, purpose: str) -> AsyncIterator[P
 
 
 async def capture(locks: Locks, makings: Makings, live: LiveMachine, directory: Path) -> Shape:
-    """Freeze `live` into `directory`; it stands still for as long as that takes, and not longer. Raises `bad_state`,
-    `vmm_failed`, `insufficient_disk`, `unsupported`."""
+    """Freeze `live` into `directory`; its vCPUs are stopped until the end. Raises `bad_state`, `vmm_failed`,
+    `insufficient_disk`, `unsupported`."""
     machine = live.machine
     await live.adopted.wait()
-    async with locks[machine.id], live.pausing:  # nobody lets it go on before all is written
+    async with locks[machine.id], live.pausing:  # no task may resume it before all is written
         if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
             raise Error(
                 "bad_state",

@@ -1,7 +1,7 @@
-"""A machine's disk becomes an image that other machines start from.
+"""Make an image of a machine's disk, from which other machines start.
 
-No program of the host reads the file system on it, which a guest made. What a machine that was killed left in its
-journal, the kernels of the machines that start from the image play back, each in a disk of its own.
+No program of the host reads the file system on the disk, because a guest made it. If the machine was killed, its file
+system has a journal to replay; the kernel of each machine that starts from the image replays it, on its own disk.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _FREEZE_S = 30.0
 
 
 async def commit(lives: Lives, images: ImageLibrary, machine: Machine, name: str, report: Report) -> Image:
-    """A running machine's file system holds still for a moment, its journal empty. Configuration (command, environment)
-    is that of its image. Raises `bad_state`, `image_invalid`, `insufficient_disk`."""
+    """Make an image of the machine's disk. The file system of a running machine is frozen for a moment, with an empty
+    journal. The configuration (command, environment) is that of the machine's image. Raises `bad_state`,
+    `image_invalid`, `insufficient_disk`."""
     async with working_directory(lives.holdings, "commit") as directory:
         raw = directory / "disk.ext4"
         report("freeze", f"taking the disk of {machine.name}")
@@ -52,7 +53,7 @@ async def commit(lives: Lives, images: ImageLibrary, machine: Machine, name: str
 
 @contextlib.asynccontextmanager
 async def _still(live: LiveMachine) -> AsyncIterator[None]:
-    """Everything that was written is on the disk, and nothing is being written."""
+    """Within the block all written data is on the guest's disk, and no process writes."""
     await live.agent().request(Type.FREEZE, timeout_s=_FREEZE_S)
     try:
         yield

@@ -1,6 +1,7 @@
-"""Children of a running machine: each begins as the parent was at one moment, and goes its own way as somebody else.
+"""Forks of a running machine: each child begins with the state of the parent at one moment, and with an identity of its
+own.
 
-The parent stands still while it is frozen; memory and disk are shared until somebody writes.
+The parent's vCPUs are stopped while it is frozen; parent and children share memory and disk until one of them writes.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ log = logging.getLogger("banger.machines")
 async def fork(
     lives: Lives, makings: Makings, machine: Machine, count: int, name: str, report: Report
 ) -> list[Machine]:
-    """`count` children, all of them or none, called NAME-1 and so on. Raises what `capture` and `revive` raise."""
+    """Start `count` children, all or none, called NAME-1 and so on. Raises the errors of `capture` and `revive`."""
     live = lives.of(machine)
     await makings.make_room(machine.spec.memory_mib)
     async with working_directory(lives.holdings, "fork") as directory:
@@ -91,7 +92,8 @@ async def _revive_all(
     checks: Checks,
     report: Report,
 ) -> None:
-    """As many at a time as there are processors: more would only wait for each other. The first that fails ends it."""
+    """Start as many at a time as there are processors: more would only wait for each other. The first failure ends
+    all."""
     turns = asyncio.Semaphore(max(2, cpu.count()))
     done = 0
 
@@ -118,7 +120,7 @@ def _first(errors: BaseExceptionGroup[Error]) -> Error:
 
 
 def _silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
-    """A child's own progress is of no interest among many."""
+    """Ignores the progress of a single child: the fork reports its own."""
 
 
 async def _remove_all(lives: Lives, machines: list[Machine]) -> None:

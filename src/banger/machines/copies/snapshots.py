@@ -1,7 +1,7 @@
-"""Snapshots: machines as they were, kept under a tag, gone back to, sent elsewhere.
+"""Snapshots: earlier states of machines, kept under a tag, to restore or to send to another host.
 
-A snapshot's directory is all there is of it (see `templates.frozen`); it has its name once it is whole. It has links of
-its own to all that it needs, so it outlives its machine.
+The directory of a snapshot is its only record (see `templates.frozen`); the directory gets its name when it is
+complete. It has hard links of its own to all that it needs, so a snapshot outlives its machine.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from banger.vmm.frozen import Frozen, FrozenFiles
 
 _LARGEST_BYTES = 16 * TIB
 
-Snapshots = list[Snapshot]  # beside a method called list
+Snapshots = list[Snapshot]  # below, `list` is the name of a method
 
 
 class SnapshotMeta(msgspec.Struct, kw_only=True):
-    """`meta.json` of a snapshot. `machine_id` and `address` are the machine's that was frozen here; a snapshot from
-    elsewhere has none."""
+    """`meta.json` of a snapshot. `machine_id` and `address` belong to the machine that was frozen on this host; a
+    snapshot from another host has none."""
 
     snapshot: Snapshot
     sums: Sums
@@ -54,7 +54,7 @@ class SnapshotMeta(msgspec.Struct, kw_only=True):
 
 
 class SnapshotLibrary:
-    """The snapshots there are. Lives as long as the daemon; used from its event loop."""
+    """All snapshots. Lives as long as the daemon; used from its event loop."""
 
     def __init__(self, holdings: Holdings, tell: Tell = tell_nobody) -> None:
         self._holdings = holdings
@@ -63,7 +63,7 @@ class SnapshotLibrary:
         self._naming = asyncio.Lock()
 
     async def list(self, machine: str = "") -> Snapshots:
-        """Of one machine, or all; the oldest first."""
+        """Snapshots of one machine, or of all; the oldest first."""
         found = [record for record in await self._all() if machine in ("", record.machine)]
         return sorted(found, key=lambda record: (record.machine, record.created))
 
@@ -84,7 +84,8 @@ class SnapshotLibrary:
             )
 
     async def keep(self, directory: Path, record: Snapshot, machine_id: str = "", address: str = "") -> None:
-        """What is in `directory`, under names that nobody has taken meanwhile, or raise `name_taken`."""
+        """Publish `directory` as a snapshot under the names of `record`. Raises `name_taken` if there is such a
+        snapshot meanwhile."""
         names = await in_thread(self._files_of(record).parts, Frozen(directory))
         sums = await in_thread(sum_files, directory, names)
         meta = SnapshotMeta(snapshot=record, sums=sums, machine_id=machine_id, address=address)
@@ -93,15 +94,15 @@ class SnapshotLibrary:
             await in_thread(_write_down, directory, meta, self.directory(record))
 
     async def delete(self, machine: str, tag: str) -> None:
-        """Machines that were restored from it keep all they need. Raises `snapshot_not_found`; `not_released` where it
-        has no name any more, and takes room still."""
+        """Machines that were restored from the snapshot keep all that they need. Raises `snapshot_not_found`;
+        `not_released` if the snapshot has lost its name but its files remain."""
         record = await self.find(machine, tag)
         with teardown.set_aside(self._holdings.resources, self.directory(record)) as aside:
             self.tell("deleted", record, f"the snapshot {tag} of {machine} was deleted")
             await in_thread(remove_tree, aside)
 
     async def export(self, machine: str, tag: str) -> AsyncIterator[bytes]:
-        """The bundle that `take_in` takes, here or elsewhere. Raises `snapshot_not_found`, `frozen_damaged`."""
+        """The bundle that `take_in` reads, on this or another host. Raises `snapshot_not_found`, `frozen_damaged`."""
         record = await self.find(machine, tag)
         directory = self.directory(record)
         driver = self._holdings.drivers.named(record.shape.driver)
@@ -114,7 +115,7 @@ class SnapshotLibrary:
                     yield chunk
 
     async def take_in(self, chunks: AsyncIterable[bytes], machine: str, tag: str) -> Snapshot:
-        """Take a bundle; it gets the names it brings, unless others are given. Raises `snapshot_invalid`,
+        """Import a bundle, under the names in it or under `machine` and `tag`. Raises `snapshot_invalid`,
         `insufficient_disk`, `name_taken`."""
         if machine and tag:
             await self.refuse_taken(check_name(machine), _check_tag(tag))
@@ -142,7 +143,7 @@ class SnapshotLibrary:
         return self._root / record.id
 
     def tell(self, what: str, record: Snapshot, message: str) -> None:
-        """It is done already, whether or not there is room to write that down."""
+        """Write an event about a change that has happened already, even if there is no space for the event."""
         target = f"snapshot/{record.machine}:{record.tag}"
         self._tell_journal(f"snapshot.{what}", target, message, id=record.id)
 
@@ -150,7 +151,8 @@ class SnapshotLibrary:
         return await in_thread(_read_all, self._root)
 
     def _files_of(self, record: Snapshot) -> FrozenFiles:
-        """Of the driver that made it. Raises `snapshot_incompatible`: a stranger's may name any."""
+        """The files of the driver that made the snapshot. Raises `snapshot_incompatible`: a stranger's bundle may name
+        any driver."""
         try:
             return self._holdings.drivers.named(record.shape.driver).frozen
         except Error as exc:
@@ -165,7 +167,8 @@ class SnapshotLibrary:
 async def snapshot(
     library: SnapshotLibrary, lives: Lives, makings: Makings, machine: Machine, tag: str, report: Report
 ) -> Snapshot:
-    """Keep a running machine as it is now. Raises `name_taken` for a tag that is used, and what `capture` raises."""
+    """Keep the present state of a running machine. Raises `name_taken` for a tag in use, and the errors of
+    `capture`."""
     live = lives.of(machine)
     await library.refuse_taken(machine.name, tag)
     async with working_directory(lives.holdings, "snapshot") as directory:
@@ -197,14 +200,14 @@ async def restore(
     report: Report,
     owner: int | None = None,
 ) -> Machine:
-    """The machine is again what it was: a running one is killed first, one that is gone is made anew. Raises
-    `snapshot_not_found`, `frozen_damaged`, and what `revive` raises."""
+    """Put the machine back into the state of the snapshot: kills a running machine first, and makes a machine that is
+    gone again. Raises `snapshot_not_found`, `frozen_damaged`, and the errors of `revive`."""
     record = await library.find(name, tag)
     directory = library.directory(record)
     report("check", f"checking {name}:{tag}")
     meta = await in_thread(read_meta, directory, SnapshotMeta)
     await in_thread(check_files, directory, meta.sums)
-    was = _as_it_was(record)  # what is missing here is said before anything of today's is lost
+    was = _as_it_was(record)  # all checks come before the present state is lost
     await prepare_revival(makings, was, lives.holdings.places(was), record.shape)
     machine = await _end_present(lives, name, report)
     if machine is None:
@@ -222,14 +225,14 @@ async def restore(
 
 
 async def _end_present(lives: Lives, name: str, report: Report) -> Machine | None:
-    """The machine of that name, which does not run any more; None when there is none."""
+    """End the machine of that name; None if there is none."""
     try:
         machine = lives.registry.find(name)
     except Error:
         return None
     if machine.state in LIVE:
         report("stop", f"stopping {name}")
-        with contextlib.suppress(Error):  # it ended by itself
+        with contextlib.suppress(Error):  # the machine ended by itself
             await kill(lives, machine)
     return machine if lives.registry.has(machine) else None
 
@@ -255,7 +258,7 @@ def _what_it_was(machine: Machine, record: Snapshot) -> Change:
 
 
 def _write_down(directory: Path, meta: SnapshotMeta, name: Path) -> None:
-    """Users' own, and not to be made anew: it is on the disk before it has its name."""
+    """Sync the files before the directory gets its name: users' data, which banger cannot make again."""
     write_meta(directory, meta)
     publish(directory, name)
 
@@ -288,6 +291,6 @@ def _read_all(root: Path) -> Snapshots:
     found = []
     for directory in root.iterdir() if root.is_dir() else ():
         if not directory.name.startswith("."):
-            with contextlib.suppress(Error):  # what it was is lost; people may look at what is left
+            with contextlib.suppress(Error):  # no `meta.json`; people may inspect the files
                 found.append(read_meta(directory, SnapshotMeta).snapshot)
     return found

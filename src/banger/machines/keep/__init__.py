@@ -1,1 +1,1 @@
-"""What is kept of machines: records, events, operations; and the records compared with the host."""
+"""What banger keeps of machines: records, events, operations; and the comparison of records with the host."""

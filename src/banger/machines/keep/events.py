@@ -1,7 +1,7 @@
-"""The journal: what happens is told here, kept in the store, and heard by whoever follows.
+"""The journal: the daemon writes events into the store, and followers read them.
 
-A follower has a place in the journal and nothing else: it reads the table at its own pace, so a slow one holds up
-nobody, and one that falls behind what is kept hears how much it missed.
+A follower is only a position in the journal and reads the table at its own pace, so a slow follower delays nothing. A
+follower that falls behind the kept events is told how many it missed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _RESUMED = (MachineState.PAUSED, MachineState.RUNNING)
 
 @dataclass(frozen=True)
 class Wish:
-    """What a reader wants: events after a number, from a moment on (as records write it), of one machine. `after`
-    None: all that are kept; with `follow` but neither `after` nor `since`: those to come."""
+    """The events that a reader wants: after a number, since a time (as records write times), of one machine. `after`
+    None: all kept events, but with `follow` and without `since` only new events."""
 
     after: int | None = None
     since: str = ""
@@ -38,7 +38,7 @@ class Wish:
 
 
 class Journal:
-    """Lives as long as the daemon; used from its event loop. Followers hear of what is committed."""
+    """Lives as long as the daemon; used from its event loop. Followers get only events that are committed."""
 
     def __init__(self, table: EventTable) -> None:
         self._table = table
@@ -47,7 +47,7 @@ class Journal:
         self._closed = False
 
     def tell(self, kind: str, target: str, message: str, /, **data: object) -> None:
-        """Write it down (with what the caller's transaction writes), wake those who follow."""
+        """Write an event (in the caller's transaction, if there is one), and wake followers."""
         self._table.append(kind, target, message, data, self._written)
 
     def _written(self, seq: int) -> None:
@@ -55,19 +55,19 @@ class Journal:
         self._wake()
 
     def try_to_tell(self, kind: str, target: str, message: str, /, **data: object) -> None:
-        """As `tell`, of what happens whether or not there is room on the disk to write it down."""
+        """As `tell`, but a failed write is only logged: for things that happen even if the disk is full."""
         try:
             self.tell(kind, target, message, **data)
         except Error as exc:
             log.warning("%s: %s: %s", target, message, exc.message)
 
     def close(self) -> None:
-        """No more events: followers hear what there is, and end."""
+        """End the journal: followers get the remaining events, then end."""
         self._closed = True
         self._wake()
 
     async def read(self, wish: Wish) -> AsyncIterator[list[Event]]:
-        """Events in their order, some at a time; with `follow` without end."""
+        """Events in order, in lists; with `follow` endlessly."""
         place = self._begin(wish)
         while True:
             if place > self._newest:
@@ -87,7 +87,7 @@ class Journal:
                 await changed.wait()
 
     def _begin(self, wish: Wish) -> int:
-        """The number before the first one to be read."""
+        """The number before the first event to read."""
         if wish.after is not None:
             return wish.after
         return self._newest if wish.follow and not wish.since else 0
@@ -98,7 +98,7 @@ class Journal:
 
 
 def _with_gaps(page: list[Event], place: int, wish: Wish) -> Iterator[Event]:
-    """The events of a page that are wanted, and a word wherever some are missing."""
+    """The wanted events of a page, with a gap event wherever events are missing."""
     for event in page:
         missed = event.seq - place - 1
         if missed and _would_notice(event, place, wish):
@@ -109,7 +109,7 @@ def _with_gaps(page: list[Event], place: int, wish: Wish) -> Iterator[Event]:
 
 
 def _would_notice(event: Event, place: int, wish: Wish) -> bool:
-    """Who asked for all that is kept does not miss what was before it."""
+    """Whether the reader must be told of a gap: a reader that asked for all kept events does not miss older events."""
     return place > 0 or wish.after is not None or bool(wish.since and event.time > wish.since)
 
 
@@ -118,12 +118,12 @@ def _gap(seq: int, message: str, missed: int) -> Event:
 
 
 def is_about(event: Event, machine: str) -> bool:
-    """A machine, its snapshots, and operations on either."""
+    """Whether an event is about the machine or one of its snapshots (or an operation on one of these)."""
     kind, _, name = event.target.partition("/")
     return kind in ("machine", "snapshot") and name.partition(":")[0] == machine
 
 
-# What a move is called, by the state that it leads to.
+# The words for a move, by the new state.
 _MOVED = {
     MachineState.STARTING: "starts",
     MachineState.RUNNING: "is running",
@@ -150,7 +150,8 @@ def tell_deleted(tell: Tell, machine: Machine) -> None:
 
 
 def tell_moved(tell: Tell, machine: Machine, was: MachineState) -> None:
-    """It has another state than it had. Why is there in words, as a code, and with all that is known of its end."""
+    """Tell that the machine has a new state. The event has the reason in words and as a code, and all that is known of
+    the machine's end."""
     words = "runs again" if (was, machine.state) == _RESUMED else _MOVED[machine.state]
     data: dict[str, object] = {"id": machine.id, "was": was.value}
     if machine.reason:
@@ -206,7 +207,7 @@ def tell_restart(tell: Tell, machine: Machine, pause_s: float, restarts: int) ->
     )
 
 
-# What an agent may tell unasked, and what that means.
+# Events that an agent may send by itself, with their meaning.
 _FROM_GUESTS = {
     "oom": "the guest ran out of memory",
     "init_exited": "the image's init could not be started, or has ended",
@@ -216,7 +217,8 @@ _FROM_ONE_GUEST = 100
 
 
 def hear_guest(tell: Tell, live: LiveMachine) -> Callable[[str, str], None]:
-    """For `LiveMachine.on_event`. No guest can fill the journal: it has so many events a life, of known codes."""
+    """The handler for `LiveMachine.on_event`. A guest cannot fill the journal: it has a limited number of events per
+    start, and only known codes."""
     heard = 0
 
     def hear(code: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""What machines hold on this host: places, disks, and every resource that a record leads to."""
+"""What machines hold on this host: places, disks, and all recorded resources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger("banger.machines")
 
 
 class Holdings:
-    """Lives as long as the daemon. Knows no machine but the one that it is asked about."""
+    """Lives as long as the daemon. Keeps no list of machines: each call names its machine."""
 
     def __init__(self, paths: Paths, resources: ResourceTable, drivers: Drivers) -> None:
         self.paths = paths
@@ -26,9 +26,9 @@ class Holdings:
         self.drivers = drivers
 
     def places(self, machine: Machine) -> VmPlaces:
-        """Where its files and sockets are. A machine that was a waiting clone stays where it waited: a VMM knows its
-        files by their names. The sockets of a machine that an earlier version started are where that version put
-        them."""
+        """Where the machine's files and sockets are. A machine that was a waiting clone stays in the clone's directory,
+        because its VMM knows its files by their names. The sockets of a machine that an earlier version started are
+        where that version put them."""
         place = machine.place or machine.id
         earlier = self.paths.earlier_sockets / place
         return VmPlaces(
@@ -48,33 +48,34 @@ class Holdings:
         return self.drivers.named(machine.driver) if machine.driver else None
 
     async def require_released(self, machine: Machine) -> None:
-        """Before a start: what an earlier run still holds, such as a VMM or a control group, would be in the way of the
-        next run. Raises `not_released`."""
+        """Check before a start that an earlier run holds nothing, such as a VMM or a control group, that would be in
+        the way. Raises `not_released`."""
         errors = await teardown.release(self.resources, machine.id, kinds.RUNTIME)
         if errors:
             message = f"{machine.name} cannot start before the remains of its last run are gone"
             raise Error("not_released", f"{message}: {errors[0].message}", errors[0].hint)
 
     async def release_runtime(self, machine: Machine) -> None:
-        """After the end of the VMM, or to end it: all that the machine holds only while it runs. Of the frozen machine
-        that it was cloned from, it keeps the disk alone. A resource that cannot be released keeps its record; files of
-        a driver that this banger does not have stay."""
+        """Release all that the machine holds only while it runs, after the end of the VMM or to end the VMM. Of the
+        frozen machine that it was cloned from, the machine keeps only the disk. A resource that cannot be released
+        keeps its record; files of an unknown driver stay."""
         await teardown.release(self.resources, machine.id, kinds.RUNTIME)
         with contextlib.suppress(Error):
             driver = self.driver(
                 machine
-            )  # none in a record from before the start: then each removes its own files
+            )  # no driver before the first start: then each driver removes its files
             for each in self.drivers.all() if driver is None else [driver]:
                 each.forget_frozen(self.places(machine))
 
     async def release(self, machine: Machine) -> None:
-        """All that the machine holds. Raises the first error; that resource keeps its record."""
+        """Release all that the machine holds. Raises the first error; a resource that was not released keeps its
+        record."""
         errors = await teardown.release(self.resources, machine.id)
         if errors:
             raise errors[0]
 
     async def tidy_disk(self, machine: Machine) -> None:
-        """Remove what is left of a freeze or a change of the disk that the last daemon did not finish."""
+        """Remove what an earlier daemon left of an unfinished freeze or change of the disk."""
         try:
             driver = self.driver(machine)
             if driver is not None:

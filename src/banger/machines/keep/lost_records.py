@@ -1,5 +1,5 @@
-"""What a damaged store, or an older one that was put back, does not know any more, and the host still has. Nothing of
-that is ended or removed here: it is named, and `banger system reconcile` lists it from then on.
+"""What the host still has, but a damaged store, or an older store that a user put back, no longer knows. Nothing is
+ended or removed here: banger reports it, and `banger system reconcile` lists it from then on.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from banger.store.store import Store
 
 log = logging.getLogger("banger.adopt")
 
-# Other owners (templates in the making, clones in waiting) have a word and a dash before their number.
+# The owners that are not machines (templates in the making, waiting clones) have a word and a dash before their number.
 _MACHINE = re.compile(r"[0-9a-f]{12}")
 
 
 def is_machine(owner: str) -> bool:
-    """Whether resources belong to a machine; those of one without a record had one that was lost."""
+    """Whether the owner is a machine. If such a machine has no record, the record was lost."""
     return _MACHINE.fullmatch(owner) is not None
 
 
 def leave_alone(store: Store, owner: str) -> None:
-    """Let the resources of a machine go that has no record any more: its VM goes on, its files stay."""
+    """Forget the resources of a machine whose record is lost: its VM continues, its files stay."""
     resources = store.resources.of_machine(owner)
     held = ", ".join(filter(None, map(_describe, resources)))
     store.damage.note(f"the record of machine {owner} is lost; banger leaves as it is: {held or 'nothing'}")
@@ -54,8 +54,8 @@ class FoundVmm(NamedTuple):
 
 
 async def find_vmms(registry: Registry, holdings: Holdings) -> dict[str, FoundVmm]:
-    """The VMMs that run, by the ids of their machines. Where a process works is what it is known by: a store may be
-    damaged, or an older one, and not know it."""
+    """The running VMMs, by the ids of their machines. A VMM is recognised by its working directory, because the store
+    may be damaged or older than the VMM."""
     running = await in_thread(_running)
     if not running:
         return {}
@@ -65,12 +65,12 @@ async def find_vmms(registry: Registry, holdings: Holdings) -> dict[str, FoundVm
 
 
 def _running() -> dict[str, FoundVmm]:
-    """All VMMs of this user by where they work. Blocking: at every process of the host."""
+    """All VMMs of this user, by working directory. Blocking: reads every process of the host."""
     return {working_directory(process): FoundVmm(process, marker) for process, marker in all_marked(MARKER)}
 
 
 def note_again(holdings: Holdings, machine: Machine, vmm: FoundVmm) -> None:
-    """What a store that does not know this VMM lacks."""
+    """Record a VMM that the store does not know."""
     noted = [r for r in holdings.resources.of_machine(machine.id) if r.kind == kinds.VMM.name]
     if vmm.process in [process_of(r.identity) for r in noted]:
         return

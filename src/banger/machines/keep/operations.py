@@ -1,4 +1,4 @@
-"""Long work as operations: begun, watched by any number of clients, cancelled, kept for a while."""
+"""Operations, which are long work: begun, watched by any number of clients, cancelled, kept for some time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("banger.operations")
 
 KEEP_S = 3600.0
 KEEP_COUNT = 200
-# What strangers ask for does not add up without end; each has a task, and its progress.
+# A limit, because strangers may begin operations; each has a task and its progress.
 RUNNING_MAX = 512
 _EVENTS_KEPT = 256
 _WRITE_AGAIN_S = 5.0
@@ -30,7 +30,7 @@ Work = Callable[[Report], Awaitable[T]]
 
 
 class RunningOperation(Generic[T]):
-    """One operation while it runs, and its events. Watchers that are slow miss old events, never the end."""
+    """One operation while it runs, with its events. A slow watcher may miss old events, but not the end."""
 
     def __init__(self, operation: Operation[T]) -> None:
         self.operation = operation
@@ -62,7 +62,7 @@ class RunningOperation(Generic[T]):
         return self.operation.state is not OperationState.RUNNING
 
     async def events(self) -> AsyncIterator[Progress]:
-        """All kept events, then new ones until it has ended."""
+        """All kept events, then new events until the operation has ended."""
         seen = 0
         while True:
             for progress in [p for p in self._events if p.seq > seen]:
@@ -73,7 +73,7 @@ class RunningOperation(Generic[T]):
             await self._changed.wait()
 
     async def result(self) -> T:
-        """Wait for the end; what it made. Raises its error."""
+        """Wait for the end and return the result. Raises the operation's error."""
         while not self.ended:
             await self._changed.wait()
         if self.error is not None:
@@ -82,8 +82,8 @@ class RunningOperation(Generic[T]):
 
 
 class Operations:
-    """All operations of the daemon. So many run at a time, and so many that have ended are kept; a timer, which exists
-    only while there are any, forgets those that ended long ago."""
+    """All operations of the daemon. The number of running and of kept operations is limited; a timer, which exists only
+    if there are ended operations, forgets those of them that are old."""
 
     def __init__(self, table: OperationTable, tell: Tell = tell_nobody) -> None:
         self._table = table
@@ -94,8 +94,8 @@ class Operations:
         self._end_interrupted()
 
     def begin(self, kind: str, target: str, work: Work[T], *, unasked: bool = False) -> RunningOperation[T]:
-        """Start `work` in a task of its own; its return value becomes the result. Raises `too_many_operations`, but not
-        of what the daemon begins `unasked`, of which there is one a machine."""
+        """Start `work` in a task of its own; its return value becomes the result. Raises `too_many_operations`, except
+        for operations that the daemon begins by itself (`unasked`): at most one per machine."""
         if not unasked and sum(not running.ended for running in self._known.values()) >= RUNNING_MAX:
             raise Error(
                 "too_many_operations",
@@ -125,7 +125,7 @@ class Operations:
         return [running.operation for running in self._known.values()]
 
     async def cancel(self, operation_id: str) -> Operation[Any]:
-        """Cancel and wait until its work has cleaned up."""
+        """Cancel the operation, and wait until its work has cleaned up."""
         running = self.get(operation_id)
         if running.task is not None and not running.ended:
             running.task.cancel()
@@ -133,7 +133,7 @@ class Operations:
         return running.operation
 
     async def finish(self, running: RunningOperation[T]) -> T:
-        """What an operation made whose request waits for it. The operation is cancelled when the request is."""
+        """Wait for the result on behalf of a request. If the request is cancelled, cancel the operation."""
         try:
             return await running.result()
         except BaseException:
@@ -141,7 +141,7 @@ class Operations:
             raise
 
     async def close(self) -> None:
-        """Cancel what runs: the daemon ends."""
+        """Cancel all running operations, because the daemon ends."""
         if self._prune_timer is not None:
             self._prune_timer.cancel()
         self._closed = True
@@ -178,8 +178,8 @@ class Operations:
         self._schedule_prune()
 
     def _write_end(self, operation: Operation[Any]) -> None:
-        """Those who wait hear how it ended in any case: it cannot be undone by not being written. It is written as soon
-        as that can be done."""
+        """Write the end of an operation as soon as possible. If the write fails, waiting clients still learn of the
+        end, which has happened already."""
         for _ in range(2):
             try:
                 self._table.put(operation)
@@ -193,7 +193,7 @@ class Operations:
             self._write_end(operation)
 
     def _end_interrupted(self) -> None:
-        """Operations that an earlier daemon did not end did end with it."""
+        """Operations that ran when an earlier daemon ended are failed now."""
         self._table.prune("", KEEP_COUNT)
         for operation in self._table.all():
             if operation.state is OperationState.RUNNING:
@@ -233,7 +233,7 @@ class Operations:
                 self._schedule_prune()
 
     def prune(self) -> None:
-        """Forget what ended long ago, and all beyond a number."""
+        """Forget operations that ended long ago, and the oldest beyond the limit."""
         cutoff = datetime.now(UTC) - timedelta(seconds=KEEP_S)
         before = cutoff.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._table.prune(before, KEEP_COUNT)
@@ -243,7 +243,7 @@ class Operations:
 
 
 def _type_name(made: object) -> str:
-    """As the API's table writes it."""
+    """The type in the notation of the API's table."""
     if isinstance(made, list):
         return f"list[{_type_name(made[0])}]" if made else "list"
     return type(made).__name__

@@ -1,5 +1,5 @@
-"""Why a machine ended or stands still, in words for people: the one place where they are made. Nothing reads them back:
-whoever decides looks at the facts that they are made from."""
+"""Why a machine ended or is paused, in words for people: made here only. No code reads the words; code reads the facts
+that the words are made from."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PAUSES = {
 
 
 def with_reason(machine: Machine) -> Machine:
-    """The same, its words in accord with its facts."""
+    """The machine, with words that agree with its facts."""
     return msgspec.structs.replace(
         machine,
         reason=describe(machine),
@@ -45,7 +45,7 @@ def with_reason(machine: Machine) -> Machine:
 
 
 def describe(machine: Machine) -> str:
-    """Empty for a machine of which there is nothing to explain."""
+    """The reason; empty if there is nothing to explain."""
     if machine.pause_cause is not None:
         return _PAUSES[machine.pause_cause]
     if machine.ending is None:

@@ -1,7 +1,7 @@
-"""The store and the host, compared: machines whose records are wrong, and things in our name that no record leads to.
+"""Compare the store with the host: find machines with wrong records, and banger's files and processes without records.
 
-What a machine's record says is set right. Leftovers are listed, and removed when that is asked for: a directory that
-nobody knows may be all that is left of a machine whose record was lost.
+Wrong records are corrected. Leftovers are listed, and removed only on request: a directory without a record may be all
+that is left of a machine whose record was lost.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ async def reconcile(lives: Lives, *, dry_run: bool, remove: bool) -> Reconciliat
 
 
 def _is_wrong(lives: Lives, machine: Machine) -> bool:
-    """Its record says that it is alive, or on its way, and nobody looks after it."""
+    """Whether the record says that the machine is live or being deleted, but no task of the daemon looks after it."""
     return not lives.looks_after(machine) and (
         machine.state in LIVE or machine.state is MachineState.DELETING
     )
@@ -58,7 +58,7 @@ async def _set_right(lives: Lives, machine: Machine, dry_run: bool) -> SettledMa
 
 
 async def find_leftovers(holdings: Holdings) -> list[tuple[Leftover, Found]]:
-    """The host is looked at before the records: what is made meanwhile has its record first."""
+    """Looks at the host before the records: a resource that is made meanwhile has its record first."""
     seen = await in_thread(look, holdings.paths)
     known = [resource.identity for resource in holdings.resources.all()]
     return [(Leftover(kind=found.noun, what=found.what), found) for found in unknown(seen, known)]

@@ -1,4 +1,4 @@
-"""The machines there are: kept in memory, written through to the store, found by name or id."""
+"""All machines: kept in memory, written to the store, found by name or id."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Also = Callable[[Tell], None]
 
 
 def nothing_else(tell: Tell) -> None:
-    """The transaction has nothing but the machine."""
+    """For a transaction that writes only the machine."""
 
 
 class Registry:
-    """The one door to a machine's record, which is frozen for everybody else. Every change is a transaction: the store
-    commits, with what is told of it and what the caller writes and tells `also`, and then memory follows. A change
-    that is not written has not happened."""
+    """The only way to change a machine's record; other code must not assign to it. Each change is a transaction: the
+    store commits the change, its event, and what the caller writes and tells in `also`; then the record in memory
+    changes. If the write fails, nothing changes."""
 
     def __init__(self, store: Store, tell: Tell = tell_nobody) -> None:
         self._table = store.machines
@@ -50,7 +50,7 @@ class Registry:
         return machine.id in self._by_id
 
     def add(self, machine: Machine, also: Also = nothing_else) -> None:
-        """Raises `name_taken`, and what `also` raises."""
+        """Raises `name_taken`, and the errors of `also`."""
 
         def write() -> None:
             self._table.add(machine)
@@ -65,8 +65,8 @@ class Registry:
         self._database.together(write)
 
     def change(self, machine: Machine, also: Also = nothing_else, **fields: Unpack[Change]) -> None:
-        """Write down something else than its state. One that is gone already stays so; what is so already is not
-        written."""
+        """Change fields other than the state. Does nothing if the machine is gone, or if the fields have these values
+        already."""
         new = _changed(machine, fields)
         if new != machine and self.has(machine):
             self._replace([(machine, new)], also)
@@ -74,7 +74,7 @@ class Registry:
     def finish(
         self, machines: Iterable[Machine], also: Also = nothing_else, **fields: Unpack[Change]
     ) -> None:
-        """Copies whose making is done: all of them at once, so that there are all or none."""
+        """Mark copies as complete, all in one transaction."""
         fields["unfinished"] = False
         done = [(machine, _changed(machine, fields)) for machine in machines]
         self._replace(done, also)
@@ -82,7 +82,7 @@ class Registry:
     def move(
         self, machine: Machine, verb: Verb, ending: Ending | None = None, /, **fields: Unpack[Change]
     ) -> None:
-        """Take an edge of the state table, with what else changes then. Raises `bad_state`."""
+        """Follow an edge of the state table, and change `fields` with it. Raises `bad_state`."""
         state = advance(machine, verb)
         changes = Change(ending=ending, restart_in_s=None) | _changed_by(state) | fields
         moved = _changed(msgspec.structs.replace(machine, state=state), changes)
@@ -104,7 +104,8 @@ class Registry:
             self._database.forget_deleted()
 
     def _replace(self, records: list[tuple[Machine, Machine]], also: Also) -> None:
-        """The one way in which a record changes. Those who hold a machine go on holding it."""
+        """The only place in which records change. The `Machine` objects stay the same, so other holders of a machine
+        see the change."""
 
         def write() -> None:
             for machine, new in records:
@@ -121,7 +122,7 @@ class Registry:
         self._database.together(write)
 
     def _write_again(self) -> None:
-        """A damaged store may have lost what is in memory still."""
+        """Write all records from memory: a damaged store may have lost some of them."""
         for machine in self._by_id.values():
             self._table.put(machine)
 
@@ -131,7 +132,7 @@ def _changed(machine: Machine, fields: Change) -> Machine:
 
 
 def _changed_by(state: MachineState) -> Change:
-    """What coming into a state changes by itself."""
+    """The fields that a new state changes by itself."""
     if state is MachineState.PAUSED:
         return {}
     changed = Change(pause_cause=None)

@@ -6,7 +6,8 @@ created ── start ──▶ starting ── booted ──▶ running ◀─�
                         ▼                      ▼                            │
                      failed                stopping ──── exited ──▶ stopped ◀┘
 
-`found` leads from any state at rest to running: a VMM that an older store, put back, does not know.
+`found` leads from each state at rest to running: for a VMM that the store does not know, because a user put back an
+older store.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ LIVE = frozenset({S.STARTING, S.RUNNING, S.PAUSED, S.STOPPING})
 
 
 def advance(machine: Machine, verb: Verb) -> MachineState:
-    """The state that `verb` leads to. Raises `bad_state` that names state, verb and what is allowed."""
+    """The state that `verb` leads to. Raises `bad_state`, with the state, the verb, and the verbs that are allowed."""
     try:
         return EDGES[machine.state, verb]
     except KeyError:

@@ -1,6 +1,6 @@
-"""What could not be released when it was to be, and is recorded still: found, and tried again.
+"""Resources that could not be released when they should have been, and still have records: find them and try again.
 
-It is tried again when the daemon starts, at each `reconcile`, before the start of its machine and with its deletion.
+banger tries again when the daemon starts, at each `reconcile`, before a start of the machine and when it is deleted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from banger.store.resources import Resource, ResourceTable
 
 log = logging.getLogger("banger.machines")
 
-# More is for the next time: each may take seconds.
+# The rest waits for the next time: each may take seconds.
 _AT_ONCE = 100
 
 
@@ -28,8 +28,8 @@ def find_unreleased(lives: Lives) -> list[Unreleased]:
 
 
 async def release_unreleased(lives: Lives) -> list[Unreleased]:
-    """Try again; what it was, and whether it is released now. What is in the way of a deletion is tried with that, and
-    listed."""
+    """Try again; return each resource, and whether it is released now. Resources of a machine that is being deleted are
+    only listed: the deletion itself tries them again."""
     registry, held, found = lives.registry, lives.holdings.resources, []
     for resource in _overdue(lives)[:_AT_ONCE]:
         described = _describe(registry, held, resource)
@@ -55,8 +55,8 @@ def _in_the_way_of_deletions(registry: Registry, held: ResourceTable) -> list[Re
 
 
 def _is_overdue(lives: Lives, resource: Resource) -> bool:
-    """It was tried; or an earlier daemon did so, of a machine that has nothing while it is at rest. One that is being
-    deleted is settled as a whole."""
+    """Whether a release failed, in this daemon or in an earlier one: then a machine at rest has a resource that only
+    running machines have. A machine that is being deleted does not count: the deletion releases all."""
     machine = _machine_of(lives.registry, resource)
     if machine is None:
         return resource.id in lives.holdings.resources.unreleased

@@ -1,4 +1,4 @@
-"""Room on the disk: what takes it, who needs what, and what nobody needs any more."""
+"""Space on the disk: what uses it, for whom, and what can be removed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from banger.model.template import Snapshot
 async def prune_images(
     images: ImageLibrary, registry: Registry, snapshots: SnapshotLibrary, *, dry_run: bool
 ) -> Pruned:
-    """Remove disks that no name and no machine uses."""
+    """Remove disks of images that no name and no machine uses."""
     stale = await _stale_disks(images, registry, snapshots)
     sizes = {path: await in_thread(_total, [path]) for path in stale}
     wanted = images.digests()  # an image that was made again meanwhile
@@ -41,7 +41,7 @@ async def prune_images(
 
 
 async def prune_blobs(images: ImageLibrary, *, dry_run: bool) -> Pruned:
-    """Remove the compressed layers of registries; disks do not depend on them."""
+    """Remove the compressed layers that registries sent; disks do not depend on them."""
     pruned = await in_thread(images.blobs().prune, dry_run)
     return Pruned(
         count=pruned.blobs,
@@ -53,8 +53,8 @@ async def prune_blobs(images: ImageLibrary, *, dry_run: bool) -> Pruned:
 
 
 async def disk_usage(makings: Makings, lives: Lives, snapshots: SnapshotLibrary) -> DiskUsage:
-    """Records are read here, in the loop; files are looked at in a thread. What several directories have links of is
-    counted in each."""
+    """Reads records in the event loop, and files in a thread. A file with hard links in several directories counts in
+    each."""
     machines = [lives.holdings.places(machine).directory for machine in lives.registry.all()]
     frozen = await makings.templates.prune(everything=True, dry_run=True)
     kernels = [makings.kernels.directory(kernel) for kernel in makings.kernels.list()]
@@ -98,7 +98,7 @@ def _measure(
 
 
 async def _stale_disks(images: ImageLibrary, registry: Registry, snapshots: SnapshotLibrary) -> list[Path]:
-    """Of images that no machine runs from and no snapshot may be gone back to, and that have no name."""
+    """Disks of images without a name that no machine and no snapshot uses."""
     used = {snapshot.shape.image_digest for snapshot in await snapshots.list()}
     used |= {machine.image_digest for machine in registry.all()}
     return [*await images.stale_disks(frozenset(used))]
@@ -107,7 +107,7 @@ async def _stale_disks(images: ImageLibrary, registry: Registry, snapshots: Snap
 def users_of_image(
     images: ImageLibrary, registry: Registry, snapshots: Sequence[Snapshot], image: Image
 ) -> list[str]:
-    """Names of machines whose disk lies over this image's, or will, and of snapshots that may be gone back to."""
+    """Names of the machines whose disk lies or will lie above this image's disk, and of the snapshots that need it."""
 
     def needs(machine: Machine) -> bool:
         if machine.image_digest:

@@ -1,1 +1,1 @@
-"""The life of a machine: created, launched, supervised to its end, adopted after a restart of the daemon."""
+"""The life of a machine: created, launched, watched until its end, taken over after a restart of the daemon."""

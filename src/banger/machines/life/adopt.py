@@ -1,6 +1,7 @@
-"""After a start of the daemon: take over the machines that still run, be truthful about the others.
+"""After a start of the daemon: take over the machines that still run, and correct the records of the others.
 
-VMMs outlive the daemon. Each machine is taken over in a task of its own, so that a sick one delays nobody.
+VMMs outlive the daemon. Each machine is taken over in a task of its own, so that a machine that hangs does not delay
+others.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ _CONTROL_FIRST_S = 1.0
 
 
 async def adopt_all(lives: Lives, running: Mapping[str, FoundVmm]) -> None:
-    """Settle every machine that was live, or on its way out, when the last daemon ended; `running` are those whose VMM
-    is there. Before anything is waited for here, all are shown as they are."""
+    """Settle each machine that was live, or about to be removed, when the last daemon ended; `running`: the machines
+    whose VMM runs. Before the first wait here, all machines show their true state."""
     unsettled, unknown = [], []
     for machine in lives.registry.all():
         if machine.state in LIVE or _is_to_go(machine):
@@ -57,7 +58,7 @@ async def adopt_all(lives: Lives, running: Mapping[str, FoundVmm]) -> None:
 
 @contextlib.contextmanager
 def _alone(machine: Machine) -> Iterator[None]:
-    """What goes wrong with one machine is a fault that is logged, and keeps no other from being taken over."""
+    """A failure with one machine is logged, and does not prevent that others are taken over."""
     try:
         yield
     except Error as exc:
@@ -67,18 +68,19 @@ def _alone(machine: Machine) -> Iterator[None]:
 
 
 def _show_that_it_goes(registry: Registry, machine: Machine) -> None:
-    """Before anybody can ask for it: a machine at rest that is to be removed is not one that somebody has."""
+    """Show a machine that will be removed as DELETING before the first request comes, so that no client believes it is
+    kept."""
     if machine.state in LIVE or machine.state is MachineState.DELETING:
         return
     try:
         registry.move(machine, "delete")
-    except Error as exc:  # then it is shown when it is removed
+    except Error as exc:  # its removal will show it
         log.warning("machine=%s %s", machine.name, exc.message)
 
 
 def _believe_it_runs(registry: Registry, machine: Machine) -> bool:
-    """Its record says otherwise: the store is an older one, put back. It is not ended for that. False: it cannot be
-    written down, so it is left alone."""
+    """Mark a machine as running although its record says otherwise: a user put back an older store. The machine is not
+    ended for that. False if that cannot be written down; then the machine is left alone."""
     log.warning("machine=%s runs, and was %s in the store", machine.name, machine.state.value)
     try:
         registry.move(machine, "found", has_started=True)
@@ -89,7 +91,8 @@ def _believe_it_runs(registry: Registry, machine: Machine) -> bool:
 
 
 async def _settle_unknown(lives: Lives, machine: Machine) -> None:
-    """One that lacks the command that it was started for was cut off in its start, which the store does not know."""
+    """Connect to the machine. If it lacks its main command, its start was interrupted, which the older store does not
+    know: then end the machine."""
     await settle(lives, machine)
     live = lives.get(machine)
     lacks_main = machine.spec.command is not None and machine.spec.command.argv
@@ -98,7 +101,7 @@ async def _settle_unknown(lives: Lives, machine: Machine) -> None:
 
 
 async def release_ownerless(store: Store, registry: Registry, state: Path) -> None:
-    """What an earlier daemon had begun for nobody yet: templates that were being made, clones in waiting."""
+    """Release what an earlier daemon made that has no machine yet: templates in the making, waiting clones."""
     owners = {resource.machine for resource in store.resources.all()}
     for owner in owners - {machine.id for machine in registry.all()}:
         if is_machine(owner):
@@ -109,8 +112,8 @@ async def release_ownerless(store: Store, registry: Registry, state: Path) -> No
 
 
 def reattach(lives: Lives, machine: Machine, vmm: FoundVmm | None) -> None:
-    """Make it live again at once, if its VMM is: the agent may take its time. One that was on its way up or down when
-    the last daemon ended is not gone on with, but ended by its records."""
+    """Make a machine live again at once if its VMM runs, without waiting for the agent. A machine that was being
+    started or stopped when the last daemon ended does not continue; `settle` ends it by its records."""
     if vmm is None:
         return
     _note_found(lives.registry, lives.holdings, machine, vmm)
@@ -118,7 +121,7 @@ def reattach(lives: Lives, machine: Machine, vmm: FoundVmm | None) -> None:
         return
     try:
         driver = lives.holdings.drivers.named(machine.driver)
-    except Error as exc:  # of a newer banger: it is ended by its records
+    except Error as exc:  # a newer banger's driver: `settle` ends the machine
         log.warning("machine=%s %s", machine.name, exc.message)
         return
     places = lives.holdings.places(machine)
@@ -128,7 +131,7 @@ def reattach(lives: Lives, machine: Machine, vmm: FoundVmm | None) -> None:
 
 
 def _note_found(registry: Registry, holdings: Holdings, machine: Machine, vmm: FoundVmm) -> None:
-    """A machine that runs is not ended because something of it cannot be written down."""
+    """A failed write is only logged: the machine runs, and is not ended for that."""
     try:
         note_again(holdings, machine, vmm)
         registry.change(machine, pid=vmm.process.pid)
@@ -137,7 +140,7 @@ def _note_found(registry: Registry, holdings: Holdings, machine: Machine, vmm: F
 
 
 async def settle(lives: Lives, machine: Machine) -> None:
-    """Connect to one that runs; write down the end of one that does not."""
+    """Connect to a machine that runs; write down the end of a machine that does not."""
     live = lives.get(machine)
     try:
         with _alone(machine):
@@ -163,8 +166,8 @@ async def _record_end(lives: Lives, machine: Machine, ending: Ending) -> None:
 
 
 def _is_to_go(machine: Machine) -> bool:
-    """It was being deleted, or had ended and was to be removed then, or was made by a run that had not started it, or
-    was to be a copy: one among others that are not there yet, or one that would start as somebody else."""
+    """Whether the machine must be removed: it was being deleted; or it had ended and has `remove`; or a run made it and
+    had not started it; or it is an unfinished copy, which would lack its siblings or start with a wrong identity."""
     if machine.state is MachineState.DELETING or machine.unfinished:
         return True
     if machine.state in LIVE or not machine.spec.remove:
@@ -173,7 +176,7 @@ def _is_to_go(machine: Machine) -> bool:
 
 
 def _is_half_started(machine: Machine) -> bool:
-    """Its guest is up, but whoever started it was not told so, and its command may never have begun."""
+    """Whether the guest is up, but the caller of the start was not told so; the main command may not have begun."""
     return machine.state in LIVE and (machine.unfinished or not machine.has_started)
 
 
@@ -189,7 +192,7 @@ def _why_it_ended(held: ResourceTable, machine: Machine) -> Ending:
 
 
 async def _reconnect(lives: Lives, live: LiveMachine) -> None:
-    """Control connection and agent session again; one that hangs does not keep the other from coming up."""
+    """Connect to control socket and agent; if one of them hangs, the other is still connected."""
     await lives.holdings.tidy_disk(live.machine)
     control = asyncio.create_task(_connect_control(live), name=f"control {live.machine.name}")
     await asyncio.gather(control, _connect_agent(lives, live, control))
@@ -198,7 +201,7 @@ async def _reconnect(lives: Lives, live: LiveMachine) -> None:
 
 
 async def _connect_control(live: LiveMachine) -> bool:
-    """Whether it says that the vCPUs stand still."""
+    """Connect; returns whether the vCPUs are stopped because the disk is full."""
     try:
         await live.vm.connect_control(ANSWER_S)
         await _set_vcpus_right(live)
@@ -209,16 +212,17 @@ async def _connect_control(live: LiveMachine) -> bool:
 
 
 async def _connect_agent(lives: Lives, live: LiveMachine, control: asyncio.Task[bool]) -> None:
-    """A machine whose vCPUs stand still has its session later."""
+    """Begin a session, unless the vCPUs are stopped: then the session begins when they continue."""
     await asyncio.wait([control], timeout=_CONTROL_FIRST_S)
     stands_still = control.done() and control.result()
     if live.machine.state is MachineState.RUNNING and not stands_still:
         await resync(lives, live)
-        live.adopted.set()  # what runs in it is known; only pausing it needs the other
+        live.adopted.set()  # its commands are known; only pausing needs the control connection
 
 
 async def _set_vcpus_right(live: LiveMachine) -> None:
-    """They do what the record says: the last daemon may have ended in a freeze, or before it wrote down a pause."""
+    """Make the vCPUs agree with the record: the last daemon may have ended during a freeze, or before it recorded a
+    pause."""
     found = await live.vm.run_state()
     if live.machine.state is MachineState.RUNNING and found == "paused":
         await live.vm.resume()

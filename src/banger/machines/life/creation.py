@@ -1,4 +1,4 @@
-"""Creating a machine once, however often the request is sent."""
+"""Create a machine only once, even if the client sends the request several times."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ def create_once(
     key: str,
     owner: int | None = None,
 ) -> tuple[Machine, bool]:
-    """The machine that `key` made within the last day, or a new one; True for a new one.
+    """The machine that `key` made within the last day, or a new machine; True for a new machine.
 
-    Raises `idempotency_conflict` for a key that made something else or whose machine is gone, and as `create`."""
+    Raises `idempotency_conflict` for a key that was used for another request or whose machine is gone, and the errors
+    of `create`."""
     request = hashlib.sha256(msgspec.json.encode(spec, order="deterministic")).hexdigest()
     made = keys.find(check_key(key))
     if made is not None:

@@ -1,4 +1,4 @@
-"""Why a machine ended, and whether that was a failure. What a guest's console says is only words."""
+"""Why a machine ended, and whether that was a failure. The guest's console supplies only words, not the decision."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from banger.vmm.ending import EndKind
 
 
 def find_ending(live: LiveMachine) -> Ending:
-    """Of a machine whose VMM has ended."""
+    """Why a machine ended whose VMM has ended."""
     machine = live.machine
     if machine.state is MachineState.STOPPING:
         if machine.wanted == "stopped":
@@ -39,14 +39,15 @@ def find_ending(live: LiveMachine) -> Ending:
 
 
 def exit_of(live: LiveMachine) -> Exit | None:
-    """Of its main command, whether or not that is written down yet."""
+    """The exit of the main command, even if it is not recorded yet; None if unknown."""
     if live.machine.exit is not None or live.main is None or not live.main.done.done():
         return live.machine.exit
     return None if live.main.done.exception() is not None else live.main.done.result()
 
 
 def _end_of_guest(live: LiveMachine) -> Ending | None:
-    """What the VMM saw of it; a reset after a panic looks like any other. None: nothing."""
+    """The end as the VMM saw it; None if it saw nothing. To the VMM a reset after a panic looks like any other
+    reset."""
     kind, said = live.vm.end()
     if kind in (EndKind.RESET, EndKind.PANICKED):
         panic = find_panic(live.places.console_log, live.console_begin)
@@ -61,8 +62,8 @@ def _end_of_guest(live: LiveMachine) -> Ending | None:
 
 
 def is_failure(machine: Machine) -> bool:
-    """A command that failed, or a VMM that ended before its command did. What a guest does to itself on purpose is
-    none."""
+    """Whether a machine's end is a failure: the command failed, or the VMM ended before the command. What a guest does
+    on purpose (reboot, power off) is no failure."""
     match machine.ending:
         case Rebooted() | PoweredOff():
             return False

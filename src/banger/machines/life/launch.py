@@ -1,11 +1,11 @@
-"""From a record to a guest that is who its record says: as a clone of a template, or by a boot of its own.
+"""Launch a machine: a clone of a template, or a VM that boots by itself, gets the machine's identity.
 
     waiting clone ──┐
     template ───────┼──▶ identity ──▶ ready for its command
     boot ───────────┘
 
-Every step notes its host resources before it takes them. A launch that fails, or is cancelled,
-leaves no process, socket or namespace; the machine's files stay until it is deleted, for its logs.
+Each step records its host resources before it acquires them. A launch that fails or is cancelled leaves no process,
+socket or namespace; the machine's files, with its logs, stay until the machine is deleted.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _PHASES_MAX = 32
 async def launch(
     registry: Registry, holdings: Holdings, makings: Makings, start: Start, image: Image
 ) -> LiveMachine:
-    """Start the machine's VM and make it who it is. Raises what went wrong."""
+    """Start the machine's VM and give the guest its identity. Raises the error of the step that failed."""
     machine, report, watch = start
     refuse_unenforceable(machine.spec)
     spec = fill_in(machine.spec, image)
@@ -67,7 +67,7 @@ async def launch(
         driver=driver.name,
         accel=config.accel,
         accel_reason=why_not,
-        image_digest=machine.image_digest or image.digest,  # its disk stays on what it began with
+        image_digest=machine.image_digest or image.digest,  # its disk stays on the image that it began with
         kernel=kernel.name,
         kernel_digest=kernel.digest,
         stop_signal=image.config.stop_signal,
@@ -96,7 +96,7 @@ async def launch(
 
 
 class Launch:
-    """The VM of one start: what it is started with, and the steps from there to a guest with an identity."""
+    """The VM of one start: its configuration, and the steps to a guest with an identity."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Launch:
         self._config = config
 
     async def from_template(self, wanted: Wanted) -> Guest | None:
-        """None when the machine must boot by itself; the report then says why."""
+        """A guest from a template; None if the machine must boot by itself, and then the report says why."""
         machine, report = self._machine, self._report
         origin = f"template {wanted.id[:12]}"
         guest = await self._take_waiting(wanted, origin)
@@ -124,7 +124,7 @@ class Launch:
             return guest
         self._registry.change(machine, origin=origin)
         self._holdings.take_places(machine)
-        for _ in range(2):  # a template that turns out to be damaged is made anew, once
+        for _ in range(2):  # a damaged template is made again, once
             try:
                 frozen = await self._makings.templates.ensure(wanted, report, machine.name)
                 self._watch.lap("template")
@@ -151,7 +151,7 @@ class Launch:
         return None
 
     async def _take_waiting(self, wanted: Wanted, origin: str) -> Guest | None:
-        """A waiting clone that has just died counts as no clone."""
+        """A waiting clone; None also if the clone has just died."""
         machine = self._machine
         guest = await self._makings.pool.take(wanted, machine.id, machine.name)
         if guest is None:
@@ -190,7 +190,7 @@ class Launch:
         return guest
 
     def _describe_accelerator(self) -> str:
-        """The VMM and what it runs on, and why not on something faster."""
+        """The VMM and accelerator, and why the machine does not use a faster accelerator."""
         machine = self._machine
         because = f" ({machine.accel_reason})" if machine.accel_reason else ""
         return f"{machine.driver} with {machine.accel}{because}"
@@ -198,8 +198,8 @@ class Launch:
     async def identify(
         self, guest: Guest, held: Held, *, has_ids: bool = False, lived: bool = False
     ) -> Fields:
-        """The guest becomes the machine, before any process of its user runs in it. `has_ids`, `lived`: as
-        `invent_identity` has them."""
+        """Give the guest the machine's identity, before a process of the user runs in it. `has_ids`, `lived`: as in
+        `invent_identity`."""
         machine, spec = self._machine, self._machine.spec
         taken = frozenset(other.address for other in self._registry.all() if other.address)
         identity = invent_identity(
@@ -211,7 +211,7 @@ class Launch:
             has_ids=has_ids,
             lived=lived,
         )
-        # At once: whoever starts meanwhile gets another address.
+        # At once, so that other starts get other addresses.
         self._registry.change(
             machine,
             address=identity.network.host_address if identity.mac else "",
@@ -235,8 +235,8 @@ class Launch:
 
 
 def fill_in(spec: MachineSpec, image: Image) -> MachineSpec:
-    """With what the user left to the image. An entrypoint that is named along with `image` is what the image has for an
-    init."""
+    """The spec with what the user left to the image. If the user names an entrypoint, `image` as init means the init
+    that the image has."""
     init = spec.init or ("image" if image.init == "image" else "agent")
     if spec.init == "image" and spec.command is not None and spec.command.entrypoint:
         init = "entrypoint"
@@ -244,12 +244,12 @@ def fill_in(spec: MachineSpec, image: Image) -> MachineSpec:
 
 
 def guest_init(spec: MachineSpec) -> str:
-    """As the agent is told it: a process 1 of a space of its own is no matter of the boot."""
+    """The init as the agent is told it. A process 1 in a namespace of its own does not concern the boot."""
     return "image" if spec.init == "image" else "agent"
 
 
 def _require_disk(machine: Machine, places: VmPlaces, has_disk: bool) -> None:
-    """A machine that has been started before has a disk; never replace that by an empty one."""
+    """A machine that was started before must have a disk; never replace a lost disk by an empty one."""
     if (machine.address or machine.agent_boot) and not has_disk:
         raise Error(
             "vmm_failed",

@@ -58,8 +58,8 @@ def create(
     also: Callable[[Machine], None] = lambda machine: None,
     **fields: Unpack[Change],
 ) -> Machine:
-    """A new machine in state `created`; nothing on the host yet. `also` writes what belongs to it. Raises `bad_name`,
-    `bad_spec`, `driver_not_found`, `name_taken`."""
+    """A new machine in state `created`; nothing on the host yet. `also` writes further records for it. Raises
+    `bad_name`, `bad_spec`, `driver_not_found`, `name_taken`."""
     if spec.remove and spec.restart != "no":
         raise Error(
             "bad_spec",
@@ -86,7 +86,7 @@ async def start(
     viewer: Viewer | None = None,
     **fields: Unpack[Change],
 ) -> None:
-    """Bring it up and start its main command, if it has one."""
+    """Start the machine, and its main command if it has one."""
     async with lives.start(machine, report, **(Change(wanted="running") | fields)) as begun:
         lives.due.forget(machine)
         image = await makings.images.ensure(machine.spec.image, report)
@@ -126,23 +126,23 @@ def watch_main(lives: Lives, live: LiveMachine, main: RunningExec) -> None:
 
 
 def watch_vmm(lives: Lives, live: LiveMachine) -> None:
-    """When the VMM ends, whyever, the machine is settled."""
+    """When the VMM ends, for whatever reason, settle the machine."""
 
     def on_end(watching: asyncio.Task[None]) -> None:
-        if not watching.cancelled():  # that is a daemon which lets go of its machines
+        if not watching.cancelled():  # else the daemon ends and lets go of its machines
             in_background(_after_exit(lives, live), _AFTER_AN_END)
 
     live.watch_task.add_done_callback(on_end)
 
 
 async def _after_main(lives: Lives, live: LiveMachine, main: RunningExec) -> None:
-    """The main command has ended: so does the machine. What is to be removed need not be
-    shut down politely."""
+    """The main command has ended: record its exit and end the machine. A machine with `remove` is killed, not shut
+    down."""
     if main.done.exception() is not None:
-        return  # the agent went away; the VMM's end, or a new session, tells more
+        return  # the agent is gone; the VMM's end, or a new session, tells more
     try:
         lives.registry.change(live.machine, exit=main.done.result())
-    except Error as exc:  # it is written with the machine's end
+    except Error as exc:  # its exit is recorded with the machine's end
         log.warning("machine=%s %s", live.machine.name, exc.message)
     limit_s = _own_shutdown_s(live, main.done.result())
     if limit_s and await _gone_within(live, limit_s):
@@ -151,8 +151,8 @@ async def _after_main(lives: Lives, live: LiveMachine, main: RunningExec) -> Non
 
 
 def _own_shutdown_s(live: LiveMachine, exit_: Exit) -> float:
-    """How long its guest may take to go down by itself, if that is what ended the main command. An init of the image
-    does not say so: it only sends signals to everybody."""
+    """Seconds that the guest may take to shut down by itself, if its own shutdown ended the main command. An init of
+    the image does not report a shutdown: it only sends signals to all processes."""
     if live.goes_down:
         return _OWN_SHUTDOWN_S
     was_told_to = live.machine.spec.init == "image" and exit_.signal in _SIGNALS_OF_INITS
@@ -160,12 +160,12 @@ def _own_shutdown_s(live: LiveMachine, exit_: Exit) -> float:
 
 
 def end_without_main(lives: Lives, live: LiveMachine) -> None:
-    """Of a machine whose main command ended, and which an earlier daemon was to end."""
+    """End a machine whose main command ended while an earlier daemon ran, which did not end the machine any more."""
     in_background(_end_machine(lives, live), _AFTER_AN_END)
 
 
 async def _end_machine(lives: Lives, live: LiveMachine) -> None:
-    with contextlib.suppress(Error):  # somebody else stops it already
+    with contextlib.suppress(Error):  # another task stops the machine already
         if live.machine.spec.remove:
             await kill(lives, live.machine, by_user=False)
         else:
@@ -173,22 +173,20 @@ async def _end_machine(lives: Lives, live: LiveMachine) -> None:
 
 
 async def _after_exit(lives: Lives, live: LiveMachine) -> None:
-    """The VMM has ended, asked or not: record it, release what it held, remove it if so wished."""
+    """The VMM has ended: record that, release what the machine held, and remove a machine with `remove`."""
     machine = live.machine
     if lives.get(machine) is not live:
         return
     ending = find_ending(live)
     if ending == VmmKilled():
-        with contextlib.suppress(
-            Error
-        ):  # the store cannot be read now: that the VMM ended is known all the same
+        with contextlib.suppress(Error):  # without the store, that the VMM ended is still known
             ending = find_memory_kill(lives.holdings.resources, machine) or ending
     exit_ = exit_of(live)
     try:
         async with lives.locks[machine.id]:
             await lives.settle_or_owe(machine, lambda: _settle_end(lives, live, ending, exit_))
     finally:
-        live.ended.set()  # whoever waits for it is told, whatever went wrong
+        live.ended.set()  # waiting tasks are told, even after an error
 
 
 async def _settle_end(lives: Lives, live: LiveMachine, ending: Ending, exit_: Exit | None) -> None:
@@ -207,8 +205,8 @@ async def _settle_end(lives: Lives, live: LiveMachine, ending: Ending, exit_: Ex
 
 
 async def stop(lives: Lives, machine: Machine, grace_s: float, *, by_user: bool = True) -> None:
-    """Agent shutdown, then SIGTERM to the VMM, then SIGKILL, each with its time. Returns when it is `stopped`. A
-    machine that waits to be started again does so no more."""
+    """Ask the agent to shut down, then send SIGTERM to the VMM, then SIGKILL, each with its time-out. Returns when the
+    machine is `stopped`. If the machine was due to be started again, that start is cancelled."""
     await lives.settle_overdue(machine)
     if by_user and _want_stopped(lives, machine):
         return
@@ -217,7 +215,7 @@ async def stop(lives: Lives, machine: Machine, grace_s: float, *, by_user: bool 
         await lives.cancel_start(machine)
         return
     await live.adopted.wait()
-    async with live.pausing:  # whoever freezes it has to be done
+    async with live.pausing:  # wait for a freeze that is under way
         stands_still = machine.state is MachineState.PAUSED or live.disk_full
         lives.registry.move(machine, "stop")
         live.disk_full = False
@@ -232,8 +230,8 @@ async def stop(lives: Lives, machine: Machine, grace_s: float, *, by_user: bool 
 
 
 async def _end_main(live: LiveMachine, grace_s: float) -> bool:
-    """Give the main command the image's stop signal, and time to end by itself. False: there is no use in asking the
-    agent for anything."""
+    """Send the main command the image's stop signal, and give it time to end. False if the agent is gone, so that no
+    request to it makes sense."""
     main = live.main
     if main is None or main.done.done():
         return True
@@ -258,7 +256,7 @@ async def _shut_down_by_agent(live: LiveMachine, grace_s: float) -> bool:
 
 
 async def _terminate(live: LiveMachine) -> bool:
-    """The VMM flushes its disks, and ends."""
+    """Let the VMM flush its disks and end."""
     live.vm.terminate()
     return await _gone_within(live, _TERM_S)
 
@@ -273,13 +271,13 @@ async def _gone_within(live: LiveMachine, timeout_s: float) -> bool:
 
 
 def _want_stopped(lives: Lives, machine: Machine) -> bool:
-    """Note the user's wish; True when giving up a restart was all that it took."""
+    """Record that the user wants the machine stopped; True if cancelling a due restart was enough."""
     lives.registry.change(machine, wanted="stopped", restart_in_s=None)
     return lives.due.forget(machine)
 
 
 async def kill(lives: Lives, machine: Machine, *, by_user: bool = True) -> None:
-    """The VMM gets SIGKILL now. Returns when the machine is `stopped` (and gone, with `remove`)."""
+    """Send SIGKILL to the VMM now. Returns when the machine is `stopped` (and gone, with `remove`)."""
     await lives.settle_overdue(machine)
     if by_user and _want_stopped(lives, machine):
         return
@@ -304,7 +302,7 @@ async def _kill(live: LiveMachine) -> None:
 
 
 async def delete(lives: Lives, machine: Machine, *, force: bool) -> None:
-    """Remove the machine and all that is its own. With `force` a running one is killed first."""
+    """Remove the machine and all that belongs to it. With `force`, kill a running machine first."""
     await lives.settle_overdue(machine)
     lives.due.forget(machine)
     if force:

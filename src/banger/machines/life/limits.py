@@ -1,6 +1,7 @@
-"""The limits of a machine: what was asked for is enforced or refused, and what holds is written down.
+"""The limits of a machine: a limit that the user asked for is enforced or refused, and the record says which limits
+hold.
 
-What nobody asked for is enforced where this host lets us, and elsewhere only shown as what it is.
+Other limits are enforced where this host can; elsewhere the record says that they are not.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from banger.resources import kinds
 from banger.store.resources import ResourceTable
 from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmLimits
 
-# A VMM with less than that does not come up, or ends at the first burst of reads: it cannot do without a thread.
+# With less memory a VMM does not start, or ends at the first burst of reads, because it needs each of its threads.
 _LEAST_MEMORY_BYTES = 128 * MIB
 _LEAST_CPUS = 0.01
 _LEAST_THREADS = 80
 
 
 def check_asked(spec: MachineSpec) -> None:
-    """Raises `bad_spec` for limits that no VMM could live with."""
+    """Raises `bad_spec` for limits that are too low for any VMM."""
     least_threads = spec.cpus + _LEAST_THREADS
     if 0 < spec.memory_limit_bytes < _LEAST_MEMORY_BYTES:
         raise _too_low("memory limit", format_size(_LEAST_MEMORY_BYTES))
@@ -50,7 +51,7 @@ def asked_limits(spec: MachineSpec) -> VmLimits:
 
 
 def refuse_unenforceable(spec: MachineSpec) -> None:
-    """Before anything is started for it. Raises `limit_unenforceable`."""
+    """Raises `limit_unenforceable`. Called before anything is started for the machine."""
     if spec.limits == "strict":
         for controller, asked in _asked(spec).items():
             reason = delegation().missing.get(controller)
@@ -59,7 +60,7 @@ def refuse_unenforceable(spec: MachineSpec) -> None:
 
 
 def refuse_unconfined(spec: MachineSpec, driver: Driver) -> None:
-    """Before anything is started for it. Raises `confinement_missing`."""
+    """Raises `confinement_missing`. Called before anything is started for the machine."""
     if spec.confine != "strict":
         return
     missing = dict(look().missing)
@@ -75,7 +76,7 @@ def refuse_unconfined(spec: MachineSpec, driver: Driver) -> None:
 
 
 class Held(NamedTuple):
-    """What its record says of a machine's limits, and of the jail that its VMM is in."""
+    """What a machine's record says of its limits, and of the jail of its VMM."""
 
     limits: Mapping[str, str]
     warnings: tuple[str, ...]
@@ -83,11 +84,11 @@ class Held(NamedTuple):
 
 
 async def hold(machine: Machine, guest: Guest, config: VmConfig, report: Report) -> Held:
-    """Before any process of its user runs: what its VMM does not have yet; what holds from now on. Raises
-    `limit_unenforceable`, `vmm_failed`."""
+    """Set the limits that the VMM does not have yet, before a process of the user runs; return what holds from now on.
+    Raises `limit_unenforceable`, `vmm_failed`."""
     spec, confinement = machine.spec, guest.confinement
     if config.limits != AS_NEEDED:
-        confinement.limit(plan_limits(config, guest.driver))  # a clone in waiting has the usual ones
+        confinement.limit(plan_limits(config, guest.driver))  # a waiting clone has the usual limits
     warnings: list[str] = []
     for controller, asked in _asked(spec).items():
         reason = confinement.missing.get(controller)
@@ -104,7 +105,7 @@ async def hold(machine: Machine, guest: Guest, config: VmConfig, report: Report)
 
 
 def find_memory_kill(resources: ResourceTable, machine: Machine) -> MemoryLimitReached | None:
-    """Whether the kernel ended its VMM for its memory limit. Asked before its group is released."""
+    """Whether the kernel killed the VMM at its memory limit. Call it before the control group is released."""
     for resource in resources.of_machine(machine.id):
         if resource.kind == kinds.CGROUP.name:
             group = Group.of_identity(resource.identity)
@@ -115,7 +116,7 @@ def find_memory_kill(resources: ResourceTable, machine: Machine) -> MemoryLimitR
 
 
 def _asked(spec: MachineSpec) -> dict[str, bool]:
-    """Which controllers somebody's own wish depends on."""
+    """For each controller whether the user asked for a limit that needs it."""
     return {
         "memory": bool(spec.memory_limit_bytes),
         "cpu": bool(spec.cpu_limit),

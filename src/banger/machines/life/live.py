@@ -1,6 +1,6 @@
-"""A machine whose VMM runs: the VM, the agent connection, what runs in it.
+"""A machine whose VMM runs: the VM, the agent's connection, the commands.
 
-One `LiveMachine` from the moment its agent is configured until its VMM's process is gone.
+A `LiveMachine` exists from the moment that its agent is configured until its VMM's process is gone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from banger.model.machine import Machine, MachineState
 from banger.vmm.base import Driver, Vm, VmPlaces
 from banger.wire.constants import Type
 
-# By these a later daemon tells what it finds running. A user's command may be called anything, so it has a prefix.
+# A later daemon recognises running commands by these labels. A user's command may have any name, so its label has a
+# prefix.
 MAIN_LABEL = "main"
 EXEC_LABEL = "$ "
 _ENDED_EXECS_KEPT = 64
@@ -37,7 +38,7 @@ _START_MARGIN_S = 2.0
 
 
 class UseListener(Protocol):
-    """Hears when nobody uses a machine any more, and when somebody does again."""
+    """Hears when the machine is no longer in use, and when it is used again."""
 
     def used(self) -> None: ...
 
@@ -45,7 +46,7 @@ class UseListener(Protocol):
 
 
 class Reattached(NamedTuple):
-    """The VM of an earlier daemon; its agent may take its time to answer."""
+    """The VM of an earlier daemon; its agent may be slow to answer."""
 
     places: VmPlaces
     driver: Driver
@@ -62,24 +63,22 @@ class LiveMachine:
         self.main: RunningExec | None = None
         self.execs: dict[int, RunningExec] = {}
         self.gone = asyncio.Event()  # the VMM process has ended
-        self.ended = asyncio.Event()  # and all that follows from it is done
-        self.lost: Error | None = None  # why there is no session, when one was lost
+        self.ended = asyncio.Event()  # the end is settled, too
+        self.lost: Error | None = None  # why there is no session, if one was lost
         self.reconnecting = asyncio.Lock()
         self.ask_again_at = 0.0
         self.users = 0
-        self.pausing = asyncio.Lock()  # whoever stops its vCPUs, or lets them go on
-        self.disk_full = (
-            False  # its VMM has halted it for want of room, whether or not that could be written down
-        )
+        self.pausing = asyncio.Lock()  # held to stop or resume the vCPUs
+        self.disk_full = False  # the VMM stopped the vCPUs: no space; perhaps not recorded
         self.idle_pause: UseListener | None = None
         self._oom_victims: deque[int] = deque(
             maxlen=_OOM_VICTIMS_KEPT
-        )  # as the guest says; 0: it does not know
-        self.console_begin = 0  # of this life, in a log that may have those of earlier ones
-        self.goes_down = False  # by itself, as it says
+        )  # as told by the guest; 0: pid unknown
+        self.console_begin = 0  # of this start; the log may hold earlier ones
+        self.goes_down = False  # the guest says that it shuts down
         self.on_event: Callable[[str, str], None] = _unheard
-        self.adopted = asyncio.Event()  # its connections are there, or do not come by themselves
-        self.agent_boot = machine.agent_boot  # tells its agent from others
+        self.adopted = asyncio.Event()  # connections made, or not to be expected soon
+        self.agent_boot = machine.agent_boot  # identifies one start of the agent
         if isinstance(guest, Guest):
             self.adopted.set()
             self.agent_boot = _boot_of(guest.connection)
@@ -91,22 +90,21 @@ class LiveMachine:
         return self.vm.process
 
     async def _watch(self) -> None:
-        """Ends when the VMM process has ended, whoever ended it, and not before: what cannot be waited for just now may
-        run."""
+        """Wait for the end of the VMM process, whatever causes it. An error while waiting does not count as the end."""
         await until_done(lambda: wait_gone(self.process), f"the watch of {self.machine.name}")
         self.gone.set()
         self._rest()
         await self.vm.close()
 
     async def detach(self) -> None:
-        """Let go of it: the daemon ends, the machine goes on."""
+        """Let go of the machine: the daemon ends, the machine continues."""
         self.watch_task.cancel()
         self._rest()
         await self.vm.close()
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Somebody wants something of it meanwhile."""
+        """The machine is in use within the block."""
         self._use()
         try:
             yield
@@ -124,7 +122,8 @@ class LiveMachine:
             self.idle_pause.unused()
 
     async def catch_up(self) -> None:
-        """It stood still, and so did its clock and its terminals. An agent that does not answer has worse troubles."""
+        """Correct what depends on time after the vCPUs were stopped: clock, sizes of terminals, signals. Ignores errors
+        of the agent."""
         if self.connection is not None:
             with contextlib.suppress(Error):
                 await refresh(self.connection, entropy=False)
@@ -133,7 +132,7 @@ class LiveMachine:
                     await running.hang_up()
 
     def connect(self, connection: AgentConnection) -> None:
-        """Own the connection, which may have been lost already."""
+        """Own the connection, which may be lost already."""
         self.connection, self.lost = connection, None
         connection.on_lost = self.on_agent_lost
         connection.on_event = self.on_agent_event
@@ -141,12 +140,13 @@ class LiveMachine:
             self.on_agent_lost(connection.lost)
 
     def has_another_agent(self, connection: AgentConnection) -> bool:
-        """Than the one that it had: what that one had started is lost. Noted, and so told once."""
+        """Whether the agent was started again since the last session, so that its commands are lost. True only once per
+        restart."""
         before, self.agent_boot = self.agent_boot, _boot_of(connection)
         return before not in ("", self.agent_boot)
 
     def on_agent_event(self, event: AgentEvent) -> None:
-        """What the agent tells unasked: as little to be believed as all that a guest says."""
+        """Handle an event of the agent: as untrusted as all that a guest says."""
         if event.code == EventCode.OOM:
             self._oom_victims.append(event.pid)
         elif event.code == EventCode.SHUTDOWN:
@@ -154,7 +154,7 @@ class LiveMachine:
         self.on_event(event.code, event.message)
 
     def was_oom_killed(self, command: RunningExec) -> bool:
-        """Whether its guest's kernel ended it for lack of memory, as far as the guest tells."""
+        """Whether the guest's kernel killed the command for lack of memory, according to the guest."""
         return command.info.pid in self._oom_victims or 0 in self._oom_victims
 
     def on_agent_lost(self, error: Error) -> None:
@@ -184,7 +184,8 @@ class LiveMachine:
     async def start_main(
         self, command: Command, viewer: Viewer | None, *, process_1: bool = False
     ) -> RunningExec:
-        """Start the machine's own command; its output also goes to `exec.log`. `process_1`: in a space of its own."""
+        """Start the machine's main command; its output also goes to `exec.log`. `process_1`: the command is process 1
+        of a namespace of its own."""
         process = await start_process(
             self.agent(), command, label=MAIN_LABEL, make_cwd=True, process_1=process_1
         )
@@ -203,7 +204,7 @@ class LiveMachine:
         except AgentSilent as exc:
             if limit_s == _START_S:
                 raise
-            raise Error("timeout", exc.message, exc.hint) from exc  # as its user asked for
+            raise Error("timeout", exc.message, exc.hint) from exc  # the time-out that the user asked for
         info = _info(process.channel, process.pid, command)
         running = self.track(RunningExec(process, info, viewer=viewer))
         if viewer is None:
@@ -221,7 +222,7 @@ class LiveMachine:
         return self.disk_full or self.machine.state is MachineState.PAUSED
 
     async def _answers(self) -> bool:
-        """Of a session that has ended, its commands hear by themselves."""
+        """Whether the agent answers. True without a session: the end of a session ends its commands anyway."""
         if self.connection is None:
             return True
         try:
@@ -233,17 +234,18 @@ class LiveMachine:
         return True
 
     def keep_output(self, running: RunningExec) -> None:
-        """Nobody watches it from now on: what it writes is logged. The main command's always is."""
+        """Log the output of a command that has no viewer from now on. The output of the main command is always
+        logged."""
         running.info.detached = True
         running.log_from_now(self.places.directory)
 
     def use_until_end(self, running: RunningExec) -> None:
-        """A command that somebody started keeps the machine awake; its main command alone does not."""
+        """A command of a client keeps the machine in use until the command ends; the main command does not."""
         self._use()
         running.done.add_done_callback(lambda _: self._unuse())
 
     def track(self, running: RunningExec) -> RunningExec:
-        """Keep it listed, and the list bounded."""
+        """Keep the command in the list, and limit the list."""
         self.execs[running.info.id] = running
         ended = [i for i, e in self.execs.items() if not e.info.running and e is not self.main]
         for exec_id in ended[: max(0, len(ended) - _ENDED_EXECS_KEPT)]:
@@ -257,11 +259,11 @@ def _boot_of(connection: AgentConnection) -> str:
 
 
 def _unheard(code: str, message: str) -> None:
-    """It is in the log."""
+    """No handler is set; the log has the event."""
 
 
 def _start_limit_s(command: Command) -> float:
-    """The guest ends a command after its time-out; one that does not even start it gets little more."""
+    """Seconds that the guest gets to start a command: if the command has a time-out, little more than that."""
     return min(_START_S, command.timeout_s + _START_MARGIN_S) if command.timeout_s else _START_S
 
 

@@ -1,5 +1,5 @@
-"""What machines do now, beside their records: which are live, which start, which are due to start again, and whose end
-is still to be written down."""
+"""What machines do now, apart from their records: which are live, which start, which are due to start again, and whose
+end is still to be recorded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SETTLE_AGAIN_S, _SETTLE_LONGEST_S = 1.0, 60.0
 
 
 class Start(NamedTuple):
-    """One start of a machine, while it lasts."""
+    """One start of a machine, while it takes place."""
 
     machine: Machine
     report: Report
@@ -38,7 +38,7 @@ class Start(NamedTuple):
 
 
 class DueStarts:
-    """Machines that are to be started again, each with a timer."""
+    """Machines that are due to start again, each with a timer."""
 
     def __init__(self) -> None:
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -48,7 +48,8 @@ class DueStarts:
         self._timers[machine.id] = loop.call_later(pause_s, self._begin, machine, begin)
 
     def forget(self, machine: Machine) -> bool:
-        """A start, stop or deletion by the user cancels it. Returns whether a start was due."""
+        """Cancel the due start, because the user starts, stops or deletes the machine. Returns whether a start was
+        due."""
         timer = self._timers.pop(machine.id, None)
         if timer is not None:
             timer.cancel()
@@ -66,18 +67,18 @@ class DueStarts:
 
 class Lives:
     """Lives as long as the daemon. `on_begin` is called with each machine that becomes live; `on_end` with each machine
-    that has ended, is settled and is not removed, and with whether the end was a failure."""
+    that has ended, is settled and is not removed, and with True if the end was a failure."""
 
     def __init__(self, registry: Registry, holdings: Holdings, tell: Tell = tell_nobody) -> None:
         self.registry = registry
         self.holdings = holdings
-        self.tell = tell  # to the journal, where a full disk changes nothing of what happens
+        self.tell = tell  # writes to the journal; a full disk causes no error
         self.live: dict[str, LiveMachine] = {}
         self.starting: dict[str, asyncio.Task[object]] = {}
         self.due = DueStarts()
-        # How to settle the end of a machine that could not be written down.
+        # How to settle the ends of machines that could not be recorded.
         self.overdue: dict[str, Callable[[], Awaitable[None]]] = {}
-        self.locks = Locks()  # by the ids of machines
+        self.locks = Locks()  # by ids of machines
         self.on_begin: list[Callable[[LiveMachine], None]] = []
         self.on_end: list[Callable[[Machine, bool], None]] = []
         self.shutdown = asyncio.Event()
@@ -86,7 +87,7 @@ class Lives:
         return self.live.get(machine.id)
 
     def of(self, machine: Machine) -> LiveMachine:
-        """The running machine; raises `bad_state` for one that does not run."""
+        """The running machine. Raises `bad_state` for a machine that does not run."""
         live = self.live.get(machine.id)
         if live is None:
             raise Error(
@@ -98,19 +99,19 @@ class Lives:
         return live
 
     def looks_after(self, machine: Machine) -> bool:
-        """The machine is live or starting, or a verb works on it now."""
+        """Whether the machine is live or starting, or a verb works on it now."""
         return machine.id in self.live or machine.id in self.starting or self.locks[machine.id].locked()
 
     def is_at_rest(self, machine: Machine) -> bool:
-        """The machine does not run, and is not being deleted."""
+        """Whether the machine does not run and is not being deleted."""
         if machine.id in self.live or machine.id in self.starting:
             return False
         return machine.state not in LIVE and machine.state is not MachineState.DELETING
 
     @contextlib.asynccontextmanager
     async def start(self, machine: Machine, report: Report, **fields: Unpack[Change]) -> AsyncIterator[Start]:
-        """The time in which a machine starts: at the end of the block it runs, or it is `failed` and holds no host
-        resource but its files. A stop meanwhile cancels the task of the start. `fields` change at the beginning."""
+        """The block in which a machine starts: after the block it runs, or it is `failed` and holds no host resource
+        but its files. A stop meanwhile cancels the task of the start. `fields` change at the beginning."""
         await self.settle_overdue(machine)
         async with self.locks[machine.id]:
             advance(machine, "start")
@@ -131,7 +132,7 @@ class Lives:
                 del self.starting[machine.id]
 
     async def cancel_start(self, machine: Machine) -> None:
-        """Of a machine that starts but has no VMM yet, because its image is being pulled for example. Raises
+        """Cancel the start of a machine that has no VMM yet, for example because its image is being pulled. Raises
         `bad_state`."""
         starting = self.starting.get(machine.id)
         advance(machine, "stop")
@@ -141,25 +142,25 @@ class Lives:
         await asyncio.wait([starting])
 
     def begin(self, live: LiveMachine) -> None:
-        """Of a machine whose guest is up."""
+        """Take over a machine whose guest is up, and record that it runs."""
         self.take_over(live)
         self.registry.move(live.machine, "booted", pid=live.process.pid, agent_boot=live.agent_boot)
         watch_idleness(self.registry, live)
 
     def take_over(self, live: LiveMachine) -> None:
-        """Of a machine that runs, perhaps since an earlier daemon: then its agent may not be connected yet."""
+        """Take over a running machine, perhaps from an earlier daemon: then its agent may not be connected yet."""
         self.live[live.machine.id] = live
         live.on_event = hear_guest(self.tell, live)
         for watch in self.on_begin:
             watch(live)
 
     def tell_ended(self, machine: Machine, *, failed: bool) -> None:
-        """Of a machine that has ended, is settled, and is not removed."""
+        """Tell the listeners of a machine that has ended, is settled and is not removed."""
         for hear in self.on_end:
             hear(machine, failed)
 
     async def remove(self, machine: Machine) -> None:
-        """Forget a machine that does not run, after all that it holds is released."""
+        """Remove a machine that does not run, after all that it holds is released."""
         if machine.state is not MachineState.DELETING:
             self.registry.move(machine, "delete")
         await self.holdings.release(machine)
@@ -186,7 +187,7 @@ class Lives:
             live.ended.set()
 
     async def settle_or_owe(self, machine: Machine, settle: Callable[[], Awaitable[None]]) -> None:
-        """Write down the end of a machine: now, or as soon as the store can be written."""
+        """Record the end of a machine: now, or as soon as the store can be written."""
         try:
             await settle()
         except Error as exc:
@@ -199,12 +200,12 @@ class Lives:
         while machine.id in self.overdue and not self.shutdown.is_set():
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _SETTLE_LONGEST_S)
-            with contextlib.suppress(Error):  # said before
+            with contextlib.suppress(Error):  # logged before
                 await self.settle_overdue(machine)
 
     async def settle_overdue(self, machine: Machine) -> None:
-        """Settle an end that could not be settled before, as each verb does first. Raises why it still cannot be
-        settled."""
+        """Settle an end that could not be settled before; each verb calls this first. Raises the error if that fails
+        again."""
         if machine.id not in self.overdue:
             return
         async with self.locks[machine.id]:
@@ -215,7 +216,8 @@ class Lives:
 
 
 async def _to_its_end(work: Coroutine[None, None, None]) -> None:
-    """Whoever is cancelled meanwhile, once or more, is so afterwards: what is being undone is nobody else's yet."""
+    """Await `work` to its end even if this task is cancelled, then raise the cancellation: work that undoes something
+    must not be left half done."""
     task, cancelled = asyncio.create_task(work), False
     while not task.done():
         try:

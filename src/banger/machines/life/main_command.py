@@ -1,4 +1,4 @@
-"""A machine's main command: composed of what was asked for and what the image says, as `docker run` does it."""
+"""A machine's main command: made from the request and the image's configuration, as `docker run` does it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from banger.model.image import ImageConfig
 
 
 def parse_signal(name: str) -> int:
-    """A signal as images name it: "SIGTERM", "TERM", "15", "SIGRTMIN+3"; SIGTERM for what is none."""
+    """A signal as images write it: "SIGTERM", "TERM", "15", "SIGRTMIN+3"; SIGTERM if the name is unknown."""
     text = name.strip().upper().removeprefix("SIG")
     base, plus, offset = text.partition("+")
     if base.isdigit() and 0 < int(base) <= signal.SIGRTMAX:
@@ -22,13 +22,13 @@ def parse_signal(name: str) -> int:
 
 
 def plan_command(asked: Command | None, config: ImageConfig) -> Command | None:
-    """The main command as `docker run` composes it from the request and the image.
+    """The main command from the request and the image, as `docker run` does it.
 
-    None: there is nothing to run and nobody to type into a shell; the machine just stays up.
+    None: there is no program to run and no client for a shell; the machine just runs.
     """
     command = asked or Command()
     entrypoint, arguments = config.entrypoint, command.argv or config.cmd
-    if command.entrypoint is not None:  # another program does not get the image's arguments
+    if command.entrypoint is not None:  # another entrypoint does not get the image's arguments
         entrypoint, arguments = command.entrypoint, command.argv
     if not (entrypoint or arguments or command.tty or command.stdin):
         return None

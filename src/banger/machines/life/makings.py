@@ -1,4 +1,4 @@
-"""What machines are made from, and whether this host has enough of it."""
+"""What machines are made from, and whether this host has enough for a machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from banger.vmm.drivers import Drivers
 
 @dataclass(frozen=True)
 class Makings:
-    """One of each, as long as the daemon."""
+    """One object of each kind, for as long as the daemon lives."""
 
     paths: Paths
     settings: Settings
@@ -44,7 +44,7 @@ class Makings:
     trials: Trials
 
     async def make_room(self, memory_mib: int) -> None:
-        """Give up waiting clones if the machine needs their memory. Raises `insufficient_memory`."""
+        """Release waiting clones if the machine needs their memory. Raises `insufficient_memory`."""
         reserve_bytes = self.settings.limits.memory_reserve_bytes
         try:
             check_memory(memory_mib, reserve_bytes)
@@ -53,7 +53,8 @@ class Makings:
             check_memory(memory_mib, reserve_bytes)
 
     async def require_disk_room(self, machine: Machine) -> None:
-        """For the first writes of a VM, whose own disk begins empty. Raises `insufficient_disk`."""
+        """Check that there is space for the first writes of a VM, whose own disk is empty at first. Raises
+        `insufficient_disk`."""
         headroom_bytes = self.settings.limits.disk_reserve_bytes
         await in_thread(require_free, self.paths.machines, headroom_bytes, f"machine {machine.name}")
 
@@ -69,7 +70,8 @@ class Makings:
         accel: str,
         image: Image | None = None,
     ) -> VmConfig:
-        """The configuration of the machine's VM. A frozen machine needs no `image`: its disk lies above one already."""
+        """The configuration of the machine's VM. A machine from a frozen machine needs no `image`: its disk lies above
+        an image's disk already."""
         agent = agent_binary(cpu.architecture())
         kernel_directory = self.kernels.directory(kernel)
         initramfs = await in_thread(
@@ -94,9 +96,9 @@ class Makings:
     async def settle_accelerator(
         self, asked: str, kernel: Kernel, driver: Driver, config: VmConfig, report: Report
     ) -> tuple[Driver, VmConfig, str]:
-        """The driver, `config` with an accelerator that boots this kernel (checked now if it never was), and why a
-        faster one is not used; the report says so. Raises `accelerator_unavailable` for an accelerator that was
-        `asked` for by name."""
+        """The driver, `config` with an accelerator that boots this kernel (tried now if it never was), and why a faster
+        accelerator is not used; the report says so. Raises `accelerator_unavailable` if the user `asked` for an
+        accelerator by name and it does not work."""
         accel = config.accel
         why = cpu.check_kvm().reason if asked == "auto" and accel == ALWAYS else ""
         if accel != ALWAYS:
@@ -115,8 +117,8 @@ class Makings:
 
 
 def check_memory(memory_mib: int, reserve_bytes: int) -> None:
-    """Refuse what cannot work. Guests take memory as they touch it, so a quarter of it must be
-    there now, and all of it must exist; the host keeps `reserve_bytes`. Raises `insufficient_memory`."""
+    """Refuse a machine for which there is not enough memory. Guests take memory as they use it, so a quarter of it must
+    be free now, and all of it must exist; `reserve_bytes` are left for the host. Raises `insufficient_memory`."""
     wanted = memory_mib * MIB
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     available = cpu.available_memory_bytes()

@@ -1,4 +1,4 @@
-"""Machines that are started again: when they ended without being asked to, and when the daemon comes back.
+"""Start machines again: when they ended without a request, and when the daemon comes back.
 
 | policy | it ended by itself | with a failure | its user stopped it | the daemon comes back, it does not run |
 |---|---|---|---|---|
@@ -8,11 +8,11 @@
 | `unless-stopped` | again | again | | again, unless its user stopped it |
 
 A failure is an exit code other than 0, a VMM that ended unexpectedly, a kernel that panicked, or a start that failed.
-Between two starts in a row lies a pause that doubles, up to a minute. A start that was due when the daemon ended takes
-place when the daemon comes back.
+The pause between two starts in a row doubles each time, up to one minute. A start that was due when the daemon ended
+takes place when the daemon comes back.
 
-A guest that reboots is started again under every policy, and that counts as no failure; but one that is to be removed
-when it ends has ended. The first reboot in a row is followed by a start at once, others likewise by pauses.
+If a guest reboots, the machine is started again under every policy, and the reboot is no failure; but a machine with
+`remove` has ended. The first reboot in a row is followed by a start at once, the next ones by such pauses.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ log = logging.getLogger("banger.restarts")
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
-# One that ran this long has not ended "in a row".
+# A machine that ran this long has not ended "in a row".
 SETTLED_S = 10.0
 _AT_REST = (MachineState.STOPPED, MachineState.FAILED)
 
 
 def plan_pause_s(restarts: int) -> float:
-    """Before the start that follows `restarts` others in a row. Pure."""
+    """Seconds before the start that follows `restarts` others in a row. Pure."""
     return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * (1 << min(restarts, 16)))
 
 
 def plan_reboot_pause_s(reboots: int) -> float:
-    """Before the start that follows `reboots` others in a row. Pure."""
+    """Seconds before the start that follows `reboots` others in a row. Pure."""
     return plan_pause_s(reboots - 1) if reboots else 0.0
 
 
 def wants_reboot(machine: Machine) -> bool:
-    """Of a machine that ended, whose guest rebooted: whatever its policy, that is no end. Pure."""
+    """Whether the machine ended because its guest rebooted and so starts again, whatever its policy. Pure."""
     return isinstance(machine.ending, Rebooted) and not machine.spec.remove and machine.wanted != "stopped"
 
 
 def wants_restart(machine: Machine, *, failed: bool, restarts: int) -> bool:
-    """Of a machine that ended just now, after `restarts` in a row. Pure."""
+    """Whether a machine that ended just now starts again, after `restarts` in a row. Pure."""
     policy, _, limit = machine.spec.restart.partition(":")
     if machine.wanted == "stopped" or policy == "no":
         return False
@@ -70,7 +70,7 @@ def wants_restart(machine: Machine, *, failed: bool, restarts: int) -> bool:
 
 
 def wants_return(machine: Machine) -> bool:
-    """Of a machine that does not run when the daemon begins. Pure."""
+    """Whether a machine that does not run when the daemon starts is started. Pure."""
     if machine.state not in _AT_REST:
         return False
     policy = machine.spec.restart
@@ -78,12 +78,12 @@ def wants_return(machine: Machine) -> bool:
 
 
 def is_due(machine: Machine) -> bool:
-    """Whether the last daemon was about to start it. Pure."""
+    """Whether the last daemon was about to start the machine. Pure."""
     return machine.state in _AT_REST and machine.restart_in_s is not None
 
 
 def ended_unseen(machine: Machine) -> bool:
-    """Of a machine that should run when the daemon begins, and has ended by itself meanwhile. Pure."""
+    """Whether a machine that should run when the daemon starts ended by itself meanwhile. Pure."""
     return (
         machine.state in _AT_REST and machine.wanted == "running" and isinstance(machine.ending, EndedUnseen)
     )
@@ -100,7 +100,7 @@ class Restarts:
         lives.on_end.append(self.consider)
 
     def consider(self, machine: Machine, failed: bool) -> None:
-        """It has ended, and is settled."""
+        """Decide whether a machine that has ended and is settled starts again."""
         in_a_row = _ran_s(machine) < SETTLED_S
         restarts, reboots = (machine.restarts, machine.reboots) if in_a_row else (0, 0)
         if wants_reboot(machine):
@@ -117,12 +117,12 @@ class Restarts:
                 reboots=reboots,
                 restart_in_s=pause_s,
             )
-        except Error as exc:  # it starts again all the same
+        except Error as exc:  # the machine starts again in any case
             log.warning("machine=%s %s", machine.name, exc.message)
         self._lives.due.put(machine, pause_s, self._begin)
 
     def bring_back(self) -> None:
-        """After the daemon's start, when everything that goes on has been taken over."""
+        """Start machines after the daemon's start, when all running machines have been taken over."""
         for machine in self._lives.registry.all():
             if wants_return(machine) or is_due(machine):
                 self._begin(machine)
@@ -141,7 +141,7 @@ class Restarts:
 
         try:
             running = self._operations.begin("restart", f"machine/{machine.name}", work, unasked=True)
-        except Error as exc:  # no room for its record just now
+        except Error as exc:  # no space for its record at the moment
             log.warning("machine=%s does not start again yet: %s", machine.name, exc.message)
             self._lives.due.put(machine, LONGEST_PAUSE_S, self._begin)
             return
@@ -149,7 +149,7 @@ class Restarts:
         running.task.add_done_callback(lambda _: self._after(machine))
 
     def _after(self, machine: Machine) -> None:
-        """A start that failed is one more failure."""
+        """A failed start counts as one more failure."""
         if machine.state is MachineState.FAILED and self._lives.registry.has(machine):
             log.warning("machine=%s did not start again: %s", machine.name, machine.reason)
             self.consider(machine, failed=True)

@@ -1,4 +1,4 @@
-"""A machine that goes on from something frozen: as itself again, or as a child with an identity of its own."""
+"""A machine that continues from a frozen machine: as itself again, or as a child with an identity of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from banger.vmm.frozen import Frozen
 
 
 class Original(NamedTuple):
-    """What somebody goes on from: how its record calls that, and where it is."""
+    """The frozen machine to continue from: its name in the new machine's record, its files and its shape."""
 
     name: str
     files: Frozen
@@ -40,10 +40,9 @@ async def revive(
     as_itself: bool,
     become: Change | None = None,
 ) -> None:
-    """Start `machine` where the original stopped, with all that ran in it; the disk that it had is gone then.
-    `as_itself`: name, addresses and ids are those that were frozen; `become` is what its record has of the original's.
-    Raises
-    `snapshot_incompatible`, `frozen_damaged`, `insufficient_memory`."""
+    """Start `machine` where the original stopped, with all its processes; the machine loses the disk that it had.
+    `as_itself`: the machine keeps the name, addresses and ids that were frozen; `become`: fields of the original for
+    the machine's record. Raises `snapshot_incompatible`, `frozen_damaged`, `insufficient_memory`."""
     async with lives.start(machine, report, origin=original.name) as begun:
         await makings.make_room(original.shape.memory_mib)
         lives.registry.change(machine, **(become or Change()))
@@ -81,8 +80,9 @@ async def revive(
 async def prepare_revival(
     makings: Makings, machine: Machine, places: VmPlaces, shape: Shape
 ) -> tuple[Driver, VmConfig]:
-    """Its own VMM, accelerator and kernel, or none. Raises `snapshot_incompatible`, and `unsupported` for limits that
-    cannot be held here."""
+    """The same driver, accelerator and kernel as the frozen machine had. Raises `snapshot_incompatible`,
+    `accelerator_unavailable` if this host lacks one of them; `limit_unenforceable`, `confinement_missing` for limits or
+    a jail that this host lacks."""
     refuse_unenforceable(machine.spec)
     driver, accel = await makings.drivers.choose(shape.accel, shape.driver)
     refuse_unconfined(machine.spec, driver)

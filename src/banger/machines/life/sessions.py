@@ -1,5 +1,5 @@
-"""Sessions with the agent of a guest that somebody else talked to before: an earlier daemon, the machine that it is a
-copy of, or we ourselves until the connection was lost."""
+"""Sessions with an agent that has had a session before: with an earlier daemon, with the machine that this machine is a
+copy of, or with this daemon until the connection was lost."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ log = logging.getLogger("banger.adopt")
 
 AGENT_RESTARTED = "the agent was killed and started again; the exit codes of earlier commands are unknown"
 ANSWER_S = 10.0
-# Somebody waits for a command meanwhile.
+# Short, because a client waits for a command meanwhile.
 _WAITED_FOR_S = 2.0
 _ASK_AGAIN_S = 5.0
 
 
 async def resync(lives: Lives, live: LiveMachine, answer_s: float = ANSWER_S) -> None:
-    """A new session with the agent, and the execs that outlived the last. All of it, or the machine has none."""
+    """Begin a new session with the agent, and take over the commands that outlived the last session. If any step fails,
+    the machine has no session."""
     name = live.machine.name
     try:
         connection = await open_connection(live.vm.open_agent, name, answer_s, resync=True)
@@ -40,11 +41,11 @@ async def resync(lives: Lives, live: LiveMachine, answer_s: float = ANSWER_S) ->
         raise
     try:
         known = await list_execs(connection)
-        connection.reserve_channels(max(live.execs, default=0))  # those that are lost are listed still
+        connection.reserve_channels(max(live.execs, default=0))  # lost commands stay listed
         if live.has_another_agent(connection):
             _tell_restart(lives.registry, live)
         live.connect(connection)
-        with contextlib.suppress(Error):  # it may have stood still all the time, and so has its clock
+        with contextlib.suppress(Error):  # the vCPUs, and so the clock, may have been stopped
             await refresh(connection, entropy=True)
         await adopt_execs(lives, live, known)
     except BaseException as exc:
@@ -59,8 +60,8 @@ async def resync(lives: Lives, live: LiveMachine, answer_s: float = ANSWER_S) ->
 
 
 async def reconnect(lives: Lives, live: LiveMachine) -> None:
-    """A session that was lost is begun again by whoever needs it. A guest that does not answer is asked now and then
-    only: others need not wait to be told so."""
+    """Begin a new session if the last was lost. A guest that does not answer is asked at intervals only, so that other
+    requests fail at once."""
     if live.lost is None:
         return
     async with live.reconnecting:
@@ -74,24 +75,25 @@ async def reconnect(lives: Lives, live: LiveMachine) -> None:
 
 
 def _tell_restart(registry: Registry, live: LiveMachine) -> None:
-    """To whoever looks at the machine later, too: its main command, if it had one, ends unseen."""
+    """Record a warning, so that later readers know too: the exit of the main command, if there is one, will be
+    unknown."""
     machine = live.machine
     log.warning("machine=%s has another agent", machine.name)
-    warnings = tuple(dict.fromkeys((*machine.warnings, AGENT_RESTARTED)))  # once
-    with contextlib.suppress(Error):  # a store that cannot be written keeps nobody from its guest
+    warnings = tuple(dict.fromkeys((*machine.warnings, AGENT_RESTARTED)))  # each warning once
+    with contextlib.suppress(Error):  # the session must not fail with the store
         registry.change(machine, warnings=warnings, agent_boot=live.agent_boot)
         live.on_event("agent_restarted", "earlier commands keep running, but nothing watches them")
 
 
 async def renew_sessions(lives: Lives, machines: Iterable[LiveMachine]) -> None:
-    """With agents that say that they were started again: nobody may need them for long, and whoever looks at the
-    machine is to know."""
+    """Begin sessions with agents that report a restart, even if no request needs one soon, so that the machine's record
+    shows the restart."""
     await asyncio.gather(*(reconnect(lives, live) for live in machines if _wants_session(live)))
 
 
 async def give_up_deserted(live: LiveMachine) -> None:
-    """A guest that does not answer may be slow. One in which nobody has the port open any more never will: who waits
-    for a command in it is told."""
+    """Give up a session whose agent is gone for good. A guest that does not answer may only be slow; but if no process
+    in it has the agent's port open, it will never answer, and clients that wait for a command get an error."""
     with contextlib.suppress(Error):
         if live.connection is not None and not await live.vm.agent_port_is_held():
             live.connection.give_up(_deserted(live.machine.name))
@@ -111,7 +113,7 @@ def _wants_session(live: LiveMachine) -> bool:
 
 
 async def adopt_execs(lives: Lives, live: LiveMachine, known: list[KnownExec]) -> None:
-    """What runs in a guest that was started by somebody else: an earlier daemon, or the machine it is a copy of."""
+    """Take over the commands that run in a guest which an earlier daemon started, or which is a copy."""
     for entry in known:
         try:
             running = await _adopt_exec(live, entry)
@@ -123,12 +125,12 @@ async def adopt_execs(lives: Lives, live: LiveMachine, known: list[KnownExec]) -
             watch_main(lives, live, running)
         else:
             live.use_until_end(running)
-    if live.main is None and live.machine.exit is not None:  # it ended, and the last daemon with it
+    if live.main is None and live.machine.exit is not None:  # the main command ended, then the last daemon
         end_without_main(lives, live)
 
 
 async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:
-    """Its log goes on where it ended, or begins with what nobody has read."""
+    """The command's log continues where it ended, or begins with the output that is still unread."""
     is_main = entry.label == MAIN_LABEL
     sink = _open_log(live, None if is_main else entry.channel)
     seen = sink.positions if sink is not None else (0, 0)
@@ -149,7 +151,7 @@ async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:
 
 
 def _open_log(live: LiveMachine, exec_id: int | None) -> ExecLog | None:
-    """None when its files are damaged: the command goes on, and what it writes is read."""
+    """None if the log's files are damaged: the command continues, and its output is read."""
     try:
         return ExecLog(live.places.directory, resume=True, exec_id=exec_id)
     except OSError as exc:

@@ -1,1 +1,1 @@
-"""What looks after running machines meanwhile: clocks, logs, idleness, room on the disk."""
+"""Look after running machines: clocks, logs, idleness, space on the disk."""

@@ -1,7 +1,8 @@
-"""Machines that found the host's disk full: halted by their VMM in the middle of a write, until there is room again.
+"""Machines that found the host's disk full: their VMM stopped the vCPUs in the middle of a write until there is space
+again.
 
-Nothing is lost by that: the write that found no room is tried again. It is neither a user's pause, which only the user
-ends, nor idleness, which anybody ends who wants something of the machine.
+Nothing is lost: the VMM tries that write again. This is neither a user's pause, which only the user ends, nor idleness,
+which any request ends.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _LOOK_S = 2.0
 
 
 class DiskRoom:
-    """Lives as long as the daemon. Has a task for each machine that waits for room, and looks at nothing else."""
+    """Lives as long as the daemon. Has a task for each machine that waits for space, and watches nothing else."""
 
     def __init__(self, lives: Lives, needed_bytes: int) -> None:
         self._lives = lives
@@ -39,18 +40,18 @@ class DiskRoom:
         lives.on_begin.append(self.watch)
 
     def watch(self, live: LiveMachine) -> None:
-        """From when it is live. One of an earlier daemon may be waiting already."""
+        """Watch a machine from when it is live. A machine of an earlier daemon may wait for space already."""
         live.vm.watch_disk(lambda: self._attend(live), lambda reason: self._note_failed(live.machine, reason))
         live.disk_full = live.machine.pause_cause is PauseCause.DISK_FULL
         if live.disk_full:
             self._attend(live)
 
     def _note_failed(self, machine: Machine, reason: str) -> None:
-        """Once: a guest whose disk fails gets many errors of it."""
+        """Warn once: a guest with a failing disk gets many errors."""
         if not machine.disk_failed:
             log.warning("machine=%s %s: %s", machine.name, FAILED, reason)
             warning = f"{FAILED}: {reason}"
-            with contextlib.suppress(Error):  # no room for the record
+            with contextlib.suppress(Error):  # no space for the record
                 self._lives.registry.change(
                     machine,
                     lambda tell: tell_warning(tell, machine, warning),
@@ -76,7 +77,7 @@ class DiskRoom:
         self._full_again.discard(machine_id)
 
     async def _wait(self, live: LiveMachine) -> None:
-        """Until it runs, has ended, or somebody else has decided."""
+        """Wait until the machine runs, has ended, or a user has paused or stopped it."""
         machine = live.machine
         while not live.gone.is_set():
             self._full_again.discard(machine.id)
@@ -99,7 +100,7 @@ class DiskRoom:
     def _write_down(self, machine: Machine) -> None:
         try:
             self._lives.registry.move(machine, "pause", pause_cause=PauseCause.DISK_FULL)
-        except Error as exc:  # no room for the record either: until there is, it seems to run
+        except Error as exc:  # no space for the record either: until then it shows as running
             log.warning("machine=%s %s", machine.name, exc.message)
 
     async def _try_again(self, live: LiveMachine) -> None:
@@ -119,8 +120,8 @@ class DiskRoom:
 
 
 async def _has_halted(live: LiveMachine) -> bool:
-    """The VMM tells of a failed write just before it stops the vCPUs; and what it told may be over by now, when
-    somebody let it go on meanwhile."""
+    """Whether the VMM stopped the vCPUs for lack of space. The VMM reports a failed write just before it stops them, so
+    ask repeatedly; and another task may have let them continue meanwhile."""
     for _ in range(_HALT_POLLS):
         try:
             if await live.vm.run_state() == "disk_full":

@@ -1,7 +1,7 @@
-"""Machines that nobody uses: after a while their vCPUs are stopped, until somebody wants something of them.
+"""Idle machines: after some time without use their vCPUs are stopped until the next request.
 
-Whoever uses a machine says so with `LiveMachine.in_use`: commands, streams, files, questions. What its main command
-does by itself counts by the processor time it takes.
+Each use of a machine is within `LiveMachine.in_use`: commands, streams, files, questions. The work of the main command
+counts by the processor time that it takes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from banger.model.machine import MachineState
 
 log = logging.getLogger("banger.idle")
 
-# Of one processor; an emulated guest that only waits takes about one.
+# Percent of one processor; an emulated guest that only waits takes about 1.
 _BUSY_PERCENT = 5.0
 
 
 class IdlePause:
-    """Of one machine, from when it is live until its VMM ends. Has a timer only while the machine runs unused."""
+    """Pauses one machine, from when it is live until its VMM ends. Has a timer only while the machine runs unused."""
 
     def __init__(self, registry: Registry, live: LiveMachine) -> None:
         self._registry = registry
@@ -41,7 +41,7 @@ class IdlePause:
             self._timer = None
 
     def unused(self) -> None:
-        """Begin to wait anew."""
+        """Start to wait again."""
         self.used()
         if self._after_s and not self._live.gone.is_set():
             self._cpu_s = cpu_seconds(self._live.process)
@@ -69,7 +69,7 @@ class IdlePause:
 
 
 async def stand_still(registry: Registry, live: LiveMachine, cause: PauseCause) -> None:
-    """Stop its vCPUs and write that down, with its lock held: both, or neither."""
+    """Stop the vCPUs and record the pause: both or neither. The caller holds the `pausing` lock."""
     await live.vm.pause()
     try:
         registry.move(live.machine, "pause", pause_cause=cause)
@@ -80,7 +80,7 @@ async def stand_still(registry: Registry, live: LiveMachine, cause: PauseCause) 
 
 
 def watch_idleness(registry: Registry, live: LiveMachine) -> None:
-    """For a machine that asked for it."""
+    """For a machine whose spec has a time for this."""
     if live.machine.spec.idle_pause_s:
         live.idle_pause = IdlePause(registry, live)
         if not live.users and live.machine.state is not MachineState.PAUSED:

@@ -1,7 +1,7 @@
-"""Logs that VMMs write by themselves, kept from growing: past a size they become FILE.1, and begin anew.
+"""Limit the logs that VMMs write: a log beyond a size is copied to FILE.1 and begins again, empty.
 
-A VMM has its log open for appending, so the file keeps its place: it is copied, then cut. What is written between the
-two is lost.
+A VMM keeps its log open for appending, so the file itself stays: it is copied, then truncated. What the VMM writes
+between the two steps is lost.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ LIMIT_BYTES = 8 << 20
 
 
 async def turn_over_logs(live: LiveMachine) -> None:
-    """Those that have become too long."""
+    """Turn over the machine's logs that have become too long."""
     for path in (live.places.console_log, live.places.vmm_log):
         if _size(path) > LIMIT_BYTES:
             await in_thread(turn_over, path)
 
 
 def turn_over(path: Path) -> None:
-    """Blocking. Where there is no room for a copy, what was logged is dropped: the limit holds."""
+    """Blocking. If there is no space for a copy, the old contents are lost: the limit holds."""
     fresh = path.with_name(f".{path.name}.new")
     try:
         shutil.copyfile(path, fresh)

@@ -1,7 +1,7 @@
-"""What is done now and then for machines that run: logs turned over, sessions begun again, clocks put right.
+"""Regular work for running machines: turn over logs, begin lost sessions again, correct clocks.
 
-A guest's clock stands still while the host sleeps, and root in a guest may set it to anything: a clock that is far off
-is put right, whatever the reason."""
+A guest's clock stops while the host sleeps, and root in a guest may set it to any time: a clock that is far off is
+corrected, whatever the reason."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from banger.model.machine import MachineState
 log = logging.getLogger("banger.machines")
 
 _ROUND_S = 10.0
-# One round in so many looks at clocks, which wakes guests.
+# Clocks are checked in one of this many rounds, because that wakes guests.
 _CLOCK_ROUNDS = 3
 _CLOCK_ANSWER_S = 5.0
 
 
 class Rounds:
-    """Lives as long as the daemon. While there is a machine that runs, that is what the daemon wakes up for."""
+    """Lives as long as the daemon. Wakes the daemon regularly only while a machine runs."""
 
     def __init__(self, lives: Lives) -> None:
         self._lives = lives
@@ -56,7 +56,7 @@ class Rounds:
 
 
 async def _for_each(do: Callable[[LiveMachine], Awaitable[None]], machines: Sequence[LiveMachine]) -> None:
-    """One machine for which that fails keeps none of the others from it."""
+    """Call `do` for all machines; a failure with one machine does not prevent the others."""
     done = await asyncio.gather(*map(do, machines), return_exceptions=True)
     for live, failed in zip(machines, done, strict=True):
         if isinstance(failed, Exception):
@@ -64,8 +64,8 @@ async def _for_each(do: Callable[[LiveMachine], Awaitable[None]], machines: Sequ
 
 
 async def put_clock_right(live: LiveMachine) -> None:
-    """Of one that runs and answers. It is no use of a machine: one that nobody uses is paused nevertheless, and one
-    that is paused stays so."""
+    """Correct the clock of a machine that runs and answers. This does not count as use: an idle machine is still
+    paused, and a paused machine stays paused."""
     connection = live.connection
     if connection is None or live.machine.state is not MachineState.RUNNING:
         return
