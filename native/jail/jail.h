@@ -1,4 +1,4 @@
-/* A jail: what a program is confined by before it begins. Filled by the options, used by each layer once. */
+/* A jail: how a program is confined before it begins. The options fill it; each layer uses it once. */
 #ifndef BANGER_JAIL_H
 #define BANGER_JAIL_H
 
@@ -14,34 +14,34 @@ enum place_kind {
 	PLACE_READ,  /* a file or directory, to read and to execute */
 	PLACE_WRITE, /* a file or directory, to read and to write */
 	PLACE_DEVICE, /* a device, to use */
-	PLACE_LINK /* a symbolic link: the same link inside; what it leads to is a place of its own */
+	PLACE_LINK /* a symbolic link, made again inside; its target needs a place of its own */
 };
 
 struct place {
 	enum place_kind kind;
 	const char *path;
-	char *link; /* what it names, of a PLACE_LINK */
-	int tree;   /* its mount, until it is in the new root */
+	char *link; /* target of a PLACE_LINK */
+	int tree;   /* descriptor of the place's mount, until the mount is in the new root */
 };
 
 struct bound {
-	int resource; /* of setrlimit */
+	int resource; /* number of the resource for setrlimit */
 	unsigned long long soft, hard;
 };
 
 struct jail {
-	const char *groups[JAIL_MAX_GROUPS]; /* files that a process writes `0` to, to enter a control group */
+	const char *groups[JAIL_MAX_GROUPS]; /* files of control groups; a process enters by writing `0` */
 	size_t group_count;
 	struct bound bounds[JAIL_MAX_BOUNDS];
 	size_t bound_count;
 	struct place places[JAIL_MAX_PLACES];
 	size_t place_count;
-	const char *directory; /* that the program begins in, as it is named inside; NULL: where we are */
-	int namespaces; /* CLONE_NEW... */
-	unsigned user; /* user and group that the program runs as, 0 for those that we are */
+	const char *directory; /* working directory of the program, by its path inside; NULL: unchanged */
+	int namespaces; /* CLONE_NEW... flags */
+	unsigned user; /* user and group that the program runs as, 0: unchanged */
 	unsigned also_group; /* one more group, 0 for none */
 	bool landlock;
-	bool landlock_network; /* no TCP, either */
+	bool landlock_network; /* no TCP either */
 	int report; /* descriptor that the process id is written to, -1 for none */
 	char **argv;
 };

@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Of linux/landlock.h, by numbers: the headers that this is built with may be older than the kernel. */
+/* Numbers of linux/landlock.h: the headers of the build may be older than the kernel. */
 enum {
 	EXECUTE = 1 << 0,
 	WRITE_FILE = 1 << 1,
@@ -17,14 +17,14 @@ enum {
 	READ_DIR = 1 << 3,
 	REMOVE_FILE = 1 << 5,
 	MAKE_REG = 1 << 8,
-	FIRST = (1 << 13) - 1, /* all of version 1 */
+	FIRST = (1 << 13) - 1, /* all rights of version 1 */
 	REFER = 1 << 13,       /* version 2 */
 	TRUNCATE = 1 << 14,    /* version 3 */
 	IOCTL_DEV = 1 << 15,   /* version 5 */
 };
 enum { CONNECT_AND_BIND_TCP = 3 };          /* version 4 */
 enum { ABSTRACT_SOCKETS_AND_SIGNALS = 3 };  /* version 6 */
-enum { CREATE_RULESET = 444, ADD_RULE = 445, RESTRICT_SELF = 446 }; /* on all architectures */
+enum { CREATE_RULESET = 444, ADD_RULE = 445, RESTRICT_SELF = 446 }; /* system calls, the same on all architectures */
 enum { VERSION_FLAG = 1, RULE_PATH_BENEATH = 1 };
 
 struct ruleset {

@@ -1,4 +1,4 @@
-/* A second wall that stands without any namespace: paths, signals and abstract sockets, kept by Landlock. */
+/* A second layer that needs no namespace: Landlock limits paths, signals and abstract sockets. */
 #ifndef BANGER_LANDLOCK_H
 #define BANGER_LANDLOCK_H
 
@@ -7,7 +7,7 @@
 /* The version of the kernel's interface, 0 where there is none. */
 int landlock_version(void);
 
-/* Rules for the places as they are named now: after `root_change`, if that is done at all. */
+/* Allows the jail's places only, by their present paths: call it after `root_change`, if that is called at all. */
 void landlock_restrict(const struct jail *jail);
 
 #endif

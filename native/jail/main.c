@@ -53,7 +53,7 @@ int main(int argc, char **argv)
 		namespaces_descend(jail.report);
 	else if (jail.report >= 0)
 		dprintf(jail.report, "%d\n", (int)getpid());
-	/* What needs capabilities of the bounding set comes first: they go with the user, and with the next step. */
+	/* Dropping the bounding set needs a capability, so it comes first: a change of the user loses capabilities. */
 	privileges_drop_bounding();
 	privileges_change_user(&jail);
 	privileges_drop();

@@ -52,7 +52,7 @@ void namespaces_descend(int report)
 			_exit(EXIT_REFUSED);
 		_exit(0);
 	}
-	/* The session of our parent ends with it. */
+	/* The calling process led a session, which ends with it: the child needs its own. */
 	if (setsid() < 0)
 		fail("setsid", NULL);
 }

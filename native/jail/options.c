@@ -77,7 +77,7 @@ static void add_group(struct jail *jail, const char *path)
 	jail->groups[jail->group_count++] = path;
 }
 
-/* RESOURCE=SOFT or RESOURCE=SOFT:HARD, the number of the resource as setrlimit has it. */
+/* RESOURCE=SOFT or RESOURCE=SOFT:HARD; RESOURCE is the number for setrlimit. */
 static void add_bound(struct jail *jail, char *text)
 {
 	char *equals = strchr(text, '=');
@@ -95,7 +95,7 @@ static void add_bound(struct jail *jail, char *text)
 	jail->bounds[jail->bound_count++] = (struct bound){(int)resource, soft, colon ? read_number(colon + 1) : soft};
 }
 
-/* The value of `--name=value`, NULL if the argument is another option. */
+/* The value of `--name=value`; NULL if the argument is another option. */
 static char *value_of(char *argument, const char *name)
 {
 	size_t length = strlen(name);

@@ -1,10 +1,10 @@
-/* The command line. See README.md for what each option is for. */
+/* The command line. README.md explains each option. */
 #ifndef BANGER_OPTIONS_H
 #define BANGER_OPTIONS_H
 
 #include "jail.h"
 
-/* Fills `jail` from the arguments up to `--`; what follows is the program. Ends the program if they are wrong. */
+/* Fills `jail` from the arguments up to `--`; after `--` comes the program. Exits if an argument is wrong. */
 void options_read(int argc, char **argv, struct jail *jail);
 
 #endif

@@ -30,13 +30,13 @@ void privileges_freeze(void)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		fail("no_new_privs", NULL);
-	/* A kernel without huge pages does not know this, and need not. */
+	/* A kernel without huge pages refuses this call, which is then not needed. */
 	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 }
 
 void privileges_drop_bounding(void)
 {
-	/* Only who has CAP_SETPCAP can; who has it not, has none to lose. */
+	/* Needs CAP_SETPCAP. A process without CAP_SETPCAP gets EPERM, and has no capabilities to lose. */
 	for (int i = 0; prctl(PR_CAPBSET_READ, i, 0, 0, 0) >= 0; i++)
 		if (prctl(PR_CAPBSET_DROP, i, 0, 0, 0) != 0 && errno != EPERM)
 			fail("capabilities", NULL);

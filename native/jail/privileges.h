@@ -1,22 +1,22 @@
-/* What a process keeps across exec: limits, capabilities, and whether it can gain any. */
+/* What a process keeps across exec: resource limits, capabilities, and whether it can gain capabilities. */
 #ifndef BANGER_PRIVILEGES_H
 #define BANGER_PRIVILEGES_H
 
 #include "jail.h"
 
-/* Never above the hard limits that hold already. */
+/* Sets the resource limits, never above the present hard limits. */
 void privileges_bound(const struct jail *jail);
 
-/* No program gains anything by being executed; no huge pages, which cost memory that is never used. */
+/* From now on an executed program gains no privileges, and gets no huge pages, which take memory that is never used. */
 void privileges_freeze(void);
 
-/* No capability comes back by executing a program, also to a process that is root. */
+/* From now on no process, not even root's, gets capabilities back by executing a program. */
 void privileges_drop_bounding(void);
 
 /* Becomes the jail's user, if it has one. */
 void privileges_change_user(const struct jail *jail);
 
-/* No capability is left. */
+/* Gives up all capabilities. */
 void privileges_drop(void);
 
 #endif

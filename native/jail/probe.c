@@ -42,7 +42,7 @@ static const struct {
 	{"ipc", try_ipc},   {"uts", try_uts},     {"net", try_net},
 };
 
-/* What `fail` says of an attempt becomes the rest of the line. */
+/* If the attempt fails, the message of `fail` is the rest of the line. */
 static int try_layer(size_t i)
 {
 	int status;

@@ -13,8 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Where the new root is put together: any directory will do, since what it hides was taken before, and all is left
- * behind afterwards. */
+/* The directory where the new root is put together. Any directory will do: the mounts that the new root hides were
+ * taken before, and the old root is left behind afterwards. */
 static const char *const SITE = "/usr";
 
 static void inside(char out[PATH_MAX], const char *path)
@@ -25,7 +25,7 @@ static void inside(char out[PATH_MAX], const char *path)
 	}
 }
 
-/* A mount of the place that is in no namespace yet, with the rights that the place gives. */
+/* A copy of the place's mount, in no namespace yet, with the rights that the place gives. */
 static int take_tree(const struct place *place)
 {
 	struct mount_attr rights = {.attr_set = MOUNT_ATTR_NOSUID};
@@ -99,7 +99,7 @@ void root_change(struct jail *jail)
 	}
 	if (mount("jail", SITE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,nr_inodes=1k,mode=755") != 0)
 		fail("tmpfs", NULL);
-	mode_t mask = umask(022); /* another user than we may have to pass */
+	mode_t mask = umask(022); /* the program may run as another user */
 	for (size_t i = 0; i < jail->place_count; i++)
 		put(&jail->places[i]);
 	umask(mask);
