@@ -142,8 +142,8 @@ def prepare_command(
 
 
 def _groups_of(devices: Sequence[Path]) -> list[str]:
-    """The options for the group of the first device, such as the group of /dev/kvm. Only the first device can belong to
-    a group."""
+    """The option for the group of the first device, such as the group of /dev/kvm. The jail can take one such group
+    only."""
     groups = [os.stat(device).st_gid for device in devices]
     return [f"--also-group={group}" for group in groups[:1] if group]
 

@@ -1,4 +1,4 @@
-"""A snapshot's files → its bundle. Blocking: for a thread. Nothing may write to the files meanwhile."""
+"""A snapshot's files → its bundle. Blocking: for a thread. The files must not change meanwhile."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _ANY_SIZE = 1 << 63
 
 
 def describe(directory: Path, snapshot: Snapshot, files: FrozenFiles, stop: Event) -> SealedManifest:
-    """The manifest, and so the digest, of a bundle of the members in `directory`. Raises `frozen_damaged` when one
-    cannot be read, `snapshot_invalid` when one cannot be in a bundle: a disk that depends on another; `cancelled`."""
+    """The manifest, and so the digest, of a bundle of the members in `directory`. Raises `frozen_damaged` if a member
+    cannot be read, `snapshot_invalid` if a member depends on a file outside of the bundle, `cancelled`."""
     check_names(list(files.members))
     return seal(snapshot, [_describe_file(directory / name, files, stop) for name in files.members])
 
 
 def pack(directory: Path, sealed: SealedManifest) -> Generator[bytes, None, None]:
-    """The bundle in pieces, many of them empty: one for each MiB that was read. The same files come out as the same
-    bytes, with one version of zstd. Raises `frozen_damaged` when a file
-    cannot be read or has another size than the manifest says."""
+    """The bundle in pieces, many of them empty: one piece for each MiB that was read. With one version of zstd, the
+    same files give the same bytes. Raises `frozen_damaged` if a file cannot be read or its size differs from the
+    manifest."""
     files = sealed.manifest.files
     with _reading():
         yield from writer.pack(sealed.data, files, [directory / file.name for file in files])

@@ -1,1 +1,1 @@
-"""Virtual machine monitors behind one contract. Nothing above this room names a driver."""
+"""Virtual machine monitors behind one contract. No code above this room names a driver."""

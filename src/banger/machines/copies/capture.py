@@ -42,8 +42,8 @@ async def working_directory(holdings: Holdings, purpose: str) -> AsyncIterator[P
 
 
 async def capture(locks: Locks, makings: Makings, live: LiveMachine, directory: Path) -> Shape:
-    """Freeze `live` into `directory`; its vCPUs are stopped until the end. Raises `bad_state`, `vmm_failed`,
-    `insufficient_disk`, `unsupported`."""
+    """Freeze `live` into `directory`; its vCPUs are stopped for a part of that time only. Raises `bad_state`,
+    `vmm_failed`, `insufficient_disk`, `unsupported`."""
     machine = live.machine
     await live.adopted.wait()
     async with locks[machine.id], live.pausing:  # no task may resume it before all is written

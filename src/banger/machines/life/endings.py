@@ -1,4 +1,5 @@
-"""Why a machine ended, and whether that was a failure. The guest's console supplies only words, not the decision."""
+"""Why a machine ended, and whether that was a failure. The guest can forge its console, which decides only whether a
+reset followed a panic."""
 
 from __future__ import annotations
 

@@ -235,8 +235,8 @@ class Launch:
 
 
 def fill_in(spec: MachineSpec, image: Image) -> MachineSpec:
-    """The spec with what the user left to the image. If the user names an entrypoint, `image` as init means the init
-    that the image has."""
+    """The spec with what the user left to the image. If the user asks for the image's init and names an entrypoint,
+    that entrypoint is the init."""
     init = spec.init or ("image" if image.init == "image" else "agent")
     if spec.init == "image" and spec.command is not None and spec.command.entrypoint:
         init = "entrypoint"

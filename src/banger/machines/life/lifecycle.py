@@ -1,4 +1,4 @@
-"""The verbs that change a machine's state: create, start, stop, kill, pause, resume, delete."""
+"""The verbs that begin and end a machine: create, start, stop, kill, delete. (`ask.pausing` has pause and resume.)"""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def _own_shutdown_s(live: LiveMachine, exit_: Exit) -> float:
 
 
 def end_without_main(lives: Lives, live: LiveMachine) -> None:
-    """End a machine whose main command ended while an earlier daemon ran, which did not end the machine any more."""
+    """End a machine whose main command ended, or never began, under an earlier daemon that did not end the machine."""
     in_background(_end_machine(lives, live), _AFTER_AN_END)
 
 

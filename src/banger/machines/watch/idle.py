@@ -80,7 +80,7 @@ async def stand_still(registry: Registry, live: LiveMachine, cause: PauseCause) 
 
 
 def watch_idleness(registry: Registry, live: LiveMachine) -> None:
-    """For a machine whose spec has a time for this."""
+    """For a machine whose spec has an `idle_pause_s`."""
     if live.machine.spec.idle_pause_s:
         live.idle_pause = IdlePause(registry, live)
         if not live.users and live.machine.state is not MachineState.PAUSED:
