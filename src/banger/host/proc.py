@@ -221,6 +221,13 @@ def working_directory(ref: ProcessRef) -> str:
     return next(_of_threads(str(ref.pid), lambda thread: os.readlink(f"/proc/{thread}/cwd")), "")
 
 
+def working_inode(ref: ProcessRef) -> tuple[int, int] | None:
+    """Device and inode of the directory that a process is in: the same through any mount namespace, which its path is
+    not. None when the process is gone or not ours to ask."""
+    found = next(_of_threads(str(ref.pid), lambda thread: os.stat(f"/proc/{thread}/cwd")), None)
+    return (found.st_dev, found.st_ino) if found is not None else None
+
+
 def cpu_seconds(ref: ProcessRef) -> float:
     """CPU seconds that a process has used; 0 if it is gone. Cheap: `usage` walks through all memory of the process."""
     fields = _stat_fields(ref.pid)

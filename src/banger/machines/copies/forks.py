@@ -110,8 +110,12 @@ async def _revive_all(
         async with asyncio.TaskGroup() as group:
             for child in children:
                 group.create_task(one(child))
-    except* Error as errors:
-        raise _first(errors) from errors
+    except BaseExceptionGroup as errors:
+        # Not `except*`: before Python 3.11.4 it puts what its body raises into another group.
+        found = errors.subgroup(Error)
+        if found is None:
+            raise
+        raise _first(found) from errors
 
 
 def _first(errors: BaseExceptionGroup[Error]) -> Error:

@@ -4,13 +4,15 @@ ended or removed here: banger reports it, and `banger system reconcile` lists it
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from banger.guests.confinement import note_group
-from banger.host import cpu
-from banger.host.proc import ProcessRef, all_marked, is_alive, working_directory
+from banger.host import cpu, vm_users
+from banger.host.proc import ProcessRef, all_marked, is_alive, user_of, working_inode
 from banger.host.spawn import MARKER
 from banger.host.thread import in_thread
 from banger.machines.keep.holdings import Holdings
@@ -56,17 +58,20 @@ class FoundVmm(NamedTuple):
 async def find_vmms(registry: Registry, holdings: Holdings) -> dict[str, FoundVmm]:
     """The running VMMs, by the ids of their machines. A VMM is recognised by its working directory, because the store
     may be damaged or older than the VMM."""
-    running = await in_thread(_running)
-    if not running:
-        return {}
-    root = holdings.paths.machines.resolve()
-    here = {machine.id: str(root / holdings.places(machine).directory.name) for machine in registry.all()}
-    return {machine: running[directory] for machine, directory in here.items() if directory in running}
+    places = {machine.id: holdings.places(machine).directory for machine in registry.all()}
+    return await in_thread(_find_in, places)
 
 
-def _running() -> dict[str, FoundVmm]:
-    """All VMMs of this user, by working directory. Blocking: reads every process of the host."""
-    return {working_directory(process): FoundVmm(process, marker) for process, marker in all_marked(MARKER)}
+def _find_in(places: dict[str, Path]) -> dict[str, FoundVmm]:
+    """The VMMs of this user that run in these directories. Blocking: reads every process of the host."""
+    running = {working_inode(process): FoundVmm(process, marker) for process, marker in all_marked(MARKER)}
+    found = {}
+    for machine, directory in places.items():
+        with contextlib.suppress(OSError):
+            there = directory.stat()
+            if vmm := running.get((there.st_dev, there.st_ino)):
+                found[machine] = vmm
+    return found
 
 
 def note_again(holdings: Holdings, machine: Machine, vmm: FoundVmm) -> None:
@@ -78,5 +83,8 @@ def note_again(holdings: Holdings, machine: Machine, vmm: FoundVmm) -> None:
     holdings.take_places(machine)
     identity: Identity = {"marker": vmm.marker, "boot": cpu.boot_id()}
     identity |= {"pid": vmm.process.pid, "start": vmm.process.start}
+    user = user_of(vmm.process)
+    if user is not None and user in vm_users.part_of(holdings.paths.state):
+        identity["user"] = user
     holdings.resources.note(machine.id, kinds.VMM.name, identity)
     note_group(holdings.resources, machine.id, vmm.marker, holdings.paths.state)
