@@ -7,12 +7,21 @@ boot has ended.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from banger.errors import Error
 from banger.host import cpu
 from banger.host.paths import Paths
-from banger.host.proc import ProcessRef, all_marked, find_marked, kill_and_wait, working_directory
+from banger.host.proc import (
+    ProcessRef,
+    all_marked,
+    find_marked,
+    kill_and_wait,
+    working_directory,
+    working_inode,
+)
 from banger.host.spawn import MARKER
 from banger.host.thread import in_thread
 from banger.resources.kind import AGAIN, Found, Kind, Target
@@ -37,16 +46,27 @@ class VmmProcess(Kind):
         return f"process {process.pid}" if process else f"process of {identity.get('marker', '')}"
 
     def find(self, paths: Paths) -> Iterator[Found]:
-        """VMMs that were started from this home: they work in a directory below it."""
+        """VMMs that were started from this home: they work in a directory below it. The path tells where a directory
+        was that has been removed, the inode which one it is, also where this process is in a chroot."""
         home = str(paths.state.resolve())
+        inodes = set(_inodes_below(paths.machines, paths.templates))
         for process, marker in all_marked(MARKER):
             where = working_directory(process).removesuffix(" (deleted)")
-            if where == home or where.startswith(home + "/"):
+            if where == home or where.startswith(home + "/") or working_inode(process) in inodes:
                 yield Found(self, "process", f"{process.pid} ({marker})", marker, process)
 
     async def remove(self, target: Target) -> bool:
         assert isinstance(target, ProcessRef)
         return await kill_and_wait(target)
+
+
+def _inodes_below(*roots: Path) -> Iterator[tuple[int, int]]:
+    """Device and inode of each directory in `roots`."""
+    for root in roots:
+        for directory in root.glob("*"):
+            with contextlib.suppress(OSError):
+                found = directory.stat()
+                yield found.st_dev, found.st_ino
 
 
 def process_of(identity: Identity) -> ProcessRef | None:
