@@ -38,6 +38,7 @@ from banger.model.operation import Report
 from banger.vmm.drivers import Drivers
 from banger.wire.constants import Tag, Type
 
+_NAMES_TRIED = 100
 log = logging.getLogger("banger.machines")
 
 _SIGNAL_S = 3.0
@@ -69,13 +70,22 @@ def create(
     check_asked(spec)
     if spec.driver:
         drivers.named(spec.driver)
-    name = check_name(spec.name) if spec.name else invent_name()
+    name = check_name(spec.name) if spec.name else _invent_free_name(registry)
     machine = Machine(
         id=secrets.token_hex(6), name=name, state=MachineState.CREATED, spec=spec, created=now()
     )
     machine = msgspec.structs.replace(machine, **fields)
     registry.add(machine, lambda tell: also(machine))
     return machine
+
+
+def _invent_free_name(registry: Registry) -> str:
+    """A name that no machine has. Among hundreds of machines a random name is often taken."""
+    taken = {machine.name for machine in registry.all()}
+    for _ in range(_NAMES_TRIED):
+        if (name := invent_name()) not in taken:
+            return name
+    return f"{invent_name()}-{secrets.token_hex(6)}"
 
 
 async def start(
