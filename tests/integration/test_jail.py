@@ -94,8 +94,6 @@ def imprison(world: World, layers: Layers, user: int, extra: list[list[str]] | N
     """Runs the probe in a jail of these layers. As root it has a user of its own, as another user it is that user."""
     shutil.copy(PROBE, world.vm / "probe.py")
     shutil.copy("/bin/true", world.vm / "program")
-    shutil.copy(jail.program(), world.root / "jail")
-    (world.root / "jail").chmod(0o755)
     owner = 0x7000_0001 if user == 0 else user
     for path in (world.vm, world.vm / "disk"):
         os.chown(path, owner, owner)
@@ -113,7 +111,7 @@ def imprison(world: World, layers: Layers, user: int, extra: list[list[str]] | N
         report=report,
         directory=world.vm,
     )
-    command[0] = str(world.root / "jail")
+    command[0] = _copy_of_program()
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -17,7 +17,7 @@ from banger.images.disks.tree import Node
 from banger.tar.kind import Kind
 
 _SHORT = 64
-_KINDS = {
+KINDS = {
     stat.S_IFREG: Kind.FILE,
     stat.S_IFDIR: Kind.DIRECTORY,
     stat.S_IFLNK: Kind.SYMLINK,
@@ -109,7 +109,7 @@ def seen_in_directory(root: Path, leave_out: frozenset[bytes] = frozenset()) -> 
 
 
 def _seen_file(path: bytes, info: os.stat_result) -> Seen:
-    kind = _KINDS[stat.S_IFMT(info.st_mode)]
+    kind = KINDS[stat.S_IFMT(info.st_mode)]
     is_device = kind in (Kind.CHAR, Kind.BLOCK)
     return Seen(
         kind,

@@ -15,6 +15,7 @@ from banger.tar.entry import Entry
 from banger.tar.failure import Refused
 from banger.tar.kind import Kind
 from banger.tar.limits import Bounds
+from tests.support.oracle import KINDS
 
 NAME_MAX = 255
 # A file with holes is held in memory as a whole.
@@ -139,18 +140,8 @@ def _walk(root: bytes, below: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
             yield from _walk(root, path)
 
 
-_KINDS = {
-    stat.S_IFREG: Kind.FILE,
-    stat.S_IFDIR: Kind.DIRECTORY,
-    stat.S_IFLNK: Kind.SYMLINK,
-    stat.S_IFCHR: Kind.CHAR,
-    stat.S_IFBLK: Kind.BLOCK,
-    stat.S_IFIFO: Kind.FIFO,
-}
-
-
 def _look(path: bytes, info: os.stat_result, names: tuple[bytes, ...]) -> Seen:
-    kind = _KINDS[stat.S_IFMT(info.st_mode)]
+    kind = KINDS[stat.S_IFMT(info.st_mode)]
     data, xattrs = b"", []
     if kind is Kind.FILE:
         data = Path(os.fsdecode(path)).read_bytes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -54,6 +54,14 @@ class Check:
     status: Status
     why: str
     look: Callable[[Host], Awaitable[Sight]] = field(repr=False)
+
+
+def list_missing(missing: Mapping[str, str]) -> str:
+    """The reasons in `missing`, by name: each reason once, with its names."""
+    return "; ".join(
+        f"not {', '.join(name for name, why in missing.items() if why == reason)}: {reason}"
+        for reason in dict.fromkeys(missing.values())
+    )
 
 
 def install(*packages: str) -> Mend:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from banger.doctor.check import Mend, Sight, advise
+from banger.doctor.check import Mend, Sight, advise, list_missing
 from banger.doctor.host import Host
 from banger.host import cpu
 from banger.host.delegation import CONTROLLERS, LEAF, Delegation, find_delegation
@@ -35,16 +35,7 @@ def look_at_groups(host: Host) -> Sight:
     )
     if not found.missing:
         return Sight(told)
-    return Sight(f"{told}; {_lacks(found)}", fine=False, mend=_mend_groups(found))
-
-
-def _lacks(found: Delegation) -> str:
-    """Each reason once, with its controllers."""
-    reasons = dict.fromkeys(found.missing.values())
-    return "; ".join(
-        f"not {', '.join(name for name, why in found.missing.items() if why == reason)}: {reason}"
-        for reason in reasons
-    )
+    return Sight(f"{told}; {list_missing(found.missing)}", fine=False, mend=_mend_groups(found))
 
 
 def _version(found: Delegation) -> str:

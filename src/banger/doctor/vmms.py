@@ -11,7 +11,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from banger.agent.binary import agent_binary
-from banger.doctor.check import Mend, Sight, advise, install
+from banger.doctor.check import Mend, Sight, advise, install, list_missing
 from banger.doctor.host import Host
 from banger.errors import Error
 from banger.host import cpu, jail
@@ -73,15 +73,7 @@ def look_at_jail(host: Host) -> Sight:
     told = f"VMMs run in a jail of {', '.join(held)}" if held else "VMMs run in no jail"
     if not found.missing:
         return Sight(told)
-    return Sight(f"{told}; {_lacks(found)}", fine=False, mend=_mend_jail(found))
-
-
-def _lacks(found: jail.Layers) -> str:
-    """Each reason once."""
-    return "; ".join(
-        f"not {', '.join(name for name, why in found.missing.items() if why == reason)}: {reason}"
-        for reason in dict.fromkeys(found.missing.values())
-    )
+    return Sight(f"{told}; {list_missing(found.missing)}", fine=False, mend=_mend_jail(found))
 
 
 def _mend_jail(found: jail.Layers) -> Mend:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from banger.errors import Error
 from banger.host import jail, vm_users
 from banger.host.cgroup import Group, group_prefix, plan_group
 from banger.host.delegation import delegation
@@ -82,19 +83,30 @@ async def confine(resources: ResourceTable, owner: str, config: VmConfig, driver
 
 
 def choose_user(resources: ResourceTable, state: Path) -> int | None:
-    """Choose a user number for the next VMM that no recorded VMM has. None unless the daemon runs as root."""
+    """Choose a user number for the next VMM that no recorded VMM has. None unless the daemon runs as root. Raises
+    `jail_failed` if there are more VMMs than numbers: two VMMs never share a number."""
     if os.geteuid() != 0:
         return None
     taken = {vmm.identity.get("user") for vmm in resources.of_kind(kinds.VMM.name)}
-    return next((user for user in vm_users.part_of(state) if user not in taken), None)
+    for user in vm_users.part_of(state):
+        if user not in taken:
+            return user
+    raise Error("jail_failed", "each user number for VMMs is in use", "stop machines that are not needed")
+
+
+def missing_layers(driver: Driver) -> dict[str, str]:
+    """The layers of the jail that VMMs of this driver cannot have on this host, each with the reason."""
+    if not driver.capabilities.jailed:
+        return {"jail": f"the driver {driver.name} does not have one"}
+    return dict(jail.look().missing)
 
 
 def describe_jail(driver: Driver, config: VmConfig) -> JailOfVmm:
     """The layers of the jail that a VMM of this driver gets, and why others are missing."""
+    missing = missing_layers(driver)
     if not driver.capabilities.jailed:
-        return JailOfVmm(missing={"jail": f"the driver {driver.name} does not have one"})
-    found = jail.look()
-    layers, missing = set(found.held), dict(found.missing)
+        return JailOfVmm(missing=missing)
+    layers = set(jail.look().held)
     if os.geteuid() == 0:
         layers.add("user")
     if isinstance(config.link, UserNat):

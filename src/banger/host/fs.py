@@ -174,6 +174,12 @@ def disk_usage_bytes(path: Path) -> int:
     return total
 
 
+def inode_of(path: str | Path) -> tuple[int, int]:
+    """Device and inode of a file, which identify it under any path. Raises OSError."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
 def open_plain(path: str | Path) -> int:
     """A descriptor to read a regular file, also through symbolic links. Raises OSError for pipes and devices, too."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

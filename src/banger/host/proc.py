@@ -14,6 +14,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
+from banger.host.fs import inode_of
 from banger.host.vm_users import is_ours
 
 T = TypeVar("T")
@@ -224,8 +225,7 @@ def working_directory(ref: ProcessRef) -> str:
 def working_inode(ref: ProcessRef) -> tuple[int, int] | None:
     """Device and inode of the directory that a process is in: the same through any mount namespace, which its path is
     not. None when the process is gone or not ours to ask."""
-    found = next(_of_threads(str(ref.pid), lambda thread: os.stat(f"/proc/{thread}/cwd")), None)
-    return (found.st_dev, found.st_ino) if found is not None else None
+    return next(_of_threads(str(ref.pid), lambda thread: inode_of(f"/proc/{thread}/cwd")), None)
 
 
 def cpu_seconds(ref: ProcessRef) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.fs import inode_of
 from banger.host.paths import Paths
 from banger.host.proc import (
     ProcessRef,
@@ -65,8 +66,7 @@ def _inodes_below(*roots: Path) -> Iterator[tuple[int, int]]:
     for root in roots:
         for directory in root.glob("*"):
             with contextlib.suppress(OSError):
-                found = directory.stat()
-                yield found.st_dev, found.st_ino
+                yield inode_of(directory)
 
 
 def process_of(identity: Identity) -> ProcessRef | None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from banger.guests.confinement import note_group
 from banger.host import cpu, vm_users
+from banger.host.fs import inode_of
 from banger.host.proc import ProcessRef, all_marked, is_alive, user_of, working_inode
 from banger.host.spawn import MARKER
 from banger.host.thread import in_thread
@@ -68,8 +69,7 @@ def _find_in(places: dict[str, Path]) -> dict[str, FoundVmm]:
     found = {}
     for machine, directory in places.items():
         with contextlib.suppress(OSError):
-            there = directory.stat()
-            if vmm := running.get((there.st_dev, there.st_ino)):
+            if vmm := running.get(inode_of(directory)):
                 found[machine] = vmm
     return found
 

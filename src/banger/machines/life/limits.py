@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from banger.errors import Error
-from banger.guests.confinement import describe_jail, plan_limits
+from banger.guests.confinement import describe_jail, missing_layers, plan_limits
 from banger.guests.guest import Guest, limit_io
 from banger.host.cgroup import Group
 from banger.host.delegation import delegation
-from banger.host.jail import look
 from banger.model.ending import MemoryLimitReached
 from banger.model.machine import Confinement, Machine, MachineSpec
 from banger.model.operation import Report
@@ -63,10 +62,7 @@ def refuse_unconfined(spec: MachineSpec, driver: Driver) -> None:
     """Raises `confinement_missing`. Called before anything is started for the machine."""
     if spec.confine != "strict":
         return
-    missing = dict(look().missing)
-    if not driver.capabilities.jailed:
-        missing = {"jail": f"the driver {driver.name} does not have one"}
-    for layer, reason in missing.items():
+    for layer, reason in missing_layers(driver).items():
         raise Error(
             "confinement_missing",
             f"this host does not have the layer {layer} of the jail: {reason}",

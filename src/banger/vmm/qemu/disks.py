@@ -80,14 +80,15 @@ def _prepare_jail(disk: Path, target: Path) -> Jail:
     places = layers.read_places(disk)
     owner = os.stat(places[0]).st_uid
     target.touch(mode=0o600)
-    if owner != os.geteuid():
-        os.chown(target, owner, owner)
+    user = owner if owner != os.geteuid() else None
+    if user is not None:
+        layers.give(target, user)
         for path in places[1:]:
             layers.make_readable(path)
     return Jail(
         read=(*places, *([disk] if disk.is_symlink() else [])),
         write=(target,),
-        user=owner if owner != os.geteuid() else None,
+        user=user,
     )
 
 

@@ -165,8 +165,7 @@ class QemuVm:
             except Error:
                 await in_thread(layers.pull_up, disk, below)
                 raise
-            for file in await in_thread(layers.read_chain, below):
-                await in_thread(layers.take_back, file)
+            await in_thread(layers.take_back_chain, below)
             await in_thread(layers.link_chain, below, names.disk(directory))
         except OSError as exc:
             raise cannot_write(directory, exc) from exc
@@ -368,7 +367,7 @@ def hand_over(config: VmConfig, disk: Path, jail: Jail) -> None:
     places.directory.chmod(0o711)
     places.console_log.touch(mode=0o600)
     for path in (disk, places.console_log):
-        os.chown(path, user, user, follow_symlinks=False)
+        layers.give(path, user)
     for path in jail.read:
         if path.parent == places.directory:
             layers.take_back(path)  # a template's layer, which another VMM wrote

@@ -194,6 +194,12 @@ def take_back(file: Path) -> None:
     make_readable(file)
 
 
+def take_back_chain(layer: Path) -> None:
+    """Take back `layer` and the files below it. Raises `frozen_damaged`, OSError."""
+    for file in read_chain(layer):
+        take_back(file)
+
+
 def make_readable(file: Path) -> None:
     """Make a file readable for VMMs' users. They see the file in their jail, and not its directory. Raises OSError."""
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
