@@ -111,7 +111,10 @@ class Watch:
             return
         computed_s = time.thread_time() - turn.computed_s
         slept_s = took_s - computed_s - (self._waited_s() - turn.waited_s)
-        if computed_s >= self._limit_s and computed_s >= self._limit_s * self._slowness():
+        # Without a stack, the thread that looks had no turn either: as a rule, a hypervisor stopped the whole process,
+        # and counts that as processor time.
+        limit_s = self._limit_s if turn.stack else 2 * self._limit_s
+        if computed_s >= limit_s and computed_s >= limit_s * self._slowness():
             self._say(f"{computed_s * 1000:.0f} ms of processor time", turn, handle)
         elif slept_s >= _SLEEP_S and turn.asleep > turn.at_disk:
             self._say(f"{slept_s * 1000:.0f} ms asleep", turn, handle)
