@@ -110,7 +110,7 @@ async def start(
         live.console_begin = console_begin
         lives.begin(live)
         if command is not None:
-            if machine.spec.init == "image" and machine.origin == "boot":
+            if machine.spec.init == "image" and live.booted:
                 report("init", "waiting for the image's init")
                 await wait_for_init(live.agent(), machine.spec.boot_timeout_s)
                 begun.watch.lap("init")

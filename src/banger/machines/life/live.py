@@ -57,6 +57,7 @@ class LiveMachine:
     def __init__(self, machine: Machine, guest: Guest | Reattached) -> None:
         self.machine = machine
         self.places = guest.places
+        self.booted = isinstance(guest, Guest) and guest.booted
         self.driver = guest.driver
         self.vm = guest.vm
         self.connection: AgentConnection | None = None
