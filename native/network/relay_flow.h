@@ -46,7 +46,8 @@ struct flow {
 	bool ended;
 	int64_t began;
 	struct endpoint target;          /* where the guest wanted to go, or what of the guest is wanted */
-	struct publication *publication; /* NULL: the guest began it, and its policy counts */
+	bool inward;                     /* from outside to a published port; the policy does not count */
+	struct publication *publication; /* the port that its datagrams use; NULL for a flow that needs none any more */
 	void (*end)(struct flow *flow);  /* closes the flow, with a reset for TCP */
 	void (*expire)(struct flow *flow); /* its time is over; NULL: the flow ends */
 };

@@ -96,7 +96,7 @@ static void from_client(struct publication *publication, int client)
 		tcp_refuse(client);
 		return;
 	}
-	struct tcp *tcp = tcp_from_outside(client, machine, &target, publication);
+	struct tcp *tcp = tcp_from_outside(client, machine, &target);
 	if (!tcp)
 		return;
 	if (machine->asleep)
@@ -216,7 +216,7 @@ void publications_wake(struct machine *machine)
 	while (link) {
 		struct tcp *tcp = (struct tcp *)(void *)LIST_OWNER(link, struct flow, of_machine);
 		link = list_after(&machine->tcp, link);
-		if (tcp->flow.publication && tcp->guest.watch.fd < 0 && !tcp->starving.next)
+		if (tcp->flow.inward && tcp->guest.watch.fd < 0 && !tcp->starving.next)
 			dial(tcp);
 	}
 	udp_wake(machine);

@@ -28,7 +28,7 @@ void publications_open(const struct in6_addr *gateway_v4, const struct in6_addr 
 /* Takes the descriptor if it succeeds. Otherwise the answer is why not, for the one who asked; NULL: it succeeded. */
 const char *publication_add(const char *id, struct machine *machine, enum flow_kind kind, uint16_t port, int socket);
 
-/* False: there is none. Its flows end. */
+/* False: there is none. Connections through it go on; for datagrams there is no way any more. */
 bool publication_remove(const char *id);
 void publications_remove_of(struct machine *machine);
 

@@ -303,8 +303,7 @@ void tcp_accept(struct watch *listener, uint32_t events)
 	}
 }
 
-struct tcp *tcp_from_outside(int client, struct machine *machine, const struct endpoint *target,
-			     struct publication *publication)
+struct tcp *tcp_from_outside(int client, struct machine *machine, const struct endpoint *target)
 {
 	struct tcp *tcp = flow_may_begin(machine, FLOW_TCP) ? begin(machine, target) : NULL;
 
@@ -313,7 +312,7 @@ struct tcp *tcp_from_outside(int client, struct machine *machine, const struct e
 		tcp_refuse(client);
 		return NULL;
 	}
-	tcp->flow.publication = publication;
+	tcp->flow.inward = true;
 	tcp->other.watch.fd = client;
 	tcp->dialed = &tcp->guest;
 	prepare_outside(client, flow_buffer(machine));

@@ -34,8 +34,7 @@ void tcp_accept(struct watch *listener, uint32_t events);
 
 /* A flow from `client`, an accepted connection from outside, to `target` of the machine; the socket towards the guest is
  * not there yet. Takes the descriptor. NULL: it was reset. */
-struct tcp *tcp_from_outside(int client, struct machine *machine, const struct endpoint *target,
-			     struct publication *publication);
+struct tcp *tcp_from_outside(int client, struct machine *machine, const struct endpoint *target);
 
 /* Dials a guest through a socket of the guests' network. Takes the descriptor. */
 void tcp_dial_guest(struct tcp *tcp, int socket);

@@ -174,6 +174,7 @@ static struct udp *begin(struct machine *machine, const struct endpoint *peer, c
 	}
 	udp->flow.end = end;
 	udp->flow.target = *target;
+	udp->flow.inward = publication != NULL;
 	udp->flow.publication = publication;
 	udp->peer = *peer;
 	udp->guest = (struct watch){.fd = -1, .ready = guest_ready};
@@ -390,7 +391,7 @@ void udp_wake(struct machine *machine)
 	while (link) {
 		struct udp *udp = (struct udp *)(void *)LIST_OWNER(link, struct flow, of_machine);
 		link = list_after(&machine->udp, link);
-		if (udp->flow.publication)
+		if (udp->flow.inward)
 			approach(udp);
 	}
 }

@@ -29,7 +29,7 @@ bool verdict_still_allows(const struct flow *flow)
 {
 	const struct endpoint *target = &flow->target;
 
-	if (flow->publication || target->port == DNS_PORT)
+	if (flow->inward || target->port == DNS_PORT)
 		return true;
 	return policy_judge(flow->machine->policy, host_now(), &target->host, target->port, flow->began).allowed;
 }
