@@ -53,7 +53,7 @@ struct dns_machine {
 
 /* Decides about a query. `stream`: it came over TCP. DNS_ANSWER fills `answer` and `answer_length`; DNS_FORWARD fills
  * `question`. */
-enum dns_step dns_ask(const struct dns_machine *machine, const uint8_t *query, size_t length, bool stream,
+enum dns_step dns_ask(const struct dns_machine *machine, const uint8_t *query, size_t length, bool stream, int64_t now,
 		      struct dns_question *question, uint8_t answer[DNS_UDP_MOST], size_t *answer_length);
 
 /* Writes the query for a name server. Its length. */
