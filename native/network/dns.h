@@ -1,7 +1,7 @@
 /* The resolver's decisions: which queries of a guest are answered from its names, refused, or forwarded, and which
  * answers of a name server are passed on.
  *
- * Pure: no sockets, no clock, no chance. A way of a query:
+ * Pure: no sockets, no clock, no chance. The way of a query:
  *
  *     dns_ask -> DNS_ANSWER: send `answer`
  *             -> DNS_FORWARD: keep `question`; dns_query with a random id, send it from a random port
@@ -12,6 +12,7 @@
 #ifndef BANGER_DNS_H
 #define BANGER_DNS_H
 
+#include "message.h"
 #include "names.h"
 #include "policy.h"
 
@@ -19,7 +20,6 @@ enum {
 	DNS_MESSAGE_MOST = 65535,
 	DNS_QUERY_MOST = 300, /* bytes of a query that dns_query writes */
 	DNS_UDP_MOST = 1232,  /* bytes of an answer over UDP that fit through any network; more than this is truncated */
-	DNS_NAME_MOST = 255,
 };
 
 enum dns_code {
@@ -35,8 +35,7 @@ enum dns_step { DNS_DROP, DNS_ANSWER, DNS_FORWARD };
 
 /* What is kept of a query while a name server is asked. */
 struct dns_question {
-	uint8_t name[DNS_NAME_MOST]; /* as in a message: labels, never compressed */
-	uint8_t name_length;
+	struct message_name name;
 	uint16_t type;
 	uint16_t id; /* that the guest chose */
 	uint16_t flags; /* of the guest that count: RD, AD, CD */

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { NAMES_MOST = 1024, NAME_ADDRESSES_MOST = 16 };
+enum { NAMES_MOST = 1024, NAME_ADDRESSES_MOST = 32 };
 
 struct names;
 
