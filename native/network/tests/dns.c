@@ -503,7 +503,7 @@ static void test_added_hosts_are_pinned_to_rules_of_their_names(void)
 static void test_lines_of_names(void)
 {
 	const char *const wrong[] = {"", "name", "name db", "name db x", "name d..b 1.2.3.4", "name *.db 1.2.3.4",
-				     "name db 1.2.3.4 1.2.3", "nam db 1.2.3.4", "name db 1.2.3.4/32", "name db [::1]"};
+				     "name db 1.2.3.4 1.2.3", "names db 1.2.3.4", "name db 1.2.3.4/32", "name db [::1]"};
 	char line[64];
 
 	begin("base internal");
