@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from banger.errors import Error
-from banger.network.policy import describe_to_relay, read_policy
-from banger.network.ranges import CARRIERS, CLOSED_RANGES, Address, Network
+from banger.network.policy import describe_to_relay, find_opening, read_policy
+from banger.network.ranges import CARRIERS, CLOSED_RANGES, Address, Network, carries_another
 from banger.network.rules import Rule
 from tests.support.policy_oracle import GATEWAYS, OraclePolicy
 
@@ -143,29 +143,63 @@ def _unmapped(address: Address) -> Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def told_of(policy: OraclePolicy) -> list[str]:
+    lines = describe_to_relay(policy.base, policy.rules)  # type: ignore[arg-type]  # one of them
+    lines += [f"own {address}" for address in policy.own]
+    return ["new", *lines, *(f"pin {name} {address} 60 0" for address, name in policy.pins)]
+
+
 def test_the_judge_and_the_oracle_agree(ask: Ask) -> None:
     chance = Chance(20261128)
     lines: list[str] = []
     expected: list[str] = []
     for _ in range(POLICIES):
         policy = chance.policy()
-        told = describe_to_relay(policy.base, policy.rules)  # type: ignore[arg-type]  # one of them
-        told += [f"own {address}" for address in policy.own]
-        told += [f"pin {name} {address} 60 0" for address, name in policy.pins]
-        lines += ["new", *told]
-        expected += ["ok"] * (1 + len(told))
+        told = told_of(policy)
+        lines += told
+        expected += ["ok"] * len(told)
         for address, port in chance.dials(policy):
             lines.append(f"judge {address} {port} 1")
             expected.append("allowed" if policy.allows(address, port) else "denied")
+        for name in NAMES:
+            lines.append(f"name {name}")
+            expected.append(policy.name(name))
     answers = ask(lines)
     begin = 0
     for place, (line, answer, wanted) in enumerate(zip(lines, answers, expected, strict=True)):
         begin = place if line == "new" else begin
         said = "allowed" if answer == "loopback" else answer.partition(" ")[0]
         if said != wanted:
-            told = [each for each in lines[begin:place] if not each.startswith("judge")]
+            told = [each for each in lines[begin:place] if not each.startswith(("judge", "name"))]
             pytest.fail("\n".join([*told, f"{line}: {answer}, and not {wanted}"]))
-    assert expected.count("allowed") > len(expected) // 10
+    for verdict in ("allowed", "denied", "answered", "closed"):
+        assert expected.count(verdict) > 100
+
+
+def test_what_is_said_to_allow_a_denied_attempt_does(ask: Ask) -> None:
+    chance = Chance(11)
+    policies = [chance.policy() for _ in range(POLICIES // 5)]
+    dials = [(policy, *dial) for policy in policies for dial in chance.dials(policy)[:10]]
+    lines = [[*told_of(policy), f"judge {address} {port} 1"] for policy, address, port in dials]
+    again: list[list[str]] = []
+    expected: list[bool] = []
+    answers = iter(ask([line for each in lines for line in each]))
+    for (_, address, port), each in zip(dials, lines, strict=True):
+        answer = [next(answers) for _ in each][-1]
+        if not answer.startswith("denied ") or carries_another(address):
+            continue
+        opening = find_opening(str(address), port, answer.removeprefix("denied "))
+        with contextlib.suppress(Error):  # what cannot be written for --allow is not said, either
+            own = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+            (rule,) = read_policy([opening or own], [])
+            again.append([*each[:-1], rule.line, each[-1]])
+            expected.append(opening != "")
+    answers = iter(ask([line for each in again for line in each]))
+    for each, opens in zip(again, expected, strict=True):
+        answer = [next(answers) for _ in each][-1]
+        assert (answer in ("allowed", "loopback")) == opens, [*each, answer]
+    assert expected.count(True) > 100
+    assert expected.count(False) > 5
 
 
 def test_both_lists_of_closed_ranges_are_the_same(ask: Ask) -> None:

@@ -14,6 +14,7 @@ from banger.network.ranges import CLOSED_RANGES, Address
 from banger.network.rules import HOST_NAME, Rule
 
 GATEWAYS = (ipaddress.ip_address("10.213.0.1"), ipaddress.ip_address("fd62:616e:6765::1"))
+_WORLDS = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LAST_BITS = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("::ffff:0:0:0/96"), _NAT64)
 _EXACT_NAME, _PATTERN = 10_000, 1_000
@@ -33,6 +34,25 @@ class OraclePolicy:
     def allows(self, address: Address, port: int) -> bool:
         plain = _plain(address)
         return self._allows(plain, port) and all(self._allows(inner, port) for inner in _within(plain))
+
+    def name(self, name: str) -> str:
+        """What becomes of a query for a name: `answered`, `allowed`, `denied` or `closed`."""
+        reasons = []
+        for rule in self.rules:
+            allow = rule.verb == "allow"
+            if isinstance(rule.target, str) and _matches(rule.target, name) and (allow or rule.ports is None):
+                first, last = rule.ports or (0, 65535)
+                reasons.append((_weight_of_name(rule.target), first - last, not allow))
+        if reasons:
+            return "denied" if max(reasons)[2] else "allowed"
+        return "answered" if self._answers_names() else "closed"
+
+    def _answers_names(self) -> bool:
+        worlds = {rule.target for rule in self.rules if rule.ports is None and rule.verb == "deny"}
+        for rule in self.rules:
+            if rule.verb == "allow" and rule.target in _WORLDS and (rule.ports or rule.target not in worlds):
+                return True
+        return self.base != "internal" and _WORLDS[0] not in worlds
 
     def _allows(self, address: Address, port: int) -> bool:
         around = [closed for closed in CLOSED_RANGES if address in closed.network]

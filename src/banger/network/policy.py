@@ -61,7 +61,8 @@ def describe_to_relay(base: Base, rules: Sequence[Rule]) -> list[str]:
 
 def find_opening(address: str, port: int, rule: str) -> str:
     """The value of `--allow` that would have allowed a denied attempt, empty if none would. `rule` is the reason
-    that the relay gives for the denial: `closed KIND [RANGE]`, or the line of a rule."""
+    that the relay gives for the denial: `closed KIND [RANGE]`, or the line of a rule. For an IPv6 address that
+    carries an IPv4 address it is always empty: two rules may be needed."""
     found = ipaddress.ip_address(address)
     if is_never_open(ipaddress.ip_network(found)) or carries_another(found):
         return ""
