@@ -85,7 +85,7 @@ class OraclePolicy:
                 yield (_weight_of_name(rule.target), narrow, True, not allow), allow
 
     def _is_named(self, address: Address, target: str, *, allow: bool) -> bool:
-        if address in GATEWAYS and _matches(target, HOST_NAME):
+        if address in GATEWAYS and (target == HOST_NAME or (not allow and _matches(target, HOST_NAME))):
             return True
         sensitive = any(address in closed.network for closed in CLOSED_RANGES if closed.opening != "local")
         if allow and (sensitive or address in self.own or address in GATEWAYS):
