@@ -158,6 +158,7 @@ class House:
                 templates=fake(),
                 pool=fake(drain=None),
                 trials=fake(),
+                guards=fake(),
             ),
             lives=Lives(Registry(store, journal.tell), holdings, journal.try_to_tell),
             snapshots=SnapshotLibrary(holdings, journal.try_to_tell),

@@ -54,7 +54,14 @@ if TYPE_CHECKING:
         io_limit_bytes: int
         iops_limit: int
         limits: Literal["strict", "best-effort"]
-        network: Literal["host", "none"]
+        network: Literal["none", "internet", "lan", "host"] | Literal[""]
+        allow: list[str]
+        deny: list[str]
+        dns: list[str]
+        hosts: list[str]
+        hostname: str
+        ports: list[str]
+        publish_all: bool
         confine: Literal["strict", "best-effort"]
         boot_timeout_s: float
 
@@ -85,7 +92,14 @@ def machines_create(
     io_limit_bytes: int = 0,
     iops_limit: int = 0,
     limits: Literal["strict", "best-effort"] = "strict",
-    network: Literal["host", "none"] = "host",
+    network: Literal["none", "internet", "lan", "host"] | Literal[""] = "",
+    allow: list[str] | None = None,
+    deny: list[str] | None = None,
+    dns: list[str] | None = None,
+    hosts: list[str] | None = None,
+    hostname: str = "",
+    ports: list[str] | None = None,
+    publish_all: bool = False,
     confine: Literal["strict", "best-effort"] = "best-effort",
     boot_timeout_s: float = 60,
     command: Command | Facts | None = None,
@@ -112,7 +126,14 @@ def machines_create(
         ("io_limit_bytes", io_limit_bytes, 0),
         ("iops_limit", iops_limit, 0),
         ("limits", limits, "strict"),
-        ("network", network, "host"),
+        ("network", network, ""),
+        ("allow", allow, None),
+        ("deny", deny, None),
+        ("dns", dns, None),
+        ("hosts", hosts, None),
+        ("hostname", hostname, ""),
+        ("ports", ports, None),
+        ("publish_all", publish_all, False),
         ("confine", confine, "best-effort"),
         ("boot_timeout_s", boot_timeout_s, 60),
         ("command", command, None),

@@ -216,6 +216,8 @@ async def restore(
     as_itself = machine.id == meta.machine_id
     original = Original(f"snapshot {name}:{tag}", Frozen(directory), record.shape)
     become = _what_it_was(machine, record)
+    if as_itself and meta.address:
+        become["address"] = meta.address
     await revive(lives, makings, machine, original, report, as_itself=as_itself, become=become)
     address = meta.address if as_itself else machine.address
     how = "was restored to snapshot" if as_itself else "was made again from snapshot"

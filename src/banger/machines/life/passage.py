@@ -1,0 +1,154 @@
+"""A machine's way to the network: which link and policy it gets on this host, and what keeper and relay are told of it
+before its guest may send.
+
+A guest on a tap whose address is not bound reaches nothing; the relay denies everything to a guest that it does not
+know. So a failure at any step leaves the guest with less than its policy, never with more.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from banger.errors import Error
+from banger.guests.links import link_of_kind
+from banger.host.packets import Refused
+from banger.machines.keep.registry import Registry
+from banger.machines.life.makings import Makings
+from banger.model.machine import Machine, MachineSpec
+from banger.model.network import LinkKind, MachineNetwork, Policy
+from banger.network.addresses import address_6_of, choose_address, is_guest, prepare_tap_network
+from banger.network.guards import Guards
+from banger.network.user_nat import GuestNetwork, prepare_user_nat, reaches_ipv6
+from banger.resources import kinds
+from banger.store.resources import ResourceTable
+from banger.vmm.base import Driver
+from banger.vmm.link import LINKS, Link, Tap, kind_of
+
+
+class Passage(NamedTuple):
+    """The link of a new VM, the policy that is enforced, and what the user should know about it."""
+
+    link: Link
+    policy: Policy
+    warnings: tuple[str, ...] = ()
+
+    def describe(self, network: GuestNetwork) -> MachineNetwork:
+        kind = kind_of(self.link)
+        address_6 = address_6_of(network.host_address) if kind == "tap" else ""
+        return MachineNetwork(link=kind, policy=self.policy, address_6=address_6)
+
+
+async def prepare_passage(
+    makings: Makings, driver: Driver, spec: MachineSpec, frozen: LinkKind = ""
+) -> Passage:
+    """What the machine gets. A machine that continues where it was `frozen` needs a link of the same kind. Raises
+    `network_unenforceable` if the user asked for something that this host cannot enforce, and
+    `snapshot_incompatible`."""
+    policy: Policy = spec.network or makings.settings.network.default
+    if policy == "none":
+        refuse_without_network(spec)
+        return _with_frozen_kind(Passage(link_of_kind("none"), policy), frozen)
+    why = "the driver has none" if Tap not in driver.capabilities.links else await makings.guards.ready()
+    if not why and frozen in ("", "tap"):
+        return Passage(link_of_kind("tap"), policy)
+    why = why or "it was frozen without one"
+    asked = _asked_of_the_network(spec)
+    if asked:
+        raise Error(
+            "network_unenforceable",
+            f"{asked} cannot be enforced here: machines have no tap: {why}",
+            "banger doctor --check network; --network host or none need no tap",
+            {"option": asked, "reason": why},
+        )
+    kind: LinkKind = "nat" if LINKS["nat"] in driver.capabilities.links else "none"
+    warned = policy != "host" and kind == "nat"
+    warning = f"it can reach all that this host can reach, also the host itself: no tap: {why}"
+    passage = Passage(link_of_kind(kind), "host" if kind == "nat" else "none", (warning,) if warned else ())
+    return _with_frozen_kind(passage, frozen)
+
+
+def _with_frozen_kind(passage: Passage, frozen: LinkKind) -> Passage:
+    kind = kind_of(passage.link)
+    if frozen not in ("", kind):
+        raise Error(
+            "snapshot_incompatible",
+            f"it was frozen with a network link of kind {frozen}, and would get one of kind {kind}",
+            "use the --network that it had, or boot the machine instead",
+        )
+    return passage
+
+
+def _asked_of_the_network(spec: MachineSpec) -> str:
+    """The option by which the user asked for more than a VMM's own address translation; empty if none."""
+    if spec.network in ("internet", "lan"):
+        return f"--network {spec.network}"
+    given = {
+        "--allow": spec.allow,
+        "--deny": spec.deny,
+        "--dns": spec.dns,
+        "--add-host": spec.hosts,
+        "--publish": spec.ports,
+        "--publish-all": spec.publish_all,
+    }
+    return next((option for option, value in given.items() if value), "")
+
+
+def refuse_without_network(spec: MachineSpec) -> None:
+    """Raises `bad_spec` for options that make no sense for a machine without a network."""
+    asked = _asked_of_the_network(spec)
+    if asked:
+        raise Error(
+            "bad_spec", f"{asked} needs a network, and this machine has none", "choose another --network"
+        )
+
+
+def link_in_use(known: LinkKind, spec: MachineSpec) -> LinkKind:
+    """The kind of link of a machine that runs or was frozen. A record of an earlier version does not name it, but the
+    spec tells."""
+    return known or ("none" if spec.network == "none" else "nat")
+
+
+def choose_network(registry: Registry, machine: Machine, link: Link) -> GuestNetwork:
+    """The machine's network: with the address that the machine has already, else with a new address that no other
+    machine has."""
+    taken = {other.address for other in registry.all() if other.address}
+    if not isinstance(link, Tap):
+        return prepare_user_nat(taken)
+    address = machine.address if is_guest(machine.address) else choose_address(taken)
+    return prepare_tap_network(address, ipv6=reaches_ipv6())
+
+
+async def admit(guards: Guards, resources: ResourceTable, machine: Machine) -> None:
+    """Tell the relay what the machine may reach, and then the keeper which address its tap has. Does nothing for a
+    machine without a tap. Raises `network_failed`."""
+    if machine.network.link != "tap":
+        return
+    held = {resource.kind: resource.identity for resource in resources.of_machine(machine.id)}
+    if kinds.PASSAGE.name not in held:
+        resources.note(
+            machine.id, kinds.PASSAGE.name, {"socket": str(guards.relay.socket), "key": key_of(machine)}
+        )
+    tap = held[kinds.TAP.name]["key"]
+    try:
+        await guards.ask_relay(describe_to_relay(machine))
+        await guards.ask_keeper(f"bind {tap} {machine.address} {machine.network.address_6}")
+    except Refused as exc:
+        raise Error("network_failed", f"{machine.name} does not get its network: {exc.message}") from exc
+
+
+def key_of(machine: Machine) -> str:
+    """What the relay calls the machine."""
+    return f"vm-{machine.id}"
+
+
+def describe_to_relay(machine: Machine) -> str:
+    """The packet that tells the relay all about a machine."""
+    spec = machine.spec
+    lines = [
+        f"machine {key_of(machine)}",
+        f"address {machine.address} {machine.network.address_6}",
+        f"base {machine.network.policy}",
+    ]
+    if spec.dns:
+        lines.append(" ".join(["dns", *spec.dns]))
+    return "\n".join(lines)
