@@ -160,6 +160,7 @@ class House:
                 trials=fake(),
                 guards=fake(),
             ),
+            passages=fake(),
             lives=Lives(Registry(store, journal.tell), holdings, journal.try_to_tell),
             snapshots=SnapshotLibrary(holdings, journal.try_to_tell),
         )

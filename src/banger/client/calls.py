@@ -235,6 +235,35 @@ def machines_ports(machine: str) -> Call[list[GuestPort]]:
     return Call("GET", f"/v1/machines/{quote(machine)}/ports", "list[GuestPort]")
 
 
+def machines_change_network(
+    machine: str,
+    network: Literal["none", "internet", "lan", "host"] | Literal[""] = "",
+    allow: list[str] | None = None,
+    deny: list[str] | None = None,
+    clear: bool = False,
+) -> Call[Machine]:
+    """Change what a machine may reach."""
+    body = chosen(
+        ("network", network, ""),
+        ("allow", allow, None),
+        ("deny", deny, None),
+        ("clear", clear, False),
+    )
+    return Call("POST", f"/v1/machines/{quote(machine)}/network", "Machine", body or None)
+
+
+def machines_publish(machine: str, port: str) -> Call[Machine]:
+    """Let a port of the host lead to a port of a machine."""
+    body = chosen(("port", port))
+    return Call("POST", f"/v1/machines/{quote(machine)}/published", "Machine", body)
+
+
+def machines_unpublish(machine: str, port: str) -> Call[Machine]:
+    """Close a published port of a machine."""
+    query = chosen(("port", port))
+    return Call("DELETE", f"/v1/machines/{quote(machine)}/published" + encode_query(query), "Machine")
+
+
 def machines_logs(
     machine: str,
     source: Literal["console", "exec"] = "console",

@@ -17,6 +17,7 @@ from banger.machines.keep.operations import Operations
 from banger.machines.keep.registry import Registry
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
+from banger.machines.watch.passages import Passages
 from banger.network.guards import Guards
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
@@ -37,6 +38,7 @@ class Engine:
     makings: Makings
     lives: Lives
     snapshots: SnapshotLibrary
+    passages: Passages
 
     @property
     def registry(self) -> Registry:
@@ -57,6 +59,7 @@ def assemble(
     pool = Pool(paths, store.resources, templates, settings.pool, taps)
     trials = Trials(paths, store.resources)
     holdings = Holdings(paths, store.resources, drivers)
+    lives = Lives(Registry(store, journal.tell), holdings, tell)
     return Engine(
         mode=mode,
         store=store,
@@ -64,6 +67,7 @@ def assemble(
         operations=Operations(store.operations, tell),
         shelf=shelf,
         makings=Makings(paths, settings, images, kernels, drivers, templates, pool, trials, guards),
-        lives=Lives(Registry(store, journal.tell), holdings, tell),
+        lives=lives,
+        passages=Passages(lives, guards),
         snapshots=SnapshotLibrary(holdings, tell),
     )

@@ -249,6 +249,10 @@ def _run(arguments: Arguments) -> int:
         detach_keys=arguments.detach_keys,
     ).run()
     _say_what_goes_on(ending, arguments.detach)
+    if ending.exited and ending.exited.denials:
+        from banger.cli.denials import warn_of_denials
+
+        warn_of_denials(ending.exited.denials)
     if watch and ending.exited:
         watch.report(ending.exited.timings_ms)
     return ending.code

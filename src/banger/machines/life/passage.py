@@ -7,6 +7,8 @@ know. So a failure at any step leaves the guest with less than its policy, never
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import NamedTuple
 
 from banger.errors import Error
@@ -14,15 +16,20 @@ from banger.guests.links import link_of_kind
 from banger.host.packets import Refused
 from banger.machines.keep.registry import Registry
 from banger.machines.life.makings import Makings
+from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineSpec
 from banger.model.network import LinkKind, MachineNetwork, Policy
 from banger.network.addresses import address_6_of, choose_address, is_guest, prepare_tap_network
 from banger.network.guards import Guards
+from banger.network.ports import read_ports
 from banger.network.user_nat import GuestNetwork, prepare_user_nat, reaches_ipv6
 from banger.resources import kinds
 from banger.store.resources import ResourceTable
 from banger.vmm.base import Driver
 from banger.vmm.link import LINKS, Link, Tap, kind_of
+
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
 class Passage(NamedTuple):
@@ -102,6 +109,31 @@ def refuse_without_network(spec: MachineSpec) -> None:
         )
 
 
+def check_network(spec: MachineSpec) -> None:
+    """Raises `bad_spec` for options of the network that mean nothing."""
+    for server in spec.dns:
+        _check_address(server, "--dns")
+    for host in spec.hosts:
+        name, _, address = host.partition(":")
+        if not _NAME.fullmatch(name):
+            raise Error(
+                "bad_spec", f"--add-host {host!r} does not begin with a name", "write it like db:192.0.2.7"
+            )
+        _check_address(address, "--add-host")
+    if spec.hostname and not _NAME.fullmatch(spec.hostname):
+        raise Error("bad_spec", f"{spec.hostname!r} is not a host name", "use letters, digits and '-'")
+    read_ports(spec.ports)
+
+
+def _check_address(text: str, option: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError as exc:
+        raise Error(
+            "bad_spec", f"{option}: {text!r} is not an address", "use an IPv4 or IPv6 address"
+        ) from exc
+
+
 def link_in_use(known: LinkKind, spec: MachineSpec) -> LinkKind:
     """The kind of link of a machine that runs or was frozen. A record of an earlier version does not name it, but the
     spec tells."""
@@ -141,14 +173,24 @@ def key_of(machine: Machine) -> str:
     return f"vm-{machine.id}"
 
 
+def id_of(key: str) -> str:
+    """The id of the machine that the relay calls so."""
+    return key.removeprefix("vm-")
+
+
 def describe_to_relay(machine: Machine) -> str:
     """The packet that tells the relay all about a machine."""
     spec = machine.spec
     lines = [
         f"machine {key_of(machine)}",
         f"address {machine.address} {machine.network.address_6}",
-        f"base {machine.network.policy}",
+        f"base {'internal' if machine.network.policy == 'none' else machine.network.policy}",
     ]
     if spec.dns:
         lines.append(" ".join(["dns", *spec.dns]))
+    for host in spec.hosts:
+        name, _, address = host.partition(":")
+        lines.append(f"name {name} {ipaddress.ip_address(address)}")
+    lines.append(f"name {spec.hostname or machine.name} {machine.address} {machine.network.address_6}")
+    lines.append(f"asleep {'yes' if machine.pause_cause is PauseCause.IDLE else 'no'}")
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 from banger.agent.process import list_execs
@@ -13,10 +14,12 @@ from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings, unavailable
 from banger.machines.life.passage import Passage, link_in_use, prepare_passage
+from banger.machines.life.publications import publish
 from banger.machines.life.sessions import adopt_execs
 from banger.model.machine import Change, Machine
 from banger.model.operation import Report
 from banger.model.template import Shape
+from banger.network.ports import bound, read_ports
 from banger.templates.shape import shape_difference
 from banger.vmm.base import Driver, VmConfig, VmPlaces
 from banger.vmm.frozen import Frozen
@@ -43,9 +46,13 @@ async def revive(
     """Start `machine` where the original stopped, with all its processes; the machine loses the disk that it had.
     `as_itself`: the machine keeps the name, addresses and ids that were frozen; `become`: fields of the original for
     the machine's record. Raises `snapshot_incompatible`, `frozen_damaged`, `insufficient_memory`."""
-    async with lives.start(machine, report, origin=original.name) as begun:
+    async with (
+        lives.start(machine, report, origin=original.name) as begun,
+        contextlib.AsyncExitStack() as ports,
+    ):
         await makings.make_room(original.shape.memory_mib)
         lives.registry.change(machine, **(become or Change()))
+        opened = ports.enter_context(bound(read_ports(machine.spec.ports)))
         places = lives.holdings.places(machine)
         driver, config, passage = await prepare_revival(makings, machine, places, original.shape)
         lives.registry.change(machine, driver=driver.name, accel=config.accel, accel_reason="")
@@ -65,6 +72,7 @@ async def revive(
             known = await list_execs(guest.connection)
             live = LiveMachine(machine, guest)
             lives.begin(live)
+            await publish(makings.guards, lives.registry, machine, opened)
             await adopt_execs(lives, live, known)
             begun.watch.lap("exec")
         except BaseException:

@@ -1,0 +1,172 @@
+"""What keeper and relay do for the machines that run: told again to a new relay, heard of when they deny something, and
+woken when a connection comes to a machine that sleeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+import msgspec
+
+from banger.errors import Error
+from banger.host.background import in_background, keep_going
+from banger.host.bounded import Bounded
+from banger.host.packets import PacketConnection, Refused
+from banger.machines.ask.pausing import awake
+from banger.machines.keep.events import tell_denied, tell_warning
+from banger.machines.life.live import LiveMachine
+from banger.machines.life.lives import Lives
+from banger.machines.life.passage import describe_to_relay, id_of
+from banger.machines.life.publications import publish_again
+from banger.model.machine import Machine
+from banger.model.network import Denial, Protocol
+from banger.network.addresses import GATEWAY_4, HOST_NAME, address_6_of
+from banger.network.guards import Guards
+
+log = logging.getLogger("banger.network")
+
+_MACHINES = 1024
+_DENIALS_KEPT = 64
+_TOLD_MAX = 32
+_PAUSE_S = 1.0
+_WORDS = 6
+
+# What was tried: protocol, address and port.
+Target = tuple[Protocol, str, int]
+
+
+class Passages:
+    """Lives as long as the daemon; used from its event loop."""
+
+    def __init__(self, lives: Lives, guards: Guards) -> None:
+        self._lives = lives
+        self._guards = guards
+        self._denials: Bounded[str, dict[Target, Denial]] = Bounded(_MACHINES)
+        self._denied: Bounded[str, int] = Bounded(_MACHINES)
+        self._listening: asyncio.Task[None] | None = None
+        guards.on_new_relay = self._tell_all
+        lives.on_begin.append(self._begin)
+
+    def begin(self) -> None:
+        self._listening = keep_going(self._listen, "the relay's events")
+
+    def close(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+
+    def denials(self, machine: Machine) -> tuple[Denial, ...]:
+        """What was denied to the machine in its present life, or its last one."""
+        return tuple(self._denials.get(machine.id, {}).values())
+
+    def describe(self, machine: Machine) -> Machine:
+        """A copy of the record, with what was denied."""
+        denied = self._denied.get(machine.id, 0)
+        if not denied:
+            return machine
+        network = msgspec.structs.replace(machine.network, denied=denied, denials=self.denials(machine))
+        return msgspec.structs.replace(machine, network=network)
+
+    def _begin(self, live: LiveMachine) -> None:
+        if live.machine.network.link != "tap":
+            return
+        self._denials.pop(live.machine.id, None)
+        self._denied.pop(live.machine.id, None)
+        live.on_sleep = lambda: in_background(self._tell(live.machine), f"the sleep of {live.machine.name}")
+
+    async def _tell_all(self) -> None:
+        """Tell a relay that knows no machine about all machines that run."""
+        for live in tuple(self._lives.live.values()):
+            if live.machine.network.link == "tap":
+                with contextlib.suppress(Refused):
+                    await self._guards.relay.ask(describe_to_relay(live.machine))
+                self._warn(live.machine, await publish_again(self._guards, live.machine))
+
+    def _warn(self, machine: Machine, closed: list[str]) -> None:
+        for port in closed:
+            warning = f"a published port is closed since the relay was started again: {port}"
+            with contextlib.suppress(Error):
+                self._lives.registry.change(
+                    machine,
+                    lambda tell, warning=warning: tell_warning(tell, machine, warning),  # type: ignore[misc]
+                    warnings=(*machine.warnings, warning),
+                )
+
+    async def _tell(self, machine: Machine) -> None:
+        try:
+            if self._lives.get(machine) is not None:
+                await self._guards.ask_relay(describe_to_relay(machine))
+        except (Error, Refused) as exc:
+            log.warning("machine=%s the relay does not hear of its sleep: %s", machine.name, exc)
+
+    async def _listen(self) -> None:
+        if await self._guards.ready():
+            return
+        while True:
+            with contextlib.suppress(OSError, TimeoutError, Refused):
+                await self._follow_events()
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _follow_events(self) -> None:
+        """Until the relay ends."""
+        with await PacketConnection.connect(self._guards.relay.socket) as relay:
+            await relay.ask("events")
+            while True:
+                self._hear(await relay.next())
+
+    def _hear(self, packet: str) -> None:
+        for line in packet.splitlines():
+            words = line.split()
+            machine = self._machine_of(words[1]) if len(words) > 1 else None
+            if machine is None:
+                continue
+            if words[0] == "knock":
+                in_background(self._wake(machine), f"wake {machine.name}")
+            elif words[0] == "denied" and len(words) > _WORDS:
+                self._note_denied(machine, words[2:])
+
+    def _machine_of(self, key: str) -> Machine | None:
+        live = self._lives.live.get(id_of(key))
+        return live.machine if live is not None else None
+
+    def _note_denied(self, machine: Machine, words: list[str]) -> None:
+        protocol, address, port, *rule, count = words
+        if protocol not in ("tcp", "udp") or not (port.isdigit() and count.isdigit()):
+            return
+        kind: Protocol = "tcp" if protocol == "tcp" else "udp"
+        number, times = int(port), int(count)
+        self._denied[machine.id] = self._denied.get(machine.id, 0) + times
+        kept = self._denials.get(machine.id)
+        if kept is None:
+            kept = self._denials[machine.id] = {}
+        known = kept.get((kind, address, number))
+        if known is not None:
+            kept[kind, address, number] = msgspec.structs.replace(known, count=known.count + times)
+            return
+        denial = Denial(
+            protocol=kind,
+            address=address,
+            port=number,
+            rule=" ".join(rule),
+            count=times,
+            allow=_allow(address, number),
+        )
+        if len(kept) < _DENIALS_KEPT:
+            kept[kind, address, number] = denial
+        if len(kept) <= _TOLD_MAX:
+            tell_denied(self._lives.tell, machine, denial)
+
+    async def _wake(self, machine: Machine) -> None:
+        try:
+            async with awake(self._lives, machine):
+                pass
+        except Error as exc:
+            log.warning("machine=%s does not wake: %s", machine.name, exc.message)
+
+
+def _allow(address: str, port: int) -> str:
+    """The value of --allow that allows this."""
+    if address == str(GATEWAY_4) or address == address_6_of(str(GATEWAY_4)):
+        return f"{HOST_NAME}:{port}"
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
