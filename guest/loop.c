@@ -96,6 +96,15 @@ void timer_arm(struct timer *timer, uint64_t in_ms)
 	*link = timer;
 }
 
+uint64_t timer_left_ms(const struct timer *timer)
+{
+	uint64_t now = now_ms();
+
+	if (!timer->armed)
+		return 0;
+	return timer->due_ms > now ? timer->due_ms - now : 1;
+}
+
 static void timers_fire(void)
 {
 	while (timers && timers->due_ms <= now_ms()) {

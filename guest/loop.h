@@ -35,6 +35,8 @@ void watch_close(struct watch *watch);
 
 void timer_arm(struct timer *timer, uint64_t in_ms);
 void timer_cancel(struct timer *timer);
+/* Milliseconds until the timer fires, at least 1; 0 if it is not armed. */
+uint64_t timer_left_ms(const struct timer *timer);
 
 uint64_t now_ms(void);
 

@@ -96,6 +96,7 @@ static void list_execs(const struct request *request)
 		put_int(fields, TAG_EXIT_CODE, exec->exit_code);
 		put_int(fields, TAG_EXIT_SIGNAL, exec->exit_signal);
 		put_int(fields, TAG_TIMED_OUT, exec->timed_out);
+		put_int(fields, TAG_TIMEOUT_MS, timer_left_ms(&exec->timeout));
 		put_int(fields, TAG_TTY, exec->tty);
 		put_int(fields, TAG_STDIN, exec->tty || exec->input.watch.fd >= 0);
 		put_offsets(fields, exec);

@@ -131,6 +131,18 @@ def test_a_command_that_freezes_its_agent_ends_at_its_time_out(ward: Home, clien
     assert f"{ill}-2" not in ward.text("vm", "list")
 
 
+def test_a_time_out_holds_for_a_later_daemon_too(own_home: Home) -> None:
+    """The daemon that started the command has ended; then the command freezes its agent."""
+    own_home.text("run", "-d", "--name", "m", IMAGE)
+    script = "until [ -e /go ]; do sleep 0.1; done;" + _FREEZE_AGENT + "sleep 600"
+    started = own_home.text("exec", "-d", "--timeout", "20s", "m", "--", "sh", "-c", script)
+    end_daemon(own_home)
+    own_home.text("exec", "m", "--", "touch", "/go")
+    with at_most(40, "waiting for a command with a time-out"):
+        done = own_home.run("vm", "wait", "m", "--exec", started.split()[-1])
+    assert done.returncode == 124 and b"within its time-out, and the guest m does not answer" in done.stderr
+
+
 def test_a_guest_that_has_no_memory_left_hurts_only_itself(ward: Home, client: Client, ill: str) -> None:
     hog = "mount -o remount,size=100% /dev/shm; while :; do tail -c 64M /dev/zero > /dev/shm/$((i=i+1)); done"
     script = f"({hog}) & ({hog}) & bomb() {{ bomb | bomb & }}; bomb"

@@ -269,7 +269,7 @@ async def adopt_process(connection: AgentConnection, entry: KnownExec, seen: tup
 
 
 class KnownExec(NamedTuple):
-    """An exec in the agent's table."""
+    """An exec in the agent's table. `timeout_s` is what is left of its time-out, 0 if it has none."""
 
     channel: int
     pid: int
@@ -279,6 +279,7 @@ class KnownExec(NamedTuple):
     label: str
     tty: bool = False
     stdin: bool = False
+    timeout_s: float = 0
 
 
 async def list_execs(connection: AgentConnection) -> list[KnownExec]:
@@ -318,6 +319,7 @@ def _read_known(fields: Fields) -> KnownExec:
         fields.shown(Tag.LABEL, 256),
         bool(fields.int_(Tag.TTY)),
         bool(fields.int_(Tag.STDIN)),
+        fields.int_(Tag.TIMEOUT_MS) / 1000,
     )
 
 

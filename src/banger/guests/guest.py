@@ -37,7 +37,8 @@ _SHOWN_LINES = 8
 @dataclass
 class Guest:
     """A VM and its agent, from `boot` or `clone` until the VMM ends; the caller must watch for that end. `has_ids`: the
-    guest got the machine id of its directory and keeps it."""
+    guest got the machine id of its directory and keeps it. `booted`: its kernel has just booted, so its init may not be
+    ready."""
 
     places: VmPlaces
     driver: Driver
@@ -45,6 +46,7 @@ class Guest:
     connection: AgentConnection
     confinement: Confinement
     has_ids: bool = False
+    booted: bool = False
 
     async def let_go(self) -> None:
         """Close the daemon's connections to the guest; the caller releases the VM."""
@@ -74,7 +76,7 @@ async def boot(
         vm = _start(resources, owner, ready, driver, confinement)
     try:
         connection = await _greet(vm, config.places, driver, limit_s, resync=False)
-        return Guest(config.places, driver, vm, connection, confinement)
+        return Guest(config.places, driver, vm, connection, confinement, booted=True)
     except BaseException:
         await vm.close()
         raise

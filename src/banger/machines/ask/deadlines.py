@@ -28,10 +28,12 @@ async def watch_deadline(
     timeout_s: float,
     stands_still: Callable[[], bool],
     answers: Callable[[], Awaitable[bool]],
+    *,
+    in_words: str = "",
 ) -> None:
     """Wait until the command has ended or is overdue. `stands_still`: whether the vCPUs, and so the guest's clock, are
     stopped; `answers`: whether the guest answers within `ANSWER_S`. Time in which a client does not take the output
-    does not count as the guest's delay."""
+    does not count as the guest's delay. `in_words` tells the limit if that is not `timeout_s`."""
     await asyncio.wait([running.done], timeout=timeout_s + MARGIN_S)
     late_s, received = 0.0, running.received_bytes
 
@@ -48,6 +50,7 @@ async def watch_deadline(
         await asyncio.wait([running.done], timeout=MARGIN_S)
     if running.done.done():
         return
+    limit = in_words or f"{timeout_s:g} s"
     why = f"the guest {machine} {'has not ended it' if does_answer else 'does not answer'}"
     hint = f"banger vm health {machine} shows what hangs; banger vm kill {machine} kills the machine"
-    running.note_overdue(Error("timeout", f"the command did not end within {timeout_s:g} s, and {why}", hint))
+    running.note_overdue(Error("timeout", f"the command did not end within {limit}, and {why}", hint))

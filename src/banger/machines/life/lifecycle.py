@@ -118,7 +118,7 @@ async def start(
         lives.begin(live)
         await publish(makings.guards, lives.registry, machine, opened)
         if command is not None:
-            if machine.spec.init == "image" and machine.origin == "boot":
+            if machine.spec.init == "image" and live.booted:
                 report("init", "waiting for the image's init")
                 await wait_for_init(live.agent(), machine.spec.boot_timeout_s)
                 begun.watch.lap("init")

@@ -57,6 +57,7 @@ class LiveMachine:
     def __init__(self, machine: Machine, guest: Guest | Reattached) -> None:
         self.machine = machine
         self.places = guest.places
+        self.booted = isinstance(guest, Guest) and guest.booted
         self.driver = guest.driver
         self.vm = guest.vm
         self.connection: AgentConnection | None = None
@@ -196,7 +197,7 @@ class LiveMachine:
         info = _info(process.channel, process.pid, command)
         info.main = True
         self.main = self.track(RunningExec(process, info, viewer=viewer, log_to=log))
-        self._watch_deadline(self.main, command.timeout_s)
+        self.watch_deadline(self.main, command.timeout_s)
         return self.main
 
     async def start_exec(self, command: Command, viewer: Viewer | None) -> RunningExec:
@@ -213,12 +214,17 @@ class LiveMachine:
         if viewer is None:
             self.keep_output(running)
         self.use_until_end(running)
-        self._watch_deadline(running, command.timeout_s)
+        self.watch_deadline(running, command.timeout_s)
         return running
 
-    def _watch_deadline(self, running: RunningExec, timeout_s: float) -> None:
+    def watch_deadline(self, running: RunningExec, timeout_s: float, in_words: str = "") -> None:
+        """Call the command overdue when the guest does not end it within the time; 0 means that it may run for ever.
+        `in_words` tells the limit if that is not `timeout_s`."""
         if timeout_s:
-            work = watch_deadline(running, self.machine.name, timeout_s, self._stands_still, self._answers)
+            name = self.machine.name
+            work = watch_deadline(
+                running, name, timeout_s, self._stands_still, self._answers, in_words=in_words
+            )
             in_background(work, f"the time-out of a command in {self.machine.name}")
 
     def _stands_still(self) -> bool:

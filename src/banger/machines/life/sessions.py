@@ -147,7 +147,9 @@ async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:
         tty=entry.tty,
         stdin=entry.stdin,
     )
-    return live.track(RunningExec(process, info, log_to=sink))
+    running = live.track(RunningExec(process, info, log_to=sink))
+    live.watch_deadline(running, entry.timeout_s, "its time-out")
+    return running
 
 
 def _open_log(live: LiveMachine, exec_id: int | None) -> ExecLog | None:
