@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -168,6 +168,11 @@ def read_answer(packet: str) -> str:
         return text
     code, _, message = text.partition(" ")
     raise (Unknown if code == "unknown" else Refused)(code or "invalid", message)
+
+
+def lines_of(text: str) -> Iterator[list[str]]:
+    """The lines of an answer, as words."""
+    return (words for line in text.splitlines() if (words := line.split()))
 
 
 def close_all(descriptors: Sequence[int]) -> None:

@@ -271,7 +271,7 @@ class Guards:
         return [f"--nft={nft}", *adopt], list(self._namespaces)
 
     def _arguments_of_relay(self) -> Arguments:
-        return [f"--keeper={self.keeper.socket}"], []
+        return [f"--keeper={self.keeper.socket.name}"], []  # its working directory has the socket
 
     async def close(self) -> None:
         """Let go of both; end both if no VM has a tap."""

@@ -22,6 +22,7 @@ from banger.model.network import LinkKind, MachineNetwork, Policy
 from banger.network.addresses import address_6_of, choose_address, is_guest, prepare_tap_network
 from banger.network.guards import Guards
 from banger.network.ports import read_ports
+from banger.network.relay import MachineTold
 from banger.network.user_nat import GuestNetwork, prepare_user_nat, reaches_ipv6
 from banger.resources import kinds
 from banger.store.resources import ResourceTable
@@ -30,6 +31,9 @@ from banger.vmm.link import LINKS, Link, Tap, kind_of
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+
+# What the relay calls a policy, where that is not the policy's own name.
+_BASES = {"none": "internal"}
 
 
 class Passage(NamedTuple):
@@ -180,17 +184,13 @@ def id_of(key: str) -> str:
 
 def describe_to_relay(machine: Machine) -> str:
     """The packet that tells the relay all about a machine."""
-    spec = machine.spec
-    lines = [
-        f"machine {key_of(machine)}",
-        f"address {machine.address} {machine.network.address_6}",
-        f"base {'internal' if machine.network.policy == 'none' else machine.network.policy}",
-    ]
-    if spec.dns:
-        lines.append(" ".join(["dns", *spec.dns]))
-    for host in spec.hosts:
-        name, _, address = host.partition(":")
-        lines.append(f"name {name} {ipaddress.ip_address(address)}")
-    lines.append(f"name {spec.hostname or machine.name} {machine.address} {machine.network.address_6}")
-    lines.append(f"asleep {'yes' if machine.pause_cause is PauseCause.IDLE else 'no'}")
-    return "\n".join(lines)
+    spec, addresses = machine.spec, (machine.address, machine.network.address_6)
+    names = [(name, (address,)) for name, _, address in (host.partition(":") for host in spec.hosts)]
+    return MachineTold(
+        key=key_of(machine),
+        addresses=addresses,
+        policy=(f"base {_BASES.get(machine.network.policy, machine.network.policy)}",),
+        names=((spec.hostname or machine.name, addresses), *names),
+        dns=tuple(spec.dns),
+        asleep=machine.pause_cause is PauseCause.IDLE,
+    ).packet()

@@ -24,6 +24,7 @@ from banger.model.machine import Machine
 from banger.model.network import Denial, Protocol
 from banger.network.addresses import GATEWAY_4, HOST_NAME, address_6_of
 from banger.network.guards import Guards
+from banger.network.relay import Denied, read_event
 
 log = logging.getLogger("banger.network")
 
@@ -31,7 +32,6 @@ _MACHINES = 1024
 _DENIALS_KEPT = 64
 _TOLD_MAX = 32
 _PAUSE_S = 1.0
-_WORDS = 6
 
 # What was tried: protocol, address and port.
 Target = tuple[Protocol, str, int]
@@ -116,46 +116,35 @@ class Passages:
                 self._hear(await relay.next())
 
     def _hear(self, packet: str) -> None:
-        for line in packet.splitlines():
-            words = line.split()
-            machine = self._machine_of(words[1]) if len(words) > 1 else None
-            if machine is None:
-                continue
-            if words[0] == "knock":
-                in_background(self._wake(machine), f"wake {machine.name}")
-            elif words[0] == "denied" and len(words) > _WORDS:
-                self._note_denied(machine, words[2:])
-
-    def _machine_of(self, key: str) -> Machine | None:
-        live = self._lives.live.get(id_of(key))
-        return live.machine if live is not None else None
-
-    def _note_denied(self, machine: Machine, words: list[str]) -> None:
-        protocol, address, port, *rule, count = words
-        if protocol not in ("tcp", "udp") or not (port.isdigit() and count.isdigit()):
+        event = read_event(packet)
+        live = self._lives.live.get(id_of(event.key)) if event is not None else None
+        if live is None:
             return
-        kind: Protocol = "tcp" if protocol == "tcp" else "udp"
-        number, times = int(port), int(count)
-        self._denied[machine.id] = self._denied.get(machine.id, 0) + times
+        if isinstance(event, Denied):
+            self._note_denied(live.machine, event)
+        else:
+            in_background(self._wake(live.machine), f"wake {live.machine.name}")
+
+    def _note_denied(self, machine: Machine, event: Denied) -> None:
+        target = (event.protocol, event.address, event.port)
+        self._denied[machine.id] = self._denied.get(machine.id, 0) + event.count
         kept = self._denials.get(machine.id)
         if kept is None:
             kept = self._denials[machine.id] = {}
-        known = kept.get((kind, address, number))
+        known = kept.get(target)
         if known is not None:
-            kept[kind, address, number] = msgspec.structs.replace(known, count=known.count + times)
-            return
-        denial = Denial(
-            protocol=kind,
-            address=address,
-            port=number,
-            rule=" ".join(rule),
-            count=times,
-            allow=_allow(address, number),
-        )
-        if len(kept) < _DENIALS_KEPT:
-            kept[kind, address, number] = denial
-        if len(kept) <= _TOLD_MAX:
-            tell_denied(self._lives.tell, machine, denial)
+            kept[target] = msgspec.structs.replace(known, count=known.count + event.count)
+        elif len(kept) < _DENIALS_KEPT:
+            kept[target] = Denial(
+                protocol=event.protocol,
+                address=event.address,
+                port=event.port,
+                rule=event.rule,
+                count=event.count,
+                allow=_allow(event.address, event.port),
+            )
+            if len(kept) <= _TOLD_MAX:
+                tell_denied(self._lives.tell, machine, kept[target])
 
     async def _wake(self, machine: Machine) -> None:
         try:
