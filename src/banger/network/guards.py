@@ -16,6 +16,7 @@ import shutil
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from banger.errors import Error
 from banger.host.background import keep_going
@@ -40,6 +41,14 @@ _SAID_BYTES = 2000
 Arguments = tuple[list[str], list[int]]
 
 
+class Spawn(Protocol):
+    """Starts a program that outlives the daemon."""
+
+    def __call__(
+        self, argv: Sequence[str], *, marker: str, output: Path, cwd: Path, pass_fds: Sequence[int]
+    ) -> ProcessRef: ...
+
+
 def program(name: str) -> Path:
     """The path of the program. Raises `tool_missing` if it was not built."""
     path = Path(__file__).parent / "bin" / f"{name}-{platform.machine()}"
@@ -51,10 +60,13 @@ def program(name: str) -> Path:
 class Guard:
     """One of the programs: its process, and a connection to it. `arguments` are asked for at each start."""
 
-    def __init__(self, name: str, socket: Path, log_file: Path, arguments: Callable[[], Arguments]) -> None:
+    def __init__(
+        self, name: str, paths: Paths, socket: Path, arguments: Callable[[], Arguments], spawn: Spawn
+    ) -> None:
+        self._spawn = spawn
         self.name = name
         self.socket = socket
-        self._log_file = log_file
+        self._log_file = paths.state / f"{name}.log"
         self._arguments = arguments
         self.process: ProcessRef | None = None
         self._connection: PacketConnection | None = None
@@ -134,7 +146,7 @@ class Guard:
         """Blocking, for some milliseconds."""
         words, descriptors = self._arguments()
         with listen(self.socket) as listener:
-            return spawn_detached(
+            return self._spawn(
                 [str(program(self.name)), f"--listen={listener.fileno()}", *words],
                 marker=self.name,
                 output=self._log_file,
@@ -158,10 +170,9 @@ class Guards:
 
     def __init__(self, paths: Paths, tell: Tell = tell_nobody) -> None:
         self._tell = tell
-        self.keeper = Guard(
-            "keeper", paths.keeper_socket, paths.state / "keeper.log", self._arguments_of_keeper
-        )
-        self.relay = Guard("relay", paths.relay_socket, paths.state / "relay.log", self._arguments_of_relay)
+        # The keeper needs rights to make namespaces; both give up what they do not need.
+        self.keeper = Guard("keeper", paths, paths.keeper_socket, self._arguments_of_keeper, spawn_unconfined)
+        self.relay = Guard("relay", paths, paths.relay_socket, self._arguments_of_relay, spawn_detached)
         self._namespaces: tuple[int, ...] = ()
         self._why = "the daemon has not started keeper and relay"
         self._task: asyncio.Task[None] | None = None
