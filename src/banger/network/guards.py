@@ -24,7 +24,7 @@ from banger.host.fs import inode_of
 from banger.host.packets import Answer, PacketConnection, Refused, close_all, listen
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, all_marked, is_alive, send_signal, wait_gone, working_inode
-from banger.host.spawn import MARKER, spawn_detached
+from banger.host.spawn import MARKER, spawn_detached, spawn_unconfined
 from banger.host.thread import in_thread
 from banger.model.event import Tell, tell_nobody
 
