@@ -158,7 +158,7 @@ static struct reason ask_base(const struct policy *policy, const struct policy_h
 		*by_name = *by_name && range->kind == RANGE_LOCAL;
 		*never = *never || range->kind == RANGE_NEVER;
 	}
-	if (is_own(host, address) || is_gateway(host, address)) {
+	if (!*never && (is_own(host, address) || is_gateway(host, address))) {
 		const char *text = is_gateway(host, address) ? CLOSED_LOOPBACK : CLOSED_OWN;
 		if (policy->base == BASE_HOST)
 			weigh(&best, (struct reason){true, false, ADDRESS_BITS, PORTS_ALL, text});

@@ -104,7 +104,7 @@ bool rule_names(const struct rule *rule, const char *name)
 	end = name + length - rule->name_length;
 	if (memcmp(end, rule->text + rule->name_at, rule->name_length) != 0)
 		return false;
-	return rule->below ? end > name && end[-1] == '.' : end == name;
+	return rule->below ? end > name + 1 && end[-1] == '.' : end == name;
 }
 
 unsigned rule_rank(const struct rule *rule)
