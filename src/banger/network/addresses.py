@@ -14,8 +14,6 @@ GUESTS_6 = ipaddress.IPv6Network("fd62:616e:6765::/64")
 # Of the host's side, in the keeper's namespace: it is the router and the resolver of all guests.
 GATEWAY_4 = GUESTS_4[1]
 GATEWAY_6 = "fe80::1"
-# By this name guests know the gateway, which stands for the host's loopback.
-HOST_NAME = "host.banger.internal"
 _FIRST, _LAST = 16, GUESTS_4.num_addresses - 2
 _MTU = 1500
 

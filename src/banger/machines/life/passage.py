@@ -19,6 +19,7 @@ from banger.machines.life.makings import Makings
 from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineSpec
 from banger.model.network import LinkKind, MachineNetwork, Policy
+from banger.network import policy
 from banger.network.addresses import address_6_of, choose_address, is_guest, prepare_tap_network
 from banger.network.guards import Guards
 from banger.network.ports import read_ports
@@ -31,9 +32,6 @@ from banger.vmm.link import LINKS, Link, Tap, kind_of
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
-
-# What the relay calls a policy, where that is not the policy's own name.
-_BASES = {"none": "internal"}
 
 
 class Passage(NamedTuple):
@@ -55,13 +53,13 @@ async def prepare_passage(
     """What the machine gets. A machine that continues where it was `frozen` needs a link of the same kind. Raises
     `network_unenforceable` if the user asked for something that this host cannot enforce, and
     `snapshot_incompatible`."""
-    policy: Policy = spec.network or makings.settings.network.default
-    if policy == "none":
+    wanted: Policy = spec.network or makings.settings.network.default
+    if wanted == "none":
         refuse_without_network(spec)
-        return _with_frozen_kind(Passage(link_of_kind("none"), policy), frozen)
+        return _with_frozen_kind(Passage(link_of_kind("none"), wanted), frozen)
     why = "the driver has none" if Tap not in driver.capabilities.links else await makings.guards.ready()
     if not why and frozen in ("", "tap"):
-        return Passage(link_of_kind("tap"), policy)
+        return Passage(link_of_kind("tap"), wanted)
     why = why or "it was frozen without one"
     asked = _asked_of_the_network(spec)
     if asked:
@@ -72,7 +70,7 @@ async def prepare_passage(
             {"option": asked, "reason": why},
         )
     kind: LinkKind = "nat" if LINKS["nat"] in driver.capabilities.links else "none"
-    warned = policy != "host" and kind == "nat"
+    warned = wanted != "host" and kind == "nat"
     warning = f"it can reach all that this host can reach, also the host itself: no tap: {why}"
     passage = Passage(link_of_kind(kind), "host" if kind == "nat" else "none", (warning,) if warned else ())
     return _with_frozen_kind(passage, frozen)
@@ -126,6 +124,7 @@ def check_network(spec: MachineSpec) -> None:
         _check_address(address, "--add-host")
     if spec.hostname and not _NAME.fullmatch(spec.hostname):
         raise Error("bad_spec", f"{spec.hostname!r} is not a host name", "use letters, digits and '-'")
+    policy.read_policy(spec.allow, spec.deny)
     read_ports(spec.ports)
 
 
@@ -185,11 +184,12 @@ def id_of(key: str) -> str:
 def describe_to_relay(machine: Machine) -> str:
     """The packet that tells the relay all about a machine."""
     spec, addresses = machine.spec, (machine.address, machine.network.address_6)
+    base = machine.network.policy or "none"
     names = [(name, (address,)) for name, _, address in (host.partition(":") for host in spec.hosts)]
     return MachineTold(
         key=key_of(machine),
         addresses=addresses,
-        policy=(f"base {_BASES.get(machine.network.policy, machine.network.policy)}",),
+        policy=tuple(policy.describe_to_relay(base, policy.read_policy(spec.allow, spec.deny))),
         names=((spec.hostname or machine.name, addresses), *names),
         dns=tuple(spec.dns),
         asleep=machine.pause_cause is PauseCause.IDLE,

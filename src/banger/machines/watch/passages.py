@@ -22,8 +22,8 @@ from banger.machines.life.passage import describe_to_relay, id_of
 from banger.machines.life.publications import publish_again
 from banger.model.machine import Machine
 from banger.model.network import Denial, Protocol
-from banger.network.addresses import GATEWAY_4, HOST_NAME, address_6_of
 from banger.network.guards import Guards
+from banger.network.policy import find_opening
 from banger.network.relay import Denied, read_event
 
 log = logging.getLogger("banger.network")
@@ -141,7 +141,7 @@ class Passages:
                 port=event.port,
                 rule=event.rule,
                 count=event.count,
-                allow=_allow(event.address, event.port),
+                allow=_find_opening(event),
             )
             if len(kept) <= _TOLD_MAX:
                 tell_denied(self._lives.tell, machine, kept[target])
@@ -154,8 +154,9 @@ class Passages:
             log.warning("machine=%s does not wake: %s", machine.name, exc.message)
 
 
-def _allow(address: str, port: int) -> str:
-    """The value of --allow that allows this."""
-    if address == str(GATEWAY_4) or address == address_6_of(str(GATEWAY_4)):
-        return f"{HOST_NAME}:{port}"
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+def _find_opening(event: Denied) -> str:
+    """The value of --allow that would have allowed this; empty if none would."""
+    try:
+        return find_opening(event.address, event.port, event.rule)
+    except ValueError:  # not an address: the relay and this daemon are of different versions
+        return ""
