@@ -30,6 +30,7 @@ from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Start
 from banger.machines.life.makings import Makings
 from banger.machines.life.passage import Passage, admit, choose_network, prepare_passage
+from banger.model.event import Tell
 from banger.model.image import Image
 from banger.model.machine import Machine, MachineSpec
 from banger.model.sizes import format_size
@@ -221,15 +222,14 @@ class Launch:
         # At once, so that other starts get other addresses.
         self._registry.change(
             machine,
+            self._tell_of_network,
             address=network.host_address if identity.mac else "",
             network=self._passage.describe(network),
             limits=held.limits,
             warnings=(*held.warnings, *self._passage.warnings),
             confinement=held.confinement,
         )
-        for warning in self._passage.warnings:
-            self._report("warning", f"{machine.name}: {warning}")
-        await admit(self._makings.guards, self._holdings.resources, machine)
+        await self._admit()
         disk_bytes, limit_s = self._config.disk_bytes, spec.boot_timeout_s
         return await configure(guest.connection, identity, guest_init(spec), disk_bytes, limit_s)
 
@@ -239,13 +239,24 @@ class Launch:
         network = choose_network(self._registry, machine, self._config.link)
         self._registry.change(
             machine,
+            self._tell_of_network,
             network=self._passage.describe(network),
             limits=held.limits,
             warnings=(*held.warnings, *self._passage.warnings),
             confinement=held.confinement,
         )
-        await admit(self._makings.guards, self._holdings.resources, machine)
+        await self._admit()
         await refresh(guest.connection, entropy=True)
+
+    def _tell_of_network(self, tell: Tell) -> None:
+        for warning in self._passage.warnings:
+            tell_warning(tell, self._machine, warning)
+
+    async def _admit(self) -> None:
+        """Let the machine into its network, and warn if that is not the network that it should have."""
+        for warning in self._passage.warnings:
+            self._report("warning", f"{self._machine.name}: {warning}")
+        await admit(self._makings.guards, self._holdings.resources, self._machine)
 
     def warn_of_small_root(self, answer: Fields) -> None:
         machine, said = self._machine, answer.shown(Tag.MESSAGE, 200)
