@@ -97,7 +97,7 @@ static void bind_tap(const struct words *words, const struct guests *guests, str
 	struct address v4, v6;
 
 	(void)guests;
-	if (!word_is_address_or_none(words->at[2], AF_INET, &v4) || !word_is_address_or_none(words->at[3], AF_INET6, &v6))
+	if (!is_address_or_none(words->at[2], AF_INET, &v4) || !is_address_or_none(words->at[3], AF_INET6, &v6))
 		refuse_word(answer, "not an IPv4 and an IPv6 address");
 	else
 		conclude(taps_bind(words->at[1], &v4, &v6), answer);
@@ -115,7 +115,7 @@ static void change_network(const struct words *words, enum outcome change(const 
 {
 	unsigned network;
 
-	if (!word_is_number(words->at[2], NETWORK_FIRST, NETWORK_LAST, &network))
+	if (!is_number(words->at[2], NETWORK_FIRST, NETWORK_LAST, &network))
 		refuse_word(answer, "not a network");
 	else
 		conclude(change(words->at[1], network), answer);
@@ -152,7 +152,7 @@ static void list_taps(const struct words *words, const struct guests *guests, st
 	const struct tap *tap;
 
 	(void)guests;
-	if (words->count > 1 && !word_is_number(words->at[1], 0, LINES_MOST, &from)) {
+	if (words->count > 1 && !is_number(words->at[1], 0, LINES_MOST, &from)) {
 		refuse_word(answer, "not a number of lines");
 		return;
 	}
@@ -178,7 +178,7 @@ static void give_sockets(const struct words *words, const struct guests *guests,
 	unsigned count;
 
 	(void)guests;
-	if ((!v6 && strcmp(words->at[1], "tcp4") != 0) || !word_is_number(words->at[2], 1, SOCKETS_MOST, &count)) {
+	if ((!v6 && strcmp(words->at[1], "tcp4") != 0) || !is_number(words->at[2], 1, SOCKETS_MOST, &count)) {
 		refuse_word(answer, "not tcp4 or tcp6 and a number up to 32");
 		return;
 	}
@@ -198,8 +198,8 @@ static void give_udp(const struct words *words, const struct guests *guests, str
 	struct address from, to;
 	unsigned from_port, to_port;
 
-	if (!word_is_address(words->at[1], &from) || !word_is_number(words->at[2], 1, PORT_MOST, &from_port) ||
-	    !word_is_address(words->at[3], &to) || !word_is_number(words->at[4], 1, PORT_MOST, &to_port) ||
+	if (!is_address(words->at[1], &from) || !is_number(words->at[2], 0, PORT_MOST, &from_port) ||
+	    !is_address(words->at[3], &to) || !is_number(words->at[4], 1, PORT_MOST, &to_port) ||
 	    from.family != to.family || !guests_may_have(guests, &to)) {
 		refuse_word(answer, "not an address and port, and those of a guest");
 		return;
@@ -249,7 +249,7 @@ void request_carry_out(const char *text, size_t length, const struct guests *gue
 
 	answer->length = answer->descriptor_count = 0;
 	answer->descriptors_are_ours = false;
-	if (!words_read(text, length, &words)) {
+	if (!words_split(text, length, &words)) {
 		refuse_word(answer, "not words");
 		return;
 	}
@@ -258,7 +258,7 @@ void request_carry_out(const char *text, size_t length, const struct guests *gue
 			continue;
 		if (words.count < REQUESTS[i].least || words.count > REQUESTS[i].most)
 			refuse_word(answer, "too few or too many words");
-		else if (REQUESTS[i].keyed && !word_is_key(words.at[1]))
+		else if (REQUESTS[i].keyed && !is_key(words.at[1]))
 			refuse_word(answer, "not a key");
 		else
 			REQUESTS[i].carry_out(&words, guests, answer);

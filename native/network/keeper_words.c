@@ -7,7 +7,7 @@ static bool printable(char letter)
 	return letter > ' ' && letter < 127;
 }
 
-bool words_read(const char *text, size_t length, struct words *words)
+bool words_split(const char *text, size_t length, struct words *words)
 {
 	size_t at = 0;
 
@@ -27,14 +27,14 @@ bool words_read(const char *text, size_t length, struct words *words)
 	return at == length && text[length - 1] != ' ';
 }
 
-bool word_is_key(const char *word)
+bool is_key(const char *word)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 
 	return *word && word[strspn(word, letters)] == 0;
 }
 
-bool word_is_number(const char *word, unsigned least, unsigned most, unsigned *number)
+bool is_number(const char *word, unsigned least, unsigned most, unsigned *number)
 {
 	size_t digits = strspn(word, "0123456789");
 
@@ -46,13 +46,13 @@ bool word_is_number(const char *word, unsigned least, unsigned most, unsigned *n
 	return *number >= least && *number <= most;
 }
 
-bool word_is_address_or_none(const char *word, int family, struct address *address)
+bool is_address_or_none(const char *word, int family, struct address *address)
 {
 	*address = (struct address){0};
 	return strcmp(word, "-") == 0 || address_read(word, family, address);
 }
 
-bool word_is_address(const char *word, struct address *address)
+bool is_address(const char *word, struct address *address)
 {
 	return address_read(word, strchr(word, ':') ? AF_INET6 : AF_INET, address);
 }

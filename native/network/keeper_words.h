@@ -15,18 +15,18 @@ struct words {
 };
 
 /* Words are apart by one space and printable; one line feed may end the last. False: anything else, and too much of it. */
-bool words_read(const char *text, size_t length, struct words *words);
+bool words_split(const char *text, size_t length, struct words *words);
 
 /* [A-Za-z0-9._-]{1,64} */
-bool word_is_key(const char *word);
+bool is_key(const char *word);
 
 /* A decimal number without sign or leading zeros, between the two. */
-bool word_is_number(const char *word, unsigned least, unsigned most, unsigned *number);
+bool is_number(const char *word, unsigned least, unsigned most, unsigned *number);
 
 /* An address of this family, or "-" for none. */
-bool word_is_address_or_none(const char *word, int family, struct address *address);
+bool is_address_or_none(const char *word, int family, struct address *address);
 
 /* An address of either family. */
-bool word_is_address(const char *word, struct address *address);
+bool is_address(const char *word, struct address *address);
 
 #endif

@@ -146,5 +146,4 @@ int main(int count, char **arguments)
 	if (!keeper_open(options.keeper, listeners_want))
 		refuse(EXIT_USAGE, "the path is too long", options.keeper);
 	loop_run(tick);
-	return 0;
 }

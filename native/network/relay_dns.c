@@ -143,7 +143,7 @@ static void ready(struct watch *watch, uint32_t events)
 /* NULL: the machine has too many. */
 static struct query *begin(struct machine *machine, const struct endpoint *guest, const struct endpoint *server)
 {
-	struct query *query = flow_may_begin(machine, FLOW_UDP) ? calloc(1, sizeof *query) : NULL;
+	struct query *query = flow_may_begin(machine, FLOW_UDP, false) ? calloc(1, sizeof *query) : NULL;
 
 	if (!query) {
 		machine->refused++;
@@ -154,7 +154,7 @@ static struct query *begin(struct machine *machine, const struct endpoint *guest
 	query->flow.expire = expire;
 	query->guest = *guest;
 	query->upstream = (struct watch){.fd = -1, .ready = ready};
-	flow_begin(&query->flow, machine, FLOW_UDP);
+	flow_begin(&query->flow, machine, FLOW_UDP, false);
 	return query;
 }
 

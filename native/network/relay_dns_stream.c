@@ -262,7 +262,7 @@ void dns_take_stream(int connection, struct machine *machine)
 	stream->flow.target.port = DNS_PORT;
 	stream->guest = (struct watch){.fd = connection, .ready = guest_ready};
 	stream->upstream = (struct watch){.fd = -1, .ready = upstream_ready};
-	flow_begin(&stream->flow, machine, FLOW_TCP);
+	flow_begin(&stream->flow, machine, FLOW_TCP, false);
 	flow_wait(&stream->flow, WAIT_QUESTION);
 	if (!loop_watch(&stream->guest, EPOLLIN))
 		flow_end(&stream->flow);

@@ -49,10 +49,26 @@ static bool end_one(struct flow *flow)
 	return flow != NULL;
 }
 
-bool flow_may_begin(struct machine *machine, enum flow_kind kind)
+/* Counts one more UDP flow of this second. */
+static bool is_too_fast(struct machine *machine)
+{
+	int64_t second = loop_now() / 1000;
+
+	if (machine->udp_second != second) {
+		machine->udp_second = second;
+		machine->udp_begun = 0;
+	}
+	return ++machine->udp_begun > UDP_A_SECOND;
+}
+
+bool flow_may_begin(struct machine *machine, enum flow_kind kind, bool inward)
 {
 	unsigned share = count < FLOWS_MANY ? FLOWS_OF_MACHINE : FLOWS_OF_MACHINE_THEN;
 
+	if (kind == FLOW_UDP && is_too_fast(machine))
+		return false;
+	if (inward && machine->inward_count >= INWARD_OF_MACHINE)
+		return false;
 	if (kind == FLOW_UDP && machine->udp_count >= UDP_OF_MACHINE)
 		return end_one(oldest_of(machine));
 	if (machine->tcp_count + machine->udp_count >= share)
@@ -62,10 +78,11 @@ bool flow_may_begin(struct machine *machine, enum flow_kind kind)
 	return kind == FLOW_UDP && (end_one(oldest_of(machine)) || end_one(oldest_of_all()));
 }
 
-void flow_begin(struct flow *flow, struct machine *machine, enum flow_kind kind)
+void flow_begin(struct flow *flow, struct machine *machine, enum flow_kind kind, bool inward)
 {
 	flow->machine = machine;
 	flow->kind = kind;
+	flow->inward = inward;
 	flow->began = loop_now();
 	if (kind == FLOW_TCP) {
 		list_append(&machine->tcp, &flow->of_machine);
@@ -74,6 +91,7 @@ void flow_begin(struct flow *flow, struct machine *machine, enum flow_kind kind)
 		list_append(&machine->udp, &flow->of_machine);
 		machine->udp_count++;
 	}
+	machine->inward_count += inward;
 	machine->opened++;
 	count++;
 }
@@ -87,6 +105,7 @@ void flow_leave(struct flow *flow)
 		flow->machine->tcp_count--;
 	else
 		flow->machine->udp_count--;
+	flow->machine->inward_count -= flow->inward;
 	count--;
 	loop_free(&flow->mortal);
 }

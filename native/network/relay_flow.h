@@ -21,6 +21,10 @@ enum {
 	/* When so many flows are there, a machine gets no more than this: others want some, too. */
 	FLOWS_MANY = 6144,
 	FLOWS_OF_MACHINE_THEN = 256,
+	/* Clients of published ports leave some flows to the guest. */
+	INWARD_OF_MACHINE = 768,
+	/* Each asks the keeper for a socket, and the keeper is there for all guests. */
+	UDP_A_SECOND = 512,
 };
 
 enum flow_kind { FLOW_TCP, FLOW_UDP };
@@ -55,10 +59,11 @@ struct flow {
 /* Time-outs, in milliseconds for each enum flow_wait; descriptors that the process may have. */
 void flows_open(const int64_t limits_ms[WAITS], unsigned long descriptors);
 
-/* Whether the machine may have one more. Makes room by ending the UDP flow that was idle for longest. */
-bool flow_may_begin(struct machine *machine, enum flow_kind kind);
+/* Whether the machine may have one more, `inward` or of the guest. Makes room by ending the UDP flow that was idle for
+ * longest. */
+bool flow_may_begin(struct machine *machine, enum flow_kind kind, bool inward);
 
-void flow_begin(struct flow *flow, struct machine *machine, enum flow_kind kind);
+void flow_begin(struct flow *flow, struct machine *machine, enum flow_kind kind, bool inward);
 
 /* The end that flow_end and owners share: the flow is no longer counted or listed, and freed by the loop. */
 void flow_leave(struct flow *flow);

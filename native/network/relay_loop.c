@@ -9,7 +9,6 @@ enum { BATCH = 64, TICK_MS = 500 };
 
 static int epoll = -1;
 static int64_t now;
-static bool ended;
 static struct task *first_task, **last_task = &first_task;
 static struct mortal *dead, *buried; /* of this round, and of the round before */
 
@@ -107,7 +106,7 @@ void loop_run(bool (*tick)(void))
 	int64_t ticked = 0;
 	bool waiting = true;
 
-	while (!ended) {
+	for (;;) {
 		int count = epoll_wait(epoll, events, BATCH, first_task ? 0 : waiting ? TICK_MS : -1);
 		look_at_the_clock();
 		for (int i = 0; i < count; i++) {
@@ -124,9 +123,4 @@ void loop_run(bool (*tick)(void))
 		}
 		bury();
 	}
-}
-
-void loop_end(void)
-{
-	ended = true;
 }

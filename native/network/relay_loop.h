@@ -43,9 +43,8 @@ void loop_free(struct mortal *object);
 /* Milliseconds since some time, as they were when this round began. */
 int64_t loop_now(void);
 
-/* Runs until loop_end. `tick` is called about twice a second, and answers whether something still waits for the clock:
+/* Runs for ever. `tick` is called about twice a second, and answers whether something still waits for the clock:
  * while nothing does, an idle loop sleeps. */
-void loop_run(bool (*tick)(void));
-void loop_end(void);
+void loop_run(bool (*tick)(void)) __attribute__((noreturn));
 
 #endif

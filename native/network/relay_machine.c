@@ -14,11 +14,6 @@ void machines_open(void)
 	list_open(&all);
 }
 
-size_t machines_count(void)
-{
-	return count;
-}
-
 bool key_is_valid(const char *key)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";

@@ -45,13 +45,14 @@ struct machine {
 	size_t resolver_count;
 	bool asleep;
 	struct list tcp, udp; /* flows; of `udp` the longest idle is the first */
-	unsigned tcp_count, udp_count;
+	unsigned tcp_count, udp_count, inward_count;
+	int64_t udp_second; /* the second that `udp_begun` is of */
+	unsigned udp_begun; /* UDP flows that began in it */
 	uint64_t opened, refused, denied, sent, received;
 	struct told told;
 };
 
 void machines_open(void);
-size_t machines_count(void);
 
 /* NULL: there is none. */
 struct machine *machine_of_key(const char *key);

@@ -206,7 +206,7 @@ static void ready(struct watch *watch, uint32_t events)
 		flow_end(&tcp->flow);
 }
 
-static struct tcp *begin(struct machine *machine, const struct endpoint *target)
+static struct tcp *begin(struct machine *machine, const struct endpoint *target, bool inward)
 {
 	struct tcp *tcp = calloc(1, sizeof *tcp);
 
@@ -217,7 +217,7 @@ static struct tcp *begin(struct machine *machine, const struct endpoint *target)
 	tcp->task.run = go_on;
 	tcp->guest = (struct tcp_end){.watch = {.fd = -1, .ready = ready}, .tcp = tcp};
 	tcp->other = (struct tcp_end){.watch = {.fd = -1, .ready = ready}, .tcp = tcp};
-	flow_begin(&tcp->flow, machine, FLOW_TCP);
+	flow_begin(&tcp->flow, machine, FLOW_TCP, inward);
 	return tcp;
 }
 
@@ -264,7 +264,7 @@ static void from_guest(int connection, const struct endpoint *guest, const struc
 		tcp_refuse(connection);
 		return;
 	}
-	if (!flow_may_begin(machine, FLOW_TCP)) {
+	if (!flow_may_begin(machine, FLOW_TCP, false)) {
 		machine->refused++;
 		tcp_refuse(connection);
 		return;
@@ -273,7 +273,7 @@ static void from_guest(int connection, const struct endpoint *guest, const struc
 		dns_take_stream(connection, machine);
 		return;
 	}
-	struct tcp *tcp = begin(machine, target);
+	struct tcp *tcp = begin(machine, target, false);
 	if (!tcp) {
 		tcp_refuse(connection);
 		return;
@@ -305,14 +305,13 @@ void tcp_accept(struct watch *listener, uint32_t events)
 
 struct tcp *tcp_from_outside(int client, struct machine *machine, const struct endpoint *target)
 {
-	struct tcp *tcp = flow_may_begin(machine, FLOW_TCP) ? begin(machine, target) : NULL;
+	struct tcp *tcp = flow_may_begin(machine, FLOW_TCP, true) ? begin(machine, target, true) : NULL;
 
 	if (!tcp) {
 		machine->refused++;
 		tcp_refuse(client);
 		return NULL;
 	}
-	tcp->flow.inward = true;
 	tcp->other.watch.fd = client;
 	tcp->dialed = &tcp->guest;
 	prepare_outside(client, flow_buffer(machine));

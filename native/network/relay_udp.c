@@ -165,7 +165,8 @@ static bool ask_keeper(struct udp *udp, const struct endpoint *from, const struc
 static struct udp *begin(struct machine *machine, const struct endpoint *peer, const struct endpoint *target,
 			 struct publication *publication)
 {
-	struct udp *udp = flow_may_begin(machine, FLOW_UDP) ? calloc(1, sizeof *udp) : NULL;
+	bool inward = publication != NULL;
+	struct udp *udp = flow_may_begin(machine, FLOW_UDP, inward) ? calloc(1, sizeof *udp) : NULL;
 	struct udp **bucket = bucket_of(peer, target);
 
 	if (!udp) {
@@ -174,14 +175,13 @@ static struct udp *begin(struct machine *machine, const struct endpoint *peer, c
 	}
 	udp->flow.end = end;
 	udp->flow.target = *target;
-	udp->flow.inward = publication != NULL;
 	udp->flow.publication = publication;
 	udp->peer = *peer;
 	udp->guest = (struct watch){.fd = -1, .ready = guest_ready};
 	udp->other = (struct watch){.fd = -1, .ready = other_ready};
 	udp->next = *bucket;
 	*bucket = udp;
-	flow_begin(&udp->flow, machine, FLOW_UDP);
+	flow_begin(&udp->flow, machine, FLOW_UDP, inward);
 	flow_wait(&udp->flow, WAIT_DATAGRAM);
 	return udp;
 }
