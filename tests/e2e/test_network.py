@@ -229,8 +229,9 @@ def test_a_port_in_use_is_an_error_before_anything_starts(home: Home, name: str)
 
 
 def test_a_sleeping_machine_wakes_when_a_connection_comes(home: Home, name: str) -> None:
-    home.text("run", "-d", "-p", "0:8000", "--idle-pause", "1s", "--name", name, IMAGE)
-    serve(home, name)
+    options = ["-p", "0:8000", "--idle-pause", "1s"]
+    home.text("run", "-d", *options, "--name", name, IMAGE, "--", "perl", "-e", _SERVER)
+    wait_until(lambda: home.json("vm", "ports", name), 30, "the guest serves")
     (port,) = home.json("vm", "port", "list", name)
 
     def state() -> str:
