@@ -61,12 +61,12 @@ class Guard:
     """One of the programs: its process, and a connection to it. `arguments` are asked for at each start."""
 
     def __init__(
-        self, name: str, paths: Paths, socket: Path, arguments: Callable[[], Arguments], spawn: Spawn
+        self, name: str, socket: Path, log_file: Path, arguments: Callable[[], Arguments], spawn: Spawn
     ) -> None:
         self._spawn = spawn
         self.name = name
         self.socket = socket
-        self._log_file = paths.state / f"{name}.log"
+        self._log_file = log_file
         self._arguments = arguments
         self.process: ProcessRef | None = None
         self._connection: PacketConnection | None = None
@@ -171,8 +171,16 @@ class Guards:
     def __init__(self, paths: Paths, tell: Tell = tell_nobody) -> None:
         self._tell = tell
         # The keeper needs rights to make namespaces; both give up what they do not need.
-        self.keeper = Guard("keeper", paths, paths.keeper_socket, self._arguments_of_keeper, spawn_unconfined)
-        self.relay = Guard("relay", paths, paths.relay_socket, self._arguments_of_relay, spawn_detached)
+        self.keeper = Guard(
+            "keeper",
+            paths.keeper_socket,
+            paths.state / "keeper.log",
+            lambda: arguments_of_keeper(self._namespaces),
+            spawn_unconfined,
+        )
+        self.relay = Guard(
+            "relay", paths.relay_socket, paths.state / "relay.log", self._arguments_of_relay, spawn_detached
+        )
         self._namespaces: tuple[int, ...] = ()
         self._why = "the daemon has not started keeper and relay"
         self._task: asyncio.Task[None] | None = None
@@ -274,13 +282,6 @@ class Guards:
         close_all(self._namespaces)
         self._namespaces = held
 
-    def _arguments_of_keeper(self) -> Arguments:
-        nft = shutil.which("nft", path=_ADMIN_PATH)
-        if nft is None:
-            raise Error("tool_missing", "nft is not installed", "install the package nftables")
-        adopt = [f"--adopt={self._namespaces[0]},{self._namespaces[1]}"] if self._namespaces else []
-        return [f"--nft={nft}", *adopt], list(self._namespaces)
-
     def _arguments_of_relay(self) -> Arguments:
         return [f"--keeper={self.keeper.socket.name}"], []  # its working directory has the socket
 
@@ -307,3 +308,27 @@ class Guards:
 
 async def _nothing() -> None:
     """No machine needs a new relay."""
+
+
+def arguments_of_keeper(namespaces: Sequence[int] = ()) -> Arguments:
+    """For a keeper with namespaces of its own, or with those of its predecessor. Raises `tool_missing`."""
+    nft = shutil.which("nft", path=_ADMIN_PATH)
+    if nft is None:
+        raise Error("tool_missing", "nft is not installed", "install the package nftables")
+    adopt = [f"--adopt={namespaces[0]},{namespaces[1]}"] if namespaces else []
+    return [f"--nft={nft}", *adopt], list(namespaces)
+
+
+async def try_taps(directory: Path) -> str:
+    """Why this host gives a keeper no taps; empty if a keeper with its files in `directory` got one."""
+    keeper = Guard(
+        "keeper", directory / "keeper.sock", directory / "keeper.log", arguments_of_keeper, spawn_unconfined
+    )
+    try:
+        await keeper.up()
+        close_all((await keeper.ask("tap trial")).descriptors)
+    except (Error, OSError, TimeoutError, Refused) as exc:
+        return exc.message if isinstance(exc, (Error, Refused)) else str(exc)
+    finally:
+        await keeper.end()
+    return ""

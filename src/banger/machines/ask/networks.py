@@ -29,7 +29,7 @@ class Asked(NamedTuple):
 
 async def change(lives: Lives, makings: Makings, machine: Machine, asked: Asked) -> None:
     """Raises `bad_spec`; `bad_state` if a running machine's link cannot carry it; `network_failed`."""
-    spec = _changed(machine.spec, asked)
+    spec = changed_spec(machine.spec, asked)
     check_network(spec)
     async with lives.locks[machine.id]:
         if lives.get(machine) is None:
@@ -50,7 +50,7 @@ async def change(lives: Lives, makings: Makings, machine: Machine, asked: Asked)
             raise Error("network_failed", f"the network of {machine.name} is as it was: {exc}") from exc
 
 
-def _changed(spec: MachineSpec, asked: Asked) -> MachineSpec:
+def changed_spec(spec: MachineSpec, asked: Asked) -> MachineSpec:
     """The spec with the change; what is allowed now is not denied by the same words any more, and the other way
     round."""
     allow = [] if asked.clear else [rule for rule in spec.allow if rule not in (*asked.allow, *asked.deny)]

@@ -113,9 +113,10 @@ class Passages:
         with await PacketConnection.connect(self._guards.relay.socket) as relay:
             await relay.ask("events")
             while True:
-                self._hear(await relay.next())
+                self.hear(await relay.next())
 
-    def _hear(self, packet: str) -> None:
+    def hear(self, packet: str) -> None:
+        """Take an event of the relay."""
         event = read_event(packet)
         live = self._lives.live.get(id_of(event.key)) if event is not None else None
         if live is None:
