@@ -25,8 +25,9 @@ setup-test:
 run: setup ## boot the default image and run a command in it
 	@$(BIN)/banger vm run --rm --timings $(RUN_IMAGE) -- uname -a
 
+# Files that take long come first: short ones at the end keep both workers busy.
 test: lint check-guest ## lint, then every test
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests
 
 crash: setup-test ## kill daemons and VMMs at random moments (KILLS=1000), or replay a round (SEED=, ROUND=)
 	@$(BIN)/python -m tests.crash --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))

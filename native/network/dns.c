@@ -241,6 +241,11 @@ size_t dns_query(const struct dns_question *question, uint16_t id, uint8_t query
 	return writer.length;
 }
 
+bool dns_same(const struct dns_question *one, const struct dns_question *other)
+{
+	return one->type == other->type && message_names_same(&one->name, &other->name);
+}
+
 /* Whether a message answers the question. */
 static bool belongs(struct message_reader *reader, const struct message_header *header,
 		    const struct dns_question *question, uint16_t id)

@@ -63,6 +63,10 @@ size_t dns_query(const struct dns_question *question, uint16_t id, uint8_t query
 size_t dns_answer(const struct dns_machine *machine, const struct dns_question *question, uint16_t id,
 		  const uint8_t *message, size_t length, int64_t now, uint8_t answer[DNS_MESSAGE_MOST]);
 
+/* Whether two queries ask the same. Few of them should be under way for a machine at a time: each is one more chance for
+ * an attacker who works together with the guest to guess the id and port of one. */
+bool dns_same(const struct dns_question *one, const struct dns_question *other);
+
 /* Writes an answer without records. Its length. */
 size_t dns_fail(const struct dns_question *question, enum dns_code code, uint8_t answer[DNS_UDP_MOST]);
 

@@ -169,12 +169,19 @@ static struct reason ask_base(const struct policy *policy, const struct policy_h
 	return best;
 }
 
+/* Whether a rule is about the name of the host's loopback. A pattern such as `*.internal` means a company's names, and
+ * does not open the host. */
+static bool names_host(const struct rule *rule)
+{
+	return rule_names(rule, HOST_NAME) && !(rule->allow && rule->below);
+}
+
 static void ask_rules(const struct policy *policy, const struct in6_addr *address, bool gateway, uint16_t port,
 		      struct reason *best)
 {
 	for (size_t i = 0; i < policy->rule_count; i++) {
 		const struct rule *rule = &policy->rules[i];
-		bool about = rule->named ? gateway && rule_names(rule, HOST_NAME)
+		bool about = rule->named ? gateway && names_host(rule)
 					 : range_has(&rule->network, rule->prefix, address);
 		if (about && rule_has_port(rule, port))
 			weigh(best, reason_of(rule));

@@ -377,7 +377,11 @@ static void test_answers_that_belong(void)
 
 	begin("base internet");
 	address_record(&message, "a.example", "1.2.3.4", 300);
-	assert(forwards("a.example", TYPE_A) && passes(&message));
+	assert(forwards("A.example", TYPE_A));
+	struct dns_question other = question;
+	assert(forwards("b.example", TYPE_A) && !dns_same(&question, &other));
+	assert(forwards("a.example", TYPE_AAAA) && !dns_same(&question, &other));
+	assert(forwards("a.example", TYPE_A) && dns_same(&question, &other) && passes(&message));
 	/* Of somebody else: go on waiting. */
 	for (size_t bit = 0; bit < 8 * 12; bit++) {
 		bool question_count = bit / 8 == 4 || bit / 8 == 5;
@@ -503,7 +507,7 @@ static void test_added_hosts_are_pinned_to_rules_of_their_names(void)
 static void test_lines_of_names(void)
 {
 	const char *const wrong[] = {"", "name", "name db", "name db x", "name d..b 1.2.3.4", "name *.db 1.2.3.4",
-				     "name db 1.2.3.4 1.2.3", "nam db 1.2.3.4", "name db 1.2.3.4/32", "name db [::1]"};
+				     "name db 1.2.3.4 1.2.3", "names db 1.2.3.4", "name db 1.2.3.4/32", "name db [::1]"};
 	char line[64];
 
 	begin("base internal");

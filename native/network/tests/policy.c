@@ -104,6 +104,8 @@ static void test_the_gateway_is_the_loopback_of_the_host(void)
 		policy = policy_of("base internet\nallow host.banger.internal 8080-8081\n");
 		assert(ask(policy, gateways[i], 8081).to_loopback && !ask(policy, gateways[i], 8082).allowed);
 		policy_free(policy);
+		assert(closes("base lan\nallow *.internal\nallow *.banger.internal 80\n", gateways[i], 80, "closed host-loopback"));
+		assert(closes("base host\ndeny *.internal\n", gateways[i], 80, "deny *.internal"));
 		assert(closes("base lan\nallow 10.0.0.0/8\nallow fc00::/7\n", gateways[i], 80, "closed host-loopback"));
 	}
 	assert(opens("base internet\nallow 10.213.0.1 8080\n", "10.213.0.1", 8080));

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from banger.errors import Error
 from banger.model.names import check_name
-from banger.network.ranges import carries_another, is_never_open
+from banger.network.ranges import Address, carries_another, is_never_open
 from banger.network.rules import HOST_NAME, Rule, read_rules
 
 # What a policy opens before its rules; docs/network.md has the table. `internal` is for networks without a way out.
@@ -61,23 +61,23 @@ def describe_to_relay(base: Base, rules: Sequence[Rule]) -> list[str]:
 
 def find_opening(address: str, port: int, rule: str) -> str:
     """The value of `--allow` that would have allowed a denied attempt, empty if none would. `rule` is the reason
-    that the relay gives for the denial."""
+    that the relay gives for the denial: `closed KIND [RANGE]`, or the line of a rule. For an IPv6 address that
+    carries an IPv4 address it is always empty: two rules may be needed."""
     found = ipaddress.ip_address(address)
-    network = ipaddress.ip_network(found)
-    if is_never_open(network) or carries_another(found):
+    if is_never_open(ipaddress.ip_network(found)) or carries_another(found):
         return ""
-    if rule == "closed host-loopback":
-        return f"{HOST_NAME}:{port}"
-    if rule.startswith("deny ") and not _yields(rule, network.compressed, port):
-        return ""
+    match rule.split():
+        case ["closed", "host-loopback"]:
+            return f"{HOST_NAME}:{port}"
+        case ["deny", target, *ports] if not _yields(target, ports, found, port):
+            return ""
     return f"[{address}]:{port}" if found.version == 6 else f"{address}:{port}"
 
 
-def _yields(rule: str, own: str, port: int) -> bool:
-    """Whether a rule for this address and port alone is more specific than a `deny`."""
-    target, _, ports = rule.removeprefix("deny ").partition(" ")
+def _yields(target: str, ports: list[str], address: Address, port: int) -> bool:
+    """Whether a rule for this address and port alone is more specific than a `deny` of this target and these ports."""
     try:
         network = ipaddress.ip_network(target)
     except ValueError:
         return False  # a name is more specific than any address
-    return network.compressed != own or ports != str(port)
+    return network != ipaddress.ip_network(address) or ports != [str(port)]
