@@ -152,6 +152,19 @@ def test_what_is_killed_is_started_again_and_opens_nothing(own_home: Home, kille
     assert "network.restarted" in home.text("events")
 
 
+def test_when_all_three_are_killed_a_machine_loses_its_network_until_it_is_started_again(own_home: Home) -> None:
+    home = own_home
+    home.text("run", "-d", "--name", "dev", IMAGE)
+    for pid in (home.daemon_pid(), *home.guards().values()):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: home.json("vm", "show", "dev")["warnings"], 30, "the machine has a warning")
+    assert "no network until it is started again" in home.json("vm", "show", "dev")["warnings"][0]
+    assert reached(home, "dev", INTERNET, OWN) == {INTERNET: "", OWN: ""}
+    home.text("vm", "restart", "dev")
+    assert home.json("vm", "show", "dev")["warnings"] == []
+    assert reached(home, "dev", INTERNET, OWN) == {INTERNET: f"this is {INTERNET}", OWN: ""}
+
+
 def test_the_last_daemon_ends_keeper_and_relay_and_the_next_one_takes_them_over(own_home: Home) -> None:
     home = own_home
     home.text("run", "-d", "--name", "dev", IMAGE)

@@ -21,7 +21,7 @@ from typing import Protocol
 from banger.errors import Error
 from banger.host.background import keep_going
 from banger.host.fs import inode_of
-from banger.host.packets import Answer, PacketConnection, Refused, close_all, listen
+from banger.host.packets import Answer, PacketConnection, Refused, close_all, lines_of, listen
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, all_marked, is_alive, send_signal, wait_gone, working_inode
 from banger.host.spawn import MARKER, spawn_detached, spawn_unconfined
@@ -300,10 +300,17 @@ class Guards:
 
     async def _in_use(self) -> bool:
         try:
-            listed = (await self.keeper.ask("list")).text
+            return bool(await self.bound_addresses())
         except (OSError, TimeoutError, Refused):
             return True
-        return any(words[1:2] not in ([], ["-"]) for line in listed.splitlines() if (words := line.split()))
+
+    async def bound_addresses(self) -> list[str]:
+        """The IPv4 address of each tap that a VM holds, "-" for a tap without one. Raises OSError, TimeoutError,
+        `Refused`."""
+        found: list[str] = []
+        while page := [*lines_of((await self.keeper.ask(f"list {len(found)}")).text)]:
+            found += [address for _, _, address, *_ in page]
+        return found
 
 
 async def _nothing() -> None:

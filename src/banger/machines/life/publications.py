@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+from collections.abc import Set
 
 import msgspec
 
@@ -58,11 +59,13 @@ async def unpublish(guards: Guards, registry: Registry, machine: Machine, port: 
     _record(registry, machine, tuple(other for other in machine.network.ports if other != port))
 
 
-async def publish_again(guards: Guards, machine: Machine) -> list[str]:
-    """Open the ports of a running machine again, for a relay that has none. Returns which ports stay closed, and
-    why."""
+async def publish_again(guards: Guards, machine: Machine, published: Set[str]) -> list[str]:
+    """Open the ports of a running machine that the relay does not have, by its IDs in `published`. Returns which ports
+    stay closed, and why."""
     closed = []
     for port in machine.network.ports:
+        if _id_of(machine, port) in published:
+            continue
         request = f"publish {_id_of(machine, port)} {key_of(machine)} {port.protocol} {port.guest_port}"
         try:
             with bound([port]) as opened:

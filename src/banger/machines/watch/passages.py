@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Collection, Set
 
 import msgspec
 
@@ -24,7 +25,7 @@ from banger.model.machine import Machine
 from banger.model.network import Denial, Protocol
 from banger.network.guards import Guards
 from banger.network.policy import find_opening
-from banger.network.relay import Denied, read_event
+from banger.network.relay import Denied, Relay, read_event
 
 log = logging.getLogger("banger.network")
 
@@ -76,20 +77,31 @@ class Passages:
         live.on_sleep = lambda: in_background(self._tell(live.machine), f"the sleep of {live.machine.name}")
 
     async def _tell_all(self) -> None:
-        """Tell a relay that knows no machine about all machines that run."""
+        """Tell the relay about all machines that run, and open the published ports that it does not have: it may be a
+        new one, or an earlier daemon may have ended before it told all."""
+        relay = Relay(self._guards.relay.ask)
+        published = {port.id for port in (await relay.list()).ports}
+        bound = await self._guards.bound_addresses()
         for live in tuple(self._lives.live.values()):
             if live.machine.network.link == "tap":
-                with contextlib.suppress(Refused):
-                    await self._guards.relay.ask(describe_to_relay(live.machine))
-                self._warn(live.machine, await publish_again(self._guards, live.machine))
+                await self._tell_again(live.machine, published, bound)
 
-    def _warn(self, machine: Machine, closed: list[str]) -> None:
-        for port in closed:
-            warning = f"a published port is closed since the relay was started again: {port}"
+    async def _tell_again(self, machine: Machine, published: Set[str], bound: Collection[str]) -> None:
+        with contextlib.suppress(Refused):
+            await self._guards.relay.ask(describe_to_relay(machine))
+        for port in await publish_again(self._guards, machine, published):
+            self._warn(machine, f"a published port is closed since the relay was started again: {port}")
+        if machine.address not in bound:
+            self._warn(
+                machine, "it has no network until it is started again: its keeper and the daemon were killed"
+            )
+
+    def _warn(self, machine: Machine, warning: str) -> None:
+        if warning not in machine.warnings:
             with contextlib.suppress(Error):
                 self._lives.registry.change(
                     machine,
-                    lambda tell, warning=warning: tell_warning(tell, machine, warning),  # type: ignore[misc]
+                    lambda tell: tell_warning(tell, machine, warning),
                     warnings=(*machine.warnings, warning),
                 )
 
@@ -103,6 +115,8 @@ class Passages:
     async def _listen(self) -> None:
         if await self._guards.ready():
             return
+        with contextlib.suppress(OSError, TimeoutError, Refused):  # then the relay is a new one soon
+            await self._tell_all()
         while True:
             with contextlib.suppress(OSError, TimeoutError, Refused):
                 await self._follow_events()
