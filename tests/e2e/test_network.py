@@ -13,6 +13,7 @@ import pytest
 from tests.support.home import IMAGE, Home, alive, wait_until
 from tests.support.outside import (
     INTERNET,
+    INTERNET_6,
     METADATA,
     OWN,
     OWN_PRIVATE,
@@ -47,7 +48,7 @@ def reached(home: Home, machine: str, *addresses: str) -> dict[str, str]:
     }
 
 
-EVERYWHERE = (INTERNET, PRIVATE, METADATA, OWN, OWN_PRIVATE, GATEWAY, "10.0.2.2", "[::ffff:127.0.0.1]")
+EVERYWHERE = (INTERNET, PRIVATE, METADATA, OWN, OWN_PRIVATE, GATEWAY, "10.0.2.2")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,22 @@ def test_a_policy_opens_what_it_says_and_nothing_else(
     found = reached(home, name, *EVERYWHERE)
     assert found == {
         address: f"this is {open_[address]}" if address in open_ else "" for address in EVERYWHERE
+    }
+    home.text("rm", "-f", name)
+
+
+def test_a_guest_reaches_the_ipv6_internet_where_its_host_does_and_nothing_of_the_host(
+    home: Home, name: str
+) -> None:
+    home.text("run", "-d", "--name", name, IMAGE)
+    own_6, mapped, loopback = "2001:db8:9::1", f"::ffff:{OWN}", "::ffff:127.0.0.1"
+    assert reached(home, name, INTERNET_6, own_6, mapped, loopback, "fe80::1", f"64:ff9b::{LOOPBACK}") == {
+        INTERNET_6: f"this is {INTERNET_6}",
+        own_6: "",
+        mapped: "",
+        loopback: "",
+        "fe80::1": "",
+        f"64:ff9b::{LOOPBACK}": "",
     }
     home.text("rm", "-f", name)
 
@@ -152,7 +169,9 @@ def test_what_is_killed_is_started_again_and_opens_nothing(own_home: Home, kille
     assert "network.restarted" in home.text("events")
 
 
-def test_when_all_three_are_killed_a_machine_loses_its_network_until_it_is_started_again(own_home: Home) -> None:
+def test_when_all_three_are_killed_a_machine_loses_its_network_until_it_is_started_again(
+    own_home: Home,
+) -> None:
     home = own_home
     home.text("run", "-d", "--name", "dev", IMAGE)
     for pid in (home.daemon_pid(), *home.guards().values()):

@@ -76,6 +76,7 @@ def _make() -> None:
         f"-n {_NAMESPACE} link set lo up",
         f"-n {_NAMESPACE} link set {_THERE} up",
         f"route add {METADATA}/32 dev {_HERE}",
+        f"-6 route add 2000::1/128 via {INTERNET_6} dev {_HERE}",  # a way into the IPv6 world, as banger looks for it
     ):
         done = subprocess.run(["ip", *words.split()], capture_output=True, text=True)
         if done.returncode != 0:
