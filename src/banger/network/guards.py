@@ -16,7 +16,7 @@ import shutil
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from banger.errors import Error
 from banger.host.background import keep_going
@@ -39,6 +39,13 @@ _SAID_BYTES = 2000
 
 # Arguments of a program that starts, and the descriptors in them.
 Arguments = tuple[list[str], list[int]]
+
+
+class HeldTap(NamedTuple):
+    """A tap by its key, and the IPv4 address that is bound to it, "-" if none is."""
+
+    key: str
+    address: str
 
 
 class Spawn(Protocol):
@@ -300,16 +307,15 @@ class Guards:
 
     async def _in_use(self) -> bool:
         try:
-            return bool(await self.bound_addresses())
+            return bool(await self.taps())
         except (OSError, TimeoutError, Refused):
             return True
 
-    async def bound_addresses(self) -> list[str]:
-        """The IPv4 address of each tap that a VM holds, "-" for a tap without one. Raises OSError, TimeoutError,
-        `Refused`."""
-        found: list[str] = []
+    async def taps(self) -> list[HeldTap]:
+        """The taps that VMs hold. Raises OSError, TimeoutError, `Refused`."""
+        found: list[HeldTap] = []
         while page := [*lines_of((await self.keeper.ask(f"list {len(found)}")).text)]:
-            found += [address for _, _, address, *_ in page]
+            found += [HeldTap(key, address) for _, key, address, *_ in page]
         return found
 
 

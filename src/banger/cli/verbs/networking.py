@@ -92,12 +92,20 @@ def _port(arguments: Arguments) -> int:
         machine = daemon.record(calls.machines_get(arguments.name))
     if arguments.json:
         print_json(ports_of(machine))
+    elif machine.get("state") not in ("running", "paused"):
+        print_table(("published at its next start",), [(text,) for text in _asked(machine)])
     else:
         rows = [
             (_address(port), f"{port.get('guest_port')}/{port.get('protocol')}") for port in ports_of(machine)
         ]
         print_table(("host", "machine"), rows)
     return 0
+
+
+def _asked(machine: Json) -> list[str]:
+    """The ports as the user gave them."""
+    ports = _part(machine, "spec").get("ports")
+    return [str(port) for port in ports] if isinstance(ports, list) else []
 
 
 def ports_of(machine: Json) -> list[Json]:

@@ -26,7 +26,7 @@ from banger.network.ports import read_ports
 from banger.network.relay import MachineTold
 from banger.network.user_nat import GuestNetwork, prepare_user_nat, reaches_ipv6
 from banger.resources import kinds
-from banger.store.resources import ResourceTable
+from banger.store.resources import Identity, ResourceTable
 from banger.vmm.base import Driver
 from banger.vmm.link import LINKS, Link, Tap, kind_of
 
@@ -66,7 +66,7 @@ async def prepare_passage(
         raise Error(
             "network_unenforceable",
             f"{asked} cannot be enforced here: machines have no tap: {why}",
-            "banger doctor --check network; --network host or none need no tap",
+            "banger doctor --check network says how to get taps; --network host and --network none need none",
             {"option": asked, "reason": why},
         )
     kind: LinkKind = "nat" if LINKS["nat"] in driver.capabilities.links else "none"
@@ -159,16 +159,23 @@ async def admit(guards: Guards, resources: ResourceTable, machine: Machine) -> N
     if machine.network.link != "tap":
         return
     held = {resource.kind: resource.identity for resource in resources.of_machine(machine.id)}
-    if kinds.PASSAGE.name not in held:
-        resources.note(
-            machine.id, kinds.PASSAGE.name, {"socket": str(guards.relay.socket), "key": key_of(machine)}
-        )
-    tap = held[kinds.TAP.name]["key"]
+    tap = str(held[kinds.TAP.name]["key"])
+    note_passage(resources, guards, machine, tap)
     try:
         await guards.ask_relay(describe_to_relay(machine))
         await guards.ask_keeper(f"bind {tap} {machine.address} {machine.network.address_6}")
     except Refused as exc:
         raise Error("network_failed", f"{machine.name} does not get its network: {exc.message}") from exc
+
+
+def note_passage(resources: ResourceTable, guards: Guards, machine: Machine, tap: str) -> None:
+    """Record the tap with this key and what the relay is told of the machine, unless there are records."""
+    held = {resource.kind for resource in resources.of_machine(machine.id)}
+    if kinds.TAP.name not in held:  # an older store was put back
+        resources.note(machine.id, kinds.TAP.name, {"socket": str(guards.keeper.socket), "key": tap})
+    if kinds.PASSAGE.name not in held:
+        identity: Identity = {"socket": str(guards.relay.socket), "key": key_of(machine)}
+        resources.note(machine.id, kinds.PASSAGE.name, identity)
 
 
 def key_of(machine: Machine) -> str:

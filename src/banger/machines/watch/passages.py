@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Set
+from collections.abc import Mapping, Set
 
 import msgspec
 
@@ -19,7 +19,7 @@ from banger.machines.ask.pausing import awake
 from banger.machines.keep.events import tell_denied, tell_warning
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
-from banger.machines.life.passage import describe_to_relay, id_of
+from banger.machines.life.passage import describe_to_relay, id_of, note_passage
 from banger.machines.life.publications import publish_again
 from banger.model.machine import Machine
 from banger.model.network import Denial, Protocol
@@ -81,17 +81,20 @@ class Passages:
         new one, or an earlier daemon may have ended before it told all."""
         relay = Relay(self._guards.relay.ask)
         published = {port.id for port in (await relay.list()).ports}
-        bound = await self._guards.bound_addresses()
+        taps = {tap.address: tap.key for tap in await self._guards.taps()}
         for live in tuple(self._lives.live.values()):
             if live.machine.network.link == "tap":
-                await self._tell_again(live.machine, published, bound)
+                await self._tell_again(live.machine, published, taps)
 
-    async def _tell_again(self, machine: Machine, published: Set[str], bound: Collection[str]) -> None:
+    async def _tell_again(self, machine: Machine, published: Set[str], taps: Mapping[str, str]) -> None:
+        """`published`: IDs of ports; `taps`: keys of taps by the addresses that are bound to them."""
         with contextlib.suppress(Refused):
             await self._guards.relay.ask(describe_to_relay(machine))
         for port in await publish_again(self._guards, machine, published):
             self._warn(machine, f"a published port is closed since the relay was started again: {port}")
-        if machine.address not in bound:
+        if machine.address in taps:
+            note_passage(self._lives.holdings.resources, self._guards, machine, taps[machine.address])
+        else:
             self._warn(
                 machine, "it has no network until it is started again: its keeper and the daemon were killed"
             )
