@@ -256,19 +256,19 @@ PORTS = Verb(
 )
 CHANGE_NETWORK = Verb(
     name="machines.change_network", summary="Change what a machine may reach", method="POST", path=_M + "/network",
-    request=ChangeNetwork, result=Machine, errors=("machine_not_found", "bad_state", "bad_spec", "network_failed"),
+    request=ChangeNetwork, result=Machine, errors=("machine_not_found", "bad_state", "network_failed"),
     example={"machine": "dev", "network": "lan", "allow": ["example.com:443"]},
 )
 PUBLISH = Verb(
     name="machines.publish", summary="Let a port of the host lead to a port of a machine", method="POST",
     path=_M + "/published", request=PublishPort, result=Machine,
-    errors=("machine_not_found", "bad_spec", "port_in_use", "network_unenforceable", "network_failed"),
+    errors=("machine_not_found", "bad_state", "port_in_use", "network_failed"),
     example={"machine": "dev", "port": "8080:80"},
 )
 UNPUBLISH = Verb(
     name="machines.unpublish", summary="Close a published port of a machine", method="DELETE", path=_M + "/published",
     request=PublishPort, result=Machine, query=("port",),
-    errors=("machine_not_found", "bad_spec", "not_found", "network_failed"),
+    errors=("machine_not_found", "not_found", "network_failed"),
     example={"machine": "dev", "port": "8080:80"},
 )
 LOGS = Download(
