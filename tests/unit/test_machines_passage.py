@@ -17,6 +17,7 @@ from banger.machines.life.passage import (
     describe_to_relay,
     link_in_use,
     prepare_passage,
+    with_usual_network,
 )
 from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineSpec, MachineState
@@ -105,8 +106,27 @@ def test_a_frozen_machine_continues_on_a_link_of_its_kind_or_not_at_all() -> Non
     with pytest.raises(Error) as caught:
         passage(spec(), frozen="tap", no_taps="no /dev/net/tun")
     assert caught.value.code == "snapshot_incompatible"
-    with pytest.raises(Error):  # what was frozen on the VMM's own NAT cannot have a policy
-        passage(spec(network="internet"), frozen="nat")
+    for policy in ("", "internet"):  # what was frozen on the VMM's own NAT cannot have a policy
+        with pytest.raises(Error) as caught:
+            passage(spec(network=policy), frozen="nat")
+        assert caught.value.code == "snapshot_incompatible"
+    closed = passage(spec(network="none"), frozen="tap")  # it was closed while it ran
+    assert (kind_of(closed.link), closed.policy) == ("tap", "none")
+
+
+def test_a_snapshot_from_elsewhere_opens_nothing_here() -> None:
+    opened = spec(
+        network="host", allow=["host.banger.internal"], deny=["*"], ports=["0.0.0.0:22:22"], hosts=["db:192.0.2.7"],
+        dns=["192.0.2.7"], publish_all=True,
+    )  # fmt: skip
+    assert with_usual_network(opened) == spec(deny=["*"])
+    assert with_usual_network(spec(network="none")) == spec(network="none")
+
+
+def test_the_spec_of_a_snapshot_is_checked_before_the_relay_hears_of_it() -> None:
+    with pytest.raises(Error) as caught:
+        passage(spec(hosts=["db\nbase host:192.0.2.7"]), frozen="tap")
+    assert caught.value.code == "bad_spec"
 
 
 def test_the_link_of_an_earlier_versions_record_follows_from_its_spec() -> None:

@@ -24,6 +24,7 @@ from banger.machines.keep.states import LIVE
 from banger.machines.life.lifecycle import create, kill
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
+from banger.machines.life.passage import with_usual_network
 from banger.machines.life.revival import Original, prepare_revival, revive
 from banger.model.event import Tell, tell_nobody
 from banger.model.machine import Change, Machine, MachineState
@@ -129,6 +130,7 @@ class SnapshotLibrary:
             brought = sealed.manifest.snapshot
             record = msgspec.structs.replace(
                 brought,
+                spec=with_usual_network(brought.spec),
                 id=secrets.token_hex(6),
                 machine=check_name(machine or brought.machine),
                 tag=_check_tag(tag or brought.tag),

@@ -11,6 +11,8 @@ import ipaddress
 import re
 from typing import NamedTuple
 
+import msgspec
+
 from banger.errors import Error
 from banger.guests.links import link_of_kind
 from banger.host.packets import Refused
@@ -51,15 +53,16 @@ async def prepare_passage(
     makings: Makings, driver: Driver, spec: MachineSpec, frozen: LinkKind = ""
 ) -> Passage:
     """What the machine gets. A machine that continues where it was `frozen` needs a link of the same kind. Raises
-    `network_unenforceable` if the user asked for something that this host cannot enforce, and
-    `snapshot_incompatible`."""
+    `network_unenforceable` if the user asked for something that this host cannot enforce, `snapshot_incompatible`, and
+    `bad_spec`: the spec of a snapshot was not checked before."""
+    check_network(spec)
     wanted: Policy = spec.network or makings.settings.network.default
-    if wanted == "none":
+    why = "the driver has none" if Tap not in driver.capabilities.links else await makings.guards.ready()
+    if wanted == "none" and (why or frozen != "tap"):
         refuse_without_network(spec)
         return _with_frozen_kind(Passage(link_of_kind("none"), wanted), frozen)
-    why = "the driver has none" if Tap not in driver.capabilities.links else await makings.guards.ready()
-    if not why and frozen in ("", "tap"):
-        return Passage(link_of_kind("tap"), wanted)
+    if not why and (frozen != "nat" or wanted != "host"):
+        return _with_frozen_kind(Passage(link_of_kind("tap"), wanted), frozen)
     why = why or "it was frozen without one"
     asked = _asked_of_the_network(spec)
     if asked:
@@ -126,6 +129,20 @@ def check_network(spec: MachineSpec) -> None:
         raise Error("bad_spec", f"{spec.hostname!r} is not a host name", "use letters, digits and '-'")
     policy.read_policy(spec.allow, spec.deny)
     read_ports(spec.ports)
+
+
+def with_usual_network(spec: MachineSpec) -> MachineSpec:
+    """The spec of a snapshot that came from elsewhere: without all by which a stranger would open this host or its
+    network to the guest. What closes stays."""
+    return msgspec.structs.replace(
+        spec,
+        network="none" if spec.network == "none" else "",
+        allow=[],
+        dns=[],
+        hosts=[],
+        ports=[],
+        publish_all=False,
+    )
 
 
 def _check_address(text: str, option: str) -> None:
