@@ -11,6 +11,9 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+/* More of the same question would be more chances to guess the id and port of one. */
+enum { SAME_MOST = 4 };
+
 /* Servers are asked one after the other; a program in the guest gives up after some five seconds. */
 enum { ATTEMPTS = 3 };
 
@@ -41,7 +44,7 @@ uint16_t dns_random_id(void)
 
 struct dns_machine dns_machine_of(const struct machine *machine)
 {
-	return (struct dns_machine){.policy = machine->policy, .names = machine->names, .host = host_now()};
+	return (struct dns_machine){.policy = machine->policy, .names = machine->names, .host = host_of_names()};
 }
 
 static void end(struct flow *flow)
@@ -158,6 +161,18 @@ static struct query *begin(struct machine *machine, const struct endpoint *guest
 	return query;
 }
 
+static bool asks_too_often(const struct machine *machine, const struct dns_question *question)
+{
+	unsigned same = 0;
+
+	for (struct link *link = list_first(&machine->udp); link; link = list_after(&machine->udp, link)) {
+		const struct flow *flow = LIST_OWNER(link, struct flow, of_machine);
+		if (flow->end == end && dns_same(&((const struct query *)(const void *)flow)->question, question))
+			same++;
+	}
+	return same >= SAME_MOST;
+}
+
 void dns_take_datagram(struct machine *machine, const struct endpoint *guest, const struct endpoint *server,
 		       const char *bytes, size_t length)
 {
@@ -173,7 +188,7 @@ void dns_take_datagram(struct machine *machine, const struct endpoint *guest, co
 			reply(query, answer, size);
 		break;
 	case DNS_FORWARD:
-		if (!(query = begin(machine, guest, server)))
+		if (asks_too_often(machine, &question) || !(query = begin(machine, guest, server)))
 			break;
 		/* The voice is asked for now, so that it is there when the answer is. */
 		(void)voice_find(server, guest);

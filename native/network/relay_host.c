@@ -1,15 +1,27 @@
 #include "relay_host.h"
 
+#include "ranges.h"
 #include "relay_address.h"
-#include "relay_loop.h"
 
-#include <ifaddrs.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-enum { OWN_MOST = 256, FRESH_MS = 1000 };
+enum { V4_BITS = 32, V6_BITS = 128, ANSWER_LENGTH = 4096, ANSWERS = 8 };
 
-static struct in6_addr own[OWN_MOST];
+/* "Which way would a packet to this address go?" */
+struct question {
+	struct nlmsghdr head;
+	struct rtmsg route;
+	struct rtattr attribute;
+	uint8_t address[sizeof(struct in6_addr)];
+};
+
+static struct in6_addr own[2]; /* an address and what it carries inside */
 static struct policy_host host = {.own = own};
-static int64_t looked;
+static int routes = -1;
+static uint32_t asked;
 
 void host_open(const struct in6_addr *gateway_v4, const struct in6_addr *gateway_v6)
 {
@@ -17,33 +29,73 @@ void host_open(const struct in6_addr *gateway_v4, const struct in6_addr *gateway
 	host.gateway_v6 = *gateway_v6;
 }
 
-static void look(void)
+static bool ask(const struct in6_addr *address)
 {
-	struct ifaddrs *all;
+	struct question question = {
+		.head = {.nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST, .nlmsg_seq = ++asked},
+		.attribute = {.rta_type = RTA_DST},
+	};
+	bool v4 = address_is_v4(address);
+	size_t skipped = v4 ? sizeof(struct in6_addr) - sizeof(struct in_addr) : 0;
+	size_t length = sizeof(struct in6_addr) - skipped;
 
-	/* What was known stays if the kernel does not answer now. */
-	if (getifaddrs(&all) != 0)
-		return;
-	host.own_count = 0;
-	for (const struct ifaddrs *one = all; one && host.own_count < OWN_MOST; one = one->ifa_next) {
-		union socket_address address = {0};
-		struct endpoint endpoint;
-		if (!one->ifa_addr || (one->ifa_addr->sa_family != AF_INET && one->ifa_addr->sa_family != AF_INET6))
-			continue;
-		if (one->ifa_addr->sa_family == AF_INET)
-			address.v4 = *(const struct sockaddr_in *)(const void *)one->ifa_addr;
-		else
-			address.v6 = *(const struct sockaddr_in6 *)(const void *)one->ifa_addr;
-		if (endpoint_of(&address, &endpoint))
-			own[host.own_count++] = endpoint.host;
-	}
-	freeifaddrs(all);
-	looked = loop_now();
+	question.route.rtm_family = v4 ? AF_INET : AF_INET6;
+	question.route.rtm_dst_len = v4 ? V4_BITS : V6_BITS;
+	question.attribute.rta_len = (unsigned short)RTA_LENGTH(length);
+	memcpy(question.address, &address->s6_addr[skipped], length);
+	question.head.nlmsg_len = (uint32_t)(NLMSG_LENGTH(sizeof question.route) + RTA_LENGTH(length));
+	if (routes < 0)
+		routes = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	return routes >= 0 && send(routes, &question, question.head.nlmsg_len, 0) == (ssize_t)question.head.nlmsg_len;
 }
 
-const struct policy_host *host_now(void)
+/* The kernel has answered before the call that asked returned. True: to the host itself, or it does not say. */
+static bool leads_here(void)
 {
-	if (looked == 0 || loop_now() - looked >= FRESH_MS)
-		look();
+	union {
+		char bytes[ANSWER_LENGTH];
+		struct nlmsghdr head;
+	} answer;
+
+	for (int i = 0; i < ANSWERS; i++) {
+		ssize_t length = recv(routes, &answer, sizeof answer, MSG_DONTWAIT);
+		if (length < (ssize_t)NLMSG_LENGTH(sizeof(struct rtmsg)))
+			return true;
+		if (answer.head.nlmsg_seq != asked)
+			continue;
+		/* An error says that there is no way: nobody is reached. */
+		if (answer.head.nlmsg_type != RTM_NEWROUTE)
+			return answer.head.nlmsg_type != NLMSG_ERROR;
+		const struct rtmsg *route = NLMSG_DATA(&answer.head);
+		return route->rtm_type == RTN_LOCAL || route->rtm_type == RTN_ANYCAST || route->rtm_type == RTN_BROADCAST;
+	}
+	return true;
+}
+
+static bool is_own(const struct in6_addr *address)
+{
+	if (ask(address))
+		return leads_here();
+	if (routes >= 0)
+		close(routes);
+	routes = -1;
+	return true;
+}
+
+const struct policy_host *host_of_names(void)
+{
+	host.own_count = 0;
+	return &host;
+}
+
+const struct policy_host *host_about(const struct in6_addr *address)
+{
+	struct in6_addr inner;
+
+	host.own_count = 0;
+	if (is_own(address))
+		own[host.own_count++] = *address;
+	if (range_inner(address, &inner) && is_own(&inner))
+		own[host.own_count++] = inner;
 	return &host;
 }

@@ -15,7 +15,7 @@ static struct endpoint loopback_of(const struct endpoint *target)
 
 bool verdict_allows(struct machine *machine, enum flow_kind kind, const struct endpoint *target, struct endpoint *dialed)
 {
-	struct verdict verdict = policy_judge(machine->policy, host_now(), &target->host, target->port, loop_now());
+	struct verdict verdict = policy_judge(machine->policy, host_about(&target->host), &target->host, target->port, loop_now());
 
 	*dialed = verdict.to_loopback ? loopback_of(target) : *target;
 	if (verdict.allowed)
@@ -31,5 +31,5 @@ bool verdict_still_allows(const struct flow *flow)
 
 	if (flow->inward || target->port == DNS_PORT)
 		return true;
-	return policy_judge(flow->machine->policy, host_now(), &target->host, target->port, flow->began).allowed;
+	return policy_judge(flow->machine->policy, host_about(&target->host), &target->host, target->port, flow->began).allowed;
 }

@@ -463,6 +463,28 @@ def test_the_host_is_closed_and_opened_by_the_policy(world: World) -> None:
         assert receive_all(guest) == b"the host"
 
 
+def test_the_host_is_known_by_its_routes_at_the_time_of_the_dial(world: World) -> None:
+    """An address that came a moment ago, and one that no interface has."""
+    here, there = "93.184.218.1", "93.184.219.1"
+    for command, address in (
+        (f"address add {here}/32 dev lo", here),
+        (f"route add local {there} dev lo", there),
+    ):
+        server = world.listen(world.outside, ("0.0.0.0", 80))
+        world.outside.ip(f"address add {address}/32 dev lo")
+        guest = world.connect(world.guest, (address, 80))
+        world.accept(server).sendall(b"outside")
+        assert guest.recv(100) == b"outside"
+        world.host.ip(command)
+        try:
+            world.listen(world.host, (address, 80))
+            assert is_refused(world, (address, 80))
+        finally:
+            world.host.ip(command.replace(" add ", " del "))
+            world.outside.ip(f"address del {address}/32 dev lo")
+        server.close()
+
+
 def test_a_changed_policy_ends_what_it_does_not_allow(world: World) -> None:
     denied, allowed = world.pair((FAR, 80)), world.pair((OUTSIDE, 80))
     server = world.datagrams(world.outside, bind=(FAR, 7))
@@ -553,6 +575,20 @@ def test_names_are_answered_over_tcp(world: World) -> None:
         server.sendall(answer[20:])
         (length,) = struct.unpack(">H", guest.recv(2, socket.MSG_WAITALL))
         assert guest.recv(length, socket.MSG_WAITALL).endswith(socket.inet_aton(FAR))
+
+
+def test_few_that_ask_the_same_are_passed_on(world: World) -> None:
+    """Each would be one more chance to forge the answer."""
+    world.tell(MachineTold(key="vm-1", addresses=(GUEST,), policy=("base internet",), dns=(OUTSIDE,)))
+    upstream = world.datagrams(world.outside, bind=(OUTSIDE, 53))
+    upstream.settimeout(1)
+    guests = [world.datagrams(world.guest, to=(GATEWAY, 53)) for _ in range(20)]
+    for guest in guests:
+        guest.send(QUERY)
+    asked = [upstream.recvfrom(1000) for _ in range(4)]
+    assert len({client for _, client in asked}) == len({query[:2] for query, _ in asked}) == 4
+    with pytest.raises(TimeoutError):
+        upstream.recv(1000)
 
 
 def test_a_name_server_that_is_not_there_is_told_at_once(world: World) -> None:
