@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 from bench.noise import sample
@@ -24,10 +25,10 @@ def status(pid: int, field: str) -> int:
     return int(text.split(f"\n{field}:")[1].split()[0])
 
 
-def wake_ups(pid: int) -> int:
-    """Of all its threads."""
-    tasks = os.listdir(f"/proc/{pid}/task")
-    return sum(status(int(task), "voluntary_ctxt_switches") for task in tasks)
+def wake_ups(pid: int) -> Counter[int]:
+    """Of each of its threads, by thread id."""
+    tasks = [int(task) for task in os.listdir(f"/proc/{pid}/task")]
+    return Counter({task: status(task, "voluntary_ctxt_switches") for task in tasks})
 
 
 def measure() -> list[Row]:
@@ -35,10 +36,11 @@ def measure() -> list[Row]:
     time.sleep(1)
     cpu, wakes = cpu_ms(pid), wake_ups(pid)
     time.sleep(WATCHED_S)
-    cpu, wakes = cpu_ms(pid) - cpu, wake_ups(pid) - wakes
+    cpu = cpu_ms(pid) - cpu
+    woken = wake_ups(pid) - wakes  # without threads that have ended: a difference below 0 is left out
     memory_mb = status(pid, "VmRSS") / 1024
     return [
         Row("daemon at rest, resident memory", "MB", sample([memory_mb]), aim=60),
         Row(f"daemon at rest, CPU in {WATCHED_S} s", "ms", sample([cpu]), aim=0),
-        Row(f"daemon at rest, wake-ups in {WATCHED_S} s", "", sample([wakes])),
+        Row(f"daemon at rest, wake-ups in {WATCHED_S} s", "", sample([woken.total()])),
     ]

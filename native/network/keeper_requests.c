@@ -138,7 +138,9 @@ static void list_tap(const struct tap *tap, struct answer *answer)
 	char name[TAP_NAME], v4[ADDRESS_TEXT], v6[ADDRESS_TEXT];
 
 	tap_name(tap, name);
-	say(answer, "\n%s %s %s %s ", name, tap->key, address_write(&tap->v4, v4), address_write(&tap->v6, v6));
+	/* The first line is that of "ok". */
+	say(answer, "%c%s %s %s %s ", answer->length == strlen("ok") ? ' ' : '\n', name, tap->key,
+	    address_write(&tap->v4, v4), address_write(&tap->v6, v6));
 	for (size_t i = 0; i < tap->network_count; i++)
 		say(answer, "%s%u", i ? "," : "", tap->networks[i]);
 	if (tap->network_count == 0)

@@ -112,7 +112,8 @@ int socket_udp(const struct address *from, unsigned from_port, const struct addr
 
 	if (fd < 0)
 		return -1;
-	if (!set(fd, SOL_SOCKET, SO_REUSEADDR) || !bind_to(fd, from, from_port) ||
+	/* Sockets to many guests have the same address and port of the outside. A port that the kernel chooses is only one's. */
+	if ((from_port && !set(fd, SOL_SOCKET, SO_REUSEADDR)) || !bind_to(fd, from, from_port) ||
 	    connect(fd, (struct sockaddr *)&peer, length) != 0)
 		return close_failed(fd);
 	return fd;

@@ -255,10 +255,23 @@ enum outcome taps_free(const char *key)
 	return DONE;
 }
 
+static bool put_all_rules(struct tap *tap)
+{
+	char name[TAP_NAME];
+
+	tap_name(tap, name);
+	for (size_t i = 0; i < tap->network_count; i++)
+		if (!rule_put(name, tap->networks[i]))
+			return false;
+	return true;
+}
+
 /* Ends what an earlier keeper began and did not finish. */
 static bool settle(struct tap *tap)
 {
-	return tap->key[0] ? put_all_routes(tap) : leave_all(tap) && drop_all_routes(tap);
+	if (!tap->key[0])
+		return leave_all(tap) && drop_all_routes(tap);
+	return put_all_routes(tap) && put_all_rules(tap);
 }
 
 bool taps_adopt(void)

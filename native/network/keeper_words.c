@@ -7,6 +7,16 @@ static bool printable(char letter)
 	return letter > ' ' && letter < 127;
 }
 
+/* The letters before the first that is not printable. */
+static size_t word_length(const char *text, size_t length)
+{
+	size_t size = 0;
+
+	while (size < length && printable(text[size]))
+		size++;
+	return size;
+}
+
 bool words_split(const char *text, size_t length, struct words *words)
 {
 	size_t at = 0;
@@ -14,17 +24,18 @@ bool words_split(const char *text, size_t length, struct words *words)
 	words->count = 0;
 	if (length > 0 && text[length - 1] == '\n')
 		length--;
-	do {
-		size_t size = 0;
-		while (at + size < length && printable(text[at + size]))
-			size++;
+	for (;;) {
+		size_t size = word_length(text + at, length - at);
 		if (size == 0 || size >= WORD_SIZE || words->count == WORDS_MOST)
 			return false;
 		memcpy(words->at[words->count], text + at, size);
 		words->at[words->count++][size] = 0;
 		at += size;
-	} while (at < length && text[at++] == ' ');
-	return at == length && text[length - 1] != ' ';
+		if (at == length)
+			return true;
+		if (text[at++] != ' ')
+			return false;
+	}
 }
 
 bool is_key(const char *word)

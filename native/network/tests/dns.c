@@ -473,6 +473,25 @@ static void test_pins_of_answers(void)
 	assert(pass_bytes(message.bytes, message.length) > 0 && code() == DNS_REFUSED);
 }
 
+static void test_pins_of_an_answer_with_compressed_names(void)
+{
+	/* As name servers write them: www is an alias of edge.cdn.example, written at 41 of the message, which has two addresses. */
+	static const char records[] = "\xc0\x0c\0\5\0\1\0\0\0\x50\0\x0b\4edge\3cdn\xc0\x10"
+				      "\xc0\x29\0\1\0\1\0\0\0\x78\0\4\1\2\3\4"
+				      "\xc0\x29\0\1\0\1\0\0\0\x78\0\4\1\2\3\5";
+	struct message_writer message = message_of(OUR_ID, FLAG_ANSWER, "www.example", TYPE_A);
+
+	begin("base internal");
+	rule("allow www.example");
+	assert(forwards("www.example", TYPE_A));
+	message_write(&message, records, sizeof records - 1);
+	message.bytes[7] = 3;
+	assert(passes(&message));
+	assert(reaches("1.2.3.4", 80, 79999) && reaches("1.2.3.5", 80, 79999) && !reaches("1.2.3.5", 80, 80000));
+	rule("deny edge.cdn.example");
+	assert(pass_bytes(message.bytes, message.length) > 0 && code() == DNS_REFUSED);
+}
+
 static void test_aliases_that_lead_round_or_far(void)
 {
 	struct message_writer message = message_of(OUR_ID, FLAG_ANSWER, "n0.example", TYPE_A);
@@ -602,6 +621,7 @@ int main(void)
 	test_answers_that_are_malformed();
 	test_an_answer_that_is_too_long_is_truncated();
 	test_pins_of_answers();
+	test_pins_of_an_answer_with_compressed_names();
 	test_aliases_that_lead_round_or_far();
 	test_added_hosts_are_pinned_to_rules_of_their_names();
 	test_lines_of_names();

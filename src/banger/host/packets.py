@@ -1,7 +1,7 @@
 """Requests and answers in packets: a Unix socket of kind SOCK_SEQPACKET, one packet a request, one packet its answer,
 with descriptors beside the text. So the daemon talks with programs of its own that outlive it.
 
-An answer is `ok TEXT` or `error CODE TEXT`.
+An answer is `ok TEXT` or `error CODE TEXT`; the text may have several lines.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ class Refused(Exception):
         super().__init__(f"{code}: {message}" if message else code)
         self.code = code
         self.message = message
+
+
+class Unknown(Refused):
+    """The other side does not know what the request names."""
 
 
 class PacketConnection:
@@ -88,12 +92,11 @@ class PacketConnection:
             except BaseException:
                 self.close()
                 raise
-        verdict, _, rest = text.partition(" ")
-        if verdict == "ok":
-            return Answer(rest, received)
-        close_all(received)
-        code, _, message = rest.partition(" ")
-        raise Refused(code or "invalid", message)
+        try:
+            return Answer(read_answer(text), received)
+        except Refused:
+            close_all(received)
+            raise
 
     async def next(self) -> str:
         """The next packet that the other side sends by itself. Raises OSError when the connection has ended."""
@@ -146,6 +149,32 @@ class PacketConnection:
         self._socket.close()
 
 
+def ask_once(path: Path, request: str, timeout_s: float = _ANSWER_S) -> str:
+    """As `PacketConnection.ask`, over a connection of its own and without descriptors. Blocking."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as connection:
+        connection.settimeout(timeout_s)
+        with short_address(path) as address:
+            connection.connect(address)
+        check_peer(connection)
+        connection.send(request.encode())
+        return read_answer(connection.recv(_PACKET_BYTES).decode("utf-8", "replace"))
+
+
+def read_answer(packet: str) -> str:
+    """The text of an answer, after "ok". Raises `Refused`."""
+    verdict, *rest = packet.split(None, 1) or [""]
+    text = rest[0] if rest else ""
+    if verdict == "ok":
+        return text
+    code, _, message = text.partition(" ")
+    raise (Unknown if code == "unknown" else Refused)(code or "invalid", message)
+
+
+def lines_of(text: str) -> Iterator[list[str]]:
+    """The lines of an answer, as words."""
+    return (words for line in text.splitlines() if (words := line.split()))
+
+
 def close_all(descriptors: Sequence[int]) -> None:
     for fd in descriptors:
         with contextlib.suppress(OSError):
@@ -166,8 +195,3 @@ def listen(path: Path, backlog: int = 64) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def lines_of(text: str) -> Iterator[list[str]]:
-    """The lines of an answer, as words."""
-    return (line.split() for line in text.splitlines() if line.strip())

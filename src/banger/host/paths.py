@@ -13,6 +13,7 @@
 <cache>/apt/                 a private apt tree
 <run>/banger.sock            the API; mode 0600 in a directory of mode 0700
 <run>/daemon.pid
+<run>/keeper.sock            the keeper of the guests' network; <run>/relay.sock: the relay
 <run>/vm/<id>/               sockets of machines that an earlier version started
 """
 
@@ -82,6 +83,14 @@ class Paths:
     @property
     def socket(self) -> Path:
         return self.run / "banger.sock"
+
+    @property
+    def keeper_socket(self) -> Path:
+        return self.run / "keeper.sock"
+
+    @property
+    def relay_socket(self) -> Path:
+        return self.run / "relay.sock"
 
     @property
     def daemon_pid(self) -> Path:
