@@ -3,27 +3,24 @@ a keeper that the test plays. Nothing leaves this host."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import os
 import platform
-import signal
 import socket
 import struct
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from banger.host import packets
-from banger.host.packets import PacketConnection, Refused
-from banger.network.relay import Counters, Denied, Knock, Listed, MachineTold, Port, Relay, read_event
+from banger.host.packets import Refused
+from banger.network.relay import Counters, Denied, Knock, Listed, MachineTold, Port, read_event
 from tests.support.network_spaces import (
     FAR,
     GATEWAY,
@@ -41,6 +38,7 @@ from tests.support.network_spaces import (
     Spaces,
     open_spaces,
 )
+from tests.support.running_relay import RunningRelay
 from tests.support.scripted_keeper import ScriptedKeeper
 
 pytestmark = pytest.mark.integration
@@ -80,53 +78,19 @@ def spaces() -> Iterator[Spaces]:
         pytest.skip(f"capability missing: no network namespaces: {exc}")
 
 
-class World:
+class World(RunningRelay):
     """A relay on the host of the `spaces`, with a keeper, and the sockets of a test. Ends with the test."""
 
     def __init__(self, spaces: Spaces, program: Path, directory: Path) -> None:
-        self.guest, self.host, self.outside = spaces.guest, spaces.host, spaces.outside
+        super().__init__(spaces.host, program, directory)
+        self.guest, self.outside = spaces.guest, spaces.outside
         self.keeper = ScriptedKeeper(directory / "keeper.sock", spaces.keeper)
-        self.path = directory / "relay.sock"
-        self._program = program
         self._open = contextlib.ExitStack()
-        self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *options: str) -> None:
-        with packets.listen(self.path) as listener:
-            self.process = subprocess.Popen(
-                [
-                    *self.host.entrance(),
-                    str(self._program),
-                    f"--listen={listener.fileno()}",
-                    "--keeper=keeper.sock",
-                    *options,
-                ],
-                pass_fds=[listener.fileno()],
-                cwd=self.path.parent,
-            )
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def end(self) -> None:
-        """A relay that a sanitizer has ended fails the test."""
+    def close(self) -> None:
         self._open.close()
         self.keeper.end()
-        assert self.process is not None
-        self.process.terminate()
-        assert self.process.wait() in (0, -signal.SIGTERM)
-
-    def ask(self, work: Callable[[Relay], Coroutine[None, None, T]]) -> T:
-        async def ask() -> T:
-            with await PacketConnection.connect(self.path) as connection:
-                return await work(Relay(connection.ask))
-
-        return asyncio.run(ask())
-
-    def tell(self, machine: MachineTold) -> None:
-        self.ask(lambda relay: relay.tell(machine))
+        super().close()
 
     def counters(self) -> Counters:
         return self.ask(lambda relay: relay.counters(MACHINE.key))
@@ -168,18 +132,6 @@ class World:
         with self.host.socket(kind, bind=bind, listen=64 if kind == STREAM else 0) as made:
             self.ask(lambda relay: relay.publish(port, made.fileno()))
 
-    def memory_kib(self) -> int:
-        """Private memory of the relay."""
-        assert self.process is not None
-        lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
-
-    def ticks(self) -> int:
-        """Processor time of the relay."""
-        assert self.process is not None
-        words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return int(words[11]) + int(words[12])
-
 
 @contextlib.contextmanager
 def open_world(spaces: Spaces, program: Path, *options: str) -> Iterator[World]:
@@ -192,7 +144,7 @@ def open_world(spaces: Spaces, program: Path, *options: str) -> Iterator[World]:
             wait_for(lambda: "listeners" in made.keeper.asked)
             yield made
         finally:
-            made.end()
+            made.close()
 
 
 @pytest.fixture
