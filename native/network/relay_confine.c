@@ -23,6 +23,7 @@ enum {
 	IOCTL_DEV = 1 << 15, /* version 5 */
 	ABSTRACT_SOCKETS_AND_SIGNALS = 3, /* version 6 */
 };
+enum { BIND_TCP = 1 }; /* version 4; to connect needs no such right */
 enum { CREATE_RULESET = 444, ADD_RULE = 445, RESTRICT_SELF = 446 }; /* the same on all architectures */
 enum { VERSION_FLAG = 1, RULE_PATH_BENEATH = 1 };
 enum { MEMORY_MOST = 64 << 20, FILE_MOST = 16 << 20 };
@@ -106,6 +107,9 @@ static void restrict_files(void)
 	if (version < 1)
 		return;
 	wanted.files |= (version >= 2 ? REFER : 0) | (version >= 3 ? TRUNCATE : 0) | (version >= 5 ? IOCTL_DEV : 0);
+	/* The relay listens at what it is given, and at nothing else. */
+	if (version >= 4)
+		wanted.network = BIND_TCP;
 	if (version >= 6)
 		wanted.scoped = ABSTRACT_SOCKETS_AND_SIGNALS;
 	size_t size = version >= 6 ? sizeof wanted : version >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);

@@ -7,7 +7,8 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-enum { PACKET_MOST = 64 << 10, PACKET_DESCRIPTORS = 32 };
+/* A machine with all the rules and names that it may have fits into the longest packet that a socket takes by default. */
+enum { PACKET_MOST = 256 << 10, PACKET_DESCRIPTORS = 32 };
 
 struct packet {
 	char *text; /* ends with a zero byte */

@@ -25,11 +25,14 @@ class RunningRelay:
         self._program = program
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, etc: Path | None = None) -> None:
+        """`etc`: a directory that the relay sees as /etc."""
+        own_etc = ["unshare", "--mount", "--", "sh", "-c", 'mount --bind "$0" /etc; exec "$@"', str(etc)]
         with listen(self.path) as listener:
             self.process = subprocess.Popen(
                 [
                     *self.host.entrance(),
+                    *(own_etc if etc else ()),
                     str(self._program),
                     f"--listen={listener.fileno()}",
                     "--keeper=keeper.sock",
