@@ -17,6 +17,7 @@ enum {
 	DATAGRAMS_A_ROUND = 32,
 	BUCKETS = 1024,
 	BUFFER = 128 << 10,
+	LISTENER_BUFFER = 1 << 20,
 	HELD = 1500, /* the longest first datagram that waits for the keeper */
 };
 
@@ -312,6 +313,10 @@ static void set(int socket, int level, int option)
 
 void udp_prepare_listener(int listener)
 {
+	int buffer = LISTENER_BUFFER;
+
+	/* All guests share it. The kernel may give less. */
+	(void)setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
 	set(listener, IPPROTO_IP, IP_RECVORIGDSTADDR);
 	set(listener, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR);
 }

@@ -352,6 +352,60 @@ def test_of_datagrams_the_flow_that_is_idle_for_longest_makes_room(world: World)
     assert world.counters().refused == 0
 
 
+def is_answered(sender: socket.socket, server: socket.socket) -> bool:
+    """Whether a datagram comes to the server, and the answer back; any may be lost."""
+    sender.settimeout(0.5)
+    server.settimeout(0.5)
+    try:
+        sender.send(b"datagram")
+        data, client = server.recvfrom(100)
+        server.sendto(data, client)
+        return sender.recv(100) == b"datagram"
+    except TimeoutError:
+        return False
+
+
+def test_floods_of_one_machine_leave_others_what_they_need(spaces: Spaces, relay_as_built: Path) -> None:
+    """Datagrams to ever new ports, and connections that are denied, while another machine goes about its business."""
+    with open_world(spaces, relay_as_built) as world:
+        world.tell(MachineTold(key="vm-2", addresses=(STRANGER,), policy=("base internet",)))
+        ended = threading.Event()
+
+        def flood() -> None:
+            with world.guest.socket(DATAGRAM) as many:
+                port = 1024
+                while not ended.is_set():
+                    port = port + 1 if port < 65535 else 1024
+                    with contextlib.suppress(OSError):
+                        many.sendto(b"flood", (FAR, port))
+
+        def knock() -> None:
+            while not ended.is_set():
+                with contextlib.suppress(OSError), world.guest.socket(to=(GATEWAY, 80)):
+                    pass
+
+        floods = [threading.Thread(target=work) for work in (flood, knock)]
+        for thread in floods:
+            thread.start()
+        try:
+            listener = world.listen(world.outside, (OUTSIDE, 80))
+            server = world.datagrams(world.outside, bind=(OUTSIDE, 7))
+            for _ in range(50):
+                with world.guest.socket(bind=(STRANGER, 0), to=(OUTSIDE, 80)) as one:
+                    other = world.accept(listener)
+                    one.sendall(b"stream")
+                    assert other.recv(100) == b"stream"
+                    other.close()
+                with world.guest.socket(DATAGRAM, bind=(STRANGER, 0), to=(OUTSIDE, 7)) as one:
+                    wait_for(lambda one=one: is_answered(one, server))  # type: ignore[misc]
+        finally:
+            ended.set()
+            for thread in floods:
+                thread.join()
+        assert world.counters().refused > 0
+        assert world.ask(lambda relay: relay.counters("vm-2")).refused == 0
+
+
 # Datagrams
 
 
