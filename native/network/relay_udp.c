@@ -138,8 +138,7 @@ static void came(void *context, struct packet *answer)
 		flow_end(&udp->flow);
 		return;
 	}
-	udp->guest.fd = answer->descriptors[0];
-	answer->descriptors[0] = -1;
+	udp->guest.fd = packet_take(answer, 0);
 	bound(udp->guest.fd);
 	if (!loop_watch(&udp->guest, EPOLLIN) || (udp->other.fd >= 0 && !loop_watch(&udp->other, EPOLLIN))) {
 		flow_end(&udp->flow);
