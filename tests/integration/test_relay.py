@@ -648,6 +648,21 @@ def test_a_published_port_leads_into_the_guest(world: World) -> None:
     assert is_refused(world, (HOST, 8080), space=world.outside)
 
 
+def test_a_guest_that_does_not_answer_keeps_nobody_waiting(spaces: Spaces, sanitized: Path) -> None:
+    with open_world(spaces, sanitized, "--time=dial=1500") as world:
+        world.publish(Port("web", "vm-1", "tcp", 99), ("0.0.0.0", 8080))
+        world.guest.run("nft", "-f", "-", text=_SILENCE)
+        try:
+            client = world.connect(world.outside, (HOST, 8080))
+            guest, outside = world.pair((FAR, 80))
+            guest.sendall(b"meanwhile")
+            assert outside.recv(100) == b"meanwhile"
+            assert world.counters().flows == 2
+            assert hears_reset(client)
+        finally:
+            world.guest.run("nft", "delete table inet silent")
+
+
 def test_a_published_port_of_datagrams_answers_from_where_it_was_asked(world: World) -> None:
     world.host.ip("address add 93.184.215.9/32 dev up0")
     try:
