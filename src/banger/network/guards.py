@@ -16,17 +16,18 @@ import shutil
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from banger.errors import Error
 from banger.host.background import keep_going
 from banger.host.fs import inode_of
-from banger.host.packets import Answer, PacketConnection, Refused, close_all, lines_of, listen
+from banger.host.packets import Answer, PacketConnection, Refused, close_all, listen
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, all_marked, is_alive, send_signal, wait_gone, working_inode
 from banger.host.spawn import MARKER, spawn_detached, spawn_unconfined
 from banger.host.thread import in_thread
 from banger.model.event import Tell, tell_nobody
+from banger.network.keeper import HeldTap, Keeper, read_refusal
 
 log = logging.getLogger("banger.network")
 
@@ -39,13 +40,6 @@ _SAID_BYTES = 2000
 
 # Arguments of a program that starts, and the descriptors in them.
 Arguments = tuple[list[str], list[int]]
-
-
-class HeldTap(NamedTuple):
-    """A tap by its key, and the IPv4 address that is bound to it, "-" if none is."""
-
-    key: str
-    address: str
 
 
 class Spawn(Protocol):
@@ -95,13 +89,15 @@ class Guard:
             await self._connect()
         except (OSError, TimeoutError, Refused) as exc:
             await self.end()
-            why = self._last_words() or str(exc)
-            raise Error(
-                "network_failed",
-                f"the {self.name} of the guests' network did not start: {why}",
-                "banger doctor --check network",
-            ) from exc
+            raise self._failure(exc) from exc
         return True
+
+    def _failure(self, exc: Exception) -> Error:
+        said = self._last_words()
+        refusal = read_refusal(said)
+        why = refusal.sentence if refusal is not None else said or str(exc)
+        hint = refusal.hint if refusal is not None else "banger doctor --check network"
+        return Error("network_failed", f"the {self.name} of the guests' network did not start: {why}", hint)
 
     async def ask(self, request: str, descriptors: Sequence[int] = ()) -> Answer:
         """Raises OSError, TimeoutError, `Refused`."""
@@ -205,9 +201,9 @@ class Guards:
             await self._settled.wait()
         return self._why
 
-    async def ask_keeper(self, request: str) -> Answer:
+    async def ask_keeper(self, request: str, descriptors: Sequence[int] = ()) -> Answer:
         """Raises `network_failed`; `Refused` if the keeper refuses."""
-        return await self._ask(self.keeper, request)
+        return await self._ask(self.keeper, request, descriptors)
 
     async def ask_relay(self, request: str, descriptors: Sequence[int] = ()) -> Answer:
         """Raises `network_failed`; `Refused` if the relay refuses."""
@@ -285,7 +281,7 @@ class Guards:
 
     async def _hold_namespaces(self) -> None:
         """Hold the keeper's namespaces, in which the taps of running VMs are, for its successor."""
-        held = (await self.keeper.ask("namespaces")).descriptors
+        held = await Keeper(self.keeper.ask).namespaces()
         close_all(self._namespaces)
         self._namespaces = held
 
@@ -311,12 +307,9 @@ class Guards:
         except (OSError, TimeoutError, Refused):
             return True
 
-    async def taps(self) -> list[HeldTap]:
+    async def taps(self) -> tuple[HeldTap, ...]:
         """The taps that VMs hold. Raises OSError, TimeoutError, `Refused`."""
-        found: list[HeldTap] = []
-        while page := [*lines_of((await self.keeper.ask(f"list {len(found)}")).text)]:
-            found += [HeldTap(key, address) for _, key, address, *_ in page]
-        return found
+        return await Keeper(self.keeper.ask).list()
 
 
 async def _nothing() -> None:
