@@ -325,16 +325,18 @@ def arguments_of_keeper(namespaces: Sequence[int] = ()) -> Arguments:
     return [f"--nft={nft}", *adopt], list(namespaces)
 
 
-async def try_taps(directory: Path) -> str:
-    """Why this host gives a keeper no taps; empty if a keeper with its files in `directory` got one."""
+async def try_taps(directory: Path) -> Error | None:
+    """Why this host gives a keeper no taps; None if a keeper with its files in `directory` got one."""
     keeper = Guard(
         "keeper", directory / "keeper.sock", directory / "keeper.log", arguments_of_keeper, spawn_unconfined
     )
     try:
         await keeper.up()
         close_all((await keeper.ask("tap trial")).descriptors)
-    except (Error, OSError, TimeoutError, Refused) as exc:
-        return exc.message if isinstance(exc, (Error, Refused)) else str(exc)
+    except Error as exc:
+        return exc
+    except (OSError, TimeoutError, Refused) as exc:
+        return Error("network_failed", str(exc) or "the keeper does not answer", "see the keeper's log")
     finally:
         await keeper.end()
-    return ""
+    return None
