@@ -703,7 +703,7 @@ def test_a_long_list_comes_in_pages(keeper: RunningKeeper) -> None:
 
     found = asyncio.run(listed())
     assert [tap.key for tap in found] == keys
-    assert found[7].address4 == "10.213.1.7" and found[7].address6 == "fd62:616e:6765::1:7"
+    assert found[7].address == "10.213.1.7" and found[7].address_6 == "fd62:616e:6765::1:7"
     assert all(tap.networks == frozenset(range(59_900, 59_932)) for tap in found)
 
 

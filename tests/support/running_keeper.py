@@ -85,8 +85,12 @@ class RunningKeeper:
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.settimeout(_WAIT_S)
-        with acting_as(self._user):
-            connection.connect(str(self.socket))
+        try:
+            with acting_as(self._user):
+                connection.connect(str(self.socket))
+        except OSError:
+            connection.close()
+            raise
         return connection
 
     def ask(self, request: str) -> tuple[str, tuple[int, ...]]:

@@ -80,8 +80,7 @@ def test_last_words_have_a_reason() -> None:
     assert refusal is not None
     assert refusal.code == "tun_refused"
     assert refusal.detail == "/dev/net/tun: Permission denied"
-    error = refusal.error()
-    assert error.code == "network_failed" and refusal.detail in error.message and error.hint
+    assert refusal.sentence == f"{refusal.reason} ({refusal.detail})"
 
 
 @pytest.mark.parametrize(

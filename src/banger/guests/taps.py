@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from banger.errors import Error
-from banger.host.packets import Refused, close_all
+from banger.host.packets import Refused
 from banger.network.guards import Guards
+from banger.network.keeper import Keeper
 from banger.store.resources import Identity
 
 
@@ -43,9 +44,6 @@ class GuardedTaps:
 
     async def open(self, identity: Identity) -> int:
         try:
-            descriptors = (await self._guards.ask_keeper(f"tap {identity['key']}")).descriptors
+            return (await Keeper(self._guards.ask_keeper).tap(str(identity["key"]))).descriptor
         except Refused as exc:
             raise Error("network_failed", f"the keeper gave no tap: {exc.message}") from exc
-        first, *others = descriptors
-        close_all(others)
-        return first

@@ -9,6 +9,7 @@ While one of them is gone, guests reach nothing new.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
@@ -16,20 +17,24 @@ import shutil
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.host.background import keep_going
 from banger.host.fs import inode_of
-from banger.host.packets import Answer, PacketConnection, Refused, close_all, lines_of, listen
+from banger.host.packets import Answer, PacketConnection, Refused, close_all, listen
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, all_marked, is_alive, send_signal, wait_gone, working_inode
 from banger.host.spawn import MARKER, spawn_detached, spawn_unconfined
 from banger.host.thread import in_thread
 from banger.model.event import Tell, tell_nobody
+from banger.network.keeper import HeldTap, Keeper, read_refusal
 
 log = logging.getLogger("banger.network")
 
+# The markers of the two programs, which are their names.
+NAMES = ("keeper", "relay")
 _ADMIN_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 _ATTEMPTS = 2
 _UP_S = 15.0
@@ -39,13 +44,6 @@ _SAID_BYTES = 2000
 
 # Arguments of a program that starts, and the descriptors in them.
 Arguments = tuple[list[str], list[int]]
-
-
-class HeldTap(NamedTuple):
-    """A tap by its key, and the IPv4 address that is bound to it, "-" if none is."""
-
-    key: str
-    address: str
 
 
 class Spawn(Protocol):
@@ -95,13 +93,15 @@ class Guard:
             await self._connect()
         except (OSError, TimeoutError, Refused) as exc:
             await self.end()
-            why = self._last_words() or str(exc)
-            raise Error(
-                "network_failed",
-                f"the {self.name} of the guests' network did not start: {why}",
-                "banger doctor --check network",
-            ) from exc
+            raise self._failure(exc) from exc
         return True
+
+    def _failure(self, exc: Exception) -> Error:
+        said = self._last_words()
+        refusal = read_refusal(said)
+        why = refusal.sentence if refusal is not None else said or str(exc)
+        hint = refusal.hint if refusal is not None else "banger doctor --check network"
+        return Error("network_failed", f"the {self.name} of the guests' network did not start: {why}", hint)
 
     async def ask(self, request: str, descriptors: Sequence[int] = ()) -> Answer:
         """Raises OSError, TimeoutError, `Refused`."""
@@ -151,6 +151,7 @@ class Guard:
 
     def _start(self) -> ProcessRef:
         """Blocking, for some milliseconds."""
+        ensure_private_directory(str(self.socket.parent))
         words, descriptors = self._arguments()
         with listen(self.socket) as listener:
             return self._spawn(
@@ -181,12 +182,12 @@ class Guards:
         self.keeper = Guard(
             "keeper",
             paths.keeper_socket,
-            paths.state / "keeper.log",
+            paths.network / "keeper.log",
             lambda: arguments_of_keeper(self._namespaces),
             spawn_unconfined,
         )
         self.relay = Guard(
-            "relay", paths.relay_socket, paths.state / "relay.log", self._arguments_of_relay, spawn_detached
+            "relay", paths.relay_socket, paths.network / "relay.log", self._arguments_of_relay, spawn_detached
         )
         self._namespaces: tuple[int, ...] = ()
         self._why = "the daemon has not started keeper and relay"
@@ -205,9 +206,9 @@ class Guards:
             await self._settled.wait()
         return self._why
 
-    async def ask_keeper(self, request: str) -> Answer:
+    async def ask_keeper(self, request: str, descriptors: Sequence[int] = ()) -> Answer:
         """Raises `network_failed`; `Refused` if the keeper refuses."""
-        return await self._ask(self.keeper, request)
+        return await self._ask(self.keeper, request, descriptors)
 
     async def ask_relay(self, request: str, descriptors: Sequence[int] = ()) -> Answer:
         """Raises `network_failed`; `Refused` if the relay refuses."""
@@ -285,7 +286,7 @@ class Guards:
 
     async def _hold_namespaces(self) -> None:
         """Hold the keeper's namespaces, in which the taps of running VMs are, for its successor."""
-        held = (await self.keeper.ask("namespaces")).descriptors
+        held = await Keeper(self.keeper.ask).namespaces()
         close_all(self._namespaces)
         self._namespaces = held
 
@@ -293,8 +294,13 @@ class Guards:
         return [f"--keeper={self.keeper.socket.name}"], []  # its working directory has the socket
 
     async def close(self) -> None:
-        """Let go of both; end both if no VM has a tap."""
+        """Let go of both; end both if no VM has a tap. What is just being started is waited for, so that it is not
+        forgotten."""
         if self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_END_S):
+                    await self._settled.wait()
+                    await (self._up if not self._why else self._settled).wait()
             self._task.cancel()
             await asyncio.wait([self._task])
         if self._up.is_set() and not await self._in_use():
@@ -311,12 +317,9 @@ class Guards:
         except (OSError, TimeoutError, Refused):
             return True
 
-    async def taps(self) -> list[HeldTap]:
+    async def taps(self) -> tuple[HeldTap, ...]:
         """The taps that VMs hold. Raises OSError, TimeoutError, `Refused`."""
-        found: list[HeldTap] = []
-        while page := [*lines_of((await self.keeper.ask(f"list {len(found)}")).text)]:
-            found += [HeldTap(key, address) for _, key, address, *_ in page]
-        return found
+        return await Keeper(self.keeper.ask).list()
 
 
 async def _nothing() -> None:
@@ -332,16 +335,18 @@ def arguments_of_keeper(namespaces: Sequence[int] = ()) -> Arguments:
     return [f"--nft={nft}", *adopt], list(namespaces)
 
 
-async def try_taps(directory: Path) -> str:
-    """Why this host gives a keeper no taps; empty if a keeper with its files in `directory` got one."""
+async def try_taps(directory: Path) -> Error | None:
+    """Why this host gives a keeper no taps; None if a keeper with its files in `directory` got one."""
     keeper = Guard(
         "keeper", directory / "keeper.sock", directory / "keeper.log", arguments_of_keeper, spawn_unconfined
     )
     try:
         await keeper.up()
         close_all((await keeper.ask("tap trial")).descriptors)
-    except (Error, OSError, TimeoutError, Refused) as exc:
-        return exc.message if isinstance(exc, (Error, Refused)) else str(exc)
+    except Error as exc:
+        return exc
+    except (OSError, TimeoutError, Refused) as exc:
+        return Error("network_failed", str(exc) or "the keeper does not answer", "see the keeper's log")
     finally:
         await keeper.end()
-    return ""
+    return None

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from banger.errors import Error
 from banger.host.packets import Answer, close_all, lines_of
 
 # Sends a request with descriptors, returns its answer; raises `Refused` and what else a connection raises.
 Ask = Callable[[str, Sequence[int]], Awaitable[Answer]]
 
-NETWORKS = range(1, 60001)
 _NONE = "-"
 # Why a keeper cannot start, by the code that it ends with: what of this host is missing, and what to do.
 _REFUSALS = {
@@ -60,8 +58,9 @@ class Refusal(NamedTuple):
     detail: str
     hint: str
 
-    def error(self) -> Error:
-        return Error("network_failed", f"{self.reason} ({self.detail})", self.hint)
+    @property
+    def sentence(self) -> str:
+        return f"{self.reason} ({self.detail})"
 
 
 class Tap(NamedTuple):
@@ -76,8 +75,8 @@ class HeldTap(NamedTuple):
 
     name: str
     key: str
-    address4: str | None
-    address6: str | None
+    address: str | None
+    address_6: str | None
     networks: frozenset[int]
 
 
@@ -95,10 +94,10 @@ class Keeper:
         close_all(others)
         return Tap(answer.text.strip(), descriptor)
 
-    async def bind(self, key: str, address4: str | None, address6: str | None) -> None:
+    async def bind(self, key: str, address: str | None, address_6: str | None) -> None:
         """The guest behind the tap has these addresses, and no others. Refused with `taken` if another tap has one,
         `invalid` if no guest may have one, `unknown`."""
-        await self._ask(f"bind {key} {address4 or _NONE} {address6 or _NONE}", ())
+        await self._ask(f"bind {key} {address or _NONE} {address_6 or _NONE}", ())
 
     async def unbind(self, key: str) -> None:
         await self._ask(f"unbind {key}", ())
@@ -140,11 +139,11 @@ def read_refusal(said: str) -> Refusal | None:
 
 
 def _read_tap(words: Sequence[str]) -> HeldTap:
-    name, key, address4, address6, networks = words
+    name, key, address, address_6, networks = words
     return HeldTap(
         name,
         key,
-        None if address4 == _NONE else address4,
-        None if address6 == _NONE else address6,
+        None if address == _NONE else address,
+        None if address_6 == _NONE else address_6,
         frozenset() if networks == _NONE else frozenset(int(network) for network in networks.split(",")),
     )

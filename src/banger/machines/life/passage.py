@@ -24,6 +24,7 @@ from banger.model.network import LinkKind, MachineNetwork, Policy
 from banger.network import policy
 from banger.network.addresses import address_6_of, choose_address, is_guest, prepare_tap_network
 from banger.network.guards import Guards
+from banger.network.keeper import Keeper
 from banger.network.ports import read_ports
 from banger.network.relay import MachineTold
 from banger.network.user_nat import GuestNetwork, prepare_user_nat, reaches_ipv6
@@ -180,7 +181,7 @@ async def admit(guards: Guards, resources: ResourceTable, machine: Machine) -> N
     note_passage(resources, guards, machine, tap)
     try:
         await guards.ask_relay(describe_to_relay(machine))
-        await guards.ask_keeper(f"bind {tap} {machine.address} {machine.network.address_6}")
+        await Keeper(guards.ask_keeper).bind(tap, machine.address, machine.network.address_6)
     except Refused as exc:
         raise Error("network_failed", f"{machine.name} does not get its network: {exc.message}") from exc
 

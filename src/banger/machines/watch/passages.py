@@ -81,7 +81,7 @@ class Passages:
         new one, or an earlier daemon may have ended before it told all."""
         relay = Relay(self._guards.relay.ask)
         published = {port.id for port in (await relay.list()).ports}
-        taps = {tap.address: tap.key for tap in await self._guards.taps()}
+        taps = {tap.address: tap.key for tap in await self._guards.taps() if tap.address}
         for live in tuple(self._lives.live.values()):
             if live.machine.network.link == "tap":
                 await self._tell_again(live.machine, published, taps)
