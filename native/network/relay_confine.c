@@ -129,7 +129,9 @@ static void restrict_files(void)
 
 void confine(void)
 {
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+	/* It stays dumpable (a core is forbidden below): else the next daemon of an ordinary user could not read the marker
+	 * by which it finds the relay, and would start a second one. */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		fail("prctl");
 	/* A kernel without huge pages refuses this call, which is then not needed. */
 	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
