@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import fcntl
 import os
 import re
 import shutil
 import socket
 import stat
+import struct
 import subprocess
 import tempfile
 import time
@@ -393,6 +396,27 @@ def test_the_next_guest_of_a_tap_has_none_of_the_networks(
         assert following.tap == guest.tap
         assert following.ping(GATEWAY)
         assert not following.ping(other.address, timeout_s=SOON_S)
+
+
+TUNSETSNDBUF, TUNSETVNETHDRSZ, TUNATTACHFILTER, TUNSETPERSIST = 0x400454D4, 0x400454D8, 0x401054D5, 0x400454CB
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_what_a_vmm_did_to_its_tap_is_undone(keeper: RunningKeeper, stays: bool) -> None:
+    name, (descriptor,) = keeper.ask("tap old")
+    keeper.ask("join old 7")
+    nothing = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # a filter: no byte of any frame
+    with open(descriptor, "rb", buffering=0):
+        for request, number in ((TUNSETSNDBUF, 1), (TUNSETVNETHDRSZ, 12)):
+            fcntl.ioctl(descriptor, request, struct.pack("i", number))
+        fcntl.ioctl(descriptor, TUNATTACHFILTER, struct.pack("HxxxxxxQ", 1, ctypes.addressof(nothing)))
+        if not stays:
+            fcntl.ioctl(descriptor, TUNSETPERSIST, 0)
+    keeper.ask("free old")
+    with guest_of(keeper, 5) as guest:
+        assert guest.tap == name
+        assert guest.ping(GATEWAY) and guest.ping(GATEWAY_6)
+        assert keeper.ask("list")[0].endswith(" -")
 
 
 def test_the_same_key_has_the_same_tap(keeper: RunningKeeper) -> None:
