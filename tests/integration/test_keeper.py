@@ -491,6 +491,7 @@ def test_no_other_user_is_heard(keeper: RunningKeeper) -> None:
         pytest.skip("capability missing: only root can be another user")
     keeper.socket.chmod(0o666)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
+        stranger.settimeout(BUDGET_S)
         with acting_as(NOBODY):
             stranger.connect(str(keeper.socket))
         with pytest.raises(Refused) as refused:
