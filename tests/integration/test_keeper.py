@@ -555,13 +555,42 @@ def test_a_host_without_nftables_is_told_by_name(place: Path, keeper: RunningKee
 
 
 def test_a_host_without_user_namespaces_is_told_by_name(place: Path) -> None:
+    """The kernel gives none to a process whose root directory is not that of its mounts."""
+    shutil.copy(PROGRAM, place / "program")
+    wrapper = place / "keeper"
+    if os.geteuid() != 0:
+        pytest.skip("capability missing: only root can be another user")
+    wrapper.write_text(f'#!/bin/sh\nexec chroot --userspec={NOBODY}:{NOBODY} {place} /program "$@"\n')
+    wrapper.chmod(0o755)
+    refusal = refusal_of(lambda: RunningKeeper(place, program=wrapper))
+    assert refusal.code == "user_namespaces_refused"
+
+
+def test_root_does_without_a_user_namespace(place: Path) -> None:
+    """Where the host allows none: here, the inside of a user namespace that has had its last."""
     wrapper = place / "keeper"
     none_left = "echo 0 >/proc/sys/user/max_user_namespaces"
     wrapper.write_text(
         f'#!/bin/sh\nexec unshare --user --map-root-user sh -c \'{none_left}; exec {PROGRAM} "$@"\' keeper "$@"\n'
     )
     wrapper.chmod(0o755)
-    assert refusal_of(lambda: RunningKeeper(place, program=wrapper)).code == "user_namespaces_refused"
+    with contextlib.ExitStack() as stack:
+        keeper = stack.enter_context(started(place, program=wrapper))
+        guest, other = (stack.enter_context(guest_of(keeper, number)) for number in (5, 6))
+        listeners = stack.enter_context(Listeners(keeper))
+        join(7, guest, other)
+        assert reaches(guest, other, BUDGET_S) and guest.ping(GATEWAY)
+        with guest.dial((FAR, 80)), listeners.tcp4.accept()[0] as accepted:
+            assert accepted.getsockname() == (FAR, 80)
+        _, namespaces = keeper.ask("namespaces")
+        keeper.kill()
+        enter = f"nsenter --user=/proc/self/fd/{namespaces[0]} --preserve-credentials"
+        wrapper.write_text(f'#!/bin/sh\nexec {enter} {PROGRAM} "$@"\n')
+        following = stack.enter_context(started(place, program=wrapper, namespaces=namespaces))
+        close_all(namespaces)
+        assert len(following.ask("list")[0].splitlines()) == 2
+        following.ask(f"leave {guest.key} 7")
+        assert not reaches(guest, other, SOON_S)
 
 
 def sanitized(place: Path) -> Path:
