@@ -101,6 +101,6 @@ def serving(*places: str, within: str = "") -> Iterator[None]:
         process.stdout.close()
 
 
-def asking(address: str, port: int = PORT) -> list[str]:
-    """The command by which a guest asks a server."""
-    return ["timeout", "10", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}; cat <&3"]
+def asking(address: str, port: int = PORT, patience_s: int = 30) -> list[str]:
+    """The command by which a guest asks a server. What is denied is refused at once; a busy host is slow."""
+    return ["timeout", str(patience_s), "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}; cat <&3"]
