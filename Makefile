@@ -59,5 +59,5 @@ bench-boots: setup-test ## N cold boots in a row (N=200), all of which must come
 	@$(BIN)/python -m bench boots --count $(N)
 
 clean: ## remove what was built; .venv and banger's own directories stay
-	rm -rf build src/banger/agent/bin src/banger/host/bin src/banger/vmm/qemu/bin .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build src/banger/agent/bin src/banger/host/bin src/banger/network/bin src/banger/vmm/qemu/bin .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,6 +10,7 @@ import pytest
 from tests.support.guests import (
     CLOCK_S,
     COUNTER,
+    address_in_guest,
     assert_counts_on,
     assert_strangers,
     clock_error_s,
@@ -84,7 +85,7 @@ def test_a_child_goes_on_with_memory_and_disk(home: Home, parent: str) -> None:
     assert (read(home, child), read(home, parent)) == (["child", "child"], ["parent", "parent"])
     assert_strangers([facts(home, parent), facts(home, child)])
     assert facts(home, child)["hostname"] == child
-    assert facts(home, child)["address"] == f"{shown['address']}/24"
+    assert facts(home, child)["address"] == address_in_guest(shown)
     for machine in (parent, child):
         assert clock_error_s(home, machine) < allowed_s(CLOCK_S)
 

@@ -116,8 +116,9 @@ def test_a_guest_reaches_the_package_archive_by_the_hosts_network(home: Home, de
     """The default route, the resolver and the source list that came with the image are there."""
     script = "ip route | grep default; cat /etc/resolv.conf; grep -h Suites: /etc/apt/sources.list.d/*"
     text = home.text("exec", dev, "--", "sh", "-c", script)
-    assert "via 10.0.2.2" in text
-    assert "nameserver 10.0.2.3" in text
+    on_tap = home.json("vm", "show", dev)["network"]["link"] == "tap"
+    assert f"via {'10.213.0.1' if on_tap else '10.0.2.2'} " in text
+    assert f"nameserver {'10.213.0.1' if on_tap else '10.0.2.3'}\n" in text
     assert "bookworm-security" in text
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import banger
-from tests.support.home import IMAGE, golden_home, wait_until
+from tests.support.home import IMAGE, alive, golden_home, wait_until
 
 pytestmark = [pytest.mark.e2e]
 
@@ -44,14 +44,13 @@ def user() -> Iterator[Banger]:
             "PYTHONPATH": os.pathsep.join(PATH),
         }
 
+        become = [*_with_taps(home), "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+
         def run(*words: str) -> str:
             done = subprocess.run(
-                [PYTHON, "-m", "banger.cli.main", *words],
+                [*become, PYTHON, "-m", "banger.cli.main", *words],
                 env=environment,
                 cwd="/",
-                user=NOBODY,
-                group=NOBODY,
-                extra_groups=[],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -92,8 +91,36 @@ def user() -> Iterator[Banger]:
             for machine in json.loads(run("vm", "list", "--json")):
                 run("vm", "delete", "-f", machine["name"])
             pid = int(json.loads(run("system", "info", "--json"))["daemon_pid"])
+            guards = _guards(run)
             run("system", "stop")
             wait_until(lambda: not Path(f"/proc/{pid}").exists(), 20, "the daemon ends")
+            assert not [guard for guard in guards if alive(guard)]
+
+
+def _with_taps(directory: Path) -> list[str]:
+    """What runs a command with a device for taps that every user can open, as hosts have it; nothing where this host
+    refuses a mount namespace or such a device."""
+    node = str(directory / "tun")
+    try:
+        os.mknod(node, 0o20666, os.makedev(10, 200))
+        os.chmod(node, 0o666)
+    except OSError:
+        return []
+    prefix = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /dev/net/tun && exec "$@"', node]
+    return prefix if subprocess.run([*prefix, "true"], capture_output=True).returncode == 0 else []
+
+
+def _guards(user: Banger) -> list[int]:
+    """The processes of keeper and relay."""
+    place = json.loads(user("system", "info", "--json"))["places"]["state"] + "/network"
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if entry.joinpath("cwd").readlink() == Path(place):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return sorted(found)
 
 
 def test_run_snapshot_fork_and_adopt_in_a_user_namespace(user: Banger) -> None:
@@ -104,13 +131,17 @@ def test_run_snapshot_fork_and_adopt_in_a_user_namespace(user: Banger) -> None:
     assert f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}" in status and "CapEff:\t0000000000000000" in status
     if "user" not in shown["confinement"]["layers"]:
         pytest.skip(f"capability missing: {shown['confinement']['missing']}")
+    if not json.loads(user("system", "info", "--json"))["no_taps"]:
+        assert shown["network"]["link"] == "tap" and "net" in shown["confinement"]["layers"]
     assert os.readlink(f"/proc/{shown['pid']}/ns/user") != os.readlink("/proc/self/ns/user")
     user("exec", "a", "--", "sh", "-c", "echo kept > /root/word; sync")
     user("vm", "snapshot", "a", "one")
     user("vm", "fork", "a", "--count", "1")
     assert user("exec", "a-1", "--", "cat", "/root/word") == "kept\n"
+    guards = _guards(user)
     user("system", "stop")
     assert user("exec", "a-1", "--", "cat", "/root/word") == "kept\n"  # adopted by the next daemon
+    assert _guards(user) == guards
     user("vm", "snapshot", "a-1", "two")
     user("vm", "commit", "a", "made")
     assert user("run", "--rm", "made", "--", "cat", "/root/word") == "kept\n"

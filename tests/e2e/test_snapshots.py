@@ -15,6 +15,7 @@ import pytest
 from tests.support.guests import (
     CLOCK_S,
     COUNTER,
+    address_in_guest,
     assert_counts_on,
     assert_strangers,
     clock_error_s,
@@ -108,7 +109,7 @@ def test_memory_and_disk_come_back(keeper: Home, name: str) -> None:
     assert keeper.text("vm", "restore", name, "one").strip() == name
     assert read(keeper, name) == ["then", "then"]
     shown = keeper.json("vm", "show", name)
-    assert facts(keeper, name)["address"] == f"{shown['address']}/24"
+    assert facts(keeper, name)["address"] == address_in_guest(shown)
 
 
 def test_two_restores_draw_differently(keeper: Home, name: str) -> None:
@@ -132,7 +133,7 @@ def test_a_machine_that_was_deleted_comes_back(keeper: Home, name: str) -> None:
     assert_counts_on(keeper, name, 1)
     shown = keeper.json("vm", "show", name)
     assert shown["origin"] == f"snapshot {name}:one"
-    assert facts(keeper, name)["address"] == f"{shown['address']}/24"
+    assert facts(keeper, name)["address"] == address_in_guest(shown)
 
 
 def test_another_machine_of_that_name_gives_way_with_its_shape(keeper: Home, name: str) -> None:
@@ -145,7 +146,7 @@ def test_another_machine_of_that_name_gives_way_with_its_shape(keeper: Home, nam
     assert shown["spec"]["memory_mib"] == 512
     assert read(keeper, name) == ["then", "then"]
     found = facts(keeper, name)
-    assert (found["hostname"], found["address"]) == (name, f"{shown['address']}/24")
+    assert (found["hostname"], found["address"]) == (name, address_in_guest(shown))
 
 
 def test_a_machine_that_is_removed_when_it_ends_comes_back_too(keeper: Home, name: str) -> None:
@@ -295,7 +296,7 @@ def test_a_snapshot_from_elsewhere_makes_nobody_else_of_a_machine(
     assert read(keeper, name) == ["then", "then"]
     shown = keeper.json("vm", "show", name)
     found = facts(keeper, name)
-    assert (found["hostname"], found["address"]) == (name, f"{shown['address']}/24")
+    assert (found["hostname"], found["address"]) == (name, address_in_guest(shown))
     keeper.text("snapshot", "delete", name, "one")
 
 

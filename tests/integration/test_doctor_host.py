@@ -280,15 +280,11 @@ def test_a_user_to_whom_no_control_group_was_given_can_limit_nothing(nobodys_pat
     assert "not memory, cpu, pids: no control group is delegated to this user" in finding["found"]
 
 
-def test_what_taps_would_need_is_a_hint_since_nothing_needs_taps(patient: Patient) -> None:
+def test_a_host_without_taps_is_told_what_that_means(patient: Patient) -> None:
     finding = patient.look("network", hurt=BARE_DEV)
-    assert finding["status"] == "hint" and "no tap" in finding["found"]
-    assert "user-mode network, which needs no setup" in finding["found"]
-
-
-def test_a_user_without_the_right_to_make_links_is_told_so(nobodys_patient: Patient) -> None:
-    finding = nobodys_patient.look("network", user=NOBODY)
-    assert finding["status"] == "hint" and "nobody has no CAP_NET_ADMIN" in finding["found"]
+    assert finding["status"] == "warning" and "tun" in finding["found"]
+    assert "policies and published ports are refused" in str(finding)
+    assert "modprobe tun" in finding["mend"]
 
 
 def test_a_host_without_memory_starts_no_machine(patient: Patient, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from tests.support.home import Home, wait_until
 
@@ -57,6 +58,11 @@ def parse_facts(text: str) -> dict[str, str]:
 
 def facts(home: Home, machine: str) -> dict[str, str]:
     return parse_facts(home.text("exec", machine, *FACTS_COMMAND))
+
+
+def address_in_guest(shown: dict[str, Any]) -> str:
+    """The address of a machine of this record, as its guest has it."""
+    return f"{shown['address']}/{32 if shown['network']['link'] == 'tap' else 24}"
 
 
 def assert_strangers(everyone: list[dict[str, str]]) -> None:

@@ -113,6 +113,16 @@ class Home:
         needle = f"{self.state}/".encode()
         return [pid for pid, command in command_lines() if needle in command and b"qemu-system" in command]
 
+    def guards(self) -> dict[str, int]:
+        """The processes of the keeper and the relay of this home, by their names."""
+        place, found = os.path.realpath(self.state / "network"), {}
+        for pid, command in command_lines():
+            name = os.path.basename(command.partition(b"\0")[0]).partition(b"-")[0].decode(errors="replace")
+            with contextlib.suppress(OSError):
+                if name in ("keeper", "relay") and os.readlink(f"/proc/{pid}/cwd") == place:
+                    found[name] = pid
+        return found
+
     def leftovers(self) -> list[str]:
         """What must not be there once no machine is: files, sockets, processes. Of a home with a pool, once there is
         no daemon either."""
@@ -137,10 +147,11 @@ class Home:
         machines = [m["name"] for m in self.json("vm", "list")]
         if machines:
             self.run("vm", "delete", "-f", *machines, check=True)
-        run, pid = self.run_directory, self.daemon_pid()
+        run, pid, guards = self.run_directory, self.daemon_pid(), self.guards()
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not alive(pid), 15, "the daemon ends")
         left = self.leftovers() + [str(path) for path in groups if path.exists()]
+        left += [f"{name} {pid}" for name, pid in guards.items() if alive(pid)]
         shutil.rmtree(run, ignore_errors=True)
         log = self.daemon_log()
         assert not left, f"left behind: {left}\n{log}"

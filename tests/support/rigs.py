@@ -14,13 +14,14 @@ from banger.agent.binary import agent_binary
 from banger.agent.connection import AgentConnection, open_connection
 from banger.agent.process import list_execs, start_process
 from banger.guests.identity import configure, invent_identity, machine_id_of
-from banger.guests.links import prepare_link
+from banger.guests.links import link_of_kind
 from banger.host import cpu
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, kill_and_wait
 from banger.kernels.initramfs import ensure_initramfs
 from banger.model.command import Command, Exit
 from banger.model.sizes import GIB, MIB
+from banger.network.user_nat import prepare_user_nat
 from banger.store.store import Store
 from banger.vmm.base import Driver, Vm, VmConfig, VmPlaces
 from banger.vmm.frozen import Frozen
@@ -61,7 +62,7 @@ class Rig:
             places=self.places(name),
             marker=name,
             frozen=frozen,
-            link=prepare_link(self.driver, "host"),
+            link=link_of_kind("nat"),
         )
 
     def start(self, config: VmConfig) -> Vm:
@@ -79,7 +80,7 @@ class Rig:
         await vm.connect_control(BOOT_S)
         async with self._closed(vm, connection):
             identity = invent_identity(
-                name, mac_of(config.link), frozenset(), "agent", machine_id=machine_id_of(name)
+                name, mac_of(config.link), prepare_user_nat(), "agent", machine_id=machine_id_of(name)
             )
             await configure(connection, identity, "agent", config.disk_bytes, BOOT_S)
             yield vm, connection
@@ -172,7 +173,7 @@ def _rig(
         cpus=1,
         memory_mib=256,
         accel="tcg",
-        link=prepare_link(driver, "host"),
+        link=link_of_kind("nat"),
     )
     return Rig(driver, directory, plain, sleeper)
 

@@ -51,12 +51,12 @@ def test_list_is_a_table(stand_in: StandIn, capsys: Capture) -> None:
         "ACCEL",
         "CPUS",
         "MEMORY",
-        "ADDRESS",
+        "PORTS",
         "AGE",
         "EXIT",
         "REASON",
     ]
-    assert row.split()[:7] == ["dev", "running", "debian", "tcg", "2", "512MiB", "10.0.2.15"]
+    assert row.split()[:7] == ["dev", "running", "debian", "tcg", "2", "512MiB", "127.0.0.1:8080->80"]
     assert head.index("ACCEL") == row.index("tcg")
 
 

@@ -59,6 +59,7 @@ def test_a_calls_annotation_and_its_named_answer_agree(name: str) -> None:
         "image": "x",
         "path": "/x",
         "new": "x",
+        "port": "0:1",
         "rootfs": "/x",
         "registry": "x",
         "username": "x",

@@ -30,7 +30,8 @@ MACHINE = {
     "spec": {"image": "debian", "cpus": 2, "memory_mib": 512, "command": {"argv": ["sh"], "tty": False}},
     "created": "2020-01-01T00:00:00Z",
     "accel": "tcg",
-    "address": "10.0.2.15",
+    "address": "10.213.0.16",
+    "network": {"ports": [{"bind": "127.0.0.1", "port": 8080, "guest_port": 80, "protocol": "tcp"}]},
     "exit": {"code": 3, "signal": 0, "timed_out": False},
     "a_field_of_the_future": 1,
 }

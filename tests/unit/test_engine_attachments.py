@@ -91,6 +91,7 @@ class Stage:
                 operations=Operations(store.operations),
                 lives=self.lives,
                 makings=SimpleNamespace(drivers=None),
+                passages=SimpleNamespace(denials=lambda machine: ()),
                 registry=None,
             ),
         )

@@ -158,7 +158,9 @@ class House:
                 templates=fake(),
                 pool=fake(drain=None),
                 trials=fake(),
+                guards=fake(),
             ),
+            passages=fake(),
             lives=Lives(Registry(store, journal.tell), holdings, journal.try_to_tell),
             snapshots=SnapshotLibrary(holdings, journal.try_to_tell),
         )

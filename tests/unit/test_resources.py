@@ -37,7 +37,7 @@ def test_directories_without_a_record_are_found_and_removed(tmp_path: Path) -> N
 
 def test_a_record_of_a_kind_that_nothing_knows_stays(tmp_path: Path) -> None:
     store = Store(tmp_path / "s.db")
-    noted = store.resources.note("m", "tap", {"name": "tap0"})
+    noted = store.resources.note("m", "bridge", {"name": "br0"})
     (error,) = asyncio.run(teardown.release(store.resources, "m"))
     assert error.code == "internal" and [r.id for r in store.resources.all()] == [noted]
     store.close()

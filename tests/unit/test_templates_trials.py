@@ -151,7 +151,9 @@ def test_a_machine_that_does_not_come_up_costs_a_limited_time(
 ) -> None:
     given: list[float] = []
 
-    async def boot(resources: Any, owner: str, config: VmConfig, driver: Driver, limit_s: float) -> None:
+    async def boot(
+        resources: Any, taps: Any, owner: str, config: VmConfig, driver: Driver, limit_s: float
+    ) -> None:
         given.append(limit_s)
         assert (config.cpus, config.memory_mib, config.frozen) == (1, 512, None)
         raise Error("boot_timeout", "the agent did not answer")

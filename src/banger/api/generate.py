@@ -39,12 +39,12 @@ class _Argument:
         self.default = repr(field.default) if self.is_plain else "None"
         self.default = self.default.replace("'", '"')
         self.kind = _written(hint)
-        if not self.required and not self.is_plain and "None" not in self.kind:
-            self.kind += " | None"
 
     @property
     def declared(self) -> str:
-        return f"{self.name}: {self.kind}" + ("" if self.required else f" = {self.default}")
+        may_lack = not self.required and not self.is_plain and "None" not in self.kind
+        kind = f"{self.kind} | None" if may_lack else self.kind
+        return f"{self.name}: {kind}" + ("" if self.required else f" = {self.default}")
 
     @property
     def chosen(self) -> str:

@@ -10,6 +10,7 @@ from banger.api.verb import BYTES, COMMAND_LIMIT_BYTES, TAR, Download, Request, 
 from banger.model.command import Command, Exec, Exit
 from banger.model.image import Image, Ref
 from banger.model.machine import Machine, MachineSpec, RunRequest
+from banger.model.network import Policy, PortRule, Rule
 from banger.model.operation import Operation
 from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
 from banger.model.template import Snapshot, Tag
@@ -65,6 +66,23 @@ class KillMachine(OneMachine):
     """With `signal` the main command gets that signal; without it the VMM is killed."""
 
     signal: Signal | None = None
+
+
+class ChangeNetwork(OneMachine):
+    """`network` is the new policy; empty leaves the policy as it is. `allow` and `deny` are added to the exceptions
+    that the machine has; with `clear`, they replace these. The change applies to a running machine at once, and stays
+    for its next starts."""
+
+    network: Policy | Literal[""] = ""
+    allow: Annotated[list[Rule], Meta(max_length=256)] = field(default_factory=list)
+    deny: Annotated[list[Rule], Meta(max_length=256)] = field(default_factory=list)
+    clear: bool = False
+
+
+class PublishPort(OneMachine):
+    """`port` is [BIND:]HOST:GUEST[/tcp|udp], such as "8080:80"."""
+
+    port: PortRule
 
 
 class PingMachine(OneMachine):
@@ -236,6 +254,23 @@ PORTS = Verb(
     name="machines.ports", summary="Listening sockets of the guest", method="GET", path=_M + "/ports",
     request=OneMachine, result=list[GuestPort], errors=_AWAKE, example={"machine": "dev"},
 )
+CHANGE_NETWORK = Verb(
+    name="machines.change_network", summary="Change what a machine may reach", method="POST", path=_M + "/network",
+    request=ChangeNetwork, result=Machine, errors=("machine_not_found", "bad_state", "network_failed"),
+    example={"machine": "dev", "network": "lan", "allow": ["example.com:443"]},
+)
+PUBLISH = Verb(
+    name="machines.publish", summary="Let a port of the host lead to a port of a machine", method="POST",
+    path=_M + "/published", request=PublishPort, result=Machine,
+    errors=("machine_not_found", "bad_state", "port_in_use", "network_failed"),
+    example={"machine": "dev", "port": "8080:80"},
+)
+UNPUBLISH = Verb(
+    name="machines.unpublish", summary="Close a published port of a machine", method="DELETE", path=_M + "/published",
+    request=PublishPort, result=Machine, query=("port",),
+    errors=("machine_not_found", "not_found", "network_failed"),
+    example={"machine": "dev", "port": "8080:80"},
+)
 LOGS = Download(
     name="machines.logs", summary="The console, or the output of a command", method="GET", path=_M + "/logs",
     request=ReadLogs, media=BYTES, query=("source", "tail", "follow", "exec"),
@@ -297,7 +332,7 @@ ATTACH = Session(
 )
 VERBS = (
     LIST, CREATE, GET, DELETE, START, STOP, RESTART, KILL, PAUSE, RESUME, SNAPSHOT, RESTORE, FORK, COMMIT, WAIT,
-    HEALTH, PING, STATS, PORTS, LOGS, EXECS, EXEC_DETACHED, GET_EXEC, SIGNAL_EXEC, WAIT_EXEC, GET_FILES, PUT_FILES,
-    STAT_FILE,
+    HEALTH, PING, STATS, PORTS, CHANGE_NETWORK, PUBLISH, UNPUBLISH, LOGS, EXECS, EXEC_DETACHED, GET_EXEC, SIGNAL_EXEC,
+    WAIT_EXEC, GET_FILES, PUT_FILES, STAT_FILE,
 )
 SESSIONS = (RUN, EXEC, ATTACH)

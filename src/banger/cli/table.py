@@ -33,6 +33,8 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "health": ("observe", "HEALTH", "check agent, init, clock and VMM"),
         "ping": ("observe", "PING", "measure round trips to the agent"),
         "stats": ("observe", "STATS", "print CPU, memory, disk and network use"),
+        "network": ("networking", "NETWORK", "show or change what a machine may reach"),
+        "port": ("networking", "PORT", "publish ports of a machine on this host"),
         "ports": ("observe", "PORTS", "list listening sockets in a machine"),
     },
     "image": {

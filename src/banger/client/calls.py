@@ -54,7 +54,14 @@ if TYPE_CHECKING:
         io_limit_bytes: int
         iops_limit: int
         limits: Literal["strict", "best-effort"]
-        network: Literal["host", "none"]
+        network: Literal["none", "internet", "lan", "host"] | Literal[""]
+        allow: list[str]
+        deny: list[str]
+        dns: list[str]
+        hosts: list[str]
+        hostname: str
+        ports: list[str]
+        publish_all: bool
         confine: Literal["strict", "best-effort"]
         boot_timeout_s: float
 
@@ -85,7 +92,14 @@ def machines_create(
     io_limit_bytes: int = 0,
     iops_limit: int = 0,
     limits: Literal["strict", "best-effort"] = "strict",
-    network: Literal["host", "none"] = "host",
+    network: Literal["none", "internet", "lan", "host"] | Literal[""] = "",
+    allow: list[str] | None = None,
+    deny: list[str] | None = None,
+    dns: list[str] | None = None,
+    hosts: list[str] | None = None,
+    hostname: str = "",
+    ports: list[str] | None = None,
+    publish_all: bool = False,
     confine: Literal["strict", "best-effort"] = "best-effort",
     boot_timeout_s: float = 60,
     command: Command | Facts | None = None,
@@ -112,7 +126,14 @@ def machines_create(
         ("io_limit_bytes", io_limit_bytes, 0),
         ("iops_limit", iops_limit, 0),
         ("limits", limits, "strict"),
-        ("network", network, "host"),
+        ("network", network, ""),
+        ("allow", allow, None),
+        ("deny", deny, None),
+        ("dns", dns, None),
+        ("hosts", hosts, None),
+        ("hostname", hostname, ""),
+        ("ports", ports, None),
+        ("publish_all", publish_all, False),
         ("confine", confine, "best-effort"),
         ("boot_timeout_s", boot_timeout_s, 60),
         ("command", command, None),
@@ -212,6 +233,35 @@ def machines_stats(machine: str) -> Call[Stats]:
 def machines_ports(machine: str) -> Call[list[GuestPort]]:
     """Listening sockets of the guest."""
     return Call("GET", f"/v1/machines/{quote(machine)}/ports", "list[GuestPort]")
+
+
+def machines_change_network(
+    machine: str,
+    network: Literal["none", "internet", "lan", "host"] | Literal[""] = "",
+    allow: list[str] | None = None,
+    deny: list[str] | None = None,
+    clear: bool = False,
+) -> Call[Machine]:
+    """Change what a machine may reach."""
+    body = chosen(
+        ("network", network, ""),
+        ("allow", allow, None),
+        ("deny", deny, None),
+        ("clear", clear, False),
+    )
+    return Call("POST", f"/v1/machines/{quote(machine)}/network", "Machine", body or None)
+
+
+def machines_publish(machine: str, port: str) -> Call[Machine]:
+    """Let a port of the host lead to a port of a machine."""
+    body = chosen(("port", port))
+    return Call("POST", f"/v1/machines/{quote(machine)}/published", "Machine", body)
+
+
+def machines_unpublish(machine: str, port: str) -> Call[Machine]:
+    """Close a published port of a machine."""
+    query = chosen(("port", port))
+    return Call("DELETE", f"/v1/machines/{quote(machine)}/published" + encode_query(query), "Machine")
 
 
 def machines_logs(

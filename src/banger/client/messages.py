@@ -92,7 +92,7 @@ class Refused(Event):
 class Exited(Event):
     """The command ended; `code` is the exit code that a shell would report."""
 
-    __slots__ = ("code", "signal", "timed_out", "timings_ms")
+    __slots__ = ("code", "denials", "signal", "timed_out", "timings_ms")
     last = True
 
     def __init__(self, said: Json) -> None:
@@ -101,6 +101,10 @@ class Exited(Event):
         self.timed_out = said.get("timed_out") is True
         timings = said.get("timings_ms")
         self.timings_ms = _numbers(timings) if isinstance(timings, dict) else {}
+        denials = said.get("denials")
+        self.denials: list[Json] = (
+            [one for one in denials if isinstance(one, dict)] if isinstance(denials, list) else []
+        )
 
 
 class Detached(Event):

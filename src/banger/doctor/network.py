@@ -1,9 +1,8 @@
-"""The network: the links of machines, and the archive that images are built from."""
+"""The network: the taps of machines, and the archive that images are built from."""
 
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from pathlib import Path
 
@@ -12,60 +11,28 @@ from banger.doctor.host import Host
 from banger.errors import Error, ToolMissing
 from banger.host.apt import MIRROR_VARIABLE, find_mirrors
 from banger.host.run import have_tool, run
+from banger.network.guards import try_taps
 
-_CAP_NET_ADMIN = 12
 _ARCHIVE_S = 3
-_LINKS_S = 4.0
 _USUAL_SUITE = "bookworm"
 _APT_HELPER = "/usr/lib/apt/apt-helper"
-_TOOLS = {"ip": "iproute2", "nft": "nftables"}
-# In a network namespace of its own, which ends with it: nothing of this host's network is touched.
-_TRY_LINKS = """\
-ip link add trial type bridge && echo bridge
-ip tuntap add trial-tap mode tap && echo tap
-nft add table inet trial && echo nftables
-:"""
-_ALL = ("tap", "bridge", "nftables")
 
 
-async def look_at_links(host: Host) -> Sight:
-    """What machines would need for more than QEMU's own user-mode network, which the trial machine tries."""
-    missing = [package for tool, package in _TOOLS.items() if not have_tool(tool)]
-    works = await _try_links()
-    rights = "" if _have_rights() else f"{host.user} has no CAP_NET_ADMIN"
-    lacks = [f"no {name}" for name in _ALL if name not in works] + ([rights] if rights else [])
-    if not lacks:
-        return Sight("tap, bridge and nftables work; machines use QEMU's user-mode network")
-    return Sight(
-        "machines use QEMU's user-mode network, which needs no setup on this host; " + ", ".join(lacks),
-        fine=False,
-        mend=install(*missing) if missing else _mend_links(works),
-    )
+async def look_at_taps(host: Host) -> Sight:
+    """Whether a keeper of the guests' network comes up here, and gives a tap."""
+    with tempfile.TemporaryDirectory(prefix="banger-doctor-") as directory:
+        why = await try_taps(Path(directory))
+    if why is None:
+        return Sight("machines get taps, so each has a policy of its own")
+    return Sight(f"machines use the network of their VMMs: {why.message}", fine=False, mend=_mend_taps(why))
 
 
-async def _try_links() -> set[str]:
-    mapping = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    try:
-        result = await run(
-            ["unshare", *mapping, "--net", "sh", "-c", _TRY_LINKS], check=False, timeout_s=_LINKS_S
-        )
-    except Error:
-        return set()
-    return set(result.stdout.decode().split())
-
-
-def _mend_links(works: set[str]) -> Mend:
-    if "tap" not in works and not Path("/dev/net/tun").exists():
-        return Mend("modprobe tun", root=True)
-    if "bridge" not in works and "nftables" not in works:
-        return advise("only root may set up links; banger does not need them today")
-    return advise("banger does not need more today")
-
-
-def _have_rights() -> bool:
-    status = Path("/proc/self/status").read_text()
-    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
-    return effective is not None and bool(int(effective[1], 16) >> _CAP_NET_ADMIN & 1)
+def _mend_taps(why: Error) -> Mend:
+    if not have_tool("nft"):
+        return install("nftables")
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return Mend("modprobe tun && chmod 0666 /dev/net/tun", root=True)
+    return advise(why.hint)
 
 
 async def look_at_archive(host: Host) -> Sight:

@@ -65,7 +65,7 @@ def run(engine: Engine, principal: Principal, request: RunRequest) -> Attachment
             raise
         if request.detach:
             return Detached(machine.name)
-        return await _see_through(engine.lives, attachment, machine, watch)
+        return await _see_through(engine, attachment, machine, watch)
 
     return Attachment(life)
 
@@ -161,7 +161,8 @@ async def _start(engine: Engine, attachment: Attachment, machine: Machine, *, de
         raise
 
 
-async def _see_through(lives: Lives, attachment: Attachment, machine: Machine, watch: Stopwatch) -> Last:
+async def _see_through(engine: Engine, attachment: Attachment, machine: Machine, watch: Stopwatch) -> Last:
+    lives = engine.lives
     live = lives.of(machine)
     main = live.main
     assert main is not None  # every start with a viewer has a main command
@@ -178,11 +179,12 @@ async def _see_through(lives: Lives, attachment: Attachment, machine: Machine, w
             await _see_off(lives, live, gone=isinstance(exc, Left))
         raise
     watch.lap("teardown")
-    return _exited(main, {**machine.timings_ms, **watch.phases_ms, "total": watch.total_ms()})
+    timings_ms = {**machine.timings_ms, **watch.phases_ms, "total": watch.total_ms()}
+    return Exited(main.done.result(), timings_ms, engine.passages.denials(machine))
 
 
-def _exited(running: RunningExec, timings_ms: dict[str, float] | None = None) -> Exited:
-    return Exited(running.done.result(), timings_ms or {})
+def _exited(running: RunningExec) -> Exited:
+    return Exited(running.done.result(), {})
 
 
 async def _see_off(lives: Lives, live: LiveMachine, *, gone: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from banger.catalogs.shelf import Shelf
+from banger.guests.taps import GuardedTaps
 from banger.host.paths import Paths
 from banger.host.settings import Settings
 from banger.images.records.library import ImageLibrary
@@ -16,6 +17,8 @@ from banger.machines.keep.operations import Operations
 from banger.machines.keep.registry import Registry
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
+from banger.machines.watch.passages import Passages
+from banger.network.guards import Guards
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
 from banger.templates.pool import Pool
@@ -35,6 +38,7 @@ class Engine:
     makings: Makings
     lives: Lives
     snapshots: SnapshotLibrary
+    passages: Passages
 
     @property
     def registry(self) -> Registry:
@@ -48,18 +52,22 @@ def assemble(
     journal = Journal(store.events)
     tell = journal.try_to_tell
     images, kernels = ImageLibrary(paths, store.images, shelf), KernelLibrary(paths, store.kernels, shelf)
-    templates = TemplateLibrary(paths, store.resources, images, kernels, drivers)
+    guards = Guards(paths, tell)
+    taps = GuardedTaps(guards)
+    templates = TemplateLibrary(paths, store.resources, images, kernels, drivers, taps)
     images.tell = kernels.tell = templates.tell = store.resources.tell = tell
-    pool = Pool(paths, store.resources, templates, settings.pool)
+    pool = Pool(paths, store.resources, templates, settings.pool, taps)
     trials = Trials(paths, store.resources)
     holdings = Holdings(paths, store.resources, drivers)
+    lives = Lives(Registry(store, journal.tell), holdings, tell)
     return Engine(
         mode=mode,
         store=store,
         journal=journal,
         operations=Operations(store.operations, tell),
         shelf=shelf,
-        makings=Makings(paths, settings, images, kernels, drivers, templates, pool, trials),
-        lives=Lives(Registry(store, journal.tell), holdings, tell),
+        makings=Makings(paths, settings, images, kernels, drivers, templates, pool, trials, guards),
+        lives=lives,
+        passages=Passages(lives, guards),
         snapshots=SnapshotLibrary(holdings, tell),
     )

@@ -10,7 +10,8 @@ from banger.api.verb import Again
 from banger.engine.engine import Engine
 from banger.engine.paths import refuse_sources_of_others
 from banger.engine.verbs import begun, carries_out, gives_out, takes_in
-from banger.machines.ask import commands, files, inspect, logs, pausing
+from banger.machines.ask import commands, files, inspect, logs, networks, pausing
+from banger.machines.ask.networks import Asked
 from banger.machines.ask.pausing import awake
 from banger.machines.copies import commits, forks, snapshots
 from banger.machines.keep.registry import Registry
@@ -52,7 +53,7 @@ async def create(
 
 @carries_out(verbs.GET)
 async def get(engine: Engine, principal: Principal, request: verbs.OneMachine) -> Machine:
-    return find(engine.registry, request)
+    return engine.passages.describe(find(engine.registry, request))
 
 
 @carries_out(verbs.DELETE)
@@ -179,6 +180,28 @@ async def wait(engine: Engine, principal: Principal, request: verbs.OneMachine) 
         elif starting is not None:
             await asyncio.wait([starting])
         await asyncio.sleep(0 if live or starting else _UNSETTLED_S)
+    return machine
+
+
+@carries_out(verbs.CHANGE_NETWORK)
+async def change_network(engine: Engine, principal: Principal, request: verbs.ChangeNetwork) -> Machine:
+    machine, lives = find(engine.registry, request), engine.lives
+    asked = Asked(request.network, tuple(request.allow), tuple(request.deny), request.clear)
+    await networks.change(lives, engine.makings, machine, asked)
+    return engine.passages.describe(machine)
+
+
+@carries_out(verbs.PUBLISH)
+async def publish(engine: Engine, principal: Principal, request: verbs.PublishPort) -> Machine:
+    machine = find(engine.registry, request)
+    await networks.add_port(engine.lives, engine.makings, machine, request.port)
+    return machine
+
+
+@carries_out(verbs.UNPUBLISH)
+async def unpublish(engine: Engine, principal: Principal, request: verbs.PublishPort) -> Machine:
+    machine = find(engine.registry, request)
+    await networks.remove_port(engine.lives, engine.makings, machine, request.port)
     return machine
 
 

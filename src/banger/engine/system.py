@@ -41,6 +41,7 @@ async def info(engine: Engine, principal: Principal, request: Nothing) -> System
         store_version=engine.store.database.version(),
         store_damage=engine.store.damage.all(),
         machines=len(engine.registry.all()),
+        no_taps=await engine.makings.guards.ready(),
         places={
             "state": str(paths.state),
             "cache": str(paths.cache),

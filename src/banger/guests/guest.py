@@ -19,6 +19,8 @@ from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.guests.confinement import Confinement, choose_user, confine
 from banger.guests.console import cause_of_panic, find_panic_line, read_console_tail
+from banger.guests.links import linked
+from banger.guests.taps import Taps
 from banger.host import cpu
 from banger.host.proc import ProcessRef, send_signal, wait_gone
 from banger.resources import kinds
@@ -65,11 +67,13 @@ def take_places(resources: ResourceTable, owner: str, places: VmPlaces) -> None:
 
 
 async def boot(
-    resources: ResourceTable, owner: str, config: VmConfig, driver: Driver, limit_s: float
+    resources: ResourceTable, taps: Taps, owner: str, config: VmConfig, driver: Driver, limit_s: float
 ) -> Guest:
-    """Start a VM and wait for its agent. Raises `boot_failed`, `kernel_panic`, `boot_timeout`, `vmm_failed`."""
+    """Start a VM and wait for its agent. Raises `boot_failed`, `kernel_panic`, `boot_timeout`, `vmm_failed`,
+    `network_failed`."""
     confinement = await confine(resources, owner, config, driver)
-    vm = _start(resources, owner, config, driver, confinement)
+    async with linked(resources, taps, owner, config) as ready:
+        vm = _start(resources, owner, ready, driver, confinement)
     try:
         connection = await _greet(vm, config.places, driver, limit_s, resync=False)
         return Guest(config.places, driver, vm, connection, confinement, booted=True)
@@ -78,12 +82,13 @@ async def boot(
         raise
 
 
-async def clone(resources: ResourceTable, owner: str, config: VmConfig, driver: Driver) -> Guest:
+async def clone(resources: ResourceTable, taps: Taps, owner: str, config: VmConfig, driver: Driver) -> Guest:
     """Start a VM from `config.frozen`. The guest runs, and still has the identity that it had when it was frozen.
-    Raises `frozen_damaged` for every failure that a damaged original may cause."""
+    Raises `frozen_damaged` for every failure that a damaged original may cause, `network_failed`."""
     assert config.frozen is not None
     confinement = await confine(resources, owner, config, driver)
-    vm = _start(resources, owner, config, driver, confinement)
+    async with linked(resources, taps, owner, config) as ready:
+        vm = _start(resources, owner, ready, driver, confinement)
     try:
         await vm.connect_control(_CLONE_S)
         await vm.restore()

@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 
 from banger.agent.connection import AgentConnection, FieldList
-from banger.network.user_nat import GuestNetwork, prepare_user_nat
+from banger.network.user_nat import GuestNetwork
 from banger.wire.constants import Tag, Type
 from banger.wire.fields import Fields
 
@@ -35,14 +35,14 @@ class Identity:
 def invent_identity(
     hostname: str,
     mac: str,
-    taken: frozenset[str],
+    network: GuestNetwork,
     init: str,
     *,
     machine_id: str,
     has_ids: bool = False,
     lived: bool = False,
 ) -> Identity:
-    """A new identity, with an address that is not in `taken`. `has_ids`: the guest has its machine id already, and its
+    """A new identity. `has_ids`: the guest has its machine id already, and its
     init and journal use that, so it does not change. `lived`: the guest is a copy of a machine that had another
     identity. An init of the image itself asks the kernel for a boot id before the guest is frozen, so a clone of such a
     guest needs another one."""
@@ -51,7 +51,7 @@ def invent_identity(
         hostname=hostname,
         machine_id="" if has_ids else machine_id,
         mac=mac,
-        network=prepare_user_nat(taken),
+        network=network,
         boot_id=str(uuid.uuid4()) if another_boot else "",
         resets_tcp=lived,
     )
@@ -77,11 +77,14 @@ def prepare_configure(
         yield Tag.MACHINE_ID, identity.machine_id
     if identity.mac:
         yield Tag.MAC, identity.mac
-        yield Tag.ADDRESS, network.address
-        yield Tag.GATEWAY, network.gateway
-        yield Tag.DNS, network.dns
+        for address in network.addresses:
+            yield Tag.ADDRESS, address
+        for gateway in network.gateways:
+            yield Tag.GATEWAY, gateway
+        for server in network.dns:
+            yield Tag.DNS, server
         yield Tag.MTU, network.mtu
-        yield Tag.IPV6, int(network.ipv6)
+        yield Tag.IPV6, int(network.asks_router)
     yield Tag.INIT, init
     yield Tag.GROW, 1
     yield Tag.DISK_BYTES, disk_bytes

@@ -1,27 +1,56 @@
-"""Choose a guest's link to the network: once for each VM, as a value that its driver receives."""
+"""Choose a guest's link to the network, as a value that its driver receives; open a tap for a VMM that starts."""
 
 from __future__ import annotations
 
-from banger.errors import Error
-from banger.network.user_nat import invent_mac
-from banger.vmm.base import Driver
-from banger.vmm.link import Link, NoLink, UserNat
+import contextlib
+import dataclasses
+import os
+from collections.abc import AsyncIterator
+
+from banger.guests.taps import Taps
+from banger.model.network import LinkKind
+from banger.network.addresses import GUESTS_4, prepare_tap_network
+from banger.network.user_nat import GuestNetwork, invent_mac, prepare_user_nat
+from banger.resources import kinds
+from banger.store.resources import ResourceTable
+from banger.vmm.base import VmConfig
+from banger.vmm.link import Link, NoLink, Tap, UserNat
+
+_NOBODY = str(GUESTS_4[2])
 
 
-def prepare_link(driver: Driver, network: str) -> Link:
-    """The link of a new VM for the `network` of a spec: the VMM's own address translation if the VMM has that, else
-    none."""
-    if network == "none" or UserNat not in driver.capabilities.links:
+def link_of_kind(kind: LinkKind) -> Link:
+    """A new link; the kind of an earlier version's record is empty."""
+    if kind == "none":
         return NoLink()
-    return UserNat(invent_mac())
+    return Tap(invent_mac()) if kind == "tap" else UserNat(invent_mac())
 
 
 def another_link(link: Link) -> Link:
-    """A link of the same kind for another guest. Raises `unsupported` for a link that only one guest can have."""
+    """A link of the same kind for another guest."""
     if isinstance(link, NoLink):
         return link
-    if isinstance(link, UserNat):
-        return UserNat(invent_mac())
-    raise Error(
-        "unsupported", "a tap device belongs to one guest", "plan another tap device for the other guest"
-    )
+    return UserNat(invent_mac()) if isinstance(link, UserNat) else Tap(invent_mac())
+
+
+def placeholder_network(link: Link) -> GuestNetwork:
+    """The network of a guest that is no machine yet. On a tap it reaches nothing: its address is not bound."""
+    return prepare_tap_network(_NOBODY, ipv6=False) if isinstance(link, Tap) else prepare_user_nat()
+
+
+@contextlib.asynccontextmanager
+async def linked(
+    resources: ResourceTable, taps: Taps, owner: str, config: VmConfig
+) -> AsyncIterator[VmConfig]:
+    """The configuration with an open tap, if its link is a tap, until the end of the block. The VMM that is started in
+    the block keeps the tap; its record says so. Raises `network_failed`."""
+    if not isinstance(config.link, Tap):
+        yield config
+        return
+    identity = taps.identity_of(owner)
+    resources.note(owner, kinds.TAP.name, identity)
+    fd = await taps.open(identity)
+    try:
+        yield dataclasses.replace(config, link=dataclasses.replace(config.link, fd=fd))
+    finally:
+        os.close(fd)

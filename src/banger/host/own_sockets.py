@@ -19,7 +19,7 @@ def listen(path: Path, backlog: int = 4) -> socket.socket:
     """A new listening socket at `path`, in place of an old one. Raises OSError."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        with _address(path) as address:
+        with short_address(path) as address:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(address)
             listener.bind(address)
@@ -36,7 +36,7 @@ async def dial(path: Path | str) -> socket.socket:
         socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
     )
     try:
-        with _address(Path(path)) as address:
+        with short_address(Path(path)) as address:
             await asyncio.get_running_loop().sock_connect(connection, address)
         check_peer(connection)
     except BaseException:
@@ -53,7 +53,8 @@ def check_peer(connection: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def _address(path: Path) -> Iterator[str]:
+def short_address(path: Path) -> Iterator[str]:
+    """An address of the socket at `path` that is short enough, within the block."""
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{directory}/{path.name}"

@@ -4,6 +4,7 @@
 <state>/daemon.log           bangerd's log (user mode)
 <state>/machines/<id>/       the VMM's files, console.log, exec.log; also of clones that wait for a machine
 <state>/sockets/<id>/        the VMM's, of machines: no other program cleans up there
+<state>/network/             sockets and logs of keeper and relay
 <state>/templates/<id>/      the VMM's files, meta.json
 <state>/snapshots/<id>/      the same, of users' own
 <state>/catalogs/<name>.json a catalog that was added: its key, its newest index
@@ -82,6 +83,18 @@ class Paths:
     @property
     def socket(self) -> Path:
         return self.run / "banger.sock"
+
+    @property
+    def network(self) -> Path:
+        return self.state / "network"
+
+    @property
+    def keeper_socket(self) -> Path:
+        return self.network / "keeper.sock"
+
+    @property
+    def relay_socket(self) -> Path:
+        return self.network / "relay.sock"
 
     @property
     def daemon_pid(self) -> Path:

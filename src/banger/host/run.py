@@ -40,6 +40,7 @@ _PACKAGE_OF = {
     "dpkg-deb": "dpkg",
     "unshare": "util-linux",
     "newuidmap": "uidmap",
+    "nft": "nftables",
 }
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 

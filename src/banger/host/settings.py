@@ -16,6 +16,9 @@ reserve = "1GiB"            # memory of the host that clones in waiting leave al
 memory_reserve = "256MiB"   # memory of the host that no machine may start into
 disk_reserve = "256MiB"     # as much of the disk; a machine that found it full continues when this is free
 connections = 256           # that a machine may have open at a time, through the VMM's address translation
+
+[network]
+default = "internet"        # what a machine may reach if the user does not say: none, internet, lan or host
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from typing import Annotated
 import msgspec
 
 from banger.errors import Error
+from banger.model.network import Policy
 from banger.model.sizes import GIB, parse_size
 
 
@@ -67,11 +71,16 @@ class LimitSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return parse_size(self.disk_reserve)
 
 
+class NetworkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    default: Policy = "internet"
+
+
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     images: ImageSettings = msgspec.field(default_factory=ImageSettings)
     templates: TemplateSettings = msgspec.field(default_factory=TemplateSettings)
     pool: PoolSettings = msgspec.field(default_factory=PoolSettings)
     limits: LimitSettings = msgspec.field(default_factory=LimitSettings)
+    network: NetworkSettings = msgspec.field(default_factory=NetworkSettings)
 
 
 def read_settings(config: Path) -> Settings:

@@ -85,6 +85,31 @@ def spawn_detached(
     return child_ref(pid)
 
 
+def spawn_unconfined(
+    argv: Sequence[str], *, marker: str, output: Path, cwd: Path, pass_fds: Sequence[int] = ()
+) -> ProcessRef:
+    """As `spawn_detached`, for a program of ours that confines itself: it starts with all rights of the daemon. Raises
+    `tool_missing`."""
+    with open(output, "ab") as sink:
+        try:
+            process = subprocess.Popen(
+                argv,
+                env={**_environment(), MARKER: marker},
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+                pass_fds=pass_fds,
+                cwd=cwd,
+            )
+        except OSError as exc:
+            raise Error(
+                "tool_missing", f"{argv[0]} does not start: {exc.strerror}", "run make setup"
+            ) from exc
+    process.returncode = 0  # as above
+    return child_ref(process.pid)
+
+
 def _read_report(reported: int) -> tuple[int | None, str]:
     """The process id that the jail writes when it is ready; None and the reason if the jail failed."""
     ready, _, _ = select.select([reported], [], [], _CONFINE_S)

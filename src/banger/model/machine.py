@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from banger.model.command import Command, Exit
 from banger.model.ending import Ending, PauseCause
+from banger.model.network import AddressText, MachineNetwork, Policy, PortRule, Rule
 from banger.model.sizes import GIB
 
 Accel = Literal["auto", "kvm", "tcg"]
@@ -39,13 +40,16 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     """What a user asks for when creating a machine. Units are in the names. An empty `name` means a generated name. An
     empty `kernel` or `init` means what the image wants; the first start fills it in. An empty `driver` means the first
     driver that this host has. `idle_pause_s` 0 means that the machine is never paused for being idle. The
-    `..._limit...` fields limit what the machine takes of the host, and 0 means as much as the machine needs: memory
-    and threads of the VMM, processor time as a number of processors, bytes per second and operations per second of the
-    root disk (reads and writes together). `limits` says whether a limit that this host cannot enforce is an error.
-    `network` is what the guest can reach: "host" is everything that the host can reach, "none" is nothing; then the
-    guest has no network interface. `confine` says whether a layer of the jail that this host does not have is an error.
-    `remove` deletes the machine when its command ends. `cold` boots the machine instead of starting it from a
-    template."""
+    `..._limit...` fields limit what the machine takes of the host, and 0 means as much as the machine needs: memory and
+    threads of the VMM, processor time as a number of processors, bytes per second and operations per second of the root
+    disk (reads and writes together). `limits` says whether a limit that this host cannot enforce is an error. `network`
+    is the policy, which says what the guest can reach; empty means the default of the configuration. "none" is nothing;
+    then the guest has no network interface. `allow` and `deny` are exceptions from the policy, such as
+    "example.com:443". `dns` are name servers to use instead of the host's, `hosts` are names with an address each, such
+    as "db:192.0.2.7". An empty `hostname` means the machine's name. `ports` are ports of the host that lead to the
+    guest, such as "8080:80"; `publish_all` publishes each port that the image exposes. `confine` says whether a layer
+    of the jail that this host does not have is an error. `remove` deletes the machine when its command ends. `cold`
+    boots the machine instead of starting it from a template."""
 
     image: Annotated[str, Meta(min_length=1, max_length=1024)]
     name: Annotated[str, Meta(max_length=64)] = ""
@@ -66,7 +70,14 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     io_limit_bytes: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
     iops_limit: Annotated[int, Meta(ge=0, le=1 << 30)] = 0
     limits: Literal["strict", "best-effort"] = "strict"
-    network: Literal["host", "none"] = "host"
+    network: Policy | Literal[""] = ""
+    allow: Annotated[list[Rule], Meta(max_length=256)] = []
+    deny: Annotated[list[Rule], Meta(max_length=256)] = []
+    dns: Annotated[list[AddressText], Meta(max_length=8)] = []
+    hosts: Annotated[list[Rule], Meta(max_length=256)] = []
+    hostname: Annotated[str, Meta(max_length=63)] = ""
+    ports: Annotated[list[PortRule], Meta(max_length=256)] = []
+    publish_all: bool = False
     confine: Literal["strict", "best-effort"] = "best-effort"
     boot_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
     command: Command | None = None
@@ -88,11 +99,12 @@ class Machine(Struct, kw_only=True, frozen=True):
     machine ended, and `restart_in_s` how long after that banger starts it again, None if it does not. `pause_cause` is
     why it is paused; `idle` and `disk_full` say the same. `disk_failed` is true after an access to the root disk failed
     since the latest start. `reason` has `ending` or `pause_cause` in words, which may change. `limits` are the limits
-    in force, and the reasons why others are not. `confinement` is the jail that the VMM is in. `agent_boot` tells
-    the agent of this guest from others. `origin` is what the machine came from: "boot", "template ID", "snapshot
-    NAME:TAG" or "fork of NAME". `unfinished` is true for a copy that is still being made; it goes if the daemon
-    ends before. `place` names the machine's directory; empty means the id. `wanted` is the state that the user
-    asked for last. `restarts` counts the restarts by banger in a row, `reboots` those by the guest."""
+    in force, and the reasons why others are not. `confinement` is the jail that the VMM is in, `address` the IPv4
+    address of the guest for its whole life, and `network` what else its network has. `agent_boot` tells the agent of
+    this guest from others. `origin` is what the machine came from: "boot", "template ID", "snapshot NAME:TAG" or "fork
+    of NAME". `unfinished` is true for a copy that is still being made; it goes if the daemon ends before. `place` names
+    the machine's directory; empty means the id. `wanted` is the state that the user asked for last. `restarts` counts
+    the restarts by banger in a row, `reboots` those by the guest."""
 
     id: str
     name: str
@@ -120,6 +132,7 @@ class Machine(Struct, kw_only=True, frozen=True):
     unfinished: bool = False
     place: str = ""
     address: str = ""
+    network: MachineNetwork = MachineNetwork()
     stop_signal: str = ""
     pid: int = 0
     agent_boot: str = ""
@@ -157,6 +170,7 @@ class Change(TypedDict, total=False):
     unfinished: bool
     place: str
     address: str
+    network: MachineNetwork
     stop_signal: str
     pid: int
     started: str

@@ -102,7 +102,7 @@ class DriverReport(Struct, kw_only=True):
 
 class SystemInfo(Struct, kw_only=True):
     """`places` has the path of each kind of file that banger keeps. `store_damage` lists damage found in the store,
-    each with its time, the newest last."""
+    each with its time, the newest last. `no_taps` says why machines get no taps, and so no policy of their own."""
 
     version: str
     python: str
@@ -117,6 +117,7 @@ class SystemInfo(Struct, kw_only=True):
     accelerators: list[Accelerator]
     drivers: list[DriverReport]
     store_damage: list[str] = []
+    no_taps: str = ""
 
 
 class Room(Struct, kw_only=True):

@@ -8,13 +8,15 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from banger.model.machine import MachineSpec
+from banger.model.network import LinkKind
 
 
 class Shape(Struct, kw_only=True, frozen=True):
     """Everything that a frozen machine depends on. A machine can continue only where all of it is the same.
 
     `initramfs` identifies kernel modules and agent, `driver_build` the program that ran the machine. `disk_bytes` is
-    the size of the root disk at the time of the freeze; clones may have a larger disk.
+    the size of the root disk at the time of the freeze; clones may have a larger disk. `link` is the kind of the
+    network link, empty for a machine that an earlier version froze.
     """
 
     format: int
@@ -29,6 +31,7 @@ class Shape(Struct, kw_only=True, frozen=True):
     memory_mib: int
     init: str
     disk_bytes: int
+    link: LinkKind = ""
 
 
 class Template(Struct, kw_only=True):

@@ -10,6 +10,7 @@ import ipaddress
 import os
 import random
 import socket
+from collections.abc import Collection
 from typing import NamedTuple
 
 _FIRST, _LAST = 16, 254
@@ -18,26 +19,33 @@ _IN_THE_WORLD = "2000::1"
 
 
 class GuestNetwork(NamedTuple):
-    """The configuration of the guest's link. `address` includes its prefix length. `ipv6`: the guest accepts a router,
-    and so has a route; the NAT advertises itself as one on every host."""
+    """The configuration of the guest's link. `addresses` include their prefix lengths; the first is IPv4.
+    `asks_router`: the guest accepts an IPv6 router that advertises itself."""
 
-    address: str
-    gateway: str
-    dns: str
+    addresses: tuple[str, ...]
+    gateways: tuple[str, ...]
+    dns: tuple[str, ...]
     mtu: int
-    ipv6: bool
+    asks_router: bool
 
     @property
     def host_address(self) -> str:
-        return self.address.partition("/")[0]
+        return self.addresses[0].partition("/")[0]
 
 
-def prepare_user_nat(taken: frozenset[str] = frozenset()) -> GuestNetwork:
+def prepare_user_nat(taken: Collection[str] = ()) -> GuestNetwork:
     """An address in the network that QEMU's `-netdev user` has by default. Each machine is alone in its network, so
-    addresses need not differ; they do while some are free, for readers of logs."""
+    addresses need not differ; they do while some are free, for readers of logs. The NAT advertises itself as a router
+    on every host, so the guest accepts it only where it leads into the world."""
     every = [f"10.0.2.{last}" for last in range(_FIRST, _LAST + 1)]
     free = [address for address in every if address not in taken]
-    return GuestNetwork(f"{random.choice(free or every)}/24", "10.0.2.2", "10.0.2.3", 1500, reaches_ipv6())
+    return GuestNetwork(
+        addresses=(f"{random.choice(free or every)}/24",),
+        gateways=("10.0.2.2",),
+        dns=("10.0.2.3",),
+        mtu=1500,
+        asks_router=reaches_ipv6(),
+    )
 
 
 def reaches_ipv6() -> bool:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef
@@ -13,7 +14,15 @@ from banger.store.resources import Identity
 
 AGAIN = "remove the cause (a mount, missing rights, a read-only disk), then run: banger system reconcile"
 
-Target = ProcessRef | Path
+
+class Told(NamedTuple):
+    """Something that another program holds: the program's control socket, and the key of the thing."""
+
+    socket: Path
+    key: str
+
+
+Target = ProcessRef | Path | Told
 
 
 class Kind(ABC):
@@ -42,8 +51,8 @@ class Kind(ABC):
 
 @dataclass(frozen=True)
 class Found:
-    """Something that was found on the host. The identity in its record, if there is one, has `key`: a marker or a path.
-    `noun` is the kind, for people."""
+    """Something that was found on the host. The identity in its record, if there is one, has `key`: a marker, a path or
+    a key. `noun` is the kind, for people."""
 
     kind: Kind
     noun: str

@@ -8,14 +8,19 @@ from banger.host.paths import Paths
 from banger.resources.control_group import ControlGroup
 from banger.resources.directory import Directory, places_of_files, places_of_sockets
 from banger.resources.kind import Found, Kind
+from banger.resources.told import ToldProgram, Words
 from banger.resources.vmm_process import VmmProcess
 
 VMM = VmmProcess()
 CGROUP = ControlGroup()
 SOCKETS = Directory("sockets", is_runtime=True, places=places_of_sockets)
+TAP = ToldProgram("tap", Words("free", "list", "", "tap"), lambda paths: paths.keeper_socket)
+PASSAGE = ToldProgram(
+    "passage", Words("forget", "list", "machine", "passage"), lambda paths: paths.relay_socket
+)
 FILES = Directory("files", is_runtime=False, places=places_of_files)
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (VMM, CGROUP, FILES, SOCKETS)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (VMM, CGROUP, FILES, SOCKETS, TAP, PASSAGE)}
 RUNTIME = frozenset(kind.name for kind in KINDS.values() if kind.is_runtime)
 
 

@@ -104,6 +104,8 @@ async def serve(paths: Paths, mode: str) -> None:
     with watched_as_asked(), _only_one(paths), contextlib.closing(reception):
         reception.open()
         engine = _open_engine(paths, mode)
+        engine.makings.guards.begin()
+        engine.passages.begin()
         await in_thread(jail.look)  # before the first machine waits for it
         log_sync = LogSync(engine.store.database)
         try:
@@ -112,6 +114,8 @@ async def serve(paths: Paths, mode: str) -> None:
             await engine.operations.close()
             await engine.makings.templates.close()
             await engine.makings.pool.close()
+            engine.passages.close()
+            await engine.makings.guards.close()
             await log_sync.close()
             await end_all(_THREADS_END_S)
             engine.store.close()

@@ -148,7 +148,8 @@ def _message(one: Said) -> dict[str, object]:
     if isinstance(one, Consumed):
         return {"type": "credit", "consumed": one.total_bytes}
     if isinstance(one, Exited):
-        return {"type": "exit", **msgspec.structs.asdict(one.exit), "timings_ms": one.timings_ms}
+        said = {"type": "exit", **msgspec.structs.asdict(one.exit), "timings_ms": one.timings_ms}
+        return {**said, "denials": one.denials} if one.denials else said
     if isinstance(one, Detached):
         return {"type": "detached", "machine": one.machine}
     assert isinstance(one, Refused | Failed)

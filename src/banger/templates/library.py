@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from banger.agent.binary import agent_binary
 from banger.errors import Error
+from banger.guests.taps import NO_TAPS, Taps
 from banger.host import cpu
 from banger.host.bounded import Bounded
 from banger.host.fs import disk_usage_bytes, remove_tree
@@ -68,7 +69,9 @@ class TemplateLibrary:
         images: ImageLibrary,
         kernels: KernelLibrary,
         drivers: Drivers,
+        taps: Taps = NO_TAPS,
     ) -> None:
+        self._taps = taps
         self._paths = paths
         self._resources = resources
         self._images = images
@@ -209,7 +212,7 @@ class TemplateLibrary:
         try:
             self._paths.templates.mkdir(parents=True, exist_ok=True, mode=0o700)
             final = self._directory(wanted.id)
-            await make_template(self._paths, self._resources, wanted, final, name)
+            await make_template(self._paths, self._resources, self._taps, wanted, final, name)
             short, image = wanted.id[:12], wanted.image.name
             message = f"template {short} of {image} was made"
             self.tell("template.made", f"template/{short}", message, image=image)

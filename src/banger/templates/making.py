@@ -21,6 +21,8 @@ from banger.errors import BootFailure, Error
 from banger.guests.guest import boot, take_places
 from banger.guests.identity import configure, invent_identity, machine_id_of
 from banger.guests.init import wait_for_init
+from banger.guests.links import placeholder_network
+from banger.guests.taps import Taps
 from banger.host.fs import remove_whole, require_free
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, kill_and_wait, wait_gone
@@ -57,7 +59,7 @@ class TemplateMeta(msgspec.Struct, kw_only=True):
 
 
 async def make_template(
-    paths: Paths, resources: ResourceTable, wanted: Wanted, final: Path, name: str
+    paths: Paths, resources: ResourceTable, taps: Taps, wanted: Wanted, final: Path, name: str
 ) -> None:
     """Boot, freeze, publish as `final`. Raises what a boot raises, `insufficient_disk`, `vmm_failed`. After a failure
     only the console's log is left, in the directory of the machine that wanted the template. Errors call the machine
@@ -71,7 +73,7 @@ async def make_template(
         run_directory=paths.sockets / token,
     )
     try:
-        await _make(resources, wanted, owner, places, final)
+        await _make(resources, taps, wanted, owner, places, final)
     except BootFailure:
         with contextlib.suppress(OSError):
             await in_thread(shutil.copyfile, places.console_log, wanted.config.places.console_log)
@@ -80,19 +82,21 @@ async def make_template(
         await asyncio.shield(teardown.release(resources, owner))
 
 
-async def _make(resources: ResourceTable, wanted: Wanted, owner: str, places: VmPlaces, final: Path) -> None:
+async def _make(
+    resources: ResourceTable, taps: Taps, wanted: Wanted, owner: str, places: VmPlaces, final: Path
+) -> None:
     begun = time.perf_counter()
     config = wanted.config_of_maker(places, owner)
     identity = invent_identity(
         PLACEHOLDER,
         mac_of(config.link),
-        frozenset(),
+        placeholder_network(config.link),
         wanted.init,
         machine_id=machine_id_of(places.directory.name),
     )
     take_places(resources, owner, places)
     await wanted.driver.prepare(config)
-    guest = await boot(resources, owner, config, wanted.driver, wanted.boot_limit_s)
+    guest = await boot(resources, taps, owner, config, wanted.driver, wanted.boot_limit_s)
     try:
         await configure(
             guest.connection,

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from banger.errors import Error
 from banger.guests.guest import Guest, clone, take_places, with_disk_synced
 from banger.guests.identity import configure, invent_identity, machine_id_of
+from banger.guests.links import placeholder_network
+from banger.guests.taps import NO_TAPS, Taps
 from banger.host import cpu
 from banger.host.background import in_background, log_fault
 from banger.host.paths import Paths
@@ -57,8 +59,14 @@ class Pool:
     starts."""
 
     def __init__(
-        self, paths: Paths, resources: ResourceTable, templates: TemplateLibrary, settings: PoolSettings
+        self,
+        paths: Paths,
+        resources: ResourceTable,
+        templates: TemplateLibrary,
+        settings: PoolSettings,
+        taps: Taps = NO_TAPS,
     ) -> None:
+        self._taps = taps
         self._paths = paths
         self._resources = resources
         self._templates = templates
@@ -195,10 +203,14 @@ class Pool:
         config = dataclasses.replace(config, frozen=frozen)
         take_places(self._resources, owner, places)
         await wanted.driver.prepare(config)
-        coming = clone(self._resources, owner, config, wanted.driver)
+        coming = clone(self._resources, self._taps, owner, config, wanted.driver)
         guest = await with_disk_synced(wanted.driver, places, coming)
         identity = invent_identity(
-            PLACEHOLDER, mac_of(config.link), frozenset(), wanted.init, machine_id=machine_id_of(token)
+            PLACEHOLDER,
+            mac_of(config.link),
+            placeholder_network(config.link),
+            wanted.init,
+            machine_id=machine_id_of(token),
         )
         try:
             await configure(guest.connection, identity, wanted.init, config.disk_bytes, _ANSWER_S)

@@ -11,6 +11,7 @@ from banger.host import cpu
 from banger.model.image import Image, Kernel
 from banger.model.template import Shape
 from banger.vmm.base import Driver, VmConfig
+from banger.vmm.link import kind_of
 
 # Version of what banger does before the freeze: a change of that must change the ids of templates.
 _FORMAT = 1
@@ -43,6 +44,7 @@ async def prepare_machine_shape(
         memory_mib=config.memory_mib,
         init=init,
         disk_bytes=config.disk_bytes,
+        link=kind_of(config.link),
     )
 
 

@@ -19,6 +19,7 @@ import msgspec
 
 from banger.errors import BootFailure, VmmFailed
 from banger.guests.guest import boot, take_places
+from banger.guests.taps import NO_TAPS
 from banger.host import cpu
 from banger.host.bounded import Bounded
 from banger.host.fs import write_file
@@ -27,6 +28,7 @@ from banger.host.thread import in_thread
 from banger.resources import teardown
 from banger.store.resources import ResourceTable
 from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmPlaces
+from banger.vmm.link import NoLink
 
 log = logging.getLogger("banger.templates")
 
@@ -98,11 +100,12 @@ class Trials:
             cpus=1,
             limits=AS_NEEDED,
             frozen=None,
+            link=NoLink(),
         )
         try:
             take_places(self._resources, owner, places)
             await driver.prepare(config)
-            guest = await boot(self._resources, owner, config, driver, TRIAL_S)
+            guest = await boot(self._resources, NO_TAPS, owner, config, driver, TRIAL_S)
             await guest.let_go()
         except (BootFailure, VmmFailed) as exc:
             return exc.message

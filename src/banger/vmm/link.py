@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from banger.model.network import LinkKind
+
 
 @dataclass(frozen=True)
 class NoLink:
@@ -19,14 +21,22 @@ class UserNat:
 
 @dataclass(frozen=True)
 class Tap:
-    """An interface on a tap device, which is open as `fd` in this process. The opener of the device has recorded it as
-    a resource of the machine, and closes it; the driver gives a copy to the VMM."""
+    """An interface on a tap device. When the driver starts the VMM, the device is open as `fd` in this process; a plan
+    has -1. The opener of the device has recorded it as a resource of the VMM's owner, and closes it; the driver gives a
+    copy to the VMM."""
 
     mac: str
-    fd: int
+    fd: int = -1
 
 
 Link = NoLink | UserNat | Tap
+# The kinds of links, as records name them.
+LINKS: dict[LinkKind, type[Link]] = {"none": NoLink, "nat": UserNat, "tap": Tap}
+
+
+def kind_of(link: Link) -> LinkKind:
+    """The kind of the link, as records name it."""
+    return next(kind for kind, type_ in LINKS.items() if isinstance(link, type_))
 
 
 def mac_of(link: Link) -> str:

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from banger.client.messages import Json
 
-_HEADINGS = ("name", "state", "image", "accel", "cpus", "memory", "address", "age", "exit", "reason")
+_HEADINGS = ("name", "state", "image", "accel", "cpus", "memory", "ports", "age", "exit", "reason")
 
 
 _REASON_MAX = 60
@@ -54,11 +54,20 @@ def _row(machine: Json) -> tuple[str, ...]:
         text_of(machine, "accel"),
         text_of(spec, "cpus"),
         memory_of(spec),
-        text_of(machine, "address"),
+        _ports(machine),
         age(text_of(machine, "created")),
         text_of(part_of(machine, "exit"), "code"),
         _reason(machine),
     )
+
+
+def _ports(machine: Json) -> str:
+    """The published ports of a machine that runs."""
+    if text_of(machine, "state") not in ("running", "paused"):
+        return ""
+    from banger.cli.verbs.networking import ports_of, show_port
+
+    return " ".join(map(show_port, ports_of(machine)))
 
 
 def _reason(machine: Json) -> str:

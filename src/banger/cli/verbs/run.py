@@ -45,6 +45,13 @@ _SPEC_FIELDS = {
     "iops_limit": "iops_limit",
     "limits": "limits",
     "network": "network",
+    "allow": "allow",
+    "deny": "deny",
+    "dns": "dns",
+    "add_host": "hosts",
+    "hostname": "hostname",
+    "publish": "ports",
+    "publish_all": "publish_all",
     "confine": "confine",
     "rm": "remove",
 }
@@ -87,6 +94,7 @@ def _spec_options(parser: Parser) -> None:
         help="when to start the machine again after it ends by itself: no, on-failure[:N], always or unless-stopped",
     )
     _limit_options(parser)
+    _network_options(parser)
     parser.flag(
         "--boot-timeout", type=seconds, metavar="TIME", help="give up when the boot takes longer than this"
     )
@@ -116,15 +124,50 @@ def _limit_options(parser: Parser) -> None:
         help="refuse a limit that this host cannot enforce (strict), or warn and continue (best-effort)",
     )
     parser.flag(
-        "--network",
-        choices=("host", "none"),
-        help="what the machine can reach: everything that this host can reach (host, the default), or nothing (none)",
-    )
-    parser.flag(
         "--confine",
         choices=("strict", "best-effort"),
         help="refuse to run a VMM without a layer of its jail that this host does not have (strict), or continue "
         "without this layer (best-effort)",
+    )
+
+
+def _network_options(parser: Parser) -> None:
+    """Add the options of the machine's network."""
+    parser.flag(
+        "--network",
+        choices=("none", "internet", "lan", "host"),
+        help="what the machine can reach: nothing (none), the internet (internet, the default), also private networks "
+        "(lan), or also this host itself (host)",
+    )
+    parser.flag(
+        "--allow",
+        action="append",
+        metavar="HOST[:PORT]",
+        help='also let the machine reach this name, address or network, such as "example.com:443" or "192.0.2.0/24"',
+    )
+    parser.flag(
+        "--deny",
+        action="append",
+        metavar="HOST[:PORT]",
+        help="do not let the machine reach this name or network",
+    )
+    parser.flag("--dns", action="append", metavar="ADDRESS", help="name server to use instead of this host's")
+    parser.flag(
+        "--add-host", action="append", metavar="NAME:ADDRESS", help="a name that the machine can look up"
+    )
+    parser.flag("--hostname", metavar="NAME", help="host name in the machine (default: the machine's name)")
+    parser.flag(
+        "-p",
+        "--publish",
+        action="append",
+        metavar="[BIND:]HOST:GUEST[/PROTOCOL]",
+        help='let a port of this host lead to a port of the machine, such as "8080:80" (default of BIND: 127.0.0.1)',
+    )
+    parser.flag(
+        "-P",
+        "--publish-all",
+        action="store_true",
+        help="publish each port that the image exposes, on free ports",
     )
 
 
@@ -206,6 +249,10 @@ def _run(arguments: Arguments) -> int:
         detach_keys=arguments.detach_keys,
     ).run()
     _say_what_goes_on(ending, arguments.detach)
+    if ending.exited and ending.exited.denials:
+        from banger.cli.denials import warn_of_denials
+
+        warn_of_denials(ending.exited.denials)
     if watch and ending.exited:
         watch.report(ending.exited.timings_ms)
     return ending.code

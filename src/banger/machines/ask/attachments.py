@@ -19,6 +19,7 @@ from banger.errors import Error
 from banger.machines.ask.execs import RunningExec
 from banger.model.command import Exit
 from banger.model.machine import Machine
+from banger.model.network import Denial
 from banger.model.operation import Progress
 
 log = logging.getLogger("banger.attachments")
@@ -65,10 +66,12 @@ class Refused:
 
 @dataclass(frozen=True)
 class Exited:
-    """The command has ended. `timings_ms`: the phases of a run; empty for other commands."""
+    """The command has ended. `timings_ms`: the phases of a run; empty for other commands. `denials`: what the machine
+    of a run tried to reach and was not allowed to."""
 
     exit: Exit
     timings_ms: dict[str, float]
+    denials: tuple[Denial, ...] = ()
 
 
 @dataclass(frozen=True)

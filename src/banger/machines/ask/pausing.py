@@ -25,6 +25,7 @@ async def pause(lives: Lives, machine: Machine) -> None:
     async with live.pausing:
         if machine.pause_cause in (PauseCause.IDLE, PauseCause.DISK_FULL):
             lives.registry.change(machine, pause_cause=PauseCause.USER)
+            live.on_sleep()
         else:
             advance(machine, "pause")
             await stand_still(lives.registry, live, PauseCause.USER)
@@ -119,8 +120,11 @@ async def _note_going(registry: Registry, live: LiveMachine) -> None:
     live.disk_full = False
     if live.machine.state is MachineState.RUNNING:  # the pause could not be written down either
         return
+    slept = live.machine.pause_cause is PauseCause.IDLE
     try:
         registry.move(live.machine, "resume")
+        if slept:
+            live.on_sleep()
     except Error:
         with contextlib.suppress(Error):
             await live.vm.pause()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from banger.directories import ensure_private_directory
 from banger.errors import Error
+from banger.guests.links import link_of_kind
 from banger.host.bounded import Locks
 from banger.host.fs import require_free
 from banger.host.thread import in_thread
@@ -17,6 +18,7 @@ from banger.machines.keep.holdings import Holdings
 from banger.machines.life.launch import guest_init
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.makings import Makings
+from banger.machines.life.passage import link_in_use
 from banger.model.machine import MachineState
 from banger.model.sizes import MIB
 from banger.model.template import Shape
@@ -78,7 +80,8 @@ def _require_freezing(driver: Driver) -> None:
 async def _shape(makings: Makings, live: LiveMachine) -> Shape:
     machine = live.machine
     kernel = makings.kernels.get_version(machine.kernel, machine.kernel_digest)
-    config = await makings.config(machine, live.places, kernel, live.driver, machine.accel)
+    link = link_of_kind(link_in_use(machine.network.link, machine.spec))
+    config = await makings.config(machine, live.places, kernel, live.driver, machine.accel, link)
     return await prepare_machine_shape(
         machine.image_digest, kernel, config, live.driver, guest_init(machine.spec)
     )

@@ -21,6 +21,7 @@ from banger.machines.keep.registry import Registry
 from banger.machines.life.lifecycle import create, delete
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
+from banger.machines.life.publications import specs_of_copies
 from banger.machines.life.revival import Original, revive
 from banger.model.machine import Machine
 from banger.model.names import check_name
@@ -64,7 +65,7 @@ def _create_child(registry: Registry, drivers: Drivers, parent: Machine, stem: s
             return create(
                 registry,
                 drivers,
-                msgspec.structs.replace(parent.spec, name=name),
+                msgspec.structs.replace(parent.spec, name=name, ports=specs_of_copies(parent.spec)),
                 unfinished=True,
                 owner=parent.owner,
                 image_digest=parent.image_digest,

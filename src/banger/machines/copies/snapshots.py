@@ -24,6 +24,7 @@ from banger.machines.keep.states import LIVE
 from banger.machines.life.lifecycle import create, kill
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
+from banger.machines.life.passage import with_usual_network
 from banger.machines.life.revival import Original, prepare_revival, revive
 from banger.model.event import Tell, tell_nobody
 from banger.model.machine import Change, Machine, MachineState
@@ -129,6 +130,7 @@ class SnapshotLibrary:
             brought = sealed.manifest.snapshot
             record = msgspec.structs.replace(
                 brought,
+                spec=with_usual_network(brought.spec),
                 id=secrets.token_hex(6),
                 machine=check_name(machine or brought.machine),
                 tag=_check_tag(tag or brought.tag),
@@ -216,6 +218,8 @@ async def restore(
     as_itself = machine.id == meta.machine_id
     original = Original(f"snapshot {name}:{tag}", Frozen(directory), record.shape)
     become = _what_it_was(machine, record)
+    if as_itself and meta.address:
+        become["address"] = meta.address
     await revive(lives, makings, machine, original, report, as_itself=as_itself, become=become)
     address = meta.address if as_itself else machine.address
     how = "was restored to snapshot" if as_itself else "was made again from snapshot"

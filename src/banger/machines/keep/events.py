@@ -17,6 +17,7 @@ from banger.machines.life.live import LiveMachine
 from banger.model.ending import kind_of
 from banger.model.event import Event, Tell
 from banger.model.machine import Machine, MachineState
+from banger.model.network import Denial
 from banger.store.events import EventTable
 
 log = logging.getLogger("banger.journal")
@@ -194,6 +195,23 @@ def tell_forked(tell: Tell, machine: Machine, children: list[Machine]) -> None:
 
 def tell_warning(tell: Tell, machine: Machine, message: str) -> None:
     tell("machine.warning", f"machine/{machine.name}", f"{machine.name}: {message}", id=machine.id)
+
+
+def tell_denied(tell: Tell, machine: Machine, denial: Denial) -> None:
+    where = (
+        f"[{denial.address}]:{denial.port}" if ":" in denial.address else f"{denial.address}:{denial.port}"
+    )
+    tell(
+        "network.denied",
+        f"machine/{machine.name}",
+        f"{machine.name} may not reach {where} ({denial.protocol})",
+        id=machine.id,
+        protocol=denial.protocol,
+        address=denial.address,
+        port=denial.port,
+        rule=denial.rule,
+        allow=denial.allow,
+    )
 
 
 def tell_restart(tell: Tell, machine: Machine, pause_s: float, restarts: int) -> None:

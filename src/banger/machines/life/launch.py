@@ -17,7 +17,8 @@ import msgspec
 
 from banger.errors import BootFailure, Error, FrozenDamaged, Unsupported
 from banger.guests.guest import Guest, boot, clone, with_disk_synced
-from banger.guests.identity import configure, invent_identity, machine_id_of
+from banger.guests.identity import configure, invent_identity, machine_id_of, refresh
+from banger.guests.taps import GuardedTaps
 from banger.host.thread import in_thread
 from banger.host.times import Stopwatch
 from banger.kernels.debian import DEFAULT as DEFAULT_KERNEL
@@ -28,6 +29,8 @@ from banger.machines.life.limits import Held, hold, refuse_unconfined, refuse_un
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Start
 from banger.machines.life.makings import Makings
+from banger.machines.life.passage import Passage, admit, choose_network, prepare_passage
+from banger.model.event import Tell
 from banger.model.image import Image
 from banger.model.machine import Machine, MachineSpec
 from banger.model.sizes import format_size
@@ -53,11 +56,12 @@ async def launch(
     spec = fill_in(machine.spec, image)
     driver, accel = await makings.drivers.choose(spec.accel, spec.driver)
     refuse_unconfined(machine.spec, driver)
+    passage = await prepare_passage(makings, driver, machine.spec)
     kernel = await makings.kernels.ensure(spec.kernel, report)
     await makings.make_room(spec.memory_mib)
     await makings.require_disk_room(machine)
     places = holdings.places(machine)
-    config = await makings.config(machine, places, kernel, driver, accel, image)
+    config = await makings.config(machine, places, kernel, driver, accel, passage.link, image)
     has_disk = driver.disks.have(places.directory)
     _require_disk(machine, places, has_disk)
     driver, config, why_not = await makings.settle_accelerator(spec.accel, kernel, driver, config, report)
@@ -73,7 +77,7 @@ async def launch(
         stop_signal=image.config.stop_signal,
     )
     watch.lap("resolve")
-    coming = Launch(registry, holdings, makings, start, driver, config)
+    coming = Launch(registry, holdings, makings, start, driver, config, passage)
     with makings.pool.machine_starts():
         guest = None
         if not has_disk and not spec.cold and makings.may_freeze(driver):
@@ -106,7 +110,9 @@ class Launch:
         start: Start,
         driver: Driver,
         config: VmConfig,
+        passage: Passage,
     ) -> None:
+        self._passage = passage
         self._registry = registry
         self._holdings = holdings
         self._makings = makings
@@ -173,7 +179,8 @@ class Launch:
         config = dataclasses.replace(self._config, frozen=frozen)
         self._report("clone", f"starting {self._machine.name} on {self._describe_accelerator()}")
         await self._driver.prepare(config)
-        coming = clone(self._holdings.resources, self._machine.id, config, self._driver)
+        taps = GuardedTaps(self._makings.guards)
+        coming = clone(self._holdings.resources, taps, self._machine.id, config, self._driver)
         return await with_disk_synced(self._driver, config.places, coming)
 
     async def boot(self) -> Guest:
@@ -184,7 +191,8 @@ class Launch:
         self._watch.lap("disk")
         self._report("boot", f"starting {machine.name} on {self._describe_accelerator()}")
         limit_s = machine.spec.boot_timeout_s
-        coming = boot(self._holdings.resources, machine.id, config, self._driver, limit_s)
+        taps = GuardedTaps(self._makings.guards)
+        coming = boot(self._holdings.resources, taps, machine.id, config, self._driver, limit_s)
         guest = await with_disk_synced(self._driver, config.places, coming)
         self._watch.lap("kernel")
         return guest
@@ -201,11 +209,11 @@ class Launch:
         """Give the guest the machine's identity, before a process of the user runs in it. `has_ids`, `lived`: as in
         `invent_identity`."""
         machine, spec = self._machine, self._machine.spec
-        taken = frozenset(other.address for other in self._registry.all() if other.address)
+        network = choose_network(self._registry, machine, self._config.link)
         identity = invent_identity(
-            machine.name,
+            spec.hostname or machine.name,
             mac_of(self._config.link),
-            taken,
+            network,
             guest_init(spec),
             machine_id=machine_id_of(guest.places.directory.name),
             has_ids=has_ids,
@@ -214,13 +222,41 @@ class Launch:
         # At once, so that other starts get other addresses.
         self._registry.change(
             machine,
-            address=identity.network.host_address if identity.mac else "",
+            self._tell_of_network,
+            address=network.host_address if identity.mac else "",
+            network=self._passage.describe(network),
             limits=held.limits,
-            warnings=held.warnings,
+            warnings=(*held.warnings, *self._passage.warnings),
             confinement=held.confinement,
         )
+        await self._admit()
         disk_bytes, limit_s = self._config.disk_bytes, spec.boot_timeout_s
         return await configure(guest.connection, identity, guest_init(spec), disk_bytes, limit_s)
+
+    async def continue_as_it_was(self, guest: Guest, held: Held) -> None:
+        """Let the guest go on with the identity that it had when it was frozen, its addresses included."""
+        machine = self._machine
+        network = choose_network(self._registry, machine, self._config.link)
+        self._registry.change(
+            machine,
+            self._tell_of_network,
+            network=self._passage.describe(network),
+            limits=held.limits,
+            warnings=(*held.warnings, *self._passage.warnings),
+            confinement=held.confinement,
+        )
+        await self._admit()
+        await refresh(guest.connection, entropy=True)
+
+    def _tell_of_network(self, tell: Tell) -> None:
+        for warning in self._passage.warnings:
+            tell_warning(tell, self._machine, warning)
+
+    async def _admit(self) -> None:
+        """Let the machine into its network, and warn if that is not the network that it should have."""
+        for warning in self._passage.warnings:
+            self._report("warning", f"{self._machine.name}: {warning}")
+        await admit(self._makings.guards, self._holdings.resources, self._machine)
 
     def warn_of_small_root(self, answer: Fields) -> None:
         machine, said = self._machine, answer.shown(Tag.MESSAGE, 200)

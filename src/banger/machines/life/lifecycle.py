@@ -30,11 +30,14 @@ from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
 from banger.machines.life.main_command import parse_signal, plan_command
 from banger.machines.life.makings import Makings
+from banger.machines.life.passage import check_network
+from banger.machines.life.publications import exposed_ports, publish
 from banger.model.command import Exit
 from banger.model.ending import Ending, VmmKilled
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
 from banger.model.operation import Report
+from banger.network.ports import bound, read_ports
 from banger.vmm.drivers import Drivers
 from banger.wire.constants import Tag, Type
 
@@ -68,6 +71,7 @@ def create(
             "leave out either --rm or --restart",
         )
     check_asked(spec)
+    check_network(spec)
     if spec.driver:
         drivers.named(spec.driver)
     name = check_name(spec.name) if spec.name else _invent_free_name(registry)
@@ -97,9 +101,12 @@ async def start(
     **fields: Unpack[Change],
 ) -> None:
     """Start the machine, and its main command if it has one."""
-    async with lives.start(machine, report, **(Change(wanted="running") | fields)) as begun:
+    fields = Change(wanted="running") | fields
+    async with lives.start(machine, report, **fields) as begun, contextlib.AsyncExitStack() as ports:
         lives.due.forget(machine)
+        opened = ports.enter_context(bound(read_ports(machine.spec.ports)))
         image = await makings.images.ensure(machine.spec.image, report)
+        opened += ports.enter_context(bound(exposed_ports(machine.spec, image.config.exposed_ports)))
         command = plan_command(machine.spec.command, image.config)
         if command is None and viewer is not None:
             raise _nothing_to_run(machine)
@@ -109,6 +116,7 @@ async def start(
         live = await launch(lives.registry, lives.holdings, makings, begun, image)
         live.console_begin = console_begin
         lives.begin(live)
+        await publish(makings.guards, lives.registry, machine, opened)
         if command is not None:
             if machine.spec.init == "image" and live.booted:
                 report("init", "waiting for the image's init")

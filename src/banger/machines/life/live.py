@@ -72,6 +72,9 @@ class LiveMachine:
         self.pausing = asyncio.Lock()  # held to stop or resume the vCPUs
         self.disk_full = False  # the VMM stopped the vCPUs: no space; perhaps not recorded
         self.idle_pause: UseListener | None = None
+        self.on_sleep: Callable[[], object] = (
+            _nobody_hears  # the vCPUs stop for idleness, or go on after that
+        )
         self._oom_victims: deque[int] = deque(
             maxlen=_OOM_VICTIMS_KEPT
         )  # as told by the guest; 0: pid unknown
@@ -262,6 +265,10 @@ class LiveMachine:
 
 def _boot_of(connection: AgentConnection) -> str:
     return connection.welcome.boot.hex() if connection.welcome else ""
+
+
+def _nobody_hears() -> None:
+    """No part of the daemon has to know that the machine sleeps."""
 
 
 def _unheard(code: str, message: str) -> None:

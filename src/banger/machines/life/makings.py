@@ -9,7 +9,6 @@ from pathlib import Path
 
 from banger.agent.binary import agent_binary
 from banger.errors import Error
-from banger.guests.links import prepare_link
 from banger.host import cpu
 from banger.host.fs import require_free
 from banger.host.paths import Paths
@@ -23,11 +22,13 @@ from banger.model.image import Image, Kernel
 from banger.model.machine import Machine
 from banger.model.operation import Report
 from banger.model.sizes import MIB, format_size
+from banger.network.guards import Guards
 from banger.templates.library import TemplateLibrary
 from banger.templates.pool import Pool
 from banger.templates.trials import ALWAYS, Trials
 from banger.vmm.base import Driver, VmConfig, VmPlaces
 from banger.vmm.drivers import Drivers
+from banger.vmm.link import Link
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Makings:
     templates: TemplateLibrary
     pool: Pool
     trials: Trials
+    guards: Guards
 
     async def make_room(self, memory_mib: int) -> None:
         """Release waiting clones if the machine needs their memory. Raises `insufficient_memory`."""
@@ -68,6 +70,7 @@ class Makings:
         kernel: Kernel,
         driver: Driver,
         accel: str,
+        link: Link,
         image: Image | None = None,
     ) -> VmConfig:
         """The configuration of the machine's VM. A machine from a frozen machine needs no `image`: its disk lies above
@@ -89,7 +92,7 @@ class Makings:
             cpus=spec.cpus,
             memory_mib=spec.memory_mib,
             accel=accel,
-            link=prepare_link(driver, spec.network),
+            link=link,
             limits=asked_limits(spec),
         )
 

@@ -77,6 +77,8 @@ async def stand_still(registry: Registry, live: LiveMachine, cause: PauseCause) 
         with contextlib.suppress(Error):
             await live.vm.resume()
         raise
+    if cause is PauseCause.IDLE:
+        live.on_sleep()
 
 
 def watch_idleness(registry: Registry, live: LiveMachine) -> None:

@@ -414,7 +414,7 @@ def _neutral(link: Link) -> Link:
     """The same kind of link without addresses: a clone may have another link of the same kind."""
     if isinstance(link, NoLink):
         return link
-    return UserNat("") if isinstance(link, UserNat) else Tap("", 0)
+    return UserNat("") if isinstance(link, UserNat) else Tap("")
 
 
 def _descriptors_of(link: Link) -> tuple[int, ...]:

@@ -1,0 +1,17 @@
+/* The command line of the keeper. */
+#ifndef BANGER_KEEPER_OPTIONS_H
+#define BANGER_KEEPER_OPTIONS_H
+
+#include "keeper_address.h"
+
+struct options {
+	int listener;                               /* listening socket for requests */
+	int user_namespace, network_namespace;      /* of a keeper that died; -1: make new ones */
+	const char *nft, *tun;                      /* paths */
+	struct guests guests;
+};
+
+/* Ends the program if the options are wrong. */
+void options_read(int count, char **arguments, struct options *options);
+
+#endif

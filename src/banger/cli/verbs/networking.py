@@ -1,0 +1,138 @@
+"""`vm network` and `vm port`."""
+
+from __future__ import annotations
+
+from banger.cli.daemon import Daemon
+from banger.cli.output import print_json, print_table, printable
+from banger.cli.parser import Arguments, Parser, Verb, json_flag
+from banger.client import calls
+from banger.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
+POLICIES = ("none", "internet", "lan", "host")
+_RULE = "HOST[:PORT]"
+
+
+def _network_arguments(parser: Parser) -> None:
+    parser.flag("--network", choices=POLICIES, help="the new policy")
+    parser.flag("--allow", action="append", metavar=_RULE, help="also let the machine reach this")
+    parser.flag("--deny", action="append", metavar=_RULE, help="do not let the machine reach this")
+    parser.flag("--clear", action="store_true", help="forget the exceptions that the machine has")
+    json_flag(parser)
+    parser.positional("name", metavar="NAME", help="name or id of the machine")
+
+
+def _network(arguments: Arguments) -> int:
+    daemon = Daemon()
+    if arguments.network or arguments.allow or arguments.deny or arguments.clear:
+        call = calls.machines_change_network(
+            arguments.name,
+            arguments.network or "",
+            arguments.allow or [],
+            arguments.deny or [],
+            arguments.clear,
+        )
+    else:
+        call = calls.machines_get(arguments.name)
+    machine = daemon.record(call)
+    if arguments.json:
+        print_json(machine.get("network"))
+    else:
+        _print_network(machine)
+    return 0
+
+
+def _print_network(machine: Json) -> None:
+    from banger.cli.denials import where
+
+    spec, network = _part(machine, "spec"), _part(machine, "network")
+    policy = network.get("policy") or spec.get("network") or "the default of the configuration"
+    print(f"policy: {printable(str(policy))}")
+    for name in ("allow", "deny"):
+        rules = spec.get(name)
+        if isinstance(rules, list) and rules:
+            print(f"{name}: {printable(' '.join(map(str, rules)))}")
+    if ports := ports_of(machine):
+        print(f"ports: {printable(' '.join(map(show_port, ports)))}")
+    if network.get("denied"):
+        print(f"denied: {network['denied']} attempts")
+    denials = network.get("denials")
+    for denial in denials if isinstance(denials, list) else ():
+        print(f"  {printable(where(denial))}: {denial.get('count')}, {printable(str(denial.get('rule')))}")
+
+
+def _port_arguments(parser: Parser) -> None:
+    json_flag(parser)
+    parser.positional(
+        "action", metavar="add|remove|list", choices=("add", "remove", "list"), help="what to do"
+    )
+    parser.positional("name", metavar="NAME", help="name or id of the machine")
+    parser.positional(
+        "port",
+        metavar="[BIND:]HOST:GUEST[/PROTOCOL]",
+        nargs="?",
+        help='a port of this host and a port of the machine, such as "8080:80"',
+    )
+
+
+def _port(arguments: Arguments) -> int:
+    if (arguments.action == "list") == (arguments.port is not None):
+        raise Error(
+            "bad_request", "add and remove need a port, list needs none", "banger vm port add dev 8080:80"
+        )
+    daemon = Daemon()
+    if arguments.action == "add":
+        machine = daemon.record(calls.machines_publish(arguments.name, arguments.port))
+    elif arguments.action == "remove":
+        machine = daemon.record(calls.machines_unpublish(arguments.name, arguments.port))
+    else:
+        machine = daemon.record(calls.machines_get(arguments.name))
+    if arguments.json:
+        print_json(ports_of(machine))
+    elif machine.get("state") not in ("running", "paused"):
+        print_table(("published at its next start",), [(text,) for text in _asked(machine)])
+    else:
+        rows = [
+            (_address(port), f"{port.get('guest_port')}/{port.get('protocol')}") for port in ports_of(machine)
+        ]
+        print_table(("host", "machine"), rows)
+    return 0
+
+
+def _asked(machine: Json) -> list[str]:
+    """The ports as the user gave them."""
+    ports = _part(machine, "spec").get("ports")
+    return [str(port) for port in ports] if isinstance(ports, list) else []
+
+
+def ports_of(machine: Json) -> list[Json]:
+    """The published ports of a machine."""
+    ports = _part(machine, "network").get("ports")
+    return [port for port in ports if isinstance(port, dict)] if isinstance(ports, list) else []
+
+
+def show_port(port: Json) -> str:
+    """A published port, as one word."""
+    protocol = "" if port.get("protocol") == "tcp" else f"/{port.get('protocol')}"
+    return f"{_address(port)}->{port.get('guest_port')}{protocol}"
+
+
+def _address(port: Json) -> str:
+    bind = str(port.get("bind"))
+    return f"[{bind}]:{port.get('port')}" if ":" in bind else f"{bind}:{port.get('port')}"
+
+
+def _part(record: Json, name: str) -> Json:
+    part = record.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+NETWORK = Verb(
+    _network_arguments,
+    _network,
+    "banger vm network dev\nbanger vm network --network lan --allow example.com:443 dev",
+)
+PORT = Verb(_port_arguments, _port, "banger vm port add dev 8080:80\nbanger vm port list dev")

@@ -1,0 +1,180 @@
+"""What keeper and relay do for the machines that run: told again to a new relay, heard of when they deny something, and
+woken when a connection comes to a machine that sleeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Set
+
+import msgspec
+
+from banger.errors import Error
+from banger.host.background import in_background, keep_going
+from banger.host.bounded import Bounded
+from banger.host.packets import PacketConnection, Refused
+from banger.machines.ask.pausing import awake
+from banger.machines.keep.events import tell_denied, tell_warning
+from banger.machines.life.live import LiveMachine
+from banger.machines.life.lives import Lives
+from banger.machines.life.passage import describe_to_relay, id_of, note_passage
+from banger.machines.life.publications import publish_again
+from banger.model.machine import Machine
+from banger.model.network import Denial, Protocol
+from banger.network.guards import Guards
+from banger.network.policy import find_opening
+from banger.network.relay import Denied, Relay, read_event
+
+log = logging.getLogger("banger.network")
+
+_MACHINES = 1024
+_DENIALS_KEPT = 64
+_TOLD_MAX = 32
+_PAUSE_S = 1.0
+
+# What was tried: protocol, address and port.
+Target = tuple[Protocol, str, int]
+
+
+class Passages:
+    """Lives as long as the daemon; used from its event loop."""
+
+    def __init__(self, lives: Lives, guards: Guards) -> None:
+        self._lives = lives
+        self._guards = guards
+        self._denials: Bounded[str, dict[Target, Denial]] = Bounded(_MACHINES)
+        self._denied: Bounded[str, int] = Bounded(_MACHINES)
+        self._listening: asyncio.Task[None] | None = None
+        guards.on_new_relay = self._tell_all
+        lives.on_begin.append(self._begin)
+
+    def begin(self) -> None:
+        self._listening = keep_going(self._listen, "the relay's events")
+
+    def close(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+
+    def denials(self, machine: Machine) -> tuple[Denial, ...]:
+        """What was denied to the machine in its present life, or its last one."""
+        return tuple(self._denials.get(machine.id, {}).values())
+
+    def describe(self, machine: Machine) -> Machine:
+        """A copy of the record, with what was denied."""
+        denied = self._denied.get(machine.id, 0)
+        if not denied:
+            return machine
+        network = msgspec.structs.replace(machine.network, denied=denied, denials=self.denials(machine))
+        return msgspec.structs.replace(machine, network=network)
+
+    def _begin(self, live: LiveMachine) -> None:
+        if live.machine.network.link != "tap":
+            return
+        self._denials.pop(live.machine.id, None)
+        self._denied.pop(live.machine.id, None)
+        live.on_sleep = lambda: in_background(self._tell(live.machine), f"the sleep of {live.machine.name}")
+
+    async def _tell_all(self) -> None:
+        """Tell the relay about all machines that run, and open the published ports that it does not have: it may be a
+        new one, or an earlier daemon may have ended before it told all."""
+        relay = Relay(self._guards.relay.ask)
+        published = {port.id for port in (await relay.list()).ports}
+        taps = {tap.address: tap.key for tap in await self._guards.taps() if tap.address}
+        for live in tuple(self._lives.live.values()):
+            if live.machine.network.link == "tap":
+                await self._tell_again(live.machine, published, taps)
+
+    async def _tell_again(self, machine: Machine, published: Set[str], taps: Mapping[str, str]) -> None:
+        """`published`: IDs of ports; `taps`: keys of taps by the addresses that are bound to them."""
+        with contextlib.suppress(Refused):
+            await self._guards.relay.ask(describe_to_relay(machine))
+        for port in await publish_again(self._guards, machine, published):
+            self._warn(machine, f"a published port is closed since the relay was started again: {port}")
+        if machine.address in taps:
+            note_passage(self._lives.holdings.resources, self._guards, machine, taps[machine.address])
+        else:
+            self._warn(
+                machine, "it has no network until it is started again: its keeper and the daemon were killed"
+            )
+
+    def _warn(self, machine: Machine, warning: str) -> None:
+        if warning not in machine.warnings:
+            with contextlib.suppress(Error):
+                self._lives.registry.change(
+                    machine,
+                    lambda tell: tell_warning(tell, machine, warning),
+                    warnings=(*machine.warnings, warning),
+                )
+
+    async def _tell(self, machine: Machine) -> None:
+        try:
+            if self._lives.get(machine) is not None:
+                await self._guards.ask_relay(describe_to_relay(machine))
+        except (Error, Refused) as exc:
+            log.warning("machine=%s the relay does not hear of its sleep: %s", machine.name, exc)
+
+    async def _listen(self) -> None:
+        if await self._guards.ready():
+            return
+        with contextlib.suppress(OSError, TimeoutError, Refused):  # then the relay is a new one soon
+            await self._tell_all()
+        while True:
+            with contextlib.suppress(OSError, TimeoutError, Refused):
+                await self._follow_events()
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _follow_events(self) -> None:
+        """Until the relay ends."""
+        with await PacketConnection.connect(self._guards.relay.socket) as relay:
+            await relay.ask("events")
+            while True:
+                self.hear(await relay.next())
+
+    def hear(self, packet: str) -> None:
+        """Take an event of the relay."""
+        event = read_event(packet)
+        live = self._lives.live.get(id_of(event.key)) if event is not None else None
+        if live is None:
+            return
+        if isinstance(event, Denied):
+            self._note_denied(live.machine, event)
+        else:
+            in_background(self._wake(live.machine), f"wake {live.machine.name}")
+
+    def _note_denied(self, machine: Machine, event: Denied) -> None:
+        target = (event.protocol, event.address, event.port)
+        self._denied[machine.id] = self._denied.get(machine.id, 0) + event.count
+        kept = self._denials.get(machine.id)
+        if kept is None:
+            kept = self._denials[machine.id] = {}
+        known = kept.get(target)
+        if known is not None:
+            kept[target] = msgspec.structs.replace(known, count=known.count + event.count)
+        elif len(kept) < _DENIALS_KEPT:
+            kept[target] = Denial(
+                protocol=event.protocol,
+                address=event.address,
+                port=event.port,
+                rule=event.rule,
+                count=event.count,
+                allow=_find_opening(event),
+            )
+            if len(kept) <= _TOLD_MAX:
+                tell_denied(self._lives.tell, machine, kept[target])
+
+    async def _wake(self, machine: Machine) -> None:
+        try:
+            async with awake(self._lives, machine):
+                pass
+        except Error as exc:
+            log.warning("machine=%s does not wake: %s", machine.name, exc.message)
+
+
+def _find_opening(event: Denied) -> str:
+    """The value of --allow that would have allowed this; empty if none would."""
+    try:
+        return find_opening(event.address, event.port, event.rule)
+    except ValueError:  # not an address: the relay and this daemon are of different versions
+        return ""

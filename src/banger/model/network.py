@@ -1,0 +1,52 @@
+"""The network of a machine: what it may reach, and which of its ports the host publishes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+# What a machine may reach; docs/network.md says what each opens. "internal" is for networks without a way out.
+Policy = Literal["none", "internet", "lan", "host"]
+# How a VMM's interface is connected: a tap of the keeper, or the VMM's own address translation.
+LinkKind = Literal["", "none", "nat", "tap"]
+Protocol = Literal["tcp", "udp"]
+
+Rule = Annotated[str, Meta(min_length=1, max_length=300)]
+PortRule = Annotated[str, Meta(min_length=1, max_length=128)]
+AddressText = Annotated[str, Meta(min_length=2, max_length=45)]
+HostName = Annotated[str, Meta(min_length=1, max_length=253)]
+
+
+class PublishedPort(Struct, kw_only=True, frozen=True):
+    """A port of the host that leads to a port of the guest. `bind` is an address of the host."""
+
+    bind: str
+    port: int
+    guest_port: int
+    protocol: Protocol = "tcp"
+
+
+class Denial(Struct, kw_only=True, frozen=True):
+    """What a guest tried to reach and was not allowed to: `count` times since the daemon began to count. `rule` denied
+    it; `allow` is the value of --allow that would allow it, empty if none would."""
+
+    protocol: Protocol
+    address: str
+    port: int
+    rule: str
+    count: int = 1
+    allow: str = ""
+
+
+class MachineNetwork(Struct, kw_only=True, frozen=True):
+    """The network that a machine has since its latest start. `policy` is what is enforced. `address_6` is the IPv6
+    address beside `Machine.address`. `denied` counts attempts that were denied; it and `denials` are only in the
+    answer about one machine."""
+
+    link: LinkKind = ""
+    policy: Policy | Literal[""] = ""
+    address_6: str = ""
+    ports: tuple[PublishedPort, ...] = ()
+    denied: int = 0
+    denials: tuple[Denial, ...] = ()

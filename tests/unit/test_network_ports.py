@@ -1,0 +1,87 @@
+"""Published ports: what users write, and the sockets that it means."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from banger.errors import Error
+from banger.model.network import PublishedPort
+from banger.network.ports import bound, describe, publish_exposed, read_ports
+
+
+def port(bind: str, host: int, guest: int, protocol: str = "tcp") -> PublishedPort:
+    return PublishedPort(
+        bind=bind, port=host, guest_port=guest, protocol="udp" if protocol == "udp" else "tcp"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("8080:80", [port("127.0.0.1", 8080, 80)]),
+        ("0:80", [port("127.0.0.1", 0, 80)]),
+        ("0.0.0.0:8080:80", [port("0.0.0.0", 8080, 80)]),
+        ("[::1]:8080:80/tcp", [port("::1", 8080, 80)]),
+        ("53:53/udp", [port("127.0.0.1", 53, 53, "udp")]),
+        ("9000-9001:90-91", [port("127.0.0.1", 9000, 90), port("127.0.0.1", 9001, 91)]),
+        ("0:90-91", [port("127.0.0.1", 0, 90), port("127.0.0.1", 0, 91)]),
+    ],
+)
+def test_a_port_is_read(text: str, expected: list[PublishedPort]) -> None:
+    assert read_ports([text]) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "80", ":80", "8080:", "8080:0", "8080:65536", "65536:80", "8080:80/sctp", "x:80", "1.2.3:8080:80",
+        "::1:8080:80", "[::1:8080:80", "9000-9001:90", "9001-9000:90-91", "0-1:90-91", "8080:80 ", "-1:80",
+        "٨٠:80", "256.1.1.1:80:80", "1:2:3:4", "8080:80/TCP", "8080:80\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_port_is_refused(text: str) -> None:
+    with pytest.raises(Error) as caught:
+        read_ports([text])
+    assert caught.value.code == "bad_spec"
+
+
+@pytest.mark.parametrize(
+    "texts", [["8080:80", "8080:81"], ["8080:80", "127.0.0.1:8080:80"], ["1-65535:1-65535"]]
+)
+def test_a_port_twice_and_too_many_ports_are_refused(texts: list[str]) -> None:
+    with pytest.raises(Error) as caught:
+        read_ports(texts)
+    assert caught.value.code == "bad_spec"
+
+
+def test_one_number_may_be_published_for_both_protocols() -> None:
+    assert len(read_ports(["5353:53", "5353:53/udp", "0:1", "0:1"])) == 4
+
+
+def test_what_an_image_exposes_is_published_once() -> None:
+    exposed = ["80/tcp", "443", "53/udp", "70000/tcp", "x/tcp", "80/sctp", ""]
+    found = publish_exposed(exposed, [port("0.0.0.0", 8080, 80)])
+    assert found == [port("127.0.0.1", 0, 443), port("127.0.0.1", 0, 53, "udp")]
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_port_in_use_is_an_error_that_names_it(protocol: str) -> None:
+    with bound([port("127.0.0.1", 0, 80, protocol)]) as first:
+        taken = first[0][0]
+        assert taken.port and first[0][1].getsockname() == ("127.0.0.1", taken.port)
+        with pytest.raises(Error) as caught, bound([port("127.0.0.1", 0, 1), taken]):
+            pass
+        assert caught.value.code == "port_in_use" and describe(taken) in caught.value.message
+    with bound([taken]) as again:
+        assert again[0][0] == taken
+
+
+def test_a_port_can_be_open_on_both_families() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("capability missing: IPv6")
+    with bound([port("0.0.0.0", 0, 80)]) as first:
+        number = first[0][0].port
+        with bound([port("::", number, 80)]) as second:
+            assert describe(second[0][0]) == f"[::]:{number}/tcp"
