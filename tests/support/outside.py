@@ -63,13 +63,18 @@ def outside() -> Iterator[None]:
 
 
 def _made() -> Iterator[None]:
+    _remove()  # that of a run that was killed
     try:
         _make()
         with serving(*(f"{a},{PORT}" for a in (INTERNET, INTERNET_6, PRIVATE, METADATA)), within=_NAMESPACE):
             yield
     finally:
-        for words in (f"netns del {_NAMESPACE}", f"link del {_HERE}"):
-            subprocess.run(["ip", *words.split()], capture_output=True)
+        _remove()
+
+
+def _remove() -> None:
+    for words in (f"netns del {_NAMESPACE}", f"link del {_HERE}"):
+        subprocess.run(["ip", *words.split()], capture_output=True)
 
 
 def _make() -> None:
