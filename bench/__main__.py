@@ -16,6 +16,7 @@ from bench import (
     idle,
     importing,
     jail,
+    network,
     ping,
     place,
     pulling,
@@ -35,10 +36,14 @@ APART: dict[str, Counted] = {
     "systemd": systemd.measure,
     "crowd": crowd.measure,
     "fork": fork.measure,
+    "network": network.measure,
     "density": density.measure,
 }
 NAMES = (*ALONE, *SHARING, *APART)
-COUNTED = "boots in a row (20), warm runs (50; systemd 20), runs at once (20), children of a fork (10), clones (200)"
+COUNTED = (
+    "boots in a row (20), warm runs (50; systemd and network 20), runs at once (20), children of a fork (10), "
+    "clones (200)"
+)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.home import IMAGE, Home
+from tests.support.home import IMAGE, Home, open_home
 
 pytestmark = pytest.mark.e2e
 
@@ -28,3 +28,45 @@ def test_the_floor_under_a_cold_boot_boots(home: Home) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert 0 < float(done.stdout) < 60_000
+
+
+HIDDEN = 'mount --bind /dev/null /dev/net/tun && exec "$@"'
+_NETWORK = """
+import pathlib, sys
+from bench.network import Amounts, compare
+from bench.sides import NAT, TAP, Side
+from bench.table import format_table
+sides = [Side(TAP, pathlib.Path(sys.argv[1])), Side(NAT, pathlib.Path(sys.argv[2]))]
+amounts = Amounts(rounds=1, stream_bytes=1 << 20, echoes=3, connections=20, at_once=20, runs=1)
+print(format_table(compare(sides, amounts)))
+"""
+
+
+def test_machines_on_taps_and_on_user_nat_are_compared() -> None:
+    """The numbers are of no interest, but nothing fails."""
+    with open_home(pool=1) as tapped, open_home(pool=1) as untapped:
+        if why := tapped.json("system", "info")["no_taps"]:
+            pytest.skip(f"capability missing: taps: {why}")
+        start_without_taps(untapped)
+        directories = [str(home.directory) for home in (tapped, untapped)]
+        done = subprocess.run(
+            [sys.executable, "-c", _NETWORK, *directories],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    assert done.returncode == 0, done.stderr
+    rows = {line.split("  ")[0]: line.split() for line in done.stdout.splitlines()}
+    for failing in ("20 short connections", "20 connections at once"):
+        assert rows[f"published port: of {failing}, those that failed"][-1] == "met"
+    assert rows["keeper and relay, private memory"][-1] == "met"
+    assert len([name for name in rows if "what a tap adds" in name]) == 2
+
+
+def start_without_taps(home: Home) -> None:
+    """With a daemon that sees no device of taps."""
+    command = ["unshare", "--mount", "sh", "-c", HIDDEN, "sh", *home.argv("system", "start")]
+    if subprocess.run(command, env=home.env, capture_output=True).returncode != 0:
+        pytest.skip("capability missing: a mount namespace")
+    assert home.json("system", "info")["no_taps"]
