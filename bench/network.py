@@ -15,9 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from banger.host.fs import inode_of
+from banger.host.paths import Paths
 from banger.host.proc import all_marked, working_inode
 from banger.host.spawn import MARKER
-from banger.places import run_directory
+from banger.network.guards import NAMES
 from bench import traffic
 from bench.noise import Sample, difference, in_turns, ratio, sample, timed_ms
 from bench.place import IMAGE, ask, banger, delete_machines, poll, wait_for_clone
@@ -151,12 +152,15 @@ def _published(side: Side, amounts: Amounts) -> list[Row]:
 
 def _guards() -> dict[str, int]:
     """Keeper and relay of the home that is entered, and their processes."""
-    here = inode_of(run_directory())
-    return {
+    place = inode_of(Paths.user().network)
+    found = {
         marker: process.pid
         for process, marker in all_marked(MARKER)
-        if marker in ("keeper", "relay") and working_inode(process) == here
+        if marker in NAMES and working_inode(process) == place
     }
+    if len(found) != len(NAMES):
+        raise SystemExit(f"bench: found only {[*found]} of {[*NAMES]}")
+    return found
 
 
 def _private_mb(pid: int) -> float:
