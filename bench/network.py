@@ -211,9 +211,12 @@ def _warm_runs(sides: Sequence[Side], amounts: Amounts) -> list[Row]:
     taken = _on_each(sides, run, amounts.runs)
     rows = [Row(f"network: warm run, a whole process, {name}", "ms", times) for name, times in taken.items()]
     rows += _added("network: warm run, what a tap adds to user NAT", taken, aim=2)
-    for name in taken:
-        rows += runs[name].phase_rows(f"network: warm run, {name}", amounts.runs)
-    return rows
+    phases = {name: runs[name].phase_rows(f"network: warm run, {name}", amounts.runs) for name in taken}
+    identity = {
+        name: row.sample for name, told in phases.items() for row in told if row.name.endswith("identity")
+    }
+    rows += _added("network: warm run, what a tap adds to the phase identity", identity)
+    return rows + [row for told in phases.values() for row in told]
 
 
 def _added(name: str, taken: dict[str, Sample], aim: float | None = None) -> list[Row]:
