@@ -105,4 +105,5 @@ def test_the_network_reaches_the_hosts_resolver_and_the_guest_knows_its_name(hom
     assert name == dev
     assert dev in own
     assert len(machine_id) == 32
-    assert re.search(r"inet 10\.0\.2\.\d+/24 ", address)
+    on_nat = home.json("system", "info")["no_taps"]
+    assert re.search(r"inet 10\.0\.2\.\d+/24 " if on_nat else r"inet 10\.213\.\d+\.\d+/32 ", address)
