@@ -27,7 +27,7 @@ from banger.machines.life.makings import Makings
 from banger.machines.life.passage import with_usual_network
 from banger.machines.life.revival import Original, prepare_revival, revive
 from banger.model.event import Tell, tell_nobody
-from banger.model.machine import Change, Machine, MachineState
+from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name
 from banger.model.operation import Report
 from banger.model.sizes import TIB
@@ -185,12 +185,19 @@ async def snapshot(
             image=machine.spec.image,
             kernel=machine.kernel,
             shape=shape,
-            spec=machine.spec,
+            spec=_with_policy(machine),
             size_bytes=await in_thread(disk_usage_bytes, directory),
         )
         await library.keep(directory, record, machine.id, machine.address)
     library.tell("made", record, f"a snapshot of {machine.name} was made: {tag}")
     return record
+
+
+def _with_policy(machine: Machine) -> MachineSpec:
+    """The spec with the policy that the machine's networks gave it: elsewhere, nothing is known of them."""
+    if machine.spec.network or not machine.spec.networks:
+        return machine.spec
+    return msgspec.structs.replace(machine.spec, network=machine.network.policy)
 
 
 async def restore(
@@ -210,7 +217,7 @@ async def restore(
     meta = await in_thread(read_meta, directory, SnapshotMeta)
     await in_thread(check_files, directory, meta.sums)
     was = _as_it_was(record)  # all checks come before the present state is lost
-    await prepare_revival(makings, was, lives.holdings.places(was), record.shape)
+    await prepare_revival(makings, lives.registry.networks, was, lives.holdings.places(was), record.shape)
     machine = await _end_present(lives, name, report)
     if machine is None:
         spec = msgspec.structs.replace(record.spec, name=record.machine)

@@ -19,11 +19,13 @@ from banger.machines.ask.pausing import awake
 from banger.machines.keep.events import tell_denied, tell_warning
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
-from banger.machines.life.passage import describe_to_relay, id_of, note_passage
+from banger.machines.life.memberships import numbers_of, peers_of
+from banger.machines.life.passage import describe_to_relay, id_of, note_passage, settle_joins
 from banger.machines.life.publications import publish_again
 from banger.model.machine import Machine
 from banger.model.network import Denial, Protocol
 from banger.network.guards import Guards
+from banger.network.keeper import HeldTap, Keeper
 from banger.network.policy import find_opening
 from banger.network.relay import Denied, Relay, read_event
 
@@ -81,23 +83,29 @@ class Passages:
         new one, or an earlier daemon may have ended before it told all."""
         relay = Relay(self._guards.relay.ask)
         published = {port.id for port in (await relay.list()).ports}
-        taps = {tap.address: tap.key for tap in await self._guards.taps() if tap.address}
+        taps = {tap.address: tap for tap in await self._guards.taps() if tap.address}
         for live in tuple(self._lives.live.values()):
             if live.machine.network.link == "tap":
                 await self._tell_again(live.machine, published, taps)
 
-    async def _tell_again(self, machine: Machine, published: Set[str], taps: Mapping[str, str]) -> None:
-        """`published`: IDs of ports; `taps`: keys of taps by the addresses that are bound to them."""
+    async def _tell_again(self, machine: Machine, published: Set[str], taps: Mapping[str, HeldTap]) -> None:
+        """`published`: IDs of ports; `taps`: by the addresses that are bound to them."""
         with contextlib.suppress(Refused):
-            await self._guards.relay.ask(describe_to_relay(machine))
+            await self._guards.relay.ask(self._describe(machine))
         for port in await publish_again(self._guards, machine, published):
             self._warn(machine, f"a published port is closed since the relay was started again: {port}")
-        if machine.address in taps:
-            note_passage(self._lives.holdings.resources, self._guards, machine, taps[machine.address])
+        tap = taps.get(machine.address)
+        if tap is not None:
+            note_passage(self._lives.holdings.resources, self._guards, machine, tap.key)
+            wanted = numbers_of(self._lives.registry, machine)
+            await settle_joins(Keeper(self._guards.keeper.ask), tap.key, tap.networks, wanted)
         else:
             self._warn(
                 machine, "it has no network until it is started again: its keeper and the daemon were killed"
             )
+
+    def _describe(self, machine: Machine) -> str:
+        return describe_to_relay(machine, peers_of(self._lives.registry, machine))
 
     def _warn(self, machine: Machine, warning: str) -> None:
         if warning not in machine.warnings:
@@ -111,7 +119,7 @@ class Passages:
     async def _tell(self, machine: Machine) -> None:
         try:
             if self._lives.get(machine) is not None:
-                await self._guards.ask_relay(describe_to_relay(machine))
+                await self._guards.ask_relay(self._describe(machine))
         except (Error, Refused) as exc:
             log.warning("machine=%s the relay does not hear of its sleep: %s", machine.name, exc)
 
