@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <string.h>
@@ -12,12 +13,18 @@
 
 enum { VNET_HEADER = 10 };
 
-/* As the kernel makes a tap: a VMM may have changed this for itself. */
+/* As the kernel makes a tap: the VMM that had it before may have changed all of this. */
 static bool reset(int fd)
 {
-	int header = VNET_HEADER;
+	struct tun_filter everything = {.count = 0};
+	int header = VNET_HEADER, room = INT_MAX, off = 0, no_program = -1;
 
-	return ioctl(fd, TUNSETVNETHDRSZ, &header) == 0 && ioctl(fd, TUNSETOFFLOAD, 0UL) == 0;
+	/* Kernels without eBPF for taps refuse the calls that are not needed then. */
+	(void)ioctl(fd, TUNSETSTEERINGEBPF, &no_program);
+	(void)ioctl(fd, TUNSETFILTEREBPF, &no_program);
+	return ioctl(fd, TUNSETVNETHDRSZ, &header) == 0 && ioctl(fd, TUNSETVNETLE, &off) == 0 &&
+	       ioctl(fd, TUNSETOFFLOAD, 0UL) == 0 && ioctl(fd, TUNSETSNDBUF, &room) == 0 &&
+	       ioctl(fd, TUNSETTXFILTER, &everything) == 0 && ioctl(fd, TUNDETACHFILTER, NULL) == 0;
 }
 
 int link_open(const char *device, const char *name)

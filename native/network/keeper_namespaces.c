@@ -31,27 +31,42 @@ static void map_root(const char *path, unsigned id)
 	write_file(USER_NAMESPACES_REFUSED, path, line);
 }
 
+static void map_users(uid_t user, gid_t group)
+{
+	write_file(USER_NAMESPACES_REFUSED, "/proc/self/setgroups", "deny");
+	map_root("/proc/self/uid_map", user);
+	map_root("/proc/self/gid_map", group);
+}
+
 static void make(void)
 {
 	uid_t user = geteuid();
 	gid_t group = getegid();
 
-	if (unshare(CLONE_NEWUSER) != 0)
+	if (unshare(CLONE_NEWUSER) == 0)
+		map_users(user, group);
+	else if (user != 0) /* root does without, where the host allows none */
 		refuse(USER_NAMESPACES_REFUSED, "user namespace");
-	write_file(USER_NAMESPACES_REFUSED, "/proc/self/setgroups", "deny");
-	map_root("/proc/self/uid_map", user);
-	map_root("/proc/self/gid_map", group);
 	/* Some hosts allow a user namespace that is worth nothing. */
 	if (unshare(CLONE_NEWNET) != 0)
 		refuse(errno == EPERM ? USER_NAMESPACES_REFUSED : NAMESPACES_REFUSED, "network namespace");
+}
+
+static void adopt(int user, int network)
+{
+	/* EINVAL: it is the namespace that we are in, because root did without another. */
+	if (setns(user, CLONE_NEWUSER) != 0 && errno != EINVAL)
+		refuse(NAMESPACES_REFUSED, "user namespace of the adopted");
+	if (setns(network, CLONE_NEWNET) != 0)
+		refuse(NAMESPACES_REFUSED, "network namespace of the adopted");
 }
 
 void namespaces_enter(int user, int network)
 {
 	if (network < 0)
 		make();
-	else if (setns(user, CLONE_NEWUSER) != 0 || setns(network, CLONE_NEWNET) != 0)
-		refuse(NAMESPACES_REFUSED, "adoption");
+	else
+		adopt(user, network);
 	if (user >= 0)
 		close(user);
 	if (network >= 0)

@@ -2,7 +2,8 @@
 #ifndef BANGER_KEEPER_NAMESPACES_H
 #define BANGER_KEEPER_NAMESPACES_H
 
-/* Enters new namespaces, or with descriptors those of a keeper that died. In the user namespace, the user is root. */
+/* Enters new namespaces, or with descriptors those of a keeper that died. In the user namespace, the user is root.
+ * Root has no need of a user namespace, and does without if the host refuses one. */
 void namespaces_enter(int user, int network);
 
 /* Descriptors of both, the user namespace first. They belong to this module. */

@@ -99,27 +99,32 @@ static bool attach(struct tap *tap, const char *key)
 	return false;
 }
 
-/* A tap that nobody holds. One that is still open in a process that held it before stays aside. */
+static bool open_for(struct tap *tap, const char *key)
+{
+	if (tap->descriptor >= 0 ? !link_raise(tap->interface, key) : !attach(tap, key))
+		return false;
+	strcpy(tap->key, key);
+	return true;
+}
+
+/* A tap that nobody holds. One that is still open in a process that held it before, or does not work any more, stays
+ * aside. */
 static enum outcome take_free(const char *key, struct tap **taken)
 {
-	for (size_t i = 0; i < TAPS_MOST; i++) {
-		struct tap *tap = &taps[i];
-		if (i == used)
-			*tap = (struct tap){.descriptor = -1};
-		if (tap->key[0])
-			continue;
-		bool open = tap->descriptor >= 0 ? link_raise(tap->interface, key) : attach(tap, key);
-		if (i == used)
-			used++;
-		if (open) {
-			strcpy(tap->key, key);
-			*taken = tap;
-			return DONE;
-		}
-		if (errno != EBUSY)
+	size_t place = 0;
+
+	while (place < used && (taps[place].key[0] || !open_for(&taps[place], key)))
+		place++;
+	if (place == TAPS_MOST)
+		return TOO_MANY;
+	if (place == used) {
+		taps[place] = (struct tap){.descriptor = -1};
+		if (!open_for(&taps[place], key))
 			return FAILED;
+		used++;
 	}
-	return TOO_MANY;
+	*taken = &taps[place];
+	return DONE;
 }
 
 enum outcome taps_take(const char *key, const struct tap **taken)

@@ -109,6 +109,7 @@ static bool tick(void)
 
 	waiting = keeper_tick() || waiting;
 	waiting = listeners_tick() || waiting;
+	waiting = publications_tick() || waiting;
 	return events_tick() || waiting;
 }
 

@@ -23,6 +23,7 @@ enum {
 	IOCTL_DEV = 1 << 15, /* version 5 */
 	ABSTRACT_SOCKETS_AND_SIGNALS = 3, /* version 6 */
 };
+enum { BIND_TCP = 1 }; /* version 4; to connect needs no such right */
 enum { CREATE_RULESET = 444, ADD_RULE = 445, RESTRICT_SELF = 446 }; /* the same on all architectures */
 enum { VERSION_FLAG = 1, RULE_PATH_BENEATH = 1 };
 enum { MEMORY_MOST = 64 << 20, FILE_MOST = 16 << 20 };
@@ -106,6 +107,9 @@ static void restrict_files(void)
 	if (version < 1)
 		return;
 	wanted.files |= (version >= 2 ? REFER : 0) | (version >= 3 ? TRUNCATE : 0) | (version >= 5 ? IOCTL_DEV : 0);
+	/* The relay listens at what it is given, and at nothing else. */
+	if (version >= 4)
+		wanted.network = BIND_TCP;
 	if (version >= 6)
 		wanted.scoped = ABSTRACT_SOCKETS_AND_SIGNALS;
 	size_t size = version >= 6 ? sizeof wanted : version >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
@@ -125,7 +129,9 @@ static void restrict_files(void)
 
 void confine(void)
 {
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+	/* It stays dumpable (a core is forbidden below): else the next daemon of an ordinary user could not read the marker
+	 * by which it finds the relay, and would start a second one. */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		fail("prctl");
 	/* A kernel without huge pages refuses this call, which is then not needed. */
 	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);

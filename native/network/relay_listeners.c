@@ -49,8 +49,9 @@ static void answered(void *context, struct packet *answer)
 	if (!answer || answer->descriptor_count != LISTENERS)
 		return;
 	for (size_t i = 0; i < LISTENERS; i++) {
-		take(&listeners[i], answer->descriptors[i]);
-		answer->descriptors[i] = -1;
+		int descriptor = packet_take(answer, i);
+		if (descriptor >= 0)
+			take(&listeners[i], descriptor);
 	}
 }
 

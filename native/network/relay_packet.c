@@ -1,6 +1,7 @@
 #include "relay_packet.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,6 +67,16 @@ void packet_release(struct packet *packet)
 		if (packet->descriptors[i] >= 0)
 			close(packet->descriptors[i]);
 	packet->descriptor_count = 0;
+}
+
+int packet_take(struct packet *packet, size_t place)
+{
+	int descriptor = place < packet->descriptor_count ? packet->descriptors[place] : -1;
+
+	if (descriptor < 0 || fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK) != 0)
+		return -1;
+	packet->descriptors[place] = -1;
+	return descriptor;
 }
 
 bool packet_peer_is_us(int socket)

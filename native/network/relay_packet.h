@@ -7,7 +7,8 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-enum { PACKET_MOST = 64 << 10, PACKET_DESCRIPTORS = 32 };
+/* A machine with all the rules and names that it may have fits into the longest packet that a socket takes by default. */
+enum { PACKET_MOST = 256 << 10, PACKET_DESCRIPTORS = 32 };
 
 struct packet {
 	char *text; /* ends with a zero byte */
@@ -26,6 +27,9 @@ bool packet_send(int socket, const char *text, size_t length);
 
 /* Closes descriptors that nobody took out of the packet; who takes one leaves -1. */
 void packet_release(struct packet *packet);
+
+/* Takes a descriptor out of the packet, so that calls on it do not block; -1: it has no such one. */
+int packet_take(struct packet *packet, size_t place);
 
 /* As CMSG_NXTHDR, which warns in one library and not in another. */
 struct cmsghdr *packet_next_part(struct msghdr *message, struct cmsghdr *part);

@@ -17,6 +17,7 @@ enum { ACCEPTS_A_ROUND = 64 };
 
 static struct list all;
 static size_t count, most;
+static bool paused;
 static struct in6_addr gateways[2]; /* IPv4, IPv6 */
 static struct list starving;        /* TCP flows that wait for a socket of the guests' network */
 
@@ -105,12 +106,32 @@ static void from_client(struct publication *publication, int client)
 		dial(tcp);
 }
 
+/* What waits at the port is there until the next tick: no descriptor would make the loop ask again and again. */
+static void pause_for(struct publication *publication)
+{
+	loop_alter(&publication->socket, 0);
+	paused = true;
+}
+
+bool publications_tick(void)
+{
+	bool waited = paused;
+
+	paused = false;
+	for (struct publication *one = NULL; waited && (one = publication_after(one));)
+		loop_alter(&one->socket, EPOLLIN);
+	return waited;
+}
+
 static void accept_clients(struct publication *publication)
 {
 	for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
 		int client = accept4(publication->socket.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (client < 0)
+		if (client < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+				pause_for(publication);
 			return;
+		}
 		from_client(publication, client);
 	}
 }

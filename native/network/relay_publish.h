@@ -35,6 +35,9 @@ void publications_remove_of(struct machine *machine);
 /* The first for NULL; NULL after the last. */
 struct publication *publication_after(const struct publication *publication);
 
+/* Ports that had to wait for descriptors go on. True: some did. */
+bool publications_tick(void);
+
 /* The machine is awake: connections that waited for it are made. */
 void publications_wake(struct machine *machine);
 

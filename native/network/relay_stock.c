@@ -23,8 +23,9 @@ static void answered(void *context, struct packet *answer)
 
 	stock->ordered = false;
 	for (size_t i = 0; answer && i < answer->descriptor_count && stock->count < MOST; i++) {
-		stock->sockets[stock->count++] = answer->descriptors[i];
-		answer->descriptors[i] = -1;
+		int socket = packet_take(answer, i);
+		if (socket >= 0)
+			stock->sockets[stock->count++] = socket;
 	}
 	if (answer)
 		on_arrival();

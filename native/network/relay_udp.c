@@ -17,6 +17,7 @@ enum {
 	DATAGRAMS_A_ROUND = 32,
 	BUCKETS = 1024,
 	BUFFER = 128 << 10,
+	LISTENER_BUFFER = 1 << 20,
 	HELD = 1500, /* the longest first datagram that waits for the keeper */
 };
 
@@ -137,8 +138,7 @@ static void came(void *context, struct packet *answer)
 		flow_end(&udp->flow);
 		return;
 	}
-	udp->guest.fd = answer->descriptors[0];
-	answer->descriptors[0] = -1;
+	udp->guest.fd = packet_take(answer, 0);
 	bound(udp->guest.fd);
 	if (!loop_watch(&udp->guest, EPOLLIN) || (udp->other.fd >= 0 && !loop_watch(&udp->other, EPOLLIN))) {
 		flow_end(&udp->flow);
@@ -312,6 +312,10 @@ static void set(int socket, int level, int option)
 
 void udp_prepare_listener(int listener)
 {
+	int buffer = LISTENER_BUFFER;
+
+	/* All guests share it. The kernel may give less. */
+	(void)setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
 	set(listener, IPPROTO_IP, IP_RECVORIGDSTADDR);
 	set(listener, IPPROTO_IPV6, IPV6_RECVORIGDSTADDR);
 }

@@ -49,9 +49,9 @@ static void arrived(void *context, struct packet *answer)
 	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 
 	voice->asked = false;
-	if (answer && answer->descriptor_count == 1) {
-		voice->socket = answer->descriptors[0];
-		answer->descriptors[0] = -1;
+	if (answer)
+		voice->socket = packet_take(answer, 0);
+	if (voice->socket >= 0) {
 		/* It comes connected to one guest, and is to answer all. */
 		(void)connect(voice->socket, &nobody, sizeof nobody);
 	}

@@ -95,7 +95,11 @@ def test_an_entrypoint_that_has_to_be_process_1_is(home: Home, name: str) -> Non
         "-c",
         "echo $$; exec sleep 900",
     )
-    assert home.text("exec", name, "--", "cat", "/proc/1/comm").strip() == "sleep"
+
+    def name_of_process_1() -> str:
+        return home.text("exec", name, "--", "cat", "/proc/1/comm").strip()
+
+    wait_until(lambda: name_of_process_1() == "sleep", 10, "the shell has become its last command")
     assert home.text("logs", "--exec", name).strip() == "1"
     home.run("rm", "-f", name, check=True)
     ended = home.run(

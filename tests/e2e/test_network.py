@@ -24,6 +24,8 @@ from tests.support.outside import (
     serving,
 )
 
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
 LOOPBACK, GATEWAY, HOST_NAME = "127.0.0.1", "10.213.0.1", "host.banger.internal"
 
 
@@ -40,10 +42,12 @@ def on_taps(home: Home) -> None:
         pytest.skip(f"capability missing: taps: {why}")
 
 
-def reached(home: Home, machine: str, *addresses: str) -> dict[str, str]:
+def reached(home: Home, machine: str, *addresses: str, patience_s: int = 30) -> dict[str, str]:
     """What the guest read at each address; empty if it was not let there."""
     return {
-        address: home.run("exec", machine, "--", *asking(address)).stdout.decode().strip()
+        address: home.run("exec", machine, "--", *asking(address, patience_s=patience_s))
+        .stdout.decode()
+        .strip()
         for address in addresses
     }
 
@@ -163,7 +167,7 @@ def test_what_is_killed_is_started_again_and_opens_nothing(own_home: Home, kille
         30,
         "both run",
     )
-    wait_until(lambda: reached(home, "dev", INTERNET)[INTERNET], 30, "the internet is back")
+    wait_until(lambda: reached(home, "dev", INTERNET, patience_s=10)[INTERNET], 30, "the internet is back")
     assert reached(home, "dev", OWN, PRIVATE, GATEWAY) == {OWN: "", PRIVATE: "", GATEWAY: ""}
     wait_until(lambda: answer(port["port"]), 30, "the published port is back")
     assert "network.restarted" in home.text("events")
@@ -178,7 +182,7 @@ def test_when_all_three_are_killed_a_machine_loses_its_network_until_it_is_start
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: home.json("vm", "show", "dev")["warnings"], 30, "the machine has a warning")
     assert "no network until it is started again" in home.json("vm", "show", "dev")["warnings"][0]
-    assert reached(home, "dev", INTERNET, OWN) == {INTERNET: "", OWN: ""}
+    assert reached(home, "dev", INTERNET, OWN, patience_s=5) == {INTERNET: "", OWN: ""}
     home.text("vm", "restart", "dev")
     assert home.json("vm", "show", "dev")["warnings"] == []
     assert reached(home, "dev", INTERNET, OWN) == {INTERNET: f"this is {INTERNET}", OWN: ""}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import banger
-from tests.support.home import IMAGE, golden_home, wait_until
+from tests.support.home import IMAGE, alive, golden_home, wait_until
 
 pytestmark = [pytest.mark.e2e]
 
@@ -91,8 +91,10 @@ def user() -> Iterator[Banger]:
             for machine in json.loads(run("vm", "list", "--json")):
                 run("vm", "delete", "-f", machine["name"])
             pid = int(json.loads(run("system", "info", "--json"))["daemon_pid"])
+            guards = _guards(run)
             run("system", "stop")
             wait_until(lambda: not Path(f"/proc/{pid}").exists(), 20, "the daemon ends")
+            assert not [guard for guard in guards if alive(guard)]
 
 
 def _with_taps(directory: Path) -> list[str]:
@@ -106,6 +108,19 @@ def _with_taps(directory: Path) -> list[str]:
         return []
     prefix = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /dev/net/tun && exec "$@"', node]
     return prefix if subprocess.run([*prefix, "true"], capture_output=True).returncode == 0 else []
+
+
+def _guards(user: Banger) -> list[int]:
+    """The processes of keeper and relay."""
+    place = json.loads(user("system", "info", "--json"))["places"]["state"] + "/network"
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if entry.joinpath("cwd").readlink() == Path(place):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return sorted(found)
 
 
 def test_run_snapshot_fork_and_adopt_in_a_user_namespace(user: Banger) -> None:
@@ -123,8 +138,10 @@ def test_run_snapshot_fork_and_adopt_in_a_user_namespace(user: Banger) -> None:
     user("vm", "snapshot", "a", "one")
     user("vm", "fork", "a", "--count", "1")
     assert user("exec", "a-1", "--", "cat", "/root/word") == "kept\n"
+    guards = _guards(user)
     user("system", "stop")
     assert user("exec", "a-1", "--", "cat", "/root/word") == "kept\n"  # adopted by the next daemon
+    assert _guards(user) == guards
     user("vm", "snapshot", "a-1", "two")
     user("vm", "commit", "a", "made")
     assert user("run", "--rm", "made", "--", "cat", "/root/word") == "kept\n"

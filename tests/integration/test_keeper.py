@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
+import fcntl
 import os
 import re
 import shutil
 import socket
 import stat
+import struct
 import subprocess
 import tempfile
 import time
@@ -395,6 +398,27 @@ def test_the_next_guest_of_a_tap_has_none_of_the_networks(
         assert not following.ping(other.address, timeout_s=SOON_S)
 
 
+TUNSETSNDBUF, TUNSETVNETHDRSZ, TUNATTACHFILTER, TUNSETPERSIST = 0x400454D4, 0x400454D8, 0x401054D5, 0x400454CB
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_what_a_vmm_did_to_its_tap_is_undone(keeper: RunningKeeper, stays: bool) -> None:
+    name, (descriptor,) = keeper.ask("tap old")
+    keeper.ask("join old 7")
+    nothing = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # a filter: no byte of any frame
+    with open(descriptor, "rb", buffering=0):
+        for request, number in ((TUNSETSNDBUF, 1), (TUNSETVNETHDRSZ, 12)):
+            fcntl.ioctl(descriptor, request, struct.pack("i", number))
+        fcntl.ioctl(descriptor, TUNATTACHFILTER, struct.pack("HxxxxxxQ", 1, ctypes.addressof(nothing)))
+        if not stays:
+            fcntl.ioctl(descriptor, TUNSETPERSIST, 0)
+    keeper.ask("free old")
+    with guest_of(keeper, 5) as guest:
+        assert guest.tap == name
+        assert guest.ping(GATEWAY) and guest.ping(GATEWAY_6)
+        assert keeper.ask("list")[0].endswith(" -")
+
+
 def test_the_same_key_has_the_same_tap(keeper: RunningKeeper) -> None:
     name, first = keeper.ask("tap a")
     again, second = keeper.ask("tap a")
@@ -467,6 +491,7 @@ def test_no_other_user_is_heard(keeper: RunningKeeper) -> None:
         pytest.skip("capability missing: only root can be another user")
     keeper.socket.chmod(0o666)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
+        stranger.settimeout(BUDGET_S)
         with acting_as(NOBODY):
             stranger.connect(str(keeper.socket))
         with pytest.raises(Refused) as refused:
@@ -530,13 +555,42 @@ def test_a_host_without_nftables_is_told_by_name(place: Path, keeper: RunningKee
 
 
 def test_a_host_without_user_namespaces_is_told_by_name(place: Path) -> None:
+    """The kernel gives none to a process whose root directory is not that of its mounts."""
+    shutil.copy(PROGRAM, place / "program")
+    wrapper = place / "keeper"
+    if os.geteuid() != 0:
+        pytest.skip("capability missing: only root can be another user")
+    wrapper.write_text(f'#!/bin/sh\nexec chroot --userspec={NOBODY}:{NOBODY} {place} /program "$@"\n')
+    wrapper.chmod(0o755)
+    refusal = refusal_of(lambda: RunningKeeper(place, program=wrapper))
+    assert refusal.code == "user_namespaces_refused"
+
+
+def test_root_does_without_a_user_namespace(place: Path) -> None:
+    """Where the host allows none: here, the inside of a user namespace that has had its last."""
     wrapper = place / "keeper"
     none_left = "echo 0 >/proc/sys/user/max_user_namespaces"
     wrapper.write_text(
         f'#!/bin/sh\nexec unshare --user --map-root-user sh -c \'{none_left}; exec {PROGRAM} "$@"\' keeper "$@"\n'
     )
     wrapper.chmod(0o755)
-    assert refusal_of(lambda: RunningKeeper(place, program=wrapper)).code == "user_namespaces_refused"
+    with contextlib.ExitStack() as stack:
+        keeper = stack.enter_context(started(place, program=wrapper))
+        guest, other = (stack.enter_context(guest_of(keeper, number)) for number in (5, 6))
+        listeners = stack.enter_context(Listeners(keeper))
+        join(7, guest, other)
+        assert reaches(guest, other, BUDGET_S) and guest.ping(GATEWAY)
+        with guest.dial((FAR, 80)), listeners.tcp4.accept()[0] as accepted:
+            assert accepted.getsockname() == (FAR, 80)
+        _, namespaces = keeper.ask("namespaces")
+        keeper.kill()
+        enter = f"nsenter --user=/proc/self/fd/{namespaces[0]} --preserve-credentials"
+        wrapper.write_text(f'#!/bin/sh\nexec {enter} {PROGRAM} "$@"\n')
+        following = stack.enter_context(started(place, program=wrapper, namespaces=namespaces))
+        close_all(namespaces)
+        assert len(following.ask("list")[0].splitlines()) == 2
+        following.ask(f"leave {guest.key} 7")
+        assert not reaches(guest, other, SOON_S)
 
 
 def sanitized(place: Path) -> Path:

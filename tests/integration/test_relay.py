@@ -3,27 +3,24 @@ a keeper that the test plays. Nothing leaves this host."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import os
 import platform
-import signal
 import socket
 import struct
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from banger.host import packets
-from banger.host.packets import PacketConnection, Refused
-from banger.network.relay import Counters, Denied, Knock, Listed, MachineTold, Port, Relay, read_event
+from banger.host.packets import Refused
+from banger.network.relay import Counters, Denied, Knock, Listed, MachineTold, Port, read_event
 from tests.support.network_spaces import (
     FAR,
     GATEWAY,
@@ -41,6 +38,7 @@ from tests.support.network_spaces import (
     Spaces,
     open_spaces,
 )
+from tests.support.running_relay import RunningRelay
 from tests.support.scripted_keeper import ScriptedKeeper
 
 pytestmark = pytest.mark.integration
@@ -80,53 +78,19 @@ def spaces() -> Iterator[Spaces]:
         pytest.skip(f"capability missing: no network namespaces: {exc}")
 
 
-class World:
+class World(RunningRelay):
     """A relay on the host of the `spaces`, with a keeper, and the sockets of a test. Ends with the test."""
 
     def __init__(self, spaces: Spaces, program: Path, directory: Path) -> None:
-        self.guest, self.host, self.outside = spaces.guest, spaces.host, spaces.outside
+        super().__init__(spaces.host, program, directory)
+        self.guest, self.outside = spaces.guest, spaces.outside
         self.keeper = ScriptedKeeper(directory / "keeper.sock", spaces.keeper)
-        self.path = directory / "relay.sock"
-        self._program = program
         self._open = contextlib.ExitStack()
-        self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *options: str) -> None:
-        with packets.listen(self.path) as listener:
-            self.process = subprocess.Popen(
-                [
-                    *self.host.entrance(),
-                    str(self._program),
-                    f"--listen={listener.fileno()}",
-                    "--keeper=keeper.sock",
-                    *options,
-                ],
-                pass_fds=[listener.fileno()],
-                cwd=self.path.parent,
-            )
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def end(self) -> None:
-        """A relay that a sanitizer has ended fails the test."""
+    def close(self) -> None:
         self._open.close()
         self.keeper.end()
-        assert self.process is not None
-        self.process.terminate()
-        assert self.process.wait() in (0, -signal.SIGTERM)
-
-    def ask(self, work: Callable[[Relay], Coroutine[None, None, T]]) -> T:
-        async def ask() -> T:
-            with await PacketConnection.connect(self.path) as connection:
-                return await work(Relay(connection.ask))
-
-        return asyncio.run(ask())
-
-    def tell(self, machine: MachineTold) -> None:
-        self.ask(lambda relay: relay.tell(machine))
+        super().close()
 
     def counters(self) -> Counters:
         return self.ask(lambda relay: relay.counters(MACHINE.key))
@@ -168,31 +132,19 @@ class World:
         with self.host.socket(kind, bind=bind, listen=64 if kind == STREAM else 0) as made:
             self.ask(lambda relay: relay.publish(port, made.fileno()))
 
-    def memory_kib(self) -> int:
-        """Private memory of the relay."""
-        assert self.process is not None
-        lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
-
-    def ticks(self) -> int:
-        """Processor time of the relay."""
-        assert self.process is not None
-        words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return int(words[11]) + int(words[12])
-
 
 @contextlib.contextmanager
-def open_world(spaces: Spaces, program: Path, *options: str) -> Iterator[World]:
+def open_world(spaces: Spaces, program: Path, *options: str, etc: Path | None = None) -> Iterator[World]:
     with tempfile.TemporaryDirectory(prefix="br-") as name:
         made = World(spaces, program, Path(name))
         made.keeper.open()
-        made.start(*options)
+        made.start(*options, etc=etc)
         try:
             made.tell(MACHINE)
             wait_for(lambda: "listeners" in made.keeper.asked)
             yield made
         finally:
-            made.end()
+            made.close()
 
 
 @pytest.fixture
@@ -227,10 +179,10 @@ def receive_all(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(1 << 18), b""))
 
 
-def is_refused(world: World, to: Address, source: Address | None = None) -> bool:
-    """Whether a connection of the guest is reset, at once or after it was accepted."""
+def is_refused(world: World, to: Address, source: Address | None = None, space: Space | None = None) -> bool:
+    """Whether a connection, of the guest if no other space is named, is reset: at once or after it was accepted."""
     try:
-        return hears_reset(world.connect(world.guest, to, source))
+        return hears_reset(world.connect(space or world.guest, to, source))
     except (ConnectionResetError, ConnectionRefusedError):
         return True
 
@@ -398,6 +350,60 @@ def test_of_datagrams_the_flow_that_is_idle_for_longest_makes_room(world: World)
             assert server.recvfrom(100)[1] == seen
     assert world.counters().flows == 256
     assert world.counters().refused == 0
+
+
+def is_answered(sender: socket.socket, server: socket.socket) -> bool:
+    """Whether a datagram comes to the server, and the answer back; any may be lost."""
+    sender.settimeout(0.5)
+    server.settimeout(0.5)
+    try:
+        sender.send(b"datagram")
+        data, client = server.recvfrom(100)
+        server.sendto(data, client)
+        return sender.recv(100) == b"datagram"
+    except TimeoutError:
+        return False
+
+
+def test_floods_of_one_machine_leave_others_what_they_need(spaces: Spaces, relay_as_built: Path) -> None:
+    """Datagrams to ever new ports, and connections that are denied, while another machine goes about its business."""
+    with open_world(spaces, relay_as_built) as world:
+        world.tell(MachineTold(key="vm-2", addresses=(STRANGER,), policy=("base internet",)))
+        ended = threading.Event()
+
+        def flood() -> None:
+            with world.guest.socket(DATAGRAM) as many:
+                port = 1024
+                while not ended.is_set():
+                    port = port + 1 if port < 65535 else 1024
+                    with contextlib.suppress(OSError):
+                        many.sendto(b"flood", (FAR, port))
+
+        def knock() -> None:
+            while not ended.is_set():
+                with contextlib.suppress(OSError), world.guest.socket(to=(GATEWAY, 80)):
+                    pass
+
+        floods = [threading.Thread(target=work) for work in (flood, knock)]
+        for thread in floods:
+            thread.start()
+        try:
+            listener = world.listen(world.outside, (OUTSIDE, 80))
+            server = world.datagrams(world.outside, bind=(OUTSIDE, 7))
+            for _ in range(50):
+                with world.guest.socket(bind=(STRANGER, 0), to=(OUTSIDE, 80)) as one:
+                    other = world.accept(listener)
+                    one.sendall(b"stream")
+                    assert other.recv(100) == b"stream"
+                    other.close()
+                with world.guest.socket(DATAGRAM, bind=(STRANGER, 0), to=(OUTSIDE, 7)) as one:
+                    wait_for(lambda one=one: is_answered(one, server))  # type: ignore[misc]
+        finally:
+            ended.set()
+            for thread in floods:
+                thread.join()
+        assert world.counters().refused > 0
+        assert world.ask(lambda relay: relay.counters("vm-2")).refused == 0
 
 
 # Datagrams
@@ -577,6 +583,29 @@ def test_names_are_answered_over_tcp(world: World) -> None:
         assert guest.recv(length, socket.MSG_WAITALL).endswith(socket.inet_aton(FAR))
 
 
+def test_the_name_servers_of_the_host_are_those_that_its_file_names_now(
+    spaces: Spaces, sanitized: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text(f"nameserver {OUTSIDE}\n")
+
+    def name(server: str) -> None:
+        new = tmp_path / "new"
+        new.write_text(f"nameserver {server}\n")
+        new.rename(file)
+
+    with open_world(spaces, sanitized, etc=tmp_path) as world:
+        for server in (OUTSIDE, FAR, OUTSIDE):
+            name(server)
+            time.sleep(1.1)  # the relay looks once a second
+            upstream = world.datagrams(world.outside, bind=(server, 53))
+            guest = world.datagrams(world.guest, to=(GATEWAY, 53))
+            guest.send(QUERY)
+            serve_names(upstream, 1)
+            assert guest.recv(1000).endswith(socket.inet_aton(FAR))
+            upstream.close()
+
+
 def test_few_that_ask_the_same_are_passed_on(world: World) -> None:
     """Each would be one more chance to forge the answer."""
     world.tell(MachineTold(key="vm-1", addresses=(GUEST,), policy=("base internet",), dns=(OUTSIDE,)))
@@ -616,7 +645,22 @@ def test_a_published_port_leads_into_the_guest(world: World) -> None:
         client.close()
         server.close()
     service.close()
-    assert hears_reset(world.connect(world.outside, (HOST, 8080)))
+    assert is_refused(world, (HOST, 8080), space=world.outside)
+
+
+def test_a_guest_that_does_not_answer_keeps_nobody_waiting(spaces: Spaces, sanitized: Path) -> None:
+    with open_world(spaces, sanitized, "--time=dial=1500") as world:
+        world.publish(Port("web", "vm-1", "tcp", 99), ("0.0.0.0", 8080))
+        world.guest.run("nft", "-f", "-", text=_SILENCE)
+        try:
+            client = world.connect(world.outside, (HOST, 8080))
+            guest, outside = world.pair((FAR, 80))
+            guest.sendall(b"meanwhile")
+            assert outside.recv(100) == b"meanwhile"
+            assert world.counters().flows == 2
+            assert hears_reset(client)
+        finally:
+            world.guest.run("nft", "delete table inet silent")
 
 
 def test_a_published_port_of_datagrams_answers_from_where_it_was_asked(world: World) -> None:
@@ -731,7 +775,7 @@ def test_a_new_keeper_is_found_and_what_waits_is_asked_again(world: World) -> No
         ("list -1", "invalid"),
         ("list 1 2", "invalid"),
         ("list\0", "invalid"),
-        ("x" * 60_000, "invalid"),
+        ("x" * 150_000, "invalid"),
     ],
 )
 def test_malformed_requests_are_refused_and_change_nothing(

@@ -140,7 +140,7 @@ def zombies_of(pid: int) -> list[int]:
 
 
 class Echo:
-    """A listener on this host that answers every byte; guests reach it at 10.0.2.2."""
+    """A listener on this host that answers every byte; guests reach it at their gateway, if their policy lets them."""
 
     def __init__(self, listener: socket.socket) -> None:
         self.port = listener.getsockname()[1]
@@ -184,11 +184,13 @@ def echo_server() -> Iterator[Echo]:
         echo.close()
 
 
-def echo_client(port: int) -> tuple[str, ...]:
-    """A command for a guest: a byte there and back, again and again; why that ended is in /dev/shm/lost."""
+def echo_client(shown: dict[str, Any], port: int) -> tuple[str, ...]:
+    """A command for the guest of this record: a byte there and back, again and again; why that ended is in
+    /dev/shm/lost."""
+    gateway = "10.213.0.1" if shown["network"]["link"] == "tap" else "10.0.2.2"
     program = (
         'use IO::Socket::INET; $SIG{PIPE} = "IGNORE";'
-        f'my $s = IO::Socket::INET->new(PeerAddr => "10.0.2.2:{port}") or die "no connection: $!";'
+        f'my $s = IO::Socket::INET->new(PeerAddr => "{gateway}:{port}") or die "no connection: $!";'
         "while (1) { my $b; last if !defined(syswrite($s, 'x')); last if !sysread($s, $b, 1);"
         "select(undef, undef, undef, 0.05); }"
         'my $why = "$!"; open(F, ">/dev/shm/lost"); print F "lost: $why\\n"; close(F);'

@@ -115,11 +115,11 @@ class Home:
 
     def guards(self) -> dict[str, int]:
         """The processes of the keeper and the relay of this home, by their names."""
-        run, found = os.path.realpath(self.run_directory), {}
+        place, found = os.path.realpath(self.state / "network"), {}
         for pid, command in command_lines():
             name = os.path.basename(command.partition(b"\0")[0]).partition(b"-")[0].decode(errors="replace")
             with contextlib.suppress(OSError):
-                if name in ("keeper", "relay") and os.readlink(f"/proc/{pid}/cwd") == run:
+                if name in ("keeper", "relay") and os.readlink(f"/proc/{pid}/cwd") == place:
                     found[name] = pid
         return found
 

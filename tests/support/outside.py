@@ -11,13 +11,17 @@ Its servers say who they are and who asks. Only root can make it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+_LOCK = Path(tempfile.gettempdir()) / "banger-world.lock"
 _NAMESPACE, _HERE, _THERE = "banger-world", "bangerw0", "bangerw1"
 INTERNET, INTERNET_6, PRIVATE, METADATA = "203.0.113.130", "2001:db8:9::2", "172.29.213.2", "169.254.169.254"
 OWN, OWN_PRIVATE = "203.0.113.129", "172.29.213.1"
@@ -49,9 +53,16 @@ sys.stdin.read()
 
 @contextlib.contextmanager
 def outside() -> Iterator[None]:
-    """The world and its servers, until the end of the block. Skips the test where it cannot be made."""
+    """The world and its servers, until the end of the block. Skips the test where it cannot be made. There is one on a
+    host: tests of other checkouts wait for its end."""
     if os.geteuid() != 0:
         pytest.skip("capability missing: only root makes links to a world outside")
+    with open(_LOCK, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield from _made()
+
+
+def _made() -> Iterator[None]:
     try:
         _make()
         with serving(*(f"{a},{PORT}" for a in (INTERNET, INTERNET_6, PRIVATE, METADATA)), within=_NAMESPACE):
@@ -101,6 +112,6 @@ def serving(*places: str, within: str = "") -> Iterator[None]:
         process.stdout.close()
 
 
-def asking(address: str, port: int = PORT) -> list[str]:
-    """The command by which a guest asks a server."""
-    return ["timeout", "10", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}; cat <&3"]
+def asking(address: str, port: int = PORT, patience_s: int = 30) -> list[str]:
+    """The command by which a guest asks a server. What is denied is refused at once; a busy host is slow."""
+    return ["timeout", str(patience_s), "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}; cat <&3"]

@@ -22,19 +22,17 @@ async def look_at_taps(host: Host) -> Sight:
     """Whether a keeper of the guests' network comes up here, and gives a tap."""
     with tempfile.TemporaryDirectory(prefix="banger-doctor-") as directory:
         why = await try_taps(Path(directory))
-    if not why:
+    if why is None:
         return Sight("machines get taps, so each has a policy of its own")
-    return Sight(f"machines use the network of their VMMs: {why}", fine=False, mend=_mend_taps(why))
+    return Sight(f"machines use the network of their VMMs: {why.message}", fine=False, mend=_mend_taps(why))
 
 
-def _mend_taps(why: str) -> Mend:
+def _mend_taps(why: Error) -> Mend:
     if not have_tool("nft"):
         return install("nftables")
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         return Mend("modprobe tun && chmod 0666 /dev/net/tun", root=True)
-    return advise(
-        "allow unprivileged user namespaces: docs/security.md says which settings of the kernel that needs"
-    )
+    return advise(why.hint)
 
 
 async def look_at_archive(host: Host) -> Sight:

@@ -4,6 +4,7 @@
 <state>/daemon.log           bangerd's log (user mode)
 <state>/machines/<id>/       the VMM's files, console.log, exec.log; also of clones that wait for a machine
 <state>/sockets/<id>/        the VMM's, of machines: no other program cleans up there
+<state>/network/             sockets and logs of keeper and relay
 <state>/templates/<id>/      the VMM's files, meta.json
 <state>/snapshots/<id>/      the same, of users' own
 <state>/catalogs/<name>.json a catalog that was added: its key, its newest index
@@ -13,7 +14,6 @@
 <cache>/apt/                 a private apt tree
 <run>/banger.sock            the API; mode 0600 in a directory of mode 0700
 <run>/daemon.pid
-<run>/keeper.sock            the keeper of the guests' network; <run>/relay.sock: the relay
 <run>/vm/<id>/               sockets of machines that an earlier version started
 """
 
@@ -85,12 +85,16 @@ class Paths:
         return self.run / "banger.sock"
 
     @property
+    def network(self) -> Path:
+        return self.state / "network"
+
+    @property
     def keeper_socket(self) -> Path:
-        return self.run / "keeper.sock"
+        return self.network / "keeper.sock"
 
     @property
     def relay_socket(self) -> Path:
-        return self.run / "relay.sock"
+        return self.network / "relay.sock"
 
     @property
     def daemon_pid(self) -> Path:

@@ -9,6 +9,7 @@ While one of them is gone, guests reach nothing new.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
@@ -18,6 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.host.background import keep_going
 from banger.host.fs import inode_of
@@ -31,6 +33,8 @@ from banger.network.keeper import HeldTap, Keeper, read_refusal
 
 log = logging.getLogger("banger.network")
 
+# The markers of the two programs, which are their names.
+NAMES = ("keeper", "relay")
 _ADMIN_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 _ATTEMPTS = 2
 _UP_S = 15.0
@@ -147,6 +151,7 @@ class Guard:
 
     def _start(self) -> ProcessRef:
         """Blocking, for some milliseconds."""
+        ensure_private_directory(str(self.socket.parent))
         words, descriptors = self._arguments()
         with listen(self.socket) as listener:
             return self._spawn(
@@ -177,12 +182,12 @@ class Guards:
         self.keeper = Guard(
             "keeper",
             paths.keeper_socket,
-            paths.state / "keeper.log",
+            paths.network / "keeper.log",
             lambda: arguments_of_keeper(self._namespaces),
             spawn_unconfined,
         )
         self.relay = Guard(
-            "relay", paths.relay_socket, paths.state / "relay.log", self._arguments_of_relay, spawn_detached
+            "relay", paths.relay_socket, paths.network / "relay.log", self._arguments_of_relay, spawn_detached
         )
         self._namespaces: tuple[int, ...] = ()
         self._why = "the daemon has not started keeper and relay"
@@ -289,8 +294,13 @@ class Guards:
         return [f"--keeper={self.keeper.socket.name}"], []  # its working directory has the socket
 
     async def close(self) -> None:
-        """Let go of both; end both if no VM has a tap."""
+        """Let go of both; end both if no VM has a tap. What is just being started is waited for, so that it is not
+        forgotten."""
         if self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_END_S):
+                    await self._settled.wait()
+                    await (self._up if not self._why else self._settled).wait()
             self._task.cancel()
             await asyncio.wait([self._task])
         if self._up.is_set() and not await self._in_use():
@@ -325,16 +335,18 @@ def arguments_of_keeper(namespaces: Sequence[int] = ()) -> Arguments:
     return [f"--nft={nft}", *adopt], list(namespaces)
 
 
-async def try_taps(directory: Path) -> str:
-    """Why this host gives a keeper no taps; empty if a keeper with its files in `directory` got one."""
+async def try_taps(directory: Path) -> Error | None:
+    """Why this host gives a keeper no taps; None if a keeper with its files in `directory` got one."""
     keeper = Guard(
         "keeper", directory / "keeper.sock", directory / "keeper.log", arguments_of_keeper, spawn_unconfined
     )
     try:
         await keeper.up()
         close_all((await keeper.ask("tap trial")).descriptors)
-    except (Error, OSError, TimeoutError, Refused) as exc:
-        return exc.message if isinstance(exc, (Error, Refused)) else str(exc)
+    except Error as exc:
+        return exc
+    except (OSError, TimeoutError, Refused) as exc:
+        return Error("network_failed", str(exc) or "the keeper does not answer", "see the keeper's log")
     finally:
         await keeper.end()
-    return ""
+    return None

@@ -15,7 +15,7 @@ from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings, unavailable
 from banger.machines.life.passage import Passage, link_in_use, prepare_passage
-from banger.machines.life.publications import publish
+from banger.machines.life.publications import exposed_ports, publish
 from banger.machines.life.sessions import adopt_execs
 from banger.model.machine import Change, Machine
 from banger.model.operation import Report
@@ -54,6 +54,7 @@ async def revive(
         await makings.make_room(original.shape.memory_mib)
         lives.registry.change(machine, **(become or Change()))
         opened = ports.enter_context(bound(read_ports(machine.spec.ports)))
+        opened += ports.enter_context(bound(exposed_ports(machine.spec, _exposed(makings, machine))))
         places = lives.holdings.places(machine)
         driver, config, passage = await prepare_revival(
             makings, lives.registry.networks, machine, places, original.shape
@@ -83,6 +84,12 @@ async def revive(
             raise
         watch_vmm(lives, live)
     report("ready", f"{machine.name} is running")
+
+
+def _exposed(makings: Makings, machine: Machine) -> list[str]:
+    """The ports that the machine's image exposes; none if the image is gone."""
+    image = makings.images.find(machine.spec.image)
+    return image.config.exposed_ports if image is not None else []
 
 
 async def prepare_revival(

@@ -1,0 +1,185 @@
+"""Keeper and relay together, both real: what two guests behind taps reach of a world that the test makes, and what is
+left of it when one of the two is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from banger.host.packets import close_all
+from banger.network.keeper import read_refusal
+from banger.network.relay import MachineTold, Port
+from tests.support.network_spaces import FAR, HOST, OUTSIDE, OUTSIDE_6, Spaces, open_spaces
+from tests.support.network_spaces import Missing as MissingSpaces
+from tests.support.running_keeper import CannotStart, RunningKeeper
+from tests.support.running_relay import RunningRelay
+from tests.support.stand_in import GATEWAY, Missing, StandIn
+
+pytestmark = pytest.mark.integration
+
+RELAY = Path(__file__).parents[2] / "src/banger/network/bin" / f"relay-{platform.machine()}"
+STREAM, DATAGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
+NUMBERS = (5, 6)
+BUDGET_S = 20.0
+HOST_LACKS = {"user_namespaces_refused", "namespaces_refused", "tun_refused"}
+
+
+class House(NamedTuple):
+    """A host with both programs, two guests, and the outside."""
+
+    spaces: Spaces
+    keepers: list[RunningKeeper]  # the last is the one that runs
+    relay: RunningRelay
+    guests: list[StandIn]
+    opened: contextlib.ExitStack
+
+    def tell(self) -> None:
+        for number in NUMBERS:
+            addresses = (f"10.213.0.{number}", f"fd62:616e:6765::{number:x}")
+            self.relay.tell(MachineTold(key=f"vm-{number}", addresses=addresses, policy=("base internet",)))
+
+    def serve(self, address: tuple[str, int], kind: socket.SocketKind = STREAM) -> socket.socket:
+        """A server of the outside."""
+        return self.opened.enter_context(
+            self.spaces.outside.socket(kind, bind=address, listen=8 if kind == STREAM else 0)
+        )
+
+    def echoes(self, guest: StandIn, address: tuple[str, int]) -> None:
+        """Asserts that the guest's connection and datagrams reach the address, and that answers come back."""
+        with self.spaces.outside.socket(bind=address, listen=8) as listener, guest.dial(address) as dialed:
+            server, _ = listener.accept()
+            with server:
+                dialed.sendall(b"stream")
+                assert server.recv(100) == b"stream"
+                server.sendall(b"answer")
+                assert dialed.recv(100) == b"answer"
+        with (
+            self.spaces.outside.socket(DATAGRAM, bind=address) as other,
+            guest.dial(address, DATAGRAM) as sender,
+        ):
+            sender.send(b"datagram")
+            data, client = other.recvfrom(100)
+            other.sendto(data, client)
+            assert sender.recv(100) == b"datagram"
+
+
+@contextlib.contextmanager
+def open_house(directory: Path) -> Iterator[House]:
+    with contextlib.ExitStack() as opened:
+        spaces = opened.enter_context(open_spaces())
+        keepers: list[RunningKeeper] = []
+        opened.callback(lambda: keepers[-1].close())
+        keepers.append(RunningKeeper(directory))
+        relay = RunningRelay(spaces.host, RELAY, directory)
+        relay.start()
+        opened.callback(relay.close)
+        guests = [opened.enter_context(StandIn(keepers[0], number)).bind() for number in NUMBERS]
+        house = House(spaces, keepers, relay, guests, opened)
+        house.tell()
+        yield house
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with tempfile.TemporaryDirectory(prefix="bh-") as name:
+        try:
+            with open_house(Path(name)) as made:
+                yield made
+        except (MissingSpaces, Missing) as exc:
+            pytest.skip(f"capability missing: {exc}")
+        except CannotStart as exc:
+            refusal = read_refusal(exc.said)
+            if refusal is None or refusal.code not in HOST_LACKS:
+                raise
+            pytest.skip(f"capability missing: {exc.said.strip()}")
+
+
+def eventually(works: Callable[[], None]) -> None:
+    """While a program is replaced, a connection may be refused."""
+    deadline = time.monotonic() + BUDGET_S
+    while True:
+        try:
+            works()
+            return
+        except (OSError, AssertionError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def private_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def test_each_guest_reaches_the_outside_and_is_reached_through_its_port(house: House) -> None:
+    for guest in house.guests:
+        for address in (FAR, OUTSIDE, OUTSIDE_6):
+            house.echoes(guest, (address, 80))
+    with house.spaces.host.socket(bind=("0.0.0.0", 8080), listen=8) as published:
+        number = published.fileno()
+        house.relay.ask(lambda relay: relay.publish(Port("web", "vm-6", "tcp", 80), number))
+    with (
+        house.guests[1].serve(80) as service,
+        house.spaces.outside.socket(to=(HOST, 8080)) as client,
+    ):
+        server, source = service.accept()
+        with server:
+            assert source[0] == GATEWAY
+            client.sendall(b"from outside")
+            assert server.recv(100) == b"from outside"
+
+
+def test_the_host_is_closed_to_guests(house: House) -> None:
+    with house.spaces.host.socket(bind=("0.0.0.0", 8080), listen=8):
+        for address in (GATEWAY, HOST, "169.254.169.254"):
+            with pytest.raises(ConnectionResetError), house.guests[0].dial((address, 8080)) as dialed:
+                dialed.recv(1)
+
+
+def test_flows_go_on_when_the_keeper_is_killed_and_new_ones_when_there_is_another(house: House) -> None:
+    listener = house.serve((FAR, 80))
+    with house.guests[0].dial((FAR, 80)) as dialed:
+        server, _ = listener.accept()
+        with server:
+            keeper = house.keepers[-1]
+            _, namespaces = keeper.ask("namespaces")
+            keeper.kill()
+            dialed.sendall(b"nobody keeps")
+            assert server.recv(100) == b"nobody keeps"
+            house.keepers.append(RunningKeeper(keeper.socket.parent, namespaces=namespaces))
+            close_all(namespaces)
+            dialed.sendall(b"somebody does")
+            assert server.recv(100) == b"somebody does"
+    listener.close()
+    for guest in house.guests:
+        eventually(lambda guest=guest: house.echoes(guest, (FAR, 80)))  # type: ignore[misc]
+
+
+def test_a_new_relay_serves_the_listeners_of_the_keeper(house: House) -> None:
+    house.echoes(house.guests[0], (FAR, 80))
+    house.relay.kill()
+    house.relay.start()
+    # It waits in the listener, and is refused: nothing is known yet.
+    with pytest.raises(ConnectionResetError), house.guests[0].dial((FAR, 80)) as early:
+        early.recv(1)
+    house.tell()
+    for guest in house.guests:
+        eventually(lambda guest=guest: house.echoes(guest, (FAR, 80)))  # type: ignore[misc]
+
+
+def test_both_programs_are_small(house: House) -> None:
+    house.echoes(house.guests[0], (FAR, 80))
+    assert house.relay.process is not None
+    used = private_kib(house.relay.process.pid) + private_kib(house.keepers[-1].process.pid)
+    assert used < 2048
+    assert os.path.getsize(RELAY) < 1 << 20
