@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from banger.errors import Error
@@ -18,6 +19,7 @@ from banger.machines.keep.registry import Registry
 from banger.machines.life.lifecycle import create
 from banger.machines.life.memberships import numbers_of, peers_of
 from banger.machines.life.neighbours import MEMBERS_MOST, Neighbours
+from banger.machines.life.passage import describe_to_relay
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.network import MachineNetwork, Membership
 from banger.network.addresses import address_6_of
@@ -35,6 +37,7 @@ class House:
         self.registry = Registry(self.store)
         self.joined: dict[str, set[int]] = {}
         self.told: dict[str, list[str]] = {}
+        self.addresses: dict[str, str] = {}
         self.relay_refuses = False
         self.no_taps = ""
         self.guards: Any = fake(ask_keeper=self.ask_keeper, ask_relay=self.ask_relay, ready=self.ready)
@@ -60,7 +63,8 @@ class House:
         verb, *words = request.split()
         if verb == "list":
             lines = [
-                f"vm1 {key} - - {','.join(map(str, joined)) or '-'}" for key, joined in self.joined.items()
+                f"vm1 {key} {self.addresses.get(key, '-')} - {','.join(map(str, joined)) or '-'}"
+                for key, joined in self.joined.items()
             ]
             return Answer("" if int(words[0]) else "\n" + "\n".join(lines))
         joined = self.joined.setdefault(words[0], set())
@@ -178,6 +182,49 @@ def test_what_cannot_be_told_is_as_it_was(house: House) -> None:
     assert web.spec.networks == [] and house.joined[f"tap-{web.id}"] == set()
 
 
+def test_a_new_daemon_does_what_was_recorded_before_the_earlier_one_was_killed(house: House) -> None:
+    number = house.network("back")
+    web = house.machine("web", "back", number=21)
+    key = f"tap-{web.id}"
+    house.joined[key], house.addresses[key] = {9}, web.address
+
+    async def life() -> None:
+        house.registry.move(web, "start")
+        house.registry.move(web, "booted")
+        live: Any = fake(machine=web, gone=asyncio.Event())
+        house.lives.live[web.id] = live
+        for hear in house.lives.on_begin:
+            hear(live)
+        await house.neighbours.told()
+
+    asyncio.run(life())
+    assert house.joined[key] == {number} and "web.back" in house.names_told(web)
+
+
+def test_the_relay_forgets_a_machine_that_ends_while_it_is_told_of_it(house: House) -> None:
+    house.network("back")
+    web, db = house.machine("web", "back", number=21), house.machine("db", "back", number=20)
+
+    async def life() -> None:
+        await house.begin(web, db)
+        ask, told = house.guards.ask_relay, house.told
+
+        async def ask_and_end(request: str, descriptors: Sequence[int] = ()) -> Answer:
+            if request.startswith(f"machine vm-{web.id}"):
+                house.lives.live[web.id].gone.set()
+            answer: Answer = await ask(request, descriptors)
+            return answer
+
+        told.clear()
+        house.guards.ask_relay = ask_and_end
+        house.registry.move(db, "pause")
+        house.registry.move(db, "stop")
+        await house.neighbours.told()
+        assert f"forget vm-{web.id}" in told and f"forget vm-{db.id}" not in told
+
+    asyncio.run(life())
+
+
 def test_a_machine_without_a_tap_is_connected_at_its_next_start_or_told_why_not(house: House) -> None:
     house.network("back")
     back = house.registry.networks.find("back")
@@ -274,7 +321,6 @@ def test_what_a_machine_is_told_of_all_others_fits_into_a_packet(house: House) -
             house.machine(f"{number:0>63}", "n" * 63, number=100)
     assert caught.value.code == "network_full"
     for machine in house.registry.all():
-        msg = peers_of(house.registry, machine)
-        assert sum(len(name) + 45 for name in msg) < 64 << 10
-        machine_state: MachineState = machine.state
-        assert machine_state is MachineState.CREATED
+        for other in house.registry.all():
+            msgspec.structs.force_setattr(other, "state", MachineState.RUNNING)
+        assert len(describe_to_relay(machine, peers_of(house.registry, machine))) < 64 << 10

@@ -94,6 +94,7 @@ def prune(registry: Registry, *, dry_run: bool) -> list[Network]:
 async def connect(hands: Hands, machine: Machine, network: Network, aliases: Sequence[str]) -> None:
     """Raises `bad_spec`, `bad_state`, `network_full`, `network_unenforceable`, `network_failed`."""
     async with hands.lives.locks[machine.id]:
+        await _require_tap(hands, machine)
         registry = hands.lives.registry
         registry.networks.find(network.name)  # it may have been deleted meanwhile
         others = [each for each in machine.spec.networks if each.network != network.name]
@@ -108,6 +109,7 @@ async def connect(hands: Hands, machine: Machine, network: Network, aliases: Seq
 async def disconnect(hands: Hands, machine: Machine, name: str) -> None:
     """Raises `network_not_found` if the machine is not on the network; `network_failed`."""
     async with hands.lives.locks[machine.id]:
+        await _require_tap(hands, machine)
         others = [each for each in machine.spec.networks if each.network != name]
         if len(others) == len(machine.spec.networks):
             raise Error(
@@ -133,16 +135,13 @@ def _with_networks(hands: Hands, machine: Machine, networks: list[Membership]) -
 
 async def _change(hands: Hands, machine: Machine, spec: MachineSpec, network: str) -> None:
     """Record the change, then tell keeper and relay if the machine runs. If they cannot be told, all is as before."""
-    lives, guards = hands.lives, hands.makings.guards
+    lives = hands.lives
     if len(spec.networks) > _MOST:
         raise Error("bad_spec", f"a machine can be on at most {_MOST} networks", "banger network disconnect")
-    runs = lives.get(machine) is not None
-    if runs:
-        await _require_tap(guards, machine)
     was = machine.spec
 
     lives.registry.change(machine, lambda tell: tell_membership(tell, machine, network, spec), spec=spec)
-    if not runs:
+    if lives.get(machine) is None:
         return
     try:
         await _carry_out(hands, machine)
@@ -164,10 +163,11 @@ async def _carry_out(hands: Hands, machine: Machine) -> None:
     await guards.ask_relay(describe_to_relay(machine, peers_of(registry, machine)))
 
 
-async def _require_tap(guards: Guards, machine: Machine) -> None:
-    if machine.network.link == "tap":
+async def _require_tap(hands: Hands, machine: Machine) -> None:
+    """Raises `network_unenforceable` or `bad_state` for a machine that runs without a tap."""
+    if hands.lives.get(machine) is None or machine.network.link == "tap":
         return
-    why = await guards.ready()
+    why = await hands.makings.guards.ready()
     if why:
         raise Error(
             "network_unenforceable",
