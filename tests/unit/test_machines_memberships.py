@@ -125,14 +125,32 @@ def house(tmp_path: Path) -> House:
 def test_a_machine_knows_the_names_of_those_that_run_on_its_networks_and_no_others(house: House) -> None:
     house.network("front")
     house.network("back")
-    db = house.machine("db", "front", "back", aliases=("SQL",), number=20)
+    db = house.machine("db", "front", "back", aliases=("SQL", "my_db"), number=20)
     web = house.machine("web", "front", number=21)
     app = house.machine("app", "back", number=22)
 
     async def life() -> None:
         await house.begin(db, web, app)
-        assert house.names_told(web) == {"web", "web.front", "db", "db.front", "sql", "sql.front"}
-        assert house.names_told(app) == {"app", "app.back", "db", "db.back", "sql", "sql.back"}
+        assert house.names_told(web) == {
+            "web",
+            "web.front",
+            "db",
+            "db.front",
+            "sql",
+            "sql.front",
+            "my_db",
+            "my_db.front",
+        }
+        assert house.names_told(app) == {
+            "app",
+            "app.back",
+            "db",
+            "db.back",
+            "sql",
+            "sql.back",
+            "my_db",
+            "my_db.back",
+        }
         assert peers_of(house.registry, web)["db.front"] == ("10.213.0.20", "fd62:616e:6765::14")
         house.registry.move(db, "pause")
         await house.neighbours.told()
@@ -291,7 +309,9 @@ def test_a_name_that_no_network_can_have(house: House, name: str, code: str) -> 
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("alias", ["", "a b", "a\nbase host", "-a", "a" * 64])
+@pytest.mark.parametrize(
+    "alias", ["", "a b", "a\nbase host", "-a", "a" * 64, "a..b", "é", ("a" * 60 + ".") * 4 + "abcdef"]
+)
 def test_an_alias_that_is_no_name_is_refused(house: House, alias: str) -> None:
     house.network("back")
     with pytest.raises(Error) as caught:

@@ -38,6 +38,10 @@ from banger.vmm.link import LINKS, Link, Tap, kind_of
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_ALIAS = re.compile(
+    r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*"
+)
+_NAME_MOST = 253
 
 
 class Passage(NamedTuple):
@@ -133,9 +137,14 @@ def check_network(spec: MachineSpec) -> None:
         _check_address(address, "--add-host")
     if spec.hostname and not _NAME.fullmatch(spec.hostname):
         raise Error("bad_spec", f"{spec.hostname!r} is not a host name", "use letters, digits and '-'")
-    for alias in (alias for membership in spec.networks for alias in membership.aliases):
-        if not _NAME.fullmatch(alias):
-            raise Error("bad_spec", f"{alias!r} is not a name", "use letters, digits, '-' and '.'")
+    for membership in spec.networks:
+        for alias in membership.aliases:
+            if not _ALIAS.fullmatch(alias) or len(f"{alias}.{membership.network}") > _NAME_MOST:
+                raise Error(
+                    "bad_spec",
+                    f"{alias!r} cannot be a name on the network {membership.network}",
+                    "use letters, digits, '-', '_' and '.'",
+                )
     policy.read_policy(spec.allow, spec.deny)
     read_ports(spec.ports)
 
