@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -150,6 +151,24 @@ def test_a_fork_is_on_the_networks_of_its_parent(shop: Home) -> None:
     assert answers(shop, "db", "twin-1", "twin-1.back") == {"twin-1": "twin-1", "twin-1.back": "twin-1"}
     shop.text("vm", "delete", "-f", "twin-1")
     assert answers(shop, "db", "twin-1") == {"twin-1": ""}
+
+
+def test_a_snapshot_goes_back_to_its_networks_and_one_from_elsewhere_to_none(
+    shop: Home, tmp_path: Path
+) -> None:
+    shop.text("vm", "snapshot", "app", "one")
+    shop.text("network", "disconnect", "back", "app")
+    assert answers(shop, "db", "app", addresses(shop, "app")[0]) == {"app": "", addresses(shop, "app")[0]: ""}
+    shop.text("vm", "restore", "app", "one")
+    check(shop)
+    shop.text("snapshot", "export", "app", "one", str(tmp_path / "app"))
+    shop.text("snapshot", "import", "--name", "stranger", str(tmp_path / "app"))
+    shop.text("vm", "restore", "stranger", "one")
+    shown = shop.json("vm", "show", "stranger")
+    assert shown["spec"]["networks"] == [] and shown["network"]["policy"] == "none"
+    assert answers(shop, "db", "stranger", shown["address"]) == {"stranger": "", shown["address"]: ""}
+    assert answers(shop, "stranger", "db", addresses(shop, "db")[0])["db"] == ""
+    shop.text("vm", "delete", "-f", "stranger")
 
 
 def test_an_internal_network_has_no_way_out(shop: Home) -> None:
