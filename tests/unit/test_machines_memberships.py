@@ -20,9 +20,11 @@ from banger.machines.life.lifecycle import create
 from banger.machines.life.memberships import numbers_of, peers_of
 from banger.machines.life.neighbours import MEMBERS_MOST, Neighbours
 from banger.machines.life.passage import describe_to_relay
+from banger.machines.watch.passages import Passages
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.network import MachineNetwork, Membership
 from banger.network.addresses import address_6_of
+from banger.network.keeper import Keeper
 from banger.store.store import Store
 
 fake: Any = SimpleNamespace
@@ -40,8 +42,20 @@ class House:
         self.addresses: dict[str, str] = {}
         self.relay_refuses = False
         self.no_taps = ""
-        self.guards: Any = fake(ask_keeper=self.ask_keeper, ask_relay=self.ask_relay, ready=self.ready)
-        resources = fake(of_machine=lambda id_: [fake(kind="tap", identity={"key": f"tap-{id_}"})])
+        self.guards: Any = fake(
+            ask_keeper=self.ask_keeper,
+            ask_relay=self.ask_relay,
+            ready=self.ready,
+            taps=lambda: Keeper(self.ask_keeper).list(),
+            keeper=fake(ask=self.ask_keeper, socket="keeper.sock"),
+            relay=fake(ask=self.ask_relay, socket="relay.sock"),
+        )
+        resources = fake(
+            of_machine=lambda id_: [
+                fake(kind="tap", identity={"key": f"tap-{id_}"}),
+                fake(kind="passage", identity={}),
+            ]
+        )
         live: dict[str, Any] = {}
         self.lives: Any = fake(
             registry=self.registry,
@@ -74,6 +88,8 @@ class House:
     async def ask_relay(self, request: str, descriptors: Sequence[int] = ()) -> Answer:
         if self.relay_refuses:
             raise Refused("invalid", "no")
+        if request.startswith("list"):
+            return Answer("")
         first, *lines = request.splitlines()
         self.told[first] = sorted(line for line in lines if line.startswith("name "))
         return Answer("")
@@ -211,9 +227,15 @@ def test_a_new_daemon_does_what_was_recorded_before_the_earlier_one_was_killed(h
         house.registry.move(web, "booted")
         live: Any = fake(machine=web, gone=asyncio.Event())
         house.lives.live[web.id] = live
+        house.lives.live.clear()
+        passages = Passages(house.lives, house.guards)
+        await passages._tell_all()  # before the machine is adopted
+        house.lives.live[web.id] = live
+        house.told.clear()
         for hear in house.lives.on_begin:
             hear(live)
-        await house.neighbours.told()
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0)
 
     asyncio.run(life())
     assert house.joined[key] == {number} and "web.back" in house.names_told(web)

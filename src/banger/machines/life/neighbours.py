@@ -11,19 +11,16 @@ from banger.errors import Error
 from banger.host.background import in_background
 from banger.host.packets import Refused, Unknown
 from banger.machines.keep.registry import Registry
-from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
 from banger.machines.life.memberships import (
     addresses_of,
     is_answered,
     names_on,
-    numbers_of,
     peers_of,
 )
-from banger.machines.life.passage import describe_to_relay, key_of, settle_joins
-from banger.model.machine import Machine, MachineState
+from banger.machines.life.passage import describe_to_relay, key_of
+from banger.model.machine import Machine
 from banger.network.guards import Guards
-from banger.network.keeper import Keeper
 
 log = logging.getLogger("banger.network")
 
@@ -86,21 +83,13 @@ class Neighbours:
         self._lives = lives
         self._guards = guards
         self._stale: dict[str, Machine] = {}
-        self._unsettled: set[str] = set()
         self._telling: asyncio.Task[None] | None = None
-        lives.on_begin.append(self._adopt)
         lives.registry.on_change.append(self._hear)
 
     async def told(self) -> None:
         """Wait until all are told what has changed so far; not for ever, since a program may be gone."""
         if self._telling is not None:
             await asyncio.wait([self._telling], timeout=_TOLD_S)
-
-    def _adopt(self, live: LiveMachine) -> None:
-        """An earlier daemon may have ended before it told all that it had recorded."""
-        if live.machine.spec.networks and live.machine.state is not MachineState.STARTING:
-            self._unsettled.add(live.machine.id)
-            self._note([live.machine])
 
     def _hear(self, was: Machine, machine: Machine) -> None:
         if _is_seen_as(was) == _is_seen_as(machine):
@@ -131,14 +120,6 @@ class Neighbours:
             return
         registry = self._lives.registry
         await self._guards.ask_relay(describe_to_relay(machine, peers_of(registry, machine)))
-        if machine.id in self._unsettled:
-            keeper = Keeper(self._guards.ask_keeper)
-            for tap in await keeper.list():
-                if tap.address == machine.address:
-                    await settle_joins(keeper, tap.key, tap.networks, numbers_of(registry, machine))
-            self._unsettled.discard(machine.id)
-        if (
-            self._lives.get(machine) is not live or live.gone.is_set()
-        ):  # it has ended meanwhile, and was forgotten
+        if self._lives.get(machine) is not live or live.gone.is_set():  # it ended, and was forgotten before
             with contextlib.suppress(Unknown):
                 await self._guards.ask_relay(f"forget {key_of(machine)}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 
@@ -22,7 +22,7 @@ from banger.machines.life.lives import Lives
 from banger.machines.life.memberships import numbers_of, peers_of
 from banger.machines.life.passage import describe_to_relay, id_of, note_passage, settle_joins
 from banger.machines.life.publications import publish_again
-from banger.model.machine import Machine
+from banger.model.machine import Machine, MachineState
 from banger.model.network import Denial, Protocol
 from banger.network.guards import Guards
 from banger.network.keeper import HeldTap, Keeper
@@ -49,6 +49,8 @@ class Passages:
         self._denials: Bounded[str, dict[Target, Denial]] = Bounded(_MACHINES)
         self._denied: Bounded[str, int] = Bounded(_MACHINES)
         self._listening: asyncio.Task[None] | None = None
+        self._telling = asyncio.Lock()
+        self._told: set[str] = set()  # machines of earlier daemons that keeper and relay were asked about
         guards.on_new_relay = self._tell_all
         lives.on_begin.append(self._begin)
 
@@ -77,16 +79,32 @@ class Passages:
         self._denials.pop(live.machine.id, None)
         self._denied.pop(live.machine.id, None)
         live.on_sleep = lambda: in_background(self._tell(live.machine), f"the sleep of {live.machine.name}")
+        if live.machine.state is not MachineState.STARTING:
+            in_background(self._tell_adopted(live.machine), f"the network of {live.machine.name}")
+
+    async def _tell_adopted(self, machine: Machine) -> None:
+        """Tell of a machine of an earlier daemon that was adopted after all others were told of."""
+        if await self._guards.ready():
+            return
+        async with self._telling:
+            if machine.id not in self._told:
+                with contextlib.suppress(OSError, TimeoutError, Refused):  # then the relay is a new one soon
+                    await self._tell_these([machine])
 
     async def _tell_all(self) -> None:
         """Tell the relay about all machines that run, and open the published ports that it does not have: it may be a
         new one, or an earlier daemon may have ended before it told all."""
+        async with self._telling:
+            live = tuple(self._lives.live.values())
+            await self._tell_these([one.machine for one in live if one.machine.network.link == "tap"])
+
+    async def _tell_these(self, machines: Sequence[Machine]) -> None:
         relay = Relay(self._guards.relay.ask)
         published = {port.id for port in (await relay.list()).ports}
         taps = {tap.address: tap for tap in await self._guards.taps() if tap.address}
-        for live in tuple(self._lives.live.values()):
-            if live.machine.network.link == "tap":
-                await self._tell_again(live.machine, published, taps)
+        for machine in machines:
+            await self._tell_again(machine, published, taps)
+            self._told.add(machine.id)
 
     async def _tell_again(self, machine: Machine, published: Set[str], taps: Mapping[str, HeldTap]) -> None:
         """`published`: IDs of ports; `taps`: by the addresses that are bound to them."""
