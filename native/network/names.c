@@ -6,10 +6,11 @@
 #include <string.h>
 #include <strings.h>
 
+/* As small as it can be: each of the machines on a network has a name for each of the others. */
 struct entry {
-	char name[WORD_NAME_MOST + 1];
-	struct in6_addr addresses[NAME_ADDRESSES_MOST];
+	struct in6_addr *addresses;
 	size_t count;
+	char name[];
 };
 
 struct names {
@@ -26,8 +27,10 @@ void names_free(struct names *names)
 {
 	if (!names)
 		return;
-	for (size_t i = 0; i < names->count; i++)
+	for (size_t i = 0; i < names->count; i++) {
+		free(names->at[i]->addresses);
 		free(names->at[i]);
+	}
 	free(names->at);
 	free(names);
 }
@@ -73,7 +76,7 @@ static struct entry *add(struct names *names, const char *name)
 
 	if (names->count == names->room && !grow(names))
 		return NULL;
-	if (!(entry = calloc(1, sizeof *entry)))
+	if (!(entry = calloc(1, sizeof *entry + strlen(name) + 1)))
 		return NULL;
 	strcpy(entry->name, name);
 	memmove(&names->at[place + 1], &names->at[place], (names->count - place) * sizeof *names->at);
@@ -88,6 +91,16 @@ static bool has(const struct entry *entry, const struct in6_addr *address)
 		if (memcmp(&entry->addresses[i], address, sizeof *address) == 0)
 			return true;
 	return false;
+}
+
+/* For that many more addresses. */
+static bool make_room(struct entry *entry, size_t more)
+{
+	struct in6_addr *addresses = realloc(entry->addresses, (entry->count + more) * sizeof *addresses);
+
+	if (addresses)
+		entry->addresses = addresses;
+	return addresses != NULL;
 }
 
 const char *names_line(struct names *names, const char *line)
@@ -109,6 +122,8 @@ const char *names_line(struct names *names, const char *line)
 	if (!entry && names->count == NAMES_MOST)
 		return "too many names";
 	if (!entry && !(entry = add(names, words.at[1])))
+		return "no memory";
+	if (!make_room(entry, words.count - 2))
 		return "no memory";
 	for (size_t i = 2; i < words.count; i++)
 		if (word_is_address(words.at[i], &address) && !has(entry, &address))

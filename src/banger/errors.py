@@ -127,6 +127,10 @@ class NoSuchFile(Error, codes=("file_not_found",)):
     """Nothing is at a path."""
 
 
+class NoSuchNetwork(Error, codes=("network_not_found",)):
+    """No network has the name."""
+
+
 class NoSuchMachine(Error, codes=("machine_not_found",)):
     """No machine has the name."""
 
@@ -178,6 +182,7 @@ CODES: dict[str, tuple[int, int]] = {
     "template_not_found": (404, 125),
     "snapshot_not_found": (404, 125),
     "exec_not_found": (404, 125),
+    "network_not_found": (404, 125),
     "not_permitted": (403, 125),
     "method_not_allowed": (405, 125),
     "name_taken": (409, 125),
@@ -218,6 +223,7 @@ CODES: dict[str, tuple[int, int]] = {
     "limit_unenforceable": (422, 125),
     "network_unenforceable": (422, 125),
     "network_failed": (500, 125),
+    "network_full": (409, 125),
     "port_in_use": (409, 125),
     "download_failed": (502, 125),
     "registry_denied": (403, 125),

@@ -47,7 +47,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (
             "banger ",
-            "vm image kernel catalog template snapshot operation system completion "
+            "vm image kernel catalog template snapshot network operation system completion "
             "run ps exec logs stop start rm cp events doctor help --version",
         ),
         ("banger im", "image"),

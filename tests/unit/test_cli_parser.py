@@ -71,6 +71,36 @@ def test_what_nobody_asked_for_is_left_to_the_daemon() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "planned"),
+    [
+        (["--network", "lan"], {"network": "lan"}),
+        (["--network", "front"], {"networks": [{"network": "front", "aliases": []}]}),
+        (
+            ["--network", "front", "--network", "none", "--network", "back", "--network-alias", "sql"],
+            {
+                "network": "none",
+                "networks": [
+                    {"network": "front", "aliases": ["sql"]},
+                    {"network": "back", "aliases": ["sql"]},
+                ],
+            },
+        ),
+    ],
+)
+def test_a_network_is_a_policy_or_a_name(words: list[str], planned: dict[str, object]) -> None:
+    assert plan_spec(parse("vm", "run", *words, "debian"), None) == {"image": "debian", **planned}
+
+
+@pytest.mark.parametrize(
+    "words", [["--network", "lan", "--network", "host"], ["--network", "lan", "--network-alias", "db"]]
+)
+def test_two_policies_or_an_alias_on_no_network_are_refused(words: list[str]) -> None:
+    with pytest.raises(Error) as caught:
+        plan_spec(parse("vm", "run", *words, "debian"), None)
+    assert caught.value.code == "bad_spec"
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "",

@@ -73,6 +73,7 @@ def test_a_calls_annotation_and_its_named_answer_agree(name: str) -> None:
         "id": "x",
         "machine": "x",
         "tag": "x",
+        "network": "x",
         "file": [],
         "url": "x",
     }

@@ -21,7 +21,7 @@ from banger.machines.life.passage import (
 )
 from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineSpec, MachineState
-from banger.model.network import LinkKind, MachineNetwork, Policy
+from banger.model.network import LinkKind, MachineNetwork, Membership, Network, Policy
 from banger.vmm.link import NoLink, Tap, UserNat, kind_of
 
 fake: Any = SimpleNamespace
@@ -42,7 +42,12 @@ def passage(
 
     makings = fake(settings=fake(network=NetworkSettings(default=default)), guards=fake(ready=ready))
     driver = fake(capabilities=fake(links=links))
-    return asyncio.run(prepare_passage(makings, driver, spec, frozen))
+    known = {
+        "inner": Network(name="inner", number=1, internal=True),
+        "outer": Network(name="outer", number=2),
+    }
+    networks = fake(find=known.__getitem__)
+    return asyncio.run(prepare_passage(makings, networks, driver, spec, frozen))
 
 
 def spec(**fields: Any) -> MachineSpec:
@@ -85,6 +90,8 @@ def test_without_taps_the_default_falls_back_with_a_warning(where: dict[str, Any
         {"hosts": ["db:192.0.2.1"]},
         {"ports": ["80:80"]},
         {"publish_all": True},
+        {"networks": [Membership(network="inner")]},
+        {"network": "none", "networks": [Membership(network="outer")]},
     ],
 )
 def test_without_taps_a_wish_that_cannot_be_enforced_is_refused_by_name(fields: dict[str, Any]) -> None:
@@ -92,6 +99,25 @@ def test_without_taps_a_wish_that_cannot_be_enforced_is_refused_by_name(fields: 
         passage(spec(**fields), no_taps="no /dev/net/tun")
     assert caught.value.code == "network_unenforceable"
     assert caught.value.message.startswith("--") and "no /dev/net/tun" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("network", "joined", "policy"),
+    [
+        ("", ["inner"], "none"),
+        ("", ["outer"], "internet"),
+        ("", ["inner", "outer"], "internet"),
+        ("lan", ["inner"], "lan"),
+        ("none", ["outer"], "none"),
+    ],
+)
+def test_a_machine_on_internal_networks_alone_reaches_nothing_else(
+    network: Policy, joined: list[str], policy: Policy
+) -> None:
+    got = passage(
+        spec(network=network, networks=[Membership(network=name) for name in joined]), default="host"
+    )
+    assert (kind_of(got.link), got.policy) == ("tap", policy)
 
 
 def test_a_machine_without_a_network_publishes_nothing() -> None:
@@ -117,7 +143,7 @@ def test_a_frozen_machine_continues_on_a_link_of_its_kind_or_not_at_all() -> Non
 def test_a_snapshot_from_elsewhere_opens_nothing_here() -> None:
     opened = spec(
         network="host", allow=["host.banger.internal"], deny=["*"], ports=["0.0.0.0:22:22"], hosts=["db:192.0.2.7"],
-        dns=["192.0.2.7"], publish_all=True,
+        dns=["192.0.2.7"], publish_all=True, networks=[Membership(network="shop")],
     )  # fmt: skip
     assert with_usual_network(opened) == spec(deny=["*"])
     assert with_usual_network(spec(network="none")) == spec(network="none")
@@ -158,7 +184,8 @@ def test_the_relay_is_told_policy_addresses_names_and_sleep() -> None:
                 allow=["example.com:443"], deny=["10.0.0.0/8"], dns=["192.0.2.53"], hosts=["db:192.0.2.7"],
                 hostname="front",
             ),
-        )
+        ),
+        {"other": ("10.213.0.17",), "db": ("10.213.0.17",)},
     ).splitlines()  # fmt: skip
     assert told[0] == "machine vm-0123"
     assert {
@@ -169,14 +196,16 @@ def test_the_relay_is_told_policy_addresses_names_and_sleep() -> None:
         "dns 192.0.2.53",
         "name db 192.0.2.7",
         "name front 10.213.0.16 fd62:616e:6765::10",
+        "name other 10.213.0.17",
         "asleep yes",
     } <= set(told)
+    assert sum(line.startswith("name db ") for line in told) == 1  # what the user said counts
 
 
 def test_a_policy_of_a_record_that_names_none_opens_nothing() -> None:
-    assert "base internal" in describe_to_relay(machine(network=MachineNetwork(link="tap"))).splitlines()
+    assert "base internal" in describe_to_relay(machine(network=MachineNetwork(link="tap")), {}).splitlines()
     nothing = MachineNetwork(link="tap", policy="none")
-    assert "base internal" in describe_to_relay(machine(network=nothing)).splitlines()
+    assert "base internal" in describe_to_relay(machine(network=nothing), {}).splitlines()
 
 
 @pytest.mark.parametrize(

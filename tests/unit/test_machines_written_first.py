@@ -161,6 +161,7 @@ class House:
                 guards=fake(),
             ),
             passages=fake(),
+            neighbours=fake(),
             lives=Lives(Registry(store, journal.tell), holdings, journal.try_to_tell),
             snapshots=SnapshotLibrary(holdings, journal.try_to_tell),
         )

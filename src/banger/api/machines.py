@@ -23,7 +23,7 @@ _COMMAND = ("command_not_found", "command_not_executable", "user_not_found", "ba
 _MADE = ("bad_name", "name_taken", "image_not_found")
 _STARTED = (
     *_MADE, *_COMMAND, "kernel_not_found", "driver_not_found", "boot_timeout", "vmm_failed", "insufficient_memory",
-    "bad_state", "agent_lost", "too_many_operations",
+    "bad_state", "agent_lost", "too_many_operations", "network_not_found", "network_full",
 )  # fmt: skip
 
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
@@ -172,7 +172,9 @@ CREATE = Verb(
     name="machines.create", summary="Create a machine; the machine is not started", method="POST",
     path="/v1/machines", request=CreateMachine, result=Machine, status=201, body="spec",
     header={"idempotency_key": "Idempotency-Key"}, body_limit_bytes=COMMAND_LIMIT_BYTES,
-    errors=("bad_name", "name_taken", "driver_not_found", "idempotency_conflict"),
+    errors=(
+        "bad_name", "name_taken", "driver_not_found", "network_not_found", "network_full", "idempotency_conflict",
+    ),
     example={"spec": {"image": "debian-bookworm", "name": "dev", "memory_mib": 1024}},
 )
 GET = Verb(
@@ -256,7 +258,8 @@ PORTS = Verb(
 )
 CHANGE_NETWORK = Verb(
     name="machines.change_network", summary="Change what a machine may reach", method="POST", path=_M + "/network",
-    request=ChangeNetwork, result=Machine, errors=("machine_not_found", "bad_state", "network_failed"),
+    request=ChangeNetwork, result=Machine,
+    errors=("machine_not_found", "network_not_found", "bad_state", "network_failed"),
     example={"machine": "dev", "network": "lan", "allow": ["example.com:443"]},
 )
 PUBLISH = Verb(

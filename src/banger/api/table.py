@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from banger.api import catalogs, frozen, images, kernels, machines, system
+from banger.api import catalogs, frozen, images, kernels, machines, networks, system
 from banger.api.verb import Session, Verb
 
 VERBS: tuple[Verb[Any, Any], ...] = (
@@ -13,6 +13,7 @@ VERBS: tuple[Verb[Any, Any], ...] = (
     *kernels.VERBS,
     *catalogs.VERBS,
     *frozen.VERBS,
+    *networks.VERBS,
     *system.VERBS,
 )
 SESSIONS: tuple[Session[Any], ...] = machines.SESSIONS

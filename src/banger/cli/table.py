@@ -80,6 +80,15 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "export": ("snapshots", "EXPORT", "write a snapshot to a file"),
         "import": ("snapshots", "IMPORT", "read a snapshot from a file"),
     },
+    "network": {
+        "create": ("networks", "CREATE", "make a named network"),
+        "list": ("networks", "LIST", "list named networks"),
+        "show": ("networks", "SHOW", "show a network and the machines on it"),
+        "connect": ("networks", "CONNECT", "put a machine on a network, also while it runs"),
+        "disconnect": ("networks", "DISCONNECT", "take a machine off a network, also while it runs"),
+        "delete": ("networks", "DELETE", "delete networks that have no machines"),
+        "prune": ("networks", "PRUNE", "delete all networks that have no machines"),
+    },
     "operation": {
         "list": ("operations", "LIST", "list operations, running and ended"),
         "show": ("operations", "SHOW", "show all about an operation"),
@@ -113,6 +122,7 @@ NOUN_SUMMARIES = {
     "catalog": "signed indexes of images and kernels",
     "template": "frozen machines that new machines start from",
     "snapshot": "saved states of machines",
+    "network": "networks by which machines reach one another",
     "operation": "long work of the daemon",
     "system": "the daemon itself",
     "completion": "completion for shells",
@@ -126,6 +136,7 @@ NOUN_ALIASES = {
     "catalogs": "catalog",
     "templates": "template",
     "snapshots": "snapshot",
+    "networks": "network",
     "op": "operation",
 }
 

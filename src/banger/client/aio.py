@@ -18,6 +18,7 @@ from banger.client.aio_rooms import (
     ImagesVerbs,
     KernelsVerbs,
     MachinesVerbs,
+    NetworksVerbs,
     OperationsVerbs,
     SnapshotsVerbs,
     SystemVerbs,
@@ -139,6 +140,7 @@ class AsyncClient:
         self.kernels = KernelsVerbs(self)
         self.templates = TemplatesVerbs(self)
         self.snapshots = SnapshotsVerbs(self)
+        self.networks = NetworksVerbs(self)
         self.operations = Operations(self)
         self.system = System(self)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from banger.model.command import Command, Exec, Exit
     from banger.model.image import Image, Kernel, Login, Pruned
     from banger.model.machine import Machine
+    from banger.model.network import Membership, Network
     from banger.model.operation import Operation
     from banger.model.report import (
         DiskUsage,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         iops_limit: int
         limits: Literal["strict", "best-effort"]
         network: Literal["none", "internet", "lan", "host"] | Literal[""]
+        networks: list[Membership | Facts]
         allow: list[str]
         deny: list[str]
         dns: list[str]
@@ -93,6 +95,7 @@ def machines_create(
     iops_limit: int = 0,
     limits: Literal["strict", "best-effort"] = "strict",
     network: Literal["none", "internet", "lan", "host"] | Literal[""] = "",
+    networks: list[Membership | Facts] | None = None,
     allow: list[str] | None = None,
     deny: list[str] | None = None,
     dns: list[str] | None = None,
@@ -127,6 +130,7 @@ def machines_create(
         ("iops_limit", iops_limit, 0),
         ("limits", limits, "strict"),
         ("network", network, ""),
+        ("networks", networks, None),
         ("allow", allow, None),
         ("deny", deny, None),
         ("dns", dns, None),
@@ -568,6 +572,44 @@ def snapshots_delete(machine: str, tag: str) -> Call[None]:
 def snapshots_export(machine: str, tag: str) -> Call[bytes]:
     """A snapshot as one file, for an import on this host or on another."""
     return Call("GET", f"/v1/snapshots/{quote(machine)}/{quote(tag)}/export", "bytes")
+
+
+def networks_list() -> Call[list[Network]]:
+    """All named networks, with their members."""
+    return Call("GET", "/v1/networks", "list[Network]")
+
+
+def networks_prune(dry_run: bool = False) -> Call[list[Network]]:
+    """Delete the networks that have no members."""
+    query = chosen(("dry_run", dry_run, False))
+    return Call("POST", "/v1/networks/prune" + encode_query(query), "list[Network]")
+
+
+def networks_create(name: str, internal: bool = False) -> Call[Network]:
+    """Create a named network."""
+    body = chosen(("name", name), ("internal", internal, False))
+    return Call("POST", "/v1/networks", "Network", body)
+
+
+def networks_get(network: str) -> Call[Network]:
+    """One named network."""
+    return Call("GET", f"/v1/networks/{quote(network)}", "Network")
+
+
+def networks_delete(network: str) -> Call[None]:
+    """Delete a network that has no members."""
+    return Call("DELETE", f"/v1/networks/{quote(network)}", "None")
+
+
+def networks_connect(network: str, machine: str, aliases: list[str] | None = None) -> Call[Network]:
+    """Put a machine on a network, also while it runs."""
+    body = chosen(("aliases", aliases, None))
+    return Call("PUT", f"/v1/networks/{quote(network)}/machines/{quote(machine)}", "Network", body or None)
+
+
+def networks_disconnect(network: str, machine: str) -> Call[None]:
+    """Take a machine off a network, also while it runs."""
+    return Call("DELETE", f"/v1/networks/{quote(network)}/machines/{quote(machine)}", "None")
 
 
 def system_info() -> Call[SystemInfo]:

@@ -13,6 +13,7 @@ from banger.errors import Error
 from banger.model.command import Command, ExecRequest
 from banger.model.event import Event
 from banger.model.machine import MachineSpec, RunRequest
+from banger.model.network import Membership
 from banger.model.octets import text_of
 from banger.model.operation import Operation, OperationState, Progress
 
@@ -84,7 +85,10 @@ def encode_run(image: str, command: Command, options: SpecOptions) -> bytes:
 
 
 def plan_spec(image: str, command: Command | None, **options: Unpack[SpecOptions]) -> MachineSpec:
-    return MachineSpec(image=image, command=command, **options)
+    given: dict[str, Any] = {**options}
+    networks = given.pop("networks", [])
+    given["networks"] = [one if isinstance(one, Membership) else convert(one, Membership) for one in networks]
+    return MachineSpec(image=image, command=command, **given)
 
 
 def read_event(line: bytes) -> Progress | Operation[Any]:

@@ -28,6 +28,7 @@ from banger.client.sync_rooms import (
     ImagesVerbs,
     KernelsVerbs,
     MachinesVerbs,
+    NetworksVerbs,
     OperationsVerbs,
     SnapshotsVerbs,
     SystemVerbs,
@@ -137,6 +138,7 @@ class Client:
         self.kernels = KernelsVerbs(self)
         self.templates = TemplatesVerbs(self)
         self.snapshots = SnapshotsVerbs(self)
+        self.networks = NetworksVerbs(self)
         self.operations = Operations(self)
         self.system = System(self)
 

@@ -92,6 +92,16 @@ class SnapshotsVerbs(Room):
     export = Bytes(calls.snapshots_export)
 
 
+class NetworksVerbs(Room):
+    list = Method(calls.networks_list)
+    prune = Method(calls.networks_prune)
+    create = Method(calls.networks_create)
+    get = Method(calls.networks_get)
+    delete = Method(calls.networks_delete)
+    connect = Method(calls.networks_connect)
+    disconnect = Method(calls.networks_disconnect)
+
+
 class SystemVerbs(Room):
     info = Method(calls.system_info)
     shutdown = Method(calls.system_shutdown)

@@ -17,6 +17,7 @@ from banger.machines.keep.operations import Operations
 from banger.machines.keep.registry import Registry
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
+from banger.machines.life.neighbours import Neighbours
 from banger.machines.watch.passages import Passages
 from banger.network.guards import Guards
 from banger.store.store import Store
@@ -39,6 +40,7 @@ class Engine:
     lives: Lives
     snapshots: SnapshotLibrary
     passages: Passages
+    neighbours: Neighbours
 
     @property
     def registry(self) -> Registry:
@@ -69,5 +71,6 @@ def assemble(
         makings=Makings(paths, settings, images, kernels, drivers, templates, pool, trials, guards),
         lives=lives,
         passages=Passages(lives, guards),
+        neighbours=Neighbours(lives, guards),
         snapshots=SnapshotLibrary(holdings, tell),
     )

@@ -16,6 +16,35 @@ Rule = Annotated[str, Meta(min_length=1, max_length=300)]
 PortRule = Annotated[str, Meta(min_length=1, max_length=128)]
 AddressText = Annotated[str, Meta(min_length=2, max_length=45)]
 HostName = Annotated[str, Meta(min_length=1, max_length=253)]
+NetworkName = Annotated[str, Meta(min_length=1, max_length=63)]
+
+
+class Membership(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A named network that a machine is on. `aliases` are names that the machine has there beside its own."""
+
+    network: NetworkName
+    aliases: Annotated[tuple[HostName, ...], Meta(max_length=16)] = ()
+
+
+class Member(Struct, kw_only=True, frozen=True):
+    """A machine on a network. The addresses are empty before its first start."""
+
+    machine: str
+    address: str = ""
+    address_6: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+class Network(Struct, kw_only=True, frozen=True):
+    """A named network: machines on it reach one another. A machine that is only on networks that are `internal` reaches
+    nothing else, unless its policy opens more. `number` is what the keeper calls the network. `members` are only in
+    answers, not in the record."""
+
+    name: str
+    number: int
+    internal: bool = False
+    created: str = ""
+    members: tuple[Member, ...] = ()
 
 
 class PublishedPort(Struct, kw_only=True, frozen=True):

@@ -57,6 +57,7 @@ STEPS: tuple[str, ...] = (
     ) STRICT
     """,
     "-- the tables stay as they are",
+    "CREATE TABLE networks (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT",
 )
 # How each record of a machine changes, by the version that introduced the change.
 REWRITES: Mapping[int, Callable[[bytes], bytes]] = {5: with_facts}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from banger.model.image import Image, Kernel
+from banger.model.network import Network
 from banger.store.damage import Damage
 from banger.store.database import Database
 from banger.store.events import EventTable
@@ -22,6 +23,7 @@ class Store:
         self.machines = MachineTable(self.database, self.damage)
         self.images = NamedTable(self.database, self.damage, "images", Image)
         self.kernels = NamedTable(self.database, self.damage, "kernels", Kernel)
+        self.networks = NamedTable(self.database, self.damage, "networks", Network)
         self.operations = OperationTable(self.database, self.damage)
         self.resources = ResourceTable(self.database, self.damage)
         self.events = EventTable(self.database)

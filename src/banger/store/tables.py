@@ -14,14 +14,15 @@ from banger.store.database import Database
 
 
 class Named(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
 
 
 R = TypeVar("R", bound=Named)
 
 
 class NamedTable(Generic[R]):
-    """Records that are found by name: images, kernels."""
+    """Records that are found by name: images, kernels, networks."""
 
     def __init__(self, database: Database, damage: Damage, table: str, kind: type[R]) -> None:
         self._db = database

@@ -87,7 +87,7 @@ _banger() {
         ;;
     esac
     case $kind in
-    vm | image | kernel | catalog | template | operation) words=$(_banger_names "$kind") ;;
+    vm | image | kernel | catalog | template | network | operation) words=$(_banger_names "$kind") ;;
     snapshot) words=$(_banger_snapshots) ;;
     tag) words=$(_banger_snapshots "$named") ;;
     place)
@@ -115,6 +115,7 @@ _KINDS = {
     "machine": "snapshot",
     "tag": "tag",
     "tags": "tag+",
+    "vm": "vm",
 }
 _VALUE_KINDS = {"kernel": "kernel", "machine": "vm"}
 

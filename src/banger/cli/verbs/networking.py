@@ -51,6 +51,9 @@ def _print_network(machine: Json) -> None:
     spec, network = _part(machine, "spec"), _part(machine, "network")
     policy = network.get("policy") or spec.get("network") or "the default of the configuration"
     print(f"policy: {printable(str(policy))}")
+    joined = spec.get("networks")
+    if isinstance(joined, list) and joined:
+        print(f"networks: {printable(' '.join(str(one.get('network')) for one in joined))}")
     for name in ("allow", "deny"):
         rules = spec.get(name)
         if isinstance(rules, list) and rules:

@@ -17,6 +17,7 @@ from banger.cli.parser import (
     size,
     worded,
 )
+from banger.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from banger.cli.timings import Stopwatch
     from banger.client.call import Facts
 
+_POLICIES = ("none", "internet", "lan", "host")
 # option: field of MachineSpec
 _SPEC_FIELDS = {
     "name": "name",
@@ -44,7 +46,6 @@ _SPEC_FIELDS = {
     "io_limit": "io_limit_bytes",
     "iops_limit": "iops_limit",
     "limits": "limits",
-    "network": "network",
     "allow": "allow",
     "deny": "deny",
     "dns": "dns",
@@ -135,9 +136,16 @@ def _network_options(parser: Parser) -> None:
     """Add the options of the machine's network."""
     parser.flag(
         "--network",
-        choices=("none", "internet", "lan", "host"),
+        action="append",
+        metavar="NETWORK",
         help="what the machine can reach: nothing (none), the internet (internet, the default), also private networks "
-        "(lan), or also this host itself (host)",
+        "(lan), or also this host itself (host); or a named network, whose machines it then reaches (may be repeated)",
+    )
+    parser.flag(
+        "--network-alias",
+        action="append",
+        metavar="NAME",
+        help="a further name of the machine on its named networks",
     )
     parser.flag(
         "--allow",
@@ -221,7 +229,22 @@ def plan_spec(arguments: Arguments, command: Facts | None) -> Facts:
     }
     if command is not None and arguments.entrypoint is not None:
         command["entrypoint"] = [arguments.entrypoint] if arguments.entrypoint else []
+    spec |= _plan_networks(arguments.network or [], arguments.network_alias or [])
     return {"image": _image(arguments.image), **spec} | ({"command": command} if command else {})
+
+
+def _plan_networks(words: list[str], aliases: list[str]) -> Facts:
+    """The fields of the spec for what the user gave as --network: one policy at most, and names."""
+    policies = [word for word in words if word in _POLICIES]
+    names = list(dict.fromkeys(word for word in words if word not in _POLICIES))
+    if len(set(policies)) > 1:
+        raise Error("bad_spec", f"--network is given with {' and '.join(policies)}", "choose one of them")
+    if aliases and not names:
+        raise Error("bad_spec", "--network-alias needs a named network", "add --network NAME")
+    planned: Facts = {"network": policies[0]} if policies else {}
+    if names:
+        planned["networks"] = [{"network": name, "aliases": aliases} for name in names]
+    return planned
 
 
 def _image(ref: str) -> str:

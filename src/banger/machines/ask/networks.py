@@ -10,6 +10,7 @@ from banger.errors import Error
 from banger.host.packets import Refused
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
+from banger.machines.life.memberships import peers_of, wanted_policy
 from banger.machines.life.passage import check_network, describe_to_relay
 from banger.machines.life.publications import publish, unpublish
 from banger.model.machine import Machine, MachineSpec
@@ -37,14 +38,14 @@ async def change(lives: Lives, makings: Makings, machine: Machine, asked: Asked)
             return
         if machine.network.link != "tap":
             raise _not_now(machine)
-        policy = spec.network or makings.settings.network.default
+        policy = wanted_policy(lives.registry.networks, spec, makings.settings.network.default)
         was, network = (
             (machine.spec, machine.network),
             msgspec.structs.replace(machine.network, policy=policy),
         )
         lives.registry.change(machine, spec=spec, network=network)
         try:
-            await makings.guards.ask_relay(describe_to_relay(machine))
+            await makings.guards.ask_relay(describe_to_relay(machine, peers_of(lives.registry, machine)))
         except (Error, Refused) as exc:
             lives.registry.change(machine, spec=was[0], network=was[1])
             raise Error("network_failed", f"the network of {machine.name} is as it was: {exc}") from exc

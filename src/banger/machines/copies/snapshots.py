@@ -14,20 +14,22 @@ from pathlib import Path
 
 import msgspec
 
-from banger.errors import Error
+from banger.errors import Error, NoSuchMachine
 from banger.host.fs import disk_usage_bytes, publish, remove_tree
 from banger.host.thread import in_thread
 from banger.host.times import now
 from banger.machines.copies.capture import capture, working_directory
 from banger.machines.keep.holdings import Holdings
+from banger.machines.keep.registry import Registry
 from banger.machines.keep.states import LIVE
 from banger.machines.life.lifecycle import create, kill
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
+from banger.machines.life.neighbours import refuse_crowd
 from banger.machines.life.passage import with_usual_network
 from banger.machines.life.revival import Original, prepare_revival, revive
 from banger.model.event import Tell, tell_nobody
-from banger.model.machine import Change, Machine, MachineState
+from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name
 from banger.model.operation import Report
 from banger.model.sizes import TIB
@@ -185,12 +187,26 @@ async def snapshot(
             image=machine.spec.image,
             kernel=machine.kernel,
             shape=shape,
-            spec=machine.spec,
+            spec=_with_policy(machine),
             size_bytes=await in_thread(disk_usage_bytes, directory),
         )
         await library.keep(directory, record, machine.id, machine.address)
     library.tell("made", record, f"a snapshot of {machine.name} was made: {tag}")
     return record
+
+
+def _refuse_crowd(registry: Registry, was: Machine) -> None:
+    """Raises `network_not_found`, `network_full`."""
+    with contextlib.suppress(NoSuchMachine):
+        was = msgspec.structs.replace(registry.find(was.name), spec=was.spec)
+    refuse_crowd(registry, was)
+
+
+def _with_policy(machine: Machine) -> MachineSpec:
+    """The spec with the policy that the machine's networks gave it: elsewhere, nothing is known of them."""
+    if machine.spec.network or not machine.spec.networks:
+        return machine.spec
+    return msgspec.structs.replace(machine.spec, network=machine.network.policy)
 
 
 async def restore(
@@ -210,7 +226,8 @@ async def restore(
     meta = await in_thread(read_meta, directory, SnapshotMeta)
     await in_thread(check_files, directory, meta.sums)
     was = _as_it_was(record)  # all checks come before the present state is lost
-    await prepare_revival(makings, was, lives.holdings.places(was), record.shape)
+    _refuse_crowd(lives.registry, was)
+    await prepare_revival(makings, lives.registry.networks, was, lives.holdings.places(was), record.shape)
     machine = await _end_present(lives, name, report)
     if machine is None:
         spec = msgspec.structs.replace(record.spec, name=record.machine)

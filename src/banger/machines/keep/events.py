@@ -16,7 +16,7 @@ from banger.host.times import now
 from banger.machines.life.live import LiveMachine
 from banger.model.ending import kind_of
 from banger.model.event import Event, Tell
-from banger.model.machine import Machine, MachineState
+from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.network import Denial
 from banger.store.events import EventTable
 
@@ -195,6 +195,23 @@ def tell_forked(tell: Tell, machine: Machine, children: list[Machine]) -> None:
 
 def tell_warning(tell: Tell, machine: Machine, message: str) -> None:
     tell("machine.warning", f"machine/{machine.name}", f"{machine.name}: {message}", id=machine.id)
+
+
+def tell_membership(tell: Tell, machine: Machine, network: str, spec: MachineSpec) -> None:
+    """Tell that the machine is on the network from now on, or no longer, as its new `spec` says."""
+    target, name = f"machine/{machine.name}", machine.name
+    if any(membership.network == network for membership in spec.networks):
+        tell(
+            "network.connected", target, f"{name} is on the network {network}", id=machine.id, network=network
+        )
+    else:
+        tell(
+            "network.disconnected",
+            target,
+            f"{name} is off the network {network}",
+            id=machine.id,
+            network=network,
+        )
 
 
 def tell_denied(tell: Tell, machine: Machine, denial: Denial) -> None:

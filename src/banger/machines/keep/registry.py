@@ -10,6 +10,7 @@ import msgspec
 from banger.errors import Error
 from banger.host.times import now
 from banger.machines.keep.events import tell_created, tell_deleted, tell_moved
+from banger.machines.keep.networks import Networks
 from banger.machines.keep.reasons import with_reason
 from banger.machines.keep.states import Verb, advance
 from banger.model.ending import Ending
@@ -27,7 +28,8 @@ def nothing_else(tell: Tell) -> None:
 class Registry:
     """The only way to change a machine's record; other code must not assign to it. Each change is a transaction: the
     store commits the change, its event, and what the caller writes and tells in `also`; then the record in memory
-    changes. If the write fails, nothing changes."""
+    changes. If the write fails, nothing changes. `on_change` is called with the record before a change and with the one
+    after it; it cannot fail."""
 
     def __init__(self, store: Store, tell: Tell = tell_nobody) -> None:
         self._table = store.machines
@@ -35,6 +37,8 @@ class Registry:
         self._tell = tell
         self._by_id = {machine.id: with_reason(machine) for machine in self._table.all()}
         self._id_of_name = {machine.name: machine.id for machine in self._by_id.values()}
+        self.networks = Networks(store, tell)
+        self.on_change: list[Callable[[Machine, Machine], None]] = []
         store.database.on_mended = self._write_again
 
     def find(self, name_or_id: str) -> Machine:
@@ -45,6 +49,14 @@ class Registry:
 
     def all(self) -> list[Machine]:
         return list(self._by_id.values())
+
+    def members(self, network: str) -> list[Machine]:
+        """The machines on a named network, also if they do not run."""
+        return [
+            machine
+            for machine in self._by_id.values()
+            if any(one.network == network for one in machine.spec.networks)
+        ]
 
     def has(self, machine: Machine) -> bool:
         return machine.id in self._by_id
@@ -116,8 +128,11 @@ class Registry:
 
         def follow() -> None:
             for machine, new in records:
+                was = msgspec.structs.replace(machine)
                 for name in machine.__struct_fields__:
                     msgspec.structs.force_setattr(machine, name, getattr(new, name))
+                for hear in self.on_change:
+                    hear(was, machine)
 
         self._database.together(write)
 
@@ -125,6 +140,7 @@ class Registry:
         """Write all records from memory: a damaged store may have lost some of them."""
         for machine in self._by_id.values():
             self._table.put(machine)
+        self.networks.write_again()
 
 
 def _changed(machine: Machine, fields: Change) -> Machine:

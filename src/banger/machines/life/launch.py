@@ -56,7 +56,7 @@ async def launch(
     spec = fill_in(machine.spec, image)
     driver, accel = await makings.drivers.choose(spec.accel, spec.driver)
     refuse_unconfined(machine.spec, driver)
-    passage = await prepare_passage(makings, driver, machine.spec)
+    passage = await prepare_passage(makings, registry.networks, driver, machine.spec)
     kernel = await makings.kernels.ensure(spec.kernel, report)
     await makings.make_room(spec.memory_mib)
     await makings.require_disk_room(machine)
@@ -256,7 +256,7 @@ class Launch:
         """Let the machine into its network, and warn if that is not the network that it should have."""
         for warning in self._passage.warnings:
             self._report("warning", f"{self._machine.name}: {warning}")
-        await admit(self._makings.guards, self._holdings.resources, self._machine)
+        await admit(self._makings.guards, self._registry, self._holdings.resources, self._machine)
 
     def warn_of_small_root(self, answer: Fields) -> None:
         machine, said = self._machine, answer.shown(Tag.MESSAGE, 200)

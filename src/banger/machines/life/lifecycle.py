@@ -30,6 +30,7 @@ from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
 from banger.machines.life.main_command import parse_signal, plan_command
 from banger.machines.life.makings import Makings
+from banger.machines.life.neighbours import refuse_crowd
 from banger.machines.life.passage import check_network
 from banger.machines.life.publications import exposed_ports, publish
 from banger.model.command import Exit
@@ -63,7 +64,7 @@ def create(
     **fields: Unpack[Change],
 ) -> Machine:
     """A new machine in state `created`; nothing on the host yet. `also` writes further records for it. Raises
-    `bad_name`, `bad_spec`, `driver_not_found`, `name_taken`."""
+    `bad_name`, `bad_spec`, `driver_not_found`, `name_taken`, `network_not_found`, `network_full`."""
     if spec.remove and spec.restart != "no":
         raise Error(
             "bad_spec",
@@ -79,6 +80,7 @@ def create(
         id=secrets.token_hex(6), name=name, state=MachineState.CREATED, spec=spec, created=now()
     )
     machine = msgspec.structs.replace(machine, **fields)
+    refuse_crowd(registry, machine)
     registry.add(machine, lambda tell: also(machine))
     return machine
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Set
 from typing import NamedTuple
 
 import msgspec
@@ -16,8 +17,10 @@ import msgspec
 from banger.errors import Error
 from banger.guests.links import link_of_kind
 from banger.host.packets import Refused
+from banger.machines.keep.networks import Networks
 from banger.machines.keep.registry import Registry
 from banger.machines.life.makings import Makings
+from banger.machines.life.memberships import Names, numbers_of, peers_of, wanted_policy
 from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineSpec
 from banger.model.network import LinkKind, MachineNetwork, Policy
@@ -35,6 +38,10 @@ from banger.vmm.link import LINKS, Link, Tap, kind_of
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_ALIAS = re.compile(
+    r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*"
+)
+_NAME_MOST = 253
 
 
 class Passage(NamedTuple):
@@ -51,18 +58,18 @@ class Passage(NamedTuple):
 
 
 async def prepare_passage(
-    makings: Makings, driver: Driver, spec: MachineSpec, frozen: LinkKind = ""
+    makings: Makings, networks: Networks, driver: Driver, spec: MachineSpec, frozen: LinkKind = ""
 ) -> Passage:
     """What the machine gets. A machine that continues where it was `frozen` needs a link of the same kind. Raises
-    `network_unenforceable` if the user asked for something that this host cannot enforce, `snapshot_incompatible`, and
-    `bad_spec`: the spec of a snapshot was not checked before."""
+    `network_unenforceable` if the user asked for something that this host cannot enforce, `snapshot_incompatible`,
+    `network_not_found`, and `bad_spec`: the spec of a snapshot was not checked before."""
     check_network(spec)
-    wanted: Policy = spec.network or makings.settings.network.default
+    wanted = wanted_policy(networks, spec, makings.settings.network.default)
     why = "the driver has none" if Tap not in driver.capabilities.links else await makings.guards.ready()
-    if wanted == "none" and (why or frozen != "tap"):
+    if wanted == "none" and not spec.networks and (why or frozen != "tap"):
         refuse_without_network(spec)
         return _with_frozen_kind(Passage(link_of_kind("none"), wanted), frozen)
-    if not why and (frozen != "nat" or wanted != "host"):
+    if not why and (frozen != "nat" or wanted != "host" or spec.networks):
         return _with_frozen_kind(Passage(link_of_kind("tap"), wanted), frozen)
     why = why or "it was frozen without one"
     asked = _asked_of_the_network(spec)
@@ -95,6 +102,8 @@ def _asked_of_the_network(spec: MachineSpec) -> str:
     """The option by which the user asked for more than a VMM's own address translation; empty if none."""
     if spec.network in ("internet", "lan"):
         return f"--network {spec.network}"
+    if spec.networks:
+        return f"--network {spec.networks[0].network}"
     given = {
         "--allow": spec.allow,
         "--deny": spec.deny,
@@ -128,6 +137,14 @@ def check_network(spec: MachineSpec) -> None:
         _check_address(address, "--add-host")
     if spec.hostname and not _NAME.fullmatch(spec.hostname):
         raise Error("bad_spec", f"{spec.hostname!r} is not a host name", "use letters, digits and '-'")
+    for membership in spec.networks:
+        for alias in membership.aliases:
+            if not _ALIAS.fullmatch(alias) or len(f"{alias}.{membership.network}") > _NAME_MOST:
+                raise Error(
+                    "bad_spec",
+                    f"{alias!r} cannot be a name on the network {membership.network}",
+                    "use letters, digits, '-', '_' and '.'",
+                )
     policy.read_policy(spec.allow, spec.deny)
     read_ports(spec.ports)
 
@@ -138,6 +155,7 @@ def with_usual_network(spec: MachineSpec) -> MachineSpec:
     return msgspec.structs.replace(
         spec,
         network="none" if spec.network == "none" else "",
+        networks=[],
         allow=[],
         dns=[],
         hosts=[],
@@ -171,19 +189,29 @@ def choose_network(registry: Registry, machine: Machine, link: Link) -> GuestNet
     return prepare_tap_network(address, ipv6=reaches_ipv6())
 
 
-async def admit(guards: Guards, resources: ResourceTable, machine: Machine) -> None:
-    """Tell the relay what the machine may reach, and then the keeper which address its tap has. Does nothing for a
-    machine without a tap. Raises `network_failed`."""
+async def admit(guards: Guards, registry: Registry, resources: ResourceTable, machine: Machine) -> None:
+    """Tell the relay what the machine may reach, and then the keeper which address and networks its tap has. Does
+    nothing for a machine without a tap. Raises `network_failed`."""
     if machine.network.link != "tap":
         return
     held = {resource.kind: resource.identity for resource in resources.of_machine(machine.id)}
     tap = str(held[kinds.TAP.name]["key"])
     note_passage(resources, guards, machine, tap)
     try:
-        await guards.ask_relay(describe_to_relay(machine))
-        await Keeper(guards.ask_keeper).bind(tap, machine.address, machine.network.address_6)
+        await guards.ask_relay(describe_to_relay(machine, peers_of(registry, machine)))
+        keeper = Keeper(guards.ask_keeper)
+        await keeper.bind(tap, machine.address, machine.network.address_6)
+        await settle_joins(keeper, tap, frozenset(), numbers_of(registry, machine))
     except Refused as exc:
         raise Error("network_failed", f"{machine.name} does not get its network: {exc.message}") from exc
+
+
+async def settle_joins(keeper: Keeper, tap: str, joined: Set[int], wanted: Set[int]) -> None:
+    """Let the tap be on the networks `wanted`, and on no others. Raises what the keeper raises."""
+    for number in joined - wanted:
+        await keeper.leave(tap, number)
+    for number in wanted - joined:
+        await keeper.join(tap, number)
 
 
 def note_passage(resources: ResourceTable, guards: Guards, machine: Machine, tap: str) -> None:
@@ -206,16 +234,19 @@ def id_of(key: str) -> str:
     return key.removeprefix("vm-")
 
 
-def describe_to_relay(machine: Machine) -> str:
-    """The packet that tells the relay all about a machine."""
+def describe_to_relay(machine: Machine, peers: Names) -> str:
+    """The packet that tells the relay all about a machine. A name that the user gave it means what the user said, also
+    if one of its `peers` has this name."""
     spec, addresses = machine.spec, (machine.address, machine.network.address_6)
     base = machine.network.policy or "none"
-    names = [(name, (address,)) for name, _, address in (host.partition(":") for host in spec.hosts)]
+    hosts = [(name.lower(), (address,)) for name, _, address in (host.partition(":") for host in spec.hosts)]
+    own = (spec.hostname or machine.name).lower()
+    given = {own, *(name for name, _ in hosts)}
     return MachineTold(
         key=key_of(machine),
         addresses=addresses,
         policy=tuple(policy.describe_to_relay(base, policy.read_policy(spec.allow, spec.deny))),
-        names=((spec.hostname or machine.name, addresses), *names),
+        names=((own, addresses), *hosts, *(peer for peer in peers.items() if peer[0] not in given)),
         dns=tuple(spec.dns),
         asleep=machine.pause_cause is PauseCause.IDLE,
     ).packet()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from banger.agent.process import list_execs
 from banger.errors import Error
+from banger.machines.keep.networks import Networks
 from banger.machines.life.launch import Launch
 from banger.machines.life.lifecycle import watch_vmm
 from banger.machines.life.limits import hold, refuse_unconfined, refuse_unenforceable
@@ -55,7 +56,9 @@ async def revive(
         opened = ports.enter_context(bound(read_ports(machine.spec.ports)))
         opened += ports.enter_context(bound(exposed_ports(machine.spec, _exposed(makings, machine))))
         places = lives.holdings.places(machine)
-        driver, config, passage = await prepare_revival(makings, machine, places, original.shape)
+        driver, config, passage = await prepare_revival(
+            makings, lives.registry.networks, machine, places, original.shape
+        )
         lives.registry.change(machine, driver=driver.name, accel=config.accel, accel_reason="")
         begun.watch.lap("resolve")
         lives.holdings.take_places(machine)
@@ -90,11 +93,11 @@ def _exposed(makings: Makings, machine: Machine) -> list[str]:
 
 
 async def prepare_revival(
-    makings: Makings, machine: Machine, places: VmPlaces, shape: Shape
+    makings: Makings, networks: Networks, machine: Machine, places: VmPlaces, shape: Shape
 ) -> tuple[Driver, VmConfig, Passage]:
     """The same driver, accelerator, kernel and kind of link as the frozen machine had. Raises `snapshot_incompatible`,
     `accelerator_unavailable` if this host lacks one of them; `limit_unenforceable`, `confinement_missing`,
-    `network_unenforceable` for limits, a jail or a policy that this host lacks."""
+    `network_unenforceable`, `network_not_found` for limits, a jail or a policy that this host lacks."""
     refuse_unenforceable(machine.spec)
     driver, accel = await makings.drivers.choose(shape.accel, shape.driver)
     refuse_unconfined(machine.spec, driver)
@@ -108,7 +111,7 @@ async def prepare_revival(
     if why := await makings.trials.known(driver, accel, kernel.digest):
         raise unavailable(accel, why)
     frozen = link_in_use(shape.link, machine.spec)
-    passage = await prepare_passage(makings, driver, machine.spec, frozen)
+    passage = await prepare_passage(makings, networks, driver, machine.spec, frozen)
     config = await makings.config(machine, places, kernel, driver, accel, passage.link)
     different = shape_difference(shape, driver.name, await driver.build_of(config))
     if different:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 
@@ -19,11 +19,13 @@ from banger.machines.ask.pausing import awake
 from banger.machines.keep.events import tell_denied, tell_warning
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
-from banger.machines.life.passage import describe_to_relay, id_of, note_passage
+from banger.machines.life.memberships import numbers_of, peers_of
+from banger.machines.life.passage import describe_to_relay, id_of, note_passage, settle_joins
 from banger.machines.life.publications import publish_again
-from banger.model.machine import Machine
+from banger.model.machine import Machine, MachineState
 from banger.model.network import Denial, Protocol
 from banger.network.guards import Guards
+from banger.network.keeper import HeldTap, Keeper
 from banger.network.policy import find_opening
 from banger.network.relay import Denied, Relay, read_event
 
@@ -47,6 +49,8 @@ class Passages:
         self._denials: Bounded[str, dict[Target, Denial]] = Bounded(_MACHINES)
         self._denied: Bounded[str, int] = Bounded(_MACHINES)
         self._listening: asyncio.Task[None] | None = None
+        self._telling = asyncio.Lock()
+        self._told: set[str] = set()  # machines of earlier daemons that keeper and relay were asked about
         guards.on_new_relay = self._tell_all
         lives.on_begin.append(self._begin)
 
@@ -75,29 +79,51 @@ class Passages:
         self._denials.pop(live.machine.id, None)
         self._denied.pop(live.machine.id, None)
         live.on_sleep = lambda: in_background(self._tell(live.machine), f"the sleep of {live.machine.name}")
+        if live.machine.state is not MachineState.STARTING:
+            in_background(self._tell_adopted(live.machine), f"the network of {live.machine.name}")
+
+    async def _tell_adopted(self, machine: Machine) -> None:
+        """Tell of a machine of an earlier daemon that was adopted after all others were told of."""
+        if await self._guards.ready():
+            return
+        async with self._telling:
+            if machine.id not in self._told:
+                with contextlib.suppress(OSError, TimeoutError, Refused):  # then the relay is a new one soon
+                    await self._tell_these([machine])
 
     async def _tell_all(self) -> None:
         """Tell the relay about all machines that run, and open the published ports that it does not have: it may be a
         new one, or an earlier daemon may have ended before it told all."""
+        async with self._telling:
+            live = tuple(self._lives.live.values())
+            await self._tell_these([one.machine for one in live if one.machine.network.link == "tap"])
+
+    async def _tell_these(self, machines: Sequence[Machine]) -> None:
         relay = Relay(self._guards.relay.ask)
         published = {port.id for port in (await relay.list()).ports}
-        taps = {tap.address: tap.key for tap in await self._guards.taps() if tap.address}
-        for live in tuple(self._lives.live.values()):
-            if live.machine.network.link == "tap":
-                await self._tell_again(live.machine, published, taps)
+        taps = {tap.address: tap for tap in await self._guards.taps() if tap.address}
+        for machine in machines:
+            await self._tell_again(machine, published, taps)
+            self._told.add(machine.id)
 
-    async def _tell_again(self, machine: Machine, published: Set[str], taps: Mapping[str, str]) -> None:
-        """`published`: IDs of ports; `taps`: keys of taps by the addresses that are bound to them."""
+    async def _tell_again(self, machine: Machine, published: Set[str], taps: Mapping[str, HeldTap]) -> None:
+        """`published`: IDs of ports; `taps`: by the addresses that are bound to them."""
         with contextlib.suppress(Refused):
-            await self._guards.relay.ask(describe_to_relay(machine))
+            await self._guards.relay.ask(self._describe(machine))
         for port in await publish_again(self._guards, machine, published):
             self._warn(machine, f"a published port is closed since the relay was started again: {port}")
-        if machine.address in taps:
-            note_passage(self._lives.holdings.resources, self._guards, machine, taps[machine.address])
+        tap = taps.get(machine.address)
+        if tap is not None:
+            note_passage(self._lives.holdings.resources, self._guards, machine, tap.key)
+            wanted = numbers_of(self._lives.registry, machine)
+            await settle_joins(Keeper(self._guards.keeper.ask), tap.key, tap.networks, wanted)
         else:
             self._warn(
                 machine, "it has no network until it is started again: its keeper and the daemon were killed"
             )
+
+    def _describe(self, machine: Machine) -> str:
+        return describe_to_relay(machine, peers_of(self._lives.registry, machine))
 
     def _warn(self, machine: Machine, warning: str) -> None:
         if warning not in machine.warnings:
@@ -111,7 +137,7 @@ class Passages:
     async def _tell(self, machine: Machine) -> None:
         try:
             if self._lives.get(machine) is not None:
-                await self._guards.ask_relay(describe_to_relay(machine))
+                await self._guards.ask_relay(self._describe(machine))
         except (Error, Refused) as exc:
             log.warning("machine=%s the relay does not hear of its sleep: %s", machine.name, exc)
 
