@@ -18,11 +18,10 @@ import pytest
 from banger.host.packets import close_all
 from banger.network.keeper import read_refusal
 from banger.network.relay import MachineTold, Port
-from tests.support.network_spaces import FAR, HOST, OUTSIDE, OUTSIDE_6, Spaces, open_spaces
-from tests.support.network_spaces import Missing as MissingSpaces
+from tests.support.network_spaces import FAR, HOST, OUTSIDE, OUTSIDE_6, Missing, Spaces, open_spaces
 from tests.support.running_keeper import CannotStart, RunningKeeper
 from tests.support.running_relay import RunningRelay
-from tests.support.stand_in import GATEWAY, Missing, StandIn
+from tests.support.stand_in import GATEWAY, StandIn
 
 pytestmark = pytest.mark.integration
 
@@ -94,7 +93,7 @@ def house() -> Iterator[House]:
         try:
             with open_house(Path(name)) as made:
                 yield made
-        except (MissingSpaces, Missing) as exc:
+        except Missing as exc:
             pytest.skip(f"capability missing: {exc}")
         except CannotStart as exc:
             refusal = read_refusal(exc.said)

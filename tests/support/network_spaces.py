@@ -28,6 +28,31 @@ class Missing(Exception):
     """This host cannot have such spaces."""
 
 
+def entrance(pid: int) -> list[str]:
+    """In front of a command that is to run in the network namespace of a process."""
+    user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+    return ["nsenter", f"--target={pid}", *user, "--net", "--"]
+
+
+def run_within(pid: int, *argv: str, text: str = "") -> None:
+    """Run a command in the network namespace of a process. Raises `Missing`."""
+    done = subprocess.run(
+        [*entrance(pid), *argv],
+        input=text,
+        text=True,
+        capture_output=True,
+        check=False,
+        env={"PATH": _ADMIN_PATH},
+    )
+    if done.returncode != 0:
+        raise Missing(f"{' '.join(argv)}: {done.stderr.strip()}")
+
+
+def run_ip(pid: int, *commands: str) -> None:
+    """Run commands of `ip` there. Raises `Missing`."""
+    run_within(pid, "ip", "-batch", "-", text="\n".join(commands) + "\n")
+
+
 class Space:
     """One namespace, until the end of its process."""
 
@@ -81,24 +106,14 @@ class Space:
 
     def entrance(self) -> list[str]:
         """In front of a command that is to run here."""
-        user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        return ["nsenter", f"--target={self.pid}", *user, "--net", "--"]
+        return entrance(self.pid)
 
     def run(self, *argv: str, text: str = "") -> None:
-        done = subprocess.run(
-            [*self.entrance(), *argv],
-            input=text,
-            text=True,
-            capture_output=True,
-            check=False,
-            env={"PATH": _ADMIN_PATH},
-        )
-        if done.returncode != 0:
-            raise Missing(f"{' '.join(argv)}: {done.stderr.strip()}")
+        run_within(self.pid, *argv, text=text)
 
     def ip(self, *commands: str) -> None:
         """Commands of `ip`."""
-        self.run("ip", "-batch", "-", text="\n".join(commands) + "\n")
+        run_ip(self.pid, *commands)
 
     def close(self) -> None:
         self._channel.close()

@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from tests.support.network_spaces import Missing, run_ip
 from tests.support.running_keeper import TUN, RunningKeeper
 
 _INSIDE = Path(__file__).with_name("stand_in_guest.py")
-_ADMIN_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 _WAIT_S = 20.0
 SOON_S = 0.4  # for what does not come
 _PACKET = 1 << 18
@@ -27,10 +27,6 @@ GATEWAY, GATEWAY_6 = "10.213.0.1", "fd62:616e:6765::1"
 GATEWAY_LINK = "fe80::1"
 
 Address = tuple[str, int]
-
-
-class Missing(Exception):
-    """This host cannot have stand-ins."""
 
 
 class StandIn:
@@ -84,17 +80,7 @@ class StandIn:
 
     def ip(self, *commands: str) -> None:
         """Commands of `ip`, in the guest."""
-        user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        done = subprocess.run(
-            ["nsenter", f"--target={self._process.pid}", *user, "--net", "--", "ip", "-batch", "-"],
-            input="\n".join(commands) + "\n",
-            text=True,
-            capture_output=True,
-            check=False,
-            env={"PATH": _ADMIN_PATH},
-        )
-        if done.returncode != 0:
-            raise Missing(f"ip: {done.stderr.strip()}")
+        run_ip(self._process.pid, *commands)
 
     def _answer(self) -> tuple[object, list[int]]:
         said, descriptors, _, _ = socket.recv_fds(self._channel, _PACKET, 1)
