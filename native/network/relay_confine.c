@@ -44,21 +44,7 @@ static void fail(const char *what)
 	_exit(1);
 }
 
-unsigned long confine_descriptors(unsigned long wanted)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-		fail("getrlimit");
-	if (limit.rlim_max > wanted)
-		limit.rlim_max = wanted;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-		fail("setrlimit");
-	return (unsigned long)limit.rlim_cur;
-}
-
-static void bound(int resource, rlim_t most)
+static rlim_t bound(int resource, rlim_t most)
 {
 	struct rlimit limit;
 
@@ -69,6 +55,12 @@ static void bound(int resource, rlim_t most)
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(resource, &limit) != 0)
 		fail("setrlimit");
+	return limit.rlim_cur;
+}
+
+unsigned long confine_descriptors(unsigned long wanted)
+{
+	return bound(RLIMIT_NOFILE, wanted);
 }
 
 static void drop_capabilities(void)

@@ -365,4 +365,4 @@ def test_what_a_machine_is_told_of_all_others_fits_into_a_packet(house: House) -
     for machine in house.registry.all():
         for other in house.registry.all():
             msgspec.structs.force_setattr(other, "state", MachineState.RUNNING)
-        assert len(describe_to_relay(machine, peers_of(house.registry, machine))) < 64 << 10
+        assert len(describe_to_relay(machine, peers_of(house.registry, machine)).packet()) < 64 << 10

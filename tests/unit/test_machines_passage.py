@@ -186,7 +186,7 @@ def test_the_relay_is_told_policy_addresses_names_and_sleep() -> None:
             ),
         ),
         {"other": ("10.213.0.17",), "db": ("10.213.0.17",)},
-    ).splitlines()  # fmt: skip
+    ).packet().splitlines()  # fmt: skip
     assert told[0] == "machine vm-0123"
     assert {
         "base lan",
@@ -203,9 +203,12 @@ def test_the_relay_is_told_policy_addresses_names_and_sleep() -> None:
 
 
 def test_a_policy_of_a_record_that_names_none_opens_nothing() -> None:
-    assert "base internal" in describe_to_relay(machine(network=MachineNetwork(link="tap")), {}).splitlines()
+    assert (
+        "base internal"
+        in describe_to_relay(machine(network=MachineNetwork(link="tap")), {}).packet().splitlines()
+    )
     nothing = MachineNetwork(link="tap", policy="none")
-    assert "base internal" in describe_to_relay(machine(network=nothing), {}).splitlines()
+    assert "base internal" in describe_to_relay(machine(network=nothing), {}).packet().splitlines()
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,15 @@ from pathlib import Path
 from banger.host.vm_users import is_ours
 
 
-def listen(path: Path, backlog: int = 4) -> socket.socket:
-    """A new listening socket at `path`, in place of an old one. Raises OSError."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+def listen(path: Path, backlog: int = 4, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """A new listening socket at `path`, only for this user, in place of an old one. Raises OSError."""
+    listener = socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC)
     try:
         with short_address(path) as address:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(address)
             listener.bind(address)
+            os.chmod(address, 0o600)
         listener.listen(backlog)
     except OSError:
         listener.close()
@@ -30,11 +31,9 @@ def listen(path: Path, backlog: int = 4) -> socket.socket:
     return listener
 
 
-async def dial(path: Path | str) -> socket.socket:
+async def dial(path: Path | str, kind: int = socket.SOCK_STREAM) -> socket.socket:
     """A connection to the socket at `path`. Raises OSError, also when another user listens there."""
-    connection = socket.socket(
-        socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-    )
+    connection = socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
         with short_address(Path(path)) as address:
             await asyncio.get_running_loop().sock_connect(connection, address)

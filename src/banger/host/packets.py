@@ -16,11 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from banger.host import own_sockets
 from banger.host.own_sockets import check_peer, short_address
 
 _PACKET_BYTES = 256 * 1024
 _DESCRIPTORS_MAX = 64
 _ANSWER_S = 10.0
+_BACKLOG = 64
 
 
 class Answer(NamedTuple):
@@ -53,17 +55,7 @@ class PacketConnection:
     @classmethod
     async def connect(cls, path: Path) -> Self:
         """Raises OSError, also when another user listens there."""
-        connection = socket.socket(
-            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        )
-        try:
-            with short_address(path) as address:
-                await asyncio.get_running_loop().sock_connect(connection, address)
-            check_peer(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return cls(connection)
+        return cls(await own_sockets.dial(path, socket.SOCK_SEQPACKET))
 
     def __enter__(self) -> Self:
         return self
@@ -181,17 +173,6 @@ def close_all(descriptors: Sequence[int]) -> None:
             os.close(fd)
 
 
-def listen(path: Path, backlog: int = 64) -> socket.socket:
-    """A new listening socket at `path`, only for this user, in place of an old one. Raises OSError."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    try:
-        with short_address(path) as address:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(address)
-            listener.bind(address)
-            os.chmod(address, 0o600)
-        listener.listen(backlog)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+def listen(path: Path) -> socket.socket:
+    """A new listening socket at `path` for packets, in place of an old one. Raises OSError."""
+    return own_sockets.listen(path, _BACKLOG, socket.SOCK_SEQPACKET)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from banger.errors import Error
-from banger.host.packets import PacketConnection, Refused, Unknown, ask_once
+from banger.host.packets import PacketConnection, Refused, Unknown, ask_once, lines_of
 from banger.host.paths import Paths
 from banger.resources.kind import AGAIN, Found, Kind, Target, Told
 from banger.store.resources import Identity
@@ -57,7 +57,7 @@ class ToldProgram(Kind):
                 text = ask_once(socket, f"{self._words.list} {seen}" if seen else self._words.list)
             except (OSError, Refused):
                 return
-            page = [words for line in text.splitlines() if (words := line.split())]
+            page = [*lines_of(text)]
             yield from (words for words in page if len(words) > 1)
             if not page:
                 return

@@ -9,6 +9,8 @@ from banger.client.calls import machines_get, machines_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from banger.client.messages import Json
 
 _HEADINGS = ("name", "state", "image", "accel", "cpus", "memory", "ports", "age", "exit", "reason")
@@ -28,21 +30,35 @@ def _show_arguments(parser: Parser) -> None:
     parser.positional("name", metavar="NAME", help="name or id of the machine")
 
 
+def _name(record: Json) -> str:
+    return text_of(record, "name")
+
+
 def _list(arguments: Arguments) -> int:
-    machines = Daemon().records(machines_list())
+    return print_list(arguments, Daemon().records(machines_list()), _HEADINGS, _row)
+
+
+def print_list(
+    arguments: Arguments,
+    records: list[Json],
+    headings: Sequence[str],
+    row: Callable[[Json], Sequence[str]],
+    name: Callable[[Json], str] = _name,
+) -> int:
+    """Print records as --json or --quiet asks for: as JSON, by `name` alone, or as a table. Returns the exit code."""
     if arguments.json:
-        print_json(machines)
+        print_json(records)
     elif arguments.quiet:
-        print_names(machines)
+        print_names(records, name)
     else:
-        print_table(_HEADINGS, [_row(machine) for machine in machines])
+        print_table(headings, [row(record) for record in records])
     return 0
 
 
-def print_names(records: list[Json]) -> None:
+def print_names(records: list[Json], name: Callable[[Json], str] = _name) -> None:
     """One name per line, for scripts."""
     for record in records:
-        print(printable(text_of(record, "name")))
+        print(printable(name(record)))
 
 
 def _row(machine: Json) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
 from banger.cli.output import age, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
-from banger.cli.verbs.listing import print_names, text_of
+from banger.cli.verbs.listing import print_list, print_names, text_of
 from banger.client import calls
 
 TYPE_CHECKING = False
@@ -43,14 +43,7 @@ def _list_arguments(parser: Parser) -> None:
 
 
 def _list(arguments: Arguments) -> int:
-    networks = Daemon().records(calls.networks_list())
-    if arguments.json:
-        print_json(networks)
-    elif arguments.quiet:
-        print_names(networks)
-    else:
-        print_table(_HEADINGS, [_row(network) for network in networks])
-    return 0
+    return print_list(arguments, Daemon().records(calls.networks_list()), _HEADINGS, _row)
 
 
 def _row(network: Json) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from banger.cli.daemon import Daemon
 from banger.cli.made import made_names
-from banger.cli.output import age, print_fields, print_json, print_table, printable
+from banger.cli.output import age, print_fields, print_json
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
+from banger.cli.verbs.listing import print_list
 from banger.client import calls
 
 TYPE_CHECKING = False
@@ -32,14 +33,7 @@ def _wait_arguments(parser: Parser) -> None:
 
 def _list(arguments: Arguments) -> int:
     operations = Daemon().records(calls.operations_list())
-    if arguments.json:
-        print_json(operations)
-    elif arguments.quiet:
-        for operation in operations:
-            print(printable(str(operation.get("id", ""))))
-    else:
-        print_table(_HEADINGS, [_row(operation) for operation in operations])
-    return 0
+    return print_list(arguments, operations, _HEADINGS, _row, lambda operation: str(operation.get("id", "")))
 
 
 def _row(operation: Json) -> list[str]:

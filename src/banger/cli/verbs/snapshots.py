@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
-from banger.cli.output import age, print_fields, print_json, print_table, printable
+from banger.cli.output import age, print_fields, print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
-from banger.cli.verbs.listing import memory_of, part_of, text_of
+from banger.cli.verbs.listing import memory_of, part_of, print_list, text_of
 from banger.cli.verbs.upkeep import size_of
 from banger.client import calls
 from banger.errors import Error
@@ -50,14 +50,11 @@ def _delete_arguments(parser: Parser) -> None:
 
 def _list(arguments: Arguments) -> int:
     snapshots = Daemon().records(calls.snapshots_list(arguments.machine))
-    if arguments.json:
-        print_json(snapshots)
-    elif arguments.quiet:
-        for snapshot in snapshots:
-            print(printable(f"{text_of(snapshot, 'machine')} {text_of(snapshot, 'tag')}"))
-    else:
-        print_table(_HEADINGS, [_row(snapshot) for snapshot in snapshots])
-    return 0
+    return print_list(arguments, snapshots, _HEADINGS, _row, _name)
+
+
+def _name(snapshot: Json) -> str:
+    return f"{text_of(snapshot, 'machine')} {text_of(snapshot, 'tag')}"
 
 
 def _row(snapshot: Json) -> tuple[str, ...]:

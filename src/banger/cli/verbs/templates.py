@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
-from banger.cli.output import age, print_fields, print_json, print_table, printable
+from banger.cli.output import age, print_fields, print_json
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
-from banger.cli.verbs.listing import memory_of, part_of, text_of
+from banger.cli.verbs.listing import memory_of, part_of, print_list, text_of
 from banger.cli.verbs.upkeep import print_pruned, size_of
 from banger.client import calls
 
@@ -40,15 +40,7 @@ def _prune_arguments(parser: Parser) -> None:
 
 
 def _list(arguments: Arguments) -> int:
-    templates = Daemon().records(calls.templates_list())
-    if arguments.json:
-        print_json(templates)
-    elif arguments.quiet:
-        for template in templates:
-            print(printable(_short_id(template)))
-    else:
-        print_table(_HEADINGS, [_row(template) for template in templates])
-    return 0
+    return print_list(arguments, Daemon().records(calls.templates_list()), _HEADINGS, _row, _short_id)
 
 
 def _short_id(template: Json) -> str:

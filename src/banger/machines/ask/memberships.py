@@ -17,15 +17,15 @@ from banger.machines.keep.events import tell_membership
 from banger.machines.keep.registry import Registry
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
-from banger.machines.life.memberships import numbers_of, peers_of, wanted_policy
+from banger.machines.life.memberships import numbers_of, wanted_policy
 from banger.machines.life.neighbours import Neighbours, refuse_crowd
-from banger.machines.life.passage import check_network, describe_to_relay, settle_joins
+from banger.machines.life.passage import check_network, settle_joins, tap_of, tell_relay
 from banger.model.machine import Machine, MachineSpec
 from banger.model.network import Member, Membership, Network
 from banger.network.guards import Guards
 from banger.network.keeper import Keeper
 from banger.network.policy import read_network
-from banger.resources import kinds
+from banger.network.relay import Relay
 
 _MOST = 16
 
@@ -154,13 +154,10 @@ async def _change(hands: Hands, machine: Machine, spec: MachineSpec, network: st
 
 async def _carry_out(hands: Hands, machine: Machine) -> None:
     registry, guards = hands.lives.registry, hands.makings.guards
-    held = {
-        resource.kind: resource.identity for resource in hands.lives.holdings.resources.of_machine(machine.id)
-    }
-    key, keeper = str(held[kinds.TAP.name]["key"]), Keeper(guards.ask_keeper)
+    key, keeper = tap_of(hands.lives.holdings.resources, machine), Keeper(guards.ask_keeper)
     joined = {number for tap in await keeper.list() if tap.key == key for number in tap.networks}
     await settle_joins(keeper, key, joined, numbers_of(registry, machine))
-    await guards.ask_relay(describe_to_relay(machine, peers_of(registry, machine)))
+    await tell_relay(Relay(guards.ask_relay), registry, machine)
 
 
 async def _require_tap(hands: Hands, machine: Machine) -> None:

@@ -10,12 +10,13 @@ from banger.errors import Error
 from banger.host.packets import Refused
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
-from banger.machines.life.memberships import peers_of, wanted_policy
-from banger.machines.life.passage import check_network, describe_to_relay
+from banger.machines.life.memberships import wanted_policy
+from banger.machines.life.passage import check_network, tell_relay
 from banger.machines.life.publications import publish, unpublish
 from banger.model.machine import Machine, MachineSpec
 from banger.model.network import Policy, PublishedPort
 from banger.network.ports import bound, read_ports
+from banger.network.relay import Relay
 
 
 class Asked(NamedTuple):
@@ -39,15 +40,13 @@ async def change(lives: Lives, makings: Makings, machine: Machine, asked: Asked)
         if machine.network.link != "tap":
             raise _not_now(machine)
         policy = wanted_policy(lives.registry.networks, spec, makings.settings.network.default)
-        was, network = (
-            (machine.spec, machine.network),
-            msgspec.structs.replace(machine.network, policy=policy),
-        )
+        old_spec, old_network = machine.spec, machine.network
+        network = msgspec.structs.replace(old_network, policy=policy)
         lives.registry.change(machine, spec=spec, network=network)
         try:
-            await makings.guards.ask_relay(describe_to_relay(machine, peers_of(lives.registry, machine)))
+            await tell_relay(Relay(makings.guards.ask_relay), lives.registry, machine)
         except (Error, Refused) as exc:
-            lives.registry.change(machine, spec=was[0], network=was[1])
+            lives.registry.change(machine, spec=old_spec, network=old_network)
             raise Error("network_failed", f"the network of {machine.name} is as it was: {exc}") from exc
 
 

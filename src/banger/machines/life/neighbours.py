@@ -16,11 +16,11 @@ from banger.machines.life.memberships import (
     addresses_of,
     is_answered,
     names_on,
-    peers_of,
 )
-from banger.machines.life.passage import describe_to_relay, key_of
+from banger.machines.life.passage import describe_to_relay, key_of, tell_relay
 from banger.model.machine import Machine
 from banger.network.guards import Guards
+from banger.network.relay import Relay
 
 log = logging.getLogger("banger.network")
 
@@ -53,7 +53,7 @@ def refuse_crowd(registry: Registry, machine: Machine) -> None:
         names_of[network], bytes_of[network] = len(names), sum(len(name) + _LINE_BYTES for name in names)
     for one in concerned.values():
         its_own = [each.network for each in one.spec.networks]
-        bytes_ = len(describe_to_relay(one, {})) + sum(bytes_of[network] for network in its_own)
+        bytes_ = len(describe_to_relay(one, {}).packet()) + sum(bytes_of[network] for network in its_own)
         names_ = 1 + len(one.spec.hosts) + sum(names_of[network] for network in its_own)
         if bytes_ > _PACKET_BYTES or names_ > _NAMES_MOST:
             raise _full(its_own[0], f"{one.name} could look up too many names with it")
@@ -118,8 +118,8 @@ class Neighbours:
         live = self._lives.get(machine)
         if live is None or live.gone.is_set() or machine.network.link != "tap":
             return
-        registry = self._lives.registry
-        await self._guards.ask_relay(describe_to_relay(machine, peers_of(registry, machine)))
+        relay = Relay(self._guards.ask_relay)
+        await tell_relay(relay, self._lives.registry, machine)
         if self._lives.get(machine) is not live or live.gone.is_set():  # it ended, and was forgotten before
             with contextlib.suppress(Unknown):
-                await self._guards.ask_relay(f"forget {key_of(machine)}")
+                await relay.forget(key_of(machine))

@@ -29,7 +29,7 @@ from banger.network.addresses import address_6_of, choose_address, is_guest, pre
 from banger.network.guards import Guards
 from banger.network.keeper import Keeper
 from banger.network.ports import read_ports
-from banger.network.relay import MachineTold
+from banger.network.relay import MachineTold, Relay
 from banger.network.user_nat import GuestNetwork, prepare_user_nat, reaches_ipv6
 from banger.resources import kinds
 from banger.store.resources import Identity, ResourceTable
@@ -194,16 +194,20 @@ async def admit(guards: Guards, registry: Registry, resources: ResourceTable, ma
     nothing for a machine without a tap. Raises `network_failed`."""
     if machine.network.link != "tap":
         return
-    held = {resource.kind: resource.identity for resource in resources.of_machine(machine.id)}
-    tap = str(held[kinds.TAP.name]["key"])
+    tap = tap_of(resources, machine)
     note_passage(resources, guards, machine, tap)
     try:
-        await guards.ask_relay(describe_to_relay(machine, peers_of(registry, machine)))
+        await tell_relay(Relay(guards.ask_relay), registry, machine)
         keeper = Keeper(guards.ask_keeper)
         await keeper.bind(tap, machine.address, machine.network.address_6)
         await settle_joins(keeper, tap, frozenset(), numbers_of(registry, machine))
     except Refused as exc:
         raise Error("network_failed", f"{machine.name} does not get its network: {exc.message}") from exc
+
+
+async def tell_relay(relay: Relay, registry: Registry, machine: Machine) -> None:
+    """Tell the relay all about the machine, as the records are now. Raises what the relay raises."""
+    await relay.tell(describe_to_relay(machine, peers_of(registry, machine)))
 
 
 async def settle_joins(keeper: Keeper, tap: str, joined: Set[int], wanted: Set[int]) -> None:
@@ -212,6 +216,12 @@ async def settle_joins(keeper: Keeper, tap: str, joined: Set[int], wanted: Set[i
         await keeper.leave(tap, number)
     for number in wanted - joined:
         await keeper.join(tap, number)
+
+
+def tap_of(resources: ResourceTable, machine: Machine) -> str:
+    """The key of the tap that the machine's VM has."""
+    held = {resource.kind: resource.identity for resource in resources.of_machine(machine.id)}
+    return str(held[kinds.TAP.name]["key"])
 
 
 def note_passage(resources: ResourceTable, guards: Guards, machine: Machine, tap: str) -> None:
@@ -234,8 +244,8 @@ def id_of(key: str) -> str:
     return key.removeprefix("vm-")
 
 
-def describe_to_relay(machine: Machine, peers: Names) -> str:
-    """The packet that tells the relay all about a machine. A name that the user gave it means what the user said, also
+def describe_to_relay(machine: Machine, peers: Names) -> MachineTold:
+    """What the relay is told of a machine. A name that the user gave it means what the user said, also
     if one of its `peers` has this name."""
     spec, addresses = machine.spec, (machine.address, machine.network.address_6)
     base = machine.network.policy or "none"
@@ -249,4 +259,4 @@ def describe_to_relay(machine: Machine, peers: Names) -> str:
         names=((own, addresses), *hosts, *(peer for peer in peers.items() if peer[0] not in given)),
         dns=tuple(spec.dns),
         asleep=machine.pause_cause is PauseCause.IDLE,
-    ).packet()
+    )

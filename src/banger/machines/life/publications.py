@@ -18,6 +18,7 @@ from banger.model.machine import Machine, MachineSpec
 from banger.model.network import PublishedPort
 from banger.network.guards import Guards
 from banger.network.ports import Bound, bound, describe, publish_exposed, read_ports
+from banger.network.relay import Port, Relay
 
 log = logging.getLogger("banger.network")
 
@@ -40,9 +41,8 @@ def specs_of_copies(spec: MachineSpec) -> list[str]:
 async def publish(guards: Guards, registry: Registry, machine: Machine, opened: list[Bound]) -> None:
     """Let the relay serve these ports for the machine from now on, and record them. Raises `network_failed`."""
     for port, socket in opened:
-        request = f"publish {_id_of(machine, port)} {key_of(machine)} {port.protocol} {port.guest_port}"
         try:
-            await guards.ask_relay(request, [socket.fileno()])
+            await Relay(guards.ask_relay).publish(_told(machine, port), socket.fileno())
         except Refused as exc:
             raise Error("network_failed", f"{describe(port)} is not published: {exc.message}") from exc
     if opened:
@@ -53,23 +53,22 @@ async def unpublish(guards: Guards, registry: Registry, machine: Machine, port: 
     """Close the port; connections through it go on. Raises `network_failed`."""
     try:
         with contextlib.suppress(Unknown):
-            await guards.ask_relay(f"unpublish {_id_of(machine, port)}")
+            await Relay(guards.ask_relay).unpublish(_id_of(machine, port))
     except Refused as exc:
         raise Error("network_failed", f"{describe(port)} is still published: {exc.message}") from exc
     _record(registry, machine, tuple(other for other in machine.network.ports if other != port))
 
 
-async def publish_again(guards: Guards, machine: Machine, published: Set[str]) -> list[str]:
+async def publish_again(relay: Relay, machine: Machine, published: Set[str]) -> list[str]:
     """Open the ports of a running machine that the relay does not have, by its IDs in `published`. Returns which ports
     stay closed, and why."""
     closed = []
     for port in machine.network.ports:
         if _id_of(machine, port) in published:
             continue
-        request = f"publish {_id_of(machine, port)} {key_of(machine)} {port.protocol} {port.guest_port}"
         try:
             with bound([port]) as opened:
-                await guards.relay.ask(request, [opened[0][1].fileno()])
+                await relay.publish(_told(machine, port), opened[0][1].fileno())
         except (Error, Refused) as exc:
             closed.append(f"{describe(port)}: {exc}")
             log.warning(
@@ -80,6 +79,10 @@ async def publish_again(guards: Guards, machine: Machine, published: Set[str]) -
 
 def _record(registry: Registry, machine: Machine, ports: tuple[PublishedPort, ...]) -> None:
     registry.change(machine, network=msgspec.structs.replace(machine.network, ports=ports))
+
+
+def _told(machine: Machine, port: PublishedPort) -> Port:
+    return Port(_id_of(machine, port), key_of(machine), port.protocol, port.guest_port)
 
 
 def _id_of(machine: Machine, port: PublishedPort) -> str:

@@ -19,8 +19,8 @@ from banger.machines.ask.pausing import awake
 from banger.machines.keep.events import tell_denied, tell_warning
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
-from banger.machines.life.memberships import numbers_of, peers_of
-from banger.machines.life.passage import describe_to_relay, id_of, note_passage, settle_joins
+from banger.machines.life.memberships import numbers_of
+from banger.machines.life.passage import id_of, note_passage, settle_joins, tell_relay
 from banger.machines.life.publications import publish_again
 from banger.model.machine import Machine, MachineState
 from banger.model.network import Denial, Protocol
@@ -103,14 +103,16 @@ class Passages:
         published = {port.id for port in (await relay.list()).ports}
         taps = {tap.address: tap for tap in await self._guards.taps() if tap.address}
         for machine in machines:
-            await self._tell_again(machine, published, taps)
+            await self._tell_again(relay, machine, published, taps)
             self._told.add(machine.id)
 
-    async def _tell_again(self, machine: Machine, published: Set[str], taps: Mapping[str, HeldTap]) -> None:
+    async def _tell_again(
+        self, relay: Relay, machine: Machine, published: Set[str], taps: Mapping[str, HeldTap]
+    ) -> None:
         """`published`: IDs of ports; `taps`: by the addresses that are bound to them."""
         with contextlib.suppress(Refused):
-            await self._guards.relay.ask(self._describe(machine))
-        for port in await publish_again(self._guards, machine, published):
+            await tell_relay(relay, self._lives.registry, machine)
+        for port in await publish_again(relay, machine, published):
             self._warn(machine, f"a published port is closed since the relay was started again: {port}")
         tap = taps.get(machine.address)
         if tap is not None:
@@ -121,9 +123,6 @@ class Passages:
             self._warn(
                 machine, "it has no network until it is started again: its keeper and the daemon were killed"
             )
-
-    def _describe(self, machine: Machine) -> str:
-        return describe_to_relay(machine, peers_of(self._lives.registry, machine))
 
     def _warn(self, machine: Machine, warning: str) -> None:
         if warning not in machine.warnings:
@@ -137,7 +136,7 @@ class Passages:
     async def _tell(self, machine: Machine) -> None:
         try:
             if self._lives.get(machine) is not None:
-                await self._guards.ask_relay(self._describe(machine))
+                await tell_relay(Relay(self._guards.ask_relay), self._lives.registry, machine)
         except (Error, Refused) as exc:
             log.warning("machine=%s the relay does not hear of its sleep: %s", machine.name, exc)
 
