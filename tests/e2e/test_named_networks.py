@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.home import IMAGE, Home, alive, open_home, wait_until
+from tests.support.home import IMAGE, Home, open_home, wait_until
 from tests.support.outside import INTERNET, asking, outside
 
 # Answers with its own name to whoever connects, over IPv4 and IPv6.
@@ -129,9 +129,7 @@ def test_names_and_networks_outlive_daemon_relay_and_keeper(shop: Home) -> None:
         for victim in victims:
             os.kill(shop.daemon_pid() if victim == "daemon" else before[victim], signal.SIGKILL)
         shop.text("vm", "list")  # starts a daemon
-        wait_until(
-            lambda: len(shop.guards()) == 2 and all(map(alive, shop.guards().values())), 30, "both run"
-        )
+        shop.wait_for_guards(before, {*victims} - {"daemon"})
         wait_until(lambda: answers(shop, "web", "db") == {"db": "db"}, 30, "names are answered")
         check(shop)
 

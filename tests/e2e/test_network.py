@@ -162,11 +162,7 @@ def test_what_is_killed_is_started_again_and_opens_nothing(own_home: Home, kille
     before = home.guards()
     for name in killed:
         os.kill(before[name], signal.SIGKILL)
-    wait_until(
-        lambda: home.guards().keys() == before.keys() and all(home.guards()[n] != before[n] for n in killed),
-        30,
-        "both run",
-    )
+    home.wait_for_guards(before, killed)
     wait_until(lambda: reached(home, "dev", INTERNET, patience_s=10)[INTERNET], 30, "the internet is back")
     assert reached(home, "dev", OWN, PRIVATE, GATEWAY) == {OWN: "", PRIVATE: "", GATEWAY: ""}
     wait_until(lambda: answer(port["port"]), 30, "the published port is back")

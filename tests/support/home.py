@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,15 @@ class Home:
                 if name in ("keeper", "relay") and os.readlink(f"/proc/{pid}/cwd") == place:
                     found[name] = pid
         return found
+
+    def wait_for_guards(self, before: dict[str, int], killed: Iterable[str]) -> None:
+        """Waits until keeper and relay run, those of them that were killed as new processes."""
+
+        def run() -> bool:
+            now = self.guards()
+            return now.keys() == {"keeper", "relay"} and all(now[name] != before[name] for name in killed)
+
+        wait_until(run, 30, "keeper and relay run")
 
     def leftovers(self) -> list[str]:
         """What must not be there once no machine is: files, sockets, processes. Of a home with a pool, once there is
