@@ -74,7 +74,7 @@ def test_a_child_goes_on_with_memory_and_disk(home: Home, parent: str) -> None:
     (child,) = fork(home, parent)
     assert child == f"{parent}-1"
     shown = home.json("vm", "show", child)
-    assert (shown["state"], shown["origin"]) == ("running", f"fork of {parent}")
+    assert (shown["state"], shown["origin"]) == ("running", {"kind": "fork", "machine": parent})
     assert_counts_on(home, child, before)
     assert count_of(home, child, "/root/count") >= before
     assert_counts_on(home, parent, before)

@@ -102,7 +102,7 @@ def test_a_start_that_was_not_complete_did_not_happen(own_home: Home) -> None:
         own_home.text("run", "-d", "--name", name, IMAGE)
     with killed_daemon(own_home):
         rewrite(own_home, "half", has_started=False)
-        rewrite(own_home, "child", origin="fork of half", unfinished=True)
+        rewrite(own_home, "child", origin={"kind": "fork", "machine": "half"}, unfinished=True)
     wait_until(lambda: state_of(own_home, "half") == "stopped", 10, "it is stopped")
     assert own_home.json("vm", "show", "half")["reason"] == "the daemon ended during the machine's start"
     wait_until(lambda: state_of(own_home, "child") == "gone", 10, "a fork is whole or not there")

@@ -65,7 +65,7 @@ def test_a_run_takes_the_clone_that_waits_and_another_follows(pooled: Home) -> N
     pooled.text("run", "-d", "--name", "first", IMAGE)
     shown = pooled.json("vm", "show", "first")
     assert shown["pid"] == pid
-    assert shown["origin"] == f"template {template(pooled)['id'][:12]}"
+    assert shown["origin"] == {"kind": "template", "template": template(pooled)["id"]}
     wait_ready(pooled)
     (next_pid,) = waiting(pooled)
     assert next_pid != pid

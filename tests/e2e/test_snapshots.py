@@ -94,7 +94,8 @@ def test_memory_and_disk_come_back(keeper: Home, name: str) -> None:
     machine_id = keeper.json("vm", "show", name)["id"]
     assert keeper.text("vm", "restore", name, "one").strip() == name
     shown = keeper.json("vm", "show", name)
-    assert (shown["id"], shown["state"], shown["origin"]) == (machine_id, "running", f"snapshot {name}:one")
+    assert (shown["id"], shown["state"]) == (machine_id, "running")
+    assert shown["origin"] == {"kind": "snapshot", "machine": name, "tag": "one"}
     assert read(keeper, name) == ["then", "then"]
     assert_counts_on(keeper, name, 1)
     after = facts(keeper, name)
@@ -132,7 +133,7 @@ def test_a_machine_that_was_deleted_comes_back(keeper: Home, name: str) -> None:
     assert read(keeper, name) == ["then", "then"]
     assert_counts_on(keeper, name, 1)
     shown = keeper.json("vm", "show", name)
-    assert shown["origin"] == f"snapshot {name}:one"
+    assert shown["origin"] == {"kind": "snapshot", "machine": name, "tag": "one"}
     assert facts(keeper, name)["address"] == address_in_guest(shown)
 
 

@@ -66,8 +66,16 @@ def ids(home: Home) -> set[str]:
     return {template["id"] for template in home.json("template", "list")}
 
 
-def origin(home: Home, machine: str) -> str:
-    return str(home.json("vm", "show", machine)["origin"])
+BOOTED = {"kind": "boot"}
+
+
+def clone_of(template: str) -> dict[str, str]:
+    return {"kind": "template", "template": template}
+
+
+def origin(home: Home, machine: str) -> dict[str, str]:
+    found: dict[str, str] = home.json("vm", "show", machine)["origin"]
+    return found
 
 
 def restart_daemon(home: Home) -> None:
@@ -85,9 +93,9 @@ def test_the_first_run_makes_a_template_and_the_second_is_cloned_from_it(own: Ho
     assert MADE not in second.stderr
     cold = own.run("run", "-d", "--cold", "--name", f"{name}-3", IMAGE, check=True)
     assert MADE not in cold.stderr
-    clone_origin = f"template {template['id'][:12]}"
+    clone_origin = clone_of(template["id"])
     origins = [origin(own, f"{name}-{n}") for n in (1, 2, 3)]
-    assert origins == [clone_origin, clone_origin, "boot"]
+    assert origins == [clone_origin, clone_origin, BOOTED]
     assert ids(own) == {template["id"]}
     assert template["boot_ms"] > 100 and 10 << 20 < template["size_bytes"] < 512 << 20
     for number in (1, 2, 3):
@@ -124,7 +132,7 @@ def test_another_shape_is_another_template(own: Home, warm: str, name: str) -> N
         own.run("run", "-d", *words, "--name", f"{name}-{number}", IMAGE, check=True)
         new = ids(own) - before
         assert len(new) == number
-        assert any(origin(own, f"{name}-{number}") == f"template {i[:12]}" for i in new)
+        assert any(origin(own, f"{name}-{number}") == clone_of(i) for i in new)
     script = "nproc; grep MemTotal /proc/meminfo"
     seen = [own.text("exec", f"{name}-{n}", "--", "sh", "-c", script).splitlines() for n in (1, 2)]
     assert [lines[0] for lines in seen] == ["2", "1"]
@@ -135,7 +143,7 @@ def test_another_shape_is_another_template(own: Home, warm: str, name: str) -> N
 
 def test_the_images_init_is_up_in_a_template_of_its_own(home: Home, dev: str, name: str) -> None:
     home.run("run", "-d", "--init", "image", "--memory", "768MiB", "--name", name, IMAGE, check=True)
-    template = home.json("template", "show", origin(home, name).removeprefix("template "))
+    template = home.json("template", "show", origin(home, name)["template"])
     assert template["shape"]["init"] == "image"
     assert origin(home, name) != origin(home, dev)
     assert home.text("exec", name, "--", "cat", "/proc/1/comm") == "systemd\n"
@@ -222,7 +230,7 @@ def test_deleting_a_template_takes_nothing_from_its_clones(own: Home, warm: str,
     own.text("stop", f"{name}-1")
     own.text("start", f"{name}-1")
     assert own.text("exec", f"{name}-1", "--", "cat", "/root/file") == "kept\n"
-    assert origin(own, f"{name}-1") == "boot"  # its disk is its own by now
+    assert origin(own, f"{name}-1") == BOOTED  # its disk is its own by now
     own.text("start", f"{name}-2")
     assert facts(own, f"{name}-2")["hostname"] == f"{name}-2"
     own.run("rm", "-f", f"{name}-1", f"{name}-2", check=True)
@@ -231,7 +239,7 @@ def test_deleting_a_template_takes_nothing_from_its_clones(own: Home, warm: str,
 def test_templates_can_be_switched_off(name: str) -> None:
     with open_home(config="[templates]\nenabled = false\n", own_templates=True) as plain:
         plain.text("run", "-d", "--name", name, IMAGE)
-        assert origin(plain, name) == "boot"
+        assert origin(plain, name) == BOOTED
         assert plain.json("template", "list") == []
 
 
@@ -269,7 +277,7 @@ def test_a_damaged_template_is_discarded_and_made_anew(
     done = own.run("run", "-d", "--name", name, IMAGE, check=True)
     assert b"a damaged template is made again" in done.stderr
     assert MADE in done.stderr
-    assert origin(own, name) == f"template {warm[:12]}"
+    assert origin(own, name) == clone_of(warm)
     assert usual(own)["id"] == warm and usual(own)["created"] > before
     assert own.text("exec", name, "--", "echo", "well") == "well\n"
     own.text("rm", "-f", name)
@@ -290,7 +298,7 @@ def test_damage_that_only_a_clone_finds_makes_the_template_anew(
     done = own.run("run", "-d", "--name", name, IMAGE, check=True)
     assert b"does not start from its template" in done.stderr
     assert MADE in done.stderr
-    assert origin(own, name) == f"template {warm[:12]}"
+    assert origin(own, name) == clone_of(warm)
     assert own.text("exec", name, "--", "echo", "well") == "well\n"
     own.text("rm", "-f", name)
     assert own.leftovers() == []
@@ -339,7 +347,7 @@ def test_no_room_for_a_template_is_said_and_the_machine_boots(own_home: Home, na
         done = own_home.run("run", "-d", "--name", name, IMAGE, check=True)
         assert b"does not start from its template" in done.stderr
         assert b"free" in done.stderr
-        assert origin(own_home, name) == "boot"
+        assert origin(own_home, name) == BOOTED
         assert list(templates.iterdir()) == []
         own_home.text("rm", "-f", name)
         again = own_home.run("run", "--rm", IMAGE, "--", "echo", "well", check=True)
@@ -360,7 +368,7 @@ def test_templates_on_another_file_system_are_copied(own_home: Home, name: str) 
     try:
         for number in (1, 2):
             own_home.run("run", "-d", "--name", f"{name}-{number}", IMAGE, check=True)
-            assert origin(own_home, f"{name}-{number}").startswith("template ")
+            assert origin(own_home, f"{name}-{number}")["kind"] == "template"
             assert own_home.text("exec", f"{name}-{number}", "--", "echo", "well") == "well\n"
         own_home.run("rm", "-f", f"{name}-1", f"{name}-2", check=True)
         own_home.text("system", "stop")

@@ -68,10 +68,21 @@ def test_a_machine_that_is_paused_for_want_of_work_is_idle(stand_in: StandIn, ca
     assert states == ["paused", "idle", "running"]
 
 
-def test_show_says_where_a_machine_comes_from(stand_in: StandIn, capsys: Capture) -> None:
-    stand_in.answers["GET", "/v1/machines/dev"] = MACHINE | {"origin": "fork of web", "idle": True}
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        ({"kind": "boot"}, "boot"),
+        ({"kind": "fork", "machine": "web"}, "fork of web"),
+        ({"kind": "snapshot", "machine": "web", "tag": "one"}, "snapshot web:one"),
+        ({"kind": "template", "template": "0123456789abcdef"}, "template 0123456789ab"),
+    ],
+)
+def test_show_says_where_a_machine_comes_from(
+    stand_in: StandIn, capsys: Capture, origin: dict[str, str], words: str
+) -> None:
+    stand_in.answers["GET", "/v1/machines/dev"] = MACHINE | {"origin": origin, "idle": True}
     dispatch(["vm", "show", "dev"])
-    assert {"origin: fork of web", "idle: yes"} <= set(capsys.readouterr().out.splitlines())
+    assert {f"origin: {words}", "idle: yes"} <= set(capsys.readouterr().out.splitlines())
 
 
 def test_list_without_machines_is_a_head_and_quiet_is_nothing(stand_in: StandIn, capsys: Capture) -> None:

@@ -41,6 +41,7 @@ from banger.model.command import Exit
 from banger.model.image import ImageConfig
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.operation import OperationState, Report
+from banger.model.origin import ForkedFrom
 from banger.model.template import Shape
 from banger.resources import kinds, teardown
 from banger.store.store import Store
@@ -194,7 +195,7 @@ class House:
     async def revive(
         self, lives: Lives, makings: Makings, machine: Machine, *rest: object, **kinds: Any
     ) -> None:
-        async with lives.start(machine, silent, origin="a fork") as start:
+        async with lives.start(machine, silent, origin=ForkedFrom(machine="a")) as start:
             lives.registry.change(machine, **(kinds.get("become") or Change()))
             live = await self.launch(lives.registry, lives.holdings, makings, start)
             lives.begin(live)

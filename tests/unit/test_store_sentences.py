@@ -1,4 +1,5 @@
-"""A store of version 4, whose machines say in sentences why they ended: they load, with the facts of those."""
+"""Stores whose machines say in sentences why they ended (version 4) and what they came from (up to version 6): they
+load, with the facts of those."""
 
 from __future__ import annotations
 
@@ -32,9 +33,10 @@ from banger.model.ending import (
     VmmKilled,
 )
 from banger.model.machine import Machine
+from banger.model.origin import Booted, ClonedFromTemplate, ForkedFrom, Origin, RestoredFromSnapshot
 from banger.model.sizes import MIB
 from banger.store.migrations import STEPS
-from banger.store.sentences import with_facts
+from banger.store.sentences import with_ending, with_origin
 from banger.store.store import Store
 
 # As version 4 wrote it.
@@ -106,6 +108,20 @@ def test_a_sentence_becomes_the_fact_that_it_stood_for(tmp_path: Path, reason: s
     assert machine.exit == ENDED and machine.has_started and machine.pause_cause is None
 
 
+@pytest.mark.parametrize(
+    ("words", "origin"),
+    [
+        ("", None),
+        ("boot", Booted()),
+        ("template 0123456789ab", ClonedFromTemplate(template="0123456789ab")),
+        ("snapshot web:one", RestoredFromSnapshot(machine="web", tag="one")),
+        ("fork of web", ForkedFrom(machine="web")),
+    ],
+)
+def test_the_words_for_an_origin_become_a_fact(tmp_path: Path, words: str, origin: Origin | None) -> None:
+    assert load(tmp_path, origin=words).origin == origin
+
+
 def test_a_start_that_was_due_is_due_where_version_4_would_have_made_it(tmp_path: Path) -> None:
     machine = load(tmp_path, reason="the guest rebooted; starts again in 1.5 s")
     assert is_due(machine) and wants_reboot(machine) and machine.restart_in_s == 1.5
@@ -167,4 +183,5 @@ def test_a_record_may_have_any_values_where_the_sentence_and_its_facts_are() -> 
         for other in odd:
             for state in ("stopped", "paused", "running", other):
                 record = {"state": state, "reason": reason, "exit": other, "spec": other, "timings_ms": other}
-                assert isinstance(with_facts(json.dumps(record).encode()), bytes)
+                assert isinstance(with_ending(json.dumps(record).encode()), bytes)
+                assert isinstance(with_origin(json.dumps(record | {"origin": other}).encode()), bytes)

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from banger.model.command import Command, Exit
 from banger.model.ending import Ending, PauseCause
 from banger.model.network import AddressText, MachineNetwork, Membership, Policy, PortRule, Rule
+from banger.model.origin import Origin
 from banger.model.sizes import GIB
 
 Accel = Literal["auto", "kvm", "tcg"]
@@ -94,19 +95,19 @@ class Confinement(Struct, kw_only=True, frozen=True):
 
 
 class Machine(Struct, kw_only=True, frozen=True):
-    """A machine as the daemon records it. Only the daemon's registry changes it: it writes the record first. Times are
-    RFC 3339 in UTC. `owner` is the uid of the user who made the machine, None for a machine of an earlier version.
-    `accel` is the accelerator in use, empty before the first start; `accel_reason` says why it is not a faster one.
-    `pid` is the process of the VMM. `has_started` is true once the latest start is complete. `ending` is why the
-    machine ended, and `restart_in_s` how long after that banger starts it again, None if it does not. `pause_cause` is
-    why it is paused; `idle` and `disk_full` say the same. `disk_failed` is true after an access to the root disk failed
-    since the latest start. `reason` has `ending` or `pause_cause` in words, which may change. `limits` are the limits
-    in force, and the reasons why others are not. `confinement` is the jail that the VMM is in, `address` the IPv4
-    address of the guest for its whole life, and `network` what else its network has. `agent_boot` tells the agent of
-    this guest from others. `origin` is what the machine came from: "boot", "template ID", "snapshot NAME:TAG" or "fork
-    of NAME". `unfinished` is true for a copy that is still being made; it goes if the daemon ends before. `place` names
-    the machine's directory; empty means the id. `wanted` is the state that the user asked for last. `restarts` counts
-    the restarts by banger in a row, `reboots` those by the guest."""
+    """A machine as the daemon records it. Only the daemon's registry changes it: it writes the record first. Times
+    are RFC 3339 in UTC. `owner` is the uid of the user who made the machine, None for a machine of an earlier
+    version. `accel` is the accelerator in use, empty before the first start; `accel_reason` says why it is not a
+    faster one. `pid` is the process of the VMM. `has_started` is true once the latest start is complete. `ending`
+    is why the machine ended, and `restart_in_s` how long after that banger starts it again, None if it does not.
+    `pause_cause` is why it is paused; `idle` and `disk_full` say the same. `disk_failed` is true after an access to
+    the root disk failed since the latest start. `reason` has `ending` or `pause_cause` in words, which may change.
+    `limits` are the limits in force, and the reasons why others are not. `confinement` is the jail that the VMM is
+    in, `address` the IPv4 address of the guest for its whole life, and `network` what else its network has.
+    `agent_boot` tells the agent of this guest from others. `origin` is what the machine came from, None before the
+    first start. `unfinished` is true for a copy that is still being made; it goes if the daemon ends before.
+    `place` names the machine's directory; empty means the id. `wanted` is the state that the user asked for last.
+    `restarts` counts the restarts by banger in a row, `reboots` those by the guest."""
 
     id: str
     name: str
@@ -130,7 +131,7 @@ class Machine(Struct, kw_only=True, frozen=True):
     wanted: Literal["", "running", "stopped"] = ""
     restarts: int = 0
     reboots: int = 0
-    origin: str = ""
+    origin: Origin | None = None
     unfinished: bool = False
     place: str = ""
     address: str = ""
@@ -168,7 +169,7 @@ class Change(TypedDict, total=False):
     restarts: int
     reboots: int
     agent_boot: str
-    origin: str
+    origin: Origin | None
     unfinished: bool
     place: str
     address: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from banger.store.sentences import with_facts
+from banger.store.sentences import with_ending, with_origin
 
 STEPS: tuple[str, ...] = (
     """
@@ -58,6 +58,7 @@ STEPS: tuple[str, ...] = (
     """,
     "-- the tables stay as they are",
     "CREATE TABLE networks (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT",
+    "-- the tables stay as they are",
 )
 # How each record of a machine changes, by the version that introduced the change.
-REWRITES: Mapping[int, Callable[[bytes], bytes]] = {5: with_facts}
+REWRITES: Mapping[int, Callable[[bytes], bytes]] = {5: with_ending, 7: with_origin}

@@ -1,9 +1,11 @@
-"""Records of machines in stores up to version 4, in which a sentence says why a machine ended: the sentence becomes
-facts. This step is released, so it never changes, even if the words and types of later versions do."""
+"""Records of machines in stores of earlier versions, in which sentences say why a machine ended (up to version 4) and
+what it came from (up to version 6): the sentences become facts. These steps are released, so they never change, even
+if the words and types of later versions do."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -27,11 +29,22 @@ _KNOWN: dict[str, dict[str, Any]] = {
 }
 
 
-def with_facts(raw: bytes) -> bytes:
-    """The record with facts beside its sentence. Bytes that are no record of a machine stay as they are."""
+def with_ending(raw: bytes) -> bytes:
+    """The record with facts beside the sentence about its end. Bytes that are no record of a machine stay as they
+    are."""
+    return _rewritten(raw, _facts)
+
+
+def with_origin(raw: bytes) -> bytes:
+    """The record with a fact in place of the sentence about its origin. Bytes that are no record of a machine stay as
+    they are."""
+    return _rewritten(raw, lambda record: {"origin": _origin(record.get("origin") or "")})
+
+
+def _rewritten(raw: bytes, facts: Callable[[dict[str, Any]], dict[str, Any]]) -> bytes:
     try:
         record = msgspec.json.decode(raw)
-        record |= _facts(record)
+        record |= facts(record)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, AttributeError):
         return raw
     return msgspec.json.encode(record)
@@ -67,3 +80,18 @@ def _ending(words: str, record: dict[str, Any]) -> dict[str, Any]:
     if words.startswith(_VMM_SAID):
         return {"kind": "vmm_ended", "said": words.removeprefix(_VMM_SAID)}
     return {"kind": "start_failed", "code": "", "message": words}
+
+
+def _origin(words: str) -> dict[str, Any] | None:
+    kind, _, name = words.partition(" ")
+    match kind:
+        case "boot":
+            return {"kind": "boot"}
+        case "template":
+            return {"kind": "template", "template": name}
+        case "snapshot":
+            machine, _, tag = name.partition(":")
+            return {"kind": "snapshot", "machine": machine, "tag": tag}
+        case "fork":
+            return {"kind": "fork", "machine": name.removeprefix("of ")}
+    return None

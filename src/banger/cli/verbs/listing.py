@@ -100,6 +100,18 @@ def _state(machine: Json) -> str:
     return "idle" if state == "paused" and machine.get("idle") is True else state
 
 
+def _origin(origin: Json) -> str:
+    """What a machine came from, in words."""
+    match origin:
+        case {"kind": "template", "template": template}:
+            return f"template {str(template)[:12]}"
+        case {"kind": "snapshot", "machine": machine, "tag": tag}:
+            return f"snapshot {machine}:{tag}"
+        case {"kind": "fork", "machine": machine}:
+            return f"fork of {machine}"
+    return text_of(origin, "kind")
+
+
 def part_of(record: Json, name: str) -> Json:
     part = record.get(name)
     return part if isinstance(part, dict) else {}
@@ -124,6 +136,7 @@ def _show(arguments: Arguments) -> int:
         print_json(machine, arguments.show_env)
     else:
         warnings = machine.pop("warnings", None)
+        machine["origin"] = _origin(part_of(machine, "origin"))
         print_fields(machine if arguments.show_env else withhold(machine))
         for warning in warnings if isinstance(warnings, list) else ():
             print(f"warning: {printable(str(warning))}")

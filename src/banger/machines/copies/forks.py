@@ -26,6 +26,7 @@ from banger.machines.life.revival import Original, revive
 from banger.model.machine import Machine
 from banger.model.names import check_name
 from banger.model.operation import Report
+from banger.model.origin import ForkedFrom
 from banger.templates.frozen import Checks
 from banger.vmm.base import Driver
 from banger.vmm.drivers import Drivers
@@ -43,7 +44,7 @@ async def fork(
     async with working_directory(lives.holdings, "fork") as directory:
         report("freeze", f"freezing {machine.name}")
         shape = await capture(lives.locks, makings, live, directory)
-        original = Original(f"fork of {machine.name}", Frozen(directory), shape)
+        original = Original(ForkedFrom(machine=machine.name), Frozen(directory), shape)
         children: list[Machine] = []
         try:
             for _ in range(count):

@@ -32,6 +32,7 @@ from banger.model.event import Tell, tell_nobody
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name
 from banger.model.operation import Report
+from banger.model.origin import RestoredFromSnapshot
 from banger.model.sizes import TIB
 from banger.model.template import Snapshot, Tag
 from banger.resources import teardown
@@ -233,7 +234,7 @@ async def restore(
         spec = msgspec.structs.replace(record.spec, name=record.machine)
         machine = create(lives.registry, makings.drivers, spec, unfinished=True, owner=owner)
     as_itself = machine.id == meta.machine_id
-    original = Original(f"snapshot {name}:{tag}", Frozen(directory), record.shape)
+    original = Original(RestoredFromSnapshot(machine=name, tag=tag), Frozen(directory), record.shape)
     become = _what_it_was(machine, record)
     if as_itself and meta.address:
         become["address"] = meta.address

@@ -33,6 +33,7 @@ from banger.machines.life.passage import Passage, admit, choose_network, prepare
 from banger.model.event import Tell
 from banger.model.image import Image
 from banger.model.machine import Machine, MachineSpec
+from banger.model.origin import Booted, ClonedFromTemplate, Origin
 from banger.model.sizes import format_size
 from banger.resources import teardown
 from banger.templates.wanted import Wanted, prepare_wanted
@@ -123,7 +124,7 @@ class Launch:
     async def from_template(self, wanted: Wanted) -> Guest | None:
         """A guest from a template; None if the machine must boot by itself, and then the report says why."""
         machine, report = self._machine, self._report
-        origin = f"template {wanted.id[:12]}"
+        origin = ClonedFromTemplate(template=wanted.id)
         guest = await self._take_waiting(wanted, origin)
         if guest is not None:
             self._watch.lap("restore")
@@ -156,7 +157,7 @@ class Launch:
                 await self._makings.templates.discard(wanted.id, exc.message)
         return None
 
-    async def _take_waiting(self, wanted: Wanted, origin: str) -> Guest | None:
+    async def _take_waiting(self, wanted: Wanted, origin: Origin) -> Guest | None:
         """A waiting clone; None also if the clone has just died."""
         machine = self._machine
         guest = await self._makings.pool.take(wanted, machine.id, machine.name)
@@ -185,7 +186,7 @@ class Launch:
 
     async def boot(self) -> Guest:
         machine, config = self._machine, self._config
-        self._registry.change(machine, origin="boot")
+        self._registry.change(machine, origin=Booted())
         self._holdings.take_places(machine)
         await self._driver.prepare(config)
         self._watch.lap("disk")

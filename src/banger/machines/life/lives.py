@@ -116,7 +116,7 @@ class Lives:
         async with self.locks[machine.id]:
             advance(machine, "start")
             await self.holdings.require_released(machine)
-            self.registry.move(machine, "start", **(Change(timings_ms={}, origin="") | fields))
+            self.registry.move(machine, "start", **(Change(timings_ms={}, origin=None) | fields))
             task = asyncio.current_task()
             assert task is not None
             self.starting[machine.id] = task

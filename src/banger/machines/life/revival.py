@@ -19,6 +19,7 @@ from banger.machines.life.publications import exposed_ports, publish
 from banger.machines.life.sessions import adopt_execs
 from banger.model.machine import Change, Machine
 from banger.model.operation import Report
+from banger.model.origin import Origin
 from banger.model.template import Shape
 from banger.network.ports import bound, read_ports
 from banger.templates.shape import shape_difference
@@ -27,9 +28,9 @@ from banger.vmm.frozen import Frozen
 
 
 class Original(NamedTuple):
-    """The frozen machine to continue from: its name in the new machine's record, its files and its shape."""
+    """The frozen machine to continue from: what it is to the new machine, its files and its shape."""
 
-    name: str
+    origin: Origin
     files: Frozen
     shape: Shape
 
@@ -48,7 +49,7 @@ async def revive(
     `as_itself`: the machine keeps the name, addresses and ids that were frozen; `become`: fields of the original for
     the machine's record. Raises `snapshot_incompatible`, `frozen_damaged`, `insufficient_memory`."""
     async with (
-        lives.start(machine, report, origin=original.name) as begun,
+        lives.start(machine, report, origin=original.origin) as begun,
         contextlib.AsyncExitStack() as ports,
     ):
         await makings.make_room(original.shape.memory_mib)
