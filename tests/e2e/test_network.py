@@ -16,6 +16,7 @@ from tests.support.outside import (
     INTERNET_6,
     METADATA,
     OWN,
+    OWN_6,
     OWN_PRIVATE,
     PORT,
     PRIVATE,
@@ -83,10 +84,10 @@ def test_a_guest_reaches_the_ipv6_internet_where_its_host_does_and_nothing_of_th
     home: Home, name: str
 ) -> None:
     home.text("run", "-d", "--name", name, IMAGE)
-    own_6, mapped, loopback = "2001:db8:9::1", f"::ffff:{OWN}", "::ffff:127.0.0.1"
-    assert reached(home, name, INTERNET_6, own_6, mapped, loopback, "fe80::1", f"64:ff9b::{LOOPBACK}") == {
+    mapped, loopback = f"::ffff:{OWN}", "::ffff:127.0.0.1"
+    assert reached(home, name, INTERNET_6, OWN_6, mapped, loopback, "fe80::1", f"64:ff9b::{LOOPBACK}") == {
         INTERNET_6: f"this is {INTERNET_6}",
-        own_6: "",
+        OWN_6: "",
         mapped: "",
         loopback: "",
         "fe80::1": "",

@@ -1,11 +1,12 @@
 """A world outside of this host, for machines to reach: a network namespace, joined to this one by a pair of links.
 
     this host                         the world
-    203.0.113.129, 2001:db8:9::1  ──  203.0.113.130, 2001:db8:9::2   the internet
-    172.29.213.1                  ──  172.29.213.2                   a private network
-                                      169.254.169.254                a metadata service, by a route
+    203.0.113.129, 2001:db8:9:0::1  ──  203.0.113.130, 2001:db8:9:0::2   the internet
+    172.29.213.1                    ──  172.29.213.2                     a private network
+                                        169.254.169.254                  a metadata service, by a route
 
-Its servers say who they are and who asks. Only root can make it.
+Its servers say who they are and who asks. Only root can make it. Each process of the tests has a world of its own, with
+names, addresses and a port of its own; the numbers above are those of the first.
 """
 
 from __future__ import annotations
@@ -21,11 +22,30 @@ from pathlib import Path
 
 import pytest
 
-_LOCK = Path(tempfile.gettempdir()) / "banger-world.lock"
-_NAMESPACE, _HERE, _THERE = "banger-world", "bangerw0", "bangerw1"
-INTERNET, INTERNET_6, PRIVATE, METADATA = "203.0.113.130", "2001:db8:9::2", "172.29.213.2", "169.254.169.254"
-OWN, OWN_PRIVATE = "203.0.113.129", "172.29.213.1"
-PORT = 8088
+_WORLDS = 16
+
+
+def _take_number() -> int:
+    """The number of a world that no other process has; it is this one's until the process ends."""
+    for number in range(_WORLDS):
+        lock = os.open(
+            Path(tempfile.gettempdir()) / f"banger-world-{number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        )
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return number
+        except BlockingIOError:
+            os.close(lock)
+    raise RuntimeError(f"{_WORLDS} processes of tests have worlds outside")
+
+
+_N = _take_number()
+_NAMESPACE, _HERE, _THERE = f"banger-world-{_N}", f"bangerw{_N}h", f"bangerw{_N}t"
+INTERNET, OWN = f"203.0.113.{4 * _N + 130}", f"203.0.113.{4 * _N + 129}"
+INTERNET_6, OWN_6 = f"2001:db8:9:{_N:x}::2", f"2001:db8:9:{_N:x}::1"
+PRIVATE, OWN_PRIVATE = f"172.29.{213 + _N}.2", f"172.29.{213 + _N}.1"
+METADATA = f"169.254.169.{254 - _N}"
+PORT = 8088 + _N
 _SERVER = """
 import socket, sys, threading
 def serve(address, port, kind):
@@ -53,16 +73,9 @@ sys.stdin.read()
 
 @contextlib.contextmanager
 def outside() -> Iterator[None]:
-    """The world and its servers, until the end of the block. Skips the test where it cannot be made. There is one on a
-    host: tests of other checkouts wait for its end."""
+    """The world and its servers, until the end of the block. Skips the test where it cannot be made."""
     if os.geteuid() != 0:
         pytest.skip("capability missing: only root makes links to a world outside")
-    with open(_LOCK, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield from _made()
-
-
-def _made() -> Iterator[None]:
     _remove()  # that of a run that was killed
     try:
         _make()
@@ -83,7 +96,7 @@ def _make() -> None:
         f"link add {_HERE} type veth peer name {_THERE} netns {_NAMESPACE}",
         f"addr add {OWN}/30 dev {_HERE}",
         f"addr add {OWN_PRIVATE}/30 dev {_HERE}",
-        f"addr add 2001:db8:9::1/64 dev {_HERE} nodad",
+        f"addr add {OWN_6}/64 dev {_HERE} nodad",
         f"link set {_HERE} up",
         f"-n {_NAMESPACE} addr add {INTERNET}/30 dev {_THERE}",
         f"-n {_NAMESPACE} addr add {PRIVATE}/30 dev {_THERE}",
@@ -92,7 +105,8 @@ def _make() -> None:
         f"-n {_NAMESPACE} link set lo up",
         f"-n {_NAMESPACE} link set {_THERE} up",
         f"route add {METADATA}/32 dev {_HERE}",
-        f"-6 route add 2000::1/128 via {INTERNET_6} dev {_HERE}",  # a way into the IPv6 world, as banger looks for it
+        # A way into the IPv6 world, as banger looks for it.
+        f"-6 route add 2000::1/128 via {INTERNET_6} dev {_HERE} metric {100 + _N}",
     ):
         done = subprocess.run(["ip", *words.split()], capture_output=True, text=True)
         if done.returncode != 0:
