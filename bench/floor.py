@@ -9,7 +9,6 @@ import asyncio
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,7 +22,8 @@ from banger.vmm.base import VmConfig, VmPlaces
 from banger.vmm.link import NoLink
 from banger.vmm.qemu import argv, names
 from banger.vmm.qemu.driver import measure_tsc_khz
-from bench.place import BUILD, IMAGE, ROOT, call
+from bench.place import BUILD, IMAGE, ROOT
+from bench.static import compile_static
 
 MODULES = ("virtio_ring", "virtio", "virtio_mmio", "virtio_console")
 ANSWER_S = 60
@@ -94,9 +94,7 @@ class Floor:
 
     def _entries(self) -> list[Entry]:
         init = BUILD / "floor-init"
-        source = str(ROOT / "bench" / "floor_init.c")
-        flags = ("-target", "x86_64-linux-musl", "-static", "-Os", "-Wall", "-Wextra", "-Werror")
-        call(sys.executable, "-m", "ziglang", "cc", *flags, source, "-o", str(init))
+        compile_static(ROOT / "bench" / "floor_init.c", init)
         present = (self.kernel / "order").read_text().split()
         names = [name for name in present if name.removesuffix(".ko").replace("-", "_") in MODULES]
         return gather_entries(self.kernel, names, init.read_bytes())

@@ -34,6 +34,7 @@ from banger.model.sizes import GIB, KIB, MIB, TIB
 from banger.tar.kind import Kind
 from banger.vmm.qemu.argv import plan_command_line, plan_disk
 from banger.vmm.qemu.driver import measure_tsc_khz
+from bench.static import compile_static
 from tests.integration.test_kernel_and_image import CACHE, FileRecords
 from tests.support.reports import silent
 from tests.unit.test_images_ext4_trees import (
@@ -516,8 +517,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             pytest.skip(f"capability missing: kernel: {error.message}")
     place = tmp_path_factory.mktemp("guest")
     (place / "init.c").write_text(GUEST)
-    compiler = [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-static", "-Os"]
-    subprocess.run([*compiler, place / "init.c", "-o", place / "init"], check=True)
+    compile_static(place / "init.c", place / "init")
     (place / "initramfs").write_bytes(write_cpio(plan_guest(library.directory(kernel), place / "init")))
     tsc_khz = asyncio.run(measure_tsc_khz(agent_binary(architecture())))
     return [
