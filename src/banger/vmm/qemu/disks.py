@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from banger.errors import Error
-from banger.host.fs import disk_usage_bytes, require_free
+from banger.host.fs import require_free
 from banger.host.jail import Jail
 from banger.host.run import run
 from banger.host.thread import in_thread
@@ -26,7 +26,7 @@ class QemuDisks:
     def usage_bytes(self, directory: Path) -> int:
         path = names.disk(directory)
         try:
-            return disk_usage_bytes(path)
+            return os.lstat(layers.active(path)).st_blocks * 512
         except OSError as exc:
             raise Error(
                 "vmm_failed",
@@ -94,7 +94,7 @@ def _prepare_jail(disk: Path, target: Path) -> Jail:
 
 def _chain_bytes(disk: Path) -> int:
     """Bytes that a disk and its layers take. How much of the image below is copied too shows only during the write."""
-    return sum(path.stat().st_blocks * 512 for path in layers.read_chain(disk))
+    return sum(path.lstat().st_blocks * 512 for path in layers.read_chain(disk))
 
 
 def cannot_write(directory: Path, exc: OSError) -> Error:
