@@ -35,6 +35,10 @@ def dial(address: str) -> None:
     socket.create_connection((host, int(port)), timeout=5).close()
 
 
+def write_in(path: str) -> None:
+    write(path + "/made")
+
+
 def signal(pid: str) -> None:
     os.kill(int(pid), 0)
 
@@ -63,6 +67,7 @@ def become(user: str) -> None:
 VERBS = {
     "read": read,
     "write": write,
+    "write-in": write_in,
     "list": listing,
     "connect": connect,
     "dial": dial,

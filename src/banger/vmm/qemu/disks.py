@@ -8,11 +8,13 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.host.fs import require_free
-from banger.host.jail import Jail
+from banger.host.jail import Jail, bounds_of_helper
 from banger.host.run import run
 from banger.host.thread import in_thread
 from banger.vmm.frozen import Frozen
 from banger.vmm.qemu import layers, names
+from banger.vmm.qemu.file_bound import longest_file
+from banger.vmm.qemu.overlay import MAX_DISK_BYTES
 
 _FLATTEN_S = 1800.0
 
@@ -65,7 +67,7 @@ async def convert(disk: Path, target: Path, kind: str) -> None:
     jail = await in_thread(_prepare_jail, disk, target)
     try:
         await run(
-            ["qemu-img", "convert", "-U", "-f", "qcow2", "-O", kind, str(disk), str(target)],
+            ["qemu-img", "convert", "-U", "-f", "qcow2", "-O", kind, str(layers.active(disk)), str(target)],
             timeout_s=_FLATTEN_S,
             jail=jail,
         )
@@ -85,10 +87,12 @@ def _prepare_jail(disk: Path, target: Path) -> Jail:
         layers.give(target, user)
         for path in places[1:]:
             layers.make_readable(path)
+    size_bytes = layers.read_head(places[0]).size_bytes
     return Jail(
-        read=(*places, *([disk] if disk.is_symlink() else [])),
+        read=tuple(places),
         write=(target,),
         user=user,
+        bounds=bounds_of_helper(longest_file(min(size_bytes, MAX_DISK_BYTES), 0)),
     )
 
 
