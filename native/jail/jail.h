@@ -44,6 +44,8 @@ struct jail {
 	unsigned long long capabilities; /* that the program keeps, bit by bit */
 	bool landlock;
 	bool landlock_network; /* no TCP either */
+	bool seccomp;
+	bool seccomp_network; /* no sockets either */
 	int report; /* descriptor that the process id is written to, -1 for none */
 	char **argv;
 };

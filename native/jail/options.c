@@ -120,6 +120,10 @@ static void read_option(struct jail *jail, char *argument)
 		jail->landlock = true;
 	else if (strcmp(argument, "--landlock-network") == 0)
 		jail->landlock_network = true;
+	else if (strcmp(argument, "--seccomp") == 0)
+		jail->seccomp = true;
+	else if (strcmp(argument, "--seccomp-network") == 0)
+		jail->seccomp_network = true;
 	else if ((value = value_of(argument, "--group")))
 		add_group(jail, value);
 	else if ((value = value_of(argument, "--limit")))

@@ -27,9 +27,11 @@ from banger.machines.ask.logs import log_path, read_log
 from banger.machines.watch.log_turns import LIMIT_BYTES, turn_over
 from banger.vmm.qemu import layers
 from banger.vmm.qemu.disks import QemuDisks
+from banger.vmm.qemu.driver import prepare_jail
 from banger.vmm.qemu.overlay import write_overlay
 from banger.wire.constants import STDOUT
 from tests.support.pace import allowed_s
+from tests.support.vm_configs import vm_config
 
 SECRET = b"Kernel panic - not syncing: the user's key\n"
 
@@ -277,6 +279,15 @@ def test_a_header_of_a_layer_names_layers_or_an_image(place: Place, disk: Path, 
     write_overlay(layers.active(disk), name, "raw", 1 << 20)
     with pytest.raises(Error) as caught:
         layers.read_places(disk)
+    assert caught.value.code == "frozen_damaged"
+
+
+def test_a_disk_lies_on_the_image_of_its_own_machine(place: Place, disk: Path) -> None:
+    """Another image may hold what another machine wrote."""
+    own = prepare_jail(vm_config(place.vm, image_digest="0" * 64), layers.active(disk), [])
+    assert own.read[-1].name == "0" * 64 + ".ext4"
+    with pytest.raises(Error) as caught:
+        prepare_jail(vm_config(place.vm, image_digest="1" * 64), layers.active(disk), [])
     assert caught.value.code == "frozen_damaged"
 
 

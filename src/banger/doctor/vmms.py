@@ -67,7 +67,7 @@ def _mend_kvm(host: Host) -> Mend:
 def look_at_jail(host: Host) -> Sight:
     """Which layers of the jail that VMMs run in this host has."""
     found = jail.look()
-    held = [name for name in (*jail.NAMESPACES, jail.LANDLOCK) if name in found.held]
+    held = [name for name in jail.LAYERS if name in found.held]
     if os.geteuid() == 0:
         held.insert(0, "a user of its own")
     told = f"VMMs run in a jail of {', '.join(held)}" if held else "VMMs run in no jail"
@@ -84,6 +84,8 @@ def _mend_jail(found: jail.Layers) -> Mend:
                 return Mend(f"sysctl -w {name}={value}", root=True)
     if jail.LANDLOCK in found.missing:
         return advise("boot a kernel of version 5.13 or later with landlock in its lsm= list")
+    if jail.SECCOMP in found.missing:
+        return advise("boot a kernel that has CONFIG_SECCOMP_FILTER")
     return advise(
         "run banger on a kernel of version 5.12 or later, and not in a container that forbids mounts"
     )

@@ -112,9 +112,7 @@ def describe_jail(driver: Driver, config: VmConfig) -> JailOfVmm:
     if isinstance(config.link, UserNat):
         layers.discard("net")
         missing["net"] = "user-mode networking uses the network of the host"
-    return JailOfVmm(
-        layers=tuple(name for name in (*jail.NAMESPACES, jail.LANDLOCK) if name in layers), missing=missing
-    )
+    return JailOfVmm(layers=tuple(name for name in jail.LAYERS if name in layers), missing=missing)
 
 
 def note_group(resources: ResourceTable, owner: str, marker: str, state: Path) -> None:

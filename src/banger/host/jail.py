@@ -22,6 +22,8 @@ from banger.model.sizes import GIB
 
 NAMESPACES = ("user", "mount", "pid", "ipc", "uts", "net")
 LANDLOCK = "landlock"
+SECCOMP = "seccomp"
+LAYERS = (*NAMESPACES, LANDLOCK, SECCOMP)
 # What every program needs of the host's file system to start.
 _SYSTEM = (
     "/usr",
@@ -110,7 +112,7 @@ def look() -> Layers:
             stdin=subprocess.DEVNULL,
         ).stdout.decode("utf-8", "replace")
     except (OSError, subprocess.TimeoutExpired) as exc:
-        return Layers(frozenset(), dict.fromkeys((*NAMESPACES, LANDLOCK), f"the jail does not run: {exc}"))
+        return Layers(frozenset(), dict.fromkeys(LAYERS, f"the jail does not run: {exc}"))
     return read_probe(said, root=os.geteuid() == 0)
 
 
@@ -119,7 +121,7 @@ def read_probe(said: str, *, root: bool) -> Layers:
     reported."""
     found = {name: told for name, _, told in (line.partition(" ") for line in said.splitlines())}
     held, missing = set(), {}
-    for name in (*NAMESPACES, LANDLOCK):
+    for name in LAYERS:
         told = found.get(name, "the jail did not try it")
         if told.partition(" ")[0] == "ok":
             held.add(name)
@@ -159,6 +161,8 @@ def prepare_command(
         options += [f"--namespace={name}" for name in NAMESPACES if name in held]
         if LANDLOCK in held:
             options += ["--landlock", *([] if jail.network else ["--landlock-network"])]
+        if SECCOMP in held:
+            options += ["--seccomp", *([] if jail.network else ["--seccomp-network"])]
         if jail.user is not None:
             options += [f"--user={jail.user}", *_groups_of(jail.devices)]
         options += [f"--capability={number}" for number in jail.capabilities]

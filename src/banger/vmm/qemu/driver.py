@@ -346,7 +346,12 @@ def prepare_jail(config: VmConfig, disk: Path, libraries: Sequence[Path]) -> Jai
     """What QEMU needs of the host. To write: its directory. To read: the frozen layers of its disk, the image below
     them, kernel and initramfs. Sockets and the frozen memory are descriptors."""
     _, *below = layers.read_places(disk)
-    if below and below[-1].parent != disk.parent and below[-1].name != config.image_disk.name:
+    if (
+        config.image_digest
+        and below
+        and below[-1].suffix == ".ext4"
+        and below[-1].stem != config.image_digest
+    ):
         raise Error("frozen_damaged", f"the disk of {config.places.name} lies on another machine's image")
     return Jail(
         read=(
