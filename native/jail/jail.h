@@ -12,7 +12,8 @@
 /* What a program may do below a path. */
 enum place_kind {
 	PLACE_READ,  /* a file or directory, to read and to execute */
-	PLACE_WRITE, /* a file or directory, to read and to write */
+	PLACE_WRITE, /* a file or directory, to read and to write; no directories or links can be made in it */
+	PLACE_TREE, /* a directory, to make files, directories and links in */
 	PLACE_DEVICE, /* a device, to use */
 	PLACE_LINK /* a symbolic link, made again inside; its target needs a place of its own */
 };
@@ -40,8 +41,11 @@ struct jail {
 	int namespaces; /* CLONE_NEW... flags */
 	unsigned user; /* user and group that the program runs as, 0: unchanged */
 	unsigned also_group; /* one more group, 0 for none */
+	unsigned long long capabilities; /* that the program keeps, bit by bit */
 	bool landlock;
 	bool landlock_network; /* no TCP either */
+	bool seccomp;
+	bool seccomp_network; /* no sockets either */
 	int report; /* descriptor that the process id is written to, -1 for none */
 	char **argv;
 };

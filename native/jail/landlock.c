@@ -15,8 +15,11 @@ enum {
 	WRITE_FILE = 1 << 1,
 	READ_FILE = 1 << 2,
 	READ_DIR = 1 << 3,
+	REMOVE_DIR = 1 << 4,
 	REMOVE_FILE = 1 << 5,
+	MAKE_DIR = 1 << 7,
 	MAKE_REG = 1 << 8,
+	MAKE_SYM = 1 << 12,
 	FIRST = (1 << 13) - 1, /* all rights of version 1 */
 	REFER = 1 << 13,       /* version 2 */
 	TRUNCATE = 1 << 14,    /* version 3 */
@@ -52,6 +55,9 @@ static uint64_t allowed(enum place_kind kind)
 	switch (kind) {
 	case PLACE_READ: return EXECUTE | READ_FILE | READ_DIR;
 	case PLACE_WRITE: return READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | MAKE_REG | REMOVE_FILE;
+	case PLACE_TREE:
+		return READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | REFER | MAKE_REG | MAKE_DIR | MAKE_SYM | REMOVE_FILE |
+		       REMOVE_DIR;
 	case PLACE_DEVICE: return READ_FILE | WRITE_FILE | IOCTL_DEV;
 	case PLACE_LINK: break;
 	}

@@ -11,6 +11,7 @@
 #include "privileges.h"
 #include "probe.h"
 #include "root.h"
+#include "seccomp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,9 +55,11 @@ int main(int argc, char **argv)
 	else if (jail.report >= 0)
 		dprintf(jail.report, "%d\n", (int)getpid());
 	/* Dropping the bounding set needs a capability, so it comes first: a change of the user loses capabilities. */
-	privileges_drop_bounding();
+	privileges_drop_bounding(&jail);
 	privileges_change_user(&jail);
-	privileges_drop();
+	privileges_drop(&jail);
+	if (jail.seccomp)
+		seccomp_restrict(&jail);
 	execv(jail.argv[0], jail.argv);
 	dprintf(STDERR_FILENO, "jail: %s: %s\n", jail.argv[0], strerror(errno));
 	return EXIT_NO_PROGRAM;

@@ -49,6 +49,15 @@ static unsigned read_id(const char *text)
 	return (unsigned)id;
 }
 
+static unsigned long long read_capability(const char *text)
+{
+	unsigned long long number = read_number(text);
+
+	if (number > 63)
+		fail_usage("not the number of a capability", text);
+	return 1ULL << number;
+}
+
 static char *read_link(const char *path)
 {
 	char target[PATH_MAX];
@@ -111,6 +120,10 @@ static void read_option(struct jail *jail, char *argument)
 		jail->landlock = true;
 	else if (strcmp(argument, "--landlock-network") == 0)
 		jail->landlock_network = true;
+	else if (strcmp(argument, "--seccomp") == 0)
+		jail->seccomp = true;
+	else if (strcmp(argument, "--seccomp-network") == 0)
+		jail->seccomp_network = true;
 	else if ((value = value_of(argument, "--group")))
 		add_group(jail, value);
 	else if ((value = value_of(argument, "--limit")))
@@ -119,6 +132,8 @@ static void read_option(struct jail *jail, char *argument)
 		add_place(jail, PLACE_READ, value);
 	else if ((value = value_of(argument, "--write")))
 		add_place(jail, PLACE_WRITE, value);
+	else if ((value = value_of(argument, "--tree")))
+		add_place(jail, PLACE_TREE, value);
 	else if ((value = value_of(argument, "--link")))
 		add_place(jail, PLACE_LINK, value);
 	else if ((value = value_of(argument, "--device")))
@@ -131,6 +146,8 @@ static void read_option(struct jail *jail, char *argument)
 		jail->user = read_id(value);
 	else if ((value = value_of(argument, "--also-group")))
 		jail->also_group = read_id(value);
+	else if ((value = value_of(argument, "--capability")))
+		jail->capabilities |= read_capability(value);
 	else if ((value = value_of(argument, "--report")))
 		jail->report = (int)read_number(value);
 	else

@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <stdbool.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -34,11 +35,16 @@ void privileges_freeze(void)
 	(void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 }
 
-void privileges_drop_bounding(void)
+static bool keeps(const struct jail *jail, int capability)
+{
+	return capability < 64 && (jail->capabilities >> capability & 1);
+}
+
+void privileges_drop_bounding(const struct jail *jail)
 {
 	/* Needs CAP_SETPCAP. A process without CAP_SETPCAP gets EPERM, and has no capabilities to lose. */
 	for (int i = 0; prctl(PR_CAPBSET_READ, i, 0, 0, 0) >= 0; i++)
-		if (prctl(PR_CAPBSET_DROP, i, 0, 0, 0) != 0 && errno != EPERM)
+		if (!keeps(jail, i) && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) != 0 && errno != EPERM)
 			fail("capabilities", NULL);
 	if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0, 0) != 0 && errno != EPERM)
 		fail("securebits", NULL);
@@ -56,12 +62,23 @@ void privileges_change_user(const struct jail *jail)
 		fail("setresuid", NULL);
 }
 
-void privileges_drop(void)
+void privileges_drop(const struct jail *jail)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {{0}};
+	struct __user_cap_data_struct kept[2] = {{0}};
 
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	if (syscall(SYS_capset, &header, none) != 0)
+	if (syscall(SYS_capget, &header, kept) != 0)
+		fail("capget", NULL);
+	for (int i = 0; i < 2; i++) {
+		kept[i].permitted &= (unsigned)(jail->capabilities >> 32 * i);
+		kept[i].effective = kept[i].inheritable = kept[i].permitted;
+	}
+	if (syscall(SYS_capset, &header, kept) != 0)
 		fail("capset", NULL);
+	/* The program has no capabilities of its own, so only ambient ones stay with it. */
+	for (int i = 0; i < 64; i++)
+		if (kept[i / 32].permitted >> i % 32 & 1)
+			if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i, 0, 0) != 0)
+				fail("ambient capabilities", NULL);
 }

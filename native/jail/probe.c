@@ -4,6 +4,7 @@
 #include "landlock.h"
 #include "namespaces.h"
 #include "root.h"
+#include "seccomp.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -81,5 +82,9 @@ int probe(void)
 		printf("landlock ok %d\n", version);
 	else
 		printf("landlock %s\n", strerror(errno));
+	if (seccomp_is_there())
+		printf("seccomp ok\n");
+	else
+		printf("seccomp %s\n", strerror(errno));
 	return 0;
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from banger.host import jail
+from banger.host import jail, own_sockets
 from tests.support.home import IMAGE, Home
+from tests.support.pace import allowed_s
 
 pytestmark = [pytest.mark.e2e]
 
@@ -52,8 +55,91 @@ def opening(path: Path, *, writes: bool) -> dict[str, object]:
     }
 
 
+def attempts_by_other_commands(
+    api: Path, secret: Path, outside: Path, state: Path
+) -> list[tuple[str, dict[str, object]]]:
+    """Each of QEMU's commands that opens a file, makes a file or a socket, or starts a program."""
+
+    def through_socket(address: dict[str, object], *, server: bool) -> dict[str, object]:
+        return {"type": "socket", "data": {"addr": address, "server": server, "wait": False}}
+
+    def address(kind: str, **data: str) -> dict[str, object]:
+        return {"type": kind, "data": data}
+
+    api_address = address("unix", path=str(api))
+    loopback = address("inet", host="127.0.0.1", port="22")
+    backends: list[dict[str, object]] = [
+        through_socket(api_address, server=False),
+        through_socket(address("unix", path=str(outside / "made.sock")), server=True),
+        through_socket(loopback, server=False),
+        through_socket(address("inet", host="127.0.0.1", port="0"), server=True),
+        through_socket(address("inet", host="::1", port="0"), server=True),
+        {"type": "udp", "data": {"remote": loopback}},
+        {"type": "file", "data": {"in": str(secret), "out": str(outside / "out")}},
+        {"type": "file", "data": {"out": str(state / "banger.db"), "append": True}},
+        {"type": "pipe", "data": {"device": str(outside / "pipe")}},
+        {"type": "serial", "data": {"device": "/dev/tty"}},
+    ]
+    asked: list[tuple[str, dict[str, object]]] = [
+        ("chardev-add", {"id": f"c{number}", "backend": backend}) for number, backend in enumerate(backends)
+    ]
+    for target in (outside / "out", state / "banger.db", Path("/tmp/out"), Path("/usr/out")):
+        asked += [
+            ("pmemsave", {"val": 0, "size": 16, "filename": str(target)}),
+            ("memsave", {"val": 0, "size": 16, "filename": str(target)}),
+            ("dump-guest-memory", {"paging": False, "protocol": f"file:{target}"}),
+            ("screendump", {"filename": str(target)}),
+            ("xen-save-devices-state", {"filename": str(target), "live": False}),
+            ("drive-backup", {"device": "root", "target": str(target), "sync": "none", "format": "raw"}),
+            ("drive-mirror", {"device": "root", "target": str(target), "sync": "none", "format": "raw"}),
+            ("blockdev-snapshot-sync", {"device": "root", "snapshot-file": str(target)}),
+        ]
+    asked += [
+        ("xen-load-devices-state", {"filename": str(secret)}),
+        ("netdev_add", {"type": "tap", "id": "n2", "script": "/bin/sh"}),
+        ("netdev_add", {"type": "socket", "id": "n4", "connect": "127.0.0.1:22"}),
+        ("netdev_add", {"type": "socket", "id": "n5", "listen": "127.0.0.1:0"}),
+        (
+            "object-add",
+            {"qom-type": "memory-backend-file", "id": "o1", "mem-path": str(secret), "size": 4096},
+        ),
+        ("object-add", {"qom-type": "rng-random", "id": "o2", "filename": str(secret)}),
+        ("object-add", {"qom-type": "secret", "id": "o3", "file": str(secret)}),
+        (
+            "object-add",
+            {"qom-type": "filter-dump", "id": "o4", "netdev": "net0", "file": str(outside / "out")},
+        ),
+        ("nbd-server-start", {"addr": {"type": "unix", "data": {"path": str(outside / "nbd.sock")}}}),
+        ("nbd-server-start", {"addr": {"type": "inet", "data": {"host": "127.0.0.1", "port": "0"}}}),
+    ]
+    return asked
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    """In the place of a daemon that is stopped."""
+    with own_sockets.listen(path) as listener:
+        path.chmod(0o666)
+        yield listener
+    path.unlink()
+
+
+def has_failed(execute: Any, target: str) -> bool:
+    """Whether QEMU cannot write its guest to the target."""
+    if "error" in execute("migrate", {"uri": target}):
+        return True
+    deadline = time.monotonic() + allowed_s(30)
+    while time.monotonic() < deadline:
+        status = execute("query-migrate")["return"].get("status")
+        if status in ("failed", "completed"):
+            return bool(status == "failed")
+        time.sleep(0.05)
+    raise AssertionError(f"the migration to {target} does not end")
+
+
 def test_qemu_itself_opens_nothing_but_what_is_its_own(own_home: Home, tmp_path: Path) -> None:
-    if missing := {name: why for name, why in jail.look().missing.items() if name in ("mount", "landlock")}:
+    wanted = ("mount", "landlock", "seccomp")
+    if missing := {name: why for name, why in jail.look().missing.items() if name in wanted}:
         pytest.skip(f"capability missing: {missing}")
     secret = tmp_path / ".ssh" / "id_ed25519"
     secret.parent.mkdir()
@@ -68,7 +154,8 @@ def test_qemu_itself_opens_nothing_but_what_is_its_own(own_home: Home, tmp_path:
     image = next((own_home.directory / "cache" / "images").glob("*.ext4"))
     api = own_home.directory / "run" / "banger.sock"
     own_home.text("system", "stop")
-    with monitor(own_home, hostile["place"] or hostile["id"]) as execute:
+    place = hostile["place"] or hostile["id"]
+    with monitor(own_home, place) as execute, listening(api) as listener:
         assert "return" in execute(
             "blockdev-add", opening(own / os.readlink(own / "root.qcow2"), writes=False)
         )
@@ -88,14 +175,31 @@ def test_qemu_itself_opens_nothing_but_what_is_its_own(own_home: Home, tmp_path:
                 (image, True),
             ]
         ]
-        unix = {"type": "unix", "data": {"path": str(api)}}
-        backend = {"type": "socket", "data": {"addr": unix, "server": False}}
-        refused.append(("chardev-add", {"id": "api", "backend": backend}))
-        refused.append(("pmemsave", {"val": 0, "size": 16, "filename": str(tmp_path / "out")}))
-        refused.append(("pmemsave", {"val": 0, "size": 16, "filename": str(own_home.state / "banger.db")}))
+        refused += attempts_by_other_commands(api, secret, tmp_path, own_home.state)
         answers = {f"{command} {arguments}": execute(command, arguments) for command, arguments in refused}
         assert [asked for asked, answer in answers.items() if "error" not in answer] == []
+        assert "return" in execute("query-status")
+        for target in (f"unix:{api}", "tcp:127.0.0.1:22", f"file:{tmp_path}/out"):
+            assert has_failed(execute, target), target
+        # These two are made without a socket, which they want later.
+        stream = {"type": "stream", "id": "n6", "addr": {"type": "unix", "path": str(api)}, "server": False}
+        for made_later in ({"type": "user", "id": "n7"}, stream):
+            execute("netdev_add", made_later)
+        execute("query-status")
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
     assert own_home.text("exec", "hostile", "--", "echo", "alive") == "alive\n"
+    own_home.text("system", "stop")
+    # The filter ends a VMM that wants to start a program.
+    for command, arguments in (
+        ("migrate", {"uri": f"exec:cp /etc/passwd {tmp_path}/out"}),
+        ("netdev_add", {"type": "bridge", "id": "n3"}),
+    ):
+        with contextlib.suppress(OSError, StopIteration), monitor(own_home, place) as execute:
+            assert "error" in execute(command, dict(arguments)) or has_failed(execute, arguments["uri"])
+    assert secret.read_text() == "a key"
+    assert list(tmp_path.iterdir()) == [secret.parent]
 
 
 def test_the_record_says_what_the_kernel_says(home: Home, name: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from banger.host.jail import LANDLOCK, NAMESPACES, Jail, Layers, prepare_command, read_probe
+from banger.host.jail import LAYERS, Jail, Layers, prepare_command, read_probe
 
-EVERYTHING = Layers(frozenset((*NAMESPACES, LANDLOCK)), {}, 7)
+EVERYTHING = Layers(frozenset(LAYERS), {}, 7)
 JAIL = Jail(read=(Path("/vm/frozen"), Path("/image")), write=(Path("/vm"),), devices=(Path("/dev/null"),))
 
 
@@ -32,9 +32,10 @@ def test_without_a_report_there_is_no_other_process_to_report() -> None:
 
 
 def test_a_network_is_taken_unless_it_is_kept() -> None:
-    assert {"--namespace=net", "--landlock-network"} <= set(options(JAIL))
+    without = {"--namespace=net", "--landlock-network", "--seccomp-network"}
+    assert without <= set(options(JAIL))
     kept = set(options(Jail(network=True)))
-    assert not {"--namespace=net", "--landlock-network"} & kept and "--landlock" in kept
+    assert not without & kept and {"--landlock", "--seccomp"} <= kept
 
 
 def test_what_the_host_does_not_have_is_not_asked_for() -> None:
@@ -43,9 +44,10 @@ def test_what_the_host_does_not_have_is_not_asked_for() -> None:
 
 
 def test_what_the_probe_says_is_held_or_has_a_reason() -> None:
-    said = "user ok\nmount open_tree: /usr: Operation not permitted\npid ok\nipc ok\nuts ok\nlandlock ok 4\n"
+    said = "user ok\nmount open_tree: /usr: Operation not permitted\npid ok\nipc ok\nuts ok\n"
+    said += "landlock ok 4\nseccomp ok\n"
     found = read_probe(said, root=False)
-    assert found.held == {"user", "pid", "ipc", "uts", "landlock"} and found.landlock == 4
+    assert found.held == {"user", "pid", "ipc", "uts", "landlock", "seccomp"} and found.landlock == 4
     assert found.missing == {
         "mount": "open_tree: /usr: Operation not permitted",
         "net": "the jail did not try it",
@@ -55,3 +57,8 @@ def test_what_the_probe_says_is_held_or_has_a_reason() -> None:
 def test_root_needs_no_user_namespace() -> None:
     assert "user" not in read_probe("user ok\n", root=True).held
     assert "user" not in read_probe("user namespaces: Operation not permitted\n", root=True).missing
+
+
+def test_limits_and_capabilities_of_a_jail_are_told() -> None:
+    told = options(Jail(capabilities=(1, 3), trees=(Path("/t"),), bounds={4: 0, 7: (1, 2)}))
+    assert {"--capability=1", "--capability=3", "--tree=/t", "--limit=4=0:0", "--limit=7=1:2"} <= set(told)

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from banger.errors import Error
-from banger.kernels.disk import measure, prepare_mke2fs
+from banger.kernels.disk import measure, plan_mke2fs
 from banger.kernels.modules import (
     BOOT,
     VSOCK,
@@ -136,6 +136,6 @@ def test_the_modules_disk_has_room_for_what_is_in_it(tmp_path: Path) -> None:
     (tree / "r/kernel/a.ko").write_bytes(bytes(4097))
     blocks, inodes = measure(tree)
     assert (blocks, inodes) == (1 + 2 + 2, 1 + 2 + 1)
-    argv = prepare_mke2fs(tree, tmp_path / "out", "0" * 32, blocks, inodes)
+    argv = plan_mke2fs(tree, tmp_path / "out", "0" * 32, blocks, inodes)
     assert int(argv[-1]) > blocks
     assert "^has_journal" in " ".join(argv)

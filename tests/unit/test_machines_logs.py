@@ -126,11 +126,11 @@ def test_a_log_that_is_turned_over_keeps_its_file_and_its_writer(tmp_path: Path)
 def test_a_log_without_room_for_a_copy_is_cut_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_room(source: Path, target: Path) -> None:
+    def no_room(source: int, target: Path, limit_bytes: int) -> None:
         target.write_bytes(b"x")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("banger.machines.watch.log_turns.shutil.copyfile", no_room)
+    monkeypatch.setattr("banger.machines.watch.log_turns.copy_end", no_room)
     (tmp_path / "l").write_bytes(b"much")
     turn_over(tmp_path / "l")
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("l", b"")]

@@ -21,6 +21,7 @@ from banger.templates.trials import read_trials
 from banger.vmm.drivers import Drivers, find_drivers
 
 _KVM = Path("/dev/kvm")
+_WHOLE_LANDLOCK = 6
 # What forbids namespaces to ordinary users, and the value that allows them: of Ubuntu, of Debian, of any kernel.
 _REFUSE_NAMESPACES = {
     "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "0",
@@ -67,13 +68,20 @@ def _mend_kvm(host: Host) -> Mend:
 def look_at_jail(host: Host) -> Sight:
     """Which layers of the jail that VMMs run in this host has."""
     found = jail.look()
-    held = [name for name in (*jail.NAMESPACES, jail.LANDLOCK) if name in found.held]
+    held = [_with_version(name, found) for name in jail.LAYERS if name in found.held]
     if os.geteuid() == 0:
         held.insert(0, "a user of its own")
     told = f"VMMs run in a jail of {', '.join(held)}" if held else "VMMs run in no jail"
     if not found.missing:
         return Sight(told)
     return Sight(f"{told}; {list_missing(found.missing)}", fine=False, mend=_mend_jail(found))
+
+
+def _with_version(layer: str, found: jail.Layers) -> str:
+    """An old Landlock lacks rules that namespaces and the filter of system calls have."""
+    if layer != jail.LANDLOCK or found.landlock >= _WHOLE_LANDLOCK:
+        return layer
+    return f"{layer} (version {found.landlock}: without rules for signals and abstract sockets)"
 
 
 def _mend_jail(found: jail.Layers) -> Mend:
@@ -84,6 +92,8 @@ def _mend_jail(found: jail.Layers) -> Mend:
                 return Mend(f"sysctl -w {name}={value}", root=True)
     if jail.LANDLOCK in found.missing:
         return advise("boot a kernel of version 5.13 or later with landlock in its lsm= list")
+    if jail.SECCOMP in found.missing:
+        return advise("boot a kernel that has CONFIG_SECCOMP_FILTER")
     return advise(
         "run banger on a kernel of version 5.12 or later, and not in a container that forbids mounts"
     )

@@ -24,7 +24,7 @@ from banger.model.sizes import format_size
 from banger.resources import kinds, teardown
 from banger.store.resources import Resource, ResourceTable
 from banger.vmm.base import Driver, VmConfig, VmLimits
-from banger.vmm.link import UserNat
+from banger.vmm.link import Link, UserNat
 
 log = logging.getLogger("banger.machines")
 
@@ -94,27 +94,26 @@ def choose_user(resources: ResourceTable, state: Path) -> int | None:
     raise Error("jail_failed", "each user number for VMMs is in use", "stop machines that are not needed")
 
 
-def missing_layers(driver: Driver) -> dict[str, str]:
-    """The layers of the jail that VMMs of this driver cannot have on this host, each with the reason."""
+def missing_layers(driver: Driver, link: Link) -> dict[str, str]:
+    """The layers of the jail that a VMM of this driver with this link cannot have on this host, each with the
+    reason."""
     if not driver.capabilities.jailed:
         return {"jail": f"the driver {driver.name} does not have one"}
-    return dict(jail.look().missing)
+    missing = dict(jail.look().missing)
+    if isinstance(link, UserNat):
+        missing["net"] = "user-mode networking uses the network of the host"
+    return missing
 
 
 def describe_jail(driver: Driver, config: VmConfig) -> JailOfVmm:
     """The layers of the jail that a VMM of this driver gets, and why others are missing."""
-    missing = missing_layers(driver)
+    missing = missing_layers(driver, config.link)
     if not driver.capabilities.jailed:
         return JailOfVmm(missing=missing)
-    layers = set(jail.look().held)
+    layers = set(jail.look().held) - missing.keys()
     if os.geteuid() == 0:
         layers.add("user")
-    if isinstance(config.link, UserNat):
-        layers.discard("net")
-        missing["net"] = "user-mode networking uses the network of the host"
-    return JailOfVmm(
-        layers=tuple(name for name in (*jail.NAMESPACES, jail.LANDLOCK) if name in layers), missing=missing
-    )
+    return JailOfVmm(layers=tuple(name for name in jail.LAYERS if name in layers), missing=missing)
 
 
 def note_group(resources: ResourceTable, owner: str, marker: str, state: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from banger.host.foreign import foreign_size, read_foreign
 
 _TAIL_BYTES = 16 * 1024
 _PANIC_BYTES = 64 * 1024
@@ -12,9 +13,7 @@ _PANIC_BYTES = 64 * 1024
 def read_console_tail(path: Path, lines: int = 8) -> list[str]:
     """The last non-empty lines, control characters removed, each at most 300 characters."""
     try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
-            data = file.read(_TAIL_BYTES)
+        data = read_foreign(path, -_TAIL_BYTES, _TAIL_BYTES)
     except OSError:
         return []
     text = data.decode("utf-8", "replace")
@@ -26,10 +25,8 @@ def find_panic(path: Path, begin: int) -> str:
     """The message of the kernel panic if the log ends with one (read from offset `begin`); else an empty string. A
     kernel that shuts down in order writes "reboot: " at the end."""
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(begin if begin <= size else 0, size - _PANIC_BYTES))
-            data = file.read(_PANIC_BYTES)
+        size = foreign_size(path)
+        data = read_foreign(path, max(begin if begin <= size else 0, size - _PANIC_BYTES), _PANIC_BYTES)
     except OSError:
         return ""
     _, panic, after = data.rpartition(b"Kernel panic - not syncing: ")

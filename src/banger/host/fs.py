@@ -8,6 +8,7 @@ checked before use (`templates.making`), and logs.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -80,7 +81,7 @@ def _sync_tree(path: Path) -> None:
 
 def sync_path(path: Path) -> None:
     """Sync the contents of a file, or the names in a directory. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # never waits for a pipe
     try:
         os.fsync(fd)
     finally:
@@ -95,18 +96,47 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file or directory; a path that does not exist is no error. Removes all that can be removed, then raises
-    the OSError that says why the rest stays."""
+    """Remove a file or directory, however deep and with whatever modes; a path that does not exist is no error. Removes
+    all that can be removed, then raises the OSError that says why the rest stays."""
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return
-    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(path, ignore_errors=True)
     if os.path.lexists(path):
         try:
+            _flatten(path)
             shutil.rmtree(path)
         except FileNotFoundError:
             if os.path.lexists(path):
                 raise
+
+
+def _flatten(top: Path) -> None:
+    """Make all directories of a tree ones that their owner may change, right below `top`: `shutil.rmtree` calls itself
+    for each level. Raises OSError."""
+    _open_up(top)
+    waiting, number = [entry.path for entry in os.scandir(top) if entry.is_dir(follow_symlinks=False)], 0
+    while waiting:
+        directory = waiting.pop()
+        _open_up(directory)
+        for entry in list(os.scandir(directory)):
+            if entry.is_dir(follow_symlinks=False):
+                _open_up(entry.path)
+                number += 1
+                moved = top / f"{PARTIAL}flat-{number}"
+                os.rename(entry.path, moved)
+                waiting.append(str(moved))
+
+
+def _open_up(directory: str | Path) -> None:
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.chmod(f"/proc/self/fd/{fd}", 0o700)
+    except PermissionError:
+        pass  # another user's: what can be removed nevertheless is removed
+    finally:
+        os.close(fd)
 
 
 def remove_whole(path: Path, hint: str) -> None:

@@ -10,16 +10,20 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import resource
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from banger.errors import Error
+from banger.model.sizes import GIB
 
 NAMESPACES = ("user", "mount", "pid", "ipc", "uts", "net")
 LANDLOCK = "landlock"
+SECCOMP = "seccomp"
+LAYERS = (*NAMESPACES, LANDLOCK, SECCOMP)
 # What every program needs of the host's file system to start.
 _SYSTEM = (
     "/usr",
@@ -36,6 +40,12 @@ _SYSTEM = (
 _RESOLVER = Path("/etc/resolv.conf")
 _DEVICES = ("/dev/null", "/dev/urandom")
 _PROBE_S = 10
+_HELPER_MEMORY_BYTES = 2 * GIB
+_HELPER_FILES = 256
+# Numbers of capabilities (linux/capability.h) that root needs for files of other users.
+READ_ALL = 2  # CAP_DAC_READ_SEARCH
+WRITE_ALL = 1  # CAP_DAC_OVERRIDE
+CHANGE_ALL = 3  # CAP_FOWNER
 
 
 # A resource limit: one number for both soft and hard limit, or a pair.
@@ -45,14 +55,19 @@ Bound = int | tuple[int, int]
 @dataclass(frozen=True, kw_only=True)
 class Jail:
     """What a program sees of this host, besides the system's libraries. A place may lie within another place; the
-    innermost counts. `network`: the program uses the host's network and resolver. `user`: number of the user and group
-    that the program runs as, None for the daemon's; only root can choose another user."""
+    innermost counts. `trees`: directories that the program may also make directories and links in. `network`: the
+    program uses the host's network and resolver. `user`: number of the user and group that the program runs as, None
+    for the daemon's; only root can choose another user. `capabilities`: numbers of the capabilities that the program
+    keeps, if it has them. `bounds`: resource limits by their `RLIMIT_` numbers."""
 
     read: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
+    trees: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = ()
     network: bool = False
     user: int | None = None
+    capabilities: tuple[int, ...] = ()
+    bounds: Mapping[int, Bound] = field(default_factory=dict)
 
 
 class Layers(NamedTuple):
@@ -62,6 +77,18 @@ class Layers(NamedTuple):
     held: frozenset[str]
     missing: Mapping[str, str]
     landlock: int = 0
+
+
+def bounds_of_helper(longest_file_bytes: int | None = None) -> dict[int, Bound]:
+    """Limits of a program that reads what strangers have written, and runs to its end."""
+    bounds: dict[int, Bound] = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_DATA: _HELPER_MEMORY_BYTES,
+        resource.RLIMIT_NOFILE: _HELPER_FILES,
+    }
+    if longest_file_bytes is not None:
+        bounds[resource.RLIMIT_FSIZE] = longest_file_bytes
+    return bounds
 
 
 def program() -> Path:
@@ -85,7 +112,7 @@ def look() -> Layers:
             stdin=subprocess.DEVNULL,
         ).stdout.decode("utf-8", "replace")
     except (OSError, subprocess.TimeoutExpired) as exc:
-        return Layers(frozenset(), dict.fromkeys((*NAMESPACES, LANDLOCK), f"the jail does not run: {exc}"))
+        return Layers(frozenset(), dict.fromkeys(LAYERS, f"the jail does not run: {exc}"))
     return read_probe(said, root=os.geteuid() == 0)
 
 
@@ -94,7 +121,7 @@ def read_probe(said: str, *, root: bool) -> Layers:
     reported."""
     found = {name: told for name, _, told in (line.partition(" ") for line in said.splitlines())}
     held, missing = set(), {}
-    for name in (*NAMESPACES, LANDLOCK):
+    for name in LAYERS:
         told = found.get(name, "the jail did not try it")
         if told.partition(" ")[0] == "ok":
             held.add(name)
@@ -121,7 +148,7 @@ def prepare_command(
     the root. `report`: descriptor that the jail writes the process id to. Without `report` the program keeps the
     process id of the jail, and so cannot have a pid namespace of its own."""
     options = [f"--group={path}" for path in entrances]
-    for kind, bound in (bounds or {}).items():
+    for kind, bound in {**(jail.bounds if jail else {}), **(bounds or {})}.items():
         soft, hard = bound if isinstance(bound, tuple) else (bound, bound)
         options.append(f"--limit={kind}={soft}:{hard}")
     options.append(f"--directory={directory}")
@@ -134,8 +161,11 @@ def prepare_command(
         options += [f"--namespace={name}" for name in NAMESPACES if name in held]
         if LANDLOCK in held:
             options += ["--landlock", *([] if jail.network else ["--landlock-network"])]
+        if SECCOMP in held:
+            options += ["--seccomp", *([] if jail.network else ["--seccomp-network"])]
         if jail.user is not None:
             options += [f"--user={jail.user}", *_groups_of(jail.devices)]
+        options += [f"--capability={number}" for number in jail.capabilities]
         if held & {"mount", LANDLOCK}:
             options += _places_of(jail, argv[0])
     return [str(program()), *options, "--", *argv]
@@ -157,6 +187,7 @@ def _places_of(jail: Jail, program: str) -> list[str]:
         kinds[program] = "read"
     kinds |= {path: "device" for path in (*_DEVICES, *map(str, jail.devices))}
     kinds |= {str(path): "write" for path in jail.write}
+    kinds |= {str(path): "tree" for path in jail.trees}
     kinds |= {str(path): "read" for path in jail.read}
     return [f"--{kind}={path}" for path, kind in sorted(kinds.items())]
 

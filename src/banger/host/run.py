@@ -91,8 +91,10 @@ async def run(
     check: bool = True,
     on_line: Callable[[str], None] | None = None,
     jail: Jail | None = None,
+    before: Sequence[str] = (),
 ) -> Result:
-    """Run a program to its end, in the `jail` if it reads what strangers have written.
+    """Run a program to its end, in the `jail` if it reads what strangers have written. `before`: a program with its
+    arguments that makes its caller root of a user namespace, and then executes all that follows.
 
     `on_line` gets each line of stderr at once, to report progress. A cancellation kills the program's process group and
     collects the program before it continues. Raises `tool_missing`, `timeout`, and with `check` also `tool_failed`,
@@ -103,7 +105,14 @@ async def run(
     token = os.urandom(8).hex()
     command = [tool, *argv[1:]]
     if jail is not None:
-        command = prepare_command(command, jail, await in_thread(look), directory=Path(cwd or "/"))
+        layers = await in_thread(look)
+        if (
+            before
+        ):  # it is in a user namespace already, and in another one it would lose the users of this one
+            layers = layers._replace(held=layers.held - {"user"})
+        command = prepare_command(command, jail, layers, directory=Path(cwd or "/"))
+    if before:
+        command = [find_tool(before[0]), *before[1:], *command]
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,

@@ -19,9 +19,11 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from banger.environment import for_vmms
 from banger.errors import Error
+from banger.host.foreign import open_to_write
 from banger.host.jail import Bound, Jail, look, prepare_command
 from banger.host.proc import ProcessRef, child_ref
 
@@ -53,7 +55,7 @@ def spawn_detached(
     if found is None:
         raise Error("tool_missing", f"{argv[0]} is not installed", "run make setup")
     reading, report = os.pipe()
-    with open(reading, "rb") as reported, open(output, "ab") as sink:
+    with open(reading, "rb") as reported, _open_output(output) as sink:
         try:
             process = subprocess.Popen(
                 prepare_command(
@@ -90,7 +92,7 @@ def spawn_unconfined(
 ) -> ProcessRef:
     """As `spawn_detached`, for a program of ours that confines itself: it starts with all rights of the daemon. Raises
     `tool_missing`."""
-    with open(output, "ab") as sink:
+    with _open_output(output) as sink:
         try:
             process = subprocess.Popen(
                 argv,
@@ -108,6 +110,11 @@ def spawn_unconfined(
             ) from exc
     process.returncode = 0  # as above
     return child_ref(process.pid)
+
+
+def _open_output(path: Path) -> BinaryIO:
+    """An earlier VMM may have put something else in the place of its log."""
+    return os.fdopen(open_to_write(path, os.O_WRONLY | os.O_APPEND), "ab")
 
 
 def _read_report(reported: int) -> tuple[int | None, str]:

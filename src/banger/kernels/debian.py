@@ -27,6 +27,7 @@ from banger.catalogs.shelf import Found
 from banger.errors import Error
 from banger.host.apt import Package
 from banger.host.fs import disk_usage_bytes
+from banger.host.jail import Jail, bounds_of_helper
 from banger.host.run import run
 from banger.host.thread import in_thread
 from banger.kernels.arm64_image import extract_image
@@ -36,8 +37,10 @@ from banger.kernels.modules import unpack_modules, write_boot_modules
 from banger.model.catalog import DebianSource, KernelEntry
 from banger.model.image import Kernel
 from banger.model.operation import Report
+from banger.model.sizes import GIB
 
 LAYOUT = 1
+_LONGEST_FILE_BYTES = GIB
 # The kernel of machines for which neither the user nor the image names another.
 DEFAULT = "debian-cloud"
 # How names of packages with kernels begin. A package that a catalog names may only depend on such a package.
@@ -72,13 +75,16 @@ async def unpack_kernel(
     Raises `kernel_invalid`, `tool_failed`."""
     report("unpack", package.name)
     root = work / "root"
-    await run(["dpkg-deb", "-x", str(deb), str(root)], timeout_s=300)
+    await in_thread(root.mkdir)
+    unpacking = Jail(read=(deb,), trees=(root,), bounds=bounds_of_helper(_LONGEST_FILE_BYTES))
+    await run(["dpkg-deb", "-x", str(deb), str(root)], jail=unpacking, timeout_s=300)
     await in_thread(out.mkdir)
     release, vmlinux_digest = await in_thread(_take_kernel, root, out, recipe.architecture)
     digest = kernel_digest(package, vmlinux_digest)
     modules = await in_thread(_merge_usr, root)
     await in_thread(unpack_modules, modules / release)
-    await run(["depmod", "-b", str(root), release], timeout_s=120)
+    indexing = Jail(trees=(root,), bounds=bounds_of_helper(_LONGEST_FILE_BYTES))
+    await run(["depmod", "-b", str(root), release], jail=indexing, timeout_s=120)
     await in_thread(write_boot_modules, modules / release, out)
     report("modules disk", release)
     await make_modules_disk(modules, out / "modules.ext4", str(uuid.UUID(digest[:32])))

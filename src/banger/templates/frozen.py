@@ -19,7 +19,7 @@ import msgspec
 from isal import isal_zlib
 
 from banger.errors import Error
-from banger.host.fs import write_file
+from banger.host.fs import open_plain, write_file
 from banger.host.sparse import data_extents
 
 META = "meta.json"
@@ -122,7 +122,7 @@ def _stamp(path: Path) -> _Stamp:
 
 
 def _sum_file(path: Path, *, legacy: bool) -> FileSum:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = open_plain(path)
     digest, crc = hashlib.sha256(), 0
     buffer = memoryview(bytearray(_CHUNK))
     try:

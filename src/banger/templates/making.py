@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from banger.guests.identity import configure, invent_identity, machine_id_of
 from banger.guests.init import wait_for_init
 from banger.guests.links import placeholder_network
 from banger.guests.taps import Taps
+from banger.host.foreign import copy_end, open_foreign
 from banger.host.fs import remove_whole, require_free
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, kill_and_wait, wait_gone
@@ -43,6 +43,7 @@ from banger.vmm.link import mac_of
 PLACEHOLDER = "banger"
 OWNER = "template-"
 _NEEDED_BYTES = 256 * MIB
+_CONSOLE_BYTES = 8 * MIB
 _REHEARSAL_S = 30.0
 _QUIT_S = 5.0
 
@@ -76,7 +77,7 @@ async def make_template(
         await _make(resources, taps, wanted, owner, places, final)
     except BootFailure:
         with contextlib.suppress(OSError):
-            await in_thread(shutil.copyfile, places.console_log, wanted.config.places.console_log)
+            await in_thread(_keep_console, places.console_log, wanted.config.places.console_log)
         raise
     finally:
         await asyncio.shield(teardown.release(resources, owner))
@@ -133,6 +134,14 @@ async def rehearse(connection: AgentConnection) -> None:
     except TimeoutError as exc:
         raise Error("timeout", f"{connection.machine} did not finish /bin/true") from exc
     await process.forget()
+
+
+def _keep_console(console: Path, kept: Path) -> None:
+    fd = open_foreign(console)
+    try:
+        copy_end(fd, kept, _CONSOLE_BYTES)
+    finally:
+        os.close(fd)
 
 
 async def _end(process: ProcessRef) -> None:

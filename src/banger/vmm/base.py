@@ -71,7 +71,8 @@ AS_NEEDED = VmLimits()
 @dataclass(frozen=True, kw_only=True)
 class VmConfig:
     """A VM to start. `marker` goes into the VMM's environment; `disk_bytes` is the least size of its root disk. With
-    `frozen` the VM starts as a paused clone of that frozen VM, whose disk lies above `image_disk` already. `limits`:
+    `frozen` the VM starts as a paused clone of that frozen VM, whose disk lies above `image_disk` already.
+    `image_digest`: of the image that its disk lies on, "" if that is not known or if there is no disk yet. `limits`:
     limits that the user asked for; `entrances`: control groups that the VMM starts in (see `host.cgroup`); `user`:
     number of the user that the VMM runs as, None for the daemon's user."""
 
@@ -82,6 +83,7 @@ class VmConfig:
     modules_disk: Path
     image_disk: Path
     disk_bytes: int
+    image_digest: str = ""
     cpus: int
     memory_mib: int
     accel: str

@@ -15,6 +15,7 @@ from pathlib import Path
 from banger.catalogs.shelf import Found
 from banger.errors import Error, ToolFailed
 from banger.host.apt import KEYRING, AptTree, Mirrors, Package, acquire_options, plan_sources, require_keyring
+from banger.host.jail import CHANGE_ALL, READ_ALL, WRITE_ALL, Jail, bounds_of_helper
 from banger.host.run import run
 from banger.images.records.namespace import prepare_as_root, prepare_contained
 from banger.model.catalog import DebianSource, ImageEntry
@@ -27,7 +28,8 @@ _TIMEOUT_S = 3600
 _MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
 _SOURCES = "debian.sources"
 
-# Runs as root in the finished tree. mmdebstrap copies the host's resolv.conf and hostname, with their modes.
+# Runs as root in the finished tree, in a jail: packages made the tree, with all the links in it. mmdebstrap copies the
+# host's resolv.conf and hostname, with their modes.
 _FINISH = r"""
 cd "$1"
 rm -f etc/resolv.conf etc/hostname etc/machine-id var/lib/dbus/machine-id
@@ -112,7 +114,13 @@ async def build_tree(plan: Plan, mirrors: Mirrors, work: Path, report: Report) -
         )
         report("finish", recipe.name)
         finish = ["sh", "-euc", _FINISH, "sh", str(root), str(recipe.epoch), _SOURCES, str(started)]
-        await run(prepare_as_root(finish), timeout_s=300)
+        finishing = Jail(
+            read=(started,),
+            trees=(root,),
+            capabilities=(READ_ALL, WRITE_ALL, CHANGE_ALL),
+            bounds=bounds_of_helper(),
+        )
+        await run(finish, before=prepare_as_root([]), jail=finishing, timeout_s=300)
     except ToolFailed as exc:
         raise Error(
             "image_build_failed",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import mmap
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 from banger.agent.process import GuestProcess, Output
 from banger.errors import Error
+from banger.host.foreign import open_to_write
+from banger.host.fs import remove_tree
 from banger.model.command import Exec, Exit
 from banger.wire.constants import STDOUT
 
@@ -22,6 +23,7 @@ log = logging.getLogger("banger.exec")
 _POSITIONS = Struct("<QQ")
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
 OTHERS_LIMIT_BYTES = 1024 * 1024
+_FURTHEST = 1 << 60
 
 Viewer = Callable[[Output], Awaitable[None]]
 
@@ -40,17 +42,16 @@ class ExecLog:
         self._complained = False
         self._fd = _open_append(self._path)
         self._size = os.fstat(self._fd).st_size
-        self._positions = _map_positions(self._path.with_suffix(".pos"), resume=resume)
-
-    @property
-    def positions(self) -> tuple[int, int]:
+        self._positions_fd = open_to_write(self._path.with_suffix(".pos"), os.O_RDWR)
+        self.positions = _read_positions(self._positions_fd) if resume else (0, 0)
         """Logged bytes of stdout and of stderr."""
-        out, err = _POSITIONS.unpack_from(self._positions)
-        return out, err
+        self.go_on_at(self.positions)
 
     def go_on_at(self, positions: tuple[int, int]) -> None:
         """Set the positions at which the streams really continue; they may differ from the file."""
-        _POSITIONS.pack_into(self._positions, 0, *positions)
+        self.positions = positions
+        with contextlib.suppress(OSError):  # a full disk must not stop the command
+            os.pwrite(self._positions_fd, _POSITIONS.pack(*positions), 0)
 
     def write(self, output: Output) -> None:
         try:
@@ -62,7 +63,7 @@ class ExecLog:
             self._complain(exc)  # a full disk must not stop the command
         logged = list(self.positions)
         logged[output.stream - STDOUT] += len(output.data)
-        _POSITIONS.pack_into(self._positions, 0, *logged)
+        self.go_on_at((logged[0], logged[1]))
 
     def _complain(self, exc: OSError) -> None:
         """Warn once, until a write succeeds again: the daemon's log may be on the same full disk."""
@@ -79,7 +80,7 @@ class ExecLog:
 
     def close(self) -> None:
         os.close(self._fd)
-        self._positions.close()
+        os.close(self._positions_fd)
 
 
 def exec_log_name(exec_id: int | None) -> str:
@@ -90,28 +91,24 @@ def exec_log_name(exec_id: int | None) -> str:
 def remove_exec_log(directory: Path, exec_id: int) -> None:
     log_path = directory / exec_log_name(exec_id)
     for path in (log_path, log_path.with_suffix(".pos"), log_path.with_name(log_path.name + ".1")):
-        path.unlink(missing_ok=True)
+        remove_tree(path)
 
 
 def remove_exec_logs(directory: Path) -> None:
     """Remove all logs of commands: the machine starts again, and so do the numbers of its commands."""
     for path in directory.glob("exec-*.*"):
-        path.unlink(missing_ok=True)
+        remove_tree(path)
 
 
 def _open_append(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return open_to_write(path, os.O_WRONLY | os.O_APPEND)
 
 
-def _map_positions(path: Path, *, resume: bool) -> mmap.mmap:
-    """Shared memory: a store into it survives the death of the daemon, without a system call."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if resume else os.O_TRUNC)
-    fd = os.open(path, flags, 0o600)
-    try:
-        os.ftruncate(fd, _POSITIONS.size)
-        return mmap.mmap(fd, _POSITIONS.size)
-    finally:
-        os.close(fd)
+def _read_positions(fd: int) -> tuple[int, int]:
+    """Read, not mapped: a VMM that makes the file shorter would end the daemon. No command writes as much as a VMM may
+    make up."""
+    out, err = _POSITIONS.unpack(os.pread(fd, _POSITIONS.size, 0).ljust(_POSITIONS.size, b"\0"))
+    return (out, err) if max(out, err) <= _FURTHEST else (0, 0)
 
 
 class RunningExec:

@@ -1,12 +1,17 @@
-"""A machine's logs: the console, and the output of the main command; each with the part that was turned over."""
+"""A machine's logs: the console, and the output of the main command; each with the part that was turned over.
+
+A VMM may have put anything in their place (`host.foreign`): what is no file has no bytes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from banger.errors import Error
+from banger.host.foreign import NotPlain, foreign_size, read_foreign
 from banger.host.thread import in_thread
 from banger.machines.ask.execs import exec_log_name
 
@@ -21,7 +26,7 @@ def log_path(directory: Path, source: str, exec_id: int | None = None) -> Path:
     `exec_not_found` for a command that has no log."""
     if exec_id is not None:
         path = directory / exec_log_name(exec_id)
-        if source != "exec" or not path.exists():
+        if source != "exec" or not os.path.lexists(path):
             hint = "banger keeps the output of commands that run detached"
             raise Error("exec_not_found", f"no output of command {exec_id} is kept", hint)
         return path
@@ -70,7 +75,7 @@ class _Reader:
         """The next bytes; empty if there are no more at the moment."""
         if chunk := next(self._before, b""):
             return chunk
-        if self._was_turned() and size_of(self._path) < size_of(self._older):
+        if self._was_turned() and foreign_size(self._path) < foreign_size(self._older):
             self._turn = _identity(self._older)
             self._before = _chunks(self._older, self._offset)  # what was not read yet, from the same position
             self._offset = 0
@@ -82,7 +87,7 @@ class _Reader:
 
     def look_again(self) -> None:
         """Start again at the beginning if the log has become shorter."""
-        if size_of(self._path) < self._offset and not self._was_turned():
+        if foreign_size(self._path) < self._offset and not self._was_turned():
             self._offset = 0
 
     def _was_turned(self) -> bool:
@@ -92,8 +97,8 @@ class _Reader:
 def _identity(path: Path) -> int:
     """Differs after each turn."""
     try:
-        return path.stat().st_ino
-    except FileNotFoundError:
+        return path.lstat().st_ino
+    except OSError:
         return 0
 
 
@@ -116,7 +121,7 @@ def _chunks(path: Path, offset: int) -> Iterator[bytes]:
 
 def find_tail(path: Path, lines: int) -> int:
     """Where the last `lines` lines begin, at most 1 MiB before the end."""
-    size = size_of(path)
+    size = foreign_size(path)
     begin = max(0, size - _TAIL_LIMIT)
     data = _read_at(path, begin, _TAIL_LIMIT)
     position = len(data) - 1 if data.endswith(b"\n") else len(data)
@@ -127,17 +132,8 @@ def find_tail(path: Path, lines: int) -> int:
     return begin + position + 1 if lines else size
 
 
-def size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
 def _read_at(path: Path, offset: int, limit: int = _CHUNK) -> bytes:
     try:
-        with open(path, "rb") as file:
-            file.seek(offset)
-            return file.read(limit)
-    except FileNotFoundError:
+        return read_foreign(path, offset, limit)
+    except (FileNotFoundError, PermissionError, NotPlain):
         return b""

@@ -15,11 +15,11 @@ import msgspec
 from banger.errors import AgentGone, Error
 from banger.guests.init import wait_for_init
 from banger.host.background import in_background
+from banger.host.foreign import foreign_size
 from banger.host.proc import send_signal, wait_gone
 from banger.host.thread import in_thread
 from banger.host.times import now
 from banger.machines.ask.execs import RunningExec, Viewer, remove_exec_logs
-from banger.machines.ask.logs import size_of
 from banger.machines.keep.reasons import describe_ending
 from banger.machines.keep.registry import Registry
 from banger.machines.keep.states import LIVE
@@ -114,7 +114,7 @@ async def start(
             raise _nothing_to_run(machine)
         places = lives.holdings.places(machine)
         await in_thread(remove_exec_logs, places.directory)
-        console_begin = size_of(places.console_log)
+        console_begin = foreign_size(places.console_log)
         live = await launch(lives.registry, lives.holdings, makings, begun, image)
         live.console_begin = console_begin
         lives.begin(live)

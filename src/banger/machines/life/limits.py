@@ -21,6 +21,7 @@ from banger.model.sizes import MIB, format_size
 from banger.resources import kinds
 from banger.store.resources import ResourceTable
 from banger.vmm.base import AS_NEEDED, Driver, VmConfig, VmLimits
+from banger.vmm.link import Link
 
 # With less memory a VMM does not start, or ends at the first burst of reads, because it needs each of its threads.
 _LEAST_MEMORY_BYTES = 128 * MIB
@@ -58,11 +59,11 @@ def refuse_unenforceable(spec: MachineSpec) -> None:
                 raise _unenforceable(controller, reason)
 
 
-def refuse_unconfined(spec: MachineSpec, driver: Driver) -> None:
+def refuse_unconfined(spec: MachineSpec, driver: Driver, link: Link) -> None:
     """Raises `confinement_missing`. Called before anything is started for the machine."""
     if spec.confine != "strict":
         return
-    for layer, reason in missing_layers(driver).items():
+    for layer, reason in missing_layers(driver, link).items():
         raise Error(
             "confinement_missing",
             f"this host does not have the layer {layer} of the jail: {reason}",

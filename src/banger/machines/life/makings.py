@@ -88,6 +88,7 @@ class Makings:
             modules_disk=self.kernels.modules_disk(kernel),
             initramfs=initramfs,
             image_disk=self.images.disk(image) if image else Path(),
+            image_digest=machine.image_digest,
             disk_bytes=max(spec.disk_bytes, image.size_bytes) if image else spec.disk_bytes,
             cpus=spec.cpus,
             memory_mib=spec.memory_mib,

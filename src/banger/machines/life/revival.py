@@ -101,7 +101,6 @@ async def prepare_revival(
     `network_unenforceable`, `network_not_found` for limits, a jail or a policy that this host lacks."""
     refuse_unenforceable(machine.spec)
     driver, accel = await makings.drivers.choose(shape.accel, shape.driver)
-    refuse_unconfined(machine.spec, driver)
     kernel = makings.kernels.get_version(machine.kernel, shape.kernel_digest)
     if not makings.kernels.vmlinux(kernel).exists():
         raise Error(
@@ -113,6 +112,7 @@ async def prepare_revival(
         raise unavailable(accel, why)
     frozen = link_in_use(shape.link, machine.spec)
     passage = await prepare_passage(makings, networks, driver, machine.spec, frozen)
+    refuse_unconfined(machine.spec, driver, passage.link)
     config = await makings.config(machine, places, kernel, driver, accel, passage.link)
     different = shape_difference(shape, driver.name, await driver.build_of(config))
     if different:

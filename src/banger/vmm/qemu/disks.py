@@ -7,12 +7,14 @@ import os
 from pathlib import Path
 
 from banger.errors import Error
-from banger.host.fs import disk_usage_bytes, require_free
-from banger.host.jail import Jail
+from banger.host.fs import require_free
+from banger.host.jail import Jail, bounds_of_helper
 from banger.host.run import run
 from banger.host.thread import in_thread
 from banger.vmm.frozen import Frozen
 from banger.vmm.qemu import layers, names
+from banger.vmm.qemu.file_bound import longest_file
+from banger.vmm.qemu.overlay import MAX_DISK_BYTES
 
 _FLATTEN_S = 1800.0
 
@@ -26,7 +28,7 @@ class QemuDisks:
     def usage_bytes(self, directory: Path) -> int:
         path = names.disk(directory)
         try:
-            return disk_usage_bytes(path)
+            return os.lstat(layers.active(path)).st_blocks * 512
         except OSError as exc:
             raise Error(
                 "vmm_failed",
@@ -65,7 +67,7 @@ async def convert(disk: Path, target: Path, kind: str) -> None:
     jail = await in_thread(_prepare_jail, disk, target)
     try:
         await run(
-            ["qemu-img", "convert", "-U", "-f", "qcow2", "-O", kind, str(disk), str(target)],
+            ["qemu-img", "convert", "-U", "-f", "qcow2", "-O", kind, str(layers.active(disk)), str(target)],
             timeout_s=_FLATTEN_S,
             jail=jail,
         )
@@ -85,16 +87,18 @@ def _prepare_jail(disk: Path, target: Path) -> Jail:
         layers.give(target, user)
         for path in places[1:]:
             layers.make_readable(path)
+    size_bytes = layers.read_head(places[0]).size_bytes
     return Jail(
-        read=(*places, *([disk] if disk.is_symlink() else [])),
+        read=tuple(places),
         write=(target,),
         user=user,
+        bounds=bounds_of_helper(longest_file(min(size_bytes, MAX_DISK_BYTES), 0)),
     )
 
 
 def _chain_bytes(disk: Path) -> int:
     """Bytes that a disk and its layers take. How much of the image below is copied too shows only during the write."""
-    return sum(path.stat().st_blocks * 512 for path in layers.read_chain(disk))
+    return sum(path.lstat().st_blocks * 512 for path in layers.read_chain(disk))
 
 
 def cannot_write(directory: Path, exc: OSError) -> Error:

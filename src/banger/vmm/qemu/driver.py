@@ -17,6 +17,8 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.host import cpu, own_sockets
+from banger.host.foreign import open_foreign
+from banger.host.fs import remove_tree
 from banger.host.jail import Bound, Jail
 from banger.host.proc import ProcessRef, send_signal, user_of
 from banger.host.run import find_tool, run
@@ -112,7 +114,7 @@ class QemuVm:
         return "stopped" if status in ("shutdown", "guest-panicked") else "paused"
 
     async def restore(self) -> None:
-        fd = os.open(names.devices(self._places.directory), os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_foreign(names.devices(self._places.directory))
         try:
             await self._monitor.send_descriptor("devices", fd)
         finally:
@@ -176,7 +178,7 @@ class QemuVm:
             layers.give(file, user)
 
     async def grow_disk(self, size_bytes: int) -> None:
-        if layers.read_head(names.disk(self._places.directory)).size_bytes < size_bytes:
+        if layers.read_head(layers.active(names.disk(self._places.directory))).size_bytes < size_bytes:
             allow_files(self._process, longest_file(size_bytes, 0))
             await self._monitor.execute("block_resize", {"device": "root", "size": size_bytes})
 
@@ -325,7 +327,7 @@ class QemuDriver:
     def forget_frozen(self, places: VmPlaces) -> None:
         """Earlier versions made a link to the memory too."""
         for path in (names.memory(places.directory), names.devices(places.directory)):
-            path.unlink(missing_ok=True)
+            remove_tree(path)
 
     async def _probe(self) -> DriverInfo:
         try:
@@ -344,6 +346,13 @@ def prepare_jail(config: VmConfig, disk: Path, libraries: Sequence[Path]) -> Jai
     """What QEMU needs of the host. To write: its directory. To read: the frozen layers of its disk, the image below
     them, kernel and initramfs. Sockets and the frozen memory are descriptors."""
     _, *below = layers.read_places(disk)
+    if (
+        config.image_digest
+        and below
+        and below[-1].suffix == ".ext4"
+        and below[-1].stem != config.image_digest
+    ):
+        raise Error("frozen_damaged", f"the disk of {config.places.name} lies on another machine's image")
     return Jail(
         read=(
             config.vmlinux,

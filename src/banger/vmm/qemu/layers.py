@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from banger.errors import Error
-from banger.host.fs import sync_path
+from banger.host.foreign import open_foreign
+from banger.host.fs import remove_tree, sync_path
 from banger.host.sparse import link_or_copy
 from banger.vmm.qemu.overlay import write_overlay
 
 _HEAD = struct.Struct(">4sIQIIQ")
 _LONGEST_NAME = 1023
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _IMAGE_NAME = re.compile(r"[0-9a-f]{64}\.ext4")
 _LATEST_NAME = 2 << 20  # the name lies in the first cluster; clusters are at most 2 MiB
 # QEMU opens each file of a chain, and may read through all of them.
@@ -45,7 +47,7 @@ class Head(NamedTuple):
 def read_head(path: Path) -> Head:
     """Raises `frozen_damaged` if the file is not a qcow2 file."""
     try:
-        with open(path, "rb") as file:
+        with open(open_foreign(path), "rb") as file:
             magic, version, offset, length, _, size = _HEAD.unpack(file.read(_HEAD.size))
             if magic != b"QFI\xfb" or version not in (2, 3) or length > _LONGEST_NAME:
                 raise ValueError("a wrong header")
@@ -61,8 +63,16 @@ def read_head(path: Path) -> Head:
 
 
 def active(disk: Path) -> Path:
-    """The file that is written to: the target of the link, or `disk` itself if it is not a link."""
-    return disk.with_name(os.readlink(disk)) if disk.is_symlink() else disk
+    """The file that is written to: the target of the link, or `disk` itself if it is not a link. Raises
+    `frozen_damaged`."""
+    return _beside(disk, os.readlink(disk)) if disk.is_symlink() else disk
+
+
+def _beside(disk: Path, name: str) -> Path:
+    """Raises `frozen_damaged` for a name that leads elsewhere: a VMM may have written it."""
+    if not _FILE_NAME.fullmatch(name):
+        raise Error("frozen_damaged", f"{disk} lies on {name!r}, which is not a layer")
+    return disk.with_name(name)
 
 
 def read_chain(disk: Path) -> list[Path]:
@@ -70,7 +80,7 @@ def read_chain(disk: Path) -> list[Path]:
     Raises `frozen_damaged`."""
     found = [active(disk)]
     while (name := read_head(found[-1]).backing) and "/" not in name:
-        found.append(disk.with_name(name))
+        found.append(_beside(disk, name))
         if len(found) > 2 * MAX_LAYERS:
             raise Error("frozen_damaged", f"the layers of {disk} have no end")
     return found
@@ -138,7 +148,7 @@ def replace(disk: Path, below: Path) -> None:
 def clear(disk: Path) -> None:
     """Remove the files of a disk that a failed start left unfinished."""
     for file in [disk, *disk.parent.glob("layer-*")]:
-        file.unlink(missing_ok=True)
+        remove_tree(file)
 
 
 def tidy(disk: Path) -> None:
@@ -147,7 +157,7 @@ def tidy(disk: Path) -> None:
     needed = set(read_chain(disk))
     for file in [_unpointed(disk), *disk.parent.glob("layer-*")]:
         if file not in needed:
-            file.unlink(missing_ok=True)
+            remove_tree(file)
 
 
 def sync(disk: Path) -> None:
@@ -213,7 +223,7 @@ def make_readable(file: Path) -> None:
 
 def _point(disk: Path, target: Path) -> None:
     fresh = _unpointed(disk)
-    fresh.unlink(missing_ok=True)
+    remove_tree(fresh)
     os.symlink(target.name, fresh)
     os.replace(fresh, disk)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from banger.errors import Error
+from banger.host.fs import open_plain
 from banger.host.proc import PAGE_BYTES
 from banger.host.sparse import copy_sparse
 
@@ -42,7 +43,7 @@ def copy_base(pid: int, mapping: Mapping, target: Path) -> None:
     """Copy the file behind the memory to a new file: for a VM that booted all of its memory, for a clone the memory
     that it started with. Blocking."""
     try:
-        source = os.open(f"/proc/{pid}/fd/{mapping.fd}", os.O_RDONLY | os.O_CLOEXEC)
+        source = open_plain(f"/proc/{pid}/fd/{mapping.fd}")
     except PermissionError as exc:
         raise _not_allowed(pid) from exc
     try:
