@@ -174,6 +174,15 @@ def test_an_address_is_kept_for_life_and_no_other_machine_has_it() -> None:
     assert choose_network(registry, machine(address="10.0.2.15"), Tap("")).host_address != "10.0.2.15"
 
 
+def test_a_machine_takes_the_address_that_its_guest_has_already() -> None:
+    registry = fake(all=lambda: [machine(id="other", address="10.213.0.99")])
+    assert choose_network(registry, machine(), Tap(""), "10.213.0.98").host_address == "10.213.0.98"
+    assert choose_network(registry, machine(), Tap(""), "10.213.0.99").host_address != "10.213.0.99"
+    assert choose_network(registry, machine(), UserNat(""), "10.0.2.77").host_address == "10.0.2.77"
+    kept = machine(address="10.213.0.97")
+    assert choose_network(registry, kept, Tap(""), "10.213.0.98").host_address == "10.213.0.97"
+
+
 def test_the_relay_is_told_policy_addresses_names_and_sleep() -> None:
     told = describe_to_relay(
         machine(
