@@ -7,6 +7,7 @@
  * keeper reads nothing that a guest sends. It outlives the daemon; requests come over the listening socket. See README.md.
  */
 #include "keeper_control.h"
+#include "keeper_echo.h"
 #include "keeper_filter.h"
 #include "keeper_namespaces.h"
 #include "keeper_options.h"
@@ -46,6 +47,7 @@ static void prepare_network(const struct options *options)
 		refuse(TUN_REFUSED, options->tun);
 	if (!listeners_open(&ports))
 		refuse(SOCKETS_REFUSED, "transparent sockets");
+	echoes_open();
 	if (!filter_load(options->nft, &options->guests, &ports))
 		refuse(FILTER_REFUSED, options->nft);
 }

@@ -287,6 +287,17 @@ def test_a_host_without_taps_is_told_what_that_means(patient: Patient) -> None:
     assert "modprobe tun" in finding["mend"]
 
 
+def test_a_user_who_may_not_ping_is_told_that_machines_may_not(nobodys_patient: Patient) -> None:
+    apart = 'set -- unshare --net -- sh -c \'%s exec "$@"\' sh "$@"'  # where the kernel's own setting counts
+    finding = nobodys_patient.look("ping", hurt=apart % "", user=NOBODY)
+    assert finding["status"] == "hint" and "ping_group_range" in finding["found"]
+    assert "sysctl -w net.ipv4.ping_group_range" in finding["mend"]
+    allowed = apart % 'echo "0 2147483647" >/proc/sys/net/ipv4/ping_group_range;'
+    assert nobodys_patient.look("ping", hurt=allowed, user=NOBODY)["status"] == "ok"
+    finding = nobodys_patient.look("ping", hurt=apart % "")
+    assert finding["status"] == "ok" and "raw sockets" in finding["found"]
+
+
 def test_a_host_without_memory_starts_no_machine(patient: Patient, tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 8000000 kB\nMemFree: 1000 kB\nMemAvailable: 204800 kB\n")

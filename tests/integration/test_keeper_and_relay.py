@@ -4,6 +4,7 @@ left of it when one of the two is killed."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import socket
@@ -21,7 +22,7 @@ from banger.network.relay import MachineTold, Port
 from tests.support.network_spaces import FAR, HOST, OUTSIDE, OUTSIDE_6, Missing, Spaces, open_spaces
 from tests.support.running_keeper import CannotStart, RunningKeeper
 from tests.support.running_relay import RunningRelay
-from tests.support.stand_in import GATEWAY, StandIn
+from tests.support.stand_in import GATEWAY, SOON_S, StandIn
 
 pytestmark = pytest.mark.integration
 
@@ -136,6 +137,114 @@ def test_each_guest_reaches_the_outside_and_is_reached_through_its_port(house: H
             assert source[0] == GATEWAY
             client.sendall(b"from outside")
             assert server.recv(100) == b"from outside"
+
+
+def allow_echoes(house: House) -> None:
+    """For each user of the host: its kernel's own setting is for none."""
+    house.spaces.host.run("sysctl", "-qw", "net.ipv4.ping_group_range=0 0")
+
+
+def denied(house: House) -> int:
+    return house.relay.ask(lambda relay: relay.counters("vm-5")).denied
+
+
+def is_told_of_no_answer(guest: StandIn, address: str) -> bool:
+    """Whether an echo request is answered with the error that says that it may not go there."""
+    v6 = ":" in address
+    protocol = socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP
+    with guest.open_socket(DATAGRAM, v6=v6, protocol=protocol) as echo:
+        echo.connect((address, 0))
+        echo.send(bytes([128 if v6 else 8, 0, 0, 0, 0, 0, 0, 1]) + b"banger")
+        try:
+            return not echo.recv(2048)
+        except OSError as exc:
+            return exc.errno == (errno.EACCES if v6 else errno.EHOSTUNREACH)
+
+
+def test_the_outside_answers_pings(house: House) -> None:
+    guest, other = house.guests
+    assert not guest.ping(
+        OUTSIDE, timeout_s=SOON_S
+    )  # the host allows no sockets for it, and the kernel must not answer
+    assert guest.ping(GATEWAY)
+    allow_echoes(house)
+    for address in (OUTSIDE, FAR, OUTSIDE_6):
+        assert guest.ping(address) and other.ping(address), address
+    assert not guest.ping("93.184.215.77", timeout_s=SOON_S)  # nobody is there
+    assert not guest.ping(other.address, timeout_s=SOON_S)
+    assert denied(house) == 0
+
+
+def test_pings_go_where_the_policy_allows_and_denials_are_counted(house: House) -> None:
+    allow_echoes(house)
+    guest, other = house.guests
+    for number, address in enumerate((HOST, "10.1.2.3", "fd12::1", "169.254.169.254"), 1):
+        assert is_told_of_no_answer(guest, address), address
+        assert denied(house) == number
+    policy = ("base internal", f"allow {FAR} 443", f"allow {OUTSIDE_6}")
+    house.relay.tell(
+        MachineTold(key="vm-5", addresses=(guest.address, guest.address_6), policy=policy),
+    )
+    assert guest.ping(FAR) and guest.ping(OUTSIDE_6)
+    assert is_told_of_no_answer(guest, OUTSIDE) and other.ping(OUTSIDE)
+    house.relay.ask(lambda relay: relay.forget("vm-5"))
+    assert not guest.ping(FAR, timeout_s=SOON_S) and other.ping(FAR)
+
+
+def test_a_host_that_allows_no_sockets_for_pings_may_lend_raw_ones(house: House) -> None:
+    protocols = ((socket.AF_INET, socket.IPPROTO_ICMP), (socket.AF_INET6, socket.IPPROTO_ICMPV6))
+    house.relay.kill()
+    with contextlib.ExitStack() as stack:
+        lent = [
+            stack.enter_context(
+                house.spaces.host.socket(socket.SOCK_RAW, v6=family == socket.AF_INET6, protocol=protocol)
+            ).fileno()
+            for family, protocol in protocols
+        ]
+        house.relay.start(*(f"--echo={number}" for number in lent), lent=lent)
+    house.tell()
+    guest, other = house.guests
+    for address in (OUTSIDE, FAR, OUTSIDE_6):
+        assert guest.ping(address) and other.ping(address), address
+    assert is_told_of_no_answer(guest, HOST)
+
+
+def test_a_flood_of_pings_is_one_guests_own(house: House) -> None:
+    allow_echoes(house)
+    guest, other = house.guests
+    request = bytes([8, 0, 0, 0, 0, 0, 0, 1]) + bytes(1000)
+    with guest.open_socket(DATAGRAM, protocol=socket.IPPROTO_ICMP, timeout_s=SOON_S) as echo:
+        echo.connect((FAR, 0))
+        for _ in range(2000):
+            with contextlib.suppress(OSError):
+                echo.send(request)
+        answered = 0
+        with contextlib.suppress(TimeoutError):
+            while echo.recv(2048):
+                answered += 1
+        assert 0 < answered < 1000
+    assert other.ping(FAR)
+
+
+def test_pings_are_answered_by_the_next_keeper_and_relay(house: House) -> None:
+    allow_echoes(house)
+    guest = house.guests[0]
+    assert guest.ping(FAR)
+    keeper = house.keepers[-1]
+    _, namespaces = keeper.ask("namespaces")
+    keeper.kill()
+    assert guest.ping(FAR)
+    house.keepers.append(RunningKeeper(keeper.socket.parent, namespaces=namespaces))
+    close_all(namespaces)
+    assert guest.ping(FAR)
+    house.relay.kill()
+    house.relay.start()
+    house.tell()
+
+    def works() -> None:
+        assert guest.ping(FAR, timeout_s=SOON_S)
+
+    eventually(works)
 
 
 def test_the_host_is_closed_to_guests(house: House) -> None:

@@ -11,7 +11,7 @@ from banger.doctor.host import Host
 from banger.errors import Error, ToolMissing
 from banger.host.apt import MIRROR_VARIABLE, find_mirrors
 from banger.host.run import have_tool, run
-from banger.network.guards import try_taps
+from banger.network.guards import may_ask_for_echoes, open_echoes, try_taps
 
 _ARCHIVE_S = 3
 _USUAL_SUITE = "bookworm"
@@ -33,6 +33,22 @@ def _mend_taps(why: Error) -> Mend:
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         return Mend("modprobe tun && chmod 0666 /dev/net/tun", root=True)
     return advise(why.hint)
+
+
+def look_at_pings(host: Host) -> Sight:
+    """Whether the relay can ask for an echo in a guest's place."""
+    if may_ask_for_echoes():
+        return Sight("machines can ping what their policy allows")
+    lent = open_echoes()
+    for echo in lent:
+        echo.close()
+    if lent:
+        return Sight("machines can ping what their policy allows, through raw sockets of root")
+    return Sight(
+        "net.ipv4.ping_group_range has no group of this user",
+        fine=False,
+        mend=Mend("sysctl -w net.ipv4.ping_group_range='0 2147483647'", root=True, optional=True),
+    )
 
 
 async def look_at_archive(host: Host) -> Sight:

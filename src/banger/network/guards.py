@@ -15,6 +15,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -190,6 +191,7 @@ class Guards:
             "relay", paths.relay_socket, paths.network / "relay.log", self._arguments_of_relay, spawn_detached
         )
         self._namespaces: tuple[int, ...] = ()
+        self._echoes: tuple[socket.socket, ...] = ()
         self._why = "the daemon has not started keeper and relay"
         self._task: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
@@ -291,7 +293,12 @@ class Guards:
         self._namespaces = held
 
     def _arguments_of_relay(self) -> Arguments:
-        return [f"--keeper={self.keeper.socket.name}"], []  # its working directory has the socket
+        for echo in self._echoes:  # of a relay that is gone
+            echo.close()
+        self._echoes = open_echoes()
+        numbers = [echo.fileno() for echo in self._echoes]
+        # Its working directory has the keeper's socket.
+        return [f"--keeper={self.keeper.socket.name}", *(f"--echo={number}" for number in numbers)], numbers
 
     async def close(self) -> None:
         """Let go of both; end both if no VM has a tap. What is just being started is waited for, so that it is not
@@ -310,6 +317,8 @@ class Guards:
         self.relay.let_go()
         close_all(self._namespaces)
         self._namespaces = ()
+        for echo in self._echoes:
+            echo.close()
 
     async def _in_use(self) -> bool:
         try:
@@ -324,6 +333,31 @@ class Guards:
 
 async def _nothing() -> None:
     """No machine needs a new relay."""
+
+
+def may_ask_for_echoes() -> bool:
+    """Whether the host allows this user sockets for echo requests (ping): its `net.ipv4.ping_group_range` has a group
+    of this process."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).close()
+    except OSError:
+        return False
+    return True
+
+
+def open_echoes() -> tuple[socket.socket, ...]:
+    """Raw sockets that the relay needs to answer pings of guests; none if it needs none, or if only root may have them.
+    The relay itself has no rights to make them."""
+    if may_ask_for_echoes():
+        return ()
+    opened: list[socket.socket] = []
+    for family, protocol in (
+        (socket.AF_INET, socket.IPPROTO_ICMP),
+        (socket.AF_INET6, socket.IPPROTO_ICMPV6),
+    ):
+        with contextlib.suppress(OSError):
+            opened.append(socket.socket(family, socket.SOCK_RAW, protocol))
+    return tuple(opened)
 
 
 def arguments_of_keeper(namespaces: Sequence[int] = ()) -> Arguments:
