@@ -149,6 +149,17 @@ def test_rules_open_and_close_and_can_change_while_the_machine_runs(home: Home, 
     home.text("rm", "-f", name)
 
 
+def test_nothing_but_what_a_rule_allows(home: Home, name: str) -> None:
+    opened = f"{INTERNET}:{PORT}"
+    home.text("run", "-d", "--network", "none", "--allow", opened, "--name", name, IMAGE)
+    assert home.json("vm", "show", name)["network"]["policy"] == "none"
+    found = reached(home, name, *EVERYWHERE, patience_s=10)
+    assert found == {address: f"this is {INTERNET}" if address == INTERNET else "" for address in EVERYWHERE}
+    home.text("vm", "network", "--clear", "--allow", PRIVATE, name)
+    assert reached(home, name, INTERNET, PRIVATE) == {INTERNET: "", PRIVATE: f"this is {PRIVATE}"}
+    home.text("rm", "-f", name)
+
+
 def test_what_was_denied_is_told_at_the_end_of_a_run_in_the_record_and_in_events(
     home: Home, name: str
 ) -> None:

@@ -149,6 +149,15 @@ def test_a_snapshot_from_elsewhere_opens_nothing_here() -> None:
     assert with_usual_network(spec(network="none")) == spec(network="none")
 
 
+def test_nothing_but_what_a_rule_allows_needs_a_tap() -> None:
+    for wanted, default in (("none", "internet"), ("", "none")):
+        found = passage(spec(network=wanted, allow=["1.2.3.4:443"], ports=["80:80"]), default=default)
+        assert (kind_of(found.link), found.policy) == ("tap", "none")
+    with pytest.raises(Error) as caught:
+        passage(spec(network="none", allow=["1.2.3.4"]), no_taps="no device")
+    assert caught.value.code == "network_unenforceable" and "--allow" in caught.value.message
+
+
 def test_the_spec_of_a_snapshot_is_checked_before_the_relay_hears_of_it() -> None:
     with pytest.raises(Error) as caught:
         passage(spec(hosts=["db\nbase host:192.0.2.7"]), frozen="tap")

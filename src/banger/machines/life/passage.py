@@ -66,7 +66,8 @@ async def prepare_passage(
     check_network(spec)
     wanted = wanted_policy(networks, spec, makings.settings.network.default)
     why = "the driver has none" if Tap not in driver.capabilities.links else await makings.guards.ready()
-    if wanted == "none" and not spec.networks and (why or frozen != "tap"):
+    reaches_nothing = wanted == "none" and not spec.networks and not spec.allow
+    if reaches_nothing and (why or frozen != "tap"):
         refuse_without_network(spec)
         return _with_frozen_kind(Passage(link_of_kind("none"), wanted), frozen)
     if not why and (frozen != "nat" or wanted != "host" or spec.networks):
