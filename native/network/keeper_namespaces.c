@@ -1,5 +1,6 @@
 #include "keeper_namespaces.h"
 
+#include "keeper_ipv6.h"
 #include "keeper_refusal.h"
 
 #include <errno.h>
@@ -115,6 +116,8 @@ void namespaces_settle(void)
 	char path[128];
 
 	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+		if (strncmp(settings[i].path, "ipv6/", 5) == 0 && !ipv6_is_here())
+			continue;
 		snprintf(path, sizeof path, "/proc/sys/net/%s", settings[i].path);
 		write_file(SETTINGS_REFUSED, path, settings[i].value);
 	}

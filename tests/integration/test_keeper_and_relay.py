@@ -20,7 +20,8 @@ from banger.host.packets import close_all
 from banger.network.keeper import read_refusal
 from banger.network.relay import MachineTold, Port
 from tests.support.network_spaces import FAR, HOST, OUTSIDE, OUTSIDE_6, Missing, Spaces, open_spaces
-from tests.support.running_keeper import CannotStart, RunningKeeper
+from tests.support.no_ipv6 import without_ipv6
+from tests.support.running_keeper import PROGRAM, CannotStart, RunningKeeper
 from tests.support.running_relay import RunningRelay
 from tests.support.stand_in import GATEWAY, SOON_S, StandIn
 
@@ -73,13 +74,13 @@ class House(NamedTuple):
 
 
 @contextlib.contextmanager
-def open_house(directory: Path) -> Iterator[House]:
+def open_house(directory: Path, keeper: Path = PROGRAM, relay_program: Path = RELAY) -> Iterator[House]:
     with contextlib.ExitStack() as opened:
         spaces = opened.enter_context(open_spaces())
         keepers: list[RunningKeeper] = []
         opened.callback(lambda: keepers[-1].close())
-        keepers.append(RunningKeeper(directory))
-        relay = RunningRelay(spaces.host, RELAY, directory)
+        keepers.append(RunningKeeper(directory, program=keeper))
+        relay = RunningRelay(spaces.host, relay_program, directory)
         relay.start()
         opened.callback(relay.close)
         guests = [opened.enter_context(StandIn(keepers[0], number)).bind() for number in NUMBERS]
@@ -88,19 +89,27 @@ def open_house(directory: Path) -> Iterator[House]:
         yield house
 
 
+@contextlib.contextmanager
+def skipping_where_missing() -> Iterator[None]:
+    try:
+        yield
+    except Missing as exc:
+        pytest.skip(f"capability missing: {exc}")
+    except CannotStart as exc:
+        refusal = read_refusal(exc.said)
+        if refusal is None or refusal.code not in HOST_LACKS:
+            raise
+        pytest.skip(f"capability missing: {exc.said.strip()}")
+
+
 @pytest.fixture
 def house() -> Iterator[House]:
-    with tempfile.TemporaryDirectory(prefix="bh-") as name:
-        try:
-            with open_house(Path(name)) as made:
-                yield made
-        except Missing as exc:
-            pytest.skip(f"capability missing: {exc}")
-        except CannotStart as exc:
-            refusal = read_refusal(exc.said)
-            if refusal is None or refusal.code not in HOST_LACKS:
-                raise
-            pytest.skip(f"capability missing: {exc.said.strip()}")
+    with (
+        tempfile.TemporaryDirectory(prefix="bh-") as name,
+        skipping_where_missing(),
+        open_house(Path(name)) as made,
+    ):
+        yield made
 
 
 def eventually(works: Callable[[], None]) -> None:
@@ -283,6 +292,29 @@ def test_a_new_relay_serves_the_listeners_of_the_keeper(house: House) -> None:
     house.tell()
     for guest in house.guests:
         eventually(lambda guest=guest: house.echoes(guest, (FAR, 80)))  # type: ignore[misc]
+
+
+def test_a_host_without_ipv6_serves_guests_with_ipv4() -> None:
+    with tempfile.TemporaryDirectory(prefix="bh-") as name, skipping_where_missing():
+        directory = Path(name)
+        keeper, relay = (without_ipv6(program, directory) for program in (PROGRAM, RELAY))
+        with open_house(directory, keeper, relay) as house:
+            allow_echoes(house)
+            guest, other = house.guests
+            for key in (guest.key, other.key):
+                house.keepers[-1].ask(f"join {key} 7")
+            first = house.keepers[-1]
+            _, namespaces = first.ask("namespaces")
+            first.kill()
+            house.keepers.append(RunningKeeper(directory, program=keeper, namespaces=namespaces))
+            close_all(namespaces)
+            assert f"{guest.key} {guest.address} - 7" in house.keepers[-1].ask("list")[0]
+            eventually(lambda: house.echoes(guest, (FAR, 80)))
+            assert guest.ping(FAR) and guest.ping(other.address)
+            assert not guest.ping(OUTSIDE_6, timeout_s=SOON_S)
+            assert not guest.ping(other.address_6, timeout_s=SOON_S)
+            house.keepers[-1].ask(f"leave {guest.key} 7")
+            assert not guest.ping(other.address, timeout_s=SOON_S)
 
 
 def test_both_programs_are_small(house: House) -> None:

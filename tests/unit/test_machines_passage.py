@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -150,7 +150,8 @@ def test_a_snapshot_from_elsewhere_opens_nothing_here() -> None:
 
 
 def test_nothing_but_what_a_rule_allows_needs_a_tap() -> None:
-    for wanted, default in (("none", "internet"), ("", "none")):
+    cases: list[tuple[Policy | Literal[""], Policy]] = [("none", "internet"), ("", "none")]
+    for wanted, default in cases:
         found = passage(spec(network=wanted, allow=["1.2.3.4:443"], ports=["80:80"]), default=default)
         assert (kind_of(found.link), found.policy) == ("tap", "none")
     with pytest.raises(Error) as caught:

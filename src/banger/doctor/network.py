@@ -12,6 +12,7 @@ from banger.errors import Error, ToolMissing
 from banger.host.apt import MIRROR_VARIABLE, find_mirrors
 from banger.host.run import have_tool, run
 from banger.network.guards import may_ask_for_echoes, open_echoes, try_taps
+from banger.network.user_nat import has_ipv6
 
 _ARCHIVE_S = 3
 _USUAL_SUITE = "bookworm"
@@ -22,6 +23,10 @@ async def look_at_taps(host: Host) -> Sight:
     """Whether a keeper of the guests' network comes up here, and gives a tap."""
     with tempfile.TemporaryDirectory(prefix="banger-doctor-") as directory:
         why = await try_taps(Path(directory))
+    if why is None and not has_ipv6():
+        return Sight(
+            "machines get taps, so each has a policy of its own; with IPv4 alone, as this host has no IPv6"
+        )
     if why is None:
         return Sight("machines get taps, so each has a policy of its own")
     return Sight(f"machines use the network of their VMMs: {why.message}", fine=False, mend=_mend_taps(why))

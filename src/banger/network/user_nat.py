@@ -6,6 +6,7 @@ The NAT's own resolver asks the host's name servers, so VPNs and split DNS work.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import random
@@ -48,6 +49,15 @@ def prepare_user_nat(taken: Collection[str] = (), likely: str = "") -> GuestNetw
         mtu=1500,
         asks_router=reaches_ipv6(),
     )
+
+
+def has_ipv6() -> bool:
+    """Whether this host's kernel has IPv6 at all."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError as exc:
+        return exc.errno != errno.EAFNOSUPPORT
+    return True
 
 
 def reaches_ipv6() -> bool:
