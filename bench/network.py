@@ -18,7 +18,7 @@ from banger.host.fs import inode_of
 from banger.host.paths import Paths
 from banger.host.proc import all_marked, working_inode
 from banger.host.spawn import MARKER
-from banger.network.guards import NAMES
+from banger.network.programs import NAMES
 from bench import traffic
 from bench.noise import Sample, difference, in_turns, ratio, sample, timed_ms
 from bench.place import IMAGE, ask, banger, delete_machines, poll, wait_for_clone

@@ -34,8 +34,10 @@ struct addresses {
 	struct address list[ADDRESSES_MAX];
 };
 
-/* Those that the host gave, in memory that an agent shares with the one that comes after it. */
-static struct addresses *own;
+/* What the host gave, in memory that an agent shares with the one that comes after it. */
+static struct given {
+	struct addresses own, gateways;
+} *given;
 
 int net_link_index(void)
 {
@@ -129,15 +131,16 @@ static int add_gateway(int fd, const struct address *gateway)
 	return netlink_run(fd, &message);
 }
 
-static void collect_addresses(const struct fields *fields, struct addresses *addresses)
+static void collect_addresses(const struct fields *fields, uint16_t tag, bool with_prefix,
+			      struct addresses *addresses)
 {
 	struct fields rest = *fields;
 	struct field field;
 
 	addresses->count = 0;
 	while (fields_next(&rest, &field))
-		if (field.tag == TAG_ADDRESS && addresses->count < ADDRESSES_MAX &&
-		    address_parse(field.value, true, &addresses->list[addresses->count]))
+		if (field.tag == tag && addresses->count < ADDRESSES_MAX &&
+		    address_parse(field.value, with_prefix, &addresses->list[addresses->count]))
 			addresses->count++;
 }
 
@@ -145,14 +148,17 @@ static void collect_addresses(const struct fields *fields, struct addresses *add
  * have set is not asked for, and stays: listing it takes a clone as long as adding one. */
 static int set_addresses(int fd, const struct fields *fields, struct err *err)
 {
+	struct addresses *own = &given->own;
 	struct addresses old = *own;
 
 	if (!fields_count(fields, TAG_ADDRESS))
 		return 0;
-	collect_addresses(fields, own);
+	collect_addresses(fields, TAG_ADDRESS, true, own);
 	for (size_t i = 0; i < old.count; i++)
-		if (!addresses_hold(own, &old.list[i]))
+		if (!addresses_hold(own, &old.list[i])) {
 			change_address(fd, &old.list[i], false);
+			given->gateways.count = 0; /* the kernel drops routes with the address */
+		}
 	for (size_t i = 0; i < own->count; i++)
 		if (!addresses_hold(&old, &own->list[i]) && change_address(fd, &own->list[i], true) < 0) {
 			own->count = i;
@@ -161,17 +167,17 @@ static int set_addresses(int fd, const struct fields *fields, struct err *err)
 	return 0;
 }
 
+/* A clone that waited has those of the machine that it becomes. */
 static int set_gateways(int fd, const struct fields *fields, struct err *err)
 {
-	struct fields rest = *fields;
-	struct field field;
-	struct address gateway;
+	struct addresses gateways, old = given->gateways;
 
-	while (fields_next(&rest, &field))
-		if (field.tag == TAG_GATEWAY && address_parse(field.value, false, &gateway) &&
-		    add_gateway(fd, &gateway) < 0)
-			return err_set(err, ERR_IO, errno, "cannot set gateway %.*s",
-				       (int)field.value.length, field.value.data);
+	collect_addresses(fields, TAG_GATEWAY, false, &gateways);
+	for (size_t i = 0; i < gateways.count; i++)
+		if (!addresses_hold(&old, &gateways.list[i]) && add_gateway(fd, &gateways.list[i]) < 0)
+			return err_set(err, ERR_IO, errno, "cannot set gateway %zu", i + 1);
+	if (gateways.count)
+		given->gateways = gateways;
 	return 0;
 }
 
@@ -239,12 +245,12 @@ static int configure_link(int fd, const struct fields *fields, struct err *err)
 
 void net_prepare(void)
 {
-	static struct addresses unshared;
+	static struct given unshared;
 	struct ifreq loopback = { .ifr_name = "lo" };
 
-	own = mmap(NULL, sizeof *own, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (own == MAP_FAILED)
-		own = &unshared;
+	given = mmap(NULL, sizeof *given, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (given == MAP_FAILED)
+		given = &unshared;
 	route_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (route_fd < 0 || !set_up(route_fd, &loopback))
 		console("lo: %s", strerror(errno));

@@ -14,7 +14,10 @@ enum { RULES_SIZE = 8192, NFT_NOT_STARTED = 127 };
 /* Interfaces are the loopback and taps; so all but the loopback are guests.
  *
  * A guest has one source address: that which leads to its tap. Neighbour discovery may use link-local sources, and so is
- * slow; ARP is not pinned, and so is slow: each request makes the kernel remember a neighbour, and kernels remember few. */
+ * slow; ARP is not pinned, and so is slow: each request makes the kernel remember a neighbour, and kernels remember few.
+ *
+ * An echo request to the outside is the relay's to answer. The kernel answers it, too, as it comes in, but its answers have
+ * no mark. */
 static const char RULES[] =
 	"table inet banger\n"
 	"delete table inet banger\n"
@@ -46,6 +49,7 @@ static const char RULES[] =
 	"    ip6 daddr { ::/127, fe80::/10, ff00::/8 } drop\n"
 	"    accept\n"
 	"  }\n"
+	"  set echoes { type ifname; size 4096; flags dynamic,timeout; timeout 5m; }\n"
 	"  chain neighbours {\n"
 	"    update @pace { iifname limit rate over 2/second burst 20 packets } drop\n"
 	"    accept\n"
@@ -55,10 +59,16 @@ static const char RULES[] =
 	"    iif lo accept\n"
 	"    ip daddr != %1$s ip daddr %2$s accept\n"
 	"    ip6 daddr != %3$s ip6 daddr %4$s accept\n"
+	"    ip daddr != %1$s icmp type echo-request goto echo\n"
+	"    ip6 daddr != %3$s icmpv6 type echo-request goto echo\n"
 	"    meta nfproto ipv4 meta l4proto tcp tproxy ip to 127.0.0.1:%5$u meta mark set %9$u accept\n"
 	"    meta nfproto ipv4 meta l4proto udp tproxy ip to 127.0.0.1:%7$u meta mark set %9$u accept\n"
 	"    meta nfproto ipv6 meta l4proto tcp tproxy ip6 to [::1]:%6$u meta mark set %9$u accept\n"
 	"    meta nfproto ipv6 meta l4proto udp tproxy ip6 to [::1]:%8$u meta mark set %9$u accept\n"
+	"  }\n"
+	"  chain echo {\n"
+	"    update @echoes { iifname limit rate over 64/second burst 128 packets } drop\n"
+	"    meta mark set %9$u accept\n"
 	"  }\n"
 	"  chain input {\n"
 	"    type filter hook input priority filter; policy drop;\n"
@@ -67,6 +77,11 @@ static const char RULES[] =
 	"    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n"
 	"    ip daddr %1$s icmp type { echo-request, destination-unreachable } accept\n"
 	"    ip6 daddr %3$s icmpv6 type { echo-request, destination-unreachable, packet-too-big } accept\n"
+	"  }\n"
+	"  chain output {\n"
+	"    type filter hook output priority filter; policy accept;\n"
+	"    ip saddr != %1$s icmp type echo-reply meta mark 0 drop\n"
+	"    ip6 saddr != %3$s icmpv6 type echo-reply meta mark 0 drop\n"
 	"  }\n"
 	"  chain forward {\n"
 	"    type filter hook forward priority filter; policy drop;\n"

@@ -1,5 +1,6 @@
 #include "keeper_namespaces.h"
 
+#include "keeper_ipv6.h"
 #include "keeper_refusal.h"
 
 #include <errno.h>
@@ -115,17 +116,19 @@ void namespaces_settle(void)
 	char path[128];
 
 	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+		if (strncmp(settings[i].path, "ipv6/", 5) == 0 && !ipv6_is_here())
+			continue;
 		snprintf(path, sizeof path, "/proc/sys/net/%s", settings[i].path);
 		write_file(SETTINGS_REFUSED, path, settings[i].value);
 	}
 }
 
-void namespaces_confine(void)
+void namespaces_confine(bool wholly)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct kept[2] = {{0}};
 
-	kept[0].effective = kept[0].permitted = 1U << CAP_NET_ADMIN | 1U << CAP_NET_BIND_SERVICE;
+	kept[0].effective = kept[0].permitted = wholly ? 0 : 1U << CAP_NET_ADMIN | 1U << CAP_NET_BIND_SERVICE;
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_capset, &header, kept) != 0)
 		refuse(NAMESPACES_REFUSED, "capabilities");

@@ -54,6 +54,8 @@ void options_read(int count, char **arguments, struct options *options)
 	for (int i = 1; i < count; i++) {
 		if ((value = value_of(arguments[i], "--listen=")))
 			options->listener = read_last_descriptor(value);
+		else if (strcmp(arguments[i], "--hold") == 0)
+			options->hold = true;
 		else if ((value = value_of(arguments[i], "--adopt=")))
 			read_adopted(value, options);
 		else if ((value = value_of(arguments[i], "--nft=")))
@@ -67,8 +69,8 @@ void options_read(int count, char **arguments, struct options *options)
 		else
 			refuse_usage("unknown option", arguments[i]);
 	}
-	if (options->listener < 0)
-		refuse_usage("wanted", "--listen=FD");
+	if (options->hold ? options->network_namespace < 0 : options->listener < 0)
+		refuse_usage("wanted", options->hold ? "--adopt=USER,NETWORK" : "--listen=FD");
 	if (!guests_read(v4, v6, &options->guests))
 		refuse_usage("not prefixes of guests", v4);
 }

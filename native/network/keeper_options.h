@@ -4,7 +4,10 @@
 
 #include "keeper_address.h"
 
+#include <stdbool.h>
+
 struct options {
+	bool hold;                                  /* be in the adopted namespaces, and nothing else */
 	int listener;                               /* listening socket for requests */
 	int user_namespace, network_namespace;      /* of a keeper that died; -1: make new ones */
 	const char *nft, *tun;                      /* paths */

@@ -1,5 +1,6 @@
 #include "keeper_requests.h"
 
+#include "keeper_echo.h"
 #include "keeper_namespaces.h"
 #include "keeper_routes.h"
 #include "keeper_taps.h"
@@ -169,8 +170,8 @@ static void give_listeners(const struct words *words, const struct guests *guest
 	(void)words;
 	(void)guests;
 	answer->descriptors_are_ours = true;
-	for (size_t i = 0; i < LISTENERS; i++)
-		give(answer, listeners_descriptors()[i]);
+	answer->descriptor_count = listeners_descriptors(answer->descriptors);
+	answer->descriptor_count += echoes_descriptors(answer->descriptors + answer->descriptor_count);
 	say(answer, "ok");
 }
 

@@ -1,5 +1,6 @@
 #include "keeper_routes.h"
 
+#include "keeper_ipv6.h"
 #include "keeper_rtnetlink.h"
 
 #include <errno.h>
@@ -38,6 +39,8 @@ static bool put_address(const struct address *address, unsigned length, unsigned
 		.ifa_family = (unsigned char)address->family, .ifa_prefixlen = (unsigned char)length, .ifa_index = interface};
 	struct message message;
 
+	if (family_is_missing(address->family))
+		return true;
 	if (address->family == AF_INET6)
 		head.ifa_flags = IFA_F_NODAD;
 	message_begin(&message, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &head, sizeof head);
@@ -95,7 +98,7 @@ static bool rule_for_all_others(int family)
 static bool prepare_family(int family)
 {
 	/* First what closes, then what opens. */
-	return rule_for_all_others(family) && rule_for_the_relay(family) && route_everything_here(family);
+	return family_is_missing(family) || (rule_for_all_others(family) && rule_for_the_relay(family) && route_everything_here(family));
 }
 
 bool routes_prepare(const struct guests *guests)
@@ -125,6 +128,8 @@ bool route_put(const struct guests *guests, const struct address *guest, unsigne
 	const struct address *source = guest->family == AF_INET ? &guests->gateway4 : &guests->gateway6;
 	struct message message;
 
+	if (family_is_missing(guest->family))
+		return true;
 	begin_route(&message, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, guest, interface, network);
 	message_add(&message, RTA_PREFSRC, source->bytes, address_size(source));
 	return message_send(&message);
@@ -134,6 +139,8 @@ bool route_drop(const struct address *guest, unsigned interface, unsigned networ
 {
 	struct message message;
 
+	if (family_is_missing(guest->family))
+		return true;
 	begin_route(&message, RTM_DELROUTE, 0, guest, interface, network);
 	/* The kernel drops routes of an interface that ends or goes down. */
 	return send_or(&message, ESRCH) || errno == ENODEV;
@@ -143,6 +150,8 @@ static bool change_rule(int type, int family, const char *interface, unsigned ne
 {
 	struct message message;
 
+	if (family_is_missing(family))
+		return true;
 	begin_rule(&message, type, family, (struct fib_rule_hdr){.action = FR_ACT_TO_TBL}, ORDER_NETWORKS);
 	message_add_number(&message, FRA_TABLE, route_table(network));
 	message_add(&message, FRA_IIFNAME, interface, strlen(interface) + 1);

@@ -1,5 +1,6 @@
 #include "keeper_sockets.h"
 
+#include "keeper_ipv6.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -84,19 +85,27 @@ static int listen_udp(int family, unsigned *port)
 
 bool listeners_open(struct listener_ports *ports)
 {
+	bool v6 = ipv6_is_here();
+
+	*ports = (struct listener_ports){.tcp6 = PORT_FIRST, .udp6 = PORT_FIRST};
 	listeners[0] = listen_tcp(AF_INET, &ports->tcp4);
-	listeners[1] = listen_tcp(AF_INET6, &ports->tcp6);
+	listeners[1] = v6 ? listen_tcp(AF_INET6, &ports->tcp6) : -1;
 	listeners[2] = listen_udp(AF_INET, &ports->udp4);
-	listeners[3] = listen_udp(AF_INET6, &ports->udp6);
+	listeners[3] = v6 ? listen_udp(AF_INET6, &ports->udp6) : -1;
 	for (size_t i = 0; i < LISTENERS; i++)
-		if (listeners[i] < 0)
+		if (listeners[i] < 0 && (v6 || i % 2 == 0))
 			return false;
 	return true;
 }
 
-const int *listeners_descriptors(void)
+size_t listeners_descriptors(int *out)
 {
-	return listeners;
+	size_t count = 0;
+
+	for (size_t i = 0; i < LISTENERS; i++)
+		if (listeners[i] >= 0)
+			out[count++] = listeners[i];
+	return count;
 }
 
 int socket_tcp(int family)

@@ -7,7 +7,7 @@
 
 enum { LISTENERS = 4, SOCKETS_MOST = 32 };
 
-/* The ports on the namespace's loopback to which nft leads what guests send. */
+/* The ports on the namespace's loopback to which nft leads what guests send; those of a family that is missing are any. */
 struct listener_ports {
 	unsigned tcp4, tcp6, udp4, udp6;
 };
@@ -15,8 +15,8 @@ struct listener_ports {
 /* False with errno. */
 bool listeners_open(struct listener_ports *ports);
 
-/* tcp4 tcp6 udp4 udp6. They belong to this module. */
-const int *listeners_descriptors(void);
+/* Fills in tcp4 tcp6 udp4 udp6, as far as they are there, and returns their number. They belong to this module. */
+size_t listeners_descriptors(int *out);
 
 /* An unconnected TCP socket, for a connection into a guest. -1 with errno. */
 int socket_tcp(int family);

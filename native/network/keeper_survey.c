@@ -1,5 +1,6 @@
 #include "keeper_survey.h"
 
+#include "keeper_ipv6.h"
 #include "keeper_routes.h"
 #include "keeper_rtnetlink.h"
 
@@ -150,11 +151,12 @@ bool survey(struct tap taps[TAPS_MOST], size_t *count)
 	do {
 		seen.taps = taps;
 		seen.count = seen.odd_count = 0;
+		bool v6 = ipv6_is_here();
 		if (!rtnetlink_dump(RTM_GETLINK, AF_UNSPEC, on_link, NULL) ||
 		    !rtnetlink_dump(RTM_GETRULE, AF_INET, on_rule, NULL) ||
-		    !rtnetlink_dump(RTM_GETRULE, AF_INET6, on_rule, &seen) ||
+		    (v6 && !rtnetlink_dump(RTM_GETRULE, AF_INET6, on_rule, &seen)) ||
 		    !rtnetlink_dump(RTM_GETROUTE, AF_INET, on_route, NULL) ||
-		    !rtnetlink_dump(RTM_GETROUTE, AF_INET6, on_route, NULL) || !drop_odds())
+		    (v6 && !rtnetlink_dump(RTM_GETROUTE, AF_INET6, on_route, NULL)) || !drop_odds())
 			return false;
 	} while (seen.odd_count > 0);
 	*count = seen.count;

@@ -229,6 +229,28 @@ struct verdict policy_judge(const struct policy *policy, const struct policy_hos
 	return verdict;
 }
 
+/* A verdict changes with the port only where a range of ports of a rule begins or has ended. */
+struct verdict policy_judge_echo(const struct policy *policy, const struct policy_host *host,
+				 const struct in6_addr *address, int64_t now)
+{
+	struct verdict first = policy_judge(policy, host, address, 1, now);
+
+	if (first.allowed)
+		return first;
+	for (size_t i = 0; i < policy->rule_count; i++) {
+		const struct rule *rule = &policy->rules[i];
+		const unsigned ports[] = {rule->first_port, rule->last_port + 1U};
+		for (size_t j = 0; j < sizeof ports / sizeof *ports; j++) {
+			if (ports[j] == 0 || ports[j] >= PORTS_ALL)
+				continue;
+			struct verdict verdict = policy_judge(policy, host, address, (uint16_t)ports[j], now);
+			if (verdict.allowed)
+				return verdict;
+		}
+	}
+	return first;
+}
+
 void policy_keep_pins(struct policy *policy, const struct policy *earlier)
 {
 	for (size_t i = 0; i < earlier->pins.count; i++) {

@@ -51,6 +51,10 @@ const char *policy_line(struct policy *policy, const char *line);
 struct verdict policy_judge(const struct policy *policy, const struct policy_host *host,
 			    const struct in6_addr *address, uint16_t port, int64_t now);
 
+/* The same for an echo request: allowed if the guest may dial the address at any port. */
+struct verdict policy_judge_echo(const struct policy *policy, const struct policy_host *host,
+				 const struct in6_addr *address, int64_t now);
+
 /* Takes over the pins of an earlier policy of the same machine, as far as the rules that they belong to are still there. */
 void policy_keep_pins(struct policy *policy, const struct policy *earlier);
 

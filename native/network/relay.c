@@ -1,6 +1,6 @@
 /* relay: carries what guests send to the outside, and what comes from outside to their published ports.
  *
- *   relay --listen=FD --keeper=PATH [--gateway=ADDRESS]... [--time=NAME=MILLISECONDS]...
+ *   relay --listen=FD --keeper=PATH [--echo=FD]... [--gateway=ADDRESS]... [--time=NAME=MILLISECONDS]...
  *
  * It runs in the host's network, as the user of the daemon, and outlives the daemon. The keeper gives it the listening
  * sockets of the guests' network. For each machine it is told who it is and what it may reach (relay_requests.h); a
@@ -9,6 +9,7 @@
 #include "relay_confine.h"
 #include "relay_control.h"
 #include "relay_dns.h"
+#include "relay_echo.h"
 #include "relay_events.h"
 #include "relay_flow.h"
 #include "relay_host.h"
@@ -19,6 +20,7 @@
 #include "relay_publish.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +85,14 @@ static void read_gateway(const char *value, struct options *options)
 	*(address_is_v4(&gateway) ? &options->gateway_v4 : &options->gateway_v6) = gateway;
 }
 
+static void read_echo(const char *value, const char *argument)
+{
+	int descriptor = (int)read_number(value, argument);
+
+	if (fcntl(descriptor, F_SETFD, FD_CLOEXEC) != 0 || !echo_lend(descriptor))
+		refuse(EXIT_USAGE, "not a raw socket", argument);
+}
+
 static void read_options(int count, char **arguments, struct options *options)
 {
 	const char *value;
@@ -92,6 +102,8 @@ static void read_options(int count, char **arguments, struct options *options)
 			options->listener = (int)read_number(value, arguments[i]);
 		else if ((value = value_of(arguments[i], "--keeper=")))
 			options->keeper = value;
+		else if ((value = value_of(arguments[i], "--echo=")))
+			read_echo(value, arguments[i]);
 		else if ((value = value_of(arguments[i], "--gateway=")))
 			read_gateway(value, options);
 		else if ((value = value_of(arguments[i], "--time=")))
@@ -144,6 +156,7 @@ int main(int count, char **arguments)
 	host_open(&options.gateway_v4, &options.gateway_v6);
 	publications_open(&options.gateway_v4, &options.gateway_v6, publications);
 	dns_open();
+	echo_begin();
 	if (!keeper_open(options.keeper, listeners_want))
 		refuse(EXIT_USAGE, "the path is too long", options.keeper);
 	loop_run(tick);

@@ -11,7 +11,7 @@ static void tell_denied(struct machine *machine)
 {
 	struct told *told = &machine->told;
 	char event[EVENT_LENGTH], address[ADDRESS_TEXT];
-	int length = snprintf(event, sizeof event, "denied %s %s %s %u %s %u", machine->key, told->tcp ? "tcp" : "udp",
+	int length = snprintf(event, sizeof event, "denied %s %s %s %u %s %u", machine->key, told->protocol,
 			      address_write(&told->target.host, address), told->target.port, told->rule, told->held_back);
 
 	told->count++;
@@ -32,10 +32,11 @@ static bool may_tell(struct told *told)
 
 void events_denied(struct machine *machine, enum flow_kind kind, const struct endpoint *target, const char *rule)
 {
+	static const char *const protocols[] = {[FLOW_TCP] = "tcp", [FLOW_UDP] = "udp", [FLOW_ECHO] = "icmp"};
 	struct told *told = &machine->told;
 
 	told->held_back++;
-	told->tcp = kind == FLOW_TCP;
+	told->protocol = protocols[kind];
 	told->target = *target;
 	(void)snprintf(told->rule, sizeof told->rule, "%s", rule);
 	if (may_tell(told))

@@ -27,7 +27,8 @@ enum {
 	UDP_A_SECOND = 512,
 };
 
-enum flow_kind { FLOW_TCP, FLOW_UDP };
+/* An echo is asked about and told of as a flow is, and is none: nothing of it stays open. */
+enum flow_kind { FLOW_TCP, FLOW_UDP, FLOW_ECHO };
 
 enum flow_wait {
 	WAIT_DIAL,        /* for the other side to accept */

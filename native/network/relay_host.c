@@ -82,6 +82,11 @@ static bool is_own(const struct in6_addr *address)
 	return true;
 }
 
+const struct in6_addr *host_gateway(bool v4)
+{
+	return v4 ? &host.gateway_v4 : &host.gateway_v6;
+}
+
 const struct policy_host *host_of_names(void)
 {
 	host.own_count = 0;

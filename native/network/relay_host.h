@@ -13,4 +13,7 @@ const struct policy_host *host_about(const struct in6_addr *address);
 /* Without own addresses. */
 const struct policy_host *host_of_names(void);
 
+/* The address by which guests know the host. */
+const struct in6_addr *host_gateway(bool v4);
+
 #endif

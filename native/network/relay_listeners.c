@@ -1,5 +1,6 @@
 #include "relay_listeners.h"
 
+#include "relay_echo.h"
 #include "relay_keeper.h"
 #include "relay_tcp.h"
 #include "relay_udp.h"
@@ -9,13 +10,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LISTENERS = 4 }; /* tcp4 tcp6 udp4 udp6 */
+enum { TCP, UDP, ECHO, KINDS, LISTENERS = 2 * KINDS };
 
+/* Of each kind that of IPv4, then that of IPv6. */
 static struct watch listeners[LISTENERS] = {
 	{.fd = -1, .ready = tcp_accept},
 	{.fd = -1, .ready = tcp_accept},
 	{.fd = -1, .ready = udp_arrived},
 	{.fd = -1, .ready = udp_arrived},
+	{.fd = -1, .ready = echo_arrived},
+	{.fd = -1, .ready = echo_arrived},
 };
 static struct watch *paused;
 
@@ -27,6 +31,32 @@ static uint64_t cookie_of(int socket)
 	if (socket >= 0)
 		(void)getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &length);
 	return cookie;
+}
+
+static struct watch *place_of(size_t kind, bool v4)
+{
+	return &listeners[2 * kind + (v4 ? 0 : 1)];
+}
+
+static int option_of(int socket, int option)
+{
+	int value = 0;
+	socklen_t length = sizeof value;
+
+	(void)getsockopt(socket, SOL_SOCKET, option, &value, &length);
+	return value;
+}
+
+/* What the socket is says what arrives there. */
+static struct watch *place_for(int descriptor)
+{
+	bool v4 = option_of(descriptor, SO_DOMAIN) == AF_INET;
+
+	switch (option_of(descriptor, SO_TYPE)) {
+	case SOCK_STREAM: return place_of(TCP, v4);
+	case SOCK_DGRAM: return place_of(UDP, v4);
+	default: return place_of(ECHO, v4);
+	}
 }
 
 static void take(struct watch *listener, int descriptor)
@@ -46,13 +76,16 @@ static void take(struct watch *listener, int descriptor)
 static void answered(void *context, struct packet *answer)
 {
 	(void)context;
-	if (!answer || answer->descriptor_count != LISTENERS)
-		return;
-	for (size_t i = 0; i < LISTENERS; i++) {
+	for (size_t i = 0; answer && i < answer->descriptor_count; i++) {
 		int descriptor = packet_take(answer, i);
 		if (descriptor >= 0)
-			take(&listeners[i], descriptor);
+			take(place_for(descriptor), descriptor);
 	}
+}
+
+int listeners_echo(bool v4)
+{
+	return place_of(ECHO, v4)->fd;
 }
 
 void listeners_want(void)

@@ -20,7 +20,7 @@ struct told {
 	int64_t second;     /* the second that `count` is of */
 	unsigned count;     /* events in it */
 	unsigned held_back; /* denied dials that no event has told yet; the rest is of the last of them */
-	bool tcp;
+	const char *protocol;
 	struct endpoint target;
 	char rule[POLICY_RULE_TEXT];
 	int64_t knocked; /* when the last knock was told */

@@ -13,9 +13,18 @@ static struct endpoint loopback_of(const struct endpoint *target)
 	return loopback;
 }
 
+static struct verdict judge(const struct machine *machine, enum flow_kind kind, const struct endpoint *target)
+{
+	const struct policy_host *host = host_about(&target->host);
+
+	if (kind == FLOW_ECHO)
+		return policy_judge_echo(machine->policy, host, &target->host, loop_now());
+	return policy_judge(machine->policy, host, &target->host, target->port, loop_now());
+}
+
 bool verdict_allows(struct machine *machine, enum flow_kind kind, const struct endpoint *target, struct endpoint *dialed)
 {
-	struct verdict verdict = policy_judge(machine->policy, host_about(&target->host), &target->host, target->port, loop_now());
+	struct verdict verdict = judge(machine, kind, target);
 
 	*dialed = verdict.to_loopback ? loopback_of(target) : *target;
 	if (verdict.allowed)

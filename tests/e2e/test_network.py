@@ -96,6 +96,42 @@ def test_a_guest_reaches_the_ipv6_internet_where_its_host_does_and_nothing_of_th
     home.text("rm", "-f", name)
 
 
+# Asks an IPv4 address for an echo; says the type of what comes back from there or from the gateway, or nothing.
+_PING = r"""
+use Socket;
+socket(my $s, PF_INET, SOCK_RAW, 1) or die "$!\n";
+my ($to, $request, $sum) = (inet_aton($ARGV[0]), pack("C2n3a6", 8, 0, 0, 7, 1, "banger"), 0);
+$sum += $_ for unpack "n*", $request;
+$sum = ($sum & 0xffff) + ($sum >> 16) while $sum >> 16;
+substr $request, 2, 2, pack("n", ~$sum & 0xffff);
+send $s, $request, 0, sockaddr_in(0, $to);
+alarm $ARGV[1];
+while (my $from = recv $s, my $packet, 2000, 0) {
+    my ($type, $code) = unpack "x20 C2", $packet;
+    print "$type $code" and exit if $packet =~ /banger/ && $type == 0 || $type == 3;
+}
+"""
+
+
+def test_a_guest_pings_what_its_policy_allows(home: Home, name: str) -> None:
+    home.text("run", "-d", "--name", name, IMAGE)
+
+    def pinged(address: str) -> str:
+        return home.run("exec", name, "--", "perl", "-e", _PING, address, "20").stdout.decode()
+
+    assert pinged(INTERNET) == pinged(GATEWAY) == "0 0"
+    assert pinged(PRIVATE) == pinged(OWN) == "3 13"
+    shown = home.json("vm", "show", name)["network"]
+    assert {(one["protocol"], one["address"], one["allow"]) for one in shown["denials"]} == {
+        ("icmp", PRIVATE, PRIVATE),
+        ("icmp", OWN, OWN),
+    }
+    assert f"{PRIVATE}/icmp" in home.text("vm", "network", name)
+    home.text("vm", "network", "--allow", f"{PRIVATE}:22", name)
+    assert pinged(PRIVATE) == "0 0"
+    home.text("rm", "-f", name)
+
+
 def test_rules_open_and_close_and_can_change_while_the_machine_runs(home: Home, name: str) -> None:
     options = ["--allow", f"{HOST_NAME}:{PORT}", "--allow", "172.16.0.0/12", "--deny", INTERNET]
     home.text("run", "-d", *options, "--name", name, IMAGE)
@@ -111,6 +147,17 @@ def test_rules_open_and_close_and_can_change_while_the_machine_runs(home: Home, 
     home.text("vm", "network", "--network", "internet", "--allow", f"{OWN}:{PORT}", name)
     home.text("vm", "restart", name)
     assert reached(home, name, OWN, PRIVATE) == {OWN: f"this is {OWN}", PRIVATE: ""}
+    home.text("rm", "-f", name)
+
+
+def test_nothing_but_what_a_rule_allows(home: Home, name: str) -> None:
+    opened = f"{INTERNET}:{PORT}"
+    home.text("run", "-d", "--network", "none", "--allow", opened, "--name", name, IMAGE)
+    assert home.json("vm", "show", name)["network"]["policy"] == "none"
+    found = reached(home, name, *EVERYWHERE, patience_s=10)
+    assert found == {address: f"this is {INTERNET}" if address == INTERNET else "" for address in EVERYWHERE}
+    home.text("vm", "network", "--clear", "--allow", PRIVATE, name)
+    assert reached(home, name, INTERNET, PRIVATE) == {INTERNET: "", PRIVATE: f"this is {PRIVATE}"}
     home.text("rm", "-f", name)
 
 
@@ -170,12 +217,22 @@ def test_what_is_killed_is_started_again_and_opens_nothing(own_home: Home, kille
     assert "network.restarted" in home.text("events")
 
 
-def test_when_all_three_are_killed_a_machine_loses_its_network_until_it_is_started_again(
-    own_home: Home,
-) -> None:
+def test_when_all_three_are_killed_a_machine_keeps_its_network(own_home: Home) -> None:
     home = own_home
     home.text("run", "-d", "--name", "dev", IMAGE)
-    for pid in (home.daemon_pid(), *home.guards().values()):
+    before = home.guards()
+    for pid in (home.daemon_pid(), *before.values()):
+        os.kill(pid, signal.SIGKILL)
+    assert home.json("vm", "show", "dev")["warnings"] == []  # of the next daemon
+    home.wait_for_guards(before, before)
+    wait_until(lambda: reached(home, "dev", INTERNET, patience_s=10)[INTERNET], 30, "the internet is back")
+    assert reached(home, "dev", OWN, patience_s=5) == {OWN: ""}
+
+
+def test_when_nothing_is_left_a_machine_loses_its_network_until_it_is_started_again(own_home: Home) -> None:
+    home = own_home
+    home.text("run", "-d", "--name", "dev", IMAGE)
+    for pid in (home.daemon_pid(), *home.network_programs().values()):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: home.json("vm", "show", "dev")["warnings"], 30, "the machine has a warning")
     assert "no network until it is started again" in home.json("vm", "show", "dev")["warnings"][0]

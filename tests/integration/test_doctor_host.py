@@ -19,6 +19,7 @@ import pytest
 import banger
 from banger.host import cpu
 from banger.host.run import have_tool
+from tests.support.no_ipv6 import without_ipv6
 from tests.support.pace import allowed_s
 from tests.support.patient import (
     BARE_DEV,
@@ -285,6 +286,25 @@ def test_a_host_without_taps_is_told_what_that_means(patient: Patient) -> None:
     assert finding["status"] == "warning" and "tun" in finding["found"]
     assert "policies and published ports are refused" in str(finding)
     assert "modprobe tun" in finding["mend"]
+
+
+def test_a_host_without_ipv6_gives_taps_with_ipv4_alone(patient: Patient, tmp_path: Path) -> None:
+    python = without_ipv6(Path(sys.executable), tmp_path)
+    finding = patient.look("network", hurt=f'shift; set -- {python} "$@"')
+    if finding["status"] == "warning":
+        pytest.skip(f"capability missing: taps: {finding['found']}")
+    assert finding["status"] == "ok" and "IPv4 alone" in finding["found"]
+
+
+def test_a_user_who_may_not_ping_is_told_that_machines_may_not(nobodys_patient: Patient) -> None:
+    apart = 'set -- unshare --net -- sh -c \'%s exec "$@"\' sh "$@"'  # where the kernel's own setting counts
+    finding = nobodys_patient.look("ping", hurt=apart % "", user=NOBODY)
+    assert finding["status"] == "hint" and "ping_group_range" in finding["found"]
+    assert "sysctl -w net.ipv4.ping_group_range" in finding["mend"]
+    allowed = apart % 'echo "0 2147483647" >/proc/sys/net/ipv4/ping_group_range;'
+    assert nobodys_patient.look("ping", hurt=allowed, user=NOBODY)["status"] == "ok"
+    finding = nobodys_patient.look("ping", hurt=apart % "")
+    assert finding["status"] == "ok" and "raw sockets" in finding["found"]
 
 
 def test_a_host_without_memory_starts_no_machine(patient: Patient, tmp_path: Path) -> None:

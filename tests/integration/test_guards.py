@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -114,6 +115,74 @@ def test_what_is_killed_is_started_again_and_told_all_it_knew(paths: Paths, kill
             assert "network.restarted" in told
             close_all(tap)
             await guards.ask_keeper("free tap-x")
+
+    asyncio.run(scenario())
+
+
+def holder_of(guards: Guards) -> int:
+    assert guards.holder.process is not None
+    return guards.holder.process.pid
+
+
+def test_taps_stay_when_all_programs_are_killed_with_the_daemon(paths: Paths) -> None:
+    """The next daemon finds the holder, and the holder of a keeper that ends is ended with it."""
+
+    async def scenario() -> None:
+        async with guarded(paths) as guards:
+            before, holder = pids(guards), holder_of(guards)
+            tap = (await guards.ask_keeper("tap tap-x")).descriptors  # as its VMM holds it
+            await guards.ask_keeper("bind tap-x 10.213.0.16 fd62:616e:6765::10")
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        async with guarded(paths) as guards:
+            assert not set(before) & set(pids(guards)) and holder_of(guards) == holder
+            assert "tap-x 10.213.0.16" in (await guards.ask_keeper("list")).text
+            close_all(tap)
+            await guards.ask_keeper("free tap-x")
+        assert not alive(holder)
+
+    asyncio.run(scenario())
+
+
+def test_a_holder_has_no_rights_and_another_follows_one_that_was_killed(paths: Paths) -> None:
+    async def scenario() -> None:
+        async with guarded(paths) as guards:
+            first = holder_of(guards)
+            status = Path(f"/proc/{first}/status").read_text()
+            assert "CapEff:\t0000000000000000" in status and "CapPrm:\t0000000000000000" in status
+            assert os.readlink(f"/proc/{first}/ns/net") == os.readlink(f"/proc/{pids(guards)[0]}/ns/net")
+            os.kill(first, signal.SIGKILL)
+
+            async def is_another() -> bool:
+                now = guards.holder.process
+                return now is not None and now.pid != first and alive(now.pid)
+
+            await until(is_another)
+            second = holder_of(guards)
+        assert not alive(second)
+
+    asyncio.run(scenario())
+
+
+def test_a_holder_of_a_network_that_no_keeper_can_use_is_given_up(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nft = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    once = paths.network.parent / "once" / "nft"
+    once.parent.mkdir()
+    once.write_text(f'#!/bin/sh\ntest -e "$0.used" && exec {nft} "$@"\n: >"$0.used"\nexit 1\n')
+    once.chmod(0o700)
+
+    async def scenario() -> None:
+        async with guarded(paths) as guards:
+            before, holder = pids(guards), holder_of(guards)
+            await take_tap(guards, "tap-x")
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        monkeypatch.setattr("banger.network.guards._ADMIN_PATH", str(once.parent))
+        async with guarded(paths) as guards:
+            assert holder_of(guards) != holder and not alive(holder)
+            assert "tap-x" not in (await guards.ask_keeper("list")).text
 
     asyncio.run(scenario())
 

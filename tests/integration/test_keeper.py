@@ -88,16 +88,16 @@ def other(keeper: RunningKeeper) -> Iterator[StandIn]:
 
 
 class Listeners:
-    """What the relay gets: four sockets."""
+    """What the relay gets: four listeners, and sockets for echo requests."""
 
     def __init__(self, keeper: RunningKeeper) -> None:
-        self.tcp4, self.tcp6, self.udp4, self.udp6 = keeper.sockets("listeners")
+        self.tcp4, self.tcp6, self.udp4, self.udp6, *self.echoes = keeper.sockets("listeners")
 
     def __enter__(self) -> Listeners:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for one in (self.tcp4, self.tcp6, self.udp4, self.udp6):
+        for one in (self.tcp4, self.tcp6, self.udp4, self.udp6, *self.echoes):
             one.close()
 
     def tcp(self, address: str) -> socket.socket:

@@ -4,6 +4,7 @@ left of it when one of the two is killed."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import socket
@@ -19,9 +20,10 @@ from banger.host.packets import close_all
 from banger.network.keeper import read_refusal
 from banger.network.relay import MachineTold, Port
 from tests.support.network_spaces import FAR, HOST, OUTSIDE, OUTSIDE_6, Missing, Spaces, open_spaces
-from tests.support.running_keeper import CannotStart, RunningKeeper
+from tests.support.no_ipv6 import without_ipv6
+from tests.support.running_keeper import PROGRAM, CannotStart, RunningKeeper
 from tests.support.running_relay import RunningRelay
-from tests.support.stand_in import GATEWAY, StandIn
+from tests.support.stand_in import GATEWAY, SOON_S, StandIn
 
 pytestmark = pytest.mark.integration
 
@@ -72,13 +74,13 @@ class House(NamedTuple):
 
 
 @contextlib.contextmanager
-def open_house(directory: Path) -> Iterator[House]:
+def open_house(directory: Path, keeper: Path = PROGRAM, relay_program: Path = RELAY) -> Iterator[House]:
     with contextlib.ExitStack() as opened:
         spaces = opened.enter_context(open_spaces())
         keepers: list[RunningKeeper] = []
         opened.callback(lambda: keepers[-1].close())
-        keepers.append(RunningKeeper(directory))
-        relay = RunningRelay(spaces.host, RELAY, directory)
+        keepers.append(RunningKeeper(directory, program=keeper))
+        relay = RunningRelay(spaces.host, relay_program, directory)
         relay.start()
         opened.callback(relay.close)
         guests = [opened.enter_context(StandIn(keepers[0], number)).bind() for number in NUMBERS]
@@ -87,19 +89,27 @@ def open_house(directory: Path) -> Iterator[House]:
         yield house
 
 
+@contextlib.contextmanager
+def skipping_where_missing() -> Iterator[None]:
+    try:
+        yield
+    except Missing as exc:
+        pytest.skip(f"capability missing: {exc}")
+    except CannotStart as exc:
+        refusal = read_refusal(exc.said)
+        if refusal is None or refusal.code not in HOST_LACKS:
+            raise
+        pytest.skip(f"capability missing: {exc.said.strip()}")
+
+
 @pytest.fixture
 def house() -> Iterator[House]:
-    with tempfile.TemporaryDirectory(prefix="bh-") as name:
-        try:
-            with open_house(Path(name)) as made:
-                yield made
-        except Missing as exc:
-            pytest.skip(f"capability missing: {exc}")
-        except CannotStart as exc:
-            refusal = read_refusal(exc.said)
-            if refusal is None or refusal.code not in HOST_LACKS:
-                raise
-            pytest.skip(f"capability missing: {exc.said.strip()}")
+    with (
+        tempfile.TemporaryDirectory(prefix="bh-") as name,
+        skipping_where_missing(),
+        open_house(Path(name)) as made,
+    ):
+        yield made
 
 
 def eventually(works: Callable[[], None]) -> None:
@@ -138,6 +148,114 @@ def test_each_guest_reaches_the_outside_and_is_reached_through_its_port(house: H
             assert server.recv(100) == b"from outside"
 
 
+def allow_echoes(house: House) -> None:
+    """For each user of the host: its kernel's own setting is for none."""
+    house.spaces.host.run("sysctl", "-qw", "net.ipv4.ping_group_range=0 0")
+
+
+def denied(house: House) -> int:
+    return house.relay.ask(lambda relay: relay.counters("vm-5")).denied
+
+
+def is_told_of_no_answer(guest: StandIn, address: str) -> bool:
+    """Whether an echo request is answered with the error that says that it may not go there."""
+    v6 = ":" in address
+    protocol = socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP
+    with guest.open_socket(DATAGRAM, v6=v6, protocol=protocol) as echo:
+        echo.connect((address, 0))
+        echo.send(bytes([128 if v6 else 8, 0, 0, 0, 0, 0, 0, 1]) + b"banger")
+        try:
+            return not echo.recv(2048)
+        except OSError as exc:
+            return exc.errno == (errno.EACCES if v6 else errno.EHOSTUNREACH)
+
+
+def test_the_outside_answers_pings(house: House) -> None:
+    guest, other = house.guests
+    assert not guest.ping(
+        OUTSIDE, timeout_s=SOON_S
+    )  # the host allows no sockets for it, and the kernel must not answer
+    assert guest.ping(GATEWAY)
+    allow_echoes(house)
+    for address in (OUTSIDE, FAR, OUTSIDE_6):
+        assert guest.ping(address) and other.ping(address), address
+    assert not guest.ping("93.184.215.77", timeout_s=SOON_S)  # nobody is there
+    assert not guest.ping(other.address, timeout_s=SOON_S)
+    assert denied(house) == 0
+
+
+def test_pings_go_where_the_policy_allows_and_denials_are_counted(house: House) -> None:
+    allow_echoes(house)
+    guest, other = house.guests
+    for number, address in enumerate((HOST, "10.1.2.3", "fd12::1", "169.254.169.254"), 1):
+        assert is_told_of_no_answer(guest, address), address
+        assert denied(house) == number
+    policy = ("base internal", f"allow {FAR} 443", f"allow {OUTSIDE_6}")
+    house.relay.tell(
+        MachineTold(key="vm-5", addresses=(guest.address, guest.address_6), policy=policy),
+    )
+    assert guest.ping(FAR) and guest.ping(OUTSIDE_6)
+    assert is_told_of_no_answer(guest, OUTSIDE) and other.ping(OUTSIDE)
+    house.relay.ask(lambda relay: relay.forget("vm-5"))
+    assert not guest.ping(FAR, timeout_s=SOON_S) and other.ping(FAR)
+
+
+def test_a_host_that_allows_no_sockets_for_pings_may_lend_raw_ones(house: House) -> None:
+    protocols = ((socket.AF_INET, socket.IPPROTO_ICMP), (socket.AF_INET6, socket.IPPROTO_ICMPV6))
+    house.relay.kill()
+    with contextlib.ExitStack() as stack:
+        lent = [
+            stack.enter_context(
+                house.spaces.host.socket(socket.SOCK_RAW, v6=family == socket.AF_INET6, protocol=protocol)
+            ).fileno()
+            for family, protocol in protocols
+        ]
+        house.relay.start(*(f"--echo={number}" for number in lent), lent=lent)
+    house.tell()
+    guest, other = house.guests
+    for address in (OUTSIDE, FAR, OUTSIDE_6):
+        assert guest.ping(address) and other.ping(address), address
+    assert is_told_of_no_answer(guest, HOST)
+
+
+def test_a_flood_of_pings_is_one_guests_own(house: House) -> None:
+    allow_echoes(house)
+    guest, other = house.guests
+    request = bytes([8, 0, 0, 0, 0, 0, 0, 1]) + bytes(1000)
+    with guest.open_socket(DATAGRAM, protocol=socket.IPPROTO_ICMP, timeout_s=SOON_S) as echo:
+        echo.connect((FAR, 0))
+        for _ in range(2000):
+            with contextlib.suppress(OSError):
+                echo.send(request)
+        answered = 0
+        with contextlib.suppress(TimeoutError):
+            while echo.recv(2048):
+                answered += 1
+        assert 0 < answered < 1000
+    assert other.ping(FAR)
+
+
+def test_pings_are_answered_by_the_next_keeper_and_relay(house: House) -> None:
+    allow_echoes(house)
+    guest = house.guests[0]
+    assert guest.ping(FAR)
+    keeper = house.keepers[-1]
+    _, namespaces = keeper.ask("namespaces")
+    keeper.kill()
+    assert guest.ping(FAR)
+    house.keepers.append(RunningKeeper(keeper.socket.parent, namespaces=namespaces))
+    close_all(namespaces)
+    assert guest.ping(FAR)
+    house.relay.kill()
+    house.relay.start()
+    house.tell()
+
+    def works() -> None:
+        assert guest.ping(FAR, timeout_s=SOON_S)
+
+    eventually(works)
+
+
 def test_the_host_is_closed_to_guests(house: House) -> None:
     with house.spaces.host.socket(bind=("0.0.0.0", 8080), listen=8):
         for address in (GATEWAY, HOST, "169.254.169.254"):
@@ -174,6 +292,29 @@ def test_a_new_relay_serves_the_listeners_of_the_keeper(house: House) -> None:
     house.tell()
     for guest in house.guests:
         eventually(lambda guest=guest: house.echoes(guest, (FAR, 80)))  # type: ignore[misc]
+
+
+def test_a_host_without_ipv6_serves_guests_with_ipv4() -> None:
+    with tempfile.TemporaryDirectory(prefix="bh-") as name, skipping_where_missing():
+        directory = Path(name)
+        keeper, relay = (without_ipv6(program, directory) for program in (PROGRAM, RELAY))
+        with open_house(directory, keeper, relay) as house:
+            allow_echoes(house)
+            guest, other = house.guests
+            for key in (guest.key, other.key):
+                house.keepers[-1].ask(f"join {key} 7")
+            first = house.keepers[-1]
+            _, namespaces = first.ask("namespaces")
+            first.kill()
+            house.keepers.append(RunningKeeper(directory, program=keeper, namespaces=namespaces))
+            close_all(namespaces)
+            assert f"{guest.key} {guest.address} - 7" in house.keepers[-1].ask("list")[0]
+            eventually(lambda: house.echoes(guest, (FAR, 80)))
+            assert guest.ping(FAR) and guest.ping(other.address)
+            assert not guest.ping(OUTSIDE_6, timeout_s=SOON_S)
+            assert not guest.ping(other.address_6, timeout_s=SOON_S)
+            house.keepers[-1].ask(f"leave {guest.key} 7")
+            assert not guest.ping(other.address, timeout_s=SOON_S)
 
 
 def test_both_programs_are_small(house: House) -> None:

@@ -115,12 +115,18 @@ class Home:
 
     def guards(self) -> dict[str, int]:
         """The processes of the keeper and the relay of this home, by their names."""
+        found = self.network_programs()
+        return {name: pid for name, pid in found.items() if name != "holder"}
+
+    def network_programs(self) -> dict[str, int]:
+        """As `guards`, with the holder."""
         place, found = os.path.realpath(self.state / "network"), {}
         for pid, command in command_lines():
-            name = os.path.basename(command.partition(b"\0")[0]).partition(b"-")[0].decode(errors="replace")
+            path, *options = command.split(b"\0")
+            name = os.path.basename(path).partition(b"-")[0].decode(errors="replace")
             with contextlib.suppress(OSError):
                 if name in ("keeper", "relay") and os.readlink(f"/proc/{pid}/cwd") == place:
-                    found[name] = pid
+                    found["holder" if b"--hold" in options else name] = pid
         return found
 
     def wait_for_guards(self, before: dict[str, int], killed: Iterable[str]) -> None:
@@ -156,7 +162,7 @@ class Home:
         machines = [m["name"] for m in self.json("vm", "list")]
         if machines:
             self.run("vm", "delete", "-f", *machines, check=True)
-        run, pid, guards = self.run_directory, self.daemon_pid(), self.guards()
+        run, pid, guards = self.run_directory, self.daemon_pid(), self.network_programs()
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not alive(pid), 15, "the daemon ends")
         left = self.leftovers() + [str(path) for path in groups if path.exists()]

@@ -84,11 +84,12 @@ class Space:
         to: Address | None = None,
         v6: bool = False,
         transparent: bool = False,
+        protocol: int = 0,
         timeout_s: float = 10.0,
     ) -> socket.socket:
         """A socket of this namespace; `to`: connected to this address, in the test's own process."""
         family = socket.AF_INET6 if v6 or ":" in (bind or to or ("", 0))[0] else socket.AF_INET
-        request = [int(family), int(kind), int(transparent), *(bind or ("-", 0)), listen]
+        request = [int(family), int(kind), int(transparent), *(bind or ("-", 0)), listen, protocol]
         with self._turn:
             self._channel.send(" ".join(map(str, request)).encode())
             text, descriptors, _, _ = socket.recv_fds(self._channel, 4096, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,8 +25,8 @@ class RunningRelay:
         self._program = program
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *options: str, etc: Path | None = None) -> None:
-        """`etc`: a directory that the relay sees as /etc."""
+    def start(self, *options: str, etc: Path | None = None, lent: Sequence[int] = ()) -> None:
+        """`etc`: a directory that the relay sees as /etc; `lent`: descriptors that the options name."""
         own_etc = ["unshare", "--mount", "--", "sh", "-c", 'mount --bind "$0" /etc; exec "$@"', str(etc)]
         with listen(self.path) as listener:
             self.process = subprocess.Popen(
@@ -38,7 +38,7 @@ class RunningRelay:
                     "--keeper=keeper.sock",
                     *options,
                 ],
-                pass_fds=[listener.fileno()],
+                pass_fds=[listener.fileno(), *lent],
                 cwd=self.path.parent,
             )
 

@@ -1,5 +1,5 @@
 """Makes sockets in the network namespace that it runs in, for `network_spaces`. A request: family, kind, whether
-transparent, address or "-", port, backlog. The answer: the socket, or the number of an error."""
+transparent, address or "-", port, backlog, protocol. The answer: the socket, or the number of an error."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _IP_TRANSPARENT, _IPV6_TRANSPARENT = 19, 75
 
 
 def make(words: list[str]) -> socket.socket:
-    family, kind, transparent, address, port, backlog = words
-    made = socket.socket(int(family), int(kind))
+    family, kind, transparent, address, port, backlog, protocol = words
+    made = socket.socket(int(family), int(kind), int(protocol))
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     v6 = made.family == socket.AF_INET6
-    if v6:
+    if v6 and made.type != socket.SOCK_RAW:
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     if int(transparent):
         level, option = (

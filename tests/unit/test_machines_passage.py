@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -149,6 +149,16 @@ def test_a_snapshot_from_elsewhere_opens_nothing_here() -> None:
     assert with_usual_network(spec(network="none")) == spec(network="none")
 
 
+def test_nothing_but_what_a_rule_allows_needs_a_tap() -> None:
+    cases: list[tuple[Policy | Literal[""], Policy]] = [("none", "internet"), ("", "none")]
+    for wanted, default in cases:
+        found = passage(spec(network=wanted, allow=["1.2.3.4:443"], ports=["80:80"]), default=default)
+        assert (kind_of(found.link), found.policy) == ("tap", "none")
+    with pytest.raises(Error) as caught:
+        passage(spec(network="none", allow=["1.2.3.4"]), no_taps="no device")
+    assert caught.value.code == "network_unenforceable" and "--allow" in caught.value.message
+
+
 def test_the_spec_of_a_snapshot_is_checked_before_the_relay_hears_of_it() -> None:
     with pytest.raises(Error) as caught:
         passage(spec(hosts=["db\nbase host:192.0.2.7"]), frozen="tap")
@@ -172,6 +182,15 @@ def test_an_address_is_kept_for_life_and_no_other_machine_has_it() -> None:
     assert first != "10.213.0.99"
     assert choose_network(registry, machine(address=first), Tap("")).host_address == first
     assert choose_network(registry, machine(address="10.0.2.15"), Tap("")).host_address != "10.0.2.15"
+
+
+def test_a_machine_takes_the_address_that_its_guest_has_already() -> None:
+    registry = fake(all=lambda: [machine(id="other", address="10.213.0.99")])
+    assert choose_network(registry, machine(), Tap(""), "10.213.0.98").host_address == "10.213.0.98"
+    assert choose_network(registry, machine(), Tap(""), "10.213.0.99").host_address != "10.213.0.99"
+    assert choose_network(registry, machine(), UserNat(""), "10.0.2.77").host_address == "10.0.2.77"
+    kept = machine(address="10.213.0.97")
+    assert choose_network(registry, kept, Tap(""), "10.213.0.98").host_address == "10.213.0.97"
 
 
 def test_the_relay_is_told_policy_addresses_names_and_sleep() -> None:

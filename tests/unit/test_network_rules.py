@@ -205,3 +205,17 @@ def test_a_network_has_a_name_that_is_free(word: str, code: str) -> None:
 )
 def test_a_denied_attempt_is_told_with_what_would_allow_it(address: str, rule: str, opening: str) -> None:
     assert find_opening(address, 22, rule) == opening
+
+
+@pytest.mark.parametrize(
+    ("address", "rule", "opening"),
+    [
+        ("10.1.2.3", "closed private 10.0.0.0/8", "10.1.2.3"),
+        ("fd12::1", "closed private fc00::/7", "fd12::1"),
+        ("1.2.3.4", "deny 0.0.0.0/0", "1.2.3.4"),
+        ("1.2.3.4", "deny 1.2.3.4", ""),
+        ("1.2.3.4", "deny 1.2.3.4 1-65535", ""),
+    ],
+)
+def test_a_ping_that_was_denied_needs_a_rule_for_the_address(address: str, rule: str, opening: str) -> None:
+    assert find_opening(address, 0, rule) == opening

@@ -134,6 +134,30 @@ static void test_the_most_specific_rule_counts(void)
 	assert(closes("base internal\nallow 1.2.3.4 443\n", "1.2.3.4", 80, "closed internal"));
 }
 
+static bool answers(const char *lines, const char *address)
+{
+	struct policy *policy = policy_of(lines);
+	struct in6_addr asked = address_of(address);
+	bool allowed = policy_judge_echo(policy, &host, &asked, 0).allowed;
+
+	policy_free(policy);
+	return allowed;
+}
+
+static void test_an_echo_goes_where_any_port_is_open(void)
+{
+	assert(answers("base internet\n", "1.2.3.4") && answers("base internet\n", "2606::1"));
+	assert(!answers("base internet\n", "10.1.2.3") && !answers("base internet\n", "203.0.113.9"));
+	assert(!answers("", "1.2.3.4") && !answers("base internet\n", "64:ff9b::10.1.2.3"));
+	assert(answers("base internal\nallow 1.2.3.4 443\n", "1.2.3.4"));
+	assert(!answers("base internal\nallow 1.2.3.4 443\n", "1.2.3.5"));
+	assert(answers("base internet\ndeny 1.2.3.4 1-65534\n", "1.2.3.4"));
+	assert(answers("base internet\ndeny 1.2.3.4 2-65535\n", "1.2.3.4"));
+	assert(answers("base internet\ndeny 1.2.3.4 1-1000\ndeny 1.2.3.4 1002-65535\n", "1.2.3.4"));
+	assert(!answers("base internet\ndeny 1.2.3.4 1-65535\n", "1.2.3.4"));
+	assert(!answers("base internet\ndeny 0.0.0.0/0\n", "1.2.3.4"));
+}
+
 static void test_a_rule_opens_a_closed_range_only_if_it_lies_within(void)
 {
 	assert(!opens("base internet\nallow 0.0.0.0/0\n", "10.1.2.3", 80));
@@ -340,6 +364,7 @@ int main(void)
 	test_nothing_said_is_nothing_allowed();
 	test_bases();
 	test_the_gateway_is_the_loopback_of_the_host();
+	test_an_echo_goes_where_any_port_is_open();
 	test_the_most_specific_rule_counts();
 	test_a_rule_opens_a_closed_range_only_if_it_lies_within();
 	test_an_address_within_an_address_is_judged();

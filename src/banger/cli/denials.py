@@ -26,4 +26,5 @@ def where(denial: Json) -> str:
     """Address, port and protocol."""
     address = str(denial.get("address"))
     host = f"[{address}]" if ":" in address else address
-    return f"{host}:{denial.get('port')}/{denial.get('protocol')}"
+    where = f"{host}:{denial.get('port')}" if denial.get("port") else address
+    return f"{where}/{denial.get('protocol')}"

@@ -25,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
           blocking(limits.look_at_groups)),
     Check("network", "warning", "machines reach all that this host reaches; policies and published ports are refused",
           network.look_at_taps),
+    Check("ping", "hint", "machines get no answer when they ping the outside", blocking(network.look_at_pings)),
     Check("memory", "warning", "machines that do not fit are refused", blocking(limits.look_at_memory)),
     Check("disk-room", "warning", "machines halt when their disk cannot grow", blocking(disks.look_at_room)),
     Check("file-system", "warning", "clones and templates share files", blocking(disks.look_at_file_system)),

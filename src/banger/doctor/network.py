@@ -11,7 +11,8 @@ from banger.doctor.host import Host
 from banger.errors import Error, ToolMissing
 from banger.host.apt import MIRROR_VARIABLE, find_mirrors
 from banger.host.run import have_tool, run
-from banger.network.guards import try_taps
+from banger.network.guards import may_ask_for_echoes, open_echoes, try_taps
+from banger.network.user_nat import has_ipv6
 
 _ARCHIVE_S = 3
 _USUAL_SUITE = "bookworm"
@@ -22,6 +23,10 @@ async def look_at_taps(host: Host) -> Sight:
     """Whether a keeper of the guests' network comes up here, and gives a tap."""
     with tempfile.TemporaryDirectory(prefix="banger-doctor-") as directory:
         why = await try_taps(Path(directory))
+    if why is None and not has_ipv6():
+        return Sight(
+            "machines get taps, so each has a policy of its own; with IPv4 alone, as this host has no IPv6"
+        )
     if why is None:
         return Sight("machines get taps, so each has a policy of its own")
     return Sight(f"machines use the network of their VMMs: {why.message}", fine=False, mend=_mend_taps(why))
@@ -33,6 +38,22 @@ def _mend_taps(why: Error) -> Mend:
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         return Mend("modprobe tun && chmod 0666 /dev/net/tun", root=True)
     return advise(why.hint)
+
+
+def look_at_pings(host: Host) -> Sight:
+    """Whether the relay can ask for an echo in a guest's place."""
+    if may_ask_for_echoes():
+        return Sight("machines can ping what their policy allows")
+    lent = open_echoes()
+    for echo in lent:
+        echo.close()
+    if lent:
+        return Sight("machines can ping what their policy allows, through raw sockets of root")
+    return Sight(
+        "net.ipv4.ping_group_range has no group of this user",
+        fine=False,
+        mend=Mend("sysctl -w net.ipv4.ping_group_range='0 2147483647'", root=True, optional=True),
+    )
 
 
 async def look_at_archive(host: Host) -> Sight:

@@ -38,7 +38,8 @@ _SHOWN_LINES = 8
 class Guest:
     """A VM and its agent, from `boot` or `clone` until the VMM ends; the caller must watch for that end. `has_ids`: the
     guest got the machine id of its directory and keeps it. `booted`: its kernel has just booted, so its init may not be
-    ready."""
+    ready. `mac`, `address`: what its network interface has already for the
+    machine that it will be; empty if it has a placeholder's."""
 
     places: VmPlaces
     driver: Driver
@@ -47,6 +48,8 @@ class Guest:
     confinement: Confinement
     has_ids: bool = False
     booted: bool = False
+    mac: str = ""
+    address: str = ""
 
     async def let_go(self) -> None:
         """Close the daemon's connections to the guest; the caller releases the VM."""

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 
 from banger.guests.taps import Taps
 from banger.model.network import LinkKind
-from banger.network.addresses import GUESTS_4, prepare_tap_network
-from banger.network.user_nat import GuestNetwork, invent_mac, prepare_user_nat
+from banger.network.addresses import GUESTS_4, choose_address, prepare_tap_network
+from banger.network.user_nat import GuestNetwork, invent_mac, prepare_user_nat, reaches_ipv6
 from banger.resources import kinds
 from banger.store.resources import ResourceTable
 from banger.vmm.base import VmConfig
@@ -36,6 +36,14 @@ def another_link(link: Link) -> Link:
 def placeholder_network(link: Link) -> GuestNetwork:
     """The network of a guest that is no machine yet. On a tap it reaches nothing: its address is not bound."""
     return prepare_tap_network(_NOBODY, ipv6=False) if isinstance(link, Tap) else prepare_user_nat()
+
+
+def likely_network(link: Link) -> GuestNetwork:
+    """A network that the next machine with such a link can have, for a guest that waits to become it. Until then the
+    guest reaches nothing either: its address is not bound."""
+    if isinstance(link, Tap):
+        return prepare_tap_network(choose_address(()), ipv6=reaches_ipv6())
+    return prepare_user_nat()
 
 
 @contextlib.asynccontextmanager

@@ -44,11 +44,12 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     `..._limit...` fields limit what the machine takes of the host, and 0 means as much as the machine needs: memory and
     threads of the VMM, processor time as a number of processors, bytes per second and operations per second of the root
     disk (reads and writes together). `limits` says whether a limit that this host cannot enforce is an error. `network`
-    is the policy, which says what the guest can reach; empty means the default of the configuration, and for a machine
-    on named networks "internet", or "none" if all of them are internal. "none" is nothing; without a named network the
-    guest then has no network interface. `networks` are the named networks that the machine is on. `allow` and `deny`
-    are exceptions from the policy, such as "example.com:443". `dns` are name servers to use instead of the host's,
-    `hosts` are names with an address each, such as "db:192.0.2.7". An empty `hostname` means the machine's name.
+    is the policy, which says what the guest can reach; empty means the default of the configuration, and for a
+    machine on named networks "internet", or "none" if all of them are internal. "none" is nothing but what `allow`
+    opens; without that and without a named network the guest has no network interface. `networks` are the named
+    networks that the machine is on. `allow` and `deny` are exceptions from the policy, such as "example.com:443".
+    `dns` are name servers to use instead of the host's, `hosts` are names with an address each, such as
+    "db:192.0.2.7". An empty `hostname` means the machine's name.
     `ports` are ports of the host that lead to the guest, such as "8080:80"; `publish_all` publishes each port that the
     image exposes. `confine` says whether a layer of the jail that this host does not have is an error. `remove` deletes
     the machine when its command ends. `cold` boots the machine instead of starting it from a template."""

@@ -11,6 +11,8 @@ Policy = Literal["none", "internet", "lan", "host"]
 # How a VMM's interface is connected: a tap of the keeper, or the VMM's own address translation.
 LinkKind = Literal["", "none", "nat", "tap"]
 Protocol = Literal["tcp", "udp"]
+# What a guest may try: `icmp` is an echo request (ping), and has no port.
+Attempt = Literal["tcp", "udp", "icmp"]
 
 Rule = Annotated[str, Meta(min_length=1, max_length=300)]
 PortRule = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -58,9 +60,10 @@ class PublishedPort(Struct, kw_only=True, frozen=True):
 
 class Denial(Struct, kw_only=True, frozen=True):
     """What a guest tried to reach and was not allowed to: `count` times since the daemon began to count. `rule` denied
-    it; `allow` is the value of --allow that would allow it, empty if none would."""
+    it; `allow` is the value of --allow that would allow it, empty if none would. `port` is 0 for `icmp`, an echo
+    request (ping)."""
 
-    protocol: Protocol
+    protocol: Attempt
     address: str
     port: int
     rule: str

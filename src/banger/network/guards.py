@@ -3,7 +3,8 @@
 The keeper owns a network namespace with a tap for each VM. The relay, outside the namespace, decides for each
 connection of a guest whether it may be made, and makes it. Both are started in the background with the first daemon,
 found again by later daemons, started again when they are killed, and ended by a daemon that leaves no machine behind.
-While one of them is gone, guests reach nothing new.
+While one of them is gone, guests reach nothing new. A third process, the holder, keeps the keeper's namespaces in case
+all of them are killed together with the daemon.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import asyncio
 import contextlib
 import logging
 import os
-import platform
 import shutil
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -22,24 +23,24 @@ from typing import Protocol
 from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.host.background import keep_going
-from banger.host.fs import inode_of
 from banger.host.packets import Answer, PacketConnection, Refused, close_all, listen
 from banger.host.paths import Paths
-from banger.host.proc import ProcessRef, all_marked, is_alive, send_signal, wait_gone, working_inode
-from banger.host.spawn import MARKER, spawn_detached, spawn_unconfined
+from banger.host.proc import ProcessRef, send_signal, wait_gone
+from banger.host.spawn import spawn_detached, spawn_unconfined
 from banger.host.thread import in_thread
 from banger.model.event import Tell, tell_nobody
+from banger.network.holder import Holder
 from banger.network.keeper import HeldTap, Keeper, read_refusal
+from banger.network.programs import NAMES, find_running, program
 
 log = logging.getLogger("banger.network")
 
-# The markers of the two programs, which are their names.
-NAMES = ("keeper", "relay")
 _ADMIN_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 _ATTEMPTS = 2
 _UP_S = 15.0
 _END_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 30.0
+_HOLDER_PAUSE_S = 1.0
 _SAID_BYTES = 2000
 
 # Arguments of a program that starts, and the descriptors in them.
@@ -52,14 +53,6 @@ class Spawn(Protocol):
     def __call__(
         self, argv: Sequence[str], *, marker: str, output: Path, cwd: Path, pass_fds: Sequence[int]
     ) -> ProcessRef: ...
-
-
-def program(name: str) -> Path:
-    """The path of the program. Raises `tool_missing` if it was not built."""
-    path = Path(__file__).parent / "bin" / f"{name}-{platform.machine()}"
-    if not path.is_file():
-        raise Error("tool_missing", f"the {name} for {platform.machine()} is not built", "run make setup")
-    return path
 
 
 class Guard:
@@ -80,7 +73,7 @@ class Guard:
         """Find the program, or start it; then connect to it. True if it was started. Raises `network_failed`,
         `tool_missing`."""
         self._close()
-        self.process = await in_thread(self._find)
+        self.process = await in_thread(find_running, self.name, self.socket.parent)
         if self.process is not None:
             try:
                 await self._connect()
@@ -109,10 +102,6 @@ class Guard:
             raise ConnectionResetError(f"the {self.name} is gone")
         return await self._connection.ask(request, descriptors)
 
-    async def gone(self) -> None:
-        if self.process is not None:
-            await wait_gone(self.process)
-
     async def end(self) -> None:
         self._close()
         process, self.process = self.process, None
@@ -136,18 +125,6 @@ class Guard:
             connection.close()
             raise
         self._connection = connection
-
-    def _find(self) -> ProcessRef | None:
-        """The program as an earlier daemon started it, by its marker and its working directory. Blocking: looks at
-        every process of the host."""
-        try:
-            here = inode_of(self.socket.parent)
-        except OSError:
-            return None
-        for process, marker in all_marked(MARKER):
-            if marker == self.name and working_inode(process) == here and is_alive(process):
-                return process
-        return None
 
     def _start(self) -> ProcessRef:
         """Blocking, for some milliseconds."""
@@ -189,7 +166,9 @@ class Guards:
         self.relay = Guard(
             "relay", paths.relay_socket, paths.network / "relay.log", self._arguments_of_relay, spawn_detached
         )
+        self.holder = Holder(paths.network)
         self._namespaces: tuple[int, ...] = ()
+        self._echoes: tuple[socket.socket, ...] = ()
         self._why = "the daemon has not started keeper and relay"
         self._task: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
@@ -243,6 +222,10 @@ class Guards:
             self._settled.set()
         while True:
             name = await self._until_one_is_gone()
+            if name == "holder":  # nobody is without it
+                await asyncio.sleep(_HOLDER_PAUSE_S)
+                await self.holder.ensure(self._namespaces)
+                continue
             self._up.clear()
             log.warning("the %s has ended and is started again", name)
             self._tell(
@@ -253,13 +236,29 @@ class Guards:
             await self._raise_again()
 
     async def _raise(self) -> None:
-        await self.keeper.up()
+        await self._raise_keeper()
         await self._hold_namespaces()
+        await self.holder.ensure(self._namespaces)
         is_new = await self.relay.up()
         self._why = ""
         if is_new:
             await self.on_new_relay()
         self._up.set()
+
+    async def _raise_keeper(self) -> None:
+        """A daemon that has no namespaces uses those of a holder, if a new keeper is needed and can enter them."""
+        held = () if self._namespaces else await self.holder.find()
+        self._namespaces = self._namespaces or held
+        try:
+            await self.keeper.up()
+        except Error as exc:
+            if not held:
+                raise
+            log.warning("the guests' network of an earlier daemon is lost: %s", exc.message)
+            close_all(held)
+            self._namespaces = ()
+            await self.holder.end()
+            await self.keeper.up()
 
     async def _raise_again(self) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -273,9 +272,11 @@ class Guards:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _until_one_is_gone(self) -> str:
+        processes = (self.keeper.process, self.relay.process, self.holder.process)
         waiting = {
-            asyncio.create_task(guard.gone(), name=guard.name): guard.name
-            for guard in (self.keeper, self.relay)
+            asyncio.create_task(wait_gone(process), name=name): name
+            for name, process in zip(NAMES, processes, strict=True)
+            if process is not None
         }
         try:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -291,7 +292,12 @@ class Guards:
         self._namespaces = held
 
     def _arguments_of_relay(self) -> Arguments:
-        return [f"--keeper={self.keeper.socket.name}"], []  # its working directory has the socket
+        for echo in self._echoes:  # of a relay that is gone
+            echo.close()
+        self._echoes = open_echoes()
+        numbers = [echo.fileno() for echo in self._echoes]
+        # Its working directory has the keeper's socket.
+        return [f"--keeper={self.keeper.socket.name}", *(f"--echo={number}" for number in numbers)], numbers
 
     async def close(self) -> None:
         """Let go of both; end both if no VM has a tap. What is just being started is waited for, so that it is not
@@ -306,10 +312,13 @@ class Guards:
         if self._up.is_set() and not await self._in_use():
             await self.relay.end()
             await self.keeper.end()
+            await self.holder.end()
         self.keeper.let_go()
         self.relay.let_go()
         close_all(self._namespaces)
         self._namespaces = ()
+        for echo in self._echoes:
+            echo.close()
 
     async def _in_use(self) -> bool:
         try:
@@ -324,6 +333,31 @@ class Guards:
 
 async def _nothing() -> None:
     """No machine needs a new relay."""
+
+
+def may_ask_for_echoes() -> bool:
+    """Whether the host allows this user sockets for echo requests (ping): its `net.ipv4.ping_group_range` has a group
+    of this process."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).close()
+    except OSError:
+        return False
+    return True
+
+
+def open_echoes() -> tuple[socket.socket, ...]:
+    """Raw sockets that the relay needs to answer pings of guests; none if it needs none, or if only root may have them.
+    The relay itself has no rights to make them."""
+    if may_ask_for_echoes():
+        return ()
+    opened: list[socket.socket] = []
+    for family, protocol in (
+        (socket.AF_INET, socket.IPPROTO_ICMP),
+        (socket.AF_INET6, socket.IPPROTO_ICMPV6),
+    ):
+        with contextlib.suppress(OSError):
+            opened.append(socket.socket(family, socket.SOCK_RAW, protocol))
+    return tuple(opened)
 
 
 def arguments_of_keeper(namespaces: Sequence[int] = ()) -> Arguments:

@@ -28,7 +28,7 @@ _REFUSALS = {
     ),
     "settings_refused": (
         "the settings of a network namespace cannot be changed below /proc/sys/net",
-        "mount /proc/sys writable, and do not disable IPv6 at boot",
+        "mount /proc/sys writable",
     ),
     "routes_refused": (
         "the kernel refuses routes and rules of guests",
@@ -40,7 +40,7 @@ _REFUSALS = {
     ),
     "sockets_refused": (
         "the kernel refuses transparent sockets",
-        "use a kernel with IPv4 and IPv6",
+        "use a kernel with IPv4",
     ),
     "filter_refused": (
         "nftables does not load the rules of the guests' network",

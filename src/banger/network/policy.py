@@ -60,17 +60,20 @@ def describe_to_relay(base: Base, rules: Sequence[Rule]) -> list[str]:
 
 
 def find_opening(address: str, port: int, rule: str) -> str:
-    """The value of `--allow` that would have allowed a denied attempt, empty if none would. `rule` is the reason
-    that the relay gives for the denial: `closed KIND [RANGE]`, or the line of a rule. For an IPv6 address that
-    carries an IPv4 address it is always empty: two rules may be needed."""
+    """The value of `--allow` that would have allowed a denied attempt, empty if none would. An attempt without a port
+    (0) needs a rule for the address. `rule` is the reason that the relay gives for the denial: `closed KIND [RANGE]`,
+    or the line of a rule. For an IPv6 address that carries an IPv4 address it is always empty: two rules may be
+    needed."""
     found = ipaddress.ip_address(address)
     if is_never_open(ipaddress.ip_network(found)) or carries_another(found):
         return ""
     match rule.split():
         case ["closed", "host-loopback"]:
-            return f"{HOST_NAME}:{port}"
+            return f"{HOST_NAME}:{port}" if port else ""
         case ["deny", target, *ports] if not _yields(target, ports, found, port):
             return ""
+    if not port:
+        return address
     return f"[{address}]:{port}" if found.version == 6 else f"{address}:{port}"
 
 
@@ -80,4 +83,4 @@ def _yields(target: str, ports: list[str], address: Address, port: int) -> bool:
         network = ipaddress.ip_network(target)
     except ValueError:
         return False  # a name is more specific than any address
-    return network != ipaddress.ip_network(address) or ports != [str(port)]
+    return network != ipaddress.ip_network(address) or (bool(port) and ports != [str(port)])

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from banger.host.packets import Answer, lines_of
 
 Protocol = Literal["tcp", "udp"]
+Attempt = Literal["tcp", "udp", "icmp"]
 # Sends a request with descriptors, returns its answer; raises `Refused` and what else a connection raises.
 Ask = Callable[[str, Sequence[int]], Awaitable[Answer]]
 
@@ -73,10 +74,10 @@ class Counters(NamedTuple):
 @dataclass(frozen=True)
 class Denied:
     """A guest tried to reach something that its policy denies, `count` times since the last such event; what follows
-    is of the last time. `rule` is what denied it: a line of the policy, or a closed range."""
+    is of the last time. `rule` is what denied it: a line of the policy, or a closed range. `port` is 0 for `icmp`."""
 
     key: str
-    protocol: Protocol
+    protocol: Attempt
     address: str
     port: int
     rule: str
@@ -142,9 +143,10 @@ def read_event(packet: str) -> Denied | Knock | None:
     if len(words) < _DENIED_WORDS or words[0] != "denied":
         return None
     _, key, protocol, address, port, *rule, count = words
-    if protocol not in ("tcp", "udp") or not (port.isdecimal() and count.isdecimal()):
+    if protocol not in ("tcp", "udp", "icmp") or not (port.isdecimal() and count.isdecimal()):
         return None
-    return Denied(key, _protocol(protocol), address, int(port), " ".join(rule), int(count))
+    attempt: Attempt = "icmp" if protocol == "icmp" else _protocol(protocol)
+    return Denied(key, attempt, address, int(port), " ".join(rule), int(count))
 
 
 def _protocol(word: str) -> Protocol:

@@ -6,6 +6,7 @@ The NAT's own resolver asks the host's name servers, so VPNs and split DNS work.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import random
@@ -33,19 +34,30 @@ class GuestNetwork(NamedTuple):
         return self.addresses[0].partition("/")[0]
 
 
-def prepare_user_nat(taken: Collection[str] = ()) -> GuestNetwork:
+def prepare_user_nat(taken: Collection[str] = (), likely: str = "") -> GuestNetwork:
     """An address in the network that QEMU's `-netdev user` has by default. Each machine is alone in its network, so
-    addresses need not differ; they do while some are free, for readers of logs. The NAT advertises itself as a router
+    addresses need not differ; they do while some are free, for readers of logs. A free
+    address that is `likely` is the one. The NAT advertises itself as a router
     on every host, so the guest accepts it only where it leads into the world."""
     every = [f"10.0.2.{last}" for last in range(_FIRST, _LAST + 1)]
     free = [address for address in every if address not in taken]
+    address = likely if likely in free else random.choice(free or every)
     return GuestNetwork(
-        addresses=(f"{random.choice(free or every)}/24",),
+        addresses=(f"{address}/24",),
         gateways=("10.0.2.2",),
         dns=("10.0.2.3",),
         mtu=1500,
         asks_router=reaches_ipv6(),
     )
+
+
+def has_ipv6() -> bool:
+    """Whether this host's kernel has IPv6 at all."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError as exc:
+        return exc.errno != errno.EAFNOSUPPORT
+    return True
 
 
 def reaches_ipv6() -> bool:

@@ -25,7 +25,7 @@ from banger.host.proc import (
 )
 from banger.host.spawn import MARKER
 from banger.host.thread import in_thread
-from banger.network.guards import NAMES
+from banger.network.programs import NAMES
 from banger.resources.kind import AGAIN, Found, Kind, Target
 from banger.store.resources import Identity
 
@@ -53,7 +53,7 @@ class VmmProcess(Kind):
         home = str(paths.state.resolve())
         inodes = set(_inodes_below(paths.machines, paths.templates))
         for process, marker in all_marked(MARKER):
-            if marker in NAMES:  # of keeper and relay, which work below the home, too
+            if marker in NAMES:  # of the network, which work below the home, too
                 continue
             where = working_directory(process).removesuffix(" (deleted)")
             if where == home or where.startswith(home + "/") or working_inode(process) in inodes:

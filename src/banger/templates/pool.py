@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from banger.errors import Error
 from banger.guests.guest import Guest, clone, take_places, with_disk_synced
 from banger.guests.identity import configure, invent_identity, machine_id_of
-from banger.guests.links import placeholder_network
+from banger.guests.links import likely_network
 from banger.guests.taps import NO_TAPS, Taps
 from banger.host import cpu
 from banger.host.background import in_background, log_fault
@@ -39,6 +39,8 @@ log = logging.getLogger("banger.pool")
 
 OWNER = "pool-"
 _ANSWER_S = 30.0
+# How long a machine that was a waiting clone has the processors to itself, most often until its command has ended.
+_REST_S = 0.15
 # The most memory that one more waiting clone takes.
 _CLONE_BYTES = 128 * MIB
 # Each size of each image has its own template.
@@ -55,8 +57,9 @@ class Shelf:
 
 
 class Pool:
-    """Lives as long as the daemon; used from its event loop. Makes one clone at a time, and only while no machine
-    starts."""
+    """Lives as long as the daemon; used from its event loop. Makes one clone at a time, only while no machine starts,
+    and not at once when a clone was taken: the next one would take its time from the user who waits. When machines
+    start that no clone waited for, it does not wait."""
 
     def __init__(
         self,
@@ -75,6 +78,8 @@ class Pool:
         self._starting = 0
         self._refilling: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
+        self._resting_until = 0.0
+        self._rest: asyncio.TimerHandle | None = None
         self._closed = False
         self._dropping: set[asyncio.Task[None]] = set()
         templates.ready_of = self.ready
@@ -105,10 +110,12 @@ class Pool:
             owner, guest = shelf.waiting[0]
             if is_alive(guest.vm.process) and guest.connection.lost is None:
                 self._hand_over(owner, guest, heir, name)
+                self._resting_until = time.monotonic() + _REST_S
                 shelf.waiting.popleft()
                 return guest
             shelf.waiting.popleft()
             await self._drop(owner, guest)
+        self._resting_until = 0.0
         return None
 
     def _shelf_of(self, wanted: Wanted) -> Shelf:
@@ -134,8 +141,9 @@ class Pool:
 
     async def close(self) -> None:
         self._closed = True
-        if self._expiry is not None:
-            self._expiry.cancel()
+        for timer in (self._expiry, self._rest):
+            if timer is not None:
+                timer.cancel()
         await asyncio.gather(*self._dropping, self.drain())
 
     def _hand_over(self, owner: str, guest: Guest, heir: str, name: str) -> None:
@@ -149,9 +157,19 @@ class Pool:
         await teardown.release(self._resources, owner)
 
     def _refill_soon(self) -> None:
-        if self._refilling is None and not self._starting and not self._closed and self._lacking():
+        if self._refilling is not None or self._starting or self._closed or not self._lacking():
+            return
+        rest_s = self._resting_until - time.monotonic()
+        if rest_s > 0:
+            if self._rest is None:
+                self._rest = asyncio.get_running_loop().call_later(rest_s, self._refill_after_rest)
+        else:
             self._refilling = asyncio.create_task(self._refill(), name="refill the pool")
             self._refilling.add_done_callback(self._refilled)
+
+    def _refill_after_rest(self) -> None:
+        self._rest = None
+        self._refill_soon()
 
     def _refilled(self, done: asyncio.Task[None]) -> None:
         self._refilling = None
@@ -205,16 +223,11 @@ class Pool:
         await wanted.driver.prepare(config)
         coming = clone(self._resources, self._taps, owner, config, wanted.driver)
         guest = await with_disk_synced(wanted.driver, places, coming)
-        identity = invent_identity(
-            PLACEHOLDER,
-            mac_of(config.link),
-            placeholder_network(config.link),
-            wanted.init,
-            machine_id=machine_id_of(token),
-        )
+        mac, network = mac_of(config.link), likely_network(config.link)
+        identity = invent_identity(PLACEHOLDER, mac, network, wanted.init, machine_id=machine_id_of(token))
         try:
             await configure(guest.connection, identity, wanted.init, config.disk_bytes, _ANSWER_S)
-            guest.has_ids = True
+            guest.has_ids, guest.mac, guest.address = True, mac, network.host_address
             await rehearse(guest.connection)
             await guest.vm.pause()
         except BaseException:

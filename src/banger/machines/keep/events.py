@@ -215,9 +215,8 @@ def tell_membership(tell: Tell, machine: Machine, network: str, spec: MachineSpe
 
 
 def tell_denied(tell: Tell, machine: Machine, denial: Denial) -> None:
-    where = (
-        f"[{denial.address}]:{denial.port}" if ":" in denial.address else f"{denial.address}:{denial.port}"
-    )
+    host = f"[{denial.address}]" if ":" in denial.address else denial.address
+    where = f"{host}:{denial.port}" if denial.port else denial.address
     tell(
         "network.denied",
         f"machine/{machine.name}",

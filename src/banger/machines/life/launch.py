@@ -210,10 +210,10 @@ class Launch:
         """Give the guest the machine's identity, before a process of the user runs in it. `has_ids`, `lived`: as in
         `invent_identity`."""
         machine, spec = self._machine, self._machine.spec
-        network = choose_network(self._registry, machine, self._config.link)
+        network = choose_network(self._registry, machine, self._config.link, guest.address)
         identity = invent_identity(
             spec.hostname or machine.name,
-            mac_of(self._config.link),
+            guest.mac or mac_of(self._config.link),
             network,
             guest_init(spec),
             machine_id=machine_id_of(guest.places.directory.name),

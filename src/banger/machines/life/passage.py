@@ -66,7 +66,8 @@ async def prepare_passage(
     check_network(spec)
     wanted = wanted_policy(networks, spec, makings.settings.network.default)
     why = "the driver has none" if Tap not in driver.capabilities.links else await makings.guards.ready()
-    if wanted == "none" and not spec.networks and (why or frozen != "tap"):
+    reaches_nothing = wanted == "none" and not spec.networks and not spec.allow
+    if reaches_nothing and (why or frozen != "tap"):
         refuse_without_network(spec)
         return _with_frozen_kind(Passage(link_of_kind("none"), wanted), frozen)
     if not why and (frozen != "nat" or wanted != "host" or spec.networks):
@@ -179,13 +180,16 @@ def link_in_use(known: LinkKind, spec: MachineSpec) -> LinkKind:
     return known or ("none" if spec.network == "none" else "nat")
 
 
-def choose_network(registry: Registry, machine: Machine, link: Link) -> GuestNetwork:
-    """The machine's network: with the address that the machine has already, else with a new address that no other
-    machine has."""
+def choose_network(registry: Registry, machine: Machine, link: Link, likely: str = "") -> GuestNetwork:
+    """The machine's network: with the address that the machine has already, else with one that no other machine has:
+    the `likely` one, which its guest has already, or a new one."""
     taken = {other.address for other in registry.all() if other.address}
     if not isinstance(link, Tap):
-        return prepare_user_nat(taken)
-    address = machine.address if is_guest(machine.address) else choose_address(taken)
+        return prepare_user_nat(taken, likely)
+    if is_guest(machine.address):
+        address = machine.address
+    else:
+        address = likely if is_guest(likely) and likely not in taken else choose_address(taken)
     return prepare_tap_network(address, ipv6=reaches_ipv6())
 
 

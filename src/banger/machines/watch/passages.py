@@ -23,7 +23,7 @@ from banger.machines.life.memberships import numbers_of
 from banger.machines.life.passage import id_of, note_passage, settle_joins, tell_relay
 from banger.machines.life.publications import publish_again
 from banger.model.machine import Machine, MachineState
-from banger.model.network import Denial, Protocol
+from banger.model.network import Attempt, Denial
 from banger.network.guards import Guards
 from banger.network.keeper import HeldTap, Keeper
 from banger.network.policy import find_opening
@@ -37,7 +37,7 @@ _TOLD_MAX = 32
 _PAUSE_S = 1.0
 
 # What was tried: protocol, address and port.
-Target = tuple[Protocol, str, int]
+Target = tuple[Attempt, str, int]
 
 
 class Passages:
