@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import random
+import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import pytest
 
@@ -198,3 +200,58 @@ def test_a_fork_and_a_restored_snapshot_serve_it_too(own: Home, ports: Ports) ->
     own.text("vm", "restore", "dev", "serving")
     (port, *_) = (one["port"] for one in own.json("vm", "port", "list", "dev"))
     assert echo(port, b"restored") == b"restoredend"
+
+
+class Tunnel:
+    """A tunnel that listens; ends with Ctrl-C at the end of the block."""
+
+    def __init__(self, home: Home, *words: str) -> None:
+        self.process = home.popen("vm", "tunnel", *words, stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        self.said = self.process.stdout.readline().decode().strip()
+        self.port = int(self.said.rpartition(":")[2])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=PATIENCE_S)
+        assert self.process.returncode == 0
+
+
+def test_a_tunnel_leads_to_a_port_until_it_is_ended(own: Home) -> None:
+    with Tunnel(own, "dev", "80", "0") as tunnel:
+        assert [echo(tunnel.port, b"hello") for _ in range(3)] == [b"helloend"] * 3
+        with connect(tunnel.port) as slow, connect(tunnel.port) as long:
+            slow.sendall(b"s%d\n" % LONG_BYTES)
+            long.sendall(b"c")
+            long.sendall(bytes(LONG_BYTES))
+            long.shutdown(socket.SHUT_WR)
+            assert read_all(long).split()[0].decode() == hashlib.sha256(bytes(LONG_BYTES)).hexdigest()
+    with pytest.raises(ConnectionRefusedError):
+        connect(tunnel.port)
+    with Tunnel(own, "dev", "82") as tunnel:
+        assert is_reset(tunnel.port)
+        (port,) = (one["port"] for one in own.json("vm", "port", "list", "dev") if one["guest_port"] == 80)
+        assert own.run("vm", "tunnel", "dev", "80", str(port)).returncode == 125
+
+
+def test_a_tunnel_through_stdin_and_stdout_ends_with_the_service(own: Home) -> None:
+    """As the program of ssh's ProxyCommand has to."""
+    done = own.run("vm", "tunnel", "dev", "81", "-", stdin=b"ehello")
+    assert (done.returncode, done.stdout) == (0, b"helloend")
+    done = own.run("vm", "tunnel", "dev", "80", "-", stdin=b"s300000\n")
+    assert done.stdout == (_PIECE * 5)[:300000]
+    own.text("exec", "dev", "--", "true")
+    refused = own.run("vm", "tunnel", "dev", "82", "-", stdin=b"")
+    assert refused.returncode == 125 and b"nothing in dev accepts connections to port 82" in refused.stderr
+
+
+def test_a_tunnel_reaches_a_machine_without_a_network(own: Home, name: str) -> None:
+    own.text("run", "-d", "--network", "none", "--name", name, IMAGE)
+    serve(own, name)
+    with Tunnel(own, name, "80", "0") as tunnel:
+        assert echo(tunnel.port, b"alone") == b"aloneend"
+    own.text("rm", "-f", name)
+    assert own.run("vm", "tunnel", name, "80").returncode == 125

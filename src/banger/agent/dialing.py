@@ -37,6 +37,11 @@ class GuestConnection(GuestProcess):
         if self.exit is not None or self._error is not None:
             self._over.set()
 
+    @property
+    def broke_off(self) -> bool:
+        """Whether the service ended the connection with a reset."""
+        return self.exit is not None and self.exit.code != 0
+
     async def ended(self) -> Exit:
         """Wait until both directions have ended. An exit code other than 0 means a reset. Raises `agent_lost`."""
         await self._over.wait()

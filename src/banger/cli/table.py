@@ -36,6 +36,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "network": ("networking", "NETWORK", "show or change what a machine may reach"),
         "port": ("networking", "PORT", "publish ports of a machine on this host"),
         "ports": ("observe", "PORTS", "list listening sockets in a machine"),
+        "tunnel": ("tunnel", "TUNNEL", "connect to a port of a machine from here"),
     },
     "image": {
         "list": ("artifacts", "IMAGE_LIST", "list images"),

@@ -75,7 +75,7 @@ async def _pass_out(guest: GuestConnection, client: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     async for output in guest.outputs():
         await loop.sock_sendall(client, output.data)
-    if guest.exit is None or guest.exit.code == 0:
+    if not guest.broke_off:
         client.shutdown(socket.SHUT_WR)
     if (await guest.ended()).code:
         raise ConnectionResetError("the service broke off")
