@@ -34,6 +34,7 @@ const char *err_name(enum err_code code)
 	case ERR_BAD_CWD: return "bad_cwd";
 	case ERR_NOT_FOUND: return "not_found";
 	case ERR_NOT_EXECUTABLE: return "not_executable";
+	case ERR_REFUSED: return "refused";
 	case ERR_NONE:
 	case ERR_IO: break;
 	}

@@ -16,6 +16,7 @@ enum err_code {
 	ERR_BAD_CWD,
 	ERR_NOT_FOUND,
 	ERR_NOT_EXECUTABLE,
+	ERR_REFUSED,
 	ERR_IO,
 };
 

@@ -12,6 +12,7 @@
 #include "agent.h"
 #include "applet.h"
 #include "child.h"
+#include "dial.h"
 #include "exec_io.h"
 #include "fd.h"
 #include "out.h"
@@ -41,8 +42,17 @@ size_t exec_running(void)
 	size_t running = 0;
 
 	for (size_t i = 0; i < exec_count; i++)
-		running += execs[i]->state != EXEC_ENDED;
+		running += execs[i]->state != EXEC_ENDED && !execs[i]->dial.dialed;
 	return running;
+}
+
+static size_t exec_dialed(void)
+{
+	size_t dialed = 0;
+
+	for (size_t i = 0; i < exec_count; i++)
+		dialed += execs[i]->dial.dialed;
+	return dialed;
 }
 
 static size_t exec_retired(void)
@@ -66,20 +76,23 @@ static void exec_free(struct exec *exec)
 	watch_close(&exec->start);
 	input_close(exec);
 	for (int i = 0; i < 2; i++) {
-		output_close(&exec->outputs[i]);
+		output_close(exec, &exec->outputs[i]);
 		stream_free(&exec->outputs[i].stream);
 	}
 	free(exec);
 }
 
-/* A record that has nothing more to tell counts as retired; the oldest of too many goes. */
+/* A record that has nothing more to tell counts as retired; the oldest of too many goes. Of a connection nobody will
+ * ask again. */
 static void exec_retire(void)
 {
-	for (size_t i = 0; i < exec_count; i++) {
+	for (size_t i = exec_count; i-- > 0;) {
 		struct exec *exec = execs[i];
 		bool told = exec->state == EXEC_ENDED && (!exec->attached || exec->exit_sent);
 
-		if (told && !exec->retired_at)
+		if (told && exec->dial.dialed)
+			exec_free(exec);
+		else if (told && !exec->retired_at)
 			exec->retired_at = ++retirements;
 	}
 	while (exec_retired() > EXEC_RETIRED_MAX) {
@@ -300,7 +313,7 @@ static int exec_check(const struct request *request, struct err *err)
 
 	if (agent.state != STATE_RUNNING)
 		return err_set(err, ERR_BUSY, 0, "the guest is shutting down");
-	if (exec_count - exec_retired() >= EXEC_RUNNING_MAX)
+	if (exec_count - exec_dialed() - exec_retired() >= EXEC_RUNNING_MAX)
 		return err_set(err, ERR_BUSY, 0, "%d commands are running already", EXEC_RUNNING_MAX);
 	if (fields_span(&request->fields, TAG_APPLET, &applet) && !applet_exists(applet))
 		return err_set(err, ERR_BAD_REQUEST, 0, "no such applet");
@@ -357,6 +370,47 @@ void exec_start(const struct request *request)
 	plumbing_close(&plumbing);
 }
 
+static int dial_check(const struct request *request, struct err *err)
+{
+	int64_t port = fields_int(&request->fields, TAG_DIAL_PORT, 0);
+
+	if (port < 1 || port > UINT16_MAX)
+		return err_set(err, ERR_BAD_REQUEST, 0, "no port %lld", (long long)port);
+	if (agent.state != STATE_RUNNING)
+		return err_set(err, ERR_BUSY, 0, "the guest is shutting down");
+	if (exec_dialed() >= DIALED_MAX)
+		return err_set(err, ERR_BUSY, 0, "%d connections to ports are open already", DIALED_MAX);
+	return 0;
+}
+
+static int dial_new(const struct request *request, struct err *err)
+{
+	struct exec *exec;
+
+	if (dial_check(request, err) < 0)
+		return -1;
+	exec = calloc(1, sizeof *exec);
+	if (!exec)
+		return err_set(err, ERR_IO, ENOMEM, "connection");
+	exec->channel = request->channel;
+	exec->session = session_number();
+	exec->input.watch.fd = exec->outputs[0].watch.fd = exec->outputs[1].watch.fd = -1;
+	execs[exec_count++] = exec;
+	if (dial_begin(exec, (uint16_t)fields_int(&request->fields, TAG_DIAL_PORT, 0), err) < 0) {
+		exec_free(exec);
+		return -1;
+	}
+	return 0;
+}
+
+void exec_dial(const struct request *request)
+{
+	struct err err;
+
+	if (dial_new(request, &err) < 0)
+		out_fail(request->channel, &err);
+}
+
 void exec_take(const struct frame *frame)
 {
 	struct exec *exec = exec_find(frame->channel);
@@ -390,8 +444,11 @@ bool exec_flushed(void)
 
 void exec_detach_all(void)
 {
-	for (size_t i = 0; i < exec_count; i++)
+	for (size_t i = exec_count; i-- > 0;) {
 		execs[i]->attached = false;
+		if (execs[i]->dial.dialed)
+			exec_forget(execs[i]);
+	}
 	exec_retire();
 }
 
@@ -409,6 +466,8 @@ void exec_attach(struct exec *exec)
 
 void exec_forget(struct exec *exec)
 {
+	if (exec->dial.dialed)
+		dial_reset(exec);
 	exec_free(exec);
 }
 
@@ -416,8 +475,8 @@ int exec_signal(struct exec *exec, int signal_number, bool session, struct err *
 {
 	if (signal_number < 1 || signal_number >= _NSIG)
 		return err_set(err, ERR_BAD_REQUEST, 0, "no signal %d", signal_number);
-	if (exec->state == EXEC_ENDED)
-		return err_set(err, ERR_NO_SUCH_EXEC, 0, "the process has ended");
+	if (exec->state == EXEC_ENDED || exec->dial.dialed)
+		return err_set(err, ERR_NO_SUCH_EXEC, 0, "there is no process");
 	if (session)
 		session_kill(exec->pid, signal_number);
 	else if (kill(exec->pid, signal_number) < 0)

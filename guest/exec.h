@@ -17,7 +17,8 @@
 enum {
 	EXEC_RUNNING_MAX = 256, /* also those that ended and whose host has not heard of it yet */
 	EXEC_RETIRED_MAX = 64,  /* ended, told, and not forgotten by the host */
-	EXEC_MAX = EXEC_RUNNING_MAX + EXEC_RETIRED_MAX + 1,
+	DIALED_MAX = 128,       /* connections to ports, which are beside the others */
+	EXEC_MAX = EXEC_RUNNING_MAX + EXEC_RETIRED_MAX + DIALED_MAX + 1,
 	STREAM_STDIN = 0,
 	STREAM_STDOUT = 1,
 	STREAM_STDERR = 2,
@@ -42,15 +43,26 @@ struct input {
 	uint64_t credited;
 };
 
+/* The exit code of a connection that was reset. */
+enum { DIAL_BROKEN = 1 };
+
+/* A connection to a port of the guest. */
+struct dial {
+	bool dialed; /* the exec is one: its input and its first output are a socket */
+	uint16_t port;
+	size_t tried; /* addresses */
+};
+
 struct exec {
 	uint32_t channel;
-	pid_t pid; /* also the id of its session and process group */
+	pid_t pid; /* also the id of its session and process group; 0: it has no process */
 	enum exec_state state;
 	bool tty;
 	bool process_1; /* of a space of its own */
+	struct dial dial;
 	bool attached;    /* to the present session of the host */
 	uint32_t session; /* that asked for it */
-	struct watch start; /* tells of a failed start, or closes at a successful one */
+	struct watch start; /* tells of a failed start, or closes at a successful one; a socket that connects */
 	struct input input;
 	struct output outputs[2]; /* stdout, stderr; with a tty only the first */
 	struct timer timeout;
@@ -65,6 +77,8 @@ struct exec {
 struct exec *exec_find(uint32_t channel);
 /* Answers the request, now or when the program has started or failed to. */
 void exec_start(const struct request *request);
+/* Answers when a port of the guest has accepted a connection, or none of its addresses did. */
+void exec_dial(const struct request *request);
 void exec_reaped(pid_t pid, int status);
 /* Whether it is an exec that is process 1 of a space of its own, and has not ended. */
 bool exec_is_process_1(pid_t pid);
@@ -72,12 +86,14 @@ bool exec_is_process_1(pid_t pid);
 void exec_take(const struct frame *frame);
 /* Writes as many stream frames as fit and are due, every exec having its turn. */
 size_t exec_fill(uint8_t *at, size_t room);
+/* The host's session has ended, and connections to ports with it. */
 void exec_detach_all(void);
 void exec_attach(struct exec *exec);
 void exec_forget(struct exec *exec);
 /* The process alone, or everything in its session. */
 int exec_signal(struct exec *exec, int signal_number, bool session, struct err *err);
 int exec_resize(struct exec *exec, int rows, int columns, struct err *err);
+/* Those that have a process. */
 size_t exec_running(void);
 /* The n-th record, NULL past the end. */
 struct exec *exec_at(size_t index);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <termios.h>
 
 #include "fd.h"
@@ -40,15 +41,34 @@ static void input_credit(struct exec *exec)
 		input->credit_due = true;
 }
 
+/* A connection ends with its two directions; a process ends by itself. */
+static void settle(struct exec *exec)
+{
+	if (exec->dial.dialed && exec->state == EXEC_RUNNING && exec->input.watch.fd < 0 &&
+	    exec->outputs[0].watch.fd < 0)
+		exec->state = EXEC_ENDED;
+}
+
+/* The process at the other side of a socket is gone before it has heard or said all. */
+static void note_reset(struct exec *exec)
+{
+	if (exec->dial.dialed)
+		exec->exit_code = DIAL_BROKEN;
+}
+
 void input_close(struct exec *exec)
 {
 	struct stream *stream = &exec->input.stream;
 
+	/* The other descriptor of the socket stays. */
+	if (exec->dial.dialed && exec->input.watch.fd >= 0)
+		shutdown(exec->input.watch.fd, SHUT_WR);
 	watch_close(&exec->input.watch);
 	/* What nobody will read counts as consumed: the host must not wait for it. */
 	stream_free(stream);
 	stream->base = stream->sent = stream->end;
 	input_credit(exec);
+	settle(exec);
 }
 
 static void input_finish(struct exec *exec)
@@ -76,8 +96,10 @@ static size_t input_write(struct exec *exec, const uint8_t *at, size_t length)
 
 	if (written >= 0)
 		return (size_t)written;
-	if (errno != EAGAIN && errno != EINTR)
+	if (errno != EAGAIN && errno != EINTR) {
+		note_reset(exec);
 		input_close(exec);
+	}
 	return 0;
 }
 
@@ -156,9 +178,20 @@ static void input_end(struct exec *exec, uint64_t offset)
 		input_finish(exec);
 }
 
-void output_close(struct output *output)
+void output_close(struct exec *exec, struct output *output)
 {
 	watch_close(&output->watch);
+	settle(exec);
+}
+
+/* A reset ends both directions, and is told by the exit alone, lest it pass for the end of all bytes. */
+static void output_broken(struct exec *exec, struct output *output)
+{
+	note_reset(exec);
+	output->eof_sent = exec->dial.dialed;
+	output_close(exec, output);
+	if (exec->dial.dialed)
+		input_close(exec);
 }
 
 static void output_pump(struct exec *exec, struct output *output)
@@ -172,7 +205,7 @@ static void output_pump(struct exec *exec, struct output *output)
 		ssize_t got;
 
 		if (draining && output->drain_left == 0) {
-			output_close(output);
+			output_close(exec, output);
 			return;
 		}
 		room = stream_reserve(&output->stream, READ_BYTES, &at, &no_memory);
@@ -197,8 +230,10 @@ static void output_pump(struct exec *exec, struct output *output)
 		if (got < 0 && errno == EINTR)
 			continue;
 		/* EIO is how a terminal says that nobody is left on its other side. */
-		if (got == 0 || errno != EAGAIN || draining)
-			output_close(output);
+		if (got == 0 || draining)
+			output_close(exec, output);
+		else if (errno != EAGAIN)
+			output_broken(exec, output);
 		return;
 	}
 }
@@ -304,7 +339,10 @@ static size_t emit_exit(struct exec *exec, uint8_t *at, size_t room)
 
 static bool outputs_told(const struct exec *exec)
 {
-	return exec->outputs[0].eof_sent && exec->outputs[1].eof_sent;
+	for (int i = 0; i < 2; i++)
+		if (!exec->outputs[i].eof_sent || exec->outputs[i].stream.sent < exec->outputs[i].stream.end)
+			return false;
+	return true;
 }
 
 bool exec_io_pending(const struct exec *exec)

@@ -7,7 +7,7 @@
 void input_ready(struct watch *watch, uint32_t events);
 void output_ready(struct watch *watch, uint32_t events);
 void input_close(struct exec *exec);
-void output_close(struct output *output);
+void output_close(struct exec *exec, struct output *output);
 /* The process has ended: takes what it left behind, and waits for nobody else who holds the pipe. */
 void output_drain(struct exec *exec, struct output *output);
 void exec_io_take(struct exec *exec, const struct frame *frame);

@@ -71,6 +71,7 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_ROOT_READ_ONLY:
 	case TAG_SESSION:
 	case TAG_PROCESS_1:
+	case TAG_DIAL_PORT:
 		return KIND_INT;
 	}
 	return KIND_UNKNOWN;

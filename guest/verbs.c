@@ -90,6 +90,8 @@ static void list_execs(const struct request *request)
 	const struct exec *exec;
 
 	for (size_t i = 0; (exec = exec_at(i)); i++) {
+		if (exec->dial.dialed)
+			continue;
 		put_int(fields, TAG_EXEC, exec->channel);
 		put_int(fields, TAG_PID, exec->pid);
 		put_int(fields, TAG_RUNNING, exec->state != EXEC_ENDED);
@@ -125,7 +127,7 @@ static void forget(const struct request *request)
 
 	if (!exec)
 		return;
-	if (exec->state != EXEC_ENDED) {
+	if (exec->state != EXEC_ENDED && !exec->dial.dialed) {
 		err_set(&err, ERR_BUSY, 0, "the process is running");
 		out_fail(request->channel, &err);
 		return;
@@ -228,6 +230,7 @@ static const struct verb verbs[] = {
 	{ FRAME_FREEZE, false, freeze },
 	{ FRAME_THAW, false, thaw },
 	{ FRAME_REFRESH, true, refresh },
+	{ FRAME_DIAL, false, exec_dial },
 };
 
 static const struct verb *verb_of(uint8_t type)

@@ -40,5 +40,6 @@ void test_oom(void);
 void test_modules(void);
 void test_inet6(void);
 void test_keeper(void);
+void test_dial(void);
 
 #endif

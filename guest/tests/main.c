@@ -23,6 +23,7 @@ int main(void)
 		{ "modules", test_modules },
 		{ "IPv6 addresses", test_inet6 },
 		{ "the keeper", test_keeper },
+		{ "connections to ports", test_dial },
 	};
 
 	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {

@@ -94,3 +94,13 @@ void control_tell(const char *event, size_t length)
 			(void)packet_send(client->connection.fd, event, length);
 	}
 }
+
+bool control_hand(const char *event, size_t length, int descriptor)
+{
+	for (struct link *link = list_first(&clients); link; link = list_after(&clients, link)) {
+		struct client *client = LIST_OWNER(link, struct client, link);
+		if (client->events && packet_send_with(client->connection.fd, event, length, descriptor))
+			return true;
+	}
+	return false;
+}

@@ -11,4 +11,7 @@ bool control_open(int listener);
 /* Sends an event to all who asked for events; a receiver that does not read misses it. */
 void control_tell(const char *event, size_t length);
 
+/* Sends an event with a descriptor to one who asked for events. False: nobody takes it. */
+bool control_hand(const char *event, size_t length, int descriptor);
+
 #endif

@@ -53,6 +53,14 @@ void events_knock(struct machine *machine)
 	control_tell(event, (size_t)snprintf(event, sizeof event, "knock %s", machine->key));
 }
 
+bool events_reach(const struct machine *machine, uint16_t port, int client)
+{
+	char event[KEY_LENGTH + 16];
+	int length = snprintf(event, sizeof event, "reach %s %u", machine->key, port);
+
+	return control_hand(event, (size_t)length, client);
+}
+
 bool events_tick(void)
 {
 	bool more = false;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -59,6 +60,23 @@ enum received packet_receive(int socket, struct packet *packet)
 bool packet_send(int socket, const char *bytes, size_t length)
 {
 	return send(socket, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
+}
+
+bool packet_send_with(int socket, const char *bytes, size_t length, int descriptor)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr aligned;
+	} control = {{0}};
+	struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = length};
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+
+	control.aligned.cmsg_level = SOL_SOCKET;
+	control.aligned.cmsg_type = SCM_RIGHTS;
+	control.aligned.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.aligned), &descriptor, sizeof descriptor);
+	return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
 }
 
 void packet_release(struct packet *packet)

@@ -25,6 +25,9 @@ enum received packet_receive(int socket, struct packet *packet);
 /* False: the other side does not take it now, or has gone. */
 bool packet_send(int socket, const char *text, size_t length);
 
+/* The same, with a descriptor, which stays open here. */
+bool packet_send_with(int socket, const char *text, size_t length, int descriptor);
+
 /* Closes descriptors that nobody took out of the packet; who takes one leaves -1. */
 void packet_release(struct packet *packet);
 

@@ -179,6 +179,24 @@ static void go_on(struct task *task)
 		relay(tcp);
 }
 
+/* A guest that refuses a client at its address may have a service on its loopback. Who asked for events gets the client,
+ * and can ask the guest's agent. No byte of the client was taken yet. If the receiver ends, the client hears a reset. */
+static bool hand_over(struct tcp *tcp)
+{
+	int error = 0;
+	socklen_t length = sizeof error;
+	struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+	if (!tcp->flow.inward || getsockopt(tcp->guest.watch.fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0 ||
+	    error != ECONNREFUSED)
+		return false;
+	(void)setsockopt(tcp->other.watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	if (!events_reach(tcp->flow.machine, tcp->flow.target.port, tcp->other.watch.fd))
+		return false;
+	end_in_peace(tcp);
+	return true;
+}
+
 static void ready(struct watch *watch, uint32_t events)
 {
 	struct tcp_end *end = LIST_OWNER(watch, struct tcp_end, watch);
@@ -189,6 +207,8 @@ static void ready(struct watch *watch, uint32_t events)
 	if (events & (EPOLLOUT | EPOLLHUP))
 		end->writable = true;
 	if (events & EPOLLERR) {
+		if (end == tcp->dialed && hand_over(tcp))
+			return;
 		/* What came before the reset is passed on as far as the other side takes it. */
 		end->readable = true;
 		if (!tcp->dialed)

@@ -225,6 +225,7 @@ CODES: dict[str, tuple[int, int]] = {
     "network_failed": (500, 125),
     "network_full": (409, 125),
     "port_in_use": (409, 125),
+    "port_refused": (502, 125),
     "download_failed": (502, 125),
     "registry_denied": (403, 125),
     "registry_busy": (429, 125),

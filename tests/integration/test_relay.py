@@ -20,7 +20,7 @@ from typing import TypeVar
 import pytest
 
 from banger.host.packets import Refused
-from banger.network.relay import Counters, Denied, Knock, Listed, MachineTold, Port, read_event
+from banger.network.relay import Counters, Denied, Knock, Listed, MachineTold, Port, Reach, read_event
 from tests.support.network_spaces import (
     FAR,
     GATEWAY,
@@ -716,6 +716,42 @@ def test_a_machine_that_sleeps_is_knocked_at_and_the_connection_waits(world: Wor
     world.tell(MACHINE)
     assert world.accept(service).recv(100) == b"good morning"
     assert names.recv(100) == b"you, too"
+
+
+def test_a_client_whom_the_guest_refuses_goes_to_who_asked_for_events(world: World) -> None:
+    """With all that it has said: the daemon may know another way into the guest."""
+    world.publish(Port("web", "vm-1", "tcp", 80), ("0.0.0.0", 8080))
+    listening = world.raw()
+    listening.send(b"events")
+    assert listening.recv(100) == b"ok"
+    client = world.connect(world.outside, (HOST, 8080))
+    client.sendall(b"question")
+    event, descriptors, _, _ = socket.recv_fds(listening, 100, 4)
+    assert read_event(event.decode()) == Reach("vm-1", 80)
+    with socket.socket(fileno=descriptors[0]) as taken:
+        taken.settimeout(BUDGET_S)
+        assert taken.recv(100) == b"question"
+        taken.sendall(b"answer")
+        assert client.recv(100) == b"answer"
+        assert world.counters().flows == 0
+        world.ask(lambda relay: relay.forget("vm-1"))  # the client is the receiver's now
+        taken.sendall(b"still")
+        assert client.recv(100) == b"still"
+    assert hears_reset(client)
+
+
+def test_a_client_whom_nobody_takes_is_refused(world: World) -> None:
+    world.publish(Port("web", "vm-1", "tcp", 80), ("0.0.0.0", 8080))
+    deaf = world.raw()
+    deaf.send(b"events")
+    assert deaf.recv(100) == b"ok"
+    for _ in range(
+        100
+    ):  # more than wait for one who does not read; each is refused or waits, none ends the relay
+        world.connect(world.outside, (HOST, 8080))
+    deaf.close()
+    assert is_refused(world, (HOST, 8080), space=world.outside)
+    assert world.counters().flows == 0
 
 
 # Ends and beginnings

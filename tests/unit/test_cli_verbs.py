@@ -203,6 +203,20 @@ def test_ping_prints_times_and_a_summary(stand_in: StandIn, capsys: Capture) -> 
     assert summary == "3 sent, 3 answered, min/avg/max 1.00/2.00/3.00 ms"
 
 
+def test_a_machine_is_shown_with_its_ports_and_an_address_only_where_machines_can_reach_it(
+    stand_in: StandIn, capsys: Capture
+) -> None:
+    dispatch(["vm", "show", "dev"])
+    text = capsys.readouterr().out
+    assert "ports: 127.0.0.1:8080->80" in text and "10.213.0.16" not in text
+    spec = {"networks": [{"network": "back"}]}
+    stand_in.answers["GET", "/v1/machines/dev"] = MACHINE | {"spec": spec}
+    dispatch(["vm", "show", "dev"])
+    assert "address: 10.213.0.16" in capsys.readouterr().out
+    dispatch(["vm", "show", "--json", "dev"])
+    assert json.loads(capsys.readouterr().out)["network"] == MACHINE["network"]
+
+
 def test_a_guests_names_cannot_command_the_terminal(stand_in: StandIn, capsys: Capture) -> None:
     dispatch(["vm", "ports", "dev"])
     text = capsys.readouterr().out

@@ -64,6 +64,7 @@ _FAILURES = {
     "no_such_user": "user_not_found",
     "bad_cwd": "bad_working_directory",
     "bad_request": "bad_request",
+    "refused": "port_refused",
 }
 _UNUSABLE = ("not_found", "not_executable")
 

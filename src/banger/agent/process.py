@@ -66,7 +66,7 @@ class GuestProcess:
                 output = self._pending.popleft()
                 yield output
                 self._credit(output)
-            if self.exit is not None:
+            if self._has_said_all:
                 return
             if self._error is not None:
                 raise self._error
@@ -74,6 +74,10 @@ class GuestProcess:
             self.waits_for_guest = True
             await self._arrived.wait()
             self.waits_for_guest = False
+
+    @property
+    def _has_said_all(self) -> bool:
+        return self.exit is not None
 
     @property
     def stdin_consumed(self) -> int:

@@ -163,6 +163,12 @@ class AttachMachine(OneMachine):
     exec: ExecId | None = None
 
 
+class TunnelMachine(OneMachine):
+    """`port` is a TCP port of the machine, at any of its addresses."""
+
+    port: Annotated[int, Meta(ge=1, le=65535)]
+
+
 # fmt: off
 LIST = Verb(
     name="machines.list", summary="All machines", method="GET", path="/v1/machines",
@@ -333,9 +339,13 @@ ATTACH = Session(
     name="machines.attach", summary="Attach to a running command", path=_M + "/attach",
     request=AttachMachine, errors=(*_AWAKE, "exec_not_found"), example={"machine": "dev"},
 )
+TUNNEL = Session(
+    name="machines.tunnel", summary="Connect to a port of a machine", path=_M + "/tunnel", request=TunnelMachine,
+    errors=(*_AWAKE, "port_refused", "too_many_connections", "unsupported"), example={"machine": "dev", "port": 22},
+)
 VERBS = (
     LIST, CREATE, GET, DELETE, START, STOP, RESTART, KILL, PAUSE, RESUME, SNAPSHOT, RESTORE, FORK, COMMIT, WAIT,
     HEALTH, PING, STATS, PORTS, CHANGE_NETWORK, PUBLISH, UNPUBLISH, LOGS, EXECS, EXEC_DETACHED, GET_EXEC, SIGNAL_EXEC,
     WAIT_EXEC, GET_FILES, PUT_FILES, STAT_FILE,
 )
-SESSIONS = (RUN, EXEC, ATTACH)
+SESSIONS = (RUN, EXEC, ATTACH, TUNNEL)

@@ -35,7 +35,8 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "stats": ("observe", "STATS", "print CPU, memory, disk and network use"),
         "network": ("networking", "NETWORK", "show or change what a machine may reach"),
         "port": ("networking", "PORT", "publish ports of a machine on this host"),
-        "ports": ("observe", "PORTS", "list listening sockets in a machine"),
+        "ports": ("observe", "PORTS", "list the ports in a machine, and how to reach each"),
+        "tunnel": ("tunnel", "TUNNEL", "connect to a port of a machine from here"),
     },
     "image": {
         "list": ("artifacts", "IMAGE_LIST", "list images"),

@@ -682,3 +682,8 @@ def machines_exec_target(machine: str) -> str:
 def machines_attach_target(machine: str) -> str:
     """The path of a stream: attach to a running command."""
     return f"/v1/machines/{quote(machine)}/attach"
+
+
+def machines_tunnel_target(machine: str) -> str:
+    """The path of a stream: connect to a port of a machine."""
+    return f"/v1/machines/{quote(machine)}/tunnel"

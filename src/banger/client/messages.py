@@ -77,6 +77,15 @@ class Started(Event):
         self.pid = _number(said, "pid")
 
 
+class OutputEnded(Event):
+    """The service at the other end of a tunnel has said all. What this client still sends arrives."""
+
+    __slots__ = ()
+
+    def __init__(self, said: Json) -> None:
+        pass
+
+
 class Refused(Event):
     """A signal or a window size did not reach the command; the stream continues."""
 
@@ -121,6 +130,7 @@ _EVENTS = {
     "progress": Progress,
     "machine": MachineMade,
     "started": Started,
+    "stdout_eof": OutputEnded,
     "refused": Refused,
     "exit": Exited,
     "detached": Detached,

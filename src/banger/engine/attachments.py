@@ -1,4 +1,5 @@
-"""Verbs that are attachments: run, exec and attach; and what happens to command and machine when the client leaves.
+"""Verbs that are attachments (run, exec, attach, tunnel), and what happens to command and machine when the client
+leaves.
 
 If the client of an exec leaves, its command gets SIGHUP, as when a terminal is closed. A run with `remove` ends with
 its attachment; any other run continues. If the client of a run leaves before its command runs, nothing stays of the
@@ -31,6 +32,7 @@ from banger.machines.ask.attachments import (
     Parted,
     Started,
 )
+from banger.machines.ask.connections import connected
 from banger.machines.ask.execs import RunningExec
 from banger.machines.ask.pausing import awake
 from banger.machines.life import lifecycle
@@ -107,10 +109,28 @@ def attach(engine: Engine, principal: Principal, request: verbs.AttachMachine) -
     return Attachment(life)
 
 
+def tunnel(engine: Engine, principal: Principal, request: verbs.TunnelMachine) -> Attachment:
+    """Connect to a port of a running machine, also on its own loopback."""
+
+    async def life(attachment: Attachment) -> Last:
+        async with (
+            awake(engine.lives, find(engine.registry, request)) as live,
+            connected(live, request.port) as guest,
+        ):
+            try:
+                await attachment.say(Started(0, 0))
+                return Exited(await attachment.converse(guest), {})
+            except Parted:
+                return Detached(live.machine.name)
+
+    return Attachment(life)
+
+
 SESSIONS: dict[str, Callable[[Engine, Principal, Any], Attachment]] = {
     verbs.RUN.name: run,
     verbs.EXEC.name: exec_command,
     verbs.ATTACH.name: attach,
+    verbs.TUNNEL.name: tunnel,
 }
 
 

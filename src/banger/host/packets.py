@@ -90,11 +90,10 @@ class PacketConnection:
             close_all(received)
             raise
 
-    async def next(self) -> str:
-        """The next packet that the other side sends by itself. Raises OSError when the connection has ended."""
-        text, received = await self._receive()
-        close_all(received)
-        return text
+    async def next(self) -> tuple[str, tuple[int, ...]]:
+        """The next packet that the other side sends by itself, and descriptors, which the receiver closes. Raises
+        OSError when the connection has ended."""
+        return await self._receive()
 
     async def _send(self, data: bytes, descriptors: Sequence[int]) -> None:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from banger.model.network import PublishedPort
+
 
 class Check(Struct, kw_only=True):
     ok: bool
@@ -22,13 +24,18 @@ class Ping(Struct, kw_only=True):
 
 
 class GuestPort(Struct, kw_only=True):
-    """A listening socket. `protocol` is tcp, tcp6, udp or udp6. `pid` is 0 if no process was found."""
+    """A listening socket. `protocol` is tcp, tcp6, udp or udp6. `pid` is 0 if no process was found. `loopback`: it
+    listens on the machine's own loopback only. `published`: the ports of the host that lead to it. `publishable`: a
+    port of the host can lead to it now. A tunnel leads to each TCP port."""
 
     protocol: str
     address: str
     port: int
     pid: int
     process: str
+    loopback: bool = False
+    published: tuple[PublishedPort, ...] = ()
+    publishable: bool = False
 
 
 class DiskIo(Struct, kw_only=True):

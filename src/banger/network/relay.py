@@ -85,6 +85,15 @@ class Denied:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """A client of a published port whom the guest refused at its address; a service may listen on the guest's loopback.
+    The client's connection comes with the packet."""
+
+    key: str
+    guest_port: int
+
+
+@dataclass(frozen=True)
 class Knock:
     """A connection came for a machine that is asleep."""
 
@@ -135,11 +144,13 @@ class Relay:
         return Listed(machines, tuple(ports))
 
 
-def read_event(packet: str) -> Denied | Knock | None:
+def read_event(packet: str) -> Denied | Knock | Reach | None:
     """A packet of a connection that asked for `events`. None: an event that this version does not know."""
     words = packet.split()
     if len(words) == 2 and words[0] == "knock":
         return Knock(words[1])
+    if len(words) == 3 and words[0] == "reach" and words[2].isdecimal():
+        return Reach(words[1], int(words[2]))
     if len(words) < _DENIED_WORDS or words[0] != "denied":
         return None
     _, key, protocol, address, port, *rule, count = words

@@ -22,6 +22,7 @@ from banger.machines.ask.attachments import (
     Exited,
     Failed,
     MachineMade,
+    OutputEnded,
     Refused,
     Said,
     Started,
@@ -145,6 +146,8 @@ def _message(one: Said) -> dict[str, object]:
         return {"type": "machine", "machine": one.machine}
     if isinstance(one, Started):
         return {"type": "started", "exec": one.exec, "pid": one.pid}
+    if isinstance(one, OutputEnded):
+        return {"type": "stdout_eof"}
     if isinstance(one, Consumed):
         return {"type": "credit", "consumed": one.total_bytes}
     if isinstance(one, Exited):

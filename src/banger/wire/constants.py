@@ -41,6 +41,7 @@ class Type(IntEnum):
     THAW = 0x2E
     REFRESH = 0x2F
     MORE = 0x30
+    DIAL = 0x31
     DATA = 0x40
     EOF = 0x41
     CREDIT = 0x42
@@ -110,6 +111,7 @@ class Tag(IntEnum):
     AWAIT_LINK = 88
     SESSION = 96
     PROCESS_1 = 97
+    DIAL_PORT = 98
 
 
 class AppletExit(IntEnum):

@@ -137,10 +137,23 @@ def _show(arguments: Arguments) -> int:
     else:
         warnings = machine.pop("warnings", None)
         machine["origin"] = _origin(part_of(machine, "origin"))
+        _say_how_it_is_reached(machine)
         print_fields(machine if arguments.show_env else withhold(machine))
         for warning in warnings if isinstance(warnings, list) else ():
             print(f"warning: {printable(str(warning))}")
     return 0
+
+
+def _say_how_it_is_reached(machine: Json) -> None:
+    """Put its published ports in place of addresses that only machines on the same network can reach."""
+    network = part_of(machine, "network")
+    if not part_of(machine, "spec").get("networks"):
+        machine.pop("address", None)
+        network.pop("address_6", None)
+    published = _ports(machine)
+    network.pop("ports", None)
+    if published:
+        machine["ports"] = published
 
 
 LIST = Verb(_list_arguments, _list, "banger vm list\nbanger vm list --json")

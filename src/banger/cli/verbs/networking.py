@@ -117,6 +117,14 @@ def ports_of(machine: Json) -> list[Json]:
     return [port for port in ports if isinstance(port, dict)] if isinstance(ports, list) else []
 
 
+def published_at(guest_port: Json) -> list[str]:
+    """Where a port of a guest is published."""
+    published = guest_port.get("published")
+    return (
+        [_address(one) for one in published if isinstance(one, dict)] if isinstance(published, list) else []
+    )
+
+
 def show_port(port: Json) -> str:
     """A published port, as one word."""
     protocol = "" if port.get("protocol") == "tcp" else f"/{port.get('protocol')}"

@@ -108,8 +108,26 @@ def _ports(arguments: Arguments) -> int:
         print_json(ports)
     else:
         names = ("protocol", "address", "port", "pid", "process")
-        print_table(names, [[str(port.get(name) or "") for name in names] for port in ports])
+        rows = [
+            (*(str(port.get(name) or "") for name in names), ways(arguments.name, port)) for port in ports
+        ]
+        print_table((*names, "reached from here"), rows)
     return 0
+
+
+def ways(machine: str, port: Json) -> str:
+    """How the port is reached from this host: where it is published, or else what publishes it or tunnels to it."""
+    from banger.cli.verbs.networking import published_at
+
+    if at := published_at(port):
+        return " ".join(at)
+    number, is_tcp = port.get("port"), str(port.get("protocol")).startswith("tcp")
+    protocol = "" if is_tcp else "/udp"
+    found = [f"banger vm port add {machine} 0:{number}{protocol}"] if port.get("publishable") else []
+    found += [f"banger vm tunnel {machine} {number}"] if is_tcp else []
+    if not found:
+        return "no: it is on the machine's loopback" if port.get("loopback") else "no: the machine has no tap"
+    return " or ".join(found)
 
 
 HEALTH = Verb(_json_name, _health, "banger vm health dev")

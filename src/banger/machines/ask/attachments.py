@@ -12,8 +12,9 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
+from banger.agent.dialing import GuestConnection
 from banger.agent.process import Output
 from banger.errors import Error
 from banger.machines.ask.execs import RunningExec
@@ -47,6 +48,11 @@ class Started:
 
     exec: int
     pid: int
+
+
+@dataclass(frozen=True)
+class OutputEnded:
+    """The service at the other end of a tunnel has said all; the client may go on."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class Failed:
 
 
 Last = Exited | Detached | Failed
-Said = MachineMade | Progress | Started | Output | Consumed | Refused | Last
+Said = MachineMade | Progress | Started | Output | OutputEnded | Consumed | Refused | Last
 
 
 class Left(Exception):
@@ -102,6 +108,14 @@ class Left(Exception):
 
 class Parted(Left):
     """The client left on purpose."""
+
+
+class TakesInput(Protocol):
+    """What the client's stdin goes to."""
+
+    async def write(self, data: bytes) -> None: ...
+
+    def close_stdin(self) -> None: ...
 
 
 class Attachment:
@@ -242,7 +256,23 @@ class Attachment:
         finally:
             await _end(others)
 
-    async def _feed(self, running: RunningExec) -> None:
+    async def converse(self, guest: GuestConnection) -> Exit:
+        """Pass bytes between the client and a service of the guest until both directions have ended. Raises `Left`, and
+        the error that ended the agent's connection."""
+        feeding = asyncio.create_task(self._feed(guest))
+        try:
+            return await self.unless_left(self._hear_out(guest))
+        finally:
+            await _end([feeding])
+
+    async def _hear_out(self, guest: GuestConnection) -> Exit:
+        async for output in guest.outputs():
+            await self.say(output)
+        if not guest.broke_off:
+            await self.say(OutputEnded())
+        return await guest.ended()
+
+    async def _feed(self, running: TakesInput) -> None:
         while self._stdin or not self._stdin_ends:
             if not self._stdin:
                 self._stdin_grew.clear()

@@ -16,6 +16,7 @@ from banger.host.proc import is_alive, usage
 from banger.host.thread import in_thread
 from banger.machines.life.live import LiveMachine
 from banger.model.machine import MachineState
+from banger.model.network import MachineNetwork
 from banger.model.report import Check, GuestPort, Health, Ping, Stats, VmmStats
 from banger.wire.constants import Tag, Type
 from banger.wire.fields import Fields, readable
@@ -120,7 +121,21 @@ async def stats(live: LiveMachine) -> Stats:
 async def ports(live: LiveMachine) -> list[GuestPort]:
     """Listening TCP sockets and bound UDP sockets of the guest; malformed lines are left out."""
     answer = await live.agent().request(Type.PORTS, timeout_s=5)
-    return read_ports(answer)
+    found = read_ports(answer)
+    for port in found:
+        note_ways(live.machine.network, port)
+    return found
+
+
+def note_ways(network: MachineNetwork, port: GuestPort) -> None:
+    """Note how the port is reached from the host: a datagram never reaches the loopback of a guest."""
+    protocol = port.protocol.removesuffix("6")
+    if protocol == "udp" and port.loopback:
+        return
+    port.publishable = network.link == "tap"
+    port.published = tuple(
+        one for one in network.ports if (one.protocol, one.guest_port) == (protocol, port.port)
+    )
 
 
 def read_ports(answer: Fields) -> list[GuestPort]:
@@ -141,13 +156,19 @@ def _read_port(line: str) -> GuestPort | None:
         return None
     try:
         packed = bytes.fromhex(address)
-        shown = str(ipaddress.ip_address(packed))
+        listens_at = ipaddress.ip_address(packed)
     except ValueError:
         return None
     return GuestPort(
         protocol=protocol,
-        address=shown,
+        address=str(listens_at),
         port=int(port),
         pid=int(pid),
         process="" if process == "-" else process[:64],
+        loopback=_is_loopback(listens_at),
     )
+
+
+def _is_loopback(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -69,6 +69,7 @@ class LiveMachine:
         self.reconnecting = asyncio.Lock()
         self.ask_again_at = 0.0
         self.users = 0
+        self.connections = 0  # to ports of the guest, through the agent
         self.pausing = asyncio.Lock()  # held to stop or resume the vCPUs
         self.disk_full = False  # the VMM stopped the vCPUs: no space; perhaps not recorded
         self.idle_pause: UseListener | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Mapping, Sequence, Set
 
 import msgspec
@@ -14,7 +15,8 @@ import msgspec
 from banger.errors import Error
 from banger.host.background import in_background, keep_going
 from banger.host.bounded import Bounded
-from banger.host.packets import PacketConnection, Refused
+from banger.host.packets import PacketConnection, Refused, close_all
+from banger.machines.ask.connections import carried, carry, connected
 from banger.machines.ask.pausing import awake
 from banger.machines.keep.events import tell_denied, tell_warning
 from banger.machines.life.live import LiveMachine
@@ -27,7 +29,7 @@ from banger.model.network import Attempt, Denial
 from banger.network.guards import Guards
 from banger.network.keeper import HeldTap, Keeper
 from banger.network.policy import find_opening
-from banger.network.relay import Denied, Relay, read_event
+from banger.network.relay import Denied, Knock, Reach, Relay, read_event
 
 log = logging.getLogger("banger.network")
 
@@ -155,18 +157,29 @@ class Passages:
         with await PacketConnection.connect(self._guards.relay.socket) as relay:
             await relay.ask("events")
             while True:
-                self.hear(await relay.next())
+                self.hear(*await relay.next())
 
-    def hear(self, packet: str) -> None:
-        """Take an event of the relay."""
+    def hear(self, packet: str, descriptors: tuple[int, ...] = ()) -> None:
+        """Take an event of the relay, and the descriptors that came with it."""
         event = read_event(packet)
         live = self._lives.live.get(id_of(event.key)) if event is not None else None
-        if live is None:
+        if live is not None and isinstance(event, Reach) and len(descriptors) == 1:
+            client = socket.socket(fileno=descriptors[0])
+            in_background(self._reach(live, event.guest_port, client), f"a client of {live.machine.name}")
             return
-        if isinstance(event, Denied):
+        close_all(descriptors)
+        if live is not None and isinstance(event, Denied):
             self._note_denied(live.machine, event)
-        else:
+        elif live is not None and isinstance(event, Knock):
             in_background(self._wake(live.machine), f"wake {live.machine.name}")
+
+    async def _reach(self, live: LiveMachine, port: int, client: socket.socket) -> None:
+        try:
+            with carried(client):
+                async with awake(self._lives, live.machine) as live, connected(live, port) as guest:
+                    await carry(guest, client)
+        except (Error, OSError) as exc:
+            log.info("machine=%s the connection to port %d ended: %s", live.machine.name, port, exc)
 
     def _note_denied(self, machine: Machine, event: Denied) -> None:
         target = (event.protocol, event.address, event.port)
