@@ -57,9 +57,10 @@ class DeleteMachine(OneMachine):
 
 
 class StopMachine(OneMachine):
-    """`grace_s` is the time in seconds for each step of a clean shutdown, before the next, harder step."""
+    """`grace_s` is the time in seconds for each step of a clean shutdown, before the next, harder step; without it, it
+    is the `stop_grace_s` of the machine, or 10."""
 
-    grace_s: Seconds = 10
+    grace_s: Seconds | None = None
 
 
 class KillMachine(OneMachine):

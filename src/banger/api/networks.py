@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from banger.api.verb import Nothing, Request, Verb
+from banger.model.labels import Labels
 from banger.model.network import HostName, Network
 
 _N = "/v1/networks/{network}"
@@ -22,6 +23,7 @@ class CreateNetwork(Request):
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     internal: bool = False
+    labels: Labels = field(default_factory=dict)
 
 
 class PruneNetworks(Request):

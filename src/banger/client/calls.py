@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from banger.client.call import Facts
     from banger.model.catalog import Catalog, Offer, Published, Verified
     from banger.model.command import Command, Exec, Exit
+    from banger.model.healthcheck import HealthCheck
     from banger.model.image import Image, Kernel, Login, Pruned
     from banger.model.machine import Machine
     from banger.model.network import Membership, Network
@@ -64,6 +65,10 @@ if TYPE_CHECKING:
         hostname: str
         ports: list[str]
         publish_all: bool
+        labels: dict[str, str]
+        healthcheck: HealthCheck | Facts | None
+        stop_signal: str
+        stop_grace_s: float | None
         confine: Literal["strict", "best-effort"]
         boot_timeout_s: float
 
@@ -103,6 +108,10 @@ def machines_create(
     hostname: str = "",
     ports: list[str] | None = None,
     publish_all: bool = False,
+    labels: dict[str, str] | None = None,
+    healthcheck: HealthCheck | Facts | None = None,
+    stop_signal: str = "",
+    stop_grace_s: float | None = None,
     confine: Literal["strict", "best-effort"] = "best-effort",
     boot_timeout_s: float = 60,
     command: Command | Facts | None = None,
@@ -138,6 +147,10 @@ def machines_create(
         ("hostname", hostname, ""),
         ("ports", ports, None),
         ("publish_all", publish_all, False),
+        ("labels", labels, None),
+        ("healthcheck", healthcheck, None),
+        ("stop_signal", stop_signal, ""),
+        ("stop_grace_s", stop_grace_s, None),
         ("confine", confine, "best-effort"),
         ("boot_timeout_s", boot_timeout_s, 60),
         ("command", command, None),
@@ -161,15 +174,15 @@ def machines_start(machine: str) -> Call[Operation[Machine]]:
     return Call("POST", f"/v1/machines/{quote(machine)}/start", "Operation[Machine]")
 
 
-def machines_stop(machine: str, grace_s: float = 10) -> Call[Operation[Machine]]:
+def machines_stop(machine: str, grace_s: float | None = None) -> Call[Operation[Machine]]:
     """Shut a machine down, and kill it if that fails."""
-    body = chosen(("grace_s", grace_s, 10))
+    body = chosen(("grace_s", grace_s, None))
     return Call("POST", f"/v1/machines/{quote(machine)}/stop", "Operation[Machine]", body or None)
 
 
-def machines_restart(machine: str, grace_s: float = 10) -> Call[Operation[Machine]]:
+def machines_restart(machine: str, grace_s: float | None = None) -> Call[Operation[Machine]]:
     """Stop a machine if it runs, then start it."""
-    body = chosen(("grace_s", grace_s, 10))
+    body = chosen(("grace_s", grace_s, None))
     return Call("POST", f"/v1/machines/{quote(machine)}/restart", "Operation[Machine]", body or None)
 
 
@@ -585,9 +598,9 @@ def networks_prune(dry_run: bool = False) -> Call[list[Network]]:
     return Call("POST", "/v1/networks/prune" + encode_query(query), "list[Network]")
 
 
-def networks_create(name: str, internal: bool = False) -> Call[Network]:
+def networks_create(name: str, internal: bool = False, labels: dict[str, str] | None = None) -> Call[Network]:
     """Create a named network."""
-    body = chosen(("name", name), ("internal", internal, False))
+    body = chosen(("name", name), ("internal", internal, False), ("labels", labels, None))
     return Call("POST", "/v1/networks", "Network", body)
 
 

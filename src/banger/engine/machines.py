@@ -27,6 +27,7 @@ from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
 from banger.model.template import Snapshot
 
 _UNSETTLED_S = 0.1
+_GRACE_S = 10.0
 
 
 def find(registry: Registry, request: verbs.OneMachine) -> Machine:
@@ -96,7 +97,9 @@ async def restart(engine: Engine, principal: Principal, request: verbs.StopMachi
     return engine.operations.begin("restart", f"machine/{machine.name}", work).operation
 
 
-async def _stop(lives: Lives, machine: Machine, grace_s: float, report: Report) -> None:
+async def _stop(lives: Lives, machine: Machine, grace_s: float | None, report: Report) -> None:
+    if grace_s is None:
+        grace_s = _GRACE_S if machine.spec.stop_grace_s is None else machine.spec.stop_grace_s
     report("stop", f"stopping {machine.name}")
     await pausing.wake_to_stop(lives, machine)
     await lifecycle.stop(lives, machine, grace_s)

@@ -20,7 +20,9 @@ async def list_all(engine: Engine, principal: Principal, request: Nothing) -> li
 @carries_out(verbs.CREATE)
 async def create(engine: Engine, principal: Principal, request: verbs.CreateNetwork) -> Network:
     guards = engine.makings.guards
-    return await memberships.make(engine.registry, guards, request.name, internal=request.internal)
+    return await memberships.make(
+        engine.registry, guards, request.name, internal=request.internal, labels=request.labels
+    )
 
 
 @carries_out(verbs.GET)

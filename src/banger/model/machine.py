@@ -10,6 +10,8 @@ from msgspec import Meta, Struct
 
 from banger.model.command import Command, Exit
 from banger.model.ending import Ending, PauseCause
+from banger.model.healthcheck import HealthCheck, HealthState
+from banger.model.labels import Labels
 from banger.model.network import AddressText, MachineNetwork, Membership, Policy, PortRule, Rule
 from banger.model.origin import Origin
 from banger.model.sizes import GIB
@@ -51,8 +53,10 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     `dns` are name servers to use instead of the host's, `hosts` are names with an address each, such as
     "db:192.0.2.7". An empty `hostname` means the machine's name.
     `ports` are ports of the host that lead to the guest, such as "8080:80"; `publish_all` publishes each port that the
-    image exposes. `confine` says whether a layer of the jail that this host does not have is an error. `remove` deletes
-    the machine when its command ends. `cold` boots the machine instead of starting it from a template."""
+    image exposes. `labels` are words of the user. `healthcheck` is run as long as the machine runs. An empty
+    `stop_signal` means the image's, and `stop_grace_s` is how long a clean shutdown may take by default. `confine` says
+    whether a layer of the jail that this host does not have is an error. `remove` deletes the machine when its command
+    ends. `cold` boots the machine instead of starting it from a template."""
 
     image: Annotated[str, Meta(min_length=1, max_length=1024)]
     name: Annotated[str, Meta(max_length=64)] = ""
@@ -82,6 +86,10 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     hostname: Annotated[str, Meta(max_length=63)] = ""
     ports: Annotated[list[PortRule], Meta(max_length=256)] = []
     publish_all: bool = False
+    labels: Labels = {}
+    healthcheck: HealthCheck | None = None
+    stop_signal: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+]{0,16}\Z")] = ""
+    stop_grace_s: Annotated[float, Meta(ge=0, le=3600)] | None = None
     confine: Literal["strict", "best-effort"] = "best-effort"
     boot_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
     command: Command | None = None
@@ -96,19 +104,19 @@ class Confinement(Struct, kw_only=True, frozen=True):
 
 
 class Machine(Struct, kw_only=True, frozen=True):
-    """A machine as the daemon records it. Only the daemon's registry changes it: it writes the record first. Times
-    are RFC 3339 in UTC. `owner` is the uid of the user who made the machine, None for a machine of an earlier
-    version. `accel` is the accelerator in use, empty before the first start; `accel_reason` says why it is not a
-    faster one. `pid` is the process of the VMM. `has_started` is true once the latest start is complete. `ending`
-    is why the machine ended, and `restart_in_s` how long after that banger starts it again, None if it does not.
-    `pause_cause` is why it is paused; `idle` and `disk_full` say the same. `disk_failed` is true after an access to
-    the root disk failed since the latest start. `reason` has `ending` or `pause_cause` in words, which may change.
-    `limits` are the limits in force, and the reasons why others are not. `confinement` is the jail that the VMM is
-    in, `address` the IPv4 address of the guest for its whole life, and `network` what else its network has.
-    `agent_boot` tells the agent of this guest from others. `origin` is what the machine came from, None before the
-    first start. `unfinished` is true for a copy that is still being made; it goes if the daemon ends before.
-    `place` names the machine's directory; empty means the id. `wanted` is the state that the user asked for last.
-    `restarts` counts the restarts by banger in a row, `reboots` those by the guest."""
+    """A machine as the daemon records it. Only the daemon's registry changes it: it writes the record first. Times are
+    RFC 3339 in UTC. `owner` is the uid of the user who made the machine, None for a machine of an earlier version.
+    `accel` is the accelerator in use, empty before the first start; `accel_reason` says why it is not a faster one.
+    `pid` is the process of the VMM. `has_started` is true once the latest start is complete. `health` is what the
+    machine's own check says of it. `ending` is why the machine ended, and `restart_in_s` how long after that banger
+    starts it again, None if it does not. `pause_cause` is why it is paused; `idle` and `disk_full` say the same.
+    `disk_failed` is true after an access to the root disk failed since the latest start. `reason` has `ending` or
+    `pause_cause` in words, which may change. `limits` are the limits in force, and the reasons why others are not.
+    `confinement` is the jail that the VMM is in, `address` the IPv4 address of the guest for its whole life, and
+    `network` what else its network has. `agent_boot` tells the agent of this guest from others. `origin` is what the
+    machine came from, None before the first start. `unfinished` is true for a copy that is still being made; it goes if
+    the daemon ends before. `place` names the machine's directory; empty means the id. `wanted` is the state that the
+    user asked for last. `restarts` counts the restarts by banger in a row, `reboots` those by the guest."""
 
     id: str
     name: str
@@ -123,6 +131,7 @@ class Machine(Struct, kw_only=True, frozen=True):
     accel_reason: str = ""
     kernel_digest: str = ""
     has_started: bool = False
+    health: HealthState = ""
     pause_cause: PauseCause | None = None
     ending: Ending | None = None
     restart_in_s: float | None = None
@@ -162,6 +171,7 @@ class Change(TypedDict, total=False):
     accel_reason: str
     kernel_digest: str
     has_started: bool
+    health: HealthState
     pause_cause: PauseCause | None
     ending: Ending | None
     restart_in_s: float | None

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from banger.model.labels import Labels
+
 # What a machine may reach; docs/network.md says what each opens. "internal" is for networks without a way out.
 Policy = Literal["none", "internet", "lan", "host"]
 # How a VMM's interface is connected: a tap of the keeper, or the VMM's own address translation.
@@ -46,6 +48,7 @@ class Network(Struct, kw_only=True, frozen=True):
     number: int
     internal: bool = False
     created: str = ""
+    labels: Labels = {}
     members: tuple[Member, ...] = ()
 
 

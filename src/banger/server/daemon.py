@@ -48,6 +48,7 @@ from banger.machines.life.adopt import adopt_all, release_ownerless
 from banger.machines.life.lives import Lives
 from banger.machines.life.restarts import Restarts
 from banger.machines.watch.disk_room import DiskRoom
+from banger.machines.watch.healthchecks import Healthchecks
 from banger.machines.watch.rounds import Rounds
 from banger.server.app import create_app
 from banger.server.protocol import BoundedProtocol
@@ -147,6 +148,7 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
     restarts = Restarts(lives, makings, engine.operations)
     disk_room = DiskRoom(lives, makings.settings.limits.disk_reserve_bytes)
     rounds = Rounds(lives)
+    healthchecks = Healthchecks(lives)
     running = await find_vmms(engine.registry, lives.holdings)
     adopting = in_background(_take_over(lives, restarts, running), "adopting machines")
     # Modules that the first stream of an answer needs: loaded in a thread before a client asks.
@@ -166,6 +168,7 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
         lives.due.close()
         disk_room.close()
         rounds.close()
+        healthchecks.close()
         await asyncio.gather(*(live.detach() for live in lives.live.values()))
     log.info("stopped; %d machines keep running", len(lives.live))
 

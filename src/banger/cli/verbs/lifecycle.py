@@ -30,7 +30,8 @@ def _grace(parser: Parser) -> None:
         "--grace",
         type=seconds,
         metavar="TIME",
-        help="time for each step of a clean shutdown before the next, harder step (default: 10s)",
+        help="time for each step of a clean shutdown before the next, harder step (default: what the machine was made "
+        "with, or 10s)",
     )
     _quiet(parser)
 

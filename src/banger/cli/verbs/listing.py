@@ -35,7 +35,7 @@ def _name(record: Json) -> str:
 
 
 def _list(arguments: Arguments) -> int:
-    return print_list(arguments, Daemon().records(machines_list()), _HEADINGS, _row)
+    return print_list(arguments, Daemon().records(machines_list()), _HEADINGS, machine_row)
 
 
 def print_list(
@@ -61,7 +61,8 @@ def print_names(records: list[Json], name: Callable[[Json], str] = _name) -> Non
         print(printable(name(record)))
 
 
-def _row(machine: Json) -> tuple[str, ...]:
+def machine_row(machine: Json) -> tuple[str, ...]:
+    """The cells of a machine, in the order of the headings."""
     spec = part_of(machine, "spec")
     return (
         text_of(machine, "name"),
@@ -95,9 +96,13 @@ def _reason(machine: Json) -> str:
 
 
 def _state(machine: Json) -> str:
-    """The state; "idle" for a machine that banger paused because no request used it."""
+    """The state; "idle" for a machine that banger paused because no request used it. With the result of its
+    healthcheck, if it has one."""
     state = text_of(machine, "state")
-    return "idle" if state == "paused" and machine.get("idle") is True else state
+    if state == "paused" and machine.get("idle") is True:
+        return "idle"
+    health = text_of(machine, "health") if state == "running" else ""
+    return f"{state} ({health})" if health else state
 
 
 def _origin(origin: Json) -> str:

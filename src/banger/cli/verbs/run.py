@@ -99,6 +99,14 @@ def _spec_options(parser: Parser) -> None:
     parser.flag(
         "--boot-timeout", type=seconds, metavar="TIME", help="give up when the boot takes longer than this"
     )
+    parser.flag(
+        "--label",
+        type=worded(_label),
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE]",
+        help="a label of the machine, for yourself and for programs (may be repeated)",
+    )
     parser.flag("--entrypoint", metavar="PROGRAM", help="run this program instead of the image's entrypoint")
     command_options(parser)
 
@@ -214,6 +222,13 @@ def _create_arguments(parser: Parser) -> None:
     _target(parser)
 
 
+def _label(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name:
+        raise ValueError(f"the label {text!r} has no name")
+    return name, value
+
+
 def _key(text: str) -> str:
     """An idempotency key. An empty one is refused: a script forgot to set a variable."""
     if not text:
@@ -229,6 +244,8 @@ def plan_spec(arguments: Arguments, command: Facts | None) -> Facts:
     }
     if command is not None and arguments.entrypoint is not None:
         command["entrypoint"] = [arguments.entrypoint] if arguments.entrypoint else []
+    if arguments.label:
+        spec["labels"] = dict(arguments.label)
     spec |= _plan_networks(arguments.network or [], arguments.network_alias or [])
     return {"image": _image(arguments.image), **spec} | ({"command": command} if command else {})
 

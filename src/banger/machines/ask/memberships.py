@@ -6,7 +6,7 @@ To connect adds neighbours, and takes nothing away: the policy of the machine st
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -38,7 +38,9 @@ class Hands(NamedTuple):
     neighbours: Neighbours
 
 
-async def make(registry: Registry, guards: Guards, name: str, *, internal: bool) -> Network:
+async def make(
+    registry: Registry, guards: Guards, name: str, *, internal: bool, labels: Mapping[str, str] | None = None
+) -> Network:
     """Raises `bad_name`, `bad_spec`, `name_taken`, `network_failed`."""
     if not read_network(name).network:
         raise Error(
@@ -51,7 +53,7 @@ async def make(registry: Registry, guards: Guards, name: str, *, internal: bool)
         except Refused as exc:
             raise Error("network_failed", f"the keeper does not list its networks: {exc.message}") from exc
         joined = {number for tap in taps for number in tap.networks}
-    return registry.networks.add(name, internal=internal, joined=joined)
+    return registry.networks.add(name, internal=internal, joined=joined, labels=labels or {})
 
 
 def describe(registry: Registry, network: Network) -> Network:

@@ -16,6 +16,7 @@ from banger.host.times import now
 from banger.machines.life.live import LiveMachine
 from banger.model.ending import kind_of
 from banger.model.event import Event, Tell
+from banger.model.healthcheck import HealthState
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.network import Denial
 from banger.store.events import EventTable
@@ -227,6 +228,17 @@ def tell_denied(tell: Tell, machine: Machine, denial: Denial) -> None:
         port=denial.port,
         rule=denial.rule,
         allow=denial.allow,
+    )
+
+
+def tell_health(tell: Tell, machine: Machine, health: HealthState, why: str) -> None:
+    tell(
+        f"machine.{health}",
+        f"machine/{machine.name}",
+        f"{machine.name} is {health}" + (f": {why}" if why else ""),
+        id=machine.id,
+        was=machine.health,
+        why=why,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from banger.errors import Error
 from banger.host.times import now
@@ -42,7 +42,9 @@ class Networks:
             )
         return network
 
-    def add(self, name: str, *, internal: bool, joined: Collection[int]) -> Network:
+    def add(
+        self, name: str, *, internal: bool, joined: Collection[int], labels: Mapping[str, str] | None = None
+    ) -> Network:
         """A new network. Its number is by chance, and none of the numbers that taps have `joined`. Raises `bad_name`,
         `name_taken`."""
         if check_name(name) in self._by_name:
@@ -51,7 +53,10 @@ class Networks:
         free = [number for number in _NUMBERS if number not in taken]
         if not free:
             raise Error("network_full", "there are no more numbers for networks", "banger network prune")
-        network = Network(name=name, number=random.choice(free), internal=internal, created=now())
+        number = random.choice(free)
+        network = Network(
+            name=name, number=number, internal=internal, created=now(), labels=dict(labels or {})
+        )
 
         def write() -> None:
             self._table.put(network)

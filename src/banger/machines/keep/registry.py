@@ -15,7 +15,7 @@ from banger.machines.keep.reasons import with_reason
 from banger.machines.keep.states import Verb, advance
 from banger.model.ending import Ending
 from banger.model.event import Tell, tell_nobody
-from banger.model.machine import Change, Machine, MachineState
+from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.store.store import Store
 
 Also = Callable[[Tell], None]
@@ -96,7 +96,7 @@ class Registry:
     ) -> None:
         """Follow an edge of the state table, and change `fields` with it. Raises `bad_state`."""
         state = advance(machine, verb)
-        changes = Change(ending=ending, restart_in_s=None) | _changed_by(state) | fields
+        changes = Change(ending=ending, restart_in_s=None) | _changed_by(state, machine.spec) | fields
         moved = _changed(msgspec.structs.replace(machine, state=state), changes)
         self._replace([(machine, moved)], lambda tell: tell_moved(tell, moved, machine.state))
 
@@ -147,13 +147,14 @@ def _changed(machine: Machine, fields: Change) -> Machine:
     return with_reason(msgspec.structs.replace(machine, **fields))
 
 
-def _changed_by(state: MachineState) -> Change:
+def _changed_by(state: MachineState, spec: MachineSpec) -> Change:
     """The fields that a new state changes by itself."""
     if state is MachineState.PAUSED:
         return {}
     changed = Change(pause_cause=None)
     if state is MachineState.STARTING:
         changed |= Change(started=now(), stopped="", exit=None, has_started=False, disk_failed=False)
+        changed |= Change(health="starting" if spec.healthcheck else "")
     elif state in (MachineState.STOPPED, MachineState.FAILED):
-        changed |= Change(stopped=now(), pid=0)
+        changed |= Change(stopped=now(), pid=0, health="")
     return changed

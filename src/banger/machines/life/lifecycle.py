@@ -256,7 +256,9 @@ async def _end_main(live: LiveMachine, grace_s: float) -> bool:
     if main is None or main.done.done():
         return True
     try:
-        await main.process.signal(parse_signal(live.machine.stop_signal), _SIGNAL_S)
+        await main.process.signal(
+            parse_signal(live.machine.spec.stop_signal or live.machine.stop_signal), _SIGNAL_S
+        )
         await asyncio.wait([main.done], timeout=grace_s)
     except Error as exc:
         log.info("machine=%s stop signal: %s", live.machine.name, exc.message)

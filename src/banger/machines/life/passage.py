@@ -162,6 +162,7 @@ def with_usual_network(spec: MachineSpec) -> MachineSpec:
         hosts=[],
         ports=[],
         publish_all=False,
+        labels={},
     )
 
 
