@@ -32,9 +32,11 @@ for variable in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONPATH", "B
     os.environ.pop(variable, None)
 
 
-def call(*argv: str) -> None:
+def call(*argv: str, within: Path | None = None) -> None:
     """Run a program; what it prints matters only when it fails."""
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, cwd=within, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(f"bench: {' '.join(argv)} ended with {done.returncode}: {done.stderr[-2000:]}")
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import pytest
 import uvicorn
@@ -21,6 +21,7 @@ from banger.errors import Error
 from banger.machines.keep.events import GAP, Journal, Wish
 from banger.machines.keep.registry import Registry
 from banger.model.event import Event
+from banger.model.healthcheck import HealthState
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.server.app import create_app
 from banger.server.protocol import BoundedProtocol
@@ -224,6 +225,7 @@ def test_every_kind_that_is_told_is_documented() -> None:
     source = "".join(path.read_text() for path in (root / "src/banger").rglob("*.py"))
     told = set(re.findall(r'tell\(\s*"([a-z]+\.[a-z]+)"', source))
     told |= {f"machine.{state.value}" for state in MachineState} | {GAP}
+    told |= {f"machine.{health}" for health in get_args(HealthState) if health}
     told |= {f"snapshot.{what}" for what in re.findall(r'\.tell\(\s*"([a-z]+)", record', source)}
     told |= {f"image.{how}" for how in ("pulled", "made")} | {"store.damaged"}
     assert documented == told

@@ -222,7 +222,7 @@ class Guards:
             self._settled.set()
         while True:
             name = await self._until_one_is_gone()
-            if name == "holder":  # nobody is without it
+            if name == "holder":  # no machine is without it
                 await asyncio.sleep(_HOLDER_PAUSE_S)
                 await self.holder.ensure(self._namespaces)
                 continue

@@ -1,4 +1,4 @@
-"""The programs of a home's network, which outlive the daemon: where they are, and how a daemon finds those that run."""
+"""The programs of a home's network, which outlive the daemon: where they are, and how a daemon finds them."""
 
 from __future__ import annotations
 

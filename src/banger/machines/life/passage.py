@@ -182,8 +182,8 @@ def link_in_use(known: LinkKind, spec: MachineSpec) -> LinkKind:
 
 
 def choose_network(registry: Registry, machine: Machine, link: Link, likely: str = "") -> GuestNetwork:
-    """The machine's network: with the address that the machine has already, else with one that no other machine has:
-    the `likely` one, which its guest has already, or a new one."""
+    """The machine's network: with the address that the machine has already, else with an address that no other
+    machine has: the `likely` one, which its guest has already, or a new one."""
     taken = {other.address for other in registry.all() if other.address}
     if not isinstance(link, Tap):
         return prepare_user_nat(taken, likely)
