@@ -24,7 +24,7 @@ from banger.places import run_directory
 from tests.crash.attempts import Attempt
 from tests.crash.homes import log_since, log_size
 from tests.crash.inspection import Inspection
-from tests.crash.kills import copy_store, daemon_of, kill_daemon, kill_starting_daemon, kill_vmm
+from tests.crash.kills import copy_store, daemon_of, kill, kill_daemon, kill_starting_daemon, kill_vmm
 from tests.crash.model import ABSENT, SETTLED, Model, Violation
 from tests.crash.moves import Chooser, Delete, DeleteSnapshot, Fork, Move, Restore, Resume, Start, Stop
 from tests.crash.report import Report
@@ -34,7 +34,11 @@ from tests.support.home import Home, alive, wait_until
 _NOTHING = "nothing"
 _DAEMON, _VMM, _BOTH, _STARTING = "daemon", "VMM", "VMM, daemon", "daemon, starting daemon"
 _OLDER = "daemon, older store"
+_KEEPER, _RELAY = "keeper", "relay"
+_KEEPER_TOO, _RELAY_TOO = "keeper, daemon", "relay, daemon"
+_GUARDS = {_KEEPER: _KEEPER, _RELAY: _RELAY, _KEEPER_TOO: _KEEPER, _RELAY_TOO: _RELAY}
 _KILLS = {_DAEMON: 12, _VMM: 2, _BOTH: 2, _STARTING: 2, _OLDER: 2, _NOTHING: 4}
+_KILLS |= {_KEEPER: 2, _RELAY: 2, _KEEPER_TOO: 1, _RELAY_TOO: 1}
 # In seconds, and how often: within a clone, a fork, a refill; within the boot that makes a template.
 _DELAYS = {(0.0, 0.06): 4, (0.0, 0.4): 7, (0.4, 1.5): 2, (1.5, 4.5): 1}
 _STARTING_S = 0.4
@@ -92,6 +96,7 @@ class Round:
             self._report.findings.append(self._describe(traceback.format_exc()))
             return False
         finally:
+            self._world.network.close()
             self._report.note_times(self._inspection.slowest_list_s, self._inspection.slowest_settling_s)
         return True
 
@@ -203,11 +208,21 @@ class Round:
                 kill_vmm(process)
                 self._report.kills["VMM"] += 1
                 victim = process.pid
-        if what != _VMM:
+        if what in _GUARDS:
+            self._kill_guard(_GUARDS[what])
+        if what not in (_VMM, _KEEPER, _RELAY):
             self._kill_daemon(older)
         if what == _STARTING:
             self._kill_next_daemon()
         return victim
+
+    def _kill_guard(self, name: str) -> None:
+        """It may be away: no machine needed it yet, or it was killed before."""
+        guard = self._world.network.guards().get(name)
+        if guard is not None:
+            self._say(f"  the {name} was {guard.pid}")
+            kill(guard)
+            self._report.kills[name] += 1
 
     def _kill_daemon(self, older: Path | None) -> None:
         daemon = kill_daemon(self._world, older)

@@ -25,10 +25,13 @@ def crash_home() -> Iterator[Home]:
 def reset(home: Home) -> None:
     """Whatever a finding left there is ended and removed. Within `as_user_of`."""
     run = Path(run_directory())
-    for process in World(home.directory, run).processes():
+    world = World(home.directory, run)
+    for process in world.processes():
         found = ref_of(process.pid)
         if found is not None:
             kill(found)
+    for guard in world.network.guards().values():
+        kill(guard)
     for kind in ("machines", "snapshots", "sockets", "templates"):
         shutil.rmtree(home.state / kind, ignore_errors=True)
     for image in (home.directory / "cache/images").iterdir():

@@ -41,6 +41,8 @@ class Inspection:
         self._model.compare_images(i.name for i in self._client.images.list() if i.name != IMAGE)
         for guest in self._model.surely("running"):
             self.check_files(guest)
+        for guest in [*self._model.surely("running")][:1]:
+            self._world.network.check_closed(self._client, guest.name)
         self._check_operations()
         self._check_host(machines)
 

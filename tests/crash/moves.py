@@ -74,7 +74,7 @@ class RunDetached(NewMachine):
         model.add(self.target, ABSENT, *CUT_OFF)
 
     def perform(self, client: Client) -> None:
-        spec = plan_spec(IMAGE, None, name=self.target, memory_mib=self.memory_mib)
+        spec = plan_spec(IMAGE, None, name=self.target, memory_mib=self.memory_mib, ports=["0:80"])
         collect(
             begin_stream(client.dial, machines_run_target(), encode(RunRequest(spec=spec, detach=True))), b""
         )

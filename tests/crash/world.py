@@ -18,11 +18,12 @@ from banger.errors import Error
 from banger.host.proc import TICKS_PER_S
 from banger.machines.copies.snapshots import SnapshotMeta
 from banger.model.machine import Machine
-from banger.resources.kinds import FILES
+from banger.resources.kinds import FILES, TAP
 from banger.templates.frozen import check_files, read_meta
 from banger.templates.making import TemplateMeta
 from banger.vmm.qemu.layers import read_chain
 from tests.crash.model import ALIVE, Violation
+from tests.crash.network import Network
 
 _DAEMON = b"banger.server.daemon"
 # Owners in the store that are no machines, and live as long as the daemon that made them.
@@ -63,6 +64,7 @@ class World:
         self.home = home
         self.state = home / "state"
         self.run = run
+        self.network = Network(self.state)
         self._whole: dict[Path, int] = {}
 
     def processes(self) -> list[Process]:
@@ -103,11 +105,13 @@ class World:
             *_stray_processes(processes, records, machines, daemon),
             *_stray_records(records, machines),
             *self._stray_files(records, machines),
+            *self.network.strays(machines, _taps_of(records)),
         ]
 
     def remains(self) -> list[str]:
         """Once there is no machine, no snapshot and no daemon: whatever is left."""
         found = [str(process) for process in self.processes()]
+        found += [f"{name} {process.pid}" for name, process in self.network.guards().items()]
         found += [str(record) for record in self.records()]
         for kind in ("machines", "snapshots"):
             found += [str(path) for path in _entries(self.state / kind)]
@@ -160,6 +164,11 @@ class World:
 
     def _open_store(self) -> sqlite3.Connection:
         return sqlite3.connect(f"file:{self.state}/banger.db?mode=ro", uri=True, timeout=10)
+
+
+def _taps_of(records: list[Record]) -> dict[str, str]:
+    """The owner of each recorded tap, by the keeper's key."""
+    return {str(record.identity["key"]): record.owner for record in records if record.kind == TAP.name}
 
 
 def _stray_layers(disk: Path) -> Iterator[str]:

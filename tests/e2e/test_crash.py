@@ -1,4 +1,4 @@
-"""Daemons and VMMs killed at random moments, for a while; `make crash` does it for longer."""
+"""Daemons, VMMs, keeper and relay killed at random moments, for a while; `make crash` does it for longer."""
 
 from __future__ import annotations
 
