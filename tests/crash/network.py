@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from banger.network.relay import Listed, Relay
 from tests.crash.model import ALIVE, Violation
 
 GATEWAY = "10.213.0.1"
+_LOST = "no network until it is started again"
 # A connection that the relay denies is accepted for a moment, and then reset.
 _TRY = "timeout 20 bash -c 'exec 3<>/dev/tcp/{}/{} && cat <&3' 2>/dev/null || true"
 
@@ -55,7 +56,8 @@ class Network:
 
     def strays(self, machines: list[Machine], keys: Mapping[str, str]) -> list[str]:
         """What is missing or too much. `keys`: of each recorded tap, the owner's id."""
-        on_taps = [one for one in machines if one.state.value in ALIVE and one.network.link == "tap"]
+        alive = [one for one in machines if one.state.value in ALIVE and one.network.link == "tap"]
+        on_taps = [one for one in alive if not _has_lost_its_network(one)]
         if not on_taps:
             return []
         try:
@@ -64,7 +66,7 @@ class Network:
             return [f"keeper or relay is away: {exc}"]
         return [
             *_stray_taps(known.taps, on_taps, keys),
-            *_stray_words(known.told, on_taps),
+            *_stray_words(known.told, on_taps, {key_of(one) for one in alive}),
             *self._stray_ports(machines),
         ]
 
@@ -89,19 +91,25 @@ class Network:
 
     def _stray_ports(self, machines: list[Machine]) -> Iterator[str]:
         """Ports of living machines are open, those of others are not."""
-        open_ = {
-            port.port: one.name for one in machines if one.state.value in ALIVE for port in one.network.ports
-        }
-        self._ports_seen |= open_.keys()
+        alive = [one for one in machines if one.state.value in ALIVE]
+        may_be_open = {port.port: one for one in alive for port in one.network.ports}
+        open_ = {number: one.name for number, one in may_be_open.items() if not _has_lost_its_network(one)}
+        self._ports_seen |= may_be_open.keys()
         for number in sorted(self._ports_seen):
             with socket.socket() as dialed:
                 dialed.settimeout(5)
                 # Nothing listens in the guest, so the relay may have reset the connection already.
                 is_open = dialed.connect_ex(("127.0.0.1", number)) in (0, errno.ECONNRESET)
-            if is_open and number not in open_:
+            if is_open and number not in may_be_open:
                 yield f"the port {number} is open still"
             elif not is_open and number in open_:
                 yield f"the port {number} of {open_[number]} is closed"
+
+
+def _has_lost_its_network(machine: Machine) -> bool:
+    """Whether keeper and daemon were killed at once: then nobody has the keeper's namespaces any more, and the machine
+    is said to have no network until it is started again (decision 35)."""
+    return any(_LOST in warning for warning in machine.warnings)
 
 
 def _stray_taps(taps: tuple[HeldTap, ...], machines: list[Machine], keys: Mapping[str, str]) -> Iterator[str]:
@@ -118,10 +126,10 @@ def _stray_taps(taps: tuple[HeldTap, ...], machines: list[Machine], keys: Mappin
             yield f"{one.name} has the address {one.address}, and its tap {tap.address}"
 
 
-def _stray_words(told: Listed, machines: list[Machine]) -> Iterator[str]:
-    alive = {key_of(one): one for one in machines}
+def _stray_words(told: Listed, machines: list[Machine], alive: Set[str]) -> Iterator[str]:
     yield from (f"the relay knows {key}, which does not run" for key in told.machines if key not in alive)
-    for key, one in alive.items():
+    for one in machines:
+        key = key_of(one)
         if one.address not in told.machines.get(key, ()):
             yield f"the relay does not know {one.name}"
         served = sum(port.key == key for port in told.ports)
