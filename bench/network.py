@@ -26,9 +26,10 @@ from bench.run import Runs
 from bench.sides import NAT, TAP, Side, open_sides
 from bench.table import Row
 
-MACHINE, SNAPSHOT = "network", "before"
+MACHINE, PEER, SNAPSHOT = "network", "peer", "before"
+NETWORK = "bench"
 POLICY = ("--network", "host")
-PORT = 8000
+PORT, SINK_PORT = 8000, 8001
 REST_S = 0.2
 MB = 1e6
 
@@ -58,7 +59,7 @@ def compare(sides: Sequence[Side], amounts: Amounts) -> list[Row]:
         rows = _streams(sides, amounts) + _echoes(sides, amounts)
         for side in sides:
             if side.name == TAP:
-                rows += _published(side, amounts)
+                rows += _published(side, amounts) + _between_guests(side, amounts)
         rows += _restores(sides, amounts)
     return rows + _warm_runs(sides, amounts)
 
@@ -150,8 +151,40 @@ def _published(side: Side, amounts: Amounts) -> list[Row]:
     ]
 
 
+def _between_guests(side: Side, amounts: Amounts) -> list[Row]:
+    """On a named network, which only machines on taps have."""
+    with side.entered(), _peer() as address:
+        sent, echoes = [], []
+        for _ in range(amounts.rounds):
+            moved_s = traffic.send_to_peer_s(
+                MACHINE, side.gateway, (address, SINK_PORT), amounts.stream_bytes
+            )
+            sent.append(amounts.stream_bytes / MB / moved_s)
+            echoes.append(traffic.echo_of_peer_ms(MACHINE, side.gateway, (address, PORT), amounts.echoes))
+    return [
+        Row("network: a guest sends to another guest", "MB/s", sample(sent)),
+        Row("network: connect and echo between guests", "ms", sample(echoes)),
+    ]
+
+
+@contextmanager
+def _peer() -> Iterator[str]:
+    """The address of another guest on a network with the machine, with its servers."""
+    banger("network", "create", NETWORK)
+    banger("network", "connect", NETWORK, MACHINE)
+    options = ("--network", NETWORK, "--name", PEER)
+    banger("vm", "run", "-d", *options, IMAGE, "--", "perl", "-e", traffic.SERVER, str(PORT))
+    banger("vm", "exec", "-d", PEER, "--", "perl", "-e", traffic.SINK, str(SINK_PORT))
+    try:
+        yield str(ask(f"/v1/machines/{PEER}")["address"])
+    finally:
+        banger("vm", "rm", "-f", PEER)
+        banger("network", "disconnect", NETWORK, MACHINE)
+        banger("network", "delete", NETWORK)
+
+
 def _guards() -> dict[str, int]:
-    """Keeper and relay of the home that is entered, and their processes."""
+    """The programs of the network of the home that is entered, and their processes."""
     place = inode_of(Paths.user().network)
     found = {
         marker: process.pid

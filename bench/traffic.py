@@ -1,4 +1,4 @@
-"""Bytes and connections between a guest and this host's 127.0.0.1, by this host's clock."""
+"""Bytes and connections between a guest and this host's 127.0.0.1, and between two guests, by this host's clock."""
 
 from __future__ import annotations
 
@@ -35,6 +35,51 @@ for (1 .. $ARGV[2]) {
     syswrite $s, "x";
     sysread($s, $answer, 1) == 1 or die "no echo\n";
 }
+"""
+# Between guests: these get a peer's address and port, too. The host hears of the beginning and of the end.
+_PEER = r"""
+sub peer {
+    for (1 .. 200) {
+        my $s = IO::Socket::INET->new("$ARGV[3]:$ARGV[4]");
+        return $s if $s;
+        select undef, undef, undef, 0.05;
+    }
+    die "$@\n";
+}
+"""
+_SEND_TO_PEER = (
+    _PEER
+    + r"""
+my ($told, $s, $left, $chunk) = (dial, peer, $ARGV[2], "x" x (1 << 18));
+syswrite $told, "b";
+while ($left > 0) {
+    my $sent = syswrite $s, $chunk, $left < length $chunk ? $left : length $chunk;
+    defined $sent or die "$!\n";
+    $left -= $sent;
+}
+shutdown $s, 1;
+sysread $s, $chunk, 1;
+syswrite $told, "e";
+"""
+)
+_ECHO_OF_PEER = (
+    _PEER
+    + r"""
+my ($told, $answer) = (dial, "");
+for (0 .. $ARGV[2]) {
+    syswrite $told, "b" if $_ == 1;
+    my $s = peer;
+    syswrite $s, "x";
+    sysread($s, $answer, 1) == 1 or die "no echo\n";
+}
+syswrite $told, "e";
+"""
+)
+# In the guest: takes all that a connection sends, then answers.
+SINK = r"""
+use IO::Socket::INET;
+my $listener = IO::Socket::INET->new(LocalPort => $ARGV[0], Listen => 8, ReuseAddr => 1) or die "$@\n";
+while (my $s = $listener->accept) { my $data; 1 while sysread $s, $data, 1 << 18; syswrite $s, "x" }
 """
 # In the guest: what each of many connections sends comes back.
 SERVER = r"""
@@ -81,6 +126,25 @@ def echo_ms(machine: str, gateway: str, count: int) -> float:
         for _ in range(count):
             _echo_one(listener)
         return (time.perf_counter() - begun) * 1000 / count
+
+
+def send_to_peer_s(machine: str, gateway: str, peer: tuple[str, int], size: int) -> float:
+    """A guest sends `size` bytes to a `SINK` of another: from its connection until the other has all of them."""
+    return _told_s(_SEND_TO_PEER, machine, gateway, peer, size)
+
+
+def echo_of_peer_ms(machine: str, gateway: str, peer: tuple[str, int], count: int) -> float:
+    """As `echo_ms`, with a `SERVER` of another guest."""
+    return _told_s(_ECHO_OF_PEER, machine, gateway, peer, count) * 1000 / count
+
+
+def _told_s(program: str, machine: str, gateway: str, peer: tuple[str, int], count: int) -> float:
+    with _guest(program, machine, gateway, count, *peer) as listener, listener.accept()[0] as told:
+        told.settimeout(_LIMIT_S)
+        _must(len(told.recv(1)))
+        begun = time.perf_counter()
+        _must(len(told.recv(1)))
+        return time.perf_counter() - begun
 
 
 def ask(port: int, count: int) -> tuple[int, float]:
@@ -135,11 +199,19 @@ def _must(count: int) -> int:
 
 
 @contextmanager
-def _guest(program: str, machine: str, gateway: str, count: int) -> Iterator[socket.socket]:
+def _guest(program: str, machine: str, gateway: str, count: int, *more: str | int) -> Iterator[socket.socket]:
     """A program in a guest that connects to what the block is given. It must end well after the block."""
     with socket.create_server((LOOPBACK, 0)) as listener:
         listener.settimeout(_LIMIT_S)
-        perl = ("perl", "-e", _CONNECT + program, gateway, str(listener.getsockname()[1]), str(count))
+        perl = (
+            "perl",
+            "-e",
+            _CONNECT + program,
+            gateway,
+            str(listener.getsockname()[1]),
+            str(count),
+            *map(str, more),
+        )
         argv = [BANGER, "vm", "exec", machine, "--", *perl]
         with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
             try:

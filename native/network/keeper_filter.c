@@ -16,6 +16,9 @@ enum { RULES_SIZE = 8192, NFT_NOT_STARTED = 127 };
  * A guest has one source address: that which leads to its tap. Neighbour discovery may use link-local sources, and so is
  * slow; ARP is not pinned, and so is slow: each request makes the kernel remember a neighbour, and kernels remember few.
  *
+ * All guests share the listening sockets, and one that floods them would leave no room for the others. So a guest is slowed
+ * in what begins a flow of datagrams, or is a question for a name; flows that are there have sockets of their own.
+ *
  * An echo request to the outside is the relay's to answer. The kernel answers it, too, as it comes in, but its answers have
  * no mark. */
 static const char RULES[] =
@@ -49,6 +52,7 @@ static const char RULES[] =
 	"    ip6 daddr { ::/127, fe80::/10, ff00::/8 } drop\n"
 	"    accept\n"
 	"  }\n"
+	"  set datagrams { type ifname; size 4096; flags dynamic,timeout; timeout 5m; }\n"
 	"  set echoes { type ifname; size 4096; flags dynamic,timeout; timeout 5m; }\n"
 	"  chain neighbours {\n"
 	"    update @pace { iifname limit rate over 2/second burst 20 packets } drop\n"
@@ -61,6 +65,8 @@ static const char RULES[] =
 	"    ip6 daddr != %3$s ip6 daddr %4$s accept\n"
 	"    ip daddr != %1$s icmp type echo-request goto echo\n"
 	"    ip6 daddr != %3$s icmpv6 type echo-request goto echo\n"
+	"    udp dport != 53 socket transparent 1 meta mark set %9$u accept\n"
+	"    meta l4proto udp update @datagrams { iifname limit rate over 1000/second burst 200 packets } drop\n"
 	"    meta nfproto ipv4 meta l4proto tcp tproxy ip to 127.0.0.1:%5$u meta mark set %9$u accept\n"
 	"    meta nfproto ipv4 meta l4proto udp tproxy ip to 127.0.0.1:%7$u meta mark set %9$u accept\n"
 	"    meta nfproto ipv6 meta l4proto tcp tproxy ip6 to [::1]:%6$u meta mark set %9$u accept\n"

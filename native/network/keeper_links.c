@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 enum { VNET_HEADER = 10 };
+/* Packets that wait for a guest. Each may have 64 KiB, which the kernel counts for nobody once a neighbour has sent it. */
+enum { QUEUE = 256 };
 
 /* As the kernel makes a tap: the VMM that had it before may have changed all of this. */
 static bool reset(int fd)
@@ -55,6 +57,7 @@ static bool change(unsigned interface, const char *alias, unsigned flags)
 
 	message_begin(&message, RTM_NEWLINK, 0, &head, sizeof head);
 	message_add(&message, IFLA_IFALIAS, alias, strlen(alias));
+	message_add_number(&message, IFLA_TXQLEN, QUEUE);
 	return message_send(&message);
 }
 

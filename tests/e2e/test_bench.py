@@ -61,7 +61,11 @@ def test_machines_on_taps_and_on_user_nat_are_compared() -> None:
     for failing in ("20 short connections", "20 connections at once"):
         assert rows[f"published port: of {failing}, those that failed"][-1] == "met"
     assert rows["keeper and relay, private memory"][-1] == "met"
-    assert len([name for name in rows if "private memory with" in name]) == 2
+    assert len([name for name in rows if "private memory with" in name]) == 3
+    assert {
+        "network: a guest sends to another guest",
+        "network: connect and echo between guests",
+    } <= rows.keys()
     assert len([name for name in rows if "what a tap adds" in name]) == 3
 
 

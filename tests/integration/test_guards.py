@@ -168,10 +168,11 @@ def test_a_holder_of_a_network_that_no_keeper_can_use_is_given_up(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nft = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
-    once = paths.network.parent / "once" / "nft"
-    once.parent.mkdir()
-    once.write_text(f'#!/bin/sh\ntest -e "$0.used" && exec {nft} "$@"\n: >"$0.used"\nexit 1\n')
-    once.chmod(0o700)
+    refusing = paths.network.parent / "refusing" / "nft"
+    refusing.parent.mkdir()
+    known = f"{nft} list table inet banger >/dev/null 2>&1"  # in the namespace of an earlier keeper
+    refusing.write_text(f'#!/bin/sh\n{known} && exit 1\nexec {nft} "$@"\n')
+    refusing.chmod(0o700)
 
     async def scenario() -> None:
         async with guarded(paths) as guards:
@@ -179,7 +180,7 @@ def test_a_holder_of_a_network_that_no_keeper_can_use_is_given_up(
             await take_tap(guards, "tap-x")
         for pid in before:
             os.kill(pid, signal.SIGKILL)
-        monkeypatch.setattr("banger.network.guards._ADMIN_PATH", str(once.parent))
+        monkeypatch.setattr("banger.network.guards._ADMIN_PATH", str(refusing.parent))
         async with guarded(paths) as guards:
             assert holder_of(guards) != holder and not alive(holder)
             assert "tap-x" not in (await guards.ask_keeper("list")).text

@@ -441,6 +441,11 @@ def inside(keeper: RunningKeeper, *argv: str) -> str:
     ).stdout
 
 
+def test_few_packets_wait_for_a_guest(keeper: RunningKeeper, guest: StandIn) -> None:
+    """Each may be long, and the kernel counts it for nobody."""
+    assert " qlen 256" in inside(keeper, "ip", "link", "show", guest.tap)
+
+
 def test_another_keeper_follows_one_that_was_killed(
     keeper: RunningKeeper, guest: StandIn, other: StandIn, listeners: Listeners
 ) -> None:

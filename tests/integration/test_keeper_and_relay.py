@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -146,6 +147,40 @@ def test_a_flood_of_pings_is_one_guests_own(house: House) -> None:
                 answered += 1
         assert 0 < answered < 1000
     assert other.ping(FAR)
+
+
+def test_a_flood_of_datagrams_leaves_room_for_other_guests(house: House) -> None:
+    """Of a guest that begins flow after flow, faster than the relay takes them: it takes none for a moment."""
+    guest, other = house.guests
+    server = house.serve((FAR, 80), DATAGRAM)
+    assert house.relay.process is not None
+    house.relay.process.send_signal(signal.SIGSTOP)
+    try:
+        with guest.open_socket(DATAGRAM) as flood:
+            for port in range(20000, 40000):
+                flood.sendto(b"x", (FAR, port))
+        sender = house.opened.enter_context(other.dial((FAR, 80), DATAGRAM))
+        sender.send(b"of another")
+    finally:
+        house.relay.process.send_signal(signal.SIGCONT)
+    assert server.recv(100) == b"of another"
+
+
+def test_a_flow_of_datagrams_is_not_slowed(house: House) -> None:
+    guest = house.guests[0]
+    server = house.serve((FAR, 80), DATAGRAM)
+    server.settimeout(SOON_S)
+    with guest.dial((FAR, 80), DATAGRAM) as sender:
+        sender.send(b"first")
+        assert server.recv(100) == b"first"
+        heard = 0
+        for _ in range(50):  # of 200 each, so that the buffers of small hosts hold them
+            for _ in range(200):
+                sender.send(b"x" * 100)
+            with contextlib.suppress(TimeoutError):
+                for _ in range(200):
+                    heard += bool(server.recv(200))
+        assert heard > 8000
 
 
 def test_pings_are_answered_by_the_next_keeper_and_relay(house: House) -> None:

@@ -41,6 +41,7 @@ _UP_S = 15.0
 _END_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 30.0
 _HOLDER_PAUSE_S = 1.0
+_ADOPTIONS, _ADOPTION_PAUSE_S = 3, 0.25
 _SAID_BYTES = 2000
 
 # Arguments of a program that starts, and the descriptors in them.
@@ -246,19 +247,26 @@ class Guards:
         self._up.set()
 
     async def _raise_keeper(self) -> None:
-        """A daemon that has no namespaces uses those of a holder, if a new keeper is needed and can enter them."""
+        """A daemon without namespaces uses those of a holder, if a keeper is needed and can enter them. Taps of running
+        VMs are in them, so they are not given up at once."""
         held = () if self._namespaces else await self.holder.find()
-        self._namespaces = self._namespaces or held
-        try:
+        if not held:
             await self.keeper.up()
-        except Error as exc:
-            if not held:
-                raise
-            log.warning("the guests' network of an earlier daemon is lost: %s", exc.message)
-            close_all(held)
-            self._namespaces = ()
-            await self.holder.end()
-            await self.keeper.up()
+            return
+        self._namespaces = held
+        for attempt in range(1, _ADOPTIONS + 1):
+            try:
+                await self.keeper.up()
+                return
+            except Error as exc:
+                log.warning(
+                    "no keeper in the namespaces of an earlier one, attempt %d: %s", attempt, exc.message
+                )
+            await asyncio.sleep(attempt * _ADOPTION_PAUSE_S)
+        close_all(held)
+        self._namespaces = ()
+        await self.holder.end()
+        await self.keeper.up()
 
     async def _raise_again(self) -> None:
         pause_s = _FIRST_PAUSE_S

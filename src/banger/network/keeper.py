@@ -44,7 +44,7 @@ _REFUSALS = {
     ),
     "filter_refused": (
         "nftables does not load the rules of the guests' network",
-        "apt-get install nftables; the kernel needs nft_tproxy and nft_fib_inet",
+        "apt-get install nftables; the kernel needs nft_tproxy, nft_socket and nft_fib_inet",
     ),
 }
 
