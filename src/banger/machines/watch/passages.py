@@ -22,8 +22,10 @@ from banger.machines.keep.events import tell_denied, tell_warning
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
 from banger.machines.life.memberships import numbers_of
-from banger.machines.life.passage import id_of, note_passage, settle_joins, tell_relay
+from banger.machines.life.passage import id_of, note_passage, settle_joins, tap_of, tell_relay
 from banger.machines.life.publications import publish_again
+from banger.machines.watch.bells import Bells
+from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineState
 from banger.model.network import Attempt, Denial
 from banger.network.guards import Guards
@@ -53,8 +55,10 @@ class Passages:
         self._listening: asyncio.Task[None] | None = None
         self._telling = asyncio.Lock()
         self._told: set[str] = set()  # machines of earlier daemons that keeper and relay were asked about
+        self._bells = Bells()
         guards.on_new_relay = self._tell_all
         lives.on_begin.append(self._begin)
+        lives.on_end.append(self._end)
 
     def begin(self) -> None:
         self._listening = keep_going(self._listen, "the relay's events")
@@ -62,6 +66,7 @@ class Passages:
     def close(self) -> None:
         if self._listening is not None:
             self._listening.cancel()
+        self._bells.take_all_down()
 
     def denials(self, machine: Machine) -> tuple[Denial, ...]:
         """What was denied to the machine in its present life, or its last one."""
@@ -80,9 +85,12 @@ class Passages:
             return
         self._denials.pop(live.machine.id, None)
         self._denied.pop(live.machine.id, None)
-        live.on_sleep = lambda: in_background(self._tell(live.machine), f"the sleep of {live.machine.name}")
+        live.on_sleep = lambda: in_background(self._note_sleep(live), f"the sleep of {live.machine.name}")
         if live.machine.state is not MachineState.STARTING:
             in_background(self._tell_adopted(live.machine), f"the network of {live.machine.name}")
+
+    def _end(self, machine: Machine, failed: bool) -> None:
+        self._bells.take_down(machine.id)
 
     async def _tell_adopted(self, machine: Machine) -> None:
         """Tell of a machine of an earlier daemon that was adopted after all others were told of."""
@@ -121,6 +129,8 @@ class Passages:
             note_passage(self._lives.holdings.resources, self._guards, machine, tap.key)
             wanted = numbers_of(self._lives.registry, machine)
             await settle_joins(Keeper(self._guards.keeper.ask), tap.key, tap.networks, wanted)
+            if (live := self._lives.get(machine)) is not None and self._sleeps(live):
+                in_background(self._note_sleep(live), f"the sleep of {machine.name}")
         else:
             self._warn(
                 machine, "it has no network until it is started again: its keeper and the daemon were killed"
@@ -135,12 +145,44 @@ class Passages:
                     warnings=(*machine.warnings, warning),
                 )
 
-    async def _tell(self, machine: Machine) -> None:
+    async def _note_sleep(self, live: LiveMachine) -> None:
+        """The machine sleeps now, or no longer."""
         try:
-            if self._lives.get(machine) is not None:
-                await tell_relay(Relay(self._guards.ask_relay), self._lives.registry, machine)
+            if self._is_live(live):
+                await tell_relay(Relay(self._guards.ask_relay), self._lives.registry, live.machine)
+            await self._hang_bell(live)
         except (Error, Refused) as exc:
-            log.warning("machine=%s the relay does not hear of its sleep: %s", machine.name, exc)
+            log.warning("machine=%s keeper or relay do not hear of its sleep: %s", live.machine.name, exc)
+
+    async def _hang_bell(self, live: LiveMachine) -> None:
+        """Hang a bell for neighbours if the machine sleeps; otherwise take the bell down."""
+        machine = live.machine
+        self._bells.take_down(machine.id)
+        if not self._sleeps(live):
+            return
+        descriptor = await Keeper(self._guards.ask_keeper).bell(
+            tap_of(self._lives.holdings.resources, machine)
+        )
+        if not self._sleeps(live):  # it woke, or ended, meanwhile
+            close_all([descriptor])
+            return
+        self._bells.hang(
+            machine.id,
+            descriptor,
+            lambda: in_background(self._wake_for_neighbour(live), f"wake {machine.name}"),
+        )
+
+    async def _wake_for_neighbour(self, live: LiveMachine) -> None:
+        await self._wake(live.machine)
+        if self._sleeps(live):
+            await asyncio.sleep(_PAUSE_S)
+            await self._note_sleep(live)
+
+    def _is_live(self, live: LiveMachine) -> bool:
+        return self._lives.get(live.machine) is live
+
+    def _sleeps(self, live: LiveMachine) -> bool:
+        return self._is_live(live) and live.machine.pause_cause is PauseCause.IDLE
 
     async def _listen(self) -> None:
         if await self._guards.ready():
