@@ -56,7 +56,9 @@ def passages(told: list[str]) -> tuple[Passages, Machine]:
         network=MachineNetwork(link="tap", policy="internet"),
     )
     live = {"0123": fake(machine=machine)}
-    lives = fake(live=live, on_begin=[], on_end=[], tell=lambda kind, target, message, **data: told.append(message))
+    lives = fake(
+        live=live, on_begin=[], on_end=[], tell=lambda kind, target, message, **data: told.append(message)
+    )
     return Passages(lives, fake()), machine
 
 
