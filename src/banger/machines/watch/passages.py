@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 
 import msgspec
@@ -16,7 +17,7 @@ from banger.errors import Error
 from banger.host.background import in_background, keep_going
 from banger.host.bounded import Bounded
 from banger.host.packets import PacketConnection, Refused, close_all
-from banger.machines.ask.connections import carried, carry, connected
+from banger.machines.ask.connections import CONNECTIONS_MAX, carried, carry, connected
 from banger.machines.ask.pausing import awake
 from banger.machines.keep.events import tell_denied, tell_warning
 from banger.machines.life.live import LiveMachine
@@ -38,6 +39,7 @@ log = logging.getLogger("banger.network")
 _MACHINES = 1024
 _DENIALS_KEPT = 64
 _TOLD_MAX = 32
+_REACHING_MAX = 512
 _PAUSE_S = 1.0
 
 # What was tried: protocol, address and port.
@@ -56,6 +58,7 @@ class Passages:
         self._telling = asyncio.Lock()
         self._told: set[str] = set()  # machines of earlier daemons that keeper and relay were asked about
         self._bells = Bells()
+        self._reaching: Counter[str] = Counter()  # clients that go through agents, by machine
         guards.on_new_relay = self._tell_all
         lives.on_begin.append(self._begin)
         lives.on_end.append(self._end)
@@ -205,8 +208,9 @@ class Passages:
         """Take an event of the relay, and the descriptors that came with it."""
         event = read_event(packet)
         live = self._lives.live.get(id_of(event.key)) if event is not None else None
-        if live is not None and isinstance(event, Reach) and len(descriptors) == 1:
+        if live is not None and isinstance(event, Reach) and self._may_reach(live) and len(descriptors) == 1:
             client = socket.socket(fileno=descriptors[0])
+            self._reaching[live.machine.id] += 1
             in_background(self._reach(live, event.guest_port, client), f"a client of {live.machine.name}")
             return
         close_all(descriptors)
@@ -215,13 +219,22 @@ class Passages:
         elif live is not None and isinstance(event, Knock):
             in_background(self._wake(live.machine), f"wake {live.machine.name}")
 
+    def _may_reach(self, live: LiveMachine) -> bool:
+        """Whether one more client may wait for the machine's agent, or be connected by it. A flood of clients is reset
+        here, before each costs a descriptor for long."""
+        of_machine, of_all = self._reaching[live.machine.id], self._reaching.total()
+        return of_machine < CONNECTIONS_MAX and of_all < _REACHING_MAX
+
     async def _reach(self, live: LiveMachine, port: int, client: socket.socket) -> None:
         try:
             with carried(client):
                 async with awake(self._lives, live.machine) as live, connected(live, port) as guest:
                     await carry(guest, client)
         except (Error, OSError) as exc:
-            log.info("machine=%s the connection to port %d ended: %s", live.machine.name, port, exc)
+            log.debug("machine=%s the connection to port %d ended: %s", live.machine.name, port, exc)
+        finally:
+            self._reaching[live.machine.id] -= 1
+            self._reaching += Counter()  # forgets who has none
 
     def _note_denied(self, machine: Machine, event: Denied) -> None:
         target = (event.protocol, event.address, event.port)
