@@ -128,7 +128,8 @@ void namespaces_confine(bool wholly)
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct kept[2] = {{0}};
 
-	kept[0].effective = kept[0].permitted = wholly ? 0 : 1U << CAP_NET_ADMIN | 1U << CAP_NET_BIND_SERVICE;
+	kept[0].effective = kept[0].permitted =
+		wholly ? 0 : 1U << CAP_NET_ADMIN | 1U << CAP_NET_BIND_SERVICE | 1U << CAP_NET_RAW;
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_capset, &header, kept) != 0)
 		refuse(NAMESPACES_REFUSED, "capabilities");

@@ -1,5 +1,6 @@
 #include "keeper_requests.h"
 
+#include "keeper_bell.h"
 #include "keeper_echo.h"
 #include "keeper_namespaces.h"
 #include "keeper_routes.h"
@@ -216,6 +217,21 @@ static void give_udp(const struct words *words, const struct guests *guests, str
 	say(answer, "ok");
 }
 
+static void give_bell(const struct words *words, const struct guests *guests, struct answer *answer)
+{
+	const struct tap *tap = taps_find(words->at[1]);
+
+	if (!succeeded(tap ? DONE : UNKNOWN_KEY, answer))
+		return;
+	int descriptor = bell_hang(tap->interface, guests);
+	if (descriptor < 0) {
+		refuse_by_kernel(answer);
+		return;
+	}
+	give(answer, descriptor);
+	say(answer, "ok");
+}
+
 static void give_namespaces(const struct words *words, const struct guests *guests, struct answer *answer)
 {
 	(void)words;
@@ -243,6 +259,7 @@ static const struct {
 	{"listeners", 1, 1, false, give_listeners},
 	{"sockets", 3, 3, false, give_sockets},
 	{"udp", 5, 5, false, give_udp},
+	{"bell", 2, 2, true, give_bell},
 	{"namespaces", 1, 1, false, give_namespaces},
 };
 

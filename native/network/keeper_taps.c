@@ -302,3 +302,8 @@ bool taps_prepare(void)
 	/* Held by nobody: its key is empty. */
 	return take_free("", &spare) == DONE;
 }
+
+const struct tap *taps_find(const char *key)
+{
+	return find(key);
+}

@@ -48,6 +48,9 @@ enum outcome taps_bind(const char *key, const struct address *v4, const struct a
 enum outcome taps_join(const char *key, unsigned network);
 enum outcome taps_leave(const char *key, unsigned network);
 
+/* The tap of the key; NULL: there is none. */
+const struct tap *taps_find(const char *key);
+
 /* The first tap at or after `*place` that is held; then `*place` is the number in its name. NULL: no more. */
 const struct tap *taps_next(size_t *place);
 

@@ -112,6 +112,40 @@ def test_a_network_with_machines_is_not_deleted_or_pruned(shop: Home) -> None:
     assert missing.returncode != 0 and b"banger network create nowhere" in missing.stderr
 
 
+@pytest.fixture
+def sleeper(shop: Home) -> Iterator[str]:
+    """A machine on `front` that serves, and sleeps when nobody needs it."""
+    options = ("--network", "front", "--memory", "256MiB", "--idle-pause", "1s")
+    shop.text("run", "-d", *options, "--name", "sleeper", IMAGE, "--", "perl", "-e", _SERVER)
+    wait_until(lambda: shop.json("vm", "ports", "sleeper"), _PAUSE_S, "it serves")
+    yield "sleeper"
+    shop.text("rm", "-f", "sleeper")
+
+
+def test_a_neighbour_wakes_a_machine_that_sleeps_and_finds_its_name_without_waking_it(
+    shop: Home, sleeper: str
+) -> None:
+    def sleeps() -> bool:
+        return bool(shop.json("vm", "show", sleeper)["idle"])
+
+    def wait_for_sleep() -> None:
+        wait_until(sleeps, _PAUSE_S, "it sleeps")
+
+    address, address_6 = addresses(shop, sleeper)
+    for place in (sleeper, address, address_6):
+        wait_for_sleep()
+        assert answers(shop, "web", place) == {place: sleeper}
+    wait_for_sleep()
+    assert pings(shop, "web", address)
+    wait_for_sleep()
+    assert address in shop.text("exec", "web", "--", "getent", "ahostsv4", sleeper)
+    assert answers(shop, "app", sleeper, address) == {sleeper: "", address: ""}  # not on its network
+    assert sleeps()
+    shop.text("system", "restart")
+    assert sleeps()
+    assert answers(shop, "web", sleeper) == {sleeper: sleeper}
+
+
 def test_a_running_machine_is_connected_and_disconnected(shop: Home) -> None:
     shop.text("network", "connect", "--alias", "shop", "back", "web")
     assert answers(shop, "app", "web", "shop.back") == {"web": "web", "shop.back": "web"}

@@ -255,3 +255,54 @@ def test_a_tunnel_reaches_a_machine_without_a_network(own: Home, name: str) -> N
         assert echo(tunnel.port, b"alone") == b"aloneend"
     own.text("rm", "-f", name)
     assert own.run("vm", "tunnel", name, "80").returncode == 125
+
+
+def test_ports_are_added_and_removed_whatever_the_machine_does(own: Home, name: str) -> None:
+    """Running, paused, asleep, stopped; and it stays so at the next start."""
+    own.text("run", "-d", "-p", "0:80", "-p", "0:81", "--name", name, IMAGE)
+
+    def published() -> dict[int, int]:
+        return {one["guest_port"]: one["port"] for one in own.json("vm", "port", "list", name)}
+
+    first = published()
+    own.text("vm", "pause", name)
+    own.text("vm", "port", "add", name, "0:90")
+    own.text("vm", "port", "remove", name, f"{LOOPBACK}:{first[80]}:80")  # as the list shows it
+    assert published().keys() == {81, 90}
+    own.text("vm", "resume", name)
+    own.text("vm", "stop", name)
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        number = taken.getsockname()[1]
+        own.text("vm", "port", "add", name, f"{number}:91")
+        refused = own.run("vm", "start", name)
+        assert refused.returncode == 125 and b"in use" in refused.stderr
+        own.text("vm", "port", "remove", name, f"{number}:91")
+    own.text("vm", "port", "add", name, "0:92")
+    assert own.run("vm", "port", "remove", name, "0:80").returncode == 125
+    own.text("vm", "start", name)
+    assert published().keys() == {81, 90, 92}
+    own.text("rm", "-f", name)
+    options = ("-p", "0:80", "--idle-pause", "1s", "--name", name)
+    own.text("run", "-d", *options, IMAGE, "--", "perl", "-e", _SERVER, "", "80")
+    wait_until(lambda: own.json("vm", "ports", name), PATIENCE_S, "it serves")
+
+    def wait_for_sleep() -> None:
+        wait_until(lambda: own.json("vm", "show", name)["idle"], PATIENCE_S, "it sleeps")
+
+    wait_for_sleep()
+    own.text("vm", "port", "add", name, "0:80")
+    assert own.json("vm", "show", name)["idle"]
+    old, new = (one["port"] for one in own.json("vm", "port", "list", name))
+    assert echo(new, b"wake up") == b"wake upend"
+    wait_for_sleep()
+    own.text("vm", "port", "remove", name, f"{LOOPBACK}:{old}:80")
+    assert own.json("vm", "show", name)["idle"] and is_reset(old)
+    assert echo(new, b"again") == b"againend"
+    with Tunnel(own, name, "80", "0") as tunnel:
+        wait_for_sleep()
+        with connect(tunnel.port) as held:
+            held.sendall(b"ehello")
+            assert held.recv(5) == b"hello"
+            time.sleep(3)
+            assert not own.json("vm", "show", name)["idle"]
+    own.text("rm", "-f", name)

@@ -9,6 +9,7 @@ import ctypes
 import fcntl
 import os
 import re
+import select
 import shutil
 import socket
 import stat
@@ -295,6 +296,56 @@ def test_guests_reach_one_another_only_in_a_network_of_both(guest: StandIn, othe
     assert not talks(other, guest, 8005, SOON_S)
     join(8, guest)
     assert reaches(guest, other, BUDGET_S)
+
+
+def rings(bell: socket.socket, within_s: float) -> bool:
+    return bool(select.select([bell], [], [], within_s)[0])
+
+
+@pytest.mark.parametrize("v6", [False, True])
+def test_a_bell_rings_for_neighbours_and_for_nothing_else(
+    keeper: RunningKeeper, guest: StandIn, other: StandIn, v6: bool
+) -> None:
+    to = guest.address_6 if v6 else guest.address
+    gateway, far = (GATEWAY_6, FAR_6) if v6 else (GATEWAY, FAR)
+    assert guest.ping(gateway)  # so that the keeper knows where the guest is
+    (bell,) = keeper.sockets(f"bell {guest.key}")
+    with bell:
+        with guest.serve(9000, v6=v6):
+            (dialed,) = keeper.sockets("sockets tcp6 1" if v6 else "sockets tcp4 1")
+            with dialed:
+                dialed.connect((to, 9000))
+        (from_far,) = keeper.sockets(f"udp {far} 53 {to} 9001")
+        with from_far:
+            from_far.send(b"an answer from outside")
+        assert guest.ping(gateway)
+        assert not other.ping(to, timeout_s=SOON_S)  # they share no network
+        assert not rings(bell, SOON_S)
+        join(7, guest, other)
+        assert other.ping(to)
+        assert rings(bell, BUDGET_S)
+    (again,) = keeper.sockets(f"bell {guest.key}")
+    with again:
+        assert not rings(again, SOON_S)
+        with guest.serve(9002, v6=v6), other.dial((to, 9002)):
+            assert rings(again, BUDGET_S)
+        with pytest.raises(PermissionError):
+            again.setsockopt(socket.SOL_SOCKET, 27, 0)  # SO_DETACH_FILTER: to hear more than that
+    with pytest.raises(Refused):
+        keeper.ask("bell nobody")
+
+
+@pytest.mark.parametrize("v6", [False, True])
+def test_a_bell_rings_also_for_a_neighbour_who_waits_until_the_guest_is_found(
+    keeper: RunningKeeper, other: StandIn, v6: bool
+) -> None:
+    with guest_of(keeper, 7) as silent:
+        join(7, silent, other)
+        silent.ip("link set eth0 arp off", "link set eth0 down")
+        (bell,) = keeper.sockets(f"bell {silent.key}")
+        with bell:
+            assert not other.ping(silent.address_6 if v6 else silent.address, timeout_s=SOON_S)
+            assert rings(bell, BUDGET_S)
 
 
 def test_a_third_guest_is_in_no_network_of_the_others(
@@ -667,6 +718,9 @@ HOSTILE = [
     b"udp 8.8.8.8 53 10.213.0.5 0",
     b"udp 8.8.8.8 65536 10.213.0.5 1",
     b"udp ::1 53 10.213.0.5 1",
+    b"bell",
+    b"bell a b",
+    b"bell /etc",
     b"namespaces x",
     b"listeners x",
     b"x" * 513,

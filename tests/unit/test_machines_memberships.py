@@ -62,6 +62,7 @@ class House:
             live=live,
             get=lambda machine: live.get(machine.id),
             on_begin=[],
+            on_end=[],
             locks=fake(__getitem__=None),
             holdings=fake(resources=resources),
         )

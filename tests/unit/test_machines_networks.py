@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from banger.machines.ask.connections import CONNECTIONS_MAX
 from banger.machines.ask.networks import Asked, changed_spec
 from banger.machines.life.publications import specs_of_copies
 from banger.machines.watch.passages import Passages
@@ -56,7 +58,9 @@ def passages(told: list[str]) -> tuple[Passages, Machine]:
         network=MachineNetwork(link="tap", policy="internet"),
     )
     live = {"0123": fake(machine=machine)}
-    lives = fake(live=live, on_begin=[], tell=lambda kind, target, message, **data: told.append(message))
+    lives = fake(
+        live=live, on_begin=[], on_end=[], tell=lambda kind, target, message, **data: told.append(message)
+    )
     return Passages(lives, fake()), machine
 
 
@@ -91,3 +95,16 @@ def test_a_guest_that_tries_everything_fills_neither_the_record_nor_the_journal(
     network = heard.describe(machine).network
     assert network.denied == 499
     assert len(network.denials) == 64 and len(told) == 32
+
+
+@pytest.mark.parametrize(
+    "packet", ["reach vm-0123 80", "reach vm-other 80", "reach vm-0123 x", "hello", "knock"]
+)
+def test_a_client_whom_nobody_can_serve_is_let_go(packet: str) -> None:
+    """As many as an agent takes are served; a flood of others leaves no descriptor here."""
+    heard, machine = passages([])
+    heard._reaching[machine.id] = CONNECTIONS_MAX
+    ours, theirs = socket.socketpair()
+    with theirs:
+        heard.hear(packet, (ours.detach(),))
+        assert theirs.recv(1) == b""

@@ -8,7 +8,7 @@ import pytest
 
 from banger.errors import Error
 from banger.model.network import PublishedPort
-from banger.network.ports import bound, describe, publish_exposed, read_ports
+from banger.network.ports import bound, describe, publish_exposed, read_ports, without_ports
 
 
 def port(bind: str, host: int, guest: int, protocol: str = "tcp") -> PublishedPort:
@@ -60,10 +60,48 @@ def test_one_number_may_be_published_for_both_protocols() -> None:
     assert len(read_ports(["5353:53", "5353:53/udp", "0:1", "0:1"])) == 4
 
 
-def test_what_an_image_exposes_is_published_once() -> None:
-    exposed = ["80/tcp", "443", "53/udp", "70000/tcp", "x/tcp", "80/sctp", ""]
+@pytest.mark.parametrize(
+    ("exposed", "expected"),
+    [
+        (["80/tcp", "443", "443/tcp", "53/udp"], [(443, "tcp"), (53, "udp")]),
+        (["5000-5002/udp", "5001/udp"], [(5000, "udp"), (5001, "udp"), (5002, "udp")]),
+        (["79-81"], [(79, "tcp"), (81, "tcp")]),
+        (["0-1/tcp", "65535-99999"], [(1, "tcp"), (65535, "tcp")]),
+        (["70000/tcp", "x/tcp", "80/sctp", "", "9-8", "1-", "٨", "1" * 5000, "82/TCP"], []),
+    ],
+)
+def test_what_an_image_exposes_is_published_once(exposed: list[str], expected: list[tuple[int, str]]) -> None:
     found = publish_exposed(exposed, [port("0.0.0.0", 8080, 80)])
-    assert found == [port("127.0.0.1", 0, 443), port("127.0.0.1", 0, 53, "udp")]
+    assert found == [port("127.0.0.1", 0, number, protocol) for number, protocol in expected]
+
+
+def test_an_image_that_exposes_too_many_ports_is_refused() -> None:
+    with pytest.raises(Error) as caught:
+        publish_exposed(["1-65535/tcp", "1-65535/udp"], [])
+    assert caught.value.code == "bad_spec"
+
+
+@pytest.mark.parametrize(
+    ("texts", "gone", "kept"),
+    [
+        (["8080:80", "8081:81"], [port("127.0.0.1", 8080, 80)], ["8081:81"]),
+        (["0:80"], [port("127.0.0.1", 40000, 80)], []),
+        (["0:80", "0:80"], [port("127.0.0.1", 40000, 80)], ["0:80"]),
+        (["0:80", "8080:80"], [port("127.0.0.1", 8080, 80)], ["0:80"]),
+        (["0:80/udp", "[::1]:0:80"], [port("127.0.0.1", 40000, 80)], ["0:80/udp", "[::1]:0:80"]),
+        (["[::1]:0:80-81"], [port("::1", 40000, 80)], ["[::1]:0:81/tcp"]),
+        (
+            ["9000-9002:90-92"],
+            [port("127.0.0.1", 9001, 91)],
+            ["127.0.0.1:9000:90/tcp", "127.0.0.1:9002:92/tcp"],
+        ),
+        (["9000:90"], [port("127.0.0.1", 9001, 90)], ["9000:90"]),
+    ],
+)
+def test_a_port_that_is_removed_is_gone_from_what_the_user_asked_for(
+    texts: list[str], gone: list[PublishedPort], kept: list[str]
+) -> None:
+    assert without_ports(texts, gone) == kept
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])

@@ -114,6 +114,13 @@ class Keeper:
         Refused with `unknown`."""
         await self._ask(f"free {key}", ())
 
+    async def bell(self, key: str) -> int:
+        """A descriptor that is readable once another guest sends something to the guest behind the tap. Refused with
+        `unknown`, and `invalid` by a keeper of an earlier version."""
+        descriptor, *others = (await self._ask(f"bell {key}", ())).descriptors
+        close_all(others)
+        return descriptor
+
     async def list(self) -> tuple[HeldTap, ...]:
         held: list[HeldTap] = []
         while page := [*lines_of((await self._ask(f"list {len(held)}", ())).text)]:

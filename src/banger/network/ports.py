@@ -22,6 +22,7 @@ _FORM = re.compile(
     r"(?:(?P<bind>\[[0-9A-Fa-f:.]+\]|[0-9.]+):)?(?P<host>[0-9]{1,5}(?:-[0-9]{1,5})?):"
     r"(?P<guest>[0-9]{1,5}(?:-[0-9]{1,5})?)(?:/(?P<protocol>tcp|udp))?"
 )
+_EXPOSED = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?(?:/(?P<protocol>tcp|udp))?")
 _LOOPBACK = "127.0.0.1"
 _LAST = 65535
 _MOST = 1024
@@ -85,18 +86,63 @@ def _bad(text: str, why: str) -> Error:
 
 
 def publish_exposed(exposed: Iterable[str], ports: Iterable[PublishedPort]) -> list[PublishedPort]:
-    """Ports for what an image exposes ("80/tcp"), each on a free port, except what `ports` publish already."""
-    published = {(port.guest_port, port.protocol) for port in ports}
+    """Ports for what an image exposes ("80/tcp", "5000-5009/udp"), each once and on a free port, except what `ports`
+    publish already. What is no port is left out. Raises `bad_spec` if there are too many."""
+    known = {(port.guest_port, port.protocol) for port in ports}
     found = []
     for text in exposed:
-        number, _, protocol = text.partition("/")
-        if number.isascii() and number.isdigit() and 0 < int(number) <= _LAST and protocol in ("", *_KINDS):
-            port = PublishedPort(
-                bind=_LOOPBACK, port=0, guest_port=int(number), protocol=cast(Protocol, protocol or "tcp")
-            )
-            if (port.guest_port, port.protocol) not in published:
-                found.append(port)
+        for key in _read_exposed(text):
+            if key in known:
+                continue
+            known.add(key)
+            number, protocol = key
+            found.append(PublishedPort(bind=_LOOPBACK, port=0, guest_port=number, protocol=protocol))
+    if len(found) > _MOST:
+        raise Error(
+            "bad_spec",
+            f"the image exposes {len(found)} ports, too many to publish",
+            f"publish the ports that you need, with -p; at most {_MOST}",
+        )
     return found
+
+
+def _read_exposed(text: str) -> Iterator[tuple[int, Protocol]]:
+    found = _EXPOSED.fullmatch(text)
+    if found is None:
+        return
+    begin, end = int(found["first"]), int(found["last"] or found["first"])
+    for number in range(max(begin, 1), min(end, _LAST) + 1):
+        yield number, cast(Protocol, found["protocol"] or "tcp")
+
+
+def without_ports(texts: Iterable[str], gone: Iterable[PublishedPort]) -> list[str]:
+    """The texts without these ports. Each is taken out once: under its own number, or else as a free port of the host,
+    which became that number. A range that loses a port is written as the ports that are left."""
+    read = [(text, _read(text)) for text in texts]
+    left = list(gone)
+    for is_free in (False, True):
+        for _, ports in read:
+            for port in tuple(ports):
+                if (port.port == 0) == is_free and _take(left, port):
+                    ports.remove(port)
+    return [kept for text, ports in read for kept in _write(text, ports)]
+
+
+def _take(left: list[PublishedPort], port: PublishedPort) -> bool:
+    """Take what this port became out of the list, if it is there."""
+    for one in left:
+        same = (one.bind, one.guest_port, one.protocol) == (port.bind, port.guest_port, port.protocol)
+        if same and port.port in (0, one.port):
+            left.remove(one)
+            return True
+    return False
+
+
+def _write(text: str, ports: list[PublishedPort]) -> list[str]:
+    """The text, if it still means these ports; otherwise a text for each."""
+    if ports == _read(text):
+        return [text]
+    return [f"{_host_side(port)}:{port.guest_port}/{port.protocol}" for port in ports]
 
 
 @contextlib.contextmanager
@@ -154,5 +200,9 @@ def _cannot_open(port: PublishedPort, exc: OSError) -> Error:
 
 def describe(port: PublishedPort) -> str:
     """The side of the host, for people."""
+    return f"{_host_side(port)}/{port.protocol}"
+
+
+def _host_side(port: PublishedPort) -> str:
     bind = f"[{port.bind}]" if ":" in port.bind else port.bind
-    return f"{bind}:{port.port}/{port.protocol}"
+    return f"{bind}:{port.port}"

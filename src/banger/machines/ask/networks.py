@@ -15,7 +15,7 @@ from banger.machines.life.passage import check_network, tell_relay
 from banger.machines.life.publications import publish, unpublish
 from banger.model.machine import Machine, MachineSpec
 from banger.model.network import Policy, PublishedPort
-from banger.network.ports import bound, read_ports
+from banger.network.ports import bound, read_ports, without_ports
 from banger.network.relay import Relay
 
 
@@ -78,20 +78,21 @@ async def add_port(lives: Lives, makings: Makings, machine: Machine, text: str) 
 
 
 async def remove_port(lives: Lives, makings: Makings, machine: Machine, text: str) -> None:
-    """Close the published ports that `text` means, as it was given or as the list shows them. Raises `bad_spec`,
-    `not_found`, `network_failed`."""
+    """Close the published ports that `text` means, as it was given or as the list shows them, also at the next starts.
+    Raises `bad_spec`, `not_found`, `network_failed`."""
     wanted = read_ports([text])
     async with lives.locks[machine.id]:
-        spoken = [spoken for spoken in machine.spec.ports if spoken == text or read_ports([spoken]) == wanted]
-        found = [port for port in machine.network.ports if any(_is(port, one) for one in wanted)]
-        if not found and not spoken:
+        opened = machine.network.ports if lives.get(machine) is not None else ()
+        found = [port for port in opened if any(_is(port, one) for one in wanted)]
+        kept = [one for one in machine.spec.ports if one != text and read_ports([one]) != wanted]
+        if kept == machine.spec.ports:
+            kept = without_ports(machine.spec.ports, found or wanted)
+        if not found and kept == machine.spec.ports:
             raise Error(
                 "not_found", f"{machine.name} does not publish {text}", f"banger vm port list {machine.name}"
             )
-        if lives.get(machine) is not None:
-            for port in found:
-                await unpublish(makings.guards, lives.registry, machine, port)
-        kept = [one for one in machine.spec.ports if one not in spoken]
+        for port in found:
+            await unpublish(makings.guards, lives.registry, machine, port)
         lives.registry.change(machine, spec=msgspec.structs.replace(machine.spec, ports=kept))
 
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 
 import msgspec
@@ -16,14 +17,16 @@ from banger.errors import Error
 from banger.host.background import in_background, keep_going
 from banger.host.bounded import Bounded
 from banger.host.packets import PacketConnection, Refused, close_all
-from banger.machines.ask.connections import carried, carry, connected
+from banger.machines.ask.connections import CONNECTIONS_MAX, carried, carry, connected
 from banger.machines.ask.pausing import awake
 from banger.machines.keep.events import tell_denied, tell_warning
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
 from banger.machines.life.memberships import numbers_of
-from banger.machines.life.passage import id_of, note_passage, settle_joins, tell_relay
+from banger.machines.life.passage import id_of, note_passage, settle_joins, tap_of, tell_relay
 from banger.machines.life.publications import publish_again
+from banger.machines.watch.bells import Bells
+from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineState
 from banger.model.network import Attempt, Denial
 from banger.network.guards import Guards
@@ -36,6 +39,7 @@ log = logging.getLogger("banger.network")
 _MACHINES = 1024
 _DENIALS_KEPT = 64
 _TOLD_MAX = 32
+_REACHING_MAX = 512
 _PAUSE_S = 1.0
 
 # What was tried: protocol, address and port.
@@ -53,8 +57,11 @@ class Passages:
         self._listening: asyncio.Task[None] | None = None
         self._telling = asyncio.Lock()
         self._told: set[str] = set()  # machines of earlier daemons that keeper and relay were asked about
+        self._bells = Bells()
+        self._reaching: Counter[str] = Counter()  # clients that go through agents, by machine
         guards.on_new_relay = self._tell_all
         lives.on_begin.append(self._begin)
+        lives.on_end.append(self._end)
 
     def begin(self) -> None:
         self._listening = keep_going(self._listen, "the relay's events")
@@ -62,6 +69,7 @@ class Passages:
     def close(self) -> None:
         if self._listening is not None:
             self._listening.cancel()
+        self._bells.take_all_down()
 
     def denials(self, machine: Machine) -> tuple[Denial, ...]:
         """What was denied to the machine in its present life, or its last one."""
@@ -80,9 +88,12 @@ class Passages:
             return
         self._denials.pop(live.machine.id, None)
         self._denied.pop(live.machine.id, None)
-        live.on_sleep = lambda: in_background(self._tell(live.machine), f"the sleep of {live.machine.name}")
+        live.on_sleep = lambda: in_background(self._note_sleep(live), f"the sleep of {live.machine.name}")
         if live.machine.state is not MachineState.STARTING:
             in_background(self._tell_adopted(live.machine), f"the network of {live.machine.name}")
+
+    def _end(self, machine: Machine, failed: bool) -> None:
+        self._bells.take_down(machine.id)
 
     async def _tell_adopted(self, machine: Machine) -> None:
         """Tell of a machine of an earlier daemon that was adopted after all others were told of."""
@@ -121,6 +132,8 @@ class Passages:
             note_passage(self._lives.holdings.resources, self._guards, machine, tap.key)
             wanted = numbers_of(self._lives.registry, machine)
             await settle_joins(Keeper(self._guards.keeper.ask), tap.key, tap.networks, wanted)
+            if (live := self._lives.get(machine)) is not None and self._sleeps(live):
+                in_background(self._note_sleep(live), f"the sleep of {machine.name}")
         else:
             self._warn(
                 machine, "it has no network until it is started again: its keeper and the daemon were killed"
@@ -135,12 +148,44 @@ class Passages:
                     warnings=(*machine.warnings, warning),
                 )
 
-    async def _tell(self, machine: Machine) -> None:
+    async def _note_sleep(self, live: LiveMachine) -> None:
+        """The machine sleeps now, or no longer."""
         try:
-            if self._lives.get(machine) is not None:
-                await tell_relay(Relay(self._guards.ask_relay), self._lives.registry, machine)
+            if self._is_live(live):
+                await tell_relay(Relay(self._guards.ask_relay), self._lives.registry, live.machine)
+            await self._hang_bell(live)
         except (Error, Refused) as exc:
-            log.warning("machine=%s the relay does not hear of its sleep: %s", machine.name, exc)
+            log.warning("machine=%s keeper or relay do not hear of its sleep: %s", live.machine.name, exc)
+
+    async def _hang_bell(self, live: LiveMachine) -> None:
+        """Hang a bell for neighbours if the machine sleeps; otherwise take the bell down."""
+        machine = live.machine
+        self._bells.take_down(machine.id)
+        if not self._sleeps(live):
+            return
+        descriptor = await Keeper(self._guards.ask_keeper).bell(
+            tap_of(self._lives.holdings.resources, machine)
+        )
+        if not self._sleeps(live):  # it woke, or ended, meanwhile
+            close_all([descriptor])
+            return
+        self._bells.hang(
+            machine.id,
+            descriptor,
+            lambda: in_background(self._wake_for_neighbour(live), f"wake {machine.name}"),
+        )
+
+    async def _wake_for_neighbour(self, live: LiveMachine) -> None:
+        await self._wake(live.machine)
+        if self._sleeps(live):
+            await asyncio.sleep(_PAUSE_S)
+            await self._note_sleep(live)
+
+    def _is_live(self, live: LiveMachine) -> bool:
+        return self._lives.get(live.machine) is live
+
+    def _sleeps(self, live: LiveMachine) -> bool:
+        return self._is_live(live) and live.machine.pause_cause is PauseCause.IDLE
 
     async def _listen(self) -> None:
         if await self._guards.ready():
@@ -163,8 +208,9 @@ class Passages:
         """Take an event of the relay, and the descriptors that came with it."""
         event = read_event(packet)
         live = self._lives.live.get(id_of(event.key)) if event is not None else None
-        if live is not None and isinstance(event, Reach) and len(descriptors) == 1:
+        if live is not None and isinstance(event, Reach) and self._may_reach(live) and len(descriptors) == 1:
             client = socket.socket(fileno=descriptors[0])
+            self._reaching[live.machine.id] += 1
             in_background(self._reach(live, event.guest_port, client), f"a client of {live.machine.name}")
             return
         close_all(descriptors)
@@ -173,13 +219,22 @@ class Passages:
         elif live is not None and isinstance(event, Knock):
             in_background(self._wake(live.machine), f"wake {live.machine.name}")
 
+    def _may_reach(self, live: LiveMachine) -> bool:
+        """Whether one more client may wait for the machine's agent, or be connected by it. A flood of clients is reset
+        here, before each costs a descriptor for long."""
+        of_machine, of_all = self._reaching[live.machine.id], self._reaching.total()
+        return of_machine < CONNECTIONS_MAX and of_all < _REACHING_MAX
+
     async def _reach(self, live: LiveMachine, port: int, client: socket.socket) -> None:
         try:
             with carried(client):
                 async with awake(self._lives, live.machine) as live, connected(live, port) as guest:
                     await carry(guest, client)
         except (Error, OSError) as exc:
-            log.info("machine=%s the connection to port %d ended: %s", live.machine.name, port, exc)
+            log.debug("machine=%s the connection to port %d ended: %s", live.machine.name, port, exc)
+        finally:
+            self._reaching[live.machine.id] -= 1
+            self._reaching += Counter()  # forgets who has none
 
     def _note_denied(self, machine: Machine, event: Denied) -> None:
         target = (event.protocol, event.address, event.port)
