@@ -9,9 +9,12 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
+import msgspec
+
 from banger.compose import refused
 from banger.compose.complaint import Place, refuse
 from banger.compose.naming import machine_name, name_of_directory, plain_name
+from banger.compose.plan import plan_spec
 from banger.compose.ports import describe_port
 from banger.compose.project import Project, ProjectNetwork, Service
 from banger.compose.reading import Reader, is_null
@@ -19,6 +22,7 @@ from banger.compose.services import ServiceReader, read_labels
 from banger.compose.tree import SIZE_MAX, Node, read_tree
 from banger.compose.variables import Variables, read_env_file
 from banger.errors import Error
+from banger.model.machine import MachineSpec
 from banger.model.names import MAX_LENGTH, check_name
 
 FILES = (
@@ -62,9 +66,14 @@ def load_project(asked: Asked) -> Project:
     """Raises `compose_invalid`, `project_not_found`, `service_not_found`."""
     path = asked.file or find_file(asked.directory)
     directory = os.path.abspath(asked.directory if path == STDIN else os.path.dirname(path) or ".")
+    data = _read(path, None, SIZE_MAX)
+    return read_project("<stdin>" if path == STDIN else path, data, directory, asked)
+
+
+def read_project(path: str, data: bytes, directory: str, asked: Asked) -> Project:
+    """The project that these bytes of a file mean. Raises `compose_invalid`, `service_not_found`."""
     variables = Variables(_environment(asked, directory))
-    tree = read_tree("<stdin>" if path == STDIN else path, _read(path, None, SIZE_MAX))
-    return _Loader(asked, directory, Reader(variables), tree).project()
+    return _Loader(asked, directory, Reader(variables), read_tree(path, data)).project()
 
 
 def _environment(asked: Asked, directory: str) -> dict[str, str]:
@@ -119,7 +128,7 @@ class _Loader:
         for variable, place in reader.variables.unset.items():
             self._warnings.append(f"{place}: the variable {variable} is not set; it counts as empty")
         used = {joined.key for service in chosen.values() for joined in service.networks}
-        return Project(
+        project = Project(
             name=name,
             directory=self._directory,
             services=chosen,
@@ -127,6 +136,9 @@ class _Loader:
             known=tuple(services),
             warnings=tuple(self._warnings),
         )
+        for service in chosen.values():
+            _check_spec(project, service)
+        return project
 
     def _name(self, fields: Mapping[str, Node]) -> str:
         variables = self._reader.variables.values
@@ -232,6 +244,14 @@ class _Loader:
                 names[name] = service.name
                 for port in service.ports:
                     describe_port(port, number, service.replicas)
+
+
+def _check_spec(project: Project, service: Service) -> None:
+    """What a request to the daemon cannot have is refused here, with its place."""
+    try:
+        msgspec.convert(plan_spec(project, service, 1), MachineSpec)
+    except msgspec.ValidationError as exc:
+        raise refuse(service.place, f"no machine can be as service {service.name} says: {exc}") from exc
 
 
 def _check_dependencies(service: Service, services: Mapping[str, Service]) -> None:

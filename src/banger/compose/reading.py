@@ -40,6 +40,8 @@ class Reader:
         text = self.variables.expand(node.text, node.place)
         if "\0" in text:
             raise refuse(node.place, f"{what} has a NUL character")
+        if not is_unicode(text):
+            raise refuse(node.place, f"{what} has characters that are not Unicode", "set the variables anew")
         return text
 
     def optional(self, node: Node, what: str) -> str | None:
@@ -152,6 +154,11 @@ class Reader:
             if name in known and not is_null(value):
                 found[name] = value
         return found
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text has no half characters: of `\\ud800`, or of a variable that is not UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def is_null(node: Node) -> bool:

@@ -211,6 +211,8 @@ class ServiceReader:
                     "the host is host.banger.internal, with x-banger: {network: host}",
                 )
             _check_address(address.strip("[]"), place)
+            if not all(map(_HOST.fullmatch, name.split("."))) or len(name) > 253:
+                raise refuse(place, f"{name!r} is not a host name", "use letters, digits, '-' and '.'")
             hosts.append(f"{name}:{address.strip('[]')}")
         return hosts
 

@@ -159,6 +159,8 @@ class _Builder:
             if not isinstance(key, Scalar):
                 raise refuse(key.place, "a key that is not text", "write it like name: value")
             value = self._node(next(self._events), depth + 1)
+            if not key.text.isprintable():
+                raise refuse(key.place, "a key with characters that cannot be shown")
             if key.text == _MERGE:
                 merged += _maps_of(value)
             elif key.text in entries:
