@@ -99,6 +99,10 @@ class BootFailure(Error, codes=("boot_failed", "boot_timeout", "kernel_panic")):
     """A guest did not come up; its console says more."""
 
 
+class BadState(Error, codes=("bad_state",)):
+    """A machine is not in a state in which this can be done."""
+
+
 class BundleInvalid(Error, codes=("bundle_invalid",)):
     """A bundle is malformed."""
 
@@ -133,6 +137,10 @@ class NoSuchNetwork(Error, codes=("network_not_found",)):
 
 class NoSuchMachine(Error, codes=("machine_not_found",)):
     """No machine has the name."""
+
+
+class NoSuchProject(Error, codes=("project_not_found",)):
+    """There is no Compose file, or no project of the name."""
 
 
 class RegistryBusy(Error, codes=("registry_busy",)):
@@ -226,6 +234,10 @@ CODES: dict[str, tuple[int, int]] = {
     "network_full": (409, 125),
     "port_in_use": (409, 125),
     "port_refused": (502, 125),
+    "compose_invalid": (422, 125),
+    "project_not_found": (404, 125),
+    "service_not_found": (404, 125),
+    "dependency_failed": (422, 125),
     "download_failed": (502, 125),
     "registry_denied": (403, 125),
     "registry_busy": (429, 125),

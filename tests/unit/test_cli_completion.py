@@ -25,6 +25,7 @@ case "$*" in
 "image list -q") echo debian-bookworm; echo alpine ;;
 "kernel list -q") echo debian-cloud ;;
 "operation list -q") echo op1 ;;
+"compose list -q") echo shop ;;
 "template list -q") echo 4be1c07d5a77; echo 09aa17c3b0d2 ;;
 "snapshot list -q") echo dev one; echo old last; echo dev two ;;
 *) exit 9 ;;
@@ -47,8 +48,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (
             "banger ",
-            "vm image kernel catalog template snapshot network operation system completion "
-            "run ps exec logs stop start rm cp events doctor help --version",
+            "vm image kernel catalog template snapshot network compose operation system completion "
+            "run ps exec logs stop start rm cp up down events doctor help --version",
         ),
         ("banger im", "image"),
         ("banger vm st", "start stop stats"),
@@ -88,6 +89,10 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("banger vm commit dev ", ""),
         ("banger logs --fo", "--follow"),
         ("banger cp d", "dev:"),
+        ("banger vm ps --js", "--json"),
+        ("banger compose ps --fi", "--file"),
+        ("banger compose ls --fi", ""),
+        ("banger down --project ", "shop"),
         ("banger vm bogus ", ""),
     ],
 )

@@ -228,4 +228,5 @@ def test_every_kind_that_is_told_is_documented() -> None:
     told |= {f"machine.{health}" for health in get_args(HealthState) if health}
     told |= {f"snapshot.{what}" for what in re.findall(r'\.tell\(\s*"([a-z]+)", record', source)}
     told |= {f"image.{how}" for how in ("pulled", "made")} | {"store.damaged"}
+    told |= {"machine.healthy", "machine.unhealthy"}
     assert documented == told

@@ -21,7 +21,7 @@ FLOORS = [
     {"places", "directories", "environment", "model", "wire", "tar"},
     {"api"},
     {"host", "client"},
-    {"store", "catalogs", "bundles", "network"},
+    {"store", "catalogs", "bundles", "network", "compose"},
     {"resources"},
     {"vmm", "agent", "images", "kernels"},
     {"guests"},
@@ -32,7 +32,7 @@ FLOORS = [
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-CLI_MAY_IMPORT = FLOORS[0] | FLOORS[1] | {"client", "cli"}
+CLI_MAY_IMPORT = FLOORS[0] | FLOORS[1] | {"client", "compose", "cli"}
 STARTERS = {"subprocess", "multiprocessing", "pty"}
 STARTER_CALLS = {"system", "popen", "fork", "forkpty", "create_subprocess_exec", "create_subprocess_shell"}
 VAGUE = {"utils", "util", "misc", "common", "helpers"}
@@ -46,6 +46,7 @@ CLI_STARTS_WITHOUT = {
     "http.client",
     "websockets",
     "ssl",
+    "yaml",
 } | {
     "banger.tar",
     "tarfile",
@@ -211,7 +212,9 @@ def test_knowledge_of_a_driver_is_seen(text: str) -> None:
     assert driver_knowledge("machines/x.py", ast.parse(text), text)
 
 
-@pytest.mark.parametrize("words", [["--version"], ["vm", "list"], ["vm", "exec", "x", "--", "true"]])
+@pytest.mark.parametrize(
+    "words", [["--version"], ["vm", "list"], ["vm", "exec", "x", "--", "true"], ["compose", "ps", "-p", "x"]]
+)
 def test_the_command_line_starts_without_what_it_may_not_need(words: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "banger.cli.main", *words],

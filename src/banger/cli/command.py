@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from banger.client.call import Facts
 
 
-def command_options(parser: Parser) -> None:
-    """-e, --env-file, -w, -u, -i, -t, --timeout."""
+def command_options(parser: Parser, env_file: bool = True) -> None:
+    """-e, --env-file (unless the option means something else there), -w, -u, -i, -t, --timeout."""
     parser.flag(
         "-e",
         "--env",
@@ -26,9 +26,14 @@ def command_options(parser: Parser) -> None:
         metavar="K[=V]",
         help="set a variable, or pass on its value from here",
     )
-    parser.flag(
-        "--env-file", action="append", default=[], metavar="FILE", help="set the variables that FILE lists"
-    )
+    if env_file:
+        parser.flag(
+            "--env-file",
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="set the variables that FILE lists",
+        )
     parser.flag("-w", "--workdir", default="", metavar="DIR", help="working directory of the command")
     parser.flag("-u", "--user", default="", metavar="USER[:GROUP]", help="run the command as this user")
     parser.flag("-i", "--interactive", action="store_true", help="pass stdin to the command")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from banger.cli.table import NOUNS, SHORT_FORMS, find_noun, find_verb
+from banger.cli.table import NOUNS, SHORT_FORMS, find_noun, find_verb, split_leading
 
 
 def dispatch(words: list[str]) -> int:
@@ -76,8 +76,11 @@ def _find(words: list[str]) -> tuple[str, str, list[str]] | None:
     if words[0] in SHORT_FORMS:
         return *SHORT_FORMS[words[0]], words[1:]
     noun = find_noun(words[0])
-    verb = find_verb(noun, words[1]) if noun and len(words) > 1 else None
-    return (noun, verb, words[2:]) if noun and verb else None
+    if noun is None:
+        return None
+    leading, rest = split_leading(noun, words[1:])
+    verb = find_verb(noun, rest[0]) if rest else None
+    return (noun, verb, [*leading, *rest[1:]]) if verb else None
 
 
 def _overview(words: list[str]) -> int:

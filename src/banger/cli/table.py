@@ -90,6 +90,18 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "delete": ("networks", "DELETE", "delete networks that have no machines"),
         "prune": ("networks", "PRUNE", "delete all networks that have no machines"),
     },
+    "compose": {
+        "up": ("projects", "UP", "make the machines of a Compose file, and start them"),
+        "down": ("projects", "DOWN", "stop and delete the machines and networks of a project"),
+        "ps": ("projects", "PS", "list the machines of a project"),
+        "logs": ("projects", "LOGS", "print the output of the services of a project"),
+        "exec": ("projects", "EXEC", "run a command in a machine of a service"),
+        "start": ("projects", "START", "start the machines of a project again"),
+        "stop": ("projects", "STOP", "shut the machines of a project down"),
+        "restart": ("projects", "RESTART", "stop the machines of a project and start them again"),
+        "config": ("projects", "CONFIG", "check a Compose file, and print what it means"),
+        "list": ("projects", "LIST", "list projects"),
+    },
     "operation": {
         "list": ("operations", "LIST", "list operations, running and ended"),
         "show": ("operations", "SHOW", "show all about an operation"),
@@ -124,6 +136,7 @@ NOUN_SUMMARIES = {
     "template": "frozen machines that new machines start from",
     "snapshot": "saved states of machines",
     "network": "networks by which machines reach one another",
+    "compose": "projects: machines that a Compose file describes",
     "operation": "long work of the daemon",
     "system": "the daemon itself",
     "completion": "completion for shells",
@@ -150,14 +163,32 @@ SHORT_FORMS = {
     "start": ("vm", "start"),
     "rm": ("vm", "delete"),
     "cp": ("vm", "cp"),
+    "up": ("compose", "up"),
+    "down": ("compose", "down"),
     "events": ("system", "events"),
     "doctor": ("system", "doctor"),
 }
 
 
+# Options that may stand before the verb of a noun, as users of other programs write them, and their long forms. All of
+# them take a value.
+LEADING = {"compose": {"-f": "--file", "--file": "--file", "-p": "--project", "--project-name": "--project",
+    "--project": "--project", "--env-file": "--env-file", "--profile": "--profile"}}  # fmt: skip
+
+
 def find_noun(word: str) -> str | None:
     noun = NOUN_ALIASES.get(word, word)
     return noun if noun in NOUNS else None
+
+
+def split_leading(noun: str, words: list[str]) -> tuple[list[str], list[str]]:
+    """The options before a verb, in their long forms, and the verb with all that follows."""
+    options, moved = LEADING.get(noun, {}), []
+    while words and words[0].partition("=")[0] in options:
+        name, equals, value = words[0].partition("=")
+        moved += [f"{options[name]}={value}"] if equals else [options[name], *words[1:2]]
+        words = words[1:] if equals else words[2:]
+    return moved, words
 
 
 def find_verb(noun: str, word: str) -> str | None:

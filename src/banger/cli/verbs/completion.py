@@ -60,7 +60,7 @@ _banger() {
         COMPREPLY=($(compgen -W "$words" -- "$cur"))
         return
     fi
-    case $verb in
+    case "$noun $verb" in
 @ALIASES@
     esac
     case "$noun $verb" in
@@ -87,7 +87,7 @@ _banger() {
         ;;
     esac
     case $kind in
-    vm | image | kernel | catalog | template | network | operation) words=$(_banger_names "$kind") ;;
+    vm | image | kernel | catalog | template | network | compose | operation) words=$(_banger_names "$kind") ;;
     snapshot) words=$(_banger_snapshots) ;;
     tag) words=$(_banger_snapshots "$named") ;;
     place)
@@ -117,7 +117,7 @@ _KINDS = {
     "tags": "tag+",
     "vm": "vm",
 }
-_VALUE_KINDS = {"kernel": "kernel", "machine": "vm"}
+_VALUE_KINDS = {"kernel": "kernel", "machine": "vm", "project": "compose"}
 
 
 def bash_script() -> str:
@@ -126,7 +126,7 @@ def bash_script() -> str:
         "@FIRST@": " ".join([*NOUNS, *SHORT_FORMS, "help", "--version"]),
         "@SHORTS@": _cases(_noun_cases()),
         "@VERBS@": _cases((noun, f"words='{' '.join(names)}'") for noun, names in NOUNS.items()),
-        "@ALIASES@": _cases((short, f"verb={verb}") for short, verb in VERB_ALIASES.items()),
+        "@ALIASES@": _cases(_verb_cases()),
         "@FACTS@": _cases((f"'{verb.key}'", _facts(verb)) for verb in verbs),
         "@VALUES@": _cases(case for verb in verbs for case in _value_cases(verb)),
     }
@@ -150,6 +150,14 @@ def _noun_cases() -> Iterator[tuple[str, str]]:
         yield short, f"noun={noun} verb={verb} first=2"
     for alias, noun in NOUN_ALIASES.items():
         yield alias, f"noun={noun}"
+
+
+def _verb_cases() -> Iterator[tuple[str, str]]:
+    """Other names of verbs, except where a noun has a verb of that name."""
+    for noun, verbs in NOUNS.items():
+        yield from ((f"'{noun} {short}'", ":") for short in VERB_ALIASES if short in verbs)
+    for short, verb in VERB_ALIASES.items():
+        yield f"*' {short}'", f"verb={verb}"
 
 
 def _facts(verb: Surveyed) -> str:
