@@ -16,8 +16,8 @@ from banger.host.proc import ProcessRef, all_marked, working_directory
 from banger.host.spawn import MARKER
 from banger.machines.life.passage import key_of
 from banger.model.machine import Machine
-from banger.network.programs import NAMES
 from banger.network.keeper import HeldTap, Keeper
+from banger.network.programs import NAMES
 from banger.network.relay import Listed, Relay
 from tests.crash.model import ALIVE, Violation
 
