@@ -39,7 +39,7 @@ REFUSED: list[tuple[str | bytes, str, str]] = [
     ("- a\n", "1:1", "a Compose file must be a mapping"),
     ("servces:\n  web: {image: a}\n", "1:1", "did you mean 'services'?"),
     ("services:\n  web:\n    imagine: a\n", "3:5", "unknown key 'imagine' in service web"),
-    ("services:\n  web:\n    image: a\n    comand: b\n", "4:5", "did you mean 'command'?"),
+    ("services:\n  web:\n    image: a\n    commando: b\n", "4:5", "did you mean 'command'?"),
     ("services:\n  web:\n", "2:3", "no image"),
     ("services:\n  web:\n    command: a\n", "2:3", "no image"),
     ("services:\n  web: {image: a, volumes: ['x:/y']}\n", "2:19", "no volumes yet"),
