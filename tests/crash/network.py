@@ -16,8 +16,8 @@ from banger.host.proc import ProcessRef, all_marked, working_directory
 from banger.host.spawn import MARKER
 from banger.machines.life.passage import key_of
 from banger.model.machine import Machine
-from banger.network.guards import NAMES
 from banger.network.keeper import HeldTap, Keeper
+from banger.network.programs import NAMES
 from banger.network.relay import Listed, Relay
 from tests.crash.model import ALIVE, Violation
 
@@ -107,8 +107,8 @@ class Network:
 
 
 def _has_lost_its_network(machine: Machine) -> bool:
-    """Whether keeper and daemon were killed at once: then nobody has the keeper's namespaces any more, and the machine
-    is said to have no network until it is started again (decision 35)."""
+    """Whether all who had the keeper's namespaces were killed at once: then the machine has no network until it is
+    started again, and says so (decision 35)."""
     return any(_LOST in warning for warning in machine.warnings)
 
 
