@@ -34,11 +34,11 @@ from tests.support.home import Home, alive, wait_until
 _NOTHING = "nothing"
 _DAEMON, _VMM, _BOTH, _STARTING = "daemon", "VMM", "VMM, daemon", "daemon, starting daemon"
 _OLDER = "daemon, older store"
-_KEEPER, _RELAY = "keeper", "relay"
+_KEEPER, _RELAY, _HOLDER = "keeper", "relay", "holder"
 _KEEPER_TOO, _RELAY_TOO = "keeper, daemon", "relay, daemon"
-_GUARDS = {_KEEPER: _KEEPER, _RELAY: _RELAY, _KEEPER_TOO: _KEEPER, _RELAY_TOO: _RELAY}
+_GUARDS = {_KEEPER: _KEEPER, _RELAY: _RELAY, _HOLDER: _HOLDER, _KEEPER_TOO: _KEEPER, _RELAY_TOO: _RELAY}
 _KILLS = {_DAEMON: 12, _VMM: 2, _BOTH: 2, _STARTING: 2, _OLDER: 2, _NOTHING: 4}
-_KILLS |= {_KEEPER: 2, _RELAY: 2, _KEEPER_TOO: 1, _RELAY_TOO: 1}
+_KILLS |= {_KEEPER: 2, _RELAY: 2, _HOLDER: 1, _KEEPER_TOO: 1, _RELAY_TOO: 1}
 # In seconds, and how often: within a clone, a fork, a refill; within the boot that makes a template.
 _DELAYS = {(0.0, 0.06): 4, (0.0, 0.4): 7, (0.4, 1.5): 2, (1.5, 4.5): 1}
 _STARTING_S = 0.4
@@ -210,7 +210,7 @@ class Round:
                 victim = process.pid
         if what in _GUARDS:
             self._kill_guard(_GUARDS[what])
-        if what not in (_VMM, _KEEPER, _RELAY):
+        if what not in (_VMM, _KEEPER, _RELAY, _HOLDER):
             self._kill_daemon(older)
         if what == _STARTING:
             self._kill_next_daemon()

@@ -107,8 +107,8 @@ class Network:
 
 
 def _has_lost_its_network(machine: Machine) -> bool:
-    """Whether keeper and daemon were killed at once: then nobody has the keeper's namespaces any more, and the machine
-    is said to have no network until it is started again (decision 35)."""
+    """Whether all who had the keeper's namespaces were killed at once: then the machine has no network until it is
+    started again, and says so (decision 35)."""
     return any(_LOST in warning for warning in machine.warnings)
 
 

@@ -44,7 +44,7 @@ HARMFUL = {
 CAPABILITIES = {
     *("chown", "dac_override", "dac_read_search", "fowner", "fsetid", "setfcap", "mknod"),
     *("setuid", "setgid", "setpcap", "sys_admin", "sys_chroot", "kill"),
-    *("sys_ptrace", "sys_resource", "net_admin", "net_bind_service"),
+    *("sys_ptrace", "sys_resource", "net_admin", "net_bind_service", "net_raw"),
 }
 
 
