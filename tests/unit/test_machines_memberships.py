@@ -178,6 +178,36 @@ def test_a_machine_knows_the_names_of_those_that_run_on_its_networks_and_no_othe
     asyncio.run(life())
 
 
+def test_many_machines_that_start_one_after_the_other_hear_of_one_another_in_few_packets(
+    house: House,
+) -> None:
+    house.network("front")
+    machines = [house.machine(f"m{number}", "front", number=number) for number in range(20, 60)]
+    asked: list[str] = []
+    ask = house.ask_relay
+
+    async def slowly(request: str, descriptors: Sequence[int] = ()) -> Answer:
+        asked.append(request)
+        await asyncio.sleep(0)  # others start meanwhile
+        return await ask(request, descriptors)
+
+    house.guards.ask_relay = slowly
+
+    async def life() -> None:
+        for machine in machines:
+            house.lives.live[machine.id] = fake(machine=machine, gone=asyncio.Event())
+            house.registry.move(machine, "start")
+            house.registry.move(machine, "booted")
+            for _ in range(2 * len(machines)):  # in which all could be told
+                await asyncio.sleep(0)
+        await house.neighbours.told()
+        expected = {name for machine in machines for name in (machine.name, f"{machine.name}.front")}
+        assert all(house.names_told(machine) == expected for machine in machines)
+        assert len(asked) < len(machines) ** 2 / 4
+
+    asyncio.run(life())
+
+
 def test_a_running_machine_joins_and_leaves_and_keeps_its_policy(house: House) -> None:
     number = house.network("back", internal=True)
     web, app = house.machine("web", number=21), house.machine("app", "back", number=22)

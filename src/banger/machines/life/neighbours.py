@@ -32,6 +32,7 @@ _NAMES_MOST = 1024
 _LINE_BYTES = len("name  10.213.255.255 fd62:616e:6765::ffff\n")
 
 _TOLD_S = 15.0
+_PAUSE_LEAST_S, _PAUSE_MOST_S = 0.1, 1.0
 
 
 def refuse_crowd(registry: Registry, machine: Machine) -> None:
@@ -84,6 +85,7 @@ class Neighbours:
         self._guards = guards
         self._stale: dict[str, Machine] = {}
         self._telling: asyncio.Task[None] | None = None
+        self._next_round = 0.0
         lives.registry.on_change.append(self._hear)
 
     async def told(self) -> None:
@@ -104,15 +106,25 @@ class Neighbours:
             self._telling = in_background(self._tell_stale(), "names of neighbours")
 
     async def _tell_stale(self) -> None:
+        """In rounds, with a pause before each that follows soon: when many machines start within a short time, each
+        hears of many others in one packet."""
+        clock = asyncio.get_running_loop().time
         try:
             while self._stale:
-                _, machine = self._stale.popitem()
-                try:
-                    await self._tell(machine)
-                except (Error, Refused) as exc:
-                    log.warning("machine=%s the relay does not hear of its network: %s", machine.name, exc)
+                await asyncio.sleep(self._next_round - clock())
+                begun = clock()
+                await self._tell_all_stale()
+                self._next_round = clock() + min(max(clock() - begun, _PAUSE_LEAST_S), _PAUSE_MOST_S)
         finally:
             self._telling = None
+
+    async def _tell_all_stale(self) -> None:
+        for machine in tuple(self._stale.values()):
+            self._stale.pop(machine.id, None)  # what it is told now has also what changed meanwhile
+            try:
+                await self._tell(machine)
+            except (Error, Refused) as exc:
+                log.warning("machine=%s the relay does not hear of its network: %s", machine.name, exc)
 
     async def _tell(self, machine: Machine) -> None:
         live = self._lives.get(machine)
