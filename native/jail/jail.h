@@ -14,6 +14,7 @@ enum place_kind {
 	PLACE_READ,  /* a file or directory, to read and to execute */
 	PLACE_WRITE, /* a file or directory, to read and to write; no directories or links can be made in it */
 	PLACE_TREE, /* a directory, to make files, directories and links in */
+	PLACE_SOCKETS, /* a directory, to read, to write, and to make sockets in */
 	PLACE_DEVICE, /* a device, to use */
 	PLACE_LINK /* a symbolic link, made again inside; its target needs a place of its own */
 };

@@ -134,6 +134,8 @@ static void read_option(struct jail *jail, char *argument)
 		add_place(jail, PLACE_WRITE, value);
 	else if ((value = value_of(argument, "--tree")))
 		add_place(jail, PLACE_TREE, value);
+	else if ((value = value_of(argument, "--sockets")))
+		add_place(jail, PLACE_SOCKETS, value);
 	else if ((value = value_of(argument, "--link")))
 		add_place(jail, PLACE_LINK, value);
 	else if ((value = value_of(argument, "--device")))

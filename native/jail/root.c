@@ -38,7 +38,7 @@ static int take_tree(const struct place *place)
 		rights.attr_set |= MOUNT_ATTR_NODEV;
 	if (place->kind == PLACE_READ)
 		rights.attr_set |= MOUNT_ATTR_RDONLY;
-	if (place->kind == PLACE_WRITE || place->kind == PLACE_TREE)
+	if (place->kind == PLACE_WRITE || place->kind == PLACE_TREE || place->kind == PLACE_SOCKETS)
 		rights.attr_set |= MOUNT_ATTR_NOEXEC;
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &rights, sizeof rights) != 0)
 		fail("mount_setattr", place->path);

@@ -26,6 +26,14 @@ def test_a_place_of_the_jail_counts_for_more_than_one_of_the_system() -> None:
     assert "--write=/usr" in options(Jail(write=(Path("/usr"),)))
 
 
+def test_a_directory_for_sockets_is_a_place_of_its_own_kind() -> None:
+    jail = Jail(write=(Path("/vm"),), sockets=(Path("/vm/sockets"),))
+    assert [option for option in options(jail) if "=/vm" in option and "directory" not in option] == [
+        "--write=/vm",
+        "--sockets=/vm/sockets",
+    ]
+
+
 def test_without_a_report_there_is_no_other_process_to_report() -> None:
     assert "--namespace=pid" in options(JAIL, report=5)
     assert "--namespace=pid" not in options(JAIL)

@@ -55,14 +55,16 @@ Bound = int | tuple[int, int]
 @dataclass(frozen=True, kw_only=True)
 class Jail:
     """What a program sees of this host, besides the system's libraries. A place may lie within another place; the
-    innermost counts. `trees`: directories that the program may also make directories and links in. `network`: the
-    program uses the host's network and resolver. `user`: number of the user and group that the program runs as, None
-    for the daemon's; only root can choose another user. `capabilities`: numbers of the capabilities that the program
-    keeps, if it has them. `bounds`: resource limits by their `RLIMIT_` numbers."""
+    innermost counts. `trees`: directories that the program may also make directories and links in; `sockets`:
+    directories that it may also make sockets in. `network`: the program uses the host's network and resolver. `user`:
+    number of the user and group that the program runs as, None for the daemon's; only root can choose another user.
+    `capabilities`: numbers of the capabilities that the program keeps, if it has them. `bounds`: resource limits by
+    their `RLIMIT_` numbers."""
 
     read: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
     trees: tuple[Path, ...] = ()
+    sockets: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = ()
     network: bool = False
     user: int | None = None
@@ -188,6 +190,7 @@ def _places_of(jail: Jail, program: str) -> list[str]:
     kinds |= {path: "device" for path in (*_DEVICES, *map(str, jail.devices))}
     kinds |= {str(path): "write" for path in jail.write}
     kinds |= {str(path): "tree" for path in jail.trees}
+    kinds |= {str(path): "sockets" for path in jail.sockets}
     kinds |= {str(path): "read" for path in jail.read}
     return [f"--{kind}={path}" for path, kind in sorted(kinds.items())]
 
