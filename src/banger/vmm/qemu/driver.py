@@ -224,6 +224,7 @@ class QemuDriver:
         freezes=True,
         limits_io=True,
         agent_by_vsock=False,
+        capture_ends_session=False,
         jailed=True,
     )
     disks = QemuDisks()
