@@ -47,6 +47,7 @@ struct jail {
 	bool landlock_network; /* no TCP either */
 	bool seccomp;
 	bool seccomp_network; /* no sockets either */
+	int tap; /* descriptor of the tap that the program gets when it asks for one by name, -1 for none */
 	int report; /* descriptor that the process id is written to, -1 for none */
 	char **argv;
 };

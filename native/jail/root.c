@@ -1,6 +1,7 @@
 #include "root.h"
 
 #include "fail.h"
+#include "tap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -89,6 +90,17 @@ static void put(struct place *place)
 	place->tree = -1;
 }
 
+/* The device that the program opens before it asks for a tap by name: the tap takes the place of what it has opened. So
+ * no program in a jail reaches the driver of taps. */
+static void put_stand_in(void)
+{
+	struct place null = {.kind = PLACE_DEVICE, .path = "/dev/null"};
+
+	null.tree = take_tree(&null);
+	null.path = TAP_DEVICE;
+	put(&null);
+}
+
 void root_change(struct jail *jail)
 {
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
@@ -102,6 +114,8 @@ void root_change(struct jail *jail)
 	mode_t mask = umask(022); /* the program may run as another user */
 	for (size_t i = 0; i < jail->place_count; i++)
 		put(&jail->places[i]);
+	if (jail->tap >= 0)
+		put_stand_in();
 	umask(mask);
 	if (chdir(SITE) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 || umount2(".", MNT_DETACH) != 0)
 		fail("pivot_root", NULL);

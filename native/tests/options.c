@@ -65,7 +65,7 @@ static void test_all_options(void)
 	const char *const words[] = {
 		"--group=/g/tasks", "--limit=7=64:128", "--limit=4=0", "--namespace=mount", "--namespace=pid",
 		"--landlock", "--landlock-network", "--read=/usr", "--write=/vm", "--sockets=/run/vm", "--device=/dev/null", "--user=1879048193",
-		"--also-group=104", "--directory=/vm", "--report=5", "--", "/bin/true", "--landlock", NULL,
+		"--also-group=104", "--directory=/vm", "--tap=6", "--report=5", "--", "/bin/true", "--landlock", NULL,
 	};
 	struct jail jail;
 	int count;
@@ -81,7 +81,7 @@ static void test_all_options(void)
 	assert(jail.place_count == 4);
 	assert(jail.places[1].kind == PLACE_WRITE && strcmp(jail.places[1].path, "/vm") == 0);
 	assert(jail.places[2].kind == PLACE_SOCKETS && strcmp(jail.places[2].path, "/run/vm") == 0);
-	assert(jail.user == 1879048193U && jail.also_group == 104 && jail.report == 5);
+	assert(jail.user == 1879048193U && jail.also_group == 104 && jail.report == 5 && jail.tap == 6);
 	assert(strcmp(jail.directory, "/vm") == 0);
 	assert(strcmp(jail.argv[0], "/bin/true") == 0 && strcmp(jail.argv[1], "--landlock") == 0);
 	assert(!jail.argv[2]);

@@ -78,7 +78,7 @@ def spawn_detached(
                 stdout=printed,
                 stderr=sink,
                 start_new_session=True,
-                pass_fds=[*pass_fds, report],
+                pass_fds=[*pass_fds, report, *([jail.tap] if jail is not None and jail.tap >= 0 else [])],
                 restore_signals=False,  # SIGXFSZ stays ignored: a too long write fails, no more
             )
         finally:
