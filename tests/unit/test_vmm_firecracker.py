@@ -21,6 +21,7 @@ from banger.vmm.firecracker.driver import longest_file, make_surroundings, plan_
 from banger.vmm.firecracker.frozen_files import FirecrackerFrozenFiles
 from banger.vmm.firecracker.versions import Version, lacks_of, problem_of, read_version, why_no_restore
 from banger.vmm.frozen import Frozen
+from banger.vmm.link import NoLink, Tap
 from tests.support.vm_configs import vm_config
 
 
@@ -65,6 +66,16 @@ def test_a_vm_knows_its_files_only_by_names_that_its_clones_have_too(tmp_path: P
     assert told["drives"][1]["is_read_only"] and told["drives"][0]["cache_type"] == "Writeback"
     # what is not in a state may be anywhere
     assert str(tmp_path) in told["boot-source"]["kernel_image_path"]
+
+
+def test_the_tap_of_a_link_comes_through_the_jail_and_not_by_name(tmp_path: Path) -> None:
+    config = vm_config(tmp_path, link=Tap("02:00:00:00:00:01", 9))
+    (interface,) = configuration.plan_configuration(config)["network-interfaces"]
+    assert interface["guest_mac"] == "02:00:00:00:00:01"
+    assert prepare_jail(config).tap == 9
+    plain = vm_config(tmp_path, link=NoLink())
+    assert configuration.plan_configuration(plain)["network-interfaces"] == []
+    assert prepare_jail(plain).tap == -1
 
 
 def test_a_limit_of_zero_is_no_bucket() -> None:

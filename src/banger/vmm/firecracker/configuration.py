@@ -9,6 +9,7 @@ from typing import Any
 
 from banger.vmm.base import VmConfig
 from banger.vmm.firecracker import names
+from banger.vmm.link import Link, Tap
 
 # The host is always number 2; there is one guest behind each socket.
 _GUEST_CID = 3
@@ -28,6 +29,7 @@ def plan_configuration(config: VmConfig) -> dict[str, Any]:
             plan_drive("root", names.DISK, read_only=False),
             plan_drive("modules", names.MODULES_LINK, read_only=True),
         ],
+        "network-interfaces": plan_interfaces(config.link),
         "vsock": {"guest_cid": _GUEST_CID, "uds_path": names.AGENT_SOCKET},
         "entropy": {},
     }
@@ -54,6 +56,14 @@ def plan_drive(name: str, path: str, *, read_only: bool) -> dict[str, Any]:
         "is_read_only": read_only,
         "cache_type": "Unsafe" if read_only else "Writeback",
     }
+
+
+def plan_interfaces(link: Link) -> list[dict[str, Any]]:
+    """The name of the tap means nothing: the jail gives Firecracker the tap of the link, whatever the name is. A clone
+    asks for the name in its state, and gets its own."""
+    if not isinstance(link, Tap):
+        return []
+    return [{"iface_id": "eth0", "host_dev_name": "tap", "guest_mac": link.mac}]
 
 
 def plan_rate(bytes_per_s: int, operations_per_s: int) -> dict[str, Any]:

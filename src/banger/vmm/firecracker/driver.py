@@ -27,7 +27,7 @@ from banger.vmm.firecracker.configuration import plan_configuration
 from banger.vmm.firecracker.disks import FirecrackerDisks, cannot_write, make_disk
 from banger.vmm.firecracker.frozen_files import FirecrackerFrozenFiles
 from banger.vmm.firecracker.vm import FirecrackerVm
-from banger.vmm.link import NoLink
+from banger.vmm.link import NoLink, Tap
 
 PROGRAM = "firecracker"
 # Firecracker's own heap, stacks and buffers, and the page cache of what its guest reads and writes at the moment.
@@ -47,7 +47,7 @@ class FirecrackerDriver:
 
     name = "firecracker"
     capabilities = Capabilities(
-        links=frozenset({NoLink}),
+        links=frozenset({NoLink, Tap}),
         freezes=True,
         limits_io=True,
         agent_by_vsock=True,
@@ -78,7 +78,8 @@ class FirecrackerDriver:
     async def build_of(self, config: VmConfig) -> str:
         """A state holds what the processor offers, so it belongs to the model of the processor, too."""
         neutral = Path("/")
-        plain = dataclasses.replace(config, vmlinux=neutral, initramfs=neutral)
+        link = Tap("") if isinstance(config.link, Tap) else config.link
+        plain = dataclasses.replace(config, vmlinux=neutral, initramfs=neutral, link=link)
         told = json.dumps([plan_configuration(plain), cpu.model_name()], sort_keys=True)
         return f"{(await self.info()).build} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
@@ -117,6 +118,8 @@ class FirecrackerDriver:
             make_surroundings(config)
             jail = prepare_jail(config)
             hand_over(config, jail)
+            if isinstance(config.link, Tap):
+                os.set_blocking(config.link.fd, False)  # as Firecracker opens a tap
         except OSError as exc:
             raise cannot_write(config.places.directory, exc) from exc
         process = spawn_detached(
@@ -175,6 +178,7 @@ def prepare_jail(config: VmConfig) -> Jail:
         sockets=(names.sockets(config.places),),
         devices=(Path("/dev/kvm"),),
         user=config.user,
+        tap=config.link.fd if isinstance(config.link, Tap) else -1,
     )
 
 
