@@ -29,7 +29,6 @@ from banger.vmm.firecracker.frozen_files import FirecrackerFrozenFiles
 from banger.vmm.firecracker.vm import FirecrackerVm
 from banger.vmm.link import NoLink, Tap
 
-PROGRAM = "firecracker"
 # Firecracker's own heap, stacks and buffers, and the page cache of what its guest reads and writes at the moment.
 _OWN_MIB = 64
 # Its main loop, and the thread that answers requests.
@@ -57,7 +56,7 @@ class FirecrackerDriver:
     disks = FirecrackerDisks()
     frozen = FirecrackerFrozenFiles()
 
-    def __init__(self, program: str = PROGRAM) -> None:
+    def __init__(self, program: str) -> None:
         self._program = program
         self._info: DriverInfo | None = None
 
