@@ -55,6 +55,9 @@ class Definitions:
     def __init__(self, document: Path) -> None:
         self._definitions: Tree = read_tree(document.read_text())["definitions"]
 
+    def fields(self, name: str) -> set[str]:
+        return {*self._definitions[name]["properties"]}
+
     def faults(self, name: str, body: Mapping[str, Any]) -> list[str]:
         """What is wrong with a body of that definition."""
         definition = self._definitions[name]

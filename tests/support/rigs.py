@@ -32,6 +32,7 @@ from banger.vmm.link import mac_of
 from banger.vmm.qemu.driver import QemuDriver
 from tests.support.engine import home_of
 from tests.support.fake_driver import FakeDriver
+from tests.support.fake_firecracker import INTERPRETER, make_program
 from tests.support.home import golden_home
 
 ROOT = Path(__file__).parents[2]
@@ -188,7 +189,20 @@ def _qemu_rig(directory: Path) -> Rig:
 
 def _firecracker_rig(directory: Path) -> Rig:
     """With a guest that is no operating system, so that it runs also where KVM has no help of the processor."""
-    driver = FirecrackerDriver(str(ROOT / "build/firecracker/firecracker"))
+    rig = _bare_firecracker_rig(directory, ROOT / "build/firecracker/firecracker")
+    rig.problem = asyncio.run(rig.driver.try_machine("kvm", BOOT_S))
+    return rig
+
+
+def _newer_firecracker_rig(directory: Path) -> Rig:
+    """A stand-in for a version that is not here."""
+    rig = _bare_firecracker_rig(directory, make_program(directory, "1.17.0"))
+    rig.problem = "" if INTERPRETER.exists() else f"{INTERPRETER} is not there"
+    assert rig.problem or not asyncio.run(rig.driver.info()).problem
+    return rig
+
+
+def _bare_firecracker_rig(directory: Path, program: Path) -> Rig:
     for name, size_bytes in (("initramfs", 4096), ("modules", 4096), ("image", MIB)):
         (directory / name).write_bytes(bytes(size_bytes))
     plain = VmConfig(
@@ -204,8 +218,7 @@ def _firecracker_rig(directory: Path) -> Rig:
         accel="kvm",
         link=link_of_kind("none"),
     )
-    problem = asyncio.run(driver.try_machine("kvm", BOOT_S))
-    return Rig(driver, directory, plain, ["sleep"], "none", problem)
+    return Rig(FirecrackerDriver(str(program)), directory, plain, ["sleep"], "none")
 
 
 def _firecracker_linux_rig(directory: Path) -> Rig:
@@ -250,6 +263,7 @@ RIGS = {
     "qemu": _qemu_rig,
     "firecracker": _firecracker_rig,
     "firecracker with Linux": _firecracker_linux_rig,
+    "stand-in for a newer firecracker": _newer_firecracker_rig,
 }
 
 

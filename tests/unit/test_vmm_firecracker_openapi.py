@@ -10,6 +10,7 @@ import pytest
 
 from banger.vmm.firecracker import configuration
 from banger.vmm.link import Tap
+from tests.support.fake_firecracker import FIELDS
 from tests.support.openapi_document import VARIABLE, Definitions, find_document, read_tree
 from tests.support.vm_configs import vm_config
 
@@ -56,6 +57,21 @@ def test_a_request_is_as_firecracker_describes_it(
     definitions: Definitions, name: str, body: Mapping[str, Any]
 ) -> None:
     assert definitions.faults(name, body) == []
+
+
+@pytest.mark.parametrize(
+    ("request_line", "name"),
+    [
+        ("PATCH /vm", "Vm"),
+        ("PATCH /drives/root", "PartialDrive"),
+        ("PUT /snapshot/create", "SnapshotCreateParams"),
+        ("PUT /snapshot/load", "SnapshotLoadParams"),
+    ],
+)
+def test_the_stand_in_knows_no_field_that_firecracker_does_not_have(
+    definitions: Definitions, request_line: str, name: str
+) -> None:
+    assert set(FIELDS[request_line]) <= definitions.fields(name)
 
 
 DOCUMENT = """
