@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import signal
-import stat
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 
 from banger.agent.process import list_execs
 from banger.guests import guest
+from banger.host import jail
 from banger.host.proc import all_marked, is_alive, kill_and_wait, send_signal, user_of, wait_gone
 from banger.host.spawn import MARKER
 from banger.machines.copies import forks, snapshots
@@ -24,7 +24,7 @@ from banger.machines.life import lifecycle
 from banger.machines.life.live import LiveMachine
 from banger.model.machine import Machine, MachineState
 from banger.vmm.base import DriverInfo
-from banger.vmm.firecracker.driver import FirecrackerDriver
+from banger.vmm.firecracker.driver import KVM, FirecrackerDriver, users_reach
 from tests.support.engine import Engine, home_of, open_engine
 from tests.support.paths import paths_below
 from tests.support.reports import silent
@@ -49,15 +49,9 @@ def driver() -> FirecrackerDriver:
     return driver
 
 
-def users_reach_kvm() -> bool:
-    """Whether a VMM's own user can open /dev/kvm: by its group, as Debian has it, or as anybody."""
-    found = os.stat("/dev/kvm")
-    return bool(found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != 0))
-
-
 @pytest.fixture(autouse=True)
 def as_a_user_that_reaches_kvm(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not users_reach_kvm():
+    if not users_reach(KVM):
         monkeypatch.setattr(guest, "choose_user", lambda *_: None)
 
 
@@ -122,12 +116,31 @@ def test_a_machine_runs_its_command_stops_and_starts_again(
             assert state_of(engine) is MachineState.RUNNING and machine.driver == "firecracker"
             assert machine.accel == "kvm"
             assert await code_of(engine, machine, "exit", "42") == 42
-            if os.geteuid() == 0 and users_reach_kvm():
+            if os.geteuid() == 0 and users_reach(KVM):
                 assert user_of(engine.lives.of(machine).process) not in (0, None)
             await lifecycle.stop(engine.lives, machine, 5)
             assert state_of(engine) is MachineState.STOPPED
             await lifecycle.start(engine.lives, engine.makings, machine, silent)
             assert await code_of(engine, machine, "true") == 0
+            await remove_all(engine)
+
+    within(work())
+
+
+def test_its_vmm_is_in_the_jail(home: Path, driver: FirecrackerDriver) -> None:
+    async def work() -> None:
+        async with engine_of(home, driver) as engine:
+            process = engine.lives.of(await engine.run("dev")).process
+            told = dict(
+                line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            )
+            assert told["NoNewPrivs"] == "1" and told["Seccomp"] == "2"
+            assert int(told["CapEff"], 16) == int(told["CapBnd"], 16) == 0
+            held = jail.look().held
+            for name in {"net", "pid", "ipc", "uts"} & held:
+                assert os.readlink(f"/proc/{process.pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}")
+            if "mount" in held:
+                assert not {"root", "home", "proc", "sys"} & {*os.listdir(f"/proc/{process.pid}/root")}
             await remove_all(engine)
 
     within(work())

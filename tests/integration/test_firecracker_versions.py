@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 
 from banger.errors import Error
-from banger.host.proc import wait_gone
+from banger.host import jail
+from banger.host.proc import user_of, wait_gone
+from banger.vmm.firecracker import driver as driver_module
 from banger.vmm.firecracker.api import Api, Refused
 from banger.vmm.firecracker.driver import FirecrackerDriver
+from banger.vmm.frozen import Frozen
 from tests.support.fake_firecracker import INTERPRETER, make_program
 from tests.support.rigs import BOOT_S, Rig, open_rig
 
@@ -74,6 +78,41 @@ def test_what_a_version_refuses_is_told_in_its_own_words() -> None:
                 with pytest.raises(Refused) as caught:
                     await api.put(path, body)
                 assert words in caught.value.words and caught.value.code == "vmm_failed"
+
+    with open_rig(STAND_IN) as rig:
+        try:
+            asyncio.run(work(rig))
+        finally:
+            asyncio.run(rig.close())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="capability missing: root, to run VMMs as other users")
+def test_a_vmm_runs_as_a_user_of_its_own_who_makes_nothing_in_the_directory_of_its_vm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The stand-in needs no KVM, so it runs also where no other user can open that."""
+    if "mount" not in jail.look().held:
+        pytest.skip(f"capability missing: {dict(jail.look().missing)}")
+    monkeypatch.setattr(driver_module, "KVM", Path("/dev/null"))
+    user = 0x7000_0123
+
+    async def work(rig: Rig) -> None:
+        rig.plain = dataclasses.replace(rig.plain, user=user)
+        await rig.freeze("original")
+        rig.plain = dataclasses.replace(rig.plain, user=user + 1)
+        async with rig.cloned("clone") as (vm, _):
+            assert user_of(vm.process) == user + 1
+            directory = rig.places("clone").directory
+            assert directory.stat().st_uid == 0 and not directory.stat().st_mode & 0o022
+            owned = {path.name for path in directory.iterdir() if path.lstat().st_uid == user + 1}
+            assert owned == {"root.raw", "written.memory", "written.state"}
+            assert {path.stat().st_uid for path in rig.frozen.directory.iterdir()} == {0}
+        async with rig.booted("template") as (vm, _):
+            directory = rig.places("template").directory
+            await vm.capture(Frozen(directory))
+            frozen = {path.name for path in directory.iterdir()} - {"console.log", "vmm.log"}
+            assert frozen == {"memory", "state", "root.raw"}
+            assert {path.stat().st_uid for path in directory.iterdir()} == {0}
 
     with open_rig(STAND_IN) as rig:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,13 @@ from banger.host import own_sockets
 from banger.vmm.firecracker import configuration, names
 from banger.vmm.firecracker.api import Api, Refused, plan_request, read_body, read_head
 from banger.vmm.firecracker.disks import FirecrackerDisks, freeze_disk, make_disk
-from banger.vmm.firecracker.driver import longest_file, make_surroundings, plan_argv, prepare_jail
+from banger.vmm.firecracker.driver import (
+    longest_file,
+    make_surroundings,
+    plan_argv,
+    prepare_jail,
+    users_reach,
+)
 from banger.vmm.firecracker.frozen_files import FirecrackerFrozenFiles
 from banger.vmm.firecracker.versions import Version, lacks_of, problem_of, read_version, why_no_restore
 from banger.vmm.frozen import Frozen
@@ -82,6 +89,20 @@ def test_a_limit_of_zero_is_no_bucket() -> None:
     rate = configuration.plan_rate(1_000_000, 0)["rate_limiter"]
     assert rate["bandwidth"] == {"size": 1_000_000, "refill_time": 1000}
     assert rate["ops"] == {"size": 0, "refill_time": 0}
+
+
+def test_a_device_is_reached_by_its_group_or_by_every_user_but_not_by_the_group_of_root(
+    tmp_path: Path,
+) -> None:
+    device = tmp_path / "kvm"
+    assert not users_reach(device)
+    device.touch()
+    device.chmod(0o600)
+    assert not users_reach(device)
+    device.chmod(0o660)
+    assert users_reach(device) is (os.getegid() != 0)
+    device.chmod(0o666)
+    assert users_reach(device)
 
 
 def test_no_file_of_a_vm_is_longer_than_its_disk_and_its_memory_need(tmp_path: Path) -> None:

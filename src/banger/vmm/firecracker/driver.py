@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import shutil
+import stat
 from pathlib import Path
 
 from banger.directories import ensure_private_directory
@@ -29,6 +30,7 @@ from banger.vmm.firecracker.frozen_files import FirecrackerFrozenFiles
 from banger.vmm.firecracker.vm import FirecrackerVm
 from banger.vmm.link import NoLink, Tap
 
+KVM = Path("/dev/kvm")
 # Firecracker's own heap, stacks and buffers, and the page cache of what its guest reads and writes at the moment.
 _OWN_MIB = 64
 # Its main loop, and the thread that answers requests.
@@ -113,6 +115,12 @@ class FirecrackerDriver:
 
     def start(self, config: VmConfig) -> Vm:
         program = find_tool(self._program)
+        if config.user is not None and not users_reach(KVM):
+            raise Error(
+                "vmm_failed",
+                f"a VMM runs as a user of its own, who cannot open {KVM}",
+                f"chgrp kvm {KVM} && chmod 0660 {KVM}",
+            )
         try:
             make_surroundings(config)
             jail = prepare_jail(config)
@@ -163,6 +171,16 @@ def longest_file(config: VmConfig) -> int:
     return max(disk_bytes, config.memory_mib * MIB) + _LEAST_FILE_BYTES
 
 
+def users_reach(device: Path) -> bool:
+    """Whether the users that VMMs run as can open the device: by its group, which the jail gives them, or as any user.
+    They never have the group of root."""
+    try:
+        found = device.stat()
+    except OSError:
+        return False
+    return bool(found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != 0))
+
+
 def plan_argv(program: str, config: VmConfig) -> list[str]:
     """A clone waits for its state; another VM boots at once."""
     argv = [program, "--id", "banger", "--api-sock", names.CONTROL_SOCKET, "--level", "Error"]
@@ -175,7 +193,7 @@ def prepare_jail(config: VmConfig) -> Jail:
         read=(config.vmlinux, config.initramfs, config.modules_disk, config.places.directory),
         write=names.written(config.places),
         sockets=(names.sockets(config.places),),
-        devices=(Path("/dev/kvm"),),
+        devices=(KVM,),
         user=config.user,
         tap=config.link.fd if isinstance(config.link, Tap) else -1,
     )

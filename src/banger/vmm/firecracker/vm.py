@@ -14,6 +14,7 @@ from banger.errors import Error
 from banger.host.proc import ProcessRef, exit_of, is_alive, send_signal
 from banger.host.sparse import CHUNK, write_sparse
 from banger.host.thread import in_thread
+from banger.vmm import owners
 from banger.vmm.base import RunState, VmPlaces
 from banger.vmm.channel import dial_vsock
 from banger.vmm.ending import UNKNOWN_END, End, EndKind
@@ -86,8 +87,7 @@ class FirecrackerVm:
             await in_thread(_move_contents, state, names.state(frozen.directory))
             await in_thread(_move_contents, memory, names.memory(frozen.directory))
             if frozen.directory == self._places.directory:  # it will neither be captured again nor run on
-                for path in names.only_while_it_runs(frozen.directory):
-                    path.unlink(missing_ok=True)
+                await in_thread(_keep_only_frozen, frozen.directory)
         except OSError as exc:
             raise cannot_write(frozen.directory, exc) from exc
 
@@ -161,6 +161,13 @@ class FirecrackerVm:
 
     async def close(self) -> None:
         pass
+
+
+def _keep_only_frozen(directory: Path) -> None:
+    """Blocking. Raises OSError."""
+    owners.take_back(names.disk(directory))
+    for path in names.only_while_it_runs(directory):
+        path.unlink(missing_ok=True)
 
 
 def _move_contents(source: Path, target: Path) -> None:
