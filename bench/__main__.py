@@ -22,6 +22,7 @@ from bench import (
     pulling,
     systemd,
     version,
+    vmms,
     warm,
 )
 from bench.table import Row, format_table, write_json
@@ -38,6 +39,7 @@ APART: dict[str, Counted] = {
     "fork": fork.measure,
     "network": network.measure,
     "density": density.measure,
+    "vmms": vmms.measure,
 }
 NAMES = (*ALONE, *SHARING, *APART)
 COUNTED = (

@@ -14,6 +14,7 @@ enum place_kind {
 	PLACE_READ,  /* a file or directory, to read and to execute */
 	PLACE_WRITE, /* a file or directory, to read and to write; no directories or links can be made in it */
 	PLACE_TREE, /* a directory, to make files, directories and links in */
+	PLACE_SOCKETS, /* a directory, to read, to write, and to make sockets in */
 	PLACE_DEVICE, /* a device, to use */
 	PLACE_LINK /* a symbolic link, made again inside; its target needs a place of its own */
 };
@@ -46,6 +47,7 @@ struct jail {
 	bool landlock_network; /* no TCP either */
 	bool seccomp;
 	bool seccomp_network; /* no sockets either */
+	int tap; /* descriptor of the tap that the program gets when it asks for one by name, -1 for none */
 	int report; /* descriptor that the process id is written to, -1 for none */
 	char **argv;
 };

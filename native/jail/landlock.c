@@ -19,6 +19,7 @@ enum {
 	REMOVE_FILE = 1 << 5,
 	MAKE_DIR = 1 << 7,
 	MAKE_REG = 1 << 8,
+	MAKE_SOCK = 1 << 9,
 	MAKE_SYM = 1 << 12,
 	FIRST = (1 << 13) - 1, /* all rights of version 1 */
 	REFER = 1 << 13,       /* version 2 */
@@ -58,6 +59,7 @@ static uint64_t allowed(enum place_kind kind)
 	case PLACE_TREE:
 		return READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | REFER | MAKE_REG | MAKE_DIR | MAKE_SYM | REMOVE_FILE |
 		       REMOVE_DIR;
+	case PLACE_SOCKETS: return allowed(PLACE_WRITE) | MAKE_SOCK;
 	case PLACE_DEVICE: return READ_FILE | WRITE_FILE | IOCTL_DEV;
 	case PLACE_LINK: break;
 	}

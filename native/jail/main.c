@@ -12,6 +12,7 @@
 #include "probe.h"
 #include "root.h"
 #include "seccomp.h"
+#include "tap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,6 +59,8 @@ int main(int argc, char **argv)
 	privileges_drop_bounding(&jail);
 	privileges_change_user(&jail);
 	privileges_drop(&jail);
+	if (jail.tap >= 0)
+		tap_lend(jail.tap);
 	if (jail.seccomp)
 		seccomp_restrict(&jail);
 	execv(jail.argv[0], jail.argv);

@@ -134,6 +134,8 @@ static void read_option(struct jail *jail, char *argument)
 		add_place(jail, PLACE_WRITE, value);
 	else if ((value = value_of(argument, "--tree")))
 		add_place(jail, PLACE_TREE, value);
+	else if ((value = value_of(argument, "--sockets")))
+		add_place(jail, PLACE_SOCKETS, value);
 	else if ((value = value_of(argument, "--link")))
 		add_place(jail, PLACE_LINK, value);
 	else if ((value = value_of(argument, "--device")))
@@ -148,6 +150,8 @@ static void read_option(struct jail *jail, char *argument)
 		jail->also_group = read_id(value);
 	else if ((value = value_of(argument, "--capability")))
 		jail->capabilities |= read_capability(value);
+	else if ((value = value_of(argument, "--tap")))
+		jail->tap = (int)read_number(value);
 	else if ((value = value_of(argument, "--report")))
 		jail->report = (int)read_number(value);
 	else
@@ -158,7 +162,7 @@ void options_read(int argc, char **argv, struct jail *jail)
 {
 	int i = 1;
 
-	*jail = (struct jail){.report = -1};
+	*jail = (struct jail){.report = -1, .tap = -1};
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++)
 		read_option(jail, argv[i]);
 	if (i >= argc - 1)

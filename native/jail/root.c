@@ -1,6 +1,7 @@
 #include "root.h"
 
 #include "fail.h"
+#include "tap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +39,7 @@ static int take_tree(const struct place *place)
 		rights.attr_set |= MOUNT_ATTR_NODEV;
 	if (place->kind == PLACE_READ)
 		rights.attr_set |= MOUNT_ATTR_RDONLY;
-	if (place->kind == PLACE_WRITE || place->kind == PLACE_TREE)
+	if (place->kind == PLACE_WRITE || place->kind == PLACE_TREE || place->kind == PLACE_SOCKETS)
 		rights.attr_set |= MOUNT_ATTR_NOEXEC;
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &rights, sizeof rights) != 0)
 		fail("mount_setattr", place->path);
@@ -89,6 +90,17 @@ static void put(struct place *place)
 	place->tree = -1;
 }
 
+/* The device that the program opens before it asks for a tap by name: the tap takes the place of what it has opened. So
+ * no program in a jail reaches the driver of taps. */
+static void put_stand_in(void)
+{
+	struct place null = {.kind = PLACE_DEVICE, .path = "/dev/null"};
+
+	null.tree = take_tree(&null);
+	null.path = TAP_DEVICE;
+	put(&null);
+}
+
 void root_change(struct jail *jail)
 {
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
@@ -102,6 +114,8 @@ void root_change(struct jail *jail)
 	mode_t mask = umask(022); /* the program may run as another user */
 	for (size_t i = 0; i < jail->place_count; i++)
 		put(&jail->places[i]);
+	if (jail->tap >= 0)
+		put_stand_in();
 	umask(mask);
 	if (chdir(SITE) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 || umount2(".", MNT_DETACH) != 0)
 		fail("pivot_root", NULL);

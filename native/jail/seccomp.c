@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -32,11 +33,12 @@ static const unsigned REFUSED[] = {
 	SYS_fsmount, SYS_fspick, SYS_mount_setattr, SYS_unshare, SYS_setns,
 };
 
-/* What a program has a network by. A listening socket that it inherited works without. */
-static const unsigned REFUSED_NETWORK[] = {SYS_socket, SYS_socketpair, SYS_connect};
+/* What a program has a network by. A listening socket that it inherited works without. A program that makes sockets in a
+ * directory of its own makes Unix sockets, and still connects to nothing. */
+static const unsigned REFUSED_NETWORK[] = {SYS_socketpair, SYS_connect};
 
 enum { COUNT = sizeof REFUSED / sizeof *REFUSED, NETWORK_COUNT = sizeof REFUSED_NETWORK / sizeof *REFUSED_NETWORK };
-enum { HEAD = 5, MOST = HEAD + COUNT + NETWORK_COUNT + 2 };
+enum { HEAD = 5, SOCKET_STEPS = 3, MOST = HEAD + COUNT + NETWORK_COUNT + SOCKET_STEPS + 2 };
 
 /* One comparison: to the last instruction, which refuses, if the call has that number. */
 static struct sock_filter refuse(unsigned number, size_t at, size_t last)
@@ -44,9 +46,18 @@ static struct sock_filter refuse(unsigned number, size_t at, size_t last)
 	return (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, (unsigned char)(last - at - 1), 0);
 }
 
-static unsigned short write_filter(struct sock_filter out[MOST], bool network)
+/* To the last instruction, if the call makes a socket of a kind that the program may not make. */
+static void refuse_sockets(struct sock_filter out[SOCKET_STEPS], bool unix_allowed, size_t at, size_t last)
 {
-	size_t at = HEAD, last = (size_t)HEAD + COUNT + (network ? NETWORK_COUNT : 0) + 1;
+	out[0] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, SOCKET_STEPS - 1);
+	out[1] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0]));
+	out[2] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, unix_allowed ? AF_UNIX : AF_UNSPEC, 0,
+	                                      (unsigned char)(last - at - SOCKET_STEPS));
+}
+
+static unsigned short write_filter(struct sock_filter out[MOST], bool network, bool unix_allowed)
+{
+	size_t at = HEAD, last = (size_t)HEAD + COUNT + (network ? NETWORK_COUNT + SOCKET_STEPS : 0) + 1;
 
 	out[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
 	out[1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
@@ -57,9 +68,21 @@ static unsigned short write_filter(struct sock_filter out[MOST], bool network)
 		out[at] = refuse(REFUSED[i], at, last);
 	for (size_t i = 0; network && i < NETWORK_COUNT; i++, at++)
 		out[at] = refuse(REFUSED_NETWORK[i], at, last);
+	if (network) {
+		refuse_sockets(out + at, unix_allowed, at, last);
+		at += SOCKET_STEPS;
+	}
 	out[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	out[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
 	return (unsigned short)at;
+}
+
+static bool makes_sockets(const struct jail *jail)
+{
+	for (size_t i = 0; i < jail->place_count; i++)
+		if (jail->places[i].kind == PLACE_SOCKETS)
+			return true;
+	return false;
 }
 
 void seccomp_restrict(const struct jail *jail)
@@ -67,7 +90,7 @@ void seccomp_restrict(const struct jail *jail)
 	struct sock_filter filter[MOST];
 	struct sock_fprog program = {.filter = filter};
 
-	program.len = write_filter(filter, jail->seccomp_network);
+	program.len = write_filter(filter, jail->seccomp_network, makes_sockets(jail));
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
 		fail("seccomp", NULL);
 }

@@ -64,8 +64,8 @@ static void test_all_options(void)
 {
 	const char *const words[] = {
 		"--group=/g/tasks", "--limit=7=64:128", "--limit=4=0", "--namespace=mount", "--namespace=pid",
-		"--landlock", "--landlock-network", "--read=/usr", "--write=/vm", "--device=/dev/null", "--user=1879048193",
-		"--also-group=104", "--directory=/vm", "--report=5", "--", "/bin/true", "--landlock", NULL,
+		"--landlock", "--landlock-network", "--read=/usr", "--write=/vm", "--sockets=/run/vm", "--device=/dev/null", "--user=1879048193",
+		"--also-group=104", "--directory=/vm", "--tap=6", "--report=5", "--", "/bin/true", "--landlock", NULL,
 	};
 	struct jail jail;
 	int count;
@@ -78,9 +78,10 @@ static void test_all_options(void)
 	assert(jail.bounds[1].resource == 4 && jail.bounds[1].soft == 0 && jail.bounds[1].hard == 0);
 	assert(jail.namespaces == (CLONE_NEWNS | CLONE_NEWPID));
 	assert(jail.landlock && jail.landlock_network);
-	assert(jail.place_count == 3);
+	assert(jail.place_count == 4);
 	assert(jail.places[1].kind == PLACE_WRITE && strcmp(jail.places[1].path, "/vm") == 0);
-	assert(jail.user == 1879048193U && jail.also_group == 104 && jail.report == 5);
+	assert(jail.places[2].kind == PLACE_SOCKETS && strcmp(jail.places[2].path, "/run/vm") == 0);
+	assert(jail.user == 1879048193U && jail.also_group == 104 && jail.report == 5 && jail.tap == 6);
 	assert(strcmp(jail.directory, "/vm") == 0);
 	assert(strcmp(jail.argv[0], "/bin/true") == 0 && strcmp(jail.argv[1], "--landlock") == 0);
 	assert(!jail.argv[2]);

@@ -146,9 +146,17 @@ def test_an_agent_that_was_not_built_is_a_problem(patient: Patient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "status"), [("1.16.0", "hint"), ("1.15.9", "hint"), ("1.16.1", "ok"), ("2.0.0", "ok")]
+    ("version", "status"),
+    [
+        ("1.7.0", "hint"),
+        ("1.11.9", "hint"),
+        ("1.16.0", "hint"),
+        ("1.12.1", "ok"),
+        ("1.16.1", "ok"),
+        ("2.0.0", "ok"),
+    ],
 )
-def test_a_firecracker_that_loses_vsock_is_named(
+def test_a_firecracker_that_cannot_do_all_is_named(
     patient: Patient, tmp_path: Path, version: str, status: str
 ) -> None:
     write_program(tmp_path / "bin", "firecracker", f"echo Firecracker v{version}")

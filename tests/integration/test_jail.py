@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,6 +169,40 @@ def test_without_a_layer_the_same_program_gets_through(world: World) -> None:
         *SOCKETS,
         *MADE,
     }
+
+
+MAKES_SOCKETS = """
+import json, socket, sys
+def tried(act):
+    try:
+        act()
+        return "done"
+    except OSError as exc:
+        return type(exc).__name__
+listener = socket.socket(socket.AF_UNIX)
+print(json.dumps({
+    "listen": tried(lambda: (listener.bind(sys.argv[1] + "/api.sock"), listener.listen())),
+    "elsewhere": tried(lambda: socket.socket(socket.AF_UNIX).bind(sys.argv[2] + "/api.sock")),
+    "connect": tried(lambda: listener.connect(sys.argv[1] + "/api.sock")),
+    "internet": tried(lambda: socket.socket(socket.AF_INET)),
+    "packets": tried(lambda: socket.socket(socket.AF_PACKET)),
+}))
+"""
+
+
+def test_a_program_makes_unix_sockets_in_its_directory_for_them_and_no_others(tmp_path: Path) -> None:
+    if missing := {"mount", LANDLOCK, SECCOMP} - jail.look().held:
+        pytest.skip(f"capability missing: {missing}")
+    sockets, other = tmp_path / "sockets", tmp_path / "other"
+    for place in (sockets, other):
+        place.mkdir()
+    argv = [PYTHON, "-I", "-S", "-c", MAKES_SOCKETS, str(sockets), str(other)]
+    confined = Jail(read=(Path(sys.base_prefix),), write=(other,), sockets=(sockets,))
+    ref = spawn.spawn_detached(argv, marker="test", output=tmp_path / "out", cwd=sockets, jail=confined)
+    _wait_for_end(ref.pid)
+    found = json.loads((tmp_path / "out").read_text())
+    assert found.pop("listen") == "done"
+    assert {*found.values()} == {"PermissionError"}
 
 
 def test_limits_hold_from_the_first_instruction(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     """With a frozen machine, in which a command runs."""
     with open_rig(request.param) as rig:
-        if problem := asyncio.run(rig.driver.info()).problem:
+        if problem := rig.problem or asyncio.run(rig.driver.info()).problem:
             pytest.skip(f"capability missing: {problem}")
         try:
             asyncio.run(rig.freeze("original"))
@@ -182,7 +182,8 @@ def test_a_machine_is_frozen_in_passing_and_goes_on(rig: Rig, name: str) -> None
             await vm.freeze_disk(frozen.directory)
             assert await vm.run_state() == "paused"
             await vm.resume()
-            assert (await run(connection, "true")).code == 0
+            async with rig.session_after_capture(vm, connection) as session:
+                assert (await run(session, "true")).code == 0
             async with rig.cloned(f"{name}b", frozen) as (_, child):
                 assert [known.label for known in await list_execs(child)][:1] == ["sleeper"]
 

@@ -264,7 +264,12 @@ class FakeVm:
 class FakeDriver:
     name = "fake"
     capabilities = Capabilities(
-        links=frozenset({NoLink, UserNat}), freezes=True, limits_io=False, agent_by_vsock=True, jailed=False
+        links=frozenset({NoLink, UserNat}),
+        freezes=True,
+        limits_io=False,
+        agent_by_vsock=True,
+        capture_ends_session=False,
+        jailed=False,
     )
 
     def __init__(self, faults: Faults | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import shutil
@@ -20,29 +21,43 @@ from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, kill_and_wait
 from banger.kernels.initramfs import ensure_initramfs
 from banger.model.command import Command, Exit
+from banger.model.network import LinkKind
 from banger.model.sizes import GIB, MIB
 from banger.network.user_nat import prepare_user_nat
 from banger.store.store import Store
 from banger.vmm.base import Driver, Vm, VmConfig, VmPlaces
+from banger.vmm.firecracker.driver import FirecrackerDriver
 from banger.vmm.frozen import Frozen
 from banger.vmm.link import mac_of
 from banger.vmm.qemu.driver import QemuDriver
 from tests.support.engine import home_of
 from tests.support.fake_driver import FakeDriver
+from tests.support.fake_firecracker import INTERPRETER, make_program
 from tests.support.home import golden_home
 
+ROOT = Path(__file__).parents[2]
 BOOT_S = 120.0
 
 
 class Rig:
     """From `open_rig` to the end of its block; then no process of its machines is left. `sleeper` is a command that
-    does not end by itself, `disk_bytes` the size of the disks."""
+    does not end by itself, `link` the kind of the machines' link; `problem` says why machines cannot run here."""
 
-    def __init__(self, driver: Driver, directory: Path, plain: VmConfig, sleeper: list[str]) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        directory: Path,
+        plain: VmConfig,
+        sleeper: list[str],
+        link: LinkKind = "nat",
+        problem: str = "",
+    ) -> None:
         self.driver = driver
         self.directory = directory
         self.plain = plain
         self.sleeper = sleeper
+        self.link = link
+        self.problem = problem
         self.frozen = Frozen(directory / "frozen")
         self._processes: list[ProcessRef] = []
 
@@ -62,7 +77,7 @@ class Rig:
             places=self.places(name),
             marker=name,
             frozen=frozen,
-            link=link_of_kind("nat"),
+            link=link_of_kind(self.link),
         )
 
     def start(self, config: VmConfig) -> Vm:
@@ -100,6 +115,22 @@ class Rig:
         async with self._closed(vm, connection):
             await list_execs(connection)  # whose channels are taken
             yield vm, connection
+
+    @contextlib.asynccontextmanager
+    async def session_after_capture(
+        self, vm: Vm, connection: AgentConnection
+    ) -> AsyncIterator[AgentConnection]:
+        """A session with a machine that was captured and resumed: the one it had, unless the driver says otherwise."""
+        if not self.driver.capabilities.capture_ends_session:
+            yield connection
+            return
+        connection.close()
+        session = await open_connection(vm.open_agent, connection.machine, BOOT_S, resync=True)
+        try:
+            await list_execs(session)
+            yield session
+        finally:
+            session.close()
 
     @contextlib.asynccontextmanager
     async def _closed(self, vm: Vm, connection: AgentConnection) -> AsyncIterator[None]:
@@ -156,6 +187,55 @@ def _qemu_rig(directory: Path) -> Rig:
         store.close()
 
 
+def _firecracker_rig(directory: Path) -> Rig:
+    """With a guest that is no operating system, so that it runs also where KVM has no help of the processor."""
+    rig = _bare_firecracker_rig(directory, ROOT / "build/firecracker/firecracker")
+    rig.problem = asyncio.run(rig.driver.try_machine("kvm", BOOT_S))
+    return rig
+
+
+def _newer_firecracker_rig(directory: Path) -> Rig:
+    """A stand-in for a version that is not here."""
+    rig = _bare_firecracker_rig(directory, make_program(directory, "1.17.0"))
+    rig.problem = "" if INTERPRETER.exists() else f"{INTERPRETER} is not there"
+    assert rig.problem or not asyncio.run(rig.driver.info()).problem
+    return rig
+
+
+def _bare_firecracker_rig(directory: Path, program: Path) -> Rig:
+    for name, size_bytes in (("initramfs", 4096), ("modules", 4096), ("image", MIB)):
+        (directory / name).write_bytes(bytes(size_bytes))
+    plain = VmConfig(
+        places=VmPlaces(name="", directory=directory, run_directory=directory),
+        marker="",
+        vmlinux=ROOT / "build/firecracker-guest/freestanding",
+        initramfs=directory / "initramfs",
+        modules_disk=directory / "modules",
+        image_disk=directory / "image",
+        disk_bytes=2 * MIB,
+        cpus=1,
+        memory_mib=64,
+        accel="kvm",
+        link=link_of_kind("none"),
+    )
+    return Rig(FirecrackerDriver(str(program)), directory, plain, ["sleep"], "none")
+
+
+def _firecracker_linux_rig(directory: Path) -> Rig:
+    golden = golden_home()
+    paths = Paths(golden.state, golden.directory / "cache", directory / "run", directory / "config")
+    shutil.copyfile(paths.database, directory / "banger.db")
+    store = Store(directory / "banger.db")
+    driver = FirecrackerDriver(str(ROOT / "build/firecracker/firecracker"))
+    try:
+        rig = _rig(driver, directory, paths, store, GIB, ["sleep", "1000"])
+    finally:
+        store.close()
+    rig.plain = dataclasses.replace(rig.plain, accel="kvm", link=link_of_kind("none"))
+    rig.link, rig.problem = "none", cpu.check_kvm().reason
+    return rig
+
+
 def _rig(
     driver: Driver, directory: Path, paths: Paths, store: Store, disk_bytes: int, sleeper: list[str]
 ) -> Rig:
@@ -178,7 +258,13 @@ def _rig(
     return Rig(driver, directory, plain, sleeper)
 
 
-RIGS = {"fake": _fake_rig, "qemu": _qemu_rig}
+RIGS = {
+    "fake": _fake_rig,
+    "qemu": _qemu_rig,
+    "firecracker": _firecracker_rig,
+    "firecracker with Linux": _firecracker_linux_rig,
+    "stand-in for a newer firecracker": _newer_firecracker_rig,
+}
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from banger.doctor.rendering import exit_code, render, render_script
 from banger.errors import Error
 from banger.model.doctor import Diagnosis, Finding, Status
 from banger.vmm.base import Lack
-from banger.vmm.qemu.trial import lacks_of, plan_trial_kernel
+from banger.vmm.qemu.trial import lacks_of
+from banger.vmm.trial_kernel import plan_trial_kernel
 from tests.support.pace import allowed_s
 
 DOCUMENT = Path(__file__).parents[2] / "docs/doctor.md"

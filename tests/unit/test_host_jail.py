@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from banger.host.jail import LAYERS, Jail, Layers, prepare_command, read_probe
+from banger.host.jail import LANDLOCK, LAYERS, Jail, Layers, prepare_command, read_probe
 
 EVERYTHING = Layers(frozenset(LAYERS), {}, 7)
 JAIL = Jail(read=(Path("/vm/frozen"), Path("/image")), write=(Path("/vm"),), devices=(Path("/dev/null"),))
@@ -24,6 +24,21 @@ def test_a_place_comes_before_those_within_it() -> None:
 
 def test_a_place_of_the_jail_counts_for_more_than_one_of_the_system() -> None:
     assert "--write=/usr" in options(Jail(write=(Path("/usr"),)))
+
+
+def test_a_directory_for_sockets_is_a_place_of_its_own_kind() -> None:
+    jail = Jail(write=(Path("/vm"),), sockets=(Path("/vm/sockets"),))
+    assert [option for option in options(jail) if "=/vm" in option and "directory" not in option] == [
+        "--write=/vm",
+        "--sockets=/vm/sockets",
+    ]
+
+
+def test_the_device_of_taps_is_a_place_only_where_no_root_directory_stands_in_for_it() -> None:
+    assert "--tap=7" in options(Jail(tap=7)) and "--device=/dev/net/tun" not in options(Jail(tap=7))
+    landlock = Layers(frozenset({LANDLOCK}), {}, 7)
+    assert "--device=/dev/net/tun" in options(Jail(tap=7), landlock)
+    assert "--device=/dev/net/tun" not in options(Jail(), landlock)
 
 
 def test_without_a_report_there_is_no_other_process_to_report() -> None:

@@ -198,3 +198,27 @@ def test_a_detached_program_that_is_not_there_is_said_so(tmp_path: Path) -> None
     with pytest.raises(Error) as caught:
         spawn_detached(["/not/there"], marker="m", output=tmp_path / "log", cwd=tmp_path)
     assert caught.value.code == "tool_missing"
+
+
+def test_the_exit_code_of_a_child_is_known_after_it_was_collected(tmp_path: Path) -> None:
+    codes = {}
+    for argv in (["sh", "-c", "exit 7"], ["sh", "-c", "kill -9 $$"]):
+        ref = spawn_detached(argv, marker="m", output=tmp_path / "log", cwd=tmp_path)
+        assert asyncio.run(proc.wait_gone(ref, 10))
+        codes[argv[2]] = proc.exit_of(ref)
+    assert [*codes.values()] == [7, -9]
+
+
+def test_who_is_no_child_or_runs_has_no_exit_code(sleeper: ProcessRef) -> None:
+    assert proc.exit_of(sleeper) is None
+    assert proc.exit_of(ProcessRef(os.getpid(), 1)) is None
+
+
+def test_what_it_prints_and_what_it_complains_of_may_go_to_two_files(tmp_path: Path) -> None:
+    argv = ["sh", "-c", "echo said; echo complained >&2"]
+    ref = spawn_detached(
+        argv, marker="m", output=tmp_path / "log", console=tmp_path / "console", cwd=tmp_path
+    )
+    assert asyncio.run(proc.wait_gone(ref, 10))
+    assert (tmp_path / "console").read_text() == "said\n"
+    assert (tmp_path / "log").read_text() == "complained\n"

@@ -57,3 +57,15 @@ def test_a_pair_of_ours_is_ours() -> None:
     ours, other = socket.socketpair()
     with ours, other:
         own_sockets.check_peer(ours)
+
+
+def test_a_link_in_the_place_of_a_socket_leads_nowhere(tmp_path: Path) -> None:
+    path, link = tmp_path / "agent.sock", tmp_path / "link"
+    link.symlink_to(path)
+    with own_sockets.listen(path) as listener:
+        asyncio.run(own_sockets.dial(link)).close()
+        asyncio.run(own_sockets.dial(path, follow=False)).close()
+        with pytest.raises(OSError):
+            asyncio.run(own_sockets.dial(link, follow=False))
+        listener.accept()[0].close()
+        listener.accept()[0].close()

@@ -63,3 +63,13 @@ def test_where_packages_come_from_is_left_to_the_machine() -> None:
         *(ROOT / "packaging").iterdir(),
     ]
     assert [path for path in places if re.search(r"https?://|index-url|find-links", path.read_text())] == []
+
+
+def test_what_is_only_unpacked_for_tests_is_pinned_by_its_digest() -> None:
+    lines = lines_of(ROOT / "packaging/unpack-test.txt")
+    assert lines
+    assert [
+        line for line in lines if not re.fullmatch(r"[a-z-]+==[0-9.]+ --hash=sha256:[0-9a-f]{64}", line)
+    ] == []
+    names = {normal(line.partition("==")[0]) for line in lines}
+    assert names & ({normal(d.name) for d in distributions()} | pins().keys()) == set()

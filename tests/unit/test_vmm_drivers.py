@@ -10,8 +10,9 @@ import pytest
 
 from banger.errors import Error
 from banger.host import own_sockets
+from banger.vmm.base import DriverInfo
 from banger.vmm.channel import dial_vsock
-from banger.vmm.drivers import Drivers
+from banger.vmm.drivers import Drivers, find_drivers
 from tests.support.fake_driver import FakeDriver
 
 
@@ -23,6 +24,41 @@ def test_a_driver_that_is_not_there_is_refused_by_name_with_those_that_are() -> 
         assert caught.value.code == "driver_not_found" and caught.value.hint == "available drivers: fake"
     driver, accel = asyncio.run(drivers.choose("auto", "fake"))
     assert (driver.name, accel) == ("fake", "tcg")
+
+
+def test_a_program_is_that_of_a_driver_that_has_one() -> None:
+    drivers = find_drivers(Path("/agent"), programs={"firecracker": "/opt/not-there"})
+    assert [driver.name for driver in drivers.all()] == ["qemu", "firecracker"]
+    assert "/opt/not-there" in asyncio.run(drivers.named("firecracker").info()).problem
+    with pytest.raises(Error) as caught:
+        find_drivers(Path("/agent"), programs={"qemu": "/opt/qemu"})
+    assert caught.value.code == "bad_config"
+
+
+class Elsewhere(FakeDriver):
+    """Runs machines with an accelerator that this host does not have."""
+
+    name = "elsewhere"
+
+    async def info(self) -> DriverInfo:
+        return (await super().info())._replace(name=self.name, accels=())
+
+
+class Absent(FakeDriver):
+    name = "absent"
+
+    async def info(self) -> DriverInfo:
+        return DriverInfo(self.name, "", "", "", (), "absent is not installed")
+
+
+def test_a_driver_that_is_named_is_not_replaced_by_another() -> None:
+    drivers = Drivers([FakeDriver(), Elsewhere(), Absent()])
+    for name, code in (("elsewhere", "accelerator_unavailable"), ("absent", "vmm_not_found")):
+        with pytest.raises(Error) as caught:
+            asyncio.run(drivers.choose("auto", name))
+        assert caught.value.code == code and caught.value.message.startswith(name)
+    driver, _ = asyncio.run(drivers.choose("auto"))
+    assert driver.name == "fake"
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,9 @@ READERS = {
     "banger.server.misfit": "msgspec",
     "banger.store.sentences": "a store of an earlier version",
     "banger.vmm.channel": "a VMM's vsock",
+    "banger.vmm.firecracker.api": "HTTP",
     "banger.vmm.qemu.driver": "QEMU",
     "banger.vmm.qemu.memory": "the kernel's maps of a process",
-    "banger.vmm.qemu.trial": "the few instructions of a trial",
 }
 # Whether a sentence names something already, so that it is not named twice.
 NAMES_ONCE = {"banger.images.fetch.failures", "banger.images.records.library"}

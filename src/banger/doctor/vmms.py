@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import stat
 import time
 from collections.abc import Set
@@ -15,10 +14,11 @@ from banger.doctor.check import Mend, Sight, advise, install, list_missing
 from banger.doctor.host import Host
 from banger.errors import Error
 from banger.host import cpu, jail
-from banger.host.run import find_tool, run
+from banger.host.run import run
 from banger.model.doctor import Status
 from banger.templates.trials import read_trials
-from banger.vmm.drivers import Drivers, find_drivers
+from banger.vmm.drivers import FIRECRACKER, Drivers, find_drivers
+from banger.vmm.firecracker.driver import FirecrackerDriver
 
 _KVM = Path("/dev/kvm")
 _WHOLE_LANDLOCK = 6
@@ -30,8 +30,6 @@ _REFUSE_NAMESPACES = {
 }
 _TRIAL_S = 3.5
 _AGENT_S = 4.0
-# The first version that restores a machine with a working vsock.
-_FIRECRACKER_RESTORES = (1, 16, 1)
 
 
 async def look_at_accelerator(host: Host) -> Sight:
@@ -107,7 +105,7 @@ async def look_at_vmm(host: Host) -> Sight:
         problems = "; ".join(info.problem for info in every)
         return Sight(problems, fine=False, mend=install("qemu-system-x86"))
     found = ", ".join(f"{info.name} {info.version} ({info.path})" for info in infos)
-    lacks = [lack for info in infos for lack in await drivers.named(info.name).lacks()]
+    lacks = await drivers.named(infos[0].name).lacks()  # another check covers a VMM that users name
     if lacks:
         status: Status | None = None if any(lack.is_fatal for lack in lacks) else "warning"
         return Sight(
@@ -159,23 +157,22 @@ async def look_at_agent(host: Host) -> Sight:
 
 
 async def look_at_firecracker(host: Host) -> Sight:
-    try:
-        path = find_tool("firecracker")
-    except Error:
+    """Needed only by users who name it."""
+    driver = FirecrackerDriver(FIRECRACKER)
+    info = await driver.info()
+    if not info.path:
         return Sight("not installed, and not needed")
-    said = (await run([path, "--version"], timeout_s=_AGENT_S)).stdout.decode("utf-8", "replace")
-    version = re.search(r"v?(\d+)\.(\d+)\.(\d+)", said)
-    if version is None:
-        return Sight(f"{path} does not print its version", fine=False)
-    if tuple(map(int, version.groups())) < _FIRECRACKER_RESTORES:
+    lacks = [lack.words for lack in await driver.lacks()]
+    if info.problem or lacks:
         return Sight(
-            f"{version[0]} ({path}) loses vsock in a restore",
+            f"{'; '.join(lacks) or info.problem} ({info.path})",
             fine=False,
             mend=advise(
                 "install Firecracker 1.16.1 or newer: https://github.com/firecracker-microvm/firecracker"
             ),
         )
-    return Sight(f"{version[0]} ({path}); machines run on QEMU")
+    told = f"{info.version} ({info.path})"
+    return Sight(told if info.accels else f"{told} cannot be used: {cpu.check_kvm().reason}")
 
 
 def _drivers() -> Drivers:

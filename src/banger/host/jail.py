@@ -39,6 +39,7 @@ _SYSTEM = (
 )
 _RESOLVER = Path("/etc/resolv.conf")
 _DEVICES = ("/dev/null", "/dev/urandom")
+_TUN = "/dev/net/tun"
 _PROBE_S = 10
 _HELPER_MEMORY_BYTES = 2 * GIB
 _HELPER_FILES = 256
@@ -55,19 +56,23 @@ Bound = int | tuple[int, int]
 @dataclass(frozen=True, kw_only=True)
 class Jail:
     """What a program sees of this host, besides the system's libraries. A place may lie within another place; the
-    innermost counts. `trees`: directories that the program may also make directories and links in. `network`: the
-    program uses the host's network and resolver. `user`: number of the user and group that the program runs as, None
-    for the daemon's; only root can choose another user. `capabilities`: numbers of the capabilities that the program
-    keeps, if it has them. `bounds`: resource limits by their `RLIMIT_` numbers."""
+    innermost counts. `trees`: directories that the program may also make directories and links in; `sockets`:
+    directories that it may also make sockets in. `network`: the program uses the host's network and resolver. `user`:
+    number of the user and group that the program runs as, None for the daemon's; only root can choose another user.
+    `capabilities`: numbers of the capabilities that the program keeps, if it has them. `bounds`: resource limits by
+    their `RLIMIT_` numbers. `tap`: descriptor of the tap that the program gets when it asks for a tap by name, -1 for
+    none; only for a program that is started with `spawn`."""
 
     read: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
     trees: tuple[Path, ...] = ()
+    sockets: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = ()
     network: bool = False
     user: int | None = None
     capabilities: tuple[int, ...] = ()
     bounds: Mapping[int, Bound] = field(default_factory=dict)
+    tap: int = -1
 
 
 class Layers(NamedTuple):
@@ -163,11 +168,13 @@ def prepare_command(
             options += ["--landlock", *([] if jail.network else ["--landlock-network"])]
         if SECCOMP in held:
             options += ["--seccomp", *([] if jail.network else ["--seccomp-network"])]
+        if jail.tap >= 0:
+            options.append(f"--tap={jail.tap}")
         if jail.user is not None:
             options += [f"--user={jail.user}", *_groups_of(jail.devices)]
         options += [f"--capability={number}" for number in jail.capabilities]
         if held & {"mount", LANDLOCK}:
-            options += _places_of(jail, argv[0])
+            options += _places_of(jail, argv[0], has_tun=jail.tap >= 0 and "mount" not in held)
     return [str(program()), *options, "--", *argv]
 
 
@@ -178,16 +185,18 @@ def _groups_of(devices: Sequence[Path]) -> list[str]:
     return [f"--also-group={group}" for group in groups[:1] if group]
 
 
-def _places_of(jail: Jail, program: str) -> list[str]:
+def _places_of(jail: Jail, program: str, *, has_tun: bool) -> list[str]:
     """Options for all places, sorted, so that a place comes before the places within it. The program is a place too,
-    because it may be outside of /usr."""
+    because it may be outside of /usr. `has_tun`: the device of taps is a place; a root directory of its own has
+    something else there."""
     kinds: dict[str, str] = {path: _kind_of(path) for path in _SYSTEM if os.path.lexists(path)}
     kinds |= {str(path): _kind_of(path) for path in (_resolver_places() if jail.network else ())}
     if not any(Path(program).is_relative_to(system) for system in _SYSTEM):
         kinds[program] = "read"
-    kinds |= {path: "device" for path in (*_DEVICES, *map(str, jail.devices))}
+    kinds |= {path: "device" for path in (*_DEVICES, *map(str, jail.devices), *([_TUN] if has_tun else []))}
     kinds |= {str(path): "write" for path in jail.write}
     kinds |= {str(path): "tree" for path in jail.trees}
+    kinds |= {str(path): "sockets" for path in jail.sockets}
     kinds |= {str(path): "read" for path in jail.read}
     return [f"--{kind}={path}" for path, kind in sorted(kinds.items())]
 

@@ -31,11 +31,12 @@ def listen(path: Path, backlog: int = 4, kind: int = socket.SOCK_STREAM) -> sock
     return listener
 
 
-async def dial(path: Path | str, kind: int = socket.SOCK_STREAM) -> socket.socket:
-    """A connection to the socket at `path`. Raises OSError, also when another user listens there."""
+async def dial(path: Path | str, kind: int = socket.SOCK_STREAM, *, follow: bool = True) -> socket.socket:
+    """A connection to the socket at `path`. Without `follow`, a link at `path` is an error: in a directory that a VMM
+    writes to, it may lead anywhere. Raises OSError, also when another user listens there."""
     connection = socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
-        with short_address(Path(path)) as address:
+        with short_address(Path(path)) if follow else _address_of_itself(Path(path)) as address:
             await asyncio.get_running_loop().sock_connect(connection, address)
         check_peer(connection)
     except BaseException:
@@ -59,3 +60,13 @@ def short_address(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{directory}/{path.name}"
     finally:
         os.close(directory)
+
+
+@contextlib.contextmanager
+def _address_of_itself(path: Path) -> Iterator[str]:
+    """An address of what is at `path` now, within the block. Of a link it is an address of the link: no socket."""
+    file = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{file}"
+    finally:
+        os.close(file)

@@ -14,6 +14,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
+from banger.host.bounded import Bounded
 from banger.host.fs import inode_of
 from banger.host.vm_users import is_ours
 
@@ -125,10 +126,24 @@ async def wait_gone(ref: ProcessRef, timeout_s: float | None = None) -> bool:
     return True
 
 
+# Of children that were collected lately: their exit codes, for who asks later.
+_exits: Bounded[ProcessRef, int] = Bounded(1024)
+
+
 def _collect(ref: ProcessRef) -> None:
     """Collect it if it is a child; its pid may belong to another child by now."""
     if _is(ref):
-        reap(ref.pid)
+        code = reap(ref.pid)
+        if code is not None:
+            _exits[ref] = code
+
+
+def exit_of(ref: ProcessRef) -> int | None:
+    """The exit code of an ended child, or -N for signal N. None for a process that runs, that is no child, or that
+    ended long ago."""
+    if ref not in _exits:
+        _collect(ref)
+    return _exits.get(ref)
 
 
 def reap(pid: int) -> int | None:

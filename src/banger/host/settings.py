@@ -75,12 +75,17 @@ class NetworkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     default: Policy = "internet"
 
 
+class VmmSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    programs: dict[str, str] = msgspec.field(default_factory=dict)
+
+
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     images: ImageSettings = msgspec.field(default_factory=ImageSettings)
     templates: TemplateSettings = msgspec.field(default_factory=TemplateSettings)
     pool: PoolSettings = msgspec.field(default_factory=PoolSettings)
     limits: LimitSettings = msgspec.field(default_factory=LimitSettings)
     network: NetworkSettings = msgspec.field(default_factory=NetworkSettings)
+    vmm: VmmSettings = msgspec.field(default_factory=VmmSettings)
 
 
 def read_settings(config: Path) -> Settings:

@@ -41,6 +41,7 @@ def spawn_detached(
     marker: str,
     output: Path,
     cwd: Path,
+    console: Path | None = None,
     pass_fds: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
     entrances: Sequence[Path] = (),
@@ -48,14 +49,19 @@ def spawn_detached(
     jail: Jail | None = None,
 ) -> ProcessRef:
     """Start the program in the `jail`, inside the control groups with these `entrances`; return the identity of its
-    process. `bounds` are resource limits by their `RLIMIT_` numbers; a bound never raises a limit that the process has
-    already. Raises `tool_missing` if there is no such program, `jail_failed` if the process cannot be confined."""
+    process. The file `output` gets its stderr, and its stdout unless there is a `console`. `bounds` are resource limits
+    by their `RLIMIT_` numbers; a bound never raises a limit that the process has already. Raises `tool_missing` if
+    there is no such program, `jail_failed` if the process cannot be confined."""
     log.debug("spawn: %s", shlex.join(argv))
     found = shutil.which(argv[0], path=os.defpath)
     if found is None:
         raise Error("tool_missing", f"{argv[0]} is not installed", "run make setup")
     reading, report = os.pipe()
-    with open(reading, "rb") as reported, _open_output(output) as sink:
+    with (
+        open(reading, "rb") as reported,
+        _open_output(output) as sink,
+        _open_output(console or output) as printed,
+    ):
         try:
             process = subprocess.Popen(
                 prepare_command(
@@ -69,10 +75,10 @@ def spawn_detached(
                 ),
                 env={**_environment(), **(environment or {}), MARKER: marker},
                 stdin=subprocess.DEVNULL,
-                stdout=sink,
+                stdout=printed,
                 stderr=sink,
                 start_new_session=True,
-                pass_fds=[*pass_fds, report],
+                pass_fds=[*pass_fds, report, *([jail.tap] if jail is not None and jail.tap >= 0 else [])],
                 restore_signals=False,  # SIGXFSZ stays ignored: a too long write fails, no more
             )
         finally:

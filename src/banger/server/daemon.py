@@ -204,7 +204,9 @@ def _open_engine(paths: Paths, mode: str) -> Engine:
     settings = read_settings(paths.config)
     store = Store(paths.database)
     shelf = Shelf(paths, LazyWeb(paths.config, BlobStore(paths.oci)))
-    drivers = find_drivers(agent_binary(cpu.architecture()), settings.limits.connections)
+    drivers = find_drivers(
+        agent_binary(cpu.architecture()), settings.limits.connections, settings.vmm.programs
+    )
     return assemble(paths, mode, settings, store, shelf, drivers)
 
 

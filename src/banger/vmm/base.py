@@ -117,12 +117,14 @@ class DriverInfo(NamedTuple):
 class Capabilities:
     """What a driver can do, whatever the host offers. `links`: kinds of links; `freezes`: capture and restore, and so
     templates, snapshots and forks; `limits_io`: limits for a root disk; `agent_by_vsock`: guests need the modules of
-    vsock when they boot; `jailed`: its VMMs run in a jail."""
+    vsock when they boot; `capture_ends_session`: a capture ends the connection to the agent, which must be opened again
+    after the VM was resumed; `jailed`: its VMMs run in a jail."""
 
     links: frozenset[type[Link]]
     freezes: bool
     limits_io: bool
     agent_by_vsock: bool
+    capture_ends_session: bool
     jailed: bool
 
 

@@ -20,8 +20,8 @@ async def dial_port(path: Path) -> socket.socket:
 async def dial_vsock(path: Path, port: int) -> socket.socket:
     """Connect to a guest's vsock port through the VMM's socket: one line of text asks for the port, one line answers,
     and then the connection is the guest's stream. Reads no byte of that stream. Raises OSError; ConnectionRefusedError
-    if no process in the guest listens. Waits without limit."""
-    connection = await own_sockets.dial(path)
+    if no process in the guest listens. Waits without limit. The VMM has made the socket, and may put a link there."""
+    connection = await own_sockets.dial(path, follow=False)
     try:
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(connection, b"CONNECT %d\n" % port)

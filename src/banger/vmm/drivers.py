@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from banger.errors import Error
 from banger.host import cpu
 from banger.vmm.base import CONNECTIONS, Driver, DriverInfo
+
+# The name of the driver and of its program, which is looked for in PATH.
+FIRECRACKER = "firecracker"
+NO_PROGRAMS: Mapping[str, str] = {}
 
 
 class Drivers:
@@ -35,19 +39,35 @@ class Drivers:
         infos = [await self.named(name).info()] if name else await self.infos()
         usable = [info for info in infos if not info.problem]
         if not usable:
+            if name:
+                raise Error("vmm_not_found", f"{name} cannot run here: {infos[0].problem}", "banger doctor")
             raise Error("vmm_not_found", f"no VMM can run here: {infos[0].problem}", "run make setup")
         for wanted in ("kvm", "tcg") if accel == "auto" else (accel,):
             for info in usable:
                 if wanted in info.accels:
                     return self.named(info.name), wanted
         reason = cpu.check_kvm().reason if accel == "kvm" else "no driver offers it"
+        if name and not usable[0].accels:
+            raise Error(
+                "accelerator_unavailable",
+                f"{name} runs machines with KVM only: {cpu.check_kvm().reason}",
+                "use another --driver",
+            )
         raise Error(
             "accelerator_unavailable", f"{accel} cannot be used here: {reason}", "use --accel auto or tcg"
         )
 
 
-def find_drivers(agent_binary: Path, connections: int = CONNECTIONS) -> Drivers:
-    """All drivers of this banger."""
+def find_drivers(
+    agent_binary: Path, connections: int = CONNECTIONS, programs: Mapping[str, str] = NO_PROGRAMS
+) -> Drivers:
+    """All drivers of this banger, in the order of preference: see docs/decisions/0041-firecracker.md. `programs`: for a
+    driver by its name, the name or path of its program. Raises `bad_config` for an unknown driver."""
+    from banger.vmm.firecracker.driver import FirecrackerDriver
     from banger.vmm.qemu.driver import QemuDriver  # late, because it loads the driver's library
 
-    return Drivers([QemuDriver(agent_binary, connections)])
+    if unknown := sorted(programs.keys() - {FIRECRACKER}):
+        raise Error("bad_config", f"vmm.programs: no driver {unknown[0]} has a program of its own")
+    return Drivers(
+        [QemuDriver(agent_binary, connections), FirecrackerDriver(programs.get(FIRECRACKER, FIRECRACKER))]
+    )

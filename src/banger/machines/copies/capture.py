@@ -11,14 +11,15 @@ from pathlib import Path
 from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.guests.links import link_of_kind
-from banger.host.bounded import Locks
 from banger.host.fs import require_free
 from banger.host.thread import in_thread
 from banger.machines.keep.holdings import Holdings
 from banger.machines.life.launch import guest_init
 from banger.machines.life.live import LiveMachine
+from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
 from banger.machines.life.passage import link_in_use
+from banger.machines.life.sessions import reconnect
 from banger.model.machine import MachineState
 from banger.model.sizes import MIB
 from banger.model.template import Shape
@@ -43,12 +44,12 @@ async def working_directory(holdings: Holdings, purpose: str) -> AsyncIterator[P
         await asyncio.shield(teardown.release(holdings.resources, owner))
 
 
-async def capture(locks: Locks, makings: Makings, live: LiveMachine, directory: Path) -> Shape:
+async def capture(lives: Lives, makings: Makings, live: LiveMachine, directory: Path) -> Shape:
     """Freeze `live` into `directory`; its vCPUs are stopped for a part of that time only. Raises `bad_state`,
     `vmm_failed`, `insufficient_disk`, `unsupported`."""
     machine = live.machine
     await live.adopted.wait()
-    async with locks[machine.id], live.pausing:  # no task may resume it before all is written
+    async with lives.locks[machine.id], live.pausing:  # no task may resume it before all is written
         if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):
             raise Error(
                 "bad_state",
@@ -66,8 +67,17 @@ async def capture(locks: Locks, makings: Makings, live: LiveMachine, directory: 
         finally:
             if machine.state is MachineState.RUNNING:
                 await live.vm.resume()
-                await live.catch_up()
+                await _go_on(lives, live)
     return shape
+
+
+async def _go_on(lives: Lives, live: LiveMachine) -> None:
+    """Where the VMM has ended the session, the next one takes over the commands; it corrects the clock, too."""
+    if live.driver.capabilities.capture_ends_session and live.connection is not None:
+        live.connection.give_up(Error("agent_lost", f"a capture of {live.machine.name} ended the session"))
+        await reconnect(lives, live)
+    else:
+        await live.catch_up()
 
 
 def _require_freezing(driver: Driver) -> None:

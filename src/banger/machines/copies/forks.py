@@ -43,7 +43,7 @@ async def fork(
     await makings.make_room(machine.spec.memory_mib)
     async with working_directory(lives.holdings, "fork") as directory:
         report("freeze", f"freezing {machine.name}")
-        shape = await capture(lives.locks, makings, live, directory)
+        shape = await capture(lives, makings, live, directory)
         original = Original(ForkedFrom(machine=machine.name), Frozen(directory), shape)
         children: list[Machine] = []
         try:

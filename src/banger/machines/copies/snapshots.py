@@ -178,7 +178,7 @@ async def snapshot(
     await library.refuse_taken(machine.name, tag)
     async with working_directory(lives.holdings, "snapshot") as directory:
         report("freeze", f"freezing {machine.name}")
-        shape = await capture(lives.locks, makings, live, directory)
+        shape = await capture(lives, makings, live, directory)
         report("keep", f"checking the snapshot of {machine.name}")
         record = Snapshot(
             id=secrets.token_hex(6),

@@ -65,7 +65,7 @@ async def launch(
     config = await makings.config(machine, places, kernel, driver, accel, passage.link, image)
     has_disk = driver.disks.have(places.directory)
     _require_disk(machine, places, has_disk)
-    driver, config, why_not = await makings.settle_accelerator(spec.accel, kernel, driver, config, report)
+    driver, config, why_not = await makings.settle_accelerator(spec, kernel, driver, config, report)
     registry.change(
         machine,
         spec=spec,

@@ -19,7 +19,7 @@ from banger.kernels.initramfs import ensure_initramfs
 from banger.kernels.library import KernelLibrary
 from banger.machines.life.limits import asked_limits
 from banger.model.image import Image, Kernel
-from banger.model.machine import Machine
+from banger.model.machine import Machine, MachineSpec
 from banger.model.operation import Report
 from banger.model.sizes import MIB, format_size
 from banger.network.guards import Guards
@@ -98,12 +98,12 @@ class Makings:
         )
 
     async def settle_accelerator(
-        self, asked: str, kernel: Kernel, driver: Driver, config: VmConfig, report: Report
+        self, spec: MachineSpec, kernel: Kernel, driver: Driver, config: VmConfig, report: Report
     ) -> tuple[Driver, VmConfig, str]:
         """The driver, `config` with an accelerator that boots this kernel (tried now if it never was), and why a faster
-        accelerator is not used; the report says so. Raises `accelerator_unavailable` if the user `asked` for an
-        accelerator by name and it does not work."""
-        accel = config.accel
+        accelerator is not used; the report says so. Raises `accelerator_unavailable` if the user asked for an
+        accelerator by name and it does not work, or for a driver that has no other."""
+        accel, asked = config.accel, spec.accel
         why = cpu.check_kvm().reason if asked == "auto" and accel == ALWAYS else ""
         if accel != ALWAYS:
             is_new = await self.trials.known(driver, accel, kernel.digest) is None
@@ -114,7 +114,7 @@ class Makings:
                 raise unavailable(accel, why)
             if why:
                 why = f"{kernel.name} does not boot with {accel}: {why}"
-                driver, accel = await self.drivers.choose(ALWAYS)
+                driver, accel = await self.drivers.choose(ALWAYS, spec.driver)
             if why and is_new:
                 report("warning", f"machines run in software emulation ({accel}): {why}")
         return driver, dataclasses.replace(config, accel=accel), why

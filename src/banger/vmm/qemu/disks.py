@@ -11,6 +11,7 @@ from banger.host.fs import require_free
 from banger.host.jail import Jail, bounds_of_helper
 from banger.host.run import run
 from banger.host.thread import in_thread
+from banger.vmm import owners
 from banger.vmm.frozen import Frozen
 from banger.vmm.qemu import layers, names
 from banger.vmm.qemu.file_bound import longest_file
@@ -84,9 +85,9 @@ def _prepare_jail(disk: Path, target: Path) -> Jail:
     target.touch(mode=0o600)
     user = owner if owner != os.geteuid() else None
     if user is not None:
-        layers.give(target, user)
+        owners.give(target, user)
         for path in places[1:]:
-            layers.make_readable(path)
+            owners.make_readable(path)
     size_bytes = layers.read_head(places[0]).size_bytes
     return Jail(
         read=tuple(places),

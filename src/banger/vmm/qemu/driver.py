@@ -27,6 +27,7 @@ from banger.host.spawn import spawn_detached
 from banger.host.thread import in_thread
 from banger.host.unwritable import open_unwritable
 from banger.model.sizes import KIB, MIB
+from banger.vmm import owners
 from banger.vmm.base import (
     CONNECTIONS,
     Capabilities,
@@ -175,7 +176,7 @@ class QemuVm:
     def _hand_over(self, file: Path) -> None:
         user = user_of(self._process)
         if user is not None:
-            layers.give(file, user)
+            owners.give(file, user)
 
     async def grow_disk(self, size_bytes: int) -> None:
         if layers.read_head(layers.active(names.disk(self._places.directory))).size_bytes < size_bytes:
@@ -223,6 +224,7 @@ class QemuDriver:
         freezes=True,
         limits_io=True,
         agent_by_vsock=False,
+        capture_ends_session=False,
         jailed=True,
     )
     disks = QemuDisks()
@@ -376,12 +378,12 @@ def hand_over(config: VmConfig, disk: Path, jail: Jail) -> None:
     places.directory.chmod(0o711)
     places.console_log.touch(mode=0o600)
     for path in (disk, places.console_log):
-        layers.give(path, user)
+        owners.give(path, user)
     for path in jail.read:
         if path.parent == places.directory:
-            layers.take_back(path)  # a template's layer, which another VMM wrote
+            owners.take_back(path)  # a template's layer, which another VMM wrote
         else:
-            layers.make_readable(path)
+            owners.make_readable(path)
 
 
 def _prepare_files(config: VmConfig) -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import struct
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +25,7 @@ from banger.errors import Error
 from banger.host.foreign import open_foreign
 from banger.host.fs import remove_tree, sync_path
 from banger.host.sparse import link_or_copy
+from banger.vmm import owners
 from banger.vmm.qemu.overlay import write_overlay
 
 _HEAD = struct.Struct(">4sIQIIQ")
@@ -191,34 +191,10 @@ def pull_up(disk: Path, below: Path) -> None:
     above.unlink()
 
 
-def give(file: Path, user: int) -> None:
-    """Make `file` belong to the user that a VMM runs as. Raises OSError."""
-    if user != os.geteuid():
-        os.chown(file, user, user, follow_symlinks=False)
-
-
-def take_back(file: Path) -> None:
-    """Make a file that no VMM writes to any more belong to the daemon, readable for all VMMs. Raises OSError."""
-    if os.stat(file, follow_symlinks=False).st_uid != os.geteuid():
-        os.chown(file, os.geteuid(), os.getegid(), follow_symlinks=False)
-    make_readable(file)
-
-
 def take_back_chain(layer: Path) -> None:
     """Take back `layer` and the files below it. Raises `frozen_damaged`, OSError."""
     for file in read_chain(layer):
-        take_back(file)
-
-
-def make_readable(file: Path) -> None:
-    """Make a file readable for VMMs' users. They see the file in their jail, and not its directory. Raises OSError."""
-    fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        mode = stat.S_IMODE(os.fstat(fd).st_mode)
-        if not mode & stat.S_IROTH:
-            os.fchmod(fd, mode | stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
-    finally:
-        os.close(fd)
+        owners.take_back(file)
 
 
 def _point(disk: Path, target: Path) -> None:

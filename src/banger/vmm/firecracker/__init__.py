@@ -1,0 +1,1 @@
+"""Firecracker, as a driver of the contract in `vmm.base`."""

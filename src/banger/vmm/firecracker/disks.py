@@ -1,0 +1,111 @@
+"""Root disks of Firecracker's machines: one raw file each, a copy of the image's or of a frozen disk.
+
+The file system shares the blocks of a copy if it can (XFS, Btrfs); else a copy has the holes of its original and takes
+the time and the space of the rest.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from banger.errors import Error
+from banger.host.fs import sync_path
+from banger.host.sparse import copy_file
+from banger.host.thread import in_thread
+from banger.vmm import owners
+from banger.vmm.firecracker import names
+from banger.vmm.frozen import Frozen
+
+_FRESH = f"{names.DISK}.new"
+
+
+class FirecrackerDisks:
+    """Stateless."""
+
+    def have(self, directory: Path) -> bool:
+        return names.disk(directory).exists()
+
+    def usage_bytes(self, directory: Path) -> int:
+        path = names.disk(directory)
+        try:
+            return path.stat().st_blocks * 512
+        except OSError as exc:
+            raise Error(
+                "vmm_failed",
+                f"{path}: {exc.strerror}",
+                "restore a snapshot of the machine, or delete the machine: its files are damaged",
+            ) from exc
+
+    def discard(self, directory: Path) -> None:
+        for name in (names.DISK, _FRESH):
+            (directory / name).unlink(missing_ok=True)
+
+    async def replace(self, directory: Path, frozen: Frozen) -> None:
+        try:
+            await in_thread(_replace, names.disk(frozen.directory), directory)
+        except OSError as exc:
+            raise cannot_write(directory, exc) from exc
+
+    async def tidy(self, directory: Path) -> None:
+        (directory / _FRESH).unlink(missing_ok=True)
+
+    async def sync(self, directory: Path) -> None:
+        try:
+            await in_thread(_sync, directory)
+        except OSError as exc:
+            raise cannot_write(directory, exc) from exc
+
+    async def flatten(self, directory: Path, target: Path) -> None:
+        try:
+            await in_thread(copy_file, names.disk(directory), target)
+        except OSError as exc:
+            raise cannot_write(target.parent, exc) from exc
+
+
+def make_disk(source: Path, directory: Path, size_bytes: int) -> None:
+    """Make the disk of `directory`, at least that large, from a raw disk; all or nothing. Blocking. Raises OSError."""
+    fresh = directory / _FRESH
+    fresh.unlink(missing_ok=True)
+    copy_file(source, fresh)
+    try:
+        if fresh.stat().st_size < size_bytes:
+            os.truncate(fresh, size_bytes)
+        fresh.replace(names.disk(directory))
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def _replace(source: Path, directory: Path) -> None:
+    """The disk that was there has contents, so the new one is synced before it takes the place."""
+    fresh = directory / _FRESH
+    fresh.unlink(missing_ok=True)
+    copy_file(source, fresh)
+    sync_path(fresh)
+    fresh.replace(names.disk(directory))
+
+
+def freeze_disk(directory: Path, target: Path) -> None:
+    """Make a copy of the disk of `directory`, which no guest writes to meanwhile, the disk of `target`. A disk that
+    stays where it is only becomes the daemon's again. Blocking. Raises OSError."""
+    if directory == target:
+        owners.take_back(names.disk(directory))
+    else:
+        make_disk(names.disk(directory), target, 0)
+        owners.make_readable(names.disk(target))
+
+
+def _sync(directory: Path) -> None:
+    sync_path(names.disk(directory))
+    sync_path(directory)
+
+
+def cannot_write(directory: Path, exc: OSError) -> Error:
+    """The banger error for a failed write of a VM's files."""
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Error("insufficient_disk", f"no space left in {directory}", "free space there, and try again")
+    if isinstance(exc, FileNotFoundError):
+        return Error("frozen_damaged", f"{exc.filename or directory} is missing")
+    return Error("vmm_failed", f"cannot write to {directory}: {exc.strerror or exc}")

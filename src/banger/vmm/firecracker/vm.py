@@ -1,0 +1,190 @@
+"""A running Firecracker: what `vmm.base.Vm` asks of it, said in requests of its API."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from banger.errors import Error
+from banger.host.proc import ProcessRef, exit_of, is_alive, send_signal
+from banger.host.sparse import CHUNK, write_sparse
+from banger.host.thread import in_thread
+from banger.vmm import owners
+from banger.vmm.base import RunState, VmPlaces
+from banger.vmm.channel import dial_vsock
+from banger.vmm.ending import UNKNOWN_END, End, EndKind
+from banger.vmm.firecracker import configuration, names
+from banger.vmm.firecracker.api import Api
+from banger.vmm.firecracker.disks import cannot_write, freeze_disk
+from banger.vmm.frozen import Frozen
+
+# The port that the agent listens on.
+AGENT_PORT = 1024
+# To write or to load the whole memory of a guest, on a host with other work.
+_MEMORY_S = 300.0
+_POLL_S = 0.002
+_LONGEST_POLL_S = 0.1
+_DIAL_S = 2.0
+_STATES: dict[str, RunState] = {"Running": "running", "Paused": "paused", "Not started": "paused"}
+
+
+class FirecrackerVm:
+    """A started Firecracker. It has no control connection to keep open: each request has one of its own."""
+
+    def __init__(self, places: VmPlaces, process: ProcessRef) -> None:
+        self._places = places
+        self._process = process
+        self._api = Api(places.name, names.control_socket(places))
+        self._was_terminated = False
+
+    @property
+    def process(self) -> ProcessRef:
+        return self._process
+
+    async def connect_control(self, timeout_s: float) -> None:
+        """Waits until it answers."""
+        deadline, pause_s = time.monotonic() + timeout_s, _POLL_S
+        while True:
+            try:
+                await self._api.get("/")
+                return
+            except Error:
+                if not is_alive(self._process) or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_POLL_S)
+
+    async def pause(self) -> None:
+        await self._api.patch("/vm", {"state": "Paused"})
+
+    async def resume(self) -> None:
+        await self._api.patch("/vm", {"state": "Resumed"})
+
+    async def run_state(self) -> RunState:
+        return _STATES.get(str((await self._api.get("/")).get("state")), "stopped")
+
+    async def restore(self) -> None:
+        directory = self._places.directory
+        body = configuration.plan_restore(str(names.state(directory)), str(names.memory(directory)))
+        await self._api.put("/snapshot/load", body, _MEMORY_S)
+
+    async def capture(self, frozen: Frozen) -> None:
+        """Firecracker writes to files of its own, which are copied: the directory is not in its jail, and a copy has
+        the holes that its file has not."""
+        state, memory = (
+            self._places.directory / name for name in (names.WRITTEN_STATE, names.WRITTEN_MEMORY)
+        )
+        await self.pause()
+        try:
+            await self._api.put(
+                "/snapshot/create", configuration.plan_capture(str(state), str(memory)), _MEMORY_S
+            )
+            await in_thread(_move_contents, state, names.state(frozen.directory))
+            await in_thread(_move_contents, memory, names.memory(frozen.directory))
+            if frozen.directory == self._places.directory:  # it will neither be captured again nor run on
+                await in_thread(_keep_only_frozen, frozen.directory)
+        except OSError as exc:
+            raise cannot_write(frozen.directory, exc) from exc
+
+    async def freeze_disk(self, directory: Path) -> None:
+        """A copy, during which the guest stands still."""
+        ran = await self.run_state() == "running"
+        if ran:
+            await self.pause()
+        try:
+            await in_thread(freeze_disk, self._places.directory, directory)
+        except OSError as exc:
+            raise cannot_write(directory, exc) from exc
+        finally:
+            if ran:
+                await self.resume()
+
+    async def grow_disk(self, size_bytes: int) -> None:
+        disk = names.disk(self._places.directory)
+        try:
+            if disk.stat().st_size >= size_bytes:
+                return
+            os.truncate(disk, size_bytes)
+        except OSError as exc:
+            raise cannot_write(disk.parent, exc) from exc
+        await self._api.patch("/drives/root", configuration.plan_resized())
+
+    async def limit_io(self, bytes_per_s: int, operations_per_s: int) -> None:
+        await self._api.patch("/drives/root", configuration.plan_rate(bytes_per_s, operations_per_s))
+
+    def watch_disk(self, on_full: Callable[[], None], on_failed: Callable[[str], None]) -> None:
+        """Firecracker gives its guest an error, and does not report the error to the host."""
+
+    async def open_agent(self) -> socket.socket:
+        """Tries again as long as Firecracker lives: it refuses connections until the guest listens, and a guest that
+        boots does so late."""
+        pause_s = _POLL_S
+        while True:
+            try:
+                return await dial_vsock(names.agent_socket(self._places), AGENT_PORT)
+            except OSError:
+                if not is_alive(self._process):
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_POLL_S)
+
+    async def agent_port_is_held(self) -> bool:
+        return True
+
+    async def quit(self) -> None:
+        """The guest stands still, so each of its writes is whole and in the host's page cache, where it outlives the
+        process. Firecracker has no request to end, and as process 1 of its namespace it is deaf to SIGTERM."""
+        await self.pause()
+        send_signal(self._process, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """What the guest has written is in the host's page cache already."""
+        self._was_terminated = True
+        send_signal(self._process, signal.SIGKILL)
+
+    def end(self) -> End:
+        """From the exit code, which only the daemon that started the process learns: 0 after a reset by the guest,
+        which is how a guest powers off here."""
+        code = exit_of(self._process)
+        if code == 0:
+            return End(EndKind.POWERED_OFF, "reset")
+        if self._was_terminated:
+            return End(EndKind.SIGNALLED, "terminated")
+        if code is None or code < 0:
+            return UNKNOWN_END
+        return End(EndKind.OTHER, f"exit code {code}")
+
+    async def close(self) -> None:
+        pass
+
+
+def _keep_only_frozen(directory: Path) -> None:
+    """Blocking. Raises OSError."""
+    owners.take_back(names.disk(directory))
+    for path in names.only_while_it_runs(directory):
+        path.unlink(missing_ok=True)
+
+
+def _move_contents(source: Path, target: Path) -> None:
+    """Write what is in `source` to a new file without its zeros, and empty `source`, whose place stays. Blocking.
+    Raises OSError, also for a link in the place of `source`."""
+    fd = os.open(source, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        with open(target, "xb", buffering=0, opener=_private) as file:
+            os.ftruncate(file.fileno(), os.fstat(fd).st_size)
+            buffer, offset = bytearray(CHUNK), 0
+            while size := os.preadv(fd, [buffer], offset):
+                write_sparse(file.fileno(), buffer, size, offset)
+                offset += size
+        os.ftruncate(fd, 0)
+    finally:
+        os.close(fd)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
