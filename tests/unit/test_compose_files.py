@@ -37,7 +37,7 @@ REFUSED: list[tuple[str | bytes, str, str]] = [
     ("services:\n", "1:1", "no services"),
     ("services: {}\n", "1:11", "no services"),
     ("- a\n", "1:1", "a Compose file must be a mapping"),
-    ("servces:\n  web: {image: a}\n", "1:1", "did you mean 'services'?"),
+    ("servizes:\n  web: {image: a}\n", "1:1", "did you mean 'services'?"),
     ("services:\n  web:\n    imagine: a\n", "3:5", "unknown key 'imagine' in service web"),
     ("services:\n  web:\n    image: a\n    commando: b\n", "4:5", "did you mean 'command'?"),
     ("services:\n  web:\n", "2:3", "no image"),

@@ -108,7 +108,7 @@ GOOD = {"drive_id": "a", "is_root_device": True}
         ({"drive_id": 1, "is_root_device": True}, "Drive.drive_id is no string: 1"),
         ({**GOOD, "size": 1}, "Drive has no size"),
         ({**GOOD, "rate_limiter": {"size": True}}, "RateLimiter.size is no integer: True"),
-        ({**GOOD, "rate_limiter": {"sise": 1}}, "RateLimiter has no sise"),
+        ({**GOOD, "rate_limiter": {"sizze": 1}}, "RateLimiter has no sizze"),
     ],
 )  # fmt: skip
 def test_a_fault_is_found(tmp_path: Path, body: Mapping[str, Any], fault: str) -> None:
