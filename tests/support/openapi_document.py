@@ -1,7 +1,8 @@
 """Firecracker's OpenAPI document (Swagger 2, in YAML), as far as a request is checked against it: which fields a
 definition has, of which type, and which of them must be there.
 
-The document is not ours and is not here: `BANGER_FIRECRACKER_OPENAPI` is the path of a copy, of any version.
+The document is not ours and is not here: `BANGER_FIRECRACKER_OPENAPI` is the path of a copy, of any
+version; without it, one among the data that developers share beside the checkout counts.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "BANGER_FIRECRACKER_OPENAPI"
+_SHARED = Path(__file__).parents[3] / "shared/data/firecracker-openapi.yaml"
 _KEY = re.compile(r'( *)(?:- )?"?([\w$/{}.-]+)"?:(?: +(.*))?$')
 _ITEM = re.compile(r"( *)- ([\w.-]+)$")
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -22,8 +24,9 @@ Tree = dict[str, Any]
 
 
 def find_document() -> Path | None:
-    path = os.environ.get(VARIABLE)
-    return Path(path) if path else None
+    named = os.environ.get(VARIABLE)
+    path = Path(named) if named else _SHARED
+    return path if named or path.exists() else None
 
 
 def read_tree(text: str) -> Tree:
