@@ -6,13 +6,17 @@ import asyncio
 import contextlib
 import socket
 from struct import pack, unpack
+from typing import cast
 
 import pytest
 
 from banger.agent.connection import AgentConnection
 from banger.agent.dialing import GuestConnection, dial_port
+from banger.agent.process import Output
 from banger.errors import Error
+from banger.machines.ask.attachments import Attachment, Exited, Failed, OutputEnded, Started
 from banger.machines.ask.connections import carried, carry
+from banger.model.command import Exit
 from banger.wire.constants import STDIN, STDOUT, WINDOW, Tag, Type
 from banger.wire.fields import Fields, encode_fields
 from banger.wire.frames import encode_frame
@@ -179,5 +183,61 @@ def test_a_dial_that_is_given_up_is_forgotten_by_the_agent() -> None:
             dialing.cancel()
             forgotten = Fields((await stranger.receive(Type.FORGET)).payload)
             assert forgotten.int_(Tag.EXEC) == request.channel
+
+    asyncio.run(scenario())
+
+
+def conversation(guest: GuestConnection) -> Attachment:
+    async def life(attachment: Attachment) -> Exited:
+        await attachment.say(Started(0, 0))
+        return Exited(await attachment.converse(guest), {})
+
+    return Attachment(life)
+
+
+def test_a_tunnels_client_hears_each_end_in_its_turn() -> None:
+    async def scenario() -> None:
+        async with open_pair() as (connection, stranger):
+            guest = await dial(connection, stranger)
+            attachment = conversation(guest)
+            said = attachment.said()
+            assert await anext(said) == Started(0, 0)
+            await stranger.send(data_frame(guest.channel, STDOUT, 0, b"hello") + end_of(guest.channel, 5))
+            assert cast(Output, await anext(said)).data == b"hello"
+            assert await anext(said) == OutputEnded()
+            attachment.write(b"and you")
+            assert (await stranger.receive(Type.DATA)).payload[8:] == b"and you"
+            attachment.close_stdin()
+            await stranger.receive(Type.EOF)
+            await stranger.send(exit_of(guest.channel, 0))
+            rest = [one async for one in said]
+            assert rest[-1] == Exited(Exit(code=0), {})
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("ends", ["service", "client", "agent"])
+def test_a_tunnel_that_breaks_off_says_so(ends: str) -> None:
+    async def scenario() -> None:
+        async with open_pair() as (connection, stranger):
+            guest = await dial(connection, stranger)
+            attachment = conversation(guest)
+            said = attachment.said()
+            assert await anext(said) == Started(0, 0)
+            if ends == "service":
+                await stranger.send(exit_of(guest.channel, 1))
+            elif ends == "client":
+                attachment.leave()
+            else:
+                stranger.hang_up()
+            rest = [one async for one in said]
+            await attachment.aclose()
+            if ends == "service":
+                assert rest == [Exited(Exit(code=1), {})]
+            elif ends == "client":
+                assert rest == []
+            else:
+                (failed,) = rest
+                assert isinstance(failed, Failed) and failed.error.code == "agent_lost"
 
     asyncio.run(scenario())
