@@ -15,6 +15,7 @@ import pytest
 
 from banger.host.packets import close_all
 from banger.host.paths import Paths
+from banger.host.spawn import spawn_unconfined
 from banger.network.guards import Guards, try_taps
 from tests.support.home import alive
 
@@ -160,6 +161,24 @@ def test_a_holder_has_no_rights_and_another_follows_one_that_was_killed(paths: P
             await until(is_another)
             second = holder_of(guards)
         assert not alive(second)
+
+    asyncio.run(scenario())
+
+
+def test_a_holder_that_is_in_the_network_of_the_host_is_none(paths: Paths) -> None:
+    """As one is that has just begun, or was refused: no keeper may ever change the host's network."""
+    paths.network.mkdir()
+    false = spawn_unconfined(
+        ["/bin/sleep", "60"], marker="holder", output=paths.network / "log", cwd=paths.network
+    )
+
+    async def scenario() -> None:
+        async with guarded(paths) as guards:
+            assert not alive(false.pid) and holder_of(guards) != false.pid
+            here = os.readlink("/proc/self/ns/net")
+            assert here not in {
+                os.readlink(f"/proc/{pid}/ns/net") for pid in (pids(guards)[0], holder_of(guards))
+            }
 
     asyncio.run(scenario())
 

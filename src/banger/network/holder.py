@@ -6,6 +6,7 @@ holder but no keeper starts a keeper with the holder's namespaces, in which the 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -21,6 +22,7 @@ from banger.network.programs import find_running, program
 log = logging.getLogger("banger.network")
 
 _END_S = 5.0
+_START_S, _LOOK_S = 5.0, 0.005
 # The user namespace first, as the keeper takes them.
 _KINDS = ("user", "net")
 
@@ -46,6 +48,7 @@ class Holder:
         if self.process is None:
             try:
                 self.process = await in_thread(self._start, namespaces)
+                await _until_in(self.process, namespaces)
             except Error as exc:
                 log.warning(
                     "nothing holds the guests' network if all its programs are killed: %s", exc.message
@@ -66,7 +69,16 @@ class Holder:
         )
 
 
+async def _until_in(process: ProcessRef, namespaces: Sequence[int]) -> None:
+    """Wait until the new holder is in the namespaces, or has ended: before that it would lead to the host's own."""
+    for _ in range(round(_START_S / _LOOK_S)):
+        if _is_in(process, namespaces) or not is_alive(process):
+            return
+        await asyncio.sleep(_LOOK_S)
+
+
 def _namespaces_of(process: ProcessRef | None) -> tuple[int, ...]:
+    """None if the process is in the network of the host, where no keeper may ever be."""
     found: list[int] = []
     try:
         for kind in _KINDS if process is not None else ():
@@ -76,7 +88,12 @@ def _namespaces_of(process: ProcessRef | None) -> tuple[int, ...]:
         for descriptor in found:
             os.close(descriptor)
         return ()
-    return tuple(found) if process is not None and is_alive(process) else ()
+    apart = process is not None and not os.path.samestat(os.stat("/proc/self/ns/net"), os.fstat(found[-1]))
+    if process is not None and apart and is_alive(process):
+        return tuple(found)
+    for descriptor in found:
+        os.close(descriptor)
+    return ()
 
 
 def _is_in(process: ProcessRef, namespaces: Sequence[int]) -> bool:
