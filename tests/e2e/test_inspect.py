@@ -86,7 +86,8 @@ def test_system_info_names_what_there_is(home: Home) -> None:
     info = home.json("system", "info")
     assert int((home.run_directory / "daemon.pid").read_text()) == info["daemon_pid"]
     assert {a["name"] for a in info["accelerators"]} == {"kvm", "tcg"}
-    (qemu,) = info["drivers"]
+    qemu, firecracker = info["drivers"]
+    assert (qemu["name"], firecracker["name"]) == ("qemu", "firecracker")
     assert qemu["version"][0].isdigit() and "tcg" in qemu["accels"]
     assert str(info["daemon_pid"]) in home.text("system", "info")
 

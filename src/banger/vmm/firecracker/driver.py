@@ -70,7 +70,7 @@ class FirecrackerDriver:
     async def try_machine(self, accel: str, timeout_s: float) -> str:
         if accel != "kvm":
             return "Firecracker runs machines with KVM only"
-        return await trial.try_machine(find_tool(self._program), timeout_s)
+        return await trial.try_machine(find_program(self._program), timeout_s)
 
     async def lacks(self) -> list[Lack]:
         version = versions.read_version((await self.info()).version)
@@ -114,7 +114,7 @@ class FirecrackerDriver:
             raise Error("unsupported", why, "install another version, or use another --driver")
 
     def start(self, config: VmConfig) -> Vm:
-        program = find_tool(self._program)
+        program = find_program(self._program)
         if config.user is not None and not users_reach(KVM):
             raise Error(
                 "vmm_failed",
@@ -150,7 +150,7 @@ class FirecrackerDriver:
 
     async def _probe(self) -> DriverInfo:
         try:
-            path = find_tool(self._program)
+            path = find_program(self._program)
             said = (await run([path, "--version"])).stdout.decode("utf-8", "replace")
         except Error as exc:
             return DriverInfo(self.name, "", "", "", (), f"{exc.message}: {exc.hint}")
@@ -161,6 +161,15 @@ class FirecrackerDriver:
         build = f"{version} {file.st_size} {file.st_mtime_ns}"
         accels = ("kvm",) if cpu.check_kvm().usable else ()
         return DriverInfo(self.name, str(version), build, path, accels, versions.problem_of(version))
+
+
+def find_program(name: str) -> str:
+    """Its path. Debian has no package of it. Raises `tool_missing`."""
+    try:
+        return find_tool(name)
+    except Error as exc:
+        hint = "put it into PATH, or name its path in config.toml: docs/vmm.md"
+        raise Error(exc.code, exc.message, hint) from exc
 
 
 def longest_file(config: VmConfig) -> int:
