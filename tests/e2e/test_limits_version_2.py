@@ -90,7 +90,7 @@ assert found.bases == dict.fromkeys(CONTROLLERS, own), found
 group = plan_group(found, "banger-test")
 group.make()
 group.limit_memory(64 << 20), group.limit_cpu(1.25), group.limit_pids(9)
-process = spawn_detached(["/bin/sleep", "60"], marker="test", output=Path("/dev/null"), cwd=Path("/"),
+process = spawn_detached(["/bin/sleep", "60"], marker="test", output=Path("/tmp/sleep-out"), cwd=Path("/"),
                          entrances=group.entrances())
 end = time.monotonic() + 20
 while group.processes() != [process.pid]:
