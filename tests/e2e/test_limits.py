@@ -290,13 +290,14 @@ def test_the_host_keeps_its_reserve(setting: str, code: str) -> None:
         assert home.leftovers() == []
 
 
+@pytest.mark.timeout(300)
 def test_a_guest_that_fills_its_disk_fills_no_more_than_that(home: Home, name: str) -> None:
     """Twice: what it deletes in between is given back."""
     home.text("run", "-d", "--name", name, "--disk", "1GiB", IMAGE)
     overlay = home.files_of(name) / "root.qcow2"
     for _ in range(2):
         said = sh(
-            home, name, "yes banger > /root/full; sync; df -k / | tail -1; rm /root/full", timeout_s=110
+            home, name, "yes banger > /root/full; sync; df -k / | tail -1; rm /root/full", timeout_s=140
         )
         assert said.split()[3] == "0"
     virtual_bytes = int(sh(home, name, "cat /sys/block/vda/size")) * 512

@@ -47,7 +47,7 @@ def test_a_guest_whose_disk_may_not_grow_is_told_so_and_lives(rig: Rig) -> None:
         async with rig.booted("bounded") as (vm, connection):
             assert resource.prlimit(vm.process.pid, resource.RLIMIT_CORE) == (0, 0)
             disk = names.disk(rig.places("bounded").directory)
-            size_bytes = layers.read_head(disk).size_bytes
+            size_bytes = layers.read_head(layers.active(disk)).size_bytes
             assert bound_of(vm.process) == (
                 longest_file(size_bytes, rig.plain.memory_mib * MIB),
                 LONGEST_EVER,
