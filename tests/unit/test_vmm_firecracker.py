@@ -265,3 +265,35 @@ def test_a_capture_takes_the_contents_and_leaves_an_empty_file(tmp_path: Path) -
     with pytest.raises(OSError):
         _move_contents(source, tmp_path / "stolen")
     assert (tmp_path / "precious").read_text() == "kept" and not (tmp_path / "stolen").exists()
+
+
+@pytest.mark.parametrize("trick", ["link", "pipe"])
+def test_what_lies_in_the_place_of_a_disk_is_neither_followed_nor_waited_for(
+    tmp_path: Path, trick: str
+) -> None:
+    from banger.vmm.firecracker.vm import _grow
+
+    directory, precious = tmp_path / "vm", tmp_path / "precious"
+    directory.mkdir()
+    precious.write_text("kept")
+    if trick == "link":
+        names.disk(directory).symlink_to(precious)
+    else:
+        os.mkfifo(names.disk(directory))
+    with pytest.raises(OSError, match="not a plain file"):
+        _grow(names.disk(directory), 1 << 20)
+    with pytest.raises(OSError, match="not a plain file"):
+        make_disk(names.disk(directory), tmp_path, 0)
+    with pytest.raises(OSError, match="not a plain file"):
+        freeze_disk(directory, tmp_path)
+    assert not names.disk(tmp_path).exists() and precious.read_text() == "kept"
+    FirecrackerDisks().discard(directory)
+    assert not os.path.lexists(names.disk(directory)) and precious.exists()
+
+
+def test_a_directory_in_the_place_of_any_file_goes_with_it(tmp_path: Path) -> None:
+    config = vm_config(tmp_path, link=NoLink())
+    for path in (*names.only_while_it_runs(tmp_path), names.sockets(config.places) / "deep"):
+        (path / "below").mkdir(parents=True)
+    make_surroundings(config)
+    assert (tmp_path / names.CONFIGURATION).is_file() and not any(names.sockets(config.places).iterdir())

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from qemu.qmp import Message
 
 from banger.errors import Error
-from banger.vmm.qemu.monitor import Monitor
+from banger.vmm.qemu.monitor import Monitor, _Client
 
 GREETING = {
     "QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": ""}, "capabilities": []}
@@ -113,3 +114,15 @@ def test_what_is_no_answer_ends_the_connection(tmp_path: Path, piece: bytes) -> 
             assert caught.value.code == "vmm_failed"
 
     asyncio.run(scenario())
+
+
+def test_a_message_of_qmp_is_not_written_out_for_a_log_that_nobody_keeps() -> None:
+    class Costly(Message):
+        def __str__(self) -> str:
+            raise AssertionError("it was written out")
+
+    async def work() -> None:
+        client, message = _Client("dev"), Costly({"event": "x"})
+        assert client._cb_inbound(message) is client._cb_outbound(message) is message
+
+    asyncio.run(work())

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from banger.host.foreign import open_foreign
 from banger.model.sizes import MIB
 
 BLOCK = 4096  # the smallest hole there is: a page, and a block of most file systems
@@ -95,9 +96,9 @@ def copy_sparse(source_fd: int, target_fd: int) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """`copy_sparse` into a new file with mode 0600, which does not exist after a failure. Raises OSError, and
-    FileExistsError if the target exists."""
-    with open(source, "rb", buffering=0) as original:
+    """`copy_sparse` into a new file with mode 0600, which does not exist after a failure. Does not follow a link in the
+    place of the source, and never waits for a pipe there. Raises OSError, and FileExistsError if the target exists."""
+    with open(open_foreign(source), "rb", buffering=0) as original:
         copy_fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             copy_sparse(original.fileno(), copy_fd)

@@ -6,15 +6,15 @@ the time and the space of the rest.
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
 from banger.errors import Error
-from banger.host.fs import sync_path
+from banger.host.fs import remove_tree, sync_path
 from banger.host.sparse import copy_file
 from banger.host.thread import in_thread
-from banger.vmm import owners
+from banger.vmm import failures, owners
+from banger.vmm.failures import cannot_read_disk
 from banger.vmm.firecracker import names
 from banger.vmm.frozen import Frozen
 
@@ -30,17 +30,13 @@ class FirecrackerDisks:
     def usage_bytes(self, directory: Path) -> int:
         path = names.disk(directory)
         try:
-            return path.stat().st_blocks * 512
+            return path.lstat().st_blocks * 512
         except OSError as exc:
-            raise Error(
-                "vmm_failed",
-                f"{path}: {exc.strerror}",
-                "restore a snapshot of the machine, or delete the machine: its files are damaged",
-            ) from exc
+            raise cannot_read_disk(path, exc) from exc
 
     def discard(self, directory: Path) -> None:
         for name in (names.DISK, _FRESH):
-            (directory / name).unlink(missing_ok=True)
+            remove_tree(directory / name)
 
     async def replace(self, directory: Path, frozen: Frozen) -> None:
         try:
@@ -49,7 +45,7 @@ class FirecrackerDisks:
             raise cannot_write(directory, exc) from exc
 
     async def tidy(self, directory: Path) -> None:
-        (directory / _FRESH).unlink(missing_ok=True)
+        remove_tree(directory / _FRESH)
 
     async def sync(self, directory: Path) -> None:
         try:
@@ -67,7 +63,7 @@ class FirecrackerDisks:
 def make_disk(source: Path, directory: Path, size_bytes: int) -> None:
     """Make the disk of `directory`, at least that large, from a raw disk; all or nothing. Blocking. Raises OSError."""
     fresh = directory / _FRESH
-    fresh.unlink(missing_ok=True)
+    remove_tree(fresh)
     copy_file(source, fresh)
     try:
         if fresh.stat().st_size < size_bytes:
@@ -81,7 +77,7 @@ def make_disk(source: Path, directory: Path, size_bytes: int) -> None:
 def _replace(source: Path, directory: Path) -> None:
     """The disk that was there has contents, so the new one is synced before it takes the place."""
     fresh = directory / _FRESH
-    fresh.unlink(missing_ok=True)
+    remove_tree(fresh)
     copy_file(source, fresh)
     sync_path(fresh)
     fresh.replace(names.disk(directory))
@@ -103,9 +99,7 @@ def _sync(directory: Path) -> None:
 
 
 def cannot_write(directory: Path, exc: OSError) -> Error:
-    """The banger error for a failed write of a VM's files."""
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Error("insufficient_disk", f"no space left in {directory}", "free space there, and try again")
+    """As `failures.cannot_write`; here, what is missing is a file of a frozen VM."""
     if isinstance(exc, FileNotFoundError):
         return Error("frozen_damaged", f"{exc.filename or directory} is missing")
-    return Error("vmm_failed", f"cannot write to {directory}: {exc.strerror or exc}")
+    return failures.cannot_write(directory, exc)

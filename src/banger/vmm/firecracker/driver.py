@@ -7,13 +7,14 @@ import hashlib
 import json
 import os
 import resource
-import shutil
 import stat
 from pathlib import Path
 
 from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.foreign import foreign_size
+from banger.host.fs import remove_tree
 from banger.host.jail import Bound, Jail
 from banger.host.proc import ProcessRef
 from banger.host.run import find_tool, run
@@ -146,7 +147,7 @@ class FirecrackerDriver:
 
     def forget_frozen(self, places: VmPlaces) -> None:
         for path in (names.memory(places.directory), names.state(places.directory)):
-            path.unlink(missing_ok=True)
+            remove_tree(path)
 
     async def _probe(self) -> DriverInfo:
         try:
@@ -175,8 +176,7 @@ def find_program(name: str) -> str:
 def longest_file(config: VmConfig) -> int:
     """Length in bytes of the longest file that Firecracker can write, also after a guest has taken it over. A disk does
     not grow beyond what its VM was configured with."""
-    disk = names.disk(config.places.directory)
-    disk_bytes = max(config.disk_bytes, disk.stat().st_size if disk.exists() else 0)
+    disk_bytes = max(config.disk_bytes, foreign_size(names.disk(config.places.directory)))
     return max(disk_bytes, config.memory_mib * MIB) + _LEAST_FILE_BYTES
 
 
@@ -212,10 +212,10 @@ def make_surroundings(config: VmConfig) -> None:
     """What Firecracker finds in the VM's directory. What an earlier process left is gone: it would not start where its
     sockets are."""
     directory, sockets = config.places.directory, names.sockets(config.places)
-    shutil.rmtree(sockets, ignore_errors=True)
+    remove_tree(sockets)
     ensure_private_directory(str(sockets))
     for path in names.only_while_it_runs(directory):
-        path.unlink(missing_ok=True)
+        remove_tree(path)
     (directory / names.SOCKETS_LINK).symlink_to(sockets.absolute())
     (directory / names.MODULES_LINK).symlink_to(config.modules_disk.absolute())
     if config.frozen is None:
@@ -243,7 +243,7 @@ def _prepare_files(config: VmConfig) -> None:
     which it maps when it is restored; from then on it does not need the name."""
     directory, frozen = config.places.directory, config.frozen
     for path in (names.memory(directory), names.state(directory)):
-        path.unlink(missing_ok=True)
+        remove_tree(path)
     if frozen is not None:
         link_or_copy(names.state(frozen.directory), names.state(directory))
         link_or_copy(names.memory(frozen.directory), names.memory(directory))

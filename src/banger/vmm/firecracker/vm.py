@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from banger.errors import Error
+from banger.host.foreign import foreign_size, open_foreign
+from banger.host.fs import remove_tree
 from banger.host.proc import ProcessRef, exit_of, is_alive, send_signal
 from banger.host.sparse import CHUNK, write_sparse
 from banger.host.thread import in_thread
@@ -107,9 +109,9 @@ class FirecrackerVm:
     async def grow_disk(self, size_bytes: int) -> None:
         disk = names.disk(self._places.directory)
         try:
-            if disk.stat().st_size >= size_bytes:
+            if foreign_size(disk) >= size_bytes:
                 return
-            os.truncate(disk, size_bytes)
+            _grow(disk, size_bytes)
         except OSError as exc:
             raise cannot_write(disk.parent, exc) from exc
         await self._api.patch("/drives/root", configuration.plan_resized())
@@ -163,17 +165,26 @@ class FirecrackerVm:
         pass
 
 
+def _grow(disk: Path, size_bytes: int) -> None:
+    """Raises OSError, also for a link in the place of the disk."""
+    fd = open_foreign(disk, os.O_WRONLY)
+    try:
+        os.ftruncate(fd, size_bytes)
+    finally:
+        os.close(fd)
+
+
 def _keep_only_frozen(directory: Path) -> None:
     """Blocking. Raises OSError."""
     owners.take_back(names.disk(directory))
     for path in names.only_while_it_runs(directory):
-        path.unlink(missing_ok=True)
+        remove_tree(path)
 
 
 def _move_contents(source: Path, target: Path) -> None:
     """Write what is in `source` to a new file without its zeros, and empty `source`, whose place stays. Blocking.
     Raises OSError, also for a link in the place of `source`."""
-    fd = os.open(source, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = open_foreign(source, os.O_RDWR)
     try:
         with open(target, "xb", buffering=0, opener=_private) as file:
             os.ftruncate(file.fileno(), os.fstat(fd).st_size)

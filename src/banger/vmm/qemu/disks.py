@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
-from banger.errors import Error
 from banger.host.fs import require_free
 from banger.host.jail import Jail, bounds_of_helper
 from banger.host.run import run
 from banger.host.thread import in_thread
 from banger.vmm import owners
+from banger.vmm.failures import cannot_read_disk, cannot_write
 from banger.vmm.frozen import Frozen
 from banger.vmm.qemu import layers, names
 from banger.vmm.qemu.file_bound import longest_file
@@ -31,11 +30,7 @@ class QemuDisks:
         try:
             return os.lstat(layers.active(path)).st_blocks * 512
         except OSError as exc:
-            raise Error(
-                "vmm_failed",
-                f"{path}: {exc.strerror}",
-                "restore a snapshot of the machine, or delete the machine: its files are damaged",
-            ) from exc
+            raise cannot_read_disk(path, exc) from exc
 
     def discard(self, directory: Path) -> None:
         layers.clear(names.disk(directory))
@@ -100,10 +95,3 @@ def _prepare_jail(disk: Path, target: Path) -> Jail:
 def _chain_bytes(disk: Path) -> int:
     """Bytes that a disk and its layers take. How much of the image below is copied too shows only during the write."""
     return sum(path.lstat().st_blocks * 512 for path in layers.read_chain(disk))
-
-
-def cannot_write(directory: Path, exc: OSError) -> Error:
-    """The banger error for a failed write of QEMU's files."""
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Error("insufficient_disk", f"no space left in {directory}", "free space there, and try again")
-    return Error("vmm_failed", f"cannot write to {directory}: {exc.strerror or exc}")

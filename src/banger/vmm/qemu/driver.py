@@ -41,11 +41,12 @@ from banger.vmm.base import (
 )
 from banger.vmm.channel import dial_port
 from banger.vmm.ending import End, EndKind
+from banger.vmm.failures import cannot_write
 from banger.vmm.frozen import Frozen
 from banger.vmm.link import Link, NoLink, Tap, UserNat
 from banger.vmm.qemu import layers, memory, names, preload, trial
 from banger.vmm.qemu.argv import TRANSLATED_MIB, Descriptors, opens_memory_read_only, plan_argv
-from banger.vmm.qemu.disks import QemuDisks, cannot_write
+from banger.vmm.qemu.disks import QemuDisks
 from banger.vmm.qemu.file_bound import allow_files, bound_of_files, longest_file
 from banger.vmm.qemu.frozen_files import QemuFrozenFiles
 from banger.vmm.qemu.monitor import Monitor

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from banger.host.sparse import link_or_copy
 from banger.host.thread import in_thread
+from banger.vmm.failures import cannot_write
 from banger.vmm.frozen import Frozen
 from banger.vmm.qemu import names
-from banger.vmm.qemu.disks import cannot_write, convert
+from banger.vmm.qemu.disks import convert
 from banger.vmm.qemu.qcow2_header import check_standalone_qcow2
 
 _STATE = (names.DEVICES, names.MEMORY)
