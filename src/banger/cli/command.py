@@ -58,6 +58,23 @@ def detach_option(parser: Parser) -> None:
     )
 
 
+def exec_arguments(parser: Parser, target: str, help_: str, env_file: bool = True) -> None:
+    """The arguments of verbs that run one more command: options, the word for where it runs, the command."""
+    command_options(parser, env_file)
+    parser.flag(
+        "-d", "--detach", action="store_true", help="print the command's number and leave the command running"
+    )
+    detach_option(parser)
+    parser.positional(target, metavar=target.upper(), help=help_)
+    parser.positional(
+        "command",
+        metavar="[--] CMD",
+        nargs="*",
+        default=[],
+        help="command to run (default: the user's login shell)",
+    )
+
+
 def imply_terminal(arguments: Arguments) -> None:
     """Without a command, at a terminal, imply -i and -t, as for a shell."""
     if not arguments.command and is_terminal(0) and is_terminal(1):

@@ -17,6 +17,8 @@ from banger.compose.reading import Reader, is_null, mapped
 from banger.compose.tree import Mapping as Map
 from banger.compose.tree import Node, Sequence
 from banger.errors import Error
+from banger.model.labels import NAME_MAX, VALUE_MAX
+from banger.model.machine import RESTART_PATTERN
 from banger.model.names import check_name
 
 # The variables of a file, by the path that the project names.
@@ -29,7 +31,7 @@ _REPLICAS_MOST = 256
 _DEFAULT_NETWORK = "default"
 OWN_LABELS = "banger."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_RESTART = re.compile(r"no|always|unless-stopped|on-failure(:[1-9][0-9]{0,5})?")
+_RESTART = re.compile(RESTART_PATTERN)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 _POLICIES = ("none", "internet", "lan", "host")
@@ -63,11 +65,14 @@ class ServiceReader:
             )
         spec: Facts = {"image": self._image(reader.text(fields["image"], "image"))}
         spec |= {"command": self._command(fields)}
-        spec |= self._size(fields) | self._network(fields) | self._ending(fields) | self._banger(fields)
+        deploy = self._deploy(fields)
+        spec |= (
+            self._size(fields, deploy) | self._network(fields) | self._ending(fields) | self._banger(fields)
+        )
         if "healthcheck" in fields and (check := self._healthcheck(fields["healthcheck"])):
             spec["healthcheck"] = check
         self._settled(fields)
-        replicas = self._replicas(fields)
+        replicas = self._replicas(fields, deploy)
         return Service(
             name=name,
             place=place,
@@ -125,10 +130,9 @@ class ServiceReader:
         required = "required" not in fields or reader.flag(fields["required"], "required")
         return self._read_file(reader.text(fields["path"], "path"), fields["path"], required)
 
-    def _size(self, fields: Mapping[str, Node]) -> Facts:
+    def _size(self, fields: Mapping[str, Node], deploy: Mapping[str, Node]) -> Facts:
         """Processors and memory: of the machine, so a limit is also what the guest has."""
         cpus, memory = fields.get("cpus"), fields.get("mem_limit")
-        deploy = self._deploy(fields)
         if "resources" in deploy:
             resources = self._reader.fields(deploy["resources"], "resources", ("limits",), refused.RESOURCES)
             if "limits" in resources:
@@ -321,8 +325,7 @@ class ServiceReader:
         for node in _as_list(fields.get("expose")):  # neighbours on a network reach every port anyway
             reader.text(node, "expose")
 
-    def _replicas(self, fields: Mapping[str, Node]) -> int:
-        deploy = self._deploy(fields)
+    def _replicas(self, fields: Mapping[str, Node], deploy: Mapping[str, Node]) -> int:
         node = deploy.get("replicas", fields.get("scale"))
         return 1 if node is None else self._reader.whole(node, "replicas", 0, _REPLICAS_MOST)
 
@@ -388,8 +391,10 @@ def read_labels(reader: Reader, node: Node | None) -> dict[str, str]:
     for name, (value, place) in reader.pairs(node, "labels").items() if node is not None else ():
         if name.startswith(OWN_LABELS):
             raise refuse(place, f"labels that begin with {OWN_LABELS!r} are banger's own", "use another name")
-        if not 0 < len(name) <= 128 or len(value or "") > 4096:
-            raise refuse(place, "a label's name has 1 to 128 characters, its value at most 4096")
+        if not 0 < len(name) <= NAME_MAX or len(value or "") > VALUE_MAX:
+            raise refuse(
+                place, f"a label's name has 1 to {NAME_MAX} characters, its value at most {VALUE_MAX}"
+            )
         found[name] = value or ""
     if len(found) > 48 and node is not None:
         raise refuse(node.place, f"{len(found)} labels are too many", "use at most 48")

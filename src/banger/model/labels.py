@@ -7,6 +7,9 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-LabelName = Annotated[str, Meta(min_length=1, max_length=128)]
-LabelValue = Annotated[str, Meta(max_length=4096)]
+# In characters.
+NAME_MAX, VALUE_MAX = 128, 4096
+
+LabelName = Annotated[str, Meta(min_length=1, max_length=NAME_MAX)]
+LabelValue = Annotated[str, Meta(max_length=VALUE_MAX)]
 Labels: TypeAlias = Annotated[dict[LabelName, LabelValue], Meta(max_length=64)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from banger.cli.command import command_options, detach_option, imply_terminal, own_terminal, prepare_command
+from banger.cli.command import detach_option, exec_arguments, imply_terminal, own_terminal, prepare_command
 from banger.cli.daemon import Daemon
 from banger.cli.output import printable
 from banger.cli.parser import Arguments, Parser, Verb, exec_flag
@@ -14,19 +14,7 @@ if TYPE_CHECKING:
 
 
 def _exec_arguments(parser: Parser) -> None:
-    command_options(parser)
-    parser.flag(
-        "-d", "--detach", action="store_true", help="print the command's number and leave the command running"
-    )
-    detach_option(parser)
-    parser.positional("name", metavar="NAME", help="name or id of the machine")
-    parser.positional(
-        "command",
-        metavar="[--] CMD",
-        nargs="*",
-        default=[],
-        help="command to run (default: the user's login shell)",
-    )
+    exec_arguments(parser, "name", "name or id of the machine")
 
 
 def _attach_arguments(parser: Parser) -> None:

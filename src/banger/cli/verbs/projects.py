@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from banger.cli.command import command_options, detach_option
+from banger.cli.command import exec_arguments
 from banger.cli.daemon import Daemon
 from banger.cli.output import print_fields, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, at_least, json_flag, seconds, worded
@@ -317,19 +317,7 @@ def _exec_arguments(parser: Parser) -> None:
     parser.flag(
         "--index", type=at_least(1), metavar="N", help="number of the machine (default: the first that runs)"
     )
-    command_options(parser, env_file=False)
-    parser.flag(
-        "-d", "--detach", action="store_true", help="print the command's number and leave the command running"
-    )
-    detach_option(parser)
-    parser.positional("service", metavar="SERVICE", help="service to run the command in")
-    parser.positional(
-        "command",
-        metavar="[--] CMD",
-        nargs="*",
-        default=[],
-        help="command to run (default: the user's login shell)",
-    )
+    exec_arguments(parser, "service", "service to run the command in", env_file=False)
 
 
 def _exec(arguments: Arguments) -> int:
