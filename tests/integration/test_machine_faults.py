@@ -5,19 +5,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from banger.errors import Error
+from banger.host.paths import Paths
 from banger.host.proc import is_alive, kill_and_wait
 from banger.machines.copies import forks, snapshots
+from banger.machines.keep import reconcile
 from banger.machines.keep.states import LIVE
 from banger.machines.keep.unreleased import release_unreleased
 from banger.machines.life import lifecycle
 from banger.model.machine import Machine, MachineState
 from banger.resources import kinds
+from banger.resources.kind import Found
 from tests.support.engine import Engine, home_of, open_engine
 from tests.support.fake_driver import FakeDriver, Kind
 from tests.support.reports import silent
@@ -184,3 +188,29 @@ def test_wherever_it_fails_nothing_is_left(scenario: Scenario, kind: Kind, tmp_p
         except BaseException as exc:
             exc.add_note(f"{kind.value} {step} (step {at})")
             raise
+
+
+def test_what_is_released_during_the_look_at_the_host_is_no_leftover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, released = threading.Event(), threading.Event()
+
+    def look_slowly(paths: Paths) -> list[Found]:
+        seen = kinds.look(paths)
+        looked.set()
+        assert released.wait(60)
+        return seen
+
+    async def look_and_delete() -> list[str]:
+        async with open_engine(home_of(tmp_path), FakeDriver()) as engine:
+            await engine.run("dev")
+            looking = asyncio.create_task(engine.leftovers())
+            assert await asyncio.to_thread(looked.wait, 60)
+            try:
+                await engine.remove_machines()
+            finally:
+                released.set()
+            return await looking
+
+    monkeypatch.setattr(reconcile, "look", look_slowly)
+    assert asyncio.run(look_and_delete()) == []

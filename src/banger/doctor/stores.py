@@ -187,6 +187,7 @@ def _set_right(host: Host) -> str:
 
 
 def _find_leftovers(paths: Paths) -> Iterator[str]:
+    before = read_records(paths.database, "resources", "identity")
     seen = look(paths)
-    known = read_records(paths.database, "resources", "identity")
+    known = [*before, *read_records(paths.database, "resources", "identity")]
     yield from (f"{found.noun} {found.what}" for found in unknown(seen, known))

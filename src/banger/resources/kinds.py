@@ -25,8 +25,9 @@ RUNTIME = frozenset(kind.name for kind in KINDS.values() if kind.is_runtime)
 
 
 def look(paths: Paths) -> list[Found]:
-    """Everything that should have a record. Call this before you read the records: a resource that is acquired
-    meanwhile has its record first. Blocking: looks at every process of the host."""
+    """Everything that should have a record. Read the records before this and after it: a resource that is
+    released meanwhile loses its record, one that is acquired meanwhile gets one. Blocking: looks at every process of
+    the host."""
     return [found for kind in KINDS.values() for found in kind.find(paths)]
 
 

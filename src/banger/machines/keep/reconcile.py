@@ -58,9 +58,11 @@ async def _set_right(lives: Lives, machine: Machine, dry_run: bool) -> SettledMa
 
 
 async def find_leftovers(holdings: Holdings) -> list[tuple[Leftover, Found]]:
-    """Looks at the host before the records: a resource that is made meanwhile has its record first."""
+    """The records are read before and after the look at the host: what is released meanwhile was in the first, and what
+    is made meanwhile is in the second."""
+    before = holdings.resources.all()
     seen = await in_thread(look, holdings.paths)
-    known = [resource.identity for resource in holdings.resources.all()]
+    known = [resource.identity for resource in (*before, *holdings.resources.all())]
     return [(Leftover(kind=found.noun, what=found.what), found) for found in unknown(seen, known)]
 
 
