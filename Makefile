@@ -11,7 +11,7 @@ KILLS ?= 1000
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test crash fuzz check-guest lint format bench bench-boots clean
+.PHONY: help setup setup-test run test test-long crash fuzz check-guest lint format bench bench-boots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,8 @@ run: setup ## boot the default image and run a command in it
 # Files that take long come first: short ones at the end keep both workers busy.
 test: lint check-guest ## lint, then every test
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests
+
+test-long: crash fuzz bench-boots ## what takes an hour or more: KILLS kills, each fuzzer for TIME seconds, N boots
 
 crash: setup-test ## kill daemons and VMMs at random moments (KILLS=1000), or replay a round (SEED=, ROUND=)
 	@$(BIN)/python -m tests.crash --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
