@@ -1,7 +1,7 @@
 """banger: microVMs as easily as containers.
 
 Public names are loaded on first use, so that importing a leaf of the package costs no more
-than that leaf.
+than that leaf. `__init__.pyi` has their types.
 """
 
 from __future__ import annotations
@@ -9,12 +9,6 @@ from __future__ import annotations
 __version__ = "0.1.0"
 
 __all__ = ["AsyncClient", "Client", "Error", "__version__"]
-
-TYPE_CHECKING = False  # as in typing, which costs an import
-if TYPE_CHECKING:
-    from banger.client.aio import AsyncClient
-    from banger.client.sync import Client
-    from banger.errors import Error
 
 _LAZY = {"Client": "banger.client.sync", "AsyncClient": "banger.client.aio", "Error": "banger.errors"}
 
@@ -26,3 +20,7 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

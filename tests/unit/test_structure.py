@@ -164,11 +164,14 @@ def test_a_breach_is_seen(tmp_path: Path, files: dict[str, str], expected: str) 
 
 
 def test_the_names_of_the_package_have_types() -> None:
-    (typed,) = (n for n in ast.parse(Path(banger.__file__).read_bytes()).body if isinstance(n, ast.If))
-    imported = {a.name: n.module for n in typed.body if isinstance(n, ast.ImportFrom) for a in n.names}
-    assert imported == banger._LAZY
-    assert {*imported, "__version__"} == {*banger.__all__}
-    assert all(getattr(banger, name).__name__ == name for name in imported)
+    """Those that `__init__.pyi` tells checkers are those that `__init__.py` loads."""
+    typed = ast.parse(Path(banger.__file__).with_suffix(".pyi").read_bytes()).body
+    imported = {a.asname: n.module for n in typed if isinstance(n, ast.ImportFrom) for a in n.names}
+    assert imported == vars(banger)["_LAZY"]
+    assert {*imported, "__version__"} == {*banger.__all__} <= {*dir(banger)}
+    (told,) = (n.value for n in typed if isinstance(n, ast.Assign))
+    assert ast.literal_eval(told) == banger.__all__
+    assert all(getattr(banger, str(name)).__name__ == name for name in imported)
 
 
 def test_no_test_bench_or_guest_file_has_a_vague_name() -> None:

@@ -8,52 +8,28 @@ editors and type checkers see each argument. A test compares these files with wh
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
-import msgspec
-
+from banger.api.generate_rooms import written_rooms
+from banger.api.source import (
+    answer_of,
+    arguments_of,
+    call_arguments,
+    head,
+    kinds_of,
+    model_imports,
+    parameters,
+    statement,
+)
 from banger.api.table import SESSIONS, VERBS
 from banger.api.verb import Download, Feed, Upload, Verb, type_name
 from banger.model.machine import MachineSpec
 
 _PACKAGE = Path(__file__).parents[1]
-_WIDTH = 110
-_HEAD = '"""{what}\n\nWritten by `python -m banger.api.generate` from the API\'s table; not by hand.\n"""'
-# With more optional arguments than these, they are keyword-only.
-_POSITIONAL_MAX = 4
-_PLAIN = (str, int, float, bool, type(None))
 _BEGIN, _END = "<!-- the table: begin -->\n", "<!-- the table: end -->\n"
-
-
-class _Argument:
-    """One argument of a call's function."""
-
-    def __init__(self, field: msgspec.structs.FieldInfo, hint: Any) -> None:
-        self.name = field.name
-        self.required = field.required
-        self.is_plain = isinstance(field.default, _PLAIN) and not field.required
-        self.default = repr(field.default) if self.is_plain else "None"
-        self.default = self.default.replace("'", '"')
-        self.kind = _written(hint)
-
-    @property
-    def declared(self) -> str:
-        may_lack = not self.required and not self.is_plain and "None" not in self.kind
-        kind = f"{self.kind} | None" if may_lack else self.kind
-        return f"{self.name}: {kind}" + ("" if self.required else f" = {self.default}")
-
-    @property
-    def chosen(self) -> str:
-        """The entry for `chosen`: name, value, default; a field without a default is always sent."""
-        return (
-            f'("{self.name}", {self.name})'
-            if self.required
-            else f'("{self.name}", {self.name}, {self.default})'
-        )
 
 
 def written_files() -> dict[Path, str]:
@@ -61,26 +37,22 @@ def written_files() -> dict[Path, str]:
     document = _PACKAGE.parents[1] / "docs/api.md"
     return {
         _PACKAGE / "client/calls.py": "".join(_calls()),
-        _PACKAGE / "client/sync_rooms.py": "".join(_rooms("sync")),
-        _PACKAGE / "client/aio_rooms.py": "".join(_rooms("aio")),
+        **{_PACKAGE / f"client/{name}": text for name, text in written_rooms(VERBS).items()},
         document: _documented(document.read_text(encoding="utf-8")),
     }
 
 
 def _calls() -> Iterator[str]:
-    yield (
-        _HEAD.format(what="Every call of the API as a function: what to send, and the type of the answer.")
-        + "\n"
-    )
+    yield head("Every call of the API as a function: what to send, and the type of the answer.")
     yield "# fmt: off\n\nfrom __future__ import annotations\n\nfrom collections.abc import Iterable\n\n"
     yield "from banger.client.call import Call, Pieces, chosen\n"
     yield "from banger.client.http1 import encode_query, quote\n\n"
     yield "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from typing import Any, Literal, TypedDict\n\n"
     yield "    from banger.client.call import Facts\n"
-    yield from _model_imports()
+    yield from model_imports(_kinds())
     yield "\n    class SpecOptions(TypedDict, total=False):\n"
     yield '        """The fields of MachineSpec that have defaults."""\n\n'
-    for argument in _arguments(MachineSpec):
+    for argument in arguments_of(MachineSpec):
         if not argument.required and argument.name != "command":
             yield f"        {argument.name}: {argument.kind}\n"
     for verb in VERBS:
@@ -92,95 +64,39 @@ def _calls() -> Iterator[str]:
         yield f"    return {_target(session.path)}\n"
 
 
-def _model_imports() -> Iterator[str]:
-    """Imports of all types in the table, by module."""
-    found: dict[str, set[str]] = {}
+def _kinds() -> Iterator[Any]:
+    """The types that `calls` names."""
     for verb in VERBS:
-        result = () if isinstance(verb, (Download, Feed)) else (verb.result,)
-        for kind in (*result, *typing.get_type_hints(verb.request).values()):
-            for struct in _structs(kind):
-                found.setdefault(struct.__module__, set()).add(struct.__name__)
-    for struct in (s for hint in typing.get_type_hints(MachineSpec).values() for s in _structs(hint)):
-        found.setdefault(struct.__module__, set()).add(struct.__name__)
-    found["banger.model.machine"].discard("MachineSpec")
-    for module in sorted(found):
-        names = sorted(found[module])
-        line = f"    from {module} import {', '.join(names)}\n"
-        yield line if len(line) <= _WIDTH else _hanging(f"    from {module} import (", names, "    )\n")
-
-
-def _structs(kind: Any) -> Iterator[type]:
-    origin = get_origin(kind)
-    if origin is Literal:
-        return
-    if origin is not None:
-        if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
-            yield origin
-        for one in get_args(kind):
-            yield from _structs(one)
-    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        yield kind
-
-
-def _arguments(struct: type[msgspec.Struct]) -> list[_Argument]:
-    hints = typing.get_type_hints(struct)
-    return [_Argument(field, hints[field.name]) for field in msgspec.structs.fields(struct)]
+        yield from kinds_of(verb)
+    yield from typing.get_type_hints(MachineSpec).values()
 
 
 def _function(verb: Verb[Any, Any]) -> str:
-    arguments = _arguments(verb.request)
-    body = [a for a in arguments if a.name in verb.in_body]
-    if verb.body:
-        body = _arguments(verb.body_type)
-        arguments = [*body, *(a for a in arguments if a.name != verb.body)]
-    answer = "bytes" if isinstance(verb, (Download, Feed)) else type_name(verb.result)
-    lines = [*_signature(verb, arguments, answer), f'    """{verb.summary}."""']
+    arguments, answer = call_arguments(verb), answer_of(verb)
+    elsewhere = {*verb.in_path, *verb.query, *verb.header}
+    body = [a for a in arguments if a.name not in elsewhere]
+    begin = statement(f"def {verb.call_name}(", parameters(verb, arguments), f") -> Call[{answer}]:")
+    lines = [*begin, f'    """{verb.summary}."""']
     target = _target(verb.path)
     if verb.query:
         query = [a.chosen for a in arguments if a.name in verb.query]
-        lines += _statement("    query = chosen(", query, ")")
+        lines += statement("    query = chosen(", query, ")")
         target += " + encode_query(query)"
     sent = [f'"{verb.method}"', target, f'"{answer}"']
     if isinstance(verb, Upload):
         sent.append(f'Pieces(stream, "{verb.takes}")')
     elif body:
-        lines += _statement("    body = chosen(", [a.chosen for a in body], ")")
+        lines += statement("    body = chosen(", [a.chosen for a in body], ")")
         sent.append("body or None" if verb.body_is_optional else "body")
     if verb.header:
         sent.append(f"key={next(iter(verb.header))}")
-    return "\n".join([*lines, *_statement("    return Call(", sent, ")")]) + "\n"
-
-
-def _signature(verb: Verb[Any, Any], arguments: list[_Argument], answer: str) -> list[str]:
-    required = [a.declared for a in arguments if a.required]
-    if isinstance(verb, Upload):
-        required.append("stream: Iterable[bytes]")
-    optional = [a.declared for a in arguments if not a.required]
-    if len(optional) > _POSITIONAL_MAX:
-        optional.insert(0, "*")
-    return _statement(f"def {verb.call_name}(", [*required, *optional], f") -> Call[{answer}]:")
+    return "\n".join([*lines, *statement("    return Call(", sent, ")")]) + "\n"
 
 
 def _target(path: str) -> str:
     """The path as source code, which quotes its fields."""
     path = path.replace(":path}", "}")
     return f'"{path}"' if "{" not in path else 'f"' + path.replace("{", "{quote(").replace("}", ")}") + '"'
-
-
-def _rooms(flavour: str) -> Iterator[str]:
-    what = "The nouns of the API as classes, whose methods are its verbs"
-    yield (
-        _HEAD.format(what=f"{what} ({'blocking' if flavour == 'sync' else 'for asyncio'}).")
-        + "\n# fmt: off\n\n"
-    )
-    yield "from __future__ import annotations\n\nfrom banger.client import calls\n"
-    yield f"from banger.client.{flavour}_methods import Bytes, Method, Room\n"
-    for room in dict.fromkeys(verb.room for verb in VERBS):
-        yield f"\n\nclass {room.capitalize()}Verbs(Room):\n"
-        for verb in VERBS:
-            if verb.room == room and not isinstance(verb, Feed):
-                kind = "Bytes" if isinstance(verb, Download) else "Method"
-                yield f"    {verb.name.partition('.')[2]} = {kind}(calls.{verb.call_name})\n"
 
 
 def _documented(text: str) -> str:
@@ -224,33 +140,6 @@ def _shown_exchange(verb: Verb[Any, Any]) -> str:
         return f"`{verb.body_type.__name__}` → {answer}"
     body = ", ".join(f'"{n}"' + ("" if verb.fields[n].required else "?") for n in verb.in_body)
     return f"`{{{body}}}` → {answer}" if body else f"→ {answer}"
-
-
-def _statement(begin: str, parts: list[str], end: str) -> list[str]:
-    line = begin + ", ".join(parts) + end
-    if len(line) <= _WIDTH:
-        return [line]
-    indent = " " * (len(begin) - len(begin.lstrip()))
-    return [begin, *(f"{indent}    {part}," for part in parts), indent + end]
-
-
-def _hanging(begin: str, parts: list[str], end: str) -> str:
-    return "\n".join([begin, *(f"        {part}," for part in parts), end])
-
-
-def _written(hint: Any) -> str:
-    """A type as source code."""
-    origin = get_origin(hint)
-    if origin is Literal:
-        return "Literal[" + ", ".join(f'"{one}"' for one in get_args(hint)) + "]"
-    if origin in (typing.Union, types.UnionType):
-        return " | ".join(_written(one) for one in get_args(hint))
-    if origin is not None:
-        return f"{origin.__name__}[{', '.join(_written(one) for one in get_args(hint))}]"
-    if hint is type(None):
-        return "None"
-    # Callers may pass structs or JSON-ready data.
-    return f"{hint.__name__} | Facts" if issubclass(hint, msgspec.Struct) else str(hint.__name__)
 
 
 def _lower(text: str) -> str:
