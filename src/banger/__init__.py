@@ -8,9 +8,15 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-__all__ = ["AsyncClient", "Client", "Error", "__version__"]
+__all__ = ["AsyncClient", "AsyncVm", "Client", "Error", "Vm", "__version__"]
 
-_LAZY = {"Client": "banger.client.sync", "AsyncClient": "banger.client.aio", "Error": "banger.errors"}
+_LAZY = {
+    "AsyncClient": "banger.client.aio",
+    "AsyncVm": "banger.client.aio_vm",
+    "Client": "banger.client.sync",
+    "Vm": "banger.client.sync_vm",
+    "Error": "banger.errors",
+}
 
 
 def __getattr__(name: str) -> object:

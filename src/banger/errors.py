@@ -111,6 +111,18 @@ class Cancelled(Error, codes=("cancelled",)):
     """The work was cancelled."""
 
 
+class CommandFailed(Error, codes=("command_failed",)):
+    """A command in a machine ended with an exit code other than 0, which its caller does not accept."""
+
+
+class CommandMissing(Error, codes=("command_not_found", "command_not_executable")):
+    """A machine does not have the program, or may not execute it."""
+
+
+class DaemonLost(Error, codes=("daemon_unreachable", "daemon_start_failed")):
+    """No daemon answers, or it ended before its answer was complete."""
+
+
 class FrozenDamaged(Error, codes=("frozen_damaged",)):
     """Files of a frozen machine are damaged."""
 
@@ -129,6 +141,10 @@ class NoSpace(Error, codes=("insufficient_disk",)):
 
 class NoSuchFile(Error, codes=("file_not_found",)):
     """Nothing is at a path."""
+
+
+class NoSuchImage(Error, codes=("image_not_found", "platform_not_found")):
+    """No image has the name."""
 
 
 class NoSuchNetwork(Error, codes=("network_not_found",)):
@@ -206,6 +222,7 @@ CODES: dict[str, tuple[int, int]] = {
     "too_many_operations": (503, 125),
     "command_not_found": (422, 127),
     "command_not_executable": (422, 126),
+    "command_failed": (422, 1),
     "user_not_found": (422, 125),
     "bad_working_directory": (422, 125),
     "file_not_found": (404, 1),

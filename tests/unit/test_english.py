@@ -67,10 +67,11 @@ RIDDLE = re.compile("|".join(RIDDLES), re.IGNORECASE)
 TOLD_BY_PLACE = {"Error": slice(1, 3), "Sight": slice(0, 1), "Check": slice(2, 3), "advise": slice(0, 1)}
 TOLD_BY_NAME = ("help", "summary", "why")
 # Their docstrings are in /openapi.json, docs/api.md and the SDK's help.
+CLIENT = ("sync.py", "aio.py", "results.py", "aio_vm.py", "aio_files.py", "aio_process.py", "aio_front.py")
 DESCRIBED = [
     *sorted((ROOT / "src/banger/api").glob("*.py")),
     *sorted((ROOT / "src/banger/model").glob("*.py")),
-    *(ROOT / "src/banger/client" / name for name in ("sync.py", "aio.py", "results.py")),
+    *(ROOT / "src/banger/client" / name for name in CLIENT),
 ]
 
 

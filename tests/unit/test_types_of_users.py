@@ -27,6 +27,16 @@ def main() -> int:
         operation = client.machines.start("dev")
         started: Machine | None = client.operations.wait(operation).result
         print(started, b"".join(client.machines.logs("dev", tail=3)))
+        with client.run("debian-bookworm", memory="512MiB", cpus=2, progress=print) as vm:
+            text: str = vm.exec("echo hi", shell=True, check=True).stdout
+            data: bytes = vm.exec(["cat"], stdin=b"x", text=False).stdout
+            vm.files.write("/etc/motd", text)
+            names = [entry.name for entry in vm.files.list("/etc") if entry.type == "file"]
+            with vm.fork(10) as copies:
+                print(names, data, [copy.exec(["true"]).exit_code for copy in copies])
+            with vm.spawn(["bash"], pty=True) as process:
+                process.write("exit\\n")
+                print("".join(said.text for said in process), process.wait().exit_code)
     except Error as exc:
         print(exc.code, exc.hint)
         return 1
@@ -38,6 +48,13 @@ async def amain() -> None:
     machines: list[Machine] = await client.machines.list()
     print(machines, [piece async for piece in client.machines.logs("dev")])
     await client.machines.delete("dev", force=True)
+    async with client.run("debian-bookworm", memory="512MiB") as vm:
+        text: str = (await vm.exec("echo hi", shell=True, check=True)).stdout
+        async with vm.fork(10) as copies, vm.spawn(["bash"], pty=True) as process:
+            await process.write("exit\\n")
+            print(text, len(copies), [said.text async for said in process])
+    vm = await client.run("debian-bookworm")
+    print(await vm.files.read("/etc/motd"), vm.state.value)
 '''
 MISTAKES = """\
 from banger import AsyncClient, Client
@@ -46,13 +63,15 @@ Client().machines.start(7)
 Client().machines.run("debian", ["true"], memory_mib="much")
 Client().machines.no_such_verb()
 Client().machines.get("dev").no_such_field
+Client().run("debian", memory=512)
+Client().machine("dev").exec(["true"]).stdout.fileno()
 
 
 async def main() -> None:
     for machine in await AsyncClient().machines.list():
         machine.name + 1
 """
-LINES_WITH_MISTAKES = {3, 4, 5, 6, 11}
+LINES_WITH_MISTAKES = {3, 4, 5, 6, 7, 8, 13}
 CASES = [pytest.param(SCRIPT, set(), id="script"), pytest.param(MISTAKES, LINES_WITH_MISTAKES, id="mistakes")]
 
 
@@ -110,6 +129,12 @@ def offered(text: str) -> set[str]:
         ("from banger import Client\nClient().machines.get('dev').", {"name", "state", "spec"}),
         ("from banger import Client\nClient().machines.run('debian', []).", {"stdout", "exit_code", "check"}),
         ("from banger import Client\nfor one in Client().machines.list():\n    one.", {"name", "state"}),
+        (
+            "from banger import Client\nwith Client().run('debian') as vm:\n    vm.",
+            {"exec", "fork", "files", "stop"},
+        ),
+        ("from banger import Client\nClient().machine('dev').files.", {"read", "write", "walk"}),
+        ("from banger import Client\nClient().machine('dev').spawn().", {"write", "wait", "kill"}),
         ("from banger import Error\ntry:\n    pass\nexcept Error as exc:\n    exc.", {"code", "hint"}),
         (
             "from banger import AsyncClient\nasync def f():\n    (await AsyncClient().machines.get('x')).",

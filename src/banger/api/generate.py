@@ -1,4 +1,5 @@
-"""Writes the files that derive from the table: the client's calls and rooms, and the table of docs/api.md.
+"""Writes the files that derive from others: from the table the client's calls, rooms and verbs of machines
+and the table of docs/api.md; from what the client has for asyncio its blocking half.
 
     python -m banger.api.generate
 
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from banger.api.blocking import without_asyncio
 from banger.api.generate_rooms import written_rooms
 from banger.api.source import (
     answer_of,
@@ -29,6 +31,8 @@ from banger.api.verb import Download, Feed, Upload, Verb, type_name
 from banger.model.machine import MachineSpec
 
 _PACKAGE = Path(__file__).parents[1]
+# Modules of the client that are written for asyncio, and whose blocking half derives from them.
+_TWICE = ("waiting", "process", "files", "vm", "front")
 _BEGIN, _END = "<!-- the table: begin -->\n", "<!-- the table: end -->\n"
 
 
@@ -38,8 +42,14 @@ def written_files() -> dict[Path, str]:
     return {
         _PACKAGE / "client/calls.py": "".join(_calls()),
         **{_PACKAGE / f"client/{name}": text for name, text in written_rooms(VERBS).items()},
+        **{_PACKAGE / f"client/sync_{name}.py": _blocking(name) for name in _TWICE},
         document: _documented(document.read_text(encoding="utf-8")),
     }
+
+
+def _blocking(name: str) -> str:
+    source = _PACKAGE / f"client/aio_{name}.py"
+    return without_asyncio(source.name, source.read_text(encoding="utf-8"))
 
 
 def _calls() -> Iterator[str]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from banger import places
 from banger.client import calls, results
+from banger.client.aio_front import AsyncFront
+from banger.client.aio_methods import begin
 from banger.client.aio_rooms import (
     CatalogsVerbs,
     ImagesVerbs,
@@ -24,13 +26,15 @@ from banger.client.aio_rooms import (
     SystemVerbs,
     TemplatesVerbs,
 )
-from banger.client.aio_transport import AsyncAnswer, Connection, open_stream, request
+from banger.client.aio_stream import collect
+from banger.client.aio_transport import AsyncAnswer, Connection, request
+from banger.client.aio_waiting import watch, watch_to_end
 from banger.client.answers import decode, encode
 from banger.client.call import Call
 from banger.client.exchange import plan_body
-from banger.client.http1 import lost, may_ask_again
+from banger.client.http1 import may_ask_again
 from banger.client.patience import Patience
-from banger.client.results import CompletedRun, Text
+from banger.client.results import CompletedRun, Heard, Text
 from banger.client.start import dial_or_start
 from banger.client.transport import dial
 from banger.errors import Error
@@ -42,7 +46,6 @@ if TYPE_CHECKING:
 
     from banger.client.calls import SpecOptions
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -50,64 +53,72 @@ class Machines(MachinesVerbs):
     async def run(
         self,
         image: str,
-        argv: Sequence[Text] = (),
+        argv: Sequence[Text] | Text = (),
         *,
-        stdin: bytes = b"",
+        shell: bool = False,
+        stdin: Text = b"",
         env: Mapping[Text, Text] | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
         **options: Unpack[SpecOptions],
-    ) -> CompletedRun:
+    ) -> CompletedRun[bytes]:
         """Run a command in a new machine, and delete the machine afterwards unless `remove=False`.
 
         `timeout_s` limits the command, in seconds; 0 means no limit. `options` are the other fields of `MachineSpec`.
         Raises `banger.Error`; an exit code other than 0 is not an error (see `CompletedRun.check`).
         """
-        command = results.plan_command(argv, stdin, env, cwd, user, timeout_s)
+        command = results.plan_command(
+            argv, shell=shell, stdin=bool(stdin), env=env, cwd=cwd, user=user, timeout_s=timeout_s
+        )
         first = results.encode_run(image, command, options)
         return await self._finish(calls.machines_run_target(), first, stdin)
 
     async def exec(
         self,
         name: str,
-        argv: Sequence[Text] = (),
+        argv: Sequence[Text] | Text = (),
         *,
-        stdin: bytes = b"",
+        shell: bool = False,
+        stdin: Text = b"",
         env: Mapping[Text, Text] | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
-    ) -> CompletedRun:
+    ) -> CompletedRun[bytes]:
         """Run a command in a running machine. `name` is its name or id; the rest is as for `run`."""
-        command = results.plan_command(argv, stdin, env, cwd, user, timeout_s)
+        command = results.plan_command(
+            argv, shell=shell, stdin=bool(stdin), env=env, cwd=cwd, user=user, timeout_s=timeout_s
+        )
         return await self._finish(calls.machines_exec_target(name), results.encode_exec(command), stdin)
 
-    async def _finish(self, target: str, first: bytes, stdin: bytes) -> CompletedRun:
-        stream = await open_stream(await self.client.connect(), target, first)
-        return CompletedRun(await stream.collect(stdin))
+    async def _finish(self, target: str, first: bytes, stdin: Text) -> CompletedRun[bytes]:
+        stream = await begin(self.client, target, first)
+        return results.completed(await collect(stream, results.as_bytes(stdin)))
 
 
 class Operations(OperationsVerbs):
-    async def events(self, operation_id: str) -> AsyncIterator[Progress | Operation[Any]]:
+    def events(self, operation_id: str) -> AsyncIterator[Progress | Operation[Any]]:
         """The steps of an operation as they happen, and at last the ended operation."""
-        answer = await self.client.open(calls.operations_events(operation_id))
-        async for line in answer.lines():
-            yield results.read_event(line)
+        return watch(self.client, operation_id)
 
     @overload
-    async def wait(self, operation: Operation[T]) -> Operation[T]: ...
+    async def wait(
+        self, operation: Operation[T], progress: Heard | None = None, timeout_s: float | None = None
+    ) -> Operation[T]: ...
 
     @overload
-    async def wait(self, operation: str) -> Operation[Any]: ...
+    async def wait(
+        self, operation: str, progress: Heard | None = None, timeout_s: float | None = None
+    ) -> Operation[Any]: ...
 
-    async def wait(self, operation: Operation[T] | str) -> Operation[Any]:
-        """Wait until the operation has succeeded, and return it. Raises the error that the operation failed with."""
+    async def wait(
+        self, operation: Operation[T] | str, progress: Heard | None = None, timeout_s: float | None = None
+    ) -> Operation[Any]:
+        """Wait until the operation has succeeded, and return it; `progress` is told each step. Raises the error that
+        the operation failed with."""
         operation_id = operation if isinstance(operation, str) else operation.id
-        async for event in self.events(operation_id):
-            if isinstance(event, Operation):
-                return results.check_ended(event)
-        raise lost("before the operation did")
+        return results.check_ended(await watch_to_end(self.client, operation_id, progress, timeout_s))
 
 
 class System(SystemVerbs):
@@ -121,7 +132,7 @@ class System(SystemVerbs):
             yield results.read_told(line)
 
 
-class AsyncClient:
+class AsyncClient(AsyncFront):
     """The API of the daemon for asyncio. Each call has a connection of its own.
 
     With `start`, the client starts a daemon if none runs; it never starts a daemon for a socket path of your own.
@@ -144,6 +155,12 @@ class AsyncClient:
         self.operations = Operations(self)
         self.system = System(self)
 
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing stays open: each call has a connection of its own."""
+
     def with_timeout(self, timeout_s: float | None) -> AsyncClient:
         """A client of the same daemon with another time limit: `client.with_timeout(5).machines.list()`."""
         return AsyncClient(self.socket_path, self._start, timeout_s)
@@ -154,13 +171,14 @@ class AsyncClient:
         return await asyncio.open_unix_connection(sock=found)
 
     async def open(self, call: Call[object]) -> AsyncAnswer:
-        """Send a call, and return the answer with its body still to read. A call that only reads is sent once more if
-        the daemon ended instead of answering. Raises the error that the answer carries."""
+        """Send a call, and return the answer with its body still to read. A call that only reads, or has an
+        idempotency key, is sent once more if the daemon ended instead of answering. Raises the error that the answer
+        carries."""
         patience = Patience(self._timeout_s, call.silence_s)
         try:
             answer = await self._send(call, patience)
         except Error as exc:
-            if not may_ask_again(call.method, exc):
+            if not may_ask_again(call.method, call.key, exc):
                 raise
             answer = await self._send(call, patience)
         if call.is_stream:

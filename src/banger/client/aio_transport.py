@@ -1,30 +1,12 @@
-"""Requests and streams on asyncio: the counterparts of `transport`, `websocket` and `stream`, which block."""
+"""Requests on asyncio: the counterpart of `transport`, which blocks."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from banger.client.frames import (
-    BINARY,
-    CLOSE,
-    NORMAL,
-    PING,
-    PONG,
-    TEXT,
-    TOLD_LIMIT,
-    BadFrame,
-    FrameReader,
-    Message,
-    encode_close,
-    encode_frame,
-)
-from banger.client.handshake import check_handshake, encode_handshake, make_key
-from banger.client.http1 import AnswerReader, encode_chunk, lost, refuse
-from banger.client.messages import PIECE_LIMIT, Conversation, check_request, encode_message
+from banger.client.http1 import AnswerReader, encode_chunk, refuse
 from banger.client.patience import Patience
-from banger.client.stream import Collector
 from banger.client.transport import (
     ANSWER_LIMIT,
     LINE_LIMIT,
@@ -60,7 +42,7 @@ class AsyncAnswer:
                     yield piece
                 if self._parser.done:
                     return
-                self._parser.feed(await _receive(self._reader, self._writer, self.patience))
+                self._parser.feed(await receive(self._reader, self._writer, self.patience))
         finally:
             self._writer.close()
 
@@ -113,7 +95,7 @@ async def request(
     sending = asyncio.create_task(_send(writer, head, body))
     try:
         while parser.head is None:
-            parser.feed(await _receive(reader, writer, patience))
+            parser.feed(await receive(reader, writer, patience))
         return AsyncAnswer(connection, parser, patience)
     except BaseException:
         writer.close()
@@ -145,7 +127,7 @@ async def _send(writer: asyncio.StreamWriter, head: bytes, body: Body) -> None:
         raise
 
 
-async def _receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: Patience) -> bytes:
+async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: Patience) -> bytes:
     """Bytes of the connection; none at its end. Raises `timeout`."""
     while True:
         try:
@@ -156,79 +138,3 @@ async def _receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, p
         except TimeoutError:
             patience.check()
             await asyncio.to_thread(require_life, writer.get_extra_info("peername"))
-
-
-class AsyncStream:
-    """A run or an exec in progress. Owns its connection."""
-
-    def __init__(self, connection: Connection, rest: bytes) -> None:
-        self._reader, self._writer = connection
-        self._frames = FrameReader(limit=TOLD_LIMIT)
-        self._rest = rest
-        self._conversation = Conversation()
-        self._patience = Patience()
-
-    async def collect(self, stdin: bytes) -> Collector:
-        """Send `stdin`, read the stream to its end, and keep its output."""
-        collector = Collector(stdin)
-        fed = False
-        try:
-            while not self._conversation.finished:
-                await self._feed(collector)
-                if self._conversation.started and collector.all_fed and not fed:
-                    fed = True
-                    self.send(TEXT, encode_message("stdin_eof"))
-                for message in await self._receive():
-                    self._hear(message, collector)
-            self.send(CLOSE, encode_close(NORMAL))
-        finally:
-            self._writer.close()
-        return collector
-
-    def send(self, opcode: int, payload: bytes) -> None:
-        """Queue one message."""
-        self._writer.write(encode_frame(opcode, payload, os.urandom(4)))
-
-    async def _feed(self, collector: Collector) -> None:
-        while (room := min(self._conversation.room, PIECE_LIMIT)) and not collector.all_fed:
-            self.send(BINARY, self._conversation.encode_stdin(collector.next_piece(room)))
-
-    async def _receive(self) -> list[Message]:
-        data, self._rest = self._rest or await _receive(self._reader, self._writer, self._patience), b""
-        if not data:
-            raise lost("before the command did")
-        try:
-            return self._frames.feed(data)
-        except BadFrame as exc:
-            self.send(CLOSE, encode_close(exc.close_code, exc.reason))
-            raise refuse(exc.reason) from exc
-
-    def _hear(self, message: Message, collector: Collector) -> None:
-        opcode, payload = message
-        if opcode == PING:
-            self.send(PONG, payload)
-        elif opcode == CLOSE and not self._conversation.finished:
-            raise lost("before the command did")
-        elif opcode in (TEXT, BINARY) and (event := self._conversation.hear(opcode, payload)):
-            collector.hear(event)
-
-
-async def open_stream(connection: Connection, target: str, first: bytes) -> AsyncStream:
-    """Open a WebSocket at `target`, and send the first message."""
-    reader, writer = connection
-    try:
-        key = make_key(os.urandom(16))
-        parser, patience = AnswerReader(), Patience()
-        writer.write(encode_handshake(target, key))
-        while parser.head is None:
-            parser.feed(await _receive(reader, writer, patience))
-        if parser.head.status != 101:
-            await AsyncAnswer(connection, parser, patience).checked()
-            raise refuse("it does not speak WebSocket")
-        check_handshake(parser.head, key)
-        stream = AsyncStream(connection, parser.rest)
-        stream.send(TEXT, check_request(first))
-        return stream
-    except BaseException:
-        writer.close()
-        raise

@@ -24,7 +24,8 @@ def open_answer(
     dial: Dial, call: Call[object], encode: Callable[[object], bytes], timeout_s: float | None = None
 ) -> Answer:
     """Send the call and wait for the head of its answer. Raises the error that the answer contains. A daemon may end
-    between taking the connection and answering: then a call that only reads is sent once more. `timeout_s` limits the
+    between taking the connection and answering: then a call that only reads, or has an idempotency key, is sent once
+    more. `timeout_s` limits the
     whole answer, or the beginning of a stream."""
     patience = Patience(timeout_s, call.silence_s)
     body, content_type = plan_body(call, encode)
@@ -35,7 +36,7 @@ def open_answer(
     try:
         answer = ask()
     except Error as exc:
-        if not may_ask_again(call.method, exc):
+        if not may_ask_again(call.method, call.key, exc):
             raise
         answer = ask()
     if call.is_stream:

@@ -61,9 +61,10 @@ def lost(where: str, answered: bool = True) -> Error:
     )
 
 
-def may_ask_again(method: str, error: Error) -> bool:
-    """Whether a call can be sent again: it only reads, and no byte of an answer arrived."""
-    return method == "GET" and _UNANSWERED in error.details
+def may_ask_again(method: str, key: str, error: Error) -> bool:
+    """Whether a call can be sent again: no byte of an answer arrived, and the call only reads, or has an idempotency
+    key."""
+    return (method == "GET" or bool(key)) and _UNANSWERED in error.details
 
 
 class Head:

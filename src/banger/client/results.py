@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import html
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, AnyStr, Generic, Self, TypeVar, cast
 
 from banger.client.answers import convert, convert_operation, encode
 from banger.client.exchange import decode_line
 from banger.client.http1 import lost
+from banger.client.messages import Exited
 from banger.client.stream import Collector
 from banger.errors import Error
 from banger.model.command import Command, ExecRequest
@@ -26,51 +28,120 @@ if TYPE_CHECKING:
 # Names in Linux are bytes. Text is sent as UTF-8, with the bytes that `os.fsdecode` put into it.
 Text = str | bytes
 
+T = TypeVar("T")
+# How much of a command's output a notebook and an error show, in characters.
+_SHOWN, _TOLD = 10_000, 500
 
-class CompletedRun:
-    """A command that has ended: its whole output as bytes, and its exit code (128+N for signal N, 124 for a
+# What is told each step of an operation.
+Heard = Callable[[Progress], object]
+
+
+class CompletedRun(Generic[AnyStr]):
+    """A command that has ended: its whole output, as bytes or as text, and its exit code (128+N for signal N, 124 for a
     time-out)."""
 
-    def __init__(self, collector: Collector) -> None:
-        exited = collector.exited
+    def __init__(self, stdout: AnyStr, stderr: AnyStr, exited: Exited | None) -> None:
         if exited is None:
             raise lost("before the command did")
-        self.stdout = collector.stdout
-        self.stderr = collector.stderr
+        self.stdout: AnyStr = stdout
+        self.stderr: AnyStr = stderr
         self.exit_code = exited.code
         self.signal = exited.signal
         self.timed_out = exited.timed_out
         self.timings_ms = exited.timings_ms
+        self._exited = exited
 
     def __repr__(self) -> str:
-        sizes = f"{len(self.stdout)} bytes of stdout, {len(self.stderr)} of stderr"
+        unit = "characters" if isinstance(self.stdout, str) else "bytes"
+        sizes = f"{len(self.stdout)} {unit} of stdout, {len(self.stderr)} of stderr"
         return f"<CompletedRun exit code {self.exit_code}, {sizes}>"
 
-    def check(self) -> CompletedRun:
-        """Return the run itself if its exit code is 0. Raises `tool_failed` otherwise."""
+    def _repr_html_(self) -> str:
+        """For notebooks: the exit code, and the end of what the command wrote."""
+        parts = (("", self.stdout), ("color:#b00", self.stderr))
+        shown = "".join(
+            f'<pre style="{style}">{html.escape(as_text(output)[-_SHOWN:])}</pre>'
+            for style, output in parts
+            if output
+        )
+        return f"<div>exit code {self.exit_code}{', timed out' if self.timed_out else ''}</div>{shown}"
+
+    def decoded(self) -> CompletedRun[str]:
+        """The same with its output as text; bytes that are not UTF-8 become U+FFFD."""
+        return CompletedRun(as_text(self.stdout), as_text(self.stderr), self._exited)
+
+    def check(self) -> Self:
+        """Return the run itself if its exit code is 0. Raises `command_failed` otherwise, or `timeout`."""
+        if self.timed_out:
+            raise Error(
+                "timeout", "the command was killed at its time limit", "give it more time (timeout_s)"
+            )
         if self.exit_code:
-            text = self.stderr.decode("utf-8", "replace").strip()
-            raise Error("tool_failed", f"exit code {self.exit_code}: {text[-500:]}")
+            said = as_text(self.stderr).strip()[-_TOLD:]
+            details: dict[str, object] = {"exit_code": self.exit_code, "signal": self.signal}
+            raise Error(
+                "command_failed", f"exit code {self.exit_code}" + (f": {said}" if said else ""), "", details
+            )
         return self
 
 
+def as_text(output: str | bytes) -> str:
+    return output if isinstance(output, str) else output.decode("utf-8", "replace")
+
+
+def as_bytes(data: str | bytes) -> bytes:
+    return data if isinstance(data, bytes) else data.encode("utf-8", "surrogateescape")
+
+
+def completed(collector: Collector) -> CompletedRun[bytes]:
+    """What a stream has said to its end."""
+    return CompletedRun(collector.stdout, collector.stderr, collector.exited)
+
+
 def plan_command(
-    argv: Sequence[Text],
-    stdin: bytes = b"",
+    argv: Sequence[Text] | Text,
+    *,
+    shell: bool = False,
+    stdin: bool = False,
     env: Mapping[Text, Text] | None = None,
     cwd: Text = "",
     user: Text = "",
     timeout_s: float = 0,
+    tty: tuple[int, int] | None = None,
 ) -> Command:
-    """A command without a terminal. Its stdin is open only if there is data for it."""
+    """A command. With `shell`, `argv` is one text for the guest's `sh -c`. `tty` is the size of its terminal, rows and
+    columns; None for none. Raises `bad_request`."""
     return Command(
-        argv=[text_of(argument) for argument in argv],
+        argv=plan_argv(argv, shell),
         env={text_of(name): text_of(value) for name, value in (env or {}).items()},
         cwd=text_of(cwd),
         user=text_of(user),
-        stdin=bool(stdin),
+        stdin=stdin,
         timeout_s=timeout_s,
+        tty=tty is not None,
+        rows=tty[0] if tty else 24,
+        cols=tty[1] if tty else 80,
     )
+
+
+def plan_argv(argv: Sequence[Text] | Text, shell: bool) -> list[str]:
+    """The arguments of a command. One text is not a list of its letters. Raises `bad_request`."""
+    if isinstance(argv, str | bytes):
+        if not shell:
+            raise Error(
+                "bad_request",
+                "a command is a list of its arguments, not one text",
+                'write ["echo", "hi"], or pass shell=True',
+            )
+        return ["/bin/sh", "-c", text_of(argv)]
+    if shell:
+        raise Error("bad_request", "with shell=True a command is one text", 'write "echo hi"')
+    return [text_of(argument) for argument in argv]
+
+
+def made_by(ended: Operation[Any], begun: Operation[T]) -> T:
+    """What an operation made. Raises the error that it failed with."""
+    return cast("T", check_ended(ended).result)
 
 
 def encode_exec(command: Command) -> bytes:
@@ -82,6 +153,11 @@ def encode_run(image: str, command: Command, options: SpecOptions) -> bytes:
     """The first message of a run stream. The machine is deleted afterwards unless `remove=False`."""
     chosen: SpecOptions = {"remove": True, **options}
     return encode(RunRequest(spec=plan_spec(image, command, **chosen)))
+
+
+def encode_attach(exec_id: int | None) -> bytes:
+    """The first message of an attach stream; None means the main command."""
+    return encode({} if exec_id is None else {"exec": exec_id})
 
 
 def plan_spec(image: str, command: Command | None, **options: Unpack[SpecOptions]) -> MachineSpec:

@@ -41,6 +41,10 @@ class Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, without waiting."""
         self._websocket.close()
 
     def fileno(self) -> int:

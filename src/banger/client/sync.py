@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from banger import places
 from banger.client import calls, results
 from banger.client.answers import decode, encode
 from banger.client.call import Call
 from banger.client.exchange import open_answer
-from banger.client.http1 import lost
-from banger.client.results import CompletedRun, Text
+from banger.client.results import CompletedRun, Heard, Text
 from banger.client.start import dial_or_start
-from banger.client.stream import begin_stream, collect
+from banger.client.stream import collect
+from banger.client.sync_front import Front
+from banger.client.sync_methods import begin
 from banger.client.sync_rooms import (
     CatalogsVerbs,
     ImagesVerbs,
@@ -34,6 +35,7 @@ from banger.client.sync_rooms import (
     SystemVerbs,
     TemplatesVerbs,
 )
+from banger.client.sync_waiting import watch, watch_to_end
 from banger.client.transport import Answer, dial
 from banger.model.event import Event
 from banger.model.operation import Operation, Progress
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
 
     from banger.client.calls import SpecOptions
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -51,62 +52,71 @@ class Machines(MachinesVerbs):
     def run(
         self,
         image: str,
-        argv: Sequence[Text] = (),
+        argv: Sequence[Text] | Text = (),
         *,
-        stdin: bytes = b"",
+        shell: bool = False,
+        stdin: Text = b"",
         env: Mapping[Text, Text] | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
         **options: Unpack[SpecOptions],
-    ) -> CompletedRun:
+    ) -> CompletedRun[bytes]:
         """Run a command in a new machine, and delete the machine afterwards unless `remove=False`.
 
         `timeout_s` limits the command, in seconds; 0 means no limit. `options` are the other fields of `MachineSpec`.
         Raises `banger.Error`; an exit code other than 0 is not an error (see `CompletedRun.check`).
         """
-        command = results.plan_command(argv, stdin, env, cwd, user, timeout_s)
+        command = results.plan_command(
+            argv, shell=shell, stdin=bool(stdin), env=env, cwd=cwd, user=user, timeout_s=timeout_s
+        )
         first = results.encode_run(image, command, options)
         return self._finish(calls.machines_run_target(), first, stdin)
 
     def exec(
         self,
         name: str,
-        argv: Sequence[Text] = (),
+        argv: Sequence[Text] | Text = (),
         *,
-        stdin: bytes = b"",
+        shell: bool = False,
+        stdin: Text = b"",
         env: Mapping[Text, Text] | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
-    ) -> CompletedRun:
+    ) -> CompletedRun[bytes]:
         """Run a command in a running machine. `name` is its name or id; the rest is as for `run`."""
-        command = results.plan_command(argv, stdin, env, cwd, user, timeout_s)
+        command = results.plan_command(
+            argv, shell=shell, stdin=bool(stdin), env=env, cwd=cwd, user=user, timeout_s=timeout_s
+        )
         return self._finish(calls.machines_exec_target(name), results.encode_exec(command), stdin)
 
-    def _finish(self, target: str, first: bytes, stdin: bytes) -> CompletedRun:
-        return CompletedRun(collect(begin_stream(self.client.dial, target, first), stdin))
+    def _finish(self, target: str, first: bytes, stdin: Text) -> CompletedRun[bytes]:
+        return results.completed(collect(begin(self.client, target, first), results.as_bytes(stdin)))
 
 
 class Operations(OperationsVerbs):
     def events(self, operation_id: str) -> Iterator[Progress | Operation[Any]]:
         """The steps of an operation as they happen, and at last the ended operation."""
-        answer = self.client.open(calls.operations_events(operation_id))
-        return map(results.read_event, answer.lines())
+        return watch(self.client, operation_id)
 
     @overload
-    def wait(self, operation: Operation[T]) -> Operation[T]: ...
+    def wait(
+        self, operation: Operation[T], progress: Heard | None = None, timeout_s: float | None = None
+    ) -> Operation[T]: ...
 
     @overload
-    def wait(self, operation: str) -> Operation[Any]: ...
+    def wait(
+        self, operation: str, progress: Heard | None = None, timeout_s: float | None = None
+    ) -> Operation[Any]: ...
 
-    def wait(self, operation: Operation[T] | str) -> Operation[Any]:
-        """Wait until the operation has succeeded, and return it. Raises the error that the operation failed with."""
+    def wait(
+        self, operation: Operation[T] | str, progress: Heard | None = None, timeout_s: float | None = None
+    ) -> Operation[Any]:
+        """Wait until the operation has succeeded, and return it; `progress` is told each step. Raises the error that
+        the operation failed with."""
         operation_id = operation if isinstance(operation, str) else operation.id
-        for event in self.events(operation_id):
-            if isinstance(event, Operation):
-                return results.check_ended(event)
-        raise lost("before the operation did")
+        return results.check_ended(watch_to_end(self.client, operation_id, progress, timeout_s))
 
 
 class System(SystemVerbs):
@@ -119,7 +129,7 @@ class System(SystemVerbs):
         return map(results.read_told, self.client.open(call).lines())
 
 
-class Client:
+class Client(Front):
     """The API of the daemon. Each call has a connection of its own, so threads may share a client.
 
     With `start`, the client starts a daemon if none runs; it never starts a daemon for a socket path of your own.
@@ -141,6 +151,12 @@ class Client:
         self.networks = NetworksVerbs(self)
         self.operations = Operations(self)
         self.system = System(self)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing stays open: each call has a connection of its own."""
 
     def with_timeout(self, timeout_s: float | None) -> Client:
         """A client of the same daemon with another time limit: `client.with_timeout(5).machines.list()`."""

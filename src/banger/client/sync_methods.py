@@ -1,11 +1,14 @@
-"""What the rooms of the blocking client are made of."""
+"""What the rooms and machines of the blocking client are made of."""
 
 from __future__ import annotations
 
 import socket
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from banger.client.call import Call
+from banger.client.stream import Stream, begin_stream
 from banger.client.transport import Answer
 
 T = TypeVar("T")
@@ -26,3 +29,22 @@ class Room:
 
     def __init__(self, client: Carrier) -> None:
         self.client = client
+
+
+def begin(client: Carrier, target: str, first: bytes) -> Stream:
+    """A stream at `target`, with its first message."""
+    return begin_stream(client.dial, target, first)
+
+
+def consume(pieces: Iterator[bytes], take: Callable[[Iterator[bytes]], T]) -> T:
+    """Let `take` have the pieces; only asyncio needs a thread for it."""
+    return take(pieces)
+
+
+def pause(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def entered(method: T) -> T:
+    """For methods that return a context manager; only asyncio has to wait for it first."""
+    return method

@@ -1,0 +1,195 @@
+"""A command in a machine that this client is attached to, or can attach to (for asyncio)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from banger.client import calls, results
+from banger.client.aio_methods import Carrier, begin, entered
+from banger.client.aio_stream import AsyncStream, collect
+from banger.client.outputs import Listener, Said
+
+if TYPE_CHECKING:
+    from banger.client.results import CompletedRun
+    from banger.model.command import Command, Exec, Exit
+
+
+class AsyncProcess:
+    """A command that runs while this client is attached. Made by `spawn` and `attach`.
+
+    Iterate over it for its output, or `wait` for the rest of it. Use it in an `async with`: a block that ends before
+    the command does hangs up, and the command gets SIGHUP, unless it was started detached. One task or thread uses it
+    at a time. `refused` has why signals and sizes did not reach the command.
+    """
+
+    def __init__(self, stream: AsyncStream) -> None:
+        self._stream = stream
+        self._heard = Listener()
+
+    async def __aenter__(self) -> AsyncProcess:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncProcess exec {self.exec_id}, {'ended' if self._stream.finished else 'running'}>"
+
+    @property
+    def exec_id(self) -> int:
+        """The number of the command in its machine."""
+        return self._heard.exec_id
+
+    @property
+    def pid(self) -> int:
+        """The pid in the guest."""
+        return self._heard.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while the command runs."""
+        exited = self._heard.exited
+        return None if exited is None else exited.code
+
+    @property
+    def refused(self) -> list[Exception]:
+        return list(self._heard.refused)
+
+    async def begun(self) -> AsyncProcess:
+        """Wait until the command has started. Raises why it did not."""
+        try:
+            while not (self._stream.started or self._stream.finished):
+                await self._hear()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def write(self, data: str | bytes) -> None:
+        """Send stdin. Waits while the command does not read; its output is kept meanwhile."""
+        rest = memoryview(results.as_bytes(data))
+        while rest and not self._stream.finished:
+            if room := self._stream.stdin_room:
+                self._stream.send_stdin(rest[:room])
+                rest = rest[room:]
+            else:
+                await self._hear()
+
+    def close_stdin(self) -> None:
+        """The command sees the end of its stdin."""
+        if not self._stream.finished:
+            self._stream.close_stdin()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the command."""
+        if not self._stream.finished:
+            self._stream.signal(number)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the command."""
+        self.signal(9)
+
+    def resize(self, rows: int, cols: int) -> None:
+        """Tell the command a new size of its terminal."""
+        if not self._stream.finished:
+            self._stream.resize(rows, cols)
+
+    async def detach(self) -> None:
+        """Leave the command running without this client, and close this end."""
+        try:
+            if not self._stream.finished:
+                self._stream.detach()
+            while not self._stream.finished:
+                await self._hear()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._stream.close()
+
+    def __aiter__(self) -> AsyncProcess:
+        return self
+
+    async def __anext__(self) -> Said:
+        """The next piece of output, as it arrives."""
+        while not self._heard.said:
+            if self._stream.finished:
+                raise StopAsyncIteration
+            await self._hear()
+        return self._heard.said.popleft()
+
+    async def wait(self, check: bool = False) -> CompletedRun[str]:
+        """Close stdin, wait for the end of the command, and return the output that was not iterated over, as text. With
+        `check`, raises `command_failed` for an exit code other than 0, and `timeout` at the time limit."""
+        ended = (await self.wait_for_bytes()).decoded()
+        return ended.check() if check else ended
+
+    async def wait_for_bytes(self) -> CompletedRun[bytes]:
+        """The same, with output as bytes."""
+        self.close_stdin()
+        return self.ended([piece async for piece in self])
+
+    def ended(self, pieces: list[Said]) -> CompletedRun[bytes]:
+        """What the command was, from all pieces of its output."""
+        self.close()
+        return self._heard.finish(pieces)
+
+    async def _hear(self) -> None:
+        for event in await self._stream.wait_long():
+            self._heard.hear(event)
+
+
+class AsyncDetachedProcess:
+    """A command that runs in a machine without a client. `exec` describes it as it was when it started."""
+
+    def __init__(self, client: Carrier, machine_id: str, record: Exec) -> None:
+        self._client = client
+        self._machine_id = machine_id
+        self.exec = record
+
+    def __repr__(self) -> str:
+        return f"<AsyncDetachedProcess exec {self.id}, {' '.join(self.exec.argv)[:60]!r}>"
+
+    @property
+    def id(self) -> int:
+        return self.exec.id
+
+    @entered
+    async def attach(self) -> AsyncProcess:
+        """Attach to the command: what it writes from now on, its stdin, its end. The command outlives that."""
+        return await attach(self._client, self._machine_id, self.id)
+
+    async def wait(self) -> Exit:
+        """Wait until the command has ended."""
+        return await self._client.perform(calls.machines_wait_exec(self._machine_id, self.id))
+
+    async def kill(self, signal: int = 9) -> None:
+        """Send a signal to the command."""
+        await self._client.perform(calls.machines_signal_exec(self._machine_id, self.id, signal))
+
+    async def output(self, follow: bool = False) -> AsyncIterator[bytes]:
+        """What the command has written, stdout and stderr as they came; with `follow`, also what it will write."""
+        call = calls.machines_logs(self._machine_id, "exec", None, follow, self.id)
+        answer = await self._client.open(call)
+        async for piece in answer.chunks():
+            yield piece
+
+
+async def execute(client: Carrier, machine_id: str, command: Command, stdin: bytes) -> CompletedRun[bytes]:
+    """Run a command to its end."""
+    stream = await begin(client, calls.machines_exec_target(machine_id), results.encode_exec(command))
+    return results.completed(await collect(stream, stdin))
+
+
+async def spawn(client: Carrier, machine_id: str, command: Command) -> AsyncProcess:
+    """Start a command, attached to it."""
+    target = calls.machines_exec_target(machine_id)
+    return await AsyncProcess(await begin(client, target, results.encode_exec(command))).begun()
+
+
+async def attach(client: Carrier, machine_id: str, exec_id: int | None) -> AsyncProcess:
+    """Attach to a command; None means the main command."""
+    target = calls.machines_attach_target(machine_id)
+    return await AsyncProcess(await begin(client, target, results.encode_attach(exec_id))).begun()

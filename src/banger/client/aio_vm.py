@@ -1,0 +1,250 @@
+"""A machine as an object (for asyncio)."""
+
+from __future__ import annotations
+
+import html
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, overload
+
+from banger.client import calls, results
+from banger.client.aio_files import AsyncFiles
+from banger.client.aio_machine_verbs import MachineVerbs
+from banger.client.aio_methods import Carrier, entered
+from banger.client.aio_process import AsyncDetachedProcess, AsyncProcess, attach, spawn
+from banger.client.outputs import Said
+from banger.client.results import CompletedRun, Heard, Text
+from banger.errors import DaemonLost, NoSuchMachine
+from banger.model.machine import Machine, MachineState
+
+if TYPE_CHECKING:
+    from banger.model.template import Snapshot
+
+_AT_REST = (MachineState.CREATED, MachineState.STOPPED, MachineState.FAILED)
+
+
+class AsyncVm(MachineVerbs):
+    """A machine. `record` is what the daemon told of it last; `refresh` asks again.
+
+    In an `async with`, the machine and all that belongs to it is deleted at the end of the block. Without one it stays
+    until it is deleted, also when this process ends.
+    """
+
+    def __init__(self, client: Carrier, record: Machine) -> None:
+        super().__init__(client, record)
+        self.files = AsyncFiles(client, record.id)
+
+    async def __aenter__(self) -> AsyncVm:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.discard()
+
+    def __repr__(self) -> str:
+        return f"<AsyncVm {self.name}, {self.state.value}, {self.record.spec.image}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        spec = self.record.spec
+        facts = (self.name, self.state.value, spec.image, f"{spec.cpus} CPU", f"{spec.memory_mib} MiB")
+        cells = "".join(f"<td>{html.escape(str(fact))}</td>" for fact in facts)
+        return f"<table><tr>{cells}</tr></table>"
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def state(self) -> MachineState:
+        return self.record.state
+
+    async def refresh(self) -> Machine:
+        """Ask the daemon for the present record."""
+        return await self._perform_and_keep(calls.machines_get(self.id))
+
+    async def discard(self) -> None:
+        """Delete the machine, running or not; it may be gone already."""
+        try:
+            await self.delete(force=True)
+        except NoSuchMachine:
+            return
+
+    async def ensure_started(self, progress: Heard | None = None, timeout_s: float | None = None) -> Machine:
+        """Start the machine unless it runs. If the daemon is lost meanwhile, its successor is asked what came of it."""
+        try:
+            return await self.start(progress=progress, timeout_s=timeout_s)
+        except DaemonLost:
+            if (await self.refresh()).state in _AT_REST:
+                return await self.start(progress=progress, timeout_s=timeout_s)
+            return self.record
+
+    @overload
+    async def exec(
+        self,
+        argv: Sequence[Text] | Text,
+        *,
+        shell: bool = False,
+        stdin: str | bytes = b"",
+        env: Mapping[Text, Text] | None = None,
+        cwd: Text = "",
+        user: Text = "",
+        timeout_s: float = 0,
+        check: bool = False,
+        text: Literal[True] = True,
+        on_stdout: Callable[[str], object] | None = None,
+        on_stderr: Callable[[str], object] | None = None,
+    ) -> CompletedRun[str]: ...
+
+    @overload
+    async def exec(
+        self,
+        argv: Sequence[Text] | Text,
+        *,
+        shell: bool = False,
+        stdin: str | bytes = b"",
+        env: Mapping[Text, Text] | None = None,
+        cwd: Text = "",
+        user: Text = "",
+        timeout_s: float = 0,
+        check: bool = False,
+        text: Literal[False],
+        on_stdout: Callable[[bytes], object] | None = None,
+        on_stderr: Callable[[bytes], object] | None = None,
+    ) -> CompletedRun[bytes]: ...
+
+    async def exec(
+        self,
+        argv: Sequence[Text] | Text,
+        *,
+        shell: bool = False,
+        stdin: str | bytes = b"",
+        env: Mapping[Text, Text] | None = None,
+        cwd: Text = "",
+        user: Text = "",
+        timeout_s: float = 0,
+        check: bool = False,
+        text: bool = True,
+        on_stdout: Callable[[str], object] | Callable[[bytes], object] | None = None,
+        on_stderr: Callable[[str], object] | Callable[[bytes], object] | None = None,
+    ) -> CompletedRun[str] | CompletedRun[bytes]:
+        """Run a command to its end. `argv` is a list of arguments, or with `shell` one text for `sh -c`.
+
+        `on_stdout` and `on_stderr` are called with each piece as it arrives. At `timeout_s` seconds (0: no limit) the
+        command and its children are killed, and the result has `timed_out`. With `check`, an exit code other than 0
+        raises `command_failed`, and the time limit `timeout`.
+        """
+        command = results.plan_command(
+            argv, shell=shell, stdin=bool(stdin), env=env, cwd=cwd, user=user, timeout_s=timeout_s
+        )
+        told: dict[str, Callable[..., object] | None] = {"stdout": on_stdout, "stderr": on_stderr}
+        pieces: list[Said] = []
+        async with await spawn(self.client, self.id, command) as process:
+            await process.write(stdin)
+            process.close_stdin()
+            async for said in process:
+                pieces.append(said)
+                if (hear := told[said.source]) is not None:
+                    hear(said.text if text else said.data)
+            ended = process.ended(pieces)
+        done = ended.decoded() if text else ended
+        return done.check() if check else done
+
+    @entered
+    async def spawn(
+        self,
+        argv: Sequence[Text] | Text = (),
+        *,
+        shell: bool = False,
+        env: Mapping[Text, Text] | None = None,
+        cwd: Text = "",
+        user: Text = "",
+        timeout_s: float = 0,
+        pty: bool | tuple[int, int] = False,
+    ) -> AsyncProcess:
+        """Start a command, with its stdin open, and stay attached to it: write to it, iterate over its output. `pty`
+        gives it a terminal, of 24 rows and 80 columns, or of the size given. Without `argv` it is the login shell."""
+        size = (24, 80) if pty is True else pty or None
+        command = results.plan_command(
+            argv, shell=shell, stdin=True, env=env, cwd=cwd, user=user, timeout_s=timeout_s, tty=size
+        )
+        return await spawn(self.client, self.id, command)
+
+    async def exec_detached(
+        self,
+        argv: Sequence[Text] | Text,
+        *,
+        shell: bool = False,
+        stdin: bool = False,
+        env: Mapping[Text, Text] | None = None,
+        cwd: Text = "",
+        user: Text = "",
+        timeout_s: float = 0,
+    ) -> AsyncDetachedProcess:
+        """Start a command that runs without a client. With `stdin`, a client that attaches can write to its stdin."""
+        command = results.plan_command(
+            argv, shell=shell, stdin=stdin, env=env, cwd=cwd, user=user, timeout_s=timeout_s
+        )
+        record = await self.client.perform(calls.machines_exec_detached(self.id, command))
+        return AsyncDetachedProcess(self.client, self.id, record)
+
+    @entered
+    async def attach(self, exec_id: int | None = None) -> AsyncProcess:
+        """Attach to a command that runs; without a number to the main command."""
+        return await attach(self.client, self.id, exec_id)
+
+    async def logs(
+        self,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        source: Literal["exec", "console"] = "exec",
+    ) -> AsyncIterator[str]:
+        """The lines that the main command wrote, or those of the console; with `follow` also those to come, until the
+        machine stops."""
+        answer = await self.client.open(calls.machines_logs(self.id, source, tail, follow))
+        async for line in answer.lines():
+            yield line.decode("utf-8", "replace")
+
+    @entered
+    async def fork(
+        self, count: int = 1, name: str = "", *, progress: Heard | None = None, timeout_s: float | None = None
+    ) -> AsyncVms:
+        """Running copies of this machine, with its memory and its disk. In an `async with`, all are deleted at the
+        end."""
+        records = await self._finish(calls.machines_fork(self.id, count, name), progress, timeout_s)
+        return AsyncVms(AsyncVm(self.client, record) for record in records)
+
+    async def snapshot(
+        self, tag: str = "", *, progress: Heard | None = None, timeout_s: float | None = None
+    ) -> Snapshot:
+        """Save memory and disk; the machine keeps running. Without a `tag` one is made up: see `.tag` of the result."""
+        tag = tag or f"s{secrets.token_hex(6)}"
+        return await self._finish(calls.machines_snapshot(self.id, tag), progress, timeout_s)
+
+    async def restore(
+        self,
+        snapshot: Snapshot | str,
+        *,
+        progress: Heard | None = None,
+        timeout_s: float | None = None,
+    ) -> Machine:
+        """Set the machine back to one of its snapshots, named by its tag."""
+        tag = snapshot if isinstance(snapshot, str) else snapshot.tag
+        return await self._finish_and_keep(calls.machines_restore(self.id, tag), progress, timeout_s)
+
+
+class AsyncVms(list[AsyncVm]):
+    """Several machines. In an `async with`, all are deleted at the end of the block."""
+
+    async def __aenter__(self) -> AsyncVms:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        failure: Exception | None = None
+        for vm in self:
+            try:
+                await vm.discard()
+            except Exception as exc:
+                failure = failure or exc
+        if failure is not None:
+            raise failure

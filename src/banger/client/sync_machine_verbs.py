@@ -1,0 +1,139 @@
+"""What the API does with one machine, as methods of the machine (blocking).
+
+Written by `python -m banger.api.generate` from the API's table; not by hand.
+"""
+# fmt: off
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from banger.client import calls
+from banger.client.sync_waiting import OneMachine
+
+if TYPE_CHECKING:
+    from banger.client.results import Heard
+    from banger.model.command import Exec, Exit
+    from banger.model.image import Image
+    from banger.model.machine import Machine
+    from banger.model.report import GuestPort, Health, Ping, Stats
+
+
+class MachineVerbs(OneMachine):
+    def delete(self, force: bool = False) -> None:
+        """Delete a machine and everything that belongs to it."""
+        call = calls.machines_delete(self.id, force)
+        return self.client.perform(call)
+
+    def start(self, *, progress: Heard | None = None, timeout_s: float | None = None) -> Machine:
+        """Boot a machine."""
+        call = calls.machines_start(self.id)
+        return self._finish_and_keep(call, progress, timeout_s)
+
+    def stop(
+        self,
+        grace_s: float | None = None,
+        *,
+        progress: Heard | None = None,
+        timeout_s: float | None = None,
+    ) -> Machine:
+        """Shut a machine down, and kill it if that fails."""
+        call = calls.machines_stop(self.id, grace_s)
+        return self._finish_and_keep(call, progress, timeout_s)
+
+    def restart(
+        self,
+        grace_s: float | None = None,
+        *,
+        progress: Heard | None = None,
+        timeout_s: float | None = None,
+    ) -> Machine:
+        """Stop a machine if it runs, then start it."""
+        call = calls.machines_restart(self.id, grace_s)
+        return self._finish_and_keep(call, progress, timeout_s)
+
+    def kill(self, signal: int | None = None) -> None:
+        """Kill the VMM at once, or send a signal to the main command."""
+        call = calls.machines_kill(self.id, signal)
+        return self.client.perform(call)
+
+    def pause(self) -> Machine:
+        """Stop the vCPUs of a machine."""
+        call = calls.machines_pause(self.id)
+        return self._perform_and_keep(call)
+
+    def resume(self) -> Machine:
+        """Let the vCPUs of a machine continue."""
+        call = calls.machines_resume(self.id)
+        return self._perform_and_keep(call)
+
+    def commit(self, image: str, *, progress: Heard | None = None, timeout_s: float | None = None) -> Image:
+        """Make an image of a machine's disk."""
+        call = calls.machines_commit(self.id, image)
+        return self._finish(call, progress, timeout_s)
+
+    def wait(self) -> Machine:
+        """Wait until a machine no longer runs."""
+        call = calls.machines_wait(self.id)
+        return self._perform_and_keep(call)
+
+    def health(self) -> Health:
+        """Agent, init, clock and VMM of a machine, each on its own."""
+        call = calls.machines_health(self.id)
+        return self.client.perform(call)
+
+    def ping(self, count: int = 1) -> Ping:
+        """Round trips to the agent, measured in the daemon."""
+        call = calls.machines_ping(self.id, count)
+        return self.client.perform(call)
+
+    def stats(self) -> Stats:
+        """CPU, memory, disk and network of guest and VMM."""
+        call = calls.machines_stats(self.id)
+        return self.client.perform(call)
+
+    def ports(self) -> list[GuestPort]:
+        """Listening sockets of the guest."""
+        call = calls.machines_ports(self.id)
+        return self.client.perform(call)
+
+    def change_network(
+        self,
+        network: Literal["none", "internet", "lan", "host"] | Literal[""] = "",
+        allow: list[str] | None = None,
+        deny: list[str] | None = None,
+        clear: bool = False,
+    ) -> Machine:
+        """Change what a machine may reach."""
+        call = calls.machines_change_network(self.id, network, allow, deny, clear)
+        return self._perform_and_keep(call)
+
+    def publish(self, port: str) -> Machine:
+        """Let a port of the host lead to a port of a machine."""
+        call = calls.machines_publish(self.id, port)
+        return self._perform_and_keep(call)
+
+    def unpublish(self, port: str) -> Machine:
+        """Close a published port of a machine."""
+        call = calls.machines_unpublish(self.id, port)
+        return self._perform_and_keep(call)
+
+    def execs(self) -> list[Exec]:
+        """Commands that run in a machine, and the last ones that ended."""
+        call = calls.machines_execs(self.id)
+        return self.client.perform(call)
+
+    def get_exec(self, id: int) -> Exec:
+        """One command."""
+        call = calls.machines_get_exec(self.id, id)
+        return self.client.perform(call)
+
+    def signal_exec(self, id: int, signal: int = 9) -> None:
+        """Send a signal to a command."""
+        call = calls.machines_signal_exec(self.id, id, signal)
+        return self.client.perform(call)
+
+    def wait_exec(self, id: int) -> Exit:
+        """Wait until a command has ended."""
+        call = calls.machines_wait_exec(self.id, id)
+        return self.client.perform(call)
