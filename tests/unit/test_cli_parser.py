@@ -48,7 +48,7 @@ def test_everything_after_the_image_is_the_guests(words: str, image: str, comman
 
 def test_options_of_run_become_the_spec() -> None:
     words = "--rm --name n --cpus 2 --memory 1GiB --disk 8G --init image --accel tcg --kernel k --cold"
-    words += " --idle-pause 5m --boot-timeout 1m"
+    words += " --idle-pause 5m --ttl 2h --boot-timeout 1m"
     arguments = parse("vm", "run", *words.split(), "debian")
     assert plan_spec(arguments, None) == {
         "image": "debian",
@@ -62,6 +62,7 @@ def test_options_of_run_become_the_spec() -> None:
         "cold": True,
         "remove": True,
         "idle_pause_s": 300.0,
+        "ttl_s": 7200.0,
         "boot_timeout_s": 60.0,
     }
 

@@ -77,7 +77,7 @@ def test_a_calls_annotation_and_its_named_answer_agree(name: str) -> None:
         "file": [],
         "url": "x",
     }
-    samples |= {"key": "x", "kind": "image", "directory": "/x"}
+    samples |= {"key": "x", "kind": "image", "directory": "/x", "ttl_s": 1}
     needed = [p.name for p in inspect.signature(describe).parameters.values() if p.default is p.empty]
     call = describe(**{parameter: samples[parameter] for parameter in needed if parameter in samples})
     annotation = str(inspect.signature(describe).return_annotation)

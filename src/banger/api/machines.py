@@ -80,6 +80,12 @@ class ChangeNetwork(OneMachine):
     clear: bool = False
 
 
+class ChangeExpiry(OneMachine):
+    """The machine is deleted `ttl_s` seconds from now on, running or not; 0 means never."""
+
+    ttl_s: Annotated[float, Meta(ge=0, le=31_536_000)]
+
+
 class PublishPort(OneMachine):
     """`port` is [BIND:]HOST:GUEST[/tcp|udp], such as "8080:80"."""
 
@@ -269,6 +275,11 @@ CHANGE_NETWORK = Verb(
     errors=("machine_not_found", "network_not_found", "bad_state", "network_failed"),
     example={"machine": "dev", "network": "lan", "allow": ["example.com:443"]},
 )
+CHANGE_EXPIRY = Verb(
+    name="machines.change_expiry", summary="Change when a machine is deleted by itself", method="POST",
+    path=_M + "/expiry", request=ChangeExpiry, result=Machine, errors=("machine_not_found",),
+    example={"machine": "dev", "ttl_s": 3600},
+)
 PUBLISH = Verb(
     name="machines.publish", summary="Let a port of the host lead to a port of a machine", method="POST",
     path=_M + "/published", request=PublishPort, result=Machine,
@@ -346,7 +357,7 @@ TUNNEL = Session(
 )
 VERBS = (
     LIST, CREATE, GET, DELETE, START, STOP, RESTART, KILL, PAUSE, RESUME, SNAPSHOT, RESTORE, FORK, COMMIT, WAIT,
-    HEALTH, PING, STATS, PORTS, CHANGE_NETWORK, PUBLISH, UNPUBLISH, LOGS, EXECS, EXEC_DETACHED, GET_EXEC, SIGNAL_EXEC,
-    WAIT_EXEC, GET_FILES, PUT_FILES, STAT_FILE,
+    HEALTH, PING, STATS, PORTS, CHANGE_NETWORK, CHANGE_EXPIRY, PUBLISH, UNPUBLISH, LOGS, EXECS, EXEC_DETACHED,
+    GET_EXEC, SIGNAL_EXEC, WAIT_EXEC, GET_FILES, PUT_FILES, STAT_FILE,
 )
 SESSIONS = (RUN, EXEC, ATTACH, TUNNEL)

@@ -11,6 +11,7 @@ _OPTIONS = {
     "cpus": "--cpus",
     "boot_timeout_s": "--boot-timeout",
     "idle_pause_s": "--idle-pause",
+    "ttl_s": "--ttl",
     "memory_limit_bytes": "--memory-limit",
     "io_limit_bytes": "--io-limit",
     "iops_limit": "--iops-limit",

@@ -54,6 +54,7 @@ class MachinesVerbs(Room):
         accel: Literal["auto", "kvm", "tcg"] = "auto",
         driver: str = "",
         remove: bool = False,
+        ttl_s: float = 0,
         cold: bool = False,
         restart: str = "no",
         idle_pause_s: float = 0,
@@ -93,6 +94,7 @@ class MachinesVerbs(Room):
             accel=accel,
             driver=driver,
             remove=remove,
+            ttl_s=ttl_s,
             cold=cold,
             restart=restart,
             idle_pause_s=idle_pause_s,
@@ -217,6 +219,11 @@ class MachinesVerbs(Room):
     ) -> Machine:
         """Change what a machine may reach."""
         call = calls.machines_change_network(machine, network, allow, deny, clear)
+        return await self.client.perform(call)
+
+    async def change_expiry(self, machine: str, ttl_s: float) -> Machine:
+        """Change when a machine is deleted by itself."""
+        call = calls.machines_change_expiry(machine, ttl_s)
         return await self.client.perform(call)
 
     async def publish(self, machine: str, port: str) -> Machine:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         accel: Literal["auto", "kvm", "tcg"]
         driver: str
         remove: bool
+        ttl_s: float
         cold: bool
         restart: str
         idle_pause_s: float
@@ -90,6 +91,7 @@ def machines_create(
     accel: Literal["auto", "kvm", "tcg"] = "auto",
     driver: str = "",
     remove: bool = False,
+    ttl_s: float = 0,
     cold: bool = False,
     restart: str = "no",
     idle_pause_s: float = 0,
@@ -129,6 +131,7 @@ def machines_create(
         ("accel", accel, "auto"),
         ("driver", driver, ""),
         ("remove", remove, False),
+        ("ttl_s", ttl_s, 0),
         ("cold", cold, False),
         ("restart", restart, "no"),
         ("idle_pause_s", idle_pause_s, 0),
@@ -267,6 +270,12 @@ def machines_change_network(
         ("clear", clear, False),
     )
     return Call("POST", f"/v1/machines/{quote(machine)}/network", "Machine", body or None)
+
+
+def machines_change_expiry(machine: str, ttl_s: float) -> Call[Machine]:
+    """Change when a machine is deleted by itself."""
+    body = chosen(("ttl_s", ttl_s))
+    return Call("POST", f"/v1/machines/{quote(machine)}/expiry", "Machine", body)
 
 
 def machines_publish(machine: str, port: str) -> Call[Machine]:

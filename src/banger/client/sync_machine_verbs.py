@@ -108,6 +108,11 @@ class MachineVerbs(OneMachine):
         call = calls.machines_change_network(self.id, network, allow, deny, clear)
         return self._perform_and_keep(call)
 
+    def change_expiry(self, ttl_s: float) -> Machine:
+        """Change when a machine is deleted by itself."""
+        call = calls.machines_change_expiry(self.id, ttl_s)
+        return self._perform_and_keep(call)
+
     def publish(self, port: str) -> Machine:
         """Let a port of the host lead to a port of a machine."""
         call = calls.machines_publish(self.id, port)

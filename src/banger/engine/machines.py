@@ -18,6 +18,7 @@ from banger.machines.keep.registry import Registry
 from banger.machines.keep.states import LIVE
 from banger.machines.life import creation, lifecycle
 from banger.machines.life.lives import Lives
+from banger.machines.watch import expiry
 from banger.model.command import Exec, Exit
 from banger.model.image import Image
 from banger.model.machine import Machine
@@ -191,6 +192,13 @@ async def change_network(engine: Engine, principal: Principal, request: verbs.Ch
     machine, lives = find(engine.registry, request), engine.lives
     asked = Asked(request.network, tuple(request.allow), tuple(request.deny), request.clear)
     await networks.change(lives, engine.makings, machine, asked)
+    return engine.passages.describe(machine)
+
+
+@carries_out(verbs.CHANGE_EXPIRY)
+async def change_expiry(engine: Engine, principal: Principal, request: verbs.ChangeExpiry) -> Machine:
+    machine = find(engine.registry, request)
+    expiry.change_expiry(engine.registry, machine, request.ttl_s)
     return engine.passages.describe(machine)
 
 

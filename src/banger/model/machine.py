@@ -56,7 +56,8 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     image exposes. `labels` are words of the user. `healthcheck` is run as long as the machine runs. An empty
     `stop_signal` means the image's, and `stop_grace_s` is how long a clean shutdown may take by default. `confine` says
     whether a layer of the jail that this host does not have is an error. `remove` deletes the machine when its command
-    ends. `cold` boots the machine instead of starting it from a template."""
+    ends. `ttl_s` deletes the machine when it is that old, in seconds; 0 means never. `cold` boots the machine instead
+    of starting it from a template."""
 
     image: Annotated[str, Meta(min_length=1, max_length=1024)]
     name: Annotated[str, Meta(max_length=64)] = ""
@@ -68,6 +69,7 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     accel: Accel = "auto"
     driver: Annotated[str, Meta(max_length=32)] = ""
     remove: bool = False
+    ttl_s: Annotated[float, Meta(ge=0, le=3_153_600_000)] = 0
     cold: bool = False
     restart: Annotated[str, Meta(pattern=RESTART_PATTERN)] = "no"
     idle_pause_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 0

@@ -48,6 +48,7 @@ from banger.machines.life.adopt import adopt_all, release_ownerless
 from banger.machines.life.lives import Lives
 from banger.machines.life.restarts import Restarts
 from banger.machines.watch.disk_room import DiskRoom
+from banger.machines.watch.expiry import Expiry
 from banger.machines.watch.healthchecks import Healthchecks
 from banger.machines.watch.rounds import Rounds
 from banger.server.app import create_app
@@ -149,8 +150,9 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
     disk_room = DiskRoom(lives, makings.settings.limits.disk_reserve_bytes)
     rounds = Rounds(lives)
     healthchecks = Healthchecks(lives)
+    expiry = Expiry(lives, engine.journal.try_to_tell)
     running = await find_vmms(engine.registry, lives.holdings)
-    adopting = in_background(_take_over(lives, restarts, running), "adopting machines")
+    adopting = in_background(_take_over(lives, restarts, expiry, running), "adopting machines")
     # Modules that the first stream of an answer needs: loaded in a thread before a client asks.
     in_background(load_modules("anyio._backends._asyncio"), "loading modules")
     _tell_starter(b"ready\n")
@@ -169,14 +171,18 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
         disk_room.close()
         rounds.close()
         healthchecks.close()
+        expiry.close()
         await asyncio.gather(*(live.detach() for live in lives.live.values()))
     log.info("stopped; %d machines keep running", len(lives.live))
 
 
-async def _take_over(lives: Lives, restarts: Restarts, running: Mapping[str, FoundVmm]) -> None:
-    """Take over from an earlier daemon: machines that still run, machines to restart, and leftovers without a
-    record."""
+async def _take_over(
+    lives: Lives, restarts: Restarts, expiry: Expiry, running: Mapping[str, FoundVmm]
+) -> None:
+    """Take over from an earlier daemon: machines that still run, machines whose time is over or that restart, and
+    leftovers without a record."""
     await adopt_all(lives, running)
+    expiry.begin()
     restarts.bring_back()
     await release_unreleased(lives)
     for leftover, _ in await find_leftovers(lives.holdings):

@@ -60,6 +60,7 @@ STEPS: tuple[str, ...] = (
     "CREATE TABLE networks (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT",
     "-- the tables stay as they are",
     "-- the tables stay as they are",
+    "-- the tables stay as they are",
 )
 # How each record of a machine changes, by the version that introduced the change.
 REWRITES: Mapping[int, Callable[[bytes], bytes]] = {5: with_ending, 7: with_origin}

@@ -40,6 +40,7 @@ _SPEC_FIELDS = {
     "cold": "cold",
     "restart": "restart",
     "idle_pause": "idle_pause_s",
+    "ttl": "ttl_s",
     "cpu_limit": "cpu_limit",
     "memory_limit": "memory_limit_bytes",
     "pids_limit": "pids_limit",
@@ -88,6 +89,12 @@ def _spec_options(parser: Parser) -> None:
         type=seconds,
         metavar="TIME",
         help="pause the machine after this time without use; the next use wakes it (default: never)",
+    )
+    parser.flag(
+        "--ttl",
+        type=seconds,
+        metavar="TIME",
+        help="delete the machine when it is this old, running or not (default: never)",
     )
     parser.flag(
         "--restart",

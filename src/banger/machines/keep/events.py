@@ -151,6 +151,16 @@ def tell_deleted(tell: Tell, machine: Machine) -> None:
     tell("machine.deleted", f"machine/{machine.name}", f"{machine.name} was deleted", id=machine.id)
 
 
+def tell_expired(tell: Tell, machine: Machine) -> None:
+    tell(
+        "machine.expired",
+        f"machine/{machine.name}",
+        f"the time to live of {machine.name} is over",
+        id=machine.id,
+        ttl_s=machine.spec.ttl_s,
+    )
+
+
 def tell_moved(tell: Tell, machine: Machine, was: MachineState) -> None:
     """Tell that the machine has a new state. The event has the reason in words and as a code, and all that is known of
     the machine's end."""

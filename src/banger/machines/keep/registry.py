@@ -28,8 +28,8 @@ def nothing_else(tell: Tell) -> None:
 class Registry:
     """The only way to change a machine's record; other code must not assign to it. Each change is a transaction: the
     store commits the change, its event, and what the caller writes and tells in `also`; then the record in memory
-    changes. If the write fails, nothing changes. `on_change` is called with the record before a change and with the one
-    after it; it cannot fail."""
+    changes. If the write fails, nothing changes. `on_add` is called with a new record, `on_change` with the
+    record before a change and with the one after it; neither can fail."""
 
     def __init__(self, store: Store, tell: Tell = tell_nobody) -> None:
         self._table = store.machines
@@ -38,6 +38,7 @@ class Registry:
         self._by_id = {machine.id: with_reason(machine) for machine in self._table.all()}
         self._id_of_name = {machine.name: machine.id for machine in self._by_id.values()}
         self.networks = Networks(store, tell)
+        self.on_add: list[Callable[[Machine], None]] = []
         self.on_change: list[Callable[[Machine, Machine], None]] = []
         store.database.on_mended = self._write_again
 
@@ -73,6 +74,8 @@ class Registry:
         def follow() -> None:
             self._by_id[machine.id] = machine
             self._id_of_name[machine.name] = machine.id
+            for hear in self.on_add:
+                hear(machine)
 
         self._database.together(write)
 
