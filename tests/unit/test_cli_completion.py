@@ -49,7 +49,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             "banger ",
             "vm image kernel catalog template snapshot network compose operation system completion "
-            "run ps exec logs stop start rm cp up down events doctor help --version",
+            "run ps exec logs stop start rm cp up down events doctor mcp help --version",
         ),
         ("banger im", "image"),
         ("banger vm st", "start stop stats"),

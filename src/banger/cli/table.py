@@ -115,6 +115,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "restart": ("system", "RESTART", "stop the daemon and start it again"),
         "df": ("upkeep", "DF", "show what uses disk space"),
         "events": ("events", "EVENTS", "print events, past and to come"),
+        "mcp": ("mcp", "MCP", "serve sandboxes to agents, by the Model Context Protocol"),
         "reconcile": ("reconcile", "RECONCILE", "compare records with the host, and correct them"),
         "doctor": (
             "doctor",
@@ -167,6 +168,7 @@ SHORT_FORMS = {
     "down": ("compose", "down"),
     "events": ("system", "events"),
     "doctor": ("system", "doctor"),
+    "mcp": ("system", "mcp"),
 }
 
 
