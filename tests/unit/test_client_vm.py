@@ -29,6 +29,9 @@ from banger.client.planning import find_availability, plan_options
 from banger.client.sync_vm import Vm
 from banger.errors import CommandFailed, CommandMissing, DaemonLost, Error, NoSuchMachine, TimedOut
 from banger.model.operation import Progress
+from banger.tar.entry import Entry
+from banger.tar.kind import Kind
+from banger.tar.writer import END, write_headers
 from tests.unit.test_client_stand_in import MACHINE, OPERATION, SNAPSHOT, StandIn, running
 
 TWINS = [
@@ -267,6 +270,25 @@ def test_notebooks_show_machines_and_runs_without_their_markup(vm: Vm) -> None:
     assert vm._repr_html_().startswith("<table>") and repr(vm) == "<Vm dev, running, debian>"
     shown = vm.exec(["echo", "<b>"])._repr_html_()
     assert "&lt;b&gt;" in shown and "<b>" not in shown
+
+
+def test_what_a_guest_sends_is_taken_into_memory_up_to_a_limit(
+    vm: Vm, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sparse = Entry(b"f", Kind.FILE, (0o644, 0, 0), 0, 1 << 43)
+    sparse.segments, sparse.stored = (), 0
+    for whole in (b"".join(guest_files.pack_file("f", b"x" * 11, 0o644)), write_headers(sparse) + END):
+        stand_in.answers["GET", "/v1/machines/m1/files"] = whole
+        with pytest.raises(Error) as caught:
+            vm.files.read("/f", limit_bytes=10)
+        assert caught.value.code == "payload_too_large"
+    with pytest.raises(Error) as caught:
+        vm.files.read("/f")
+    assert caught.value.code == "payload_too_large"
+    monkeypatch.setattr("banger.client.outputs.HELD_BYTES", 1 << 20)
+    with vm.spawn(["cat"]) as process, pytest.raises(Error, match="wait to be taken"):
+        process.write(b"x" * (8 << 20))
+    assert len(vm.exec(["cat"], stdin=b"x" * (8 << 20)).stdout) == 8 << 20
 
 
 def test_files_travel_as_tar(vm: Vm, stand_in: StandIn, tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def main() -> int:
         print(started, b"".join(client.machines.logs("dev", tail=3)))
         with client.run("debian-bookworm", memory="512MiB", cpus=2, progress=print) as vm:
             text: str = vm.exec("echo hi", shell=True, check=True).stdout
-            data: bytes = vm.exec(["cat"], stdin=b"x", text=False).stdout
+            env = {"LANG": "C"}
+            data: bytes = vm.exec(["cat"], stdin=b"x", text=False, env=env).stdout
             vm.files.write("/etc/motd", text)
             names = [entry.name for entry in vm.files.list("/etc") if entry.type == "file"]
             with vm.fork(10) as copies:

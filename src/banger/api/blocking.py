@@ -16,6 +16,7 @@ _CHANGES = (
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"\baio_stream\b", "stream"),
     (r"\baio_", "sync_"),
+    (r"\bclient\.aio\b", "client.sync"),
     (r"\(for asyncio\)", "(blocking)"),
 )
 _HEAD = "# Written by `python -m banger.api.generate` from {name}; not by hand.\n# fmt: off\n"

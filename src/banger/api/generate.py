@@ -31,8 +31,11 @@ from banger.api.verb import Download, Feed, Upload, Verb, type_name
 from banger.model.machine import MachineSpec
 
 _PACKAGE = Path(__file__).parents[1]
-# Modules of the client that are written for asyncio, and whose blocking half derives from them.
-_TWICE = ("waiting", "process", "files", "vm", "front")
+# Modules that are written for asyncio, and whose blocking half derives from them.
+_TWICE = (
+    *(f"client/aio_{name}.py" for name in ("waiting", "process", "files", "vm", "front")),
+    "compat/aio_sandbox.py",
+)
 _BEGIN, _END = "<!-- the table: begin -->\n", "<!-- the table: end -->\n"
 
 
@@ -42,13 +45,13 @@ def written_files() -> dict[Path, str]:
     return {
         _PACKAGE / "client/calls.py": "".join(_calls()),
         **{_PACKAGE / f"client/{name}": text for name, text in written_rooms(VERBS).items()},
-        **{_PACKAGE / f"client/sync_{name}.py": _blocking(name) for name in _TWICE},
+        **{_PACKAGE / name.replace("aio_", "sync_"): _blocking(name) for name in _TWICE},
         document: _documented(document.read_text(encoding="utf-8")),
     }
 
 
 def _blocking(name: str) -> str:
-    source = _PACKAGE / f"client/aio_{name}.py"
+    source = _PACKAGE / name
     return without_asyncio(source.name, source.read_text(encoding="utf-8"))
 
 

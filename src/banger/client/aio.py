@@ -8,7 +8,7 @@ async with asyncio.TaskGroup() as group:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from banger import places
@@ -34,7 +34,7 @@ from banger.client.call import Call
 from banger.client.exchange import plan_body
 from banger.client.http1 import may_ask_again
 from banger.client.patience import Patience
-from banger.client.results import CompletedRun, Heard, Text
+from banger.client.results import CompletedRun, Env, Heard, Text
 from banger.client.start import dial_or_start
 from banger.client.transport import dial
 from banger.errors import Error
@@ -57,7 +57,7 @@ class Machines(MachinesVerbs):
         *,
         shell: bool = False,
         stdin: Text = b"",
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
@@ -81,7 +81,7 @@ class Machines(MachinesVerbs):
         *,
         shell: bool = False,
         stdin: Text = b"",
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,

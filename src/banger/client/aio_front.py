@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from banger.client import calls, results
@@ -11,7 +11,7 @@ from banger.client.aio_methods import Carrier, entered
 from banger.client.aio_vm import AsyncVm
 from banger.client.aio_waiting import watch_to_end
 from banger.client.planning import Availability, find_availability, plan_options
-from banger.client.results import Heard, Text
+from banger.client.results import Env, Heard, Text
 from banger.errors import Error
 from banger.model.sizes import parse_size
 
@@ -32,7 +32,7 @@ class AsyncFront(Carrier):
         argv: Sequence[Text] | Text = (),
         *,
         shell: bool = False,
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         memory: str = "",

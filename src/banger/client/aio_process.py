@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from banger.client import calls, results
 from banger.client.aio_methods import Carrier, begin, entered
-from banger.client.aio_stream import AsyncStream, collect
+from banger.client.aio_stream import AsyncStream
 from banger.client.outputs import Listener, Said
+from banger.errors import Error
 
 if TYPE_CHECKING:
     from banger.client.results import CompletedRun
@@ -67,7 +68,8 @@ class AsyncProcess:
         return self
 
     async def write(self, data: str | bytes) -> None:
-        """Send stdin. Waits while the command does not read; its output is kept meanwhile."""
+        """Send stdin. Waits while the command does not read; its output is kept meanwhile. Raises `payload_too_large`
+        if that becomes too much: take output between writes, or use `exchange`."""
         rest = memoryview(results.as_bytes(data))
         while rest and not self._stream.finished:
             if room := self._stream.stdin_room:
@@ -75,6 +77,22 @@ class AsyncProcess:
                 rest = rest[room:]
             else:
                 await self._hear()
+                self._heard.check_held()
+
+    async def exchange(self, data: str | bytes) -> AsyncIterator[Said]:
+        """Send all of stdin and close it, and meanwhile give the output as it arrives, to its end."""
+        rest = memoryview(results.as_bytes(data))
+        while rest and not self._stream.finished:
+            while rest and (room := self._stream.stdin_room):
+                self._stream.send_stdin(rest[:room])
+                rest = rest[room:]
+            while self._heard.said:
+                yield self._heard.take()
+            if rest:
+                await self._hear()
+        self.close_stdin()
+        async for said in self:
+            yield said
 
     def close_stdin(self) -> None:
         """The command sees the end of its stdin."""
@@ -118,7 +136,7 @@ class AsyncProcess:
             if self._stream.finished:
                 raise StopAsyncIteration
             await self._hear()
-        return self._heard.said.popleft()
+        return self._heard.take()
 
     async def wait(self, check: bool = False) -> CompletedRun[str]:
         """Close stdin, wait for the end of the command, and return the output that was not iterated over, as text. With
@@ -177,10 +195,20 @@ class AsyncDetachedProcess:
             yield piece
 
 
-async def execute(client: Carrier, machine_id: str, command: Command, stdin: bytes) -> CompletedRun[bytes]:
-    """Run a command to its end."""
-    stream = await begin(client, calls.machines_exec_target(machine_id), results.encode_exec(command))
-    return results.completed(await collect(stream, stdin))
+async def execute(
+    client: Carrier, machine_id: str, command: Command, limit_bytes: int
+) -> CompletedRun[bytes]:
+    """Run a command without stdin to its end. Raises `payload_too_large` for more output."""
+    pieces: list[Said] = []
+    async with await spawn(client, machine_id, command) as process:
+        async for said in process:
+            pieces.append(said)
+            limit_bytes -= len(said.data)
+            if limit_bytes < 0:
+                raise Error(
+                    "payload_too_large", "the machine says more than it should", "list a smaller tree"
+                )
+        return process.ended(pieces)
 
 
 async def spawn(client: Carrier, machine_id: str, command: Command) -> AsyncProcess:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Literal, overload
 
 from banger.client import calls, results
@@ -13,7 +13,7 @@ from banger.client.aio_machine_verbs import MachineVerbs
 from banger.client.aio_methods import Carrier, entered
 from banger.client.aio_process import AsyncDetachedProcess, AsyncProcess, attach, spawn
 from banger.client.outputs import Said
-from banger.client.results import CompletedRun, Heard, Text
+from banger.client.results import CompletedRun, Env, Heard, Text
 from banger.errors import DaemonLost, NoSuchMachine
 from banger.model.machine import Machine, MachineState
 
@@ -85,7 +85,7 @@ class AsyncVm(MachineVerbs):
         *,
         shell: bool = False,
         stdin: str | bytes = b"",
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
@@ -102,7 +102,7 @@ class AsyncVm(MachineVerbs):
         *,
         shell: bool = False,
         stdin: str | bytes = b"",
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
@@ -118,7 +118,7 @@ class AsyncVm(MachineVerbs):
         *,
         shell: bool = False,
         stdin: str | bytes = b"",
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
@@ -139,9 +139,7 @@ class AsyncVm(MachineVerbs):
         told: dict[str, Callable[..., object] | None] = {"stdout": on_stdout, "stderr": on_stderr}
         pieces: list[Said] = []
         async with await spawn(self.client, self.id, command) as process:
-            await process.write(stdin)
-            process.close_stdin()
-            async for said in process:
+            async for said in process.exchange(stdin):
                 pieces.append(said)
                 if (hear := told[said.source]) is not None:
                     hear(said.text if text else said.data)
@@ -155,7 +153,7 @@ class AsyncVm(MachineVerbs):
         argv: Sequence[Text] | Text = (),
         *,
         shell: bool = False,
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
@@ -175,7 +173,7 @@ class AsyncVm(MachineVerbs):
         *,
         shell: bool = False,
         stdin: bool = False,
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,

@@ -20,6 +20,9 @@ from banger.tar.kind import Kind
 from banger.tar.limits import Bounds
 from banger.tar.writer import END, padding, write_headers
 
+# A guest is hostile: what it sends is taken into memory only up to here.
+FILE_LIMIT_BYTES = 256 << 20
+LISTING_LIMIT_BYTES = 64 << 20
 _PIECE = 1 << 20
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 # For each batch of names: their number, then a line of numbers for each name, then the names, in which all
@@ -93,16 +96,16 @@ def _entry(name: str, kind: Kind, mode: int) -> Entry:
     )
 
 
-def read_file(pieces: Iterable[bytes]) -> bytes:
-    """The contents of the one file in a tar stream. Raises `bad_request` if it is no file, `agent_error` for a stream
-    that is malformed or cut short."""
+def read_file(pieces: Iterable[bytes], limit_bytes: int = FILE_LIMIT_BYTES) -> bytes:
+    """The contents of the one file in a tar stream. Raises `bad_request` if the stream has another kind of file,
+    `payload_too_large` for a file beyond the limit, `agent_error` for a stream that is malformed or cut short."""
     chunks = iter(pieces)
     cursor = Cursor(lambda: None if (chunk := next(chunks, None)) is None else memoryview(chunk))
     contents: bytes | None = None
     try:
         for entry in read_entries(cursor, Bounds(), lambda _: False, to_its_end=True):
             if contents is None:
-                contents = _contents(cursor, entry)
+                contents = _contents(cursor, entry, limit_bytes)
             else:
                 skip_data(cursor, entry)
     except TarFailure as exc:
@@ -112,11 +115,13 @@ def read_file(pieces: Iterable[bytes]) -> bytes:
     return contents
 
 
-def _contents(cursor: Cursor, entry: Entry) -> bytes:
+def _contents(cursor: Cursor, entry: Entry, limit_bytes: int) -> bytes:
     if entry.kind is not Kind.FILE:
         raise Error(
             "bad_request", "the path does not name a regular file", "list directories with `files.list`"
         )
+    if entry.size > limit_bytes:
+        raise too_large(f"the file has {entry.size} bytes", limit_bytes)
     if entry.segments is None:
         data = cursor.read(entry.stored)
     else:
@@ -126,6 +131,14 @@ def _contents(cursor: Cursor, entry: Entry) -> bytes:
         data = bytes(whole)
     cursor.skip_padding(entry.stored)
     return data
+
+
+def too_large(what: str, limit_bytes: int) -> Error:
+    return Error(
+        "payload_too_large",
+        f"{what}, and at most {limit_bytes} are taken into memory",
+        "allow more with limit_bytes, or use `files.download`",
+    )
 
 
 def listing_command(path: str, deep: bool) -> list[str]:

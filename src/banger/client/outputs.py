@@ -11,6 +11,9 @@ from banger.client.messages import STDOUT, Detached, Event, Exited, Output, Refu
 from banger.client.results import CompletedRun
 from banger.errors import Error
 
+# Of output that arrives while a caller writes.
+HELD_BYTES = 64 << 20
+
 
 class Said(NamedTuple):
     """A piece of a command's output. `text` are the characters that these bytes complete: a character that is cut
@@ -31,6 +34,7 @@ class Listener:
         self.exited: Exited | None = None
         self.refused: list[Error] = []
         self._detached = False
+        self._heard_bytes = self._taken_bytes = 0
         self._decoders = {
             channel: codecs.getincrementaldecoder("utf-8")("replace") for channel in ("stdout", "stderr")
         }
@@ -39,6 +43,7 @@ class Listener:
         if isinstance(event, Output):
             source: Literal["stdout", "stderr"] = "stdout" if event.channel == STDOUT else "stderr"
             data = bytes(event.data)
+            self._heard_bytes += len(data)
             self.said.append(Said(source, data, self._decoders[source].decode(data)))
         elif isinstance(event, Started):
             self.exec_id, self.pid = event.exec_id, event.pid
@@ -48,6 +53,17 @@ class Listener:
             self.refused.append(event.error)
         elif isinstance(event, Detached):
             self._detached = True
+
+    def take(self) -> Said:
+        """The oldest piece that waits."""
+        said = self.said.popleft()
+        self._taken_bytes += len(said.data)
+        return said
+
+    def check_held(self) -> None:
+        """Raises `payload_too_large` if too much output waits to be taken."""
+        if self._heard_bytes - self._taken_bytes > HELD_BYTES:
+            raise Error("payload_too_large", f"more than {HELD_BYTES} bytes of output wait to be taken")
 
     def finish(self, pieces: list[Said]) -> CompletedRun[bytes]:
         """The whole command, from the pieces of its output. Raises `bad_state` if it continues without this client."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # Names in Linux are bytes. Text is sent as UTF-8, with the bytes that `os.fsdecode` put into it.
 Text = str | bytes
+Env = Mapping[str, Text] | Mapping[bytes, Text] | Mapping[Text, Text]
 
 T = TypeVar("T")
 # How much of a command's output a notebook and an error show, in characters.
@@ -103,7 +104,7 @@ def plan_command(
     *,
     shell: bool = False,
     stdin: bool = False,
-    env: Mapping[Text, Text] | None = None,
+    env: Env | None = None,
     cwd: Text = "",
     user: Text = "",
     timeout_s: float = 0,

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from banger import places
@@ -19,7 +19,7 @@ from banger.client import calls, results
 from banger.client.answers import decode, encode
 from banger.client.call import Call
 from banger.client.exchange import open_answer
-from banger.client.results import CompletedRun, Heard, Text
+from banger.client.results import CompletedRun, Env, Heard, Text
 from banger.client.start import dial_or_start
 from banger.client.stream import collect
 from banger.client.sync_front import Front
@@ -56,7 +56,7 @@ class Machines(MachinesVerbs):
         *,
         shell: bool = False,
         stdin: Text = b"",
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
@@ -80,7 +80,7 @@ class Machines(MachinesVerbs):
         *,
         shell: bool = False,
         stdin: Text = b"",
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,

@@ -32,19 +32,23 @@ class Files:
         self._machine_id = machine_id
 
     @overload
-    def read(self, path: str) -> str: ...
+    def read(
+        self, path: str, *, text: Literal[True] = True, limit_bytes: int = guest_files.FILE_LIMIT_BYTES
+    ) -> str: ...
 
     @overload
-    def read(self, path: str, *, text: Literal[True]) -> str: ...
+    def read(
+        self, path: str, *, text: Literal[False], limit_bytes: int = guest_files.FILE_LIMIT_BYTES
+    ) -> bytes: ...
 
-    @overload
-    def read(self, path: str, *, text: Literal[False]) -> bytes: ...
-
-    def read(self, path: str, *, text: bool = True) -> str | bytes:
-        """The contents of a file, as text in UTF-8, or as bytes. Raises `file_not_found`, and `bad_request` for text
-        that is not UTF-8."""
+    def read(
+        self, path: str, *, text: bool = True, limit_bytes: int = guest_files.FILE_LIMIT_BYTES
+    ) -> str | bytes:
+        """The contents of a file, as text in UTF-8, or as bytes. Raises `file_not_found`, `bad_request` for text that
+        is not UTF-8, and `payload_too_large` for a file of more than `limit_bytes`."""
         call = calls.machines_get_files(self._machine_id, guest_files.absolute(path), follow=True)
-        data = consume((self._client.open(call)).chunks(), guest_files.read_file)
+        pieces = (self._client.open(call)).chunks()
+        data = consume(pieces, lambda each: guest_files.read_file(each, limit_bytes))
         if not text:
             return data
         try:
@@ -145,7 +149,8 @@ class Files:
 
     def _run(self, argv: builtins.list[str], check: bool = True) -> bytes:
         try:
-            done = execute(self._client, self._machine_id, results.plan_command(argv, user="0"), b"")
+            command = results.plan_command(argv, user="0")
+            done = execute(self._client, self._machine_id, command, guest_files.LISTING_LIMIT_BYTES)
         except CommandMissing as exc:
             hint = "an image with a shell and coreutils or busybox has it"
             raise Error("unsupported", f"the machine has no {argv[0]}", hint) from exc

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from banger.client import calls, results
@@ -13,7 +13,7 @@ from banger.client.sync_methods import Carrier, entered
 from banger.client.sync_vm import Vm
 from banger.client.sync_waiting import watch_to_end
 from banger.client.planning import Availability, find_availability, plan_options
-from banger.client.results import Heard, Text
+from banger.client.results import Env, Heard, Text
 from banger.errors import Error
 from banger.model.sizes import parse_size
 
@@ -34,7 +34,7 @@ class Front(Carrier):
         argv: Sequence[Text] | Text = (),
         *,
         shell: bool = False,
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         memory: str = "",

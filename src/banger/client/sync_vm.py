@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import html
 import secrets
-from collections.abc import Iterator, Callable, Mapping, Sequence
+from collections.abc import Iterator, Callable, Sequence
 from typing import TYPE_CHECKING, Literal, overload
 
 from banger.client import calls, results
@@ -15,7 +15,7 @@ from banger.client.sync_machine_verbs import MachineVerbs
 from banger.client.sync_methods import Carrier, entered
 from banger.client.sync_process import DetachedProcess, Process, attach, spawn
 from banger.client.outputs import Said
-from banger.client.results import CompletedRun, Heard, Text
+from banger.client.results import CompletedRun, Env, Heard, Text
 from banger.errors import DaemonLost, NoSuchMachine
 from banger.model.machine import Machine, MachineState
 
@@ -87,7 +87,7 @@ class Vm(MachineVerbs):
         *,
         shell: bool = False,
         stdin: str | bytes = b"",
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
@@ -104,7 +104,7 @@ class Vm(MachineVerbs):
         *,
         shell: bool = False,
         stdin: str | bytes = b"",
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
@@ -120,7 +120,7 @@ class Vm(MachineVerbs):
         *,
         shell: bool = False,
         stdin: str | bytes = b"",
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
@@ -141,9 +141,7 @@ class Vm(MachineVerbs):
         told: dict[str, Callable[..., object] | None] = {"stdout": on_stdout, "stderr": on_stderr}
         pieces: list[Said] = []
         with spawn(self.client, self.id, command) as process:
-            process.write(stdin)
-            process.close_stdin()
-            for said in process:
+            for said in process.exchange(stdin):
                 pieces.append(said)
                 if (hear := told[said.source]) is not None:
                     hear(said.text if text else said.data)
@@ -157,7 +155,7 @@ class Vm(MachineVerbs):
         argv: Sequence[Text] | Text = (),
         *,
         shell: bool = False,
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,
@@ -177,7 +175,7 @@ class Vm(MachineVerbs):
         *,
         shell: bool = False,
         stdin: bool = False,
-        env: Mapping[Text, Text] | None = None,
+        env: Env | None = None,
         cwd: Text = "",
         user: Text = "",
         timeout_s: float = 0,

@@ -97,9 +97,7 @@ class Sandboxes:
         limit_s = min(timeout_s or self.limits.exec_s, self.limits.exec_s)
         kept = _Kept(self.limits.output_bytes)
         async with vm.spawn(command, shell=True, cwd=cwd, timeout_s=limit_s) as process:
-            await process.write(stdin)
-            process.close_stdin()
-            async for said in process:
+            async for said in process.exchange(stdin):
                 kept.take(said)
             ended = process.ended([])
         return {
@@ -114,7 +112,7 @@ class Sandboxes:
         """A file as text, or in base64 if it is not UTF-8."""
         vm = await self.find(name)
         check_file(self.limits, (await vm.files.stat(path)).size_bytes)
-        data = await vm.files.read(path, text=False)
+        data = await vm.files.read(path, text=False, limit_bytes=self.limits.file_bytes)
         try:
             return {"content": data.decode(), "encoding": "utf-8"}
         except UnicodeDecodeError:

@@ -1,5 +1,5 @@
 """Labels: words that users put on machines and networks, for themselves and for programs. banger never reads their
-meaning; only `compose`, which is a client, has labels of its own."""
+meaning; only its clients `compose` and `mcp` have labels of their own."""
 
 from __future__ import annotations
 
