@@ -227,8 +227,8 @@ class AsyncVm(MachineVerbs):
         timeout_s: float | None = None,
     ) -> Machine:
         """Set the machine back to one of its snapshots, named by its tag."""
-        tag = snapshot if isinstance(snapshot, str) else snapshot.tag
-        return await self._finish_and_keep(calls.machines_restore(self.id, tag), progress, timeout_s)
+        tag = snapshot if isinstance(snapshot, str) else snapshot.tag  # of the machine of this name
+        return await self._finish_and_keep(calls.machines_restore(self.name, tag), progress, timeout_s)
 
 
 class AsyncVms(list[AsyncVm]):

@@ -229,8 +229,8 @@ class Vm(MachineVerbs):
         timeout_s: float | None = None,
     ) -> Machine:
         """Set the machine back to one of its snapshots, named by its tag."""
-        tag = snapshot if isinstance(snapshot, str) else snapshot.tag
-        return self._finish_and_keep(calls.machines_restore(self.id, tag), progress, timeout_s)
+        tag = snapshot if isinstance(snapshot, str) else snapshot.tag  # of the machine of this name
+        return self._finish_and_keep(calls.machines_restore(self.name, tag), progress, timeout_s)
 
 
 class Vms(list[Vm]):
