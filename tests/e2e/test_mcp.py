@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -73,8 +75,8 @@ def test_an_agent_works_in_sandboxes_and_they_go_with_its_server(home: Home, nam
 
 
 def test_http_serves_those_who_have_the_token(home: Home) -> None:
-    words = ("mcp", "--http", "0", "--scope", "mine")
-    process = home.popen(*words, stderr=subprocess.PIPE)
+    made_there: list[str] = []
+    process = home.popen("mcp", "--http", "0", stderr=subprocess.PIPE)
     try:
         assert process.stderr is not None
         told = process.stderr.readline() + process.stderr.readline()
@@ -90,9 +92,35 @@ def test_http_serves_those_who_have_the_token(home: Home) -> None:
             async with httpx2.AsyncClient(headers={"Authorization": token}) as web:
                 assert (await web.post(place, json={}, headers={"Host": "evil.example"})).status_code == 421
                 async with Client(streamable_http_client(place, http_client=web)) as client:
-                    assert await call(client, "list_sandboxes") == []
+                    made = await call(client, "create_sandbox", memory_mib=256)
+                    made_there.append(made["name"])
+                async with Client(streamable_http_client(place, http_client=web)) as client:
+                    assert [one["name"] for one in await call(client, "list_sandboxes")] == [made["name"]]
 
         asyncio.run(work())
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
+    assert made_there and not set(made_there) & {one["name"] for one in home.json("ps")}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_server_that_waits_for_its_client(home: Home, number: int) -> None:
+    process = home.popen("mcp", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stdin is not None and process.stdout is not None
+        hello = {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": {"name": "t", "version": "1"},
+        }
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+        process.stdin.write(json.dumps(asked).encode() + b"\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["id"] == 1
+        process.send_signal(number)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        _, said = process.communicate(timeout=30)
+    assert said == b""

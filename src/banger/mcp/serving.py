@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import os
 import secrets
 import signal
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from banger.client.aio import AsyncClient
@@ -22,6 +24,8 @@ from banger.mcp.sandboxes import Sandboxes
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+End = Callable[[], Awaitable[None]]
 
 _LOOPBACK = "127.0.0.1"
 
@@ -38,39 +42,55 @@ def serve(limits: Limits, scope: str, http_port: int | None, token: str) -> None
             "tool_missing", "the MCP server needs the package mcp", "pip install 'banger[mcp]'"
         ) from exc
     sandboxes = Sandboxes(AsyncClient(), limits, scope or secrets.token_hex(8))
-    server = make_server(sandboxes, delete_at_end=not scope)
+    server = make_server(sandboxes)
+
+    async def end() -> None:
+        if not scope:
+            await sandboxes.delete_all()
+
     if http_port is None:
-        asyncio.run(_until_signal(server))
+        asyncio.run(_serve_standard_files(server, end))
     else:
-        asyncio.run(_serve_http(server, http_port, token or secrets.token_urlsafe(24)))
+        asyncio.run(_serve_http(server, http_port, token or secrets.token_urlsafe(24), end))
 
 
-async def _until_signal(server: MCPServer[None]) -> None:
-    """Standard files. A signal ends the server as the end of stdin does, so that its sandboxes go, too."""
-    serving = asyncio.create_task(server.run_stdio_async())
-    loop = asyncio.get_running_loop()
+def _signalled() -> asyncio.Event:
+    """Set by SIGINT and SIGTERM from now on."""
+    asked, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, serving.cancel)
-    try:
-        await serving
-    except asyncio.CancelledError:
-        return
+        loop.add_signal_handler(number, asked.set)
+    return asked
 
 
-async def _serve_http(server: MCPServer[None], port: int, token: str) -> None:
+async def _serve_standard_files(server: MCPServer, end: End) -> None:
+    asked = asyncio.create_task(_signalled().wait())
+    serving = asyncio.create_task(server.run_stdio_async())
+    await asyncio.wait([serving, asked], return_when=asyncio.FIRST_COMPLETED)
+    await end()
+    if not serving.done():
+        os._exit(0)  # a thread of the SDK waits for a line of stdin, and cannot be cancelled
+    asked.cancel()
+    await serving
+
+
+async def _serve_http(server: MCPServer, port: int, token: str, end: End) -> None:
     import uvicorn
 
     app = WithToken(server.streamable_http_app(host=_LOOPBACK), token)
     try:
         listener = socket.create_server((_LOOPBACK, port))
     except OSError as exc:
-        raise Error(
-            "port_in_use", f"cannot listen on {_LOOPBACK}:{port}: {exc.strerror}", "choose another port"
-        ) from exc
+        what = f"cannot listen on {_LOOPBACK}:{port}: {exc.strerror}"
+        raise Error("port_in_use", what, "choose another port") from exc
+    _signalled()  # uvicorn has its own handlers, and after its end raises the signal again for these
     place = f"http://{_LOOPBACK}:{listener.getsockname()[1]}/mcp"
     print(f"serving on {place}\nAuthorization: Bearer {token}", file=sys.stderr, flush=True)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
-    await uvicorn.Server(config).serve([listener])
+    try:
+        await uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)).serve(
+            [listener]
+        )
+    finally:
+        await end()
 
 
 class WithToken:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar
 
 from mcp.server.mcpserver import MCPServer
@@ -52,20 +51,9 @@ def describe(machine: Machine) -> dict[str, Any]:
     }
 
 
-def make_server(sandboxes: Sandboxes, delete_at_end: bool) -> MCPServer[None]:
-    """The server with all tools. `delete_at_end`: its sandboxes go with it."""
-
-    @asynccontextmanager
-    async def life(_: MCPServer[None]) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            if delete_at_end:
-                await sandboxes.delete_all()
-
-    server = MCPServer(
-        "banger", version=__version__, instructions=_INSTRUCTIONS, lifespan=life, log_level="WARNING"
-    )
+def make_server(sandboxes: Sandboxes) -> MCPServer:
+    """The server with all tools."""
+    server = MCPServer("banger", version=__version__, instructions=_INSTRUCTIONS, log_level="WARNING")
     for tool in _tools(sandboxes):
         server.add_tool(told(tool))
     return server
