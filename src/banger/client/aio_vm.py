@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import html
-import secrets
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Literal, overload
 
 from banger.client import calls, results
-from banger.client.aio_files import AsyncFiles
 from banger.client.aio_machine_verbs import MachineVerbs
-from banger.client.aio_methods import Carrier, entered
+from banger.client.aio_methods import entered
 from banger.client.aio_process import AsyncDetachedProcess, AsyncProcess, attach, spawn
 from banger.client.outputs import Said
 from banger.client.results import CompletedRun, Env, Heard, Text
@@ -18,6 +16,7 @@ from banger.errors import DaemonLost, NoSuchMachine
 from banger.model.machine import Machine, MachineState
 
 if TYPE_CHECKING:
+    from banger.client.aio_files import AsyncFiles
     from banger.model.template import Snapshot
 
 _AT_REST = (MachineState.CREATED, MachineState.STOPPED, MachineState.FAILED)
@@ -30,10 +29,6 @@ class AsyncVm(MachineVerbs):
     until it is deleted, also when this process ends.
     """
 
-    def __init__(self, client: Carrier, record: Machine) -> None:
-        super().__init__(client, record)
-        self.files = AsyncFiles(client, record.id)
-
     async def __aenter__(self) -> AsyncVm:
         return self
 
@@ -45,10 +40,19 @@ class AsyncVm(MachineVerbs):
 
     def _repr_html_(self) -> str:
         """For notebooks."""
+        import html
+
         spec = self.record.spec
         facts = (self.name, self.state.value, spec.image, f"{spec.cpus} CPU", f"{spec.memory_mib} MiB")
         cells = "".join(f"<td>{html.escape(str(fact))}</td>" for fact in facts)
         return f"<table><tr>{cells}</tr></table>"
+
+    @property
+    def files(self) -> AsyncFiles:
+        """The files of the machine."""
+        from banger.client.aio_files import AsyncFiles  # with what reads archives, 10 ms
+
+        return AsyncFiles(self.client, self.id)
 
     @property
     def name(self) -> str:
@@ -216,7 +220,7 @@ class AsyncVm(MachineVerbs):
         self, tag: str = "", *, progress: Heard | None = None, timeout_s: float | None = None
     ) -> Snapshot:
         """Save memory and disk; the machine keeps running. Without a `tag` one is made up: see `.tag` of the result."""
-        tag = tag or f"s{secrets.token_hex(6)}"
+        tag = tag or f"s{os.urandom(6).hex()}"
         return await self._finish(calls.machines_snapshot(self.id, tag), progress, timeout_s)
 
     async def restore(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, AnyStr, Generic, Self, TypeVar, cast
 
@@ -59,6 +58,8 @@ class CompletedRun(Generic[AnyStr]):
 
     def _repr_html_(self) -> str:
         """For notebooks: the exit code, and the end of what the command wrote."""
+        import html
+
         parts = (("", self.stdout), ("color:#b00", self.stderr))
         shown = "".join(
             f'<pre style="{style}">{html.escape(as_text(output)[-_SHOWN:])}</pre>'

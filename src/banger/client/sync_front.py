@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ class Front(Carrier):
         command = None
         if argv or env or cwd or user:
             command = results.plan_command(argv, shell=shell, env=env, cwd=cwd, user=user)
-        key = secrets.token_hex(16)  # a request that got no answer can be sent again
+        key = os.urandom(16).hex()  # a request that got no answer can be sent again
         call = calls.machines_create(image, command=command, idempotency_key=key, **spec)
         vm = Vm(self, self.perform(call))
         try:

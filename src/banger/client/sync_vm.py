@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-import html
-import secrets
+import os
 from collections.abc import Iterator, Callable, Sequence
 from typing import TYPE_CHECKING, Literal, overload
 
 from banger.client import calls, results
-from banger.client.sync_files import Files
 from banger.client.sync_machine_verbs import MachineVerbs
-from banger.client.sync_methods import Carrier, entered
+from banger.client.sync_methods import entered
 from banger.client.sync_process import DetachedProcess, Process, attach, spawn
 from banger.client.outputs import Said
 from banger.client.results import CompletedRun, Env, Heard, Text
@@ -20,6 +18,7 @@ from banger.errors import DaemonLost, NoSuchMachine
 from banger.model.machine import Machine, MachineState
 
 if TYPE_CHECKING:
+    from banger.client.sync_files import Files
     from banger.model.template import Snapshot
 
 _AT_REST = (MachineState.CREATED, MachineState.STOPPED, MachineState.FAILED)
@@ -32,10 +31,6 @@ class Vm(MachineVerbs):
     until it is deleted, also when this process ends.
     """
 
-    def __init__(self, client: Carrier, record: Machine) -> None:
-        super().__init__(client, record)
-        self.files = Files(client, record.id)
-
     def __enter__(self) -> Vm:
         return self
 
@@ -47,10 +42,19 @@ class Vm(MachineVerbs):
 
     def _repr_html_(self) -> str:
         """For notebooks."""
+        import html
+
         spec = self.record.spec
         facts = (self.name, self.state.value, spec.image, f"{spec.cpus} CPU", f"{spec.memory_mib} MiB")
         cells = "".join(f"<td>{html.escape(str(fact))}</td>" for fact in facts)
         return f"<table><tr>{cells}</tr></table>"
+
+    @property
+    def files(self) -> Files:
+        """The files of the machine."""
+        from banger.client.sync_files import Files  # with what reads archives, 10 ms
+
+        return Files(self.client, self.id)
 
     @property
     def name(self) -> str:
@@ -218,7 +222,7 @@ class Vm(MachineVerbs):
         self, tag: str = "", *, progress: Heard | None = None, timeout_s: float | None = None
     ) -> Snapshot:
         """Save memory and disk; the machine keeps running. Without a `tag` one is made up: see `.tag` of the result."""
-        tag = tag or f"s{secrets.token_hex(6)}"
+        tag = tag or f"s{os.urandom(6).hex()}"
         return self._finish(calls.machines_snapshot(self.id, tag), progress, timeout_s)
 
     def restore(
