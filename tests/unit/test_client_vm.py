@@ -32,7 +32,7 @@ from banger.model.operation import Progress
 from banger.tar.entry import Entry
 from banger.tar.kind import Kind
 from banger.tar.writer import END, write_headers
-from tests.unit.test_client_stand_in import MACHINE, OPERATION, SNAPSHOT, StandIn, running
+from tests.unit.test_client_stand_in import IMAGE, MACHINE, OPERATION, SNAPSHOT, StandIn, running
 
 TWINS = [
     (aio_vm.AsyncVm, sync_vm.Vm),
@@ -374,6 +374,15 @@ def test_asyncio_gives_the_same(stand_in: StandIn, tmp_path: Path) -> None:
 def test_a_listing_is_read_whole_or_not_at_all(output: bytes, names: list[str] | None) -> None:
     found = guest_files.parse_listing(output)
     assert names == (None if found is None else [entry.path for entry in found])
+
+
+def test_a_pull_is_waited_for(stand_in: StandIn) -> None:
+    stand_in.ended_operation = OPERATION | {"state": "succeeded", "made": "Image", "result": IMAGE}
+    stand_in.progress = [{"seq": 1, "phase": "download", "done": 1, "total": 2}]
+    steps: list[Progress] = []
+    image = Client(str(stand_in.path)).pull("debian:12", size="8GiB", progress=steps.append)
+    assert (image.name, [step.total for step in steps]) == ("debian:12", [2])
+    assert json.loads(stand_in.bodies[-1]) == {"ref": "debian:12", "size_bytes": 8 << 30}
 
 
 def test_sizes_are_written_as_text() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -202,6 +204,12 @@ def test_a_servers_own_sandboxes_go_with_it(stand_in: StandIn) -> None:
     gone = [path for method, path in stand_in.calls if method == "DELETE"]
     assert "/v1/machines/m1?force=true" in gone and "/v1/snapshots/dev/theirs" not in gone
     assert "/v1/snapshots/dev/ours" in gone
+
+
+def test_without_the_protocols_package_the_command_says_what_to_install() -> None:
+    code = "import sys; sys.modules['mcp'] = None; from banger.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-X", "utf8", "-c", code, "mcp"], capture_output=True, text=True)
+    assert "pip install 'banger[mcp]'" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
