@@ -69,7 +69,7 @@ def find_source(source: str | os.PathLike[str]) -> str:
     return local
 
 
-def plan_target(target: str | os.PathLike[str]) -> tuple[str, str]:
+def prepare_target(target: str | os.PathLike[str]) -> tuple[str, str]:
     """Directory and name of a copy on this host. The directory ends with a slash: then a link in its place is
     followed."""
     directory, name = os.path.split(os.path.abspath(target))

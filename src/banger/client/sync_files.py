@@ -95,7 +95,7 @@ class Files:
         flags = "-rf" if recursive else "-f"
         self._run(["rm", flags, "--", guest_files.absolute(path)])
 
-    def rename(self, path: str, new: str) -> None:
+    def move(self, path: str, new: str) -> None:
         """Give a file or tree another path."""
         self._run(["mv", "-T", "--", guest_files.absolute(path), guest_files.absolute(new)])
 
@@ -111,7 +111,7 @@ class Files:
     def download(self, path: str, target: str | os.PathLike[str]) -> Complaints:
         """Copy a file or tree of the machine to `target` on this host; a tree joins a directory that is there. Nothing
         is written outside `target`, whatever the machine sends. Returns what was left out."""
-        directory, name = guest_files.plan_target(target)
+        directory, name = guest_files.prepare_target(target)
         complaints = Complaints()
         call = calls.machines_get_files(self._machine_id, guest_files.absolute(path), follow=False)
 

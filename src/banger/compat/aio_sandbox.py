@@ -276,7 +276,7 @@ class AsyncFilesystem:
     async def rename(self, old_path: str, new_path: str, **_: object) -> EntryInfo:
         new = _place(new_path)
         with translated():
-            await self._files.rename(_place(old_path), new)
+            await self._files.move(_place(old_path), new)
             kind = (await self._files.stat(new)).type
         return EntryInfo(posixpath.basename(new), kind_of(kind), new)
 

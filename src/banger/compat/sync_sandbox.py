@@ -278,7 +278,7 @@ class Filesystem:
     def rename(self, old_path: str, new_path: str, **_: object) -> EntryInfo:
         new = _place(new_path)
         with translated():
-            self._files.rename(_place(old_path), new)
+            self._files.move(_place(old_path), new)
             kind = (self._files.stat(new)).type
         return EntryInfo(posixpath.basename(new), kind_of(kind), new)
 
