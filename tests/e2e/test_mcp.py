@@ -55,6 +55,7 @@ def test_an_agent_works_in_sandboxes_and_they_go_with_its_server(home: Home, nam
             assert (await call(client, "read_file", sandbox=copies[1]["name"], path="/srv/a/b"))[
                 "content"
             ] == "after"
+            assert all(0 < copy["ttl_s"] < 600 for copy in copies)
             assert "at most 3" in await call(client, "create_sandbox")
             await call(client, "restore_sandbox", sandbox=sandbox, tag=tag)
             assert (await call(client, "read_file", sandbox=sandbox, path="/srv/a/b"))["content"] == "before"

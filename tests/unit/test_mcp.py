@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from starlette.routing import Route
 from banger.client.aio import AsyncClient
 from banger.errors import Error
 from banger.mcp.limits import Limits, check_count, check_file, check_sandbox, may_pull
-from banger.mcp.sandboxes import LABEL, Sandboxes
+from banger.mcp.sandboxes import LABEL, Sandboxes, still_to_live_s
 from banger.mcp.serving import WithToken
 from banger.mcp.tools import make_server
+from banger.model.machine import Machine, MachineSpec, MachineState
 from tests.unit.test_client_stand_in import MACHINE, OPERATION, SNAPSHOT, StandIn, running
 
 OURS = MACHINE | {"spec": {"image": "debian", "labels": {LABEL: "ours"}}}
@@ -204,6 +206,14 @@ def test_a_servers_own_sandboxes_go_with_it(stand_in: StandIn) -> None:
     gone = [path for method, path in stand_in.calls if method == "DELETE"]
     assert "/v1/machines/m1?force=true" in gone and "/v1/snapshots/dev/theirs" not in gone
     assert "/v1/snapshots/dev/ours" in gone
+
+
+@pytest.mark.parametrize(("age_s", "left_s"), [(0, 60), (45, 15), (60, 1), (99, 1)])
+def test_a_copy_lives_as_long_as_its_original_still_would(age_s: int, left_s: float) -> None:
+    made = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    spec = MachineSpec(image="debian", ttl_s=60)
+    machine = Machine(id="m", name="m", state=MachineState.RUNNING, spec=spec, created="2026-01-31T12:00:00Z")
+    assert still_to_live_s(machine, made + timedelta(seconds=age_s)) == left_s
 
 
 def test_without_the_protocols_package_the_command_says_what_to_install() -> None:

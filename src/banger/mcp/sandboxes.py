@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+from datetime import UTC, datetime, timedelta
 
 from banger.client import results
 from banger.client.aio import AsyncClient
@@ -59,13 +60,15 @@ class Sandboxes:
         return vm.record
 
     async def fork(self, name: str, count: int) -> list[Machine]:
-        """Copies live as long as their original would from its beginning."""
+        """Copies live as long as their original still has to live: a chain of forks ends, too."""
         vm = await self.find(name)
         if count < 1:
             raise Error("bad_request", "a fork makes at least one copy")
         async with self._making:
             check_count(len(await self.all()), count, self.limits.sandboxes, "sandboxes")
-            return [copy.record for copy in await vm.fork(count)]
+            copies = await vm.fork(count)
+        left_s = still_to_live_s(vm.record, datetime.now(UTC))
+        return [await copy.change_expiry(left_s) for copy in copies]
 
     async def snapshot(self, name: str, tag: str) -> Snapshot:
         vm = await self.find(name)
@@ -162,6 +165,12 @@ class Sandboxes:
         except NoSuchImage as exc:
             allowed = ", ".join(("images that are here", *self.limits.images))
             raise refuse(f"the image {image!r}", allowed) from exc
+
+
+def still_to_live_s(machine: Machine, now: datetime) -> float:
+    """In seconds; at least one, since 0 would mean for ever. Pure."""
+    ends = datetime.fromisoformat(machine.created) + timedelta(seconds=machine.spec.ttl_s)
+    return max(1.0, (ends - now).total_seconds())
 
 
 class _Kept:
