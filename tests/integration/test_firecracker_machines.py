@@ -113,7 +113,8 @@ def test_a_machine_runs_its_command_stops_and_starts_again(
         async with engine_of(home, driver, templates=templates) as engine:
             machine = await engine.run("dev")
             assert state_of(engine) is MachineState.RUNNING and machine.driver == "firecracker"
-            assert machine.accel == "kvm"
+            assert machine.accel == "kvm" and machine.root_disk in ("copy", "reflink")
+            assert (machine.driver_version, machine.driver_lacks) == ((await driver.info()).version, ())
             assert await code_of(engine, machine, "exit", "42") == 42
             if os.geteuid() == 0 and users_reach(KVM):
                 assert user_of(engine.lives.of(machine).process) not in (0, None)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from banger.errors import Error
-from banger.host import own_sockets
+from banger.host import own_sockets, sparse
 from banger.vmm.firecracker import configuration, names
 from banger.vmm.firecracker.api import Api, Refused, plan_request, read_body, read_head
 from banger.vmm.firecracker.disks import FirecrackerDisks, freeze_disk, make_disk
@@ -265,6 +265,19 @@ def test_a_capture_takes_the_contents_and_leaves_an_empty_file(tmp_path: Path) -
     with pytest.raises(OSError):
         _move_contents(source, tmp_path / "stolen")
     assert (tmp_path / "precious").read_text() == "kept" and not (tmp_path / "stolen").exists()
+
+
+@pytest.mark.parametrize(("shares", "kind"), [(True, "reflink"), (False, "copy")])
+def test_a_disk_says_whether_it_shares_the_blocks_of_its_original(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shares: bool, kind: str
+) -> None:
+    monkeypatch.setattr(sparse, "_clone", lambda *_: shares)
+    source, frozen = tmp_path / "image", Frozen(tmp_path / "frozen")
+    source.write_bytes(b"x")
+    frozen.directory.mkdir()
+    assert make_disk(source, tmp_path, 0) == kind
+    assert make_disk(source, frozen.directory, 0) == kind
+    assert asyncio.run(FirecrackerDisks().replace(tmp_path, frozen)) == kind
 
 
 @pytest.mark.parametrize("trick", ["link", "pipe"])
