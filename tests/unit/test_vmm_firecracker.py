@@ -26,7 +26,14 @@ from banger.vmm.firecracker.driver import (
     users_reach,
 )
 from banger.vmm.firecracker.frozen_files import FirecrackerFrozenFiles
-from banger.vmm.firecracker.versions import Version, lacks_of, problem_of, read_version, why_no_restore
+from banger.vmm.firecracker.versions import (
+    Version,
+    deafens,
+    lacks_of,
+    problem_of,
+    read_version,
+    why_no_restore,
+)
 from banger.vmm.frozen import Frozen
 from banger.vmm.link import NoLink, Tap
 from tests.support.vm_configs import vm_config
@@ -64,6 +71,14 @@ def test_what_a_version_can_do_is_known_by_its_number(version: str, boots: bool,
     assert found is not None
     assert (problem_of(found) == "", why_no_restore(found) == "") == (boots, restores)
     assert [lack.is_fatal for lack in lacks_of(found)] == ([] if restores else [not boots])
+
+
+@pytest.mark.parametrize(
+    ("version", "found"), [("1.15.9", False), ("1.16.0", True), ("1.16.1", True), ("1.17.0", False)]
+)
+def test_versions_that_may_be_deaf_after_a_pause_are_known(version: str, found: bool) -> None:
+    numbers = read_version(version)
+    assert numbers is not None and deafens(numbers) is found
 
 
 def test_a_vm_knows_its_files_only_by_names_that_its_clones_have_too(tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ class Lack(NamedTuple):
 
 class DriverInfo(NamedTuple):
     """`build` differs for each build of the program; `problem` says why the program cannot be used on this host, empty
-    if it can. `lacks`: features that this build lacks, as far as that is known without a start of a machine."""
+    if it can. `lacks`: features that this build lacks, as far as that is known without a start of a machine.
+    `pause_ends_session`: the connection to the agent may not outlive a pause, and is to be ended before."""
 
     name: str
     version: str
@@ -112,6 +113,7 @@ class DriverInfo(NamedTuple):
     accels: tuple[str, ...]
     problem: str
     lacks: tuple[Lack, ...] = ()
+    pause_ends_session: bool = False
 
     @property
     def lacks_in_words(self) -> tuple[str, ...]:

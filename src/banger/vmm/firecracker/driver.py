@@ -25,7 +25,7 @@ from banger.model.sizes import GIB, MIB
 from banger.vmm import owners
 from banger.vmm.base import Capabilities, DriverInfo, Lack, Vm, VmConfig, VmLimits, VmPlaces
 from banger.vmm.disk import DiskKind
-from banger.vmm.firecracker import names, trial, versions
+from banger.vmm.firecracker import names, probe, trial, versions
 from banger.vmm.firecracker.configuration import plan_configuration
 from banger.vmm.firecracker.disks import FirecrackerDisks, cannot_write, make_disk
 from banger.vmm.firecracker.frozen_files import FirecrackerFrozenFiles
@@ -64,6 +64,7 @@ class FirecrackerDriver:
     def __init__(self, program: str) -> None:
         self._program = program
         self._info: DriverInfo | None = None
+        self._why_no_restore = ""
 
     async def info(self) -> DriverInfo:
         if self._info is None or self._info.problem:
@@ -110,10 +111,10 @@ class FirecrackerDriver:
             raise cannot_write(config.places.directory, exc) from exc
 
     async def _require_restores(self) -> None:
-        version = versions.read_version((await self.info()).version)
-        why = versions.why_no_restore(version) if version is not None else ""
-        if why:
-            raise Error("unsupported", why, "install another version, or use another --driver")
+        await self.info()
+        if self._why_no_restore:
+            hint = "install another version, or use another --driver"
+            raise Error("unsupported", self._why_no_restore, hint)
 
     def start(self, config: VmConfig) -> Vm:
         program = find_program(self._program)
@@ -162,8 +163,15 @@ class FirecrackerDriver:
         file = os.stat(path)
         build = f"{version} {file.st_size} {file.st_mtime_ns}"
         accels = ("kvm",) if cpu.check_kvm().usable else ()
-        problem, lacks = versions.problem_of(version), tuple(versions.lacks_of(version))
-        return DriverInfo(self.name, str(version), build, path, accels, problem, lacks)
+        problem = versions.problem_of(version)
+        unknown = [] if problem else await probe.find_unknown(path)
+        no_copies = [
+            f"Firecracker {version}: {each.lack.words}" for each in unknown if each.needed.is_of_copies
+        ]
+        self._why_no_restore = versions.why_no_restore(version) or next(iter(no_copies), "")
+        lacks = (*versions.lacks_of(version), *(each.lack for each in unknown))
+        deafens = versions.deafens(version)
+        return DriverInfo(self.name, str(version), build, path, accels, problem, lacks, deafens)
 
 
 def find_program(name: str) -> str:
