@@ -205,6 +205,24 @@ def test_what_nobody_waits_for_is_left_to_the_caller_and_what_was_called_off_is_
     within(work())
 
 
+def test_what_was_let_go_between_sessions_is_let_go_in_the_guest_too() -> None:
+    async def work() -> None:
+        async with sessions() as (first, old, second, new):
+            given_up, read = GuestProcess(first, 1), GuestProcess(first, 3)
+            await old.send(exited(3, 0))
+            assert await read_all(read) == b""
+            parted = Parted(first, ENDED)
+            given_up.abandon()
+            with pytest.raises(Error):
+                await read.forget()
+            known = [entry_of(given_up, 0, 0, 0), entry_of(read, 0, 0, 0, running=False)]
+            assert await parted.go_on(second, known, LIMIT_S) == []
+            assert Fields((await new.receive(Type.SIGNAL)).payload).int_(Tag.EXEC) == 1
+            assert Fields((await new.receive(Type.FORGET)).payload).int_(Tag.EXEC) == 3
+
+    within(work())
+
+
 def test_without_another_session_all_end_with_the_reason() -> None:
     async def work() -> None:
         async with open_pair() as (first, _):

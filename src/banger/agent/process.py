@@ -62,7 +62,7 @@ class GuestProcess:
         self._stdin_closed = False
         self._stdin_unheard = bytearray()  # sent, and not consumed as far as is known
         self._is_between_sessions = False
-        self._is_abandoned = self._is_called_off = False
+        self._is_abandoned = False
         self._error: Error | None = None
         connection.open_channel(channel, self)
 
@@ -148,7 +148,6 @@ class GuestProcess:
     def call_off(self) -> None:
         """Kill a command whose start was given up: a guest that hung may begin the command when it continues."""
         self.abandon()
-        self._is_called_off = True
         self._tell_kill()
 
     def _tell_kill(self) -> None:
@@ -265,8 +264,7 @@ class GuestProcess:
         twice. Raises `agent_lost`, `agent_error`, and the errors of a request."""
         self._connection = connection
         if self._is_abandoned:
-            if self._is_called_off:
-                self._tell_kill()
+            self._let_go()
             return
         if self.exit is None:
             if entry is None:
@@ -274,9 +272,17 @@ class GuestProcess:
                     "agent_lost", f"the agent of {connection.machine} knows nothing of the command any more"
                 )
             await self._attach(connection, entry)
-        connection.open_channel(self.channel, self)
+        else:  # what it said is still being read
+            connection.open_channel(self.channel, self)
         self._is_between_sessions = False
         self._stdin_room.set()
+
+    def _let_go(self) -> None:
+        """Say what was meant to be said between the sessions: no task here waits for the command any more."""
+        if self.exit is None:
+            self._tell_kill()
+        else:
+            self._connection.tell(Type.FORGET, [(Tag.EXEC, self.channel)])
 
     async def _attach(self, connection: AgentConnection, entry: KnownExec) -> None:
         stdin, stdout, stderr = (*entry.offsets, 0, 0, 0)[:3]

@@ -130,8 +130,14 @@ def _deserted(name: str) -> Error:
 
 
 def _wants_session(live: LiveMachine) -> bool:
+    """Also one whose pause or copy failed after its session was ended for that."""
     was_restarted = isinstance(live.lost, AgentRestarted)
-    return was_restarted and live.machine.state is MachineState.RUNNING and not live.gone.is_set()
+    was_parted = live.parted is not None and not live.pausing.locked()
+    return (
+        (was_restarted or was_parted)
+        and live.machine.state is MachineState.RUNNING
+        and not live.gone.is_set()
+    )
 
 
 async def adopt_execs(lives: Lives, live: LiveMachine, known: list[KnownExec]) -> None:
