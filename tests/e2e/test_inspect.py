@@ -90,6 +90,16 @@ def test_system_info_names_what_there_is(home: Home) -> None:
     assert (qemu["name"], firecracker["name"]) == ("qemu", "firecracker")
     assert qemu["version"][0].isdigit() and "tcg" in qemu["accels"]
     assert str(info["daemon_pid"]) in home.text("system", "info")
+    assert info["auto_driver"]["driver"] in ("qemu", "firecracker") and info["auto_driver"]["reason"]
+
+
+def test_a_machine_says_what_runs_it_and_how_its_disk_was_made(home: Home, name: str) -> None:
+    home.text("run", "-d", "--name", name, "--driver", "auto", IMAGE, "--", "sleep", "1000")
+    shown, info = home.json("vm", "show", name), home.json("system", "info")
+    assert info["auto_driver"]["is_tried"] and shown["driver"] == info["auto_driver"]["driver"]
+    (driver,) = [each for each in info["drivers"] if each["name"] == shown["driver"]]
+    assert (shown["driver_version"], shown["driver_lacks"]) == (driver["version"], driver["lacks"])
+    assert shown["root_disk"] in (("layer",) if shown["driver"] == "qemu" else ("copy", "reflink"))
 
 
 def test_the_socket_is_ours_alone(home: Home) -> None:

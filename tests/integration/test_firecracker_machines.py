@@ -8,23 +8,28 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from banger.agent.process import list_execs
+from banger.agent.process import Output, list_execs
 from banger.guests import guest
 from banger.host import jail
 from banger.host.proc import all_marked, is_alive, kill_and_wait, send_signal, user_of, wait_gone
 from banger.host.spawn import MARKER
+from banger.machines.ask import pausing
 from banger.machines.copies import forks, snapshots
 from banger.machines.life import lifecycle
 from banger.machines.life.live import LiveMachine
+from banger.model.command import Command
 from banger.model.machine import Machine, MachineState
-from banger.vmm.base import DriverInfo
 from banger.vmm.firecracker.driver import KVM, FirecrackerDriver, users_reach
+from tests.support.anywhere import Anywhere
 from tests.support.engine import Engine, home_of, open_engine
 from tests.support.paths import paths_below
 from tests.support.reports import silent
@@ -32,18 +37,12 @@ from tests.support.rigs import ROOT, run
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 _TRIAL_S = 60.0
-
-
-class Anywhere(FirecrackerDriver):
-    """Offers KVM also where the processor does not help it: this guest does without."""
-
-    async def info(self) -> DriverInfo:
-        return (await super().info())._replace(accels=("kvm",))
+PROGRAM = str(ROOT / "build/firecracker/firecracker")
 
 
 @pytest.fixture(scope="module")
 def driver() -> FirecrackerDriver:
-    driver = Anywhere(str(ROOT / "build/firecracker/firecracker"))
+    driver = Anywhere(PROGRAM)
     if problem := asyncio.run(driver.try_machine("kvm", _TRIAL_S)):
         pytest.skip(f"capability missing: {problem}")
     return driver
@@ -114,7 +113,8 @@ def test_a_machine_runs_its_command_stops_and_starts_again(
         async with engine_of(home, driver, templates=templates) as engine:
             machine = await engine.run("dev")
             assert state_of(engine) is MachineState.RUNNING and machine.driver == "firecracker"
-            assert machine.accel == "kvm"
+            assert machine.accel == "kvm" and machine.root_disk in ("copy", "reflink")
+            assert (machine.driver_version, machine.driver_lacks) == ((await driver.info()).version, ())
             assert await code_of(engine, machine, "exit", "42") == 42
             if os.geteuid() == 0 and users_reach(KVM):
                 assert user_of(engine.lives.of(machine).process) not in (0, None)
@@ -234,6 +234,129 @@ def test_the_next_daemon_takes_over_machines(home: Path, driver: FirecrackerDriv
             assert live.process == process and machine.state is MachineState.RUNNING
             assert await code_of(engine, machine, "true") == 0
             assert await labels(live) == 1
+            await remove_all(engine)
+
+    within(work())
+
+
+@contextlib.contextmanager
+def doomed(home: Path, work: str) -> Iterator[subprocess.Popen[str]]:
+    """An engine that does that work, from when it says so; gone at the end of the block."""
+    argv = [sys.executable, "-m", "tests.support.doomed_engine", str(home), PROGRAM, work]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(process: subprocess.Popen[str], true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("work", ["runs", "starts", "copies"])
+def test_after_the_sudden_end_of_a_daemon_the_next_has_all_that_runs_and_nothing_is_left(
+    home: Path, driver: FirecrackerDriver, work: str
+) -> None:
+    paths = paths_below(home)
+    signs = {"runs": lambda: True, "starts": lambda: any(paths.machines.glob("*/vmm.log"))}
+    with doomed(home, work) as process:
+        wait_for(process, signs.get(work, lambda: any(paths.snapshots.glob(".fork-*/memory"))))
+
+    async def next_daemon() -> None:
+        async with engine_of(home, driver) as engine:
+            await engine.take_over()
+            machine = engine.registry.find("dev")
+            if work != "starts":
+                live = engine.lives.of(machine)
+                await live.adopted.wait()
+                assert machine.state is MachineState.RUNNING
+                assert await live.vm.run_state() == "running"
+                assert await code_of(engine, machine, "true") == 0
+                assert await labels(live) == 1
+            await remove_all(engine)
+            assert not any(paths.snapshots.glob(".fork-*"))
+
+    within(next_daemon())
+
+
+def test_after_the_sudden_end_of_daemon_and_vmm_the_machine_is_stopped_and_starts_again(
+    home: Path, driver: FirecrackerDriver
+) -> None:
+    with doomed(home, "runs") as process:
+        process.kill()
+        process.wait()
+        for vmm, marker in all_marked(MARKER):
+            if any(marker in str(path) for path in paths_below(home).machines.glob("*")):
+                send_signal(vmm, signal.SIGKILL)
+                assert asyncio.run(wait_gone(vmm, 30))
+
+    async def next_daemon() -> None:
+        async with engine_of(home, driver) as engine:
+            await engine.take_over()
+            machine = engine.registry.find("dev")
+            assert machine.state in (MachineState.STOPPED, MachineState.FAILED)
+            assert engine.held("vmm") == []
+            await lifecycle.start(engine.lives, engine.makings, machine, silent)
+            assert await code_of(engine, machine, "true") == 0
+            await remove_all(engine)
+
+    within(next_daemon())
+
+
+@pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
+def test_clients_stay_attached_while_their_machine_is_copied(
+    home: Path, driver: FirecrackerDriver, paused: bool
+) -> None:
+    """Firecracker ends the session; its commands go on in the next one."""
+
+    async def viewer(output: Output) -> None:
+        """Sees nothing: this command is silent."""
+
+    async def work() -> None:
+        async with engine_of(home, driver) as engine:
+            machine = await engine.run("dev")
+            live = engine.lives.of(machine)
+            attached = await live.start_exec(Command(argv=["sleep"]), viewer)
+            if paused:
+                await pausing.pause(engine.lives, machine)
+            for number in range(2):
+                await snapshots.snapshot(
+                    engine.snapshots, engine.lives, engine.makings, machine, f"s{number}", silent
+                )
+            if paused:
+                await pausing.resume(engine.lives, machine)
+            assert live.main is not None and not live.main.done.done()
+            assert not attached.done.done() and live.execs[attached.info.id] is attached
+            async with pausing.steady(engine.lives, machine) as same:
+                assert same is live
+                await attached.process.signal(signal.SIGTERM)
+            assert (await attached.ended()).code == 128 + signal.SIGTERM
+            await remove_all(engine)
+
+    within(work())
+
+
+def test_a_command_that_is_asked_for_during_a_copy_waits_for_its_end(
+    home: Path, driver: FirecrackerDriver
+) -> None:
+    async def work() -> None:
+        async with engine_of(home, driver) as engine:
+            machine = await engine.run("dev")
+            copying = asyncio.create_task(
+                snapshots.snapshot(engine.snapshots, engine.lives, engine.makings, machine, "kept", silent)
+            )
+            while engine.lives.of(machine).parted is None:
+                await asyncio.sleep(0)
+            async with pausing.awake(engine.lives, machine) as live:
+                running = await live.start_exec(Command(argv=["exit", "3"]), None)
+                assert (await running.ended()).code == 3
+            await copying
             await remove_all(engine)
 
     within(work())

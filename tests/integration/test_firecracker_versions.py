@@ -5,19 +5,30 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from banger.agent.process import Output
 from banger.errors import Error
+from banger.guests import guest
 from banger.host import jail
 from banger.host.proc import user_of, wait_gone
+from banger.machines.ask import pausing
+from banger.model.command import Command
 from banger.vmm.firecracker import driver as driver_module
+from banger.vmm.firecracker import probe
+from banger.vmm.firecracker import vm as vm_module
 from banger.vmm.firecracker.api import Api, Refused
 from banger.vmm.firecracker.driver import FirecrackerDriver
 from banger.vmm.frozen import Frozen
+from tests.support.anywhere import Anywhere
+from tests.support.engine import home_of, open_engine
 from tests.support.fake_firecracker import INTERPRETER, make_program
-from tests.support.rigs import BOOT_S, Rig, open_rig
+from tests.support.paths import paths_below
+from tests.support.rigs import BOOT_S, ROOT, Rig, open_rig
+from tests.support.vm_configs import vm_config
 
 pytestmark = [
     pytest.mark.integration,
@@ -43,6 +54,98 @@ def test_a_version_that_cannot_restore_boots_and_refuses_clones_by_name(version:
         with pytest.raises(Error) as caught:
             await rig.driver.prepare(rig.config("clone", rig.frozen))
         assert caught.value.code == "unsupported" and version in caught.value.message
+
+    with open_rig(STAND_IN) as rig:
+        try:
+            asyncio.run(work(rig))
+        finally:
+            asyncio.run(rig.close())
+
+
+@pytest.mark.parametrize(
+    ("without", "lost", "restores"),
+    [
+        ("PUT /snapshot/load", "no templates", False),
+        ("PUT /snapshot/load mem_backend", "no templates", False),
+        ("PUT /snapshot/create", "no templates", False),
+        ("PATCH /vm", "no pause", False),
+        ("PATCH /drives/root rate_limiter", "no limits of disks", True),
+        ("PATCH /drives/root path_on_host", "no disks that grow", True),
+    ],
+)
+def test_what_a_build_refuses_by_name_it_lacks_whatever_its_number(
+    tmp_path: Path, without: str, lost: str, restores: bool
+) -> None:
+    driver = FirecrackerDriver(str(make_program(tmp_path, "1.99.0", [without])))
+    (lack,) = asyncio.run(driver.lacks())
+    request = without.split()[1]
+    assert lost in lack.words and request in lack.words and not lack.is_fatal
+    info = asyncio.run(driver.info())
+    assert info.lacks == (lack,) and not info.problem
+    config = vm_config(tmp_path, frozen=Frozen(tmp_path / "frozen"))
+    with pytest.raises(Error) as caught:
+        asyncio.run(driver.prepare(config))
+    assert (caught.value.code == "unsupported" and request in caught.value.message) is not restores
+
+
+def test_the_real_firecracker_and_a_newer_one_know_all_that_is_asked_of_them(tmp_path: Path) -> None:
+    real = ROOT / "build/firecracker/firecracker"
+    for program in [make_program(tmp_path, "1.17.0"), *([real] if real.exists() else [])]:
+        assert asyncio.run(probe.find_unknown(str(program))) == []
+        assert asyncio.run(FirecrackerDriver(str(program)).info()).lacks == ()
+
+
+def test_a_program_that_does_not_answer_is_judged_by_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "_PROBE_S", 0.2)
+    program = tmp_path / "firecracker"
+    program.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Firecracker v1.12.1" || sleep 60\n')
+    program.chmod(0o755)
+    info = asyncio.run(FirecrackerDriver(str(program)).info())
+    assert info.version == "1.12.1" and not info.lacks
+
+
+def test_a_version_that_hears_nothing_after_a_pause_is_mended_by_a_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clients notice nothing, and nothing of the capture is left."""
+    monkeypatch.setattr(guest, "choose_user", lambda *_: None)
+    monkeypatch.setattr(vm_module, "_DEAF_S", 0.2)
+    home_of(tmp_path / "home")
+
+    async def viewer(output: Output) -> None:
+        """Sees nothing: this command is silent."""
+
+    async def work() -> None:
+        driver = Anywhere(str(make_program(tmp_path, "1.16.1")))
+        async with open_engine(paths_below(tmp_path / "home"), driver) as engine:
+            machine = await engine.run("dev")
+            live = engine.lives.of(machine)
+            attached = await live.start_exec(Command(argv=["sleep"]), viewer)
+            for _ in range(2):
+                await pausing.pause(engine.lives, machine)
+                await pausing.resume(engine.lives, machine)
+            assert not attached.done.done()
+            async with pausing.steady(engine.lives, machine):
+                await attached.process.signal(signal.SIGTERM)
+            assert (await attached.ended()).code == 128 + signal.SIGTERM
+            assert {path.stat().st_size for path in live.places.directory.glob("written.*")} == {0}
+            await engine.remove_machines()
+
+    asyncio.run(work())
+
+
+def test_a_version_that_stays_deaf_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vm_module, "_DEAF_S", 0.2)
+
+    async def work(rig: Rig) -> None:
+        rig.driver = FirecrackerDriver(str(make_program(tmp_path, "1.16.1", ["the end of deafness"])))
+        async with rig.booted("dev") as (vm, _):
+            await vm.pause()
+            with pytest.raises(Error) as caught:
+                await vm.resume()
+            assert caught.value.code == "vmm_failed" and "banger vm restart dev" in caught.value.hint
 
     with open_rig(STAND_IN) as rig:
         try:

@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from banger.agent.connection import AgentConnection, open_connection
-from banger.agent.process import list_execs
+from banger.agent.parted import Parted
+from banger.agent.process import GuestProcess, list_execs, start_process
 from banger.errors import Error
 from banger.guests.links import another_link
 from banger.host.proc import is_alive, send_signal, wait_gone
 from banger.host.sparse import copy_file
+from banger.model.command import Command
 from banger.templates.frozen import check_files, sum_files
 from banger.vmm.base import Vm
 from banger.vmm.ending import EndKind
@@ -169,6 +171,40 @@ def test_a_machine_is_taken_over_by_who_knows_its_process_and_places(rig: Rig, n
             finally:
                 session.close()
                 await again.close()
+
+    within(work())
+
+
+def test_commands_go_on_in_the_next_session_without_a_byte_lost(rig: Rig, name: str) -> None:
+    """As often as sessions end, and in the midst of what commands say and hear."""
+    if not rig.has_linux:
+        pytest.skip("capability missing: Linux, whose commands have much to say")
+    counted = "".join(f"{number}\n" for number in range(1, 200_001)).encode()
+    heard = os.urandom(1 << 20)
+
+    async def read_all(process: GuestProcess) -> bytes:
+        return b"".join([output.data async for output in process.outputs()])
+
+    async def write_all(process: GuestProcess) -> None:
+        await process.write(heard)
+        process.close_stdin()
+
+    async def work() -> None:
+        async with rig.cloned(name) as (vm, connection):
+            counting = await start_process(connection, Command(argv=["seq", "1", "200000"]))
+            echoing = await start_process(connection, Command(argv=["cat"], stdin=True))
+            reading = [asyncio.create_task(read_all(process)) for process in (counting, echoing)]
+            writing = asyncio.create_task(write_all(echoing))
+            for part in range(1, 4):
+                while min(counting.received[0], echoing.received[0]) < part << 18:
+                    await asyncio.sleep(0)
+                parted = Parted(connection, Error("agent_lost", "the session ended"))
+                connection = await open_connection(vm.open_agent, name, BOOT_S, resync=True)
+                rest = await parted.go_on(connection, await list_execs(connection), BOOT_S)
+                assert [known.label for known in rest] == ["sleeper"]
+            await writing
+            assert await asyncio.gather(*reading) == [counted, heard]
+            connection.close()
 
     within(work())
 

@@ -26,6 +26,7 @@ from banger.host.spawn import spawn_detached
 from banger.model.sizes import MIB
 from banger.vmm.base import Capabilities, DriverInfo, Lack, RunState, Vm, VmConfig, VmLimits, VmPlaces
 from banger.vmm.channel import dial_vsock
+from banger.vmm.disk import DiskKind
 from banger.vmm.ending import UNKNOWN_END, End, EndKind
 from banger.vmm.frozen import Frozen
 from banger.vmm.link import NoLink, UserNat
@@ -102,12 +103,13 @@ class FakeDisks:
         for path in directory.glob(f"{DISK}*"):
             path.unlink(missing_ok=True)
 
-    async def replace(self, directory: Path, frozen: Frozen) -> None:
+    async def replace(self, directory: Path, frozen: Frozen) -> DiskKind:
         with self._faults.step("replace"):
             fresh = directory / f"{DISK}.new"
             fresh.unlink(missing_ok=True)
             copy_file(frozen.directory / DISK, fresh)
             fresh.replace(directory / DISK)
+            return "copy"
 
     async def tidy(self, directory: Path) -> None:
         (directory / f"{DISK}.new").unlink(missing_ok=True)
@@ -292,16 +294,18 @@ class FakeDriver:
     def needs(self, config: VmConfig) -> VmLimits:
         return VmLimits(memory_bytes=512 * MIB, cpus=config.cpus, pids=64)
 
-    async def prepare(self, config: VmConfig) -> None:
+    async def prepare(self, config: VmConfig) -> DiskKind | None:
         with self.faults.step("prepare"):
             directory = config.places.directory
             self.forget_frozen(config.places)
             if config.frozen is not None:
                 copy_file(config.frozen.directory / RAM, directory / RAM)
-            if not self.disks.have(directory):
-                source = config.frozen.directory / DISK if config.frozen else config.image_disk
-                copy_file(source, directory / DISK)
-                os.truncate(directory / DISK, max(config.disk_bytes, source.stat().st_size))
+            if self.disks.have(directory):
+                return None
+            source = config.frozen.directory / DISK if config.frozen else config.image_disk
+            copy_file(source, directory / DISK)
+            os.truncate(directory / DISK, max(config.disk_bytes, source.stat().st_size))
+            return "copy"
 
     def start(self, config: VmConfig) -> Vm:
         with self.faults.step("start"), contextlib.ExitStack() as stack:

@@ -17,6 +17,7 @@ import selectors
 import socket
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,12 @@ class Fault(Exception):
 
 
 class Firecracker:
-    def __init__(self, version: str, api: str) -> None:
+    def __init__(self, version: str, api: str, without: Sequence[str] = ()) -> None:
         self.version = version
+        self.without = without
         self.state = "Not started"
         self.guest = Guest()
+        self.is_deaf = self.knows_of_reset = False
         self.config: dict[str, Any] = {}
         self.selector = selectors.DefaultSelector()
         self.agent: socket.socket | None = None
@@ -105,6 +108,8 @@ class Firecracker:
         if not data:
             self._drop(connection)
             return
+        if self.is_deaf:
+            return
         if not self._asked.endswith(b"\n"):
             line, newline, data = (self._asked + data).partition(b"\n")
             self._asked = line + newline
@@ -137,9 +142,10 @@ class Firecracker:
     def _do(self, request: str, body: dict[str, Any]) -> dict[str, Any]:
         if request == "GET /":
             return {"id": "banger", "state": self.state, "vmm_version": self.version}
-        if request not in FIELDS:
+        if request not in FIELDS or request in self.without:
             raise Fault(f"Invalid request method and/or path: {request}.")
         known = [name for name, since in FIELDS[request].items() if since <= _numbers(self.version)]
+        known = [name for name in known if f"{request} {name}" not in self.without]
         for name in body:
             if name not in known:
                 raise Fault(f"unknown field `{name}`, expected one of {known}")
@@ -157,6 +163,8 @@ class Firecracker:
     def _change_state(self, body: dict[str, Any]) -> None:
         self.state = {"Paused": "Paused", "Resumed": "Running"}[body["state"]]
         if self.state == "Running":
+            self.is_deaf = (1, 16, 0) <= _numbers(self.version) < (1, 17, 0) and not self.knows_of_reset
+            self.knows_of_reset = False
             self._listen_to_agent()
         elif self.agent is not None and self.agent in self.selector.get_map():
             self.selector.unregister(self.agent)
@@ -173,6 +181,7 @@ class Firecracker:
             memory.truncate(self.config["machine-config"]["mem_size_mib"] * _MIB)
         Path(body["snapshot_path"]).write_text(json.dumps(self.config))
         self._drop(self.agent)
+        self.knows_of_reset = "the end of deafness" not in self.without
 
     def _load(self, body: dict[str, Any]) -> None:
         if self.state != "Not started":
@@ -182,6 +191,7 @@ class Firecracker:
         self.guest.execs = {int(number): tuple(known) for number, known in execs.items()}
         self._have(json.loads(Path(body["snapshot_path"]).read_text()))
         self.state = "Running" if body.get("resume_vm") else "Paused"
+        self.knows_of_reset = True
 
 
 def _listen(path: str) -> socket.socket:
@@ -196,13 +206,13 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
-def main(version: str) -> None:
+def main(version: str, without: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--version", action="version", version=f"Firecracker v{version}")
     for option in ("--id", "--api-sock", "--level", "--config-file"):
         parser.add_argument(option)
     options = parser.parse_args()
-    firecracker = Firecracker(version, options.api_sock)
+    firecracker = Firecracker(version, options.api_sock, without)
     if options.config_file:
         try:
             firecracker.boot(json.loads(Path(options.config_file).read_text()))
@@ -211,8 +221,9 @@ def main(version: str) -> None:
     firecracker.serve()
 
 
-def make_program(directory: Path, version: str) -> Path:
-    """The program of that version, as one file that an interpreter of the system runs."""
+def make_program(directory: Path, version: str, without: Sequence[str] = ()) -> Path:
+    """The program of that version, as one file that an interpreter of the system runs. `without`: requests that it does
+    not have ("PUT /snapshot/load"), fields ("PUT /snapshot/load resume_vm"), "the end of deafness" by a capture."""
     root = Path(__file__).parents[2]
     program = directory / f"firecracker-{version}"
     wanted = [root / "src/banger/errors.py", *(root / "src/banger/wire").glob("*.py")]
@@ -226,7 +237,8 @@ def make_program(directory: Path, version: str) -> Path:
             for name in ("fake_firecracker.py", "fake_vmm.py"):
                 archive.write(root / "tests/support" / name, f"tests/support/{name}")
             archive.writestr(
-                "__main__.py", f"from tests.support.fake_firecracker import main\nmain({version!r})\n"
+                "__main__.py",
+                f"from tests.support.fake_firecracker import main\nmain({version!r}, {tuple(without)!r})\n",
             )
     program.chmod(0o755)
     return program

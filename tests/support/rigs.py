@@ -61,6 +61,11 @@ class Rig:
         self.frozen = Frozen(directory / "frozen")
         self._processes: list[ProcessRef] = []
 
+    @property
+    def has_linux(self) -> bool:
+        """Whether its guests are Linux, with the real agent."""
+        return len(self.sleeper) > 1
+
     def places(self, name: str) -> VmPlaces:
         places = VmPlaces(
             name=name,

@@ -40,6 +40,7 @@ NOT_OF = {
     ("machines.put_files", "command_not_found"): "the agent's built-ins are there",
     ("machines.stat_file", "command_not_found"): "the agent's built-ins are there",
     ("images.register", "bad_size"): "sizes of the configuration are checked when it is read",
+    ("machines.pause", "agent_lost"): "of requests that wait for an answer when their session ends",
     ("system.disk_usage", "not_released"): "it looks, and removes nothing",
 }
 ALL: tuple[Verb[Any, Any] | Session[Any], ...] = (*VERBS, *SESSIONS)

@@ -59,7 +59,9 @@ class Home:
         self.registry.add(self.machine)
         self.registry.move(self.machine, "start")
         self.registry.move(self.machine, "booted")
-        self.live: Any = SimpleNamespace(machine=self.machine, gone=asyncio.Event(), disk_full=False)
+        self.live: Any = SimpleNamespace(
+            machine=self.machine, gone=asyncio.Event(), disk_full=False, parted=None
+        )
 
     def checks(self) -> Healthchecks:
         lives: Any = SimpleNamespace(registry=self.registry, on_begin=[])

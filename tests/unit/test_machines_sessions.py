@@ -15,8 +15,14 @@ from banger.machines.life.live import LiveMachine
 from banger.model.machine import MachineState
 
 
-def lost_by(error: Error | None, state: MachineState = MachineState.RUNNING) -> Any:
-    return SimpleNamespace(lost=error, machine=SimpleNamespace(state=state), gone=asyncio.Event())
+def lost_by(
+    error: Error | None,
+    state: MachineState = MachineState.RUNNING,
+    parted: object = None,
+    pausing: asyncio.Lock | None = None,
+) -> Any:
+    machine, pausing = SimpleNamespace(state=state), pausing or asyncio.Lock()
+    return SimpleNamespace(lost=error, machine=machine, gone=asyncio.Event(), parted=parted, pausing=pausing)
 
 
 def test_only_an_agent_that_says_that_it_is_new_is_turned_to_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +39,28 @@ def test_only_an_agent_that_says_that_it_is_new_is_turned_to_unasked(monkeypatch
     lives: Any = SimpleNamespace()
     asyncio.run(sessions.renew_sessions(lives, [wanted, *others]))
     assert asked == [wanted]
+
+
+def test_a_session_that_ended_for_a_copy_begins_again_unless_the_copy_is_still_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+
+    async def reconnect(lives: Any, live: Any) -> None:
+        asked.append(live)
+
+    async def work() -> None:
+        busy = asyncio.Lock()
+        await busy.acquire()
+        error = Error("agent_lost", "x")
+        left, copied = lost_by(error, parted=object()), lost_by(error, parted=object(), pausing=busy)
+        paused = lost_by(error, MachineState.PAUSED, parted=object())
+        lives: Any = SimpleNamespace()
+        await sessions.renew_sessions(lives, [left, copied, paused])
+        assert asked == [left]
+
+    monkeypatch.setattr(sessions, "reconnect", reconnect)
+    asyncio.run(work())
 
 
 @pytest.mark.parametrize(

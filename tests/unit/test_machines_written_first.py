@@ -45,6 +45,7 @@ from banger.model.origin import ForkedFrom
 from banger.model.template import Shape
 from banger.resources import kinds, teardown
 from banger.store.store import Store
+from banger.vmm.base import DriverInfo
 from banger.vmm.ending import UNKNOWN_END, End
 from tests.support.failing_store import newest_event, plant, written_machines, written_operations
 from tests.support.fake_driver import FakeFrozenFiles
@@ -123,6 +124,9 @@ class Driver:
         return next(vm for vm in self.vms.values() if vm.process == process)
 
     def forget_frozen(self, places: Any) -> None: ...
+
+    async def info(self) -> DriverInfo:
+        return DriverInfo(self.name, "1.0", "1.0", "", (), "")
 
 
 class House:

@@ -22,6 +22,7 @@ OUTSIDE = {
     "network/guards.py": "keeper and relay, which confine themselves",
     "network/holder.py": "a program that reads nothing and confines itself",
     "vmm/firecracker/driver.py": "nothing: --version",
+    "vmm/firecracker/probe.py": "nothing: it has no guest",
     "vmm/firecracker/trial.py": "a guest of ours, of 13 instructions",
     "vmm/qemu/driver.py": "nothing: --version, --tsc-khz",
     "vmm/qemu/trial.py": "a guest of ours, of 13 instructions",

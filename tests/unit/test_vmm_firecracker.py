@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from banger.errors import Error
-from banger.host import own_sockets
+from banger.host import own_sockets, sparse
 from banger.vmm.firecracker import configuration, names
 from banger.vmm.firecracker.api import Api, Refused, plan_request, read_body, read_head
 from banger.vmm.firecracker.disks import FirecrackerDisks, freeze_disk, make_disk
@@ -26,7 +26,14 @@ from banger.vmm.firecracker.driver import (
     users_reach,
 )
 from banger.vmm.firecracker.frozen_files import FirecrackerFrozenFiles
-from banger.vmm.firecracker.versions import Version, lacks_of, problem_of, read_version, why_no_restore
+from banger.vmm.firecracker.versions import (
+    Version,
+    deafens,
+    lacks_of,
+    problem_of,
+    read_version,
+    why_no_restore,
+)
 from banger.vmm.frozen import Frozen
 from banger.vmm.link import NoLink, Tap
 from tests.support.vm_configs import vm_config
@@ -64,6 +71,14 @@ def test_what_a_version_can_do_is_known_by_its_number(version: str, boots: bool,
     assert found is not None
     assert (problem_of(found) == "", why_no_restore(found) == "") == (boots, restores)
     assert [lack.is_fatal for lack in lacks_of(found)] == ([] if restores else [not boots])
+
+
+@pytest.mark.parametrize(
+    ("version", "found"), [("1.15.9", False), ("1.16.0", True), ("1.16.1", True), ("1.17.0", False)]
+)
+def test_versions_that_may_be_deaf_after_a_pause_are_known(version: str, found: bool) -> None:
+    numbers = read_version(version)
+    assert numbers is not None and deafens(numbers) is found
 
 
 def test_a_vm_knows_its_files_only_by_names_that_its_clones_have_too(tmp_path: Path) -> None:
@@ -265,6 +280,19 @@ def test_a_capture_takes_the_contents_and_leaves_an_empty_file(tmp_path: Path) -
     with pytest.raises(OSError):
         _move_contents(source, tmp_path / "stolen")
     assert (tmp_path / "precious").read_text() == "kept" and not (tmp_path / "stolen").exists()
+
+
+@pytest.mark.parametrize(("shares", "kind"), [(True, "reflink"), (False, "copy")])
+def test_a_disk_says_whether_it_shares_the_blocks_of_its_original(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shares: bool, kind: str
+) -> None:
+    monkeypatch.setattr(sparse, "_clone", lambda *_: shares)
+    source, frozen = tmp_path / "image", Frozen(tmp_path / "frozen")
+    source.write_bytes(b"x")
+    frozen.directory.mkdir()
+    assert make_disk(source, tmp_path, 0) == kind
+    assert make_disk(source, frozen.directory, 0) == kind
+    assert asyncio.run(FirecrackerDisks().replace(tmp_path, frozen)) == kind
 
 
 @pytest.mark.parametrize("trick", ["link", "pipe"])

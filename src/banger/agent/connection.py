@@ -8,12 +8,13 @@ read loses its connection when too much waits to be sent.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from banger.agent.events import AgentEvent, EventLimit
 from banger.errors import Error
@@ -69,6 +70,16 @@ _FAILURES = {
 _UNUSABLE = ("not_found", "not_executable")
 
 
+class ChannelOwner(Protocol):
+    """What a channel leads to."""
+
+    def on_frame(self, frame: Frame) -> None:
+        """Raises `Malformed`."""
+
+    def on_lost(self, error: Error) -> None:
+        """The connection is lost; nothing follows."""
+
+
 class AgentConnection(asyncio.Protocol):
     """The host side of the protocol, from `open_connection` until `close` or until the peer ends.
 
@@ -87,7 +98,7 @@ class AgentConnection(asyncio.Protocol):
         self._nonce = os.urandom(16)
         self._welcomed: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         self._answers: dict[int, asyncio.Future[Fields]] = {}
-        self._channels: dict[int, Callable[[Frame], None]] = {}
+        self._channels: dict[int, ChannelOwner] = {}
         self._last_request, self._last_exec = 0, -1
         self._writable = asyncio.Event()
         self._writable.set()
@@ -235,8 +246,8 @@ class AgentConnection(asyncio.Protocol):
         """Give new execs numbers above `highest`: execs of an earlier session may have numbers up to that."""
         self._last_exec = max(self._last_exec, highest | 1)
 
-    def open_channel(self, channel: int, on_frame: Callable[[Frame], None]) -> None:
-        self._channels[channel] = on_frame
+    def open_channel(self, channel: int, owner: ChannelOwner) -> None:
+        self._channels[channel] = owner
 
     def close_channel(self, channel: int) -> None:
         self._channels.pop(channel, None)
@@ -255,6 +266,23 @@ class AgentConnection(asyncio.Protocol):
     def give_up(self, error: Error) -> None:
         """End the connection as lost, for a reason that was noticed elsewhere."""
         self._fail(error)
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until each request has its answer, or until the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._answers:
+                    await asyncio.wait(self._answers.values(), return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.sleep(0)  # the tasks that asked take their answers
+
+    def part(self, error: Error) -> list[ChannelOwner]:
+        """End the connection on purpose, but not what its channels lead to: from now on that is the caller's. Requests
+        without an answer get the error."""
+        owners = list(self._channels.values())
+        self._channels.clear()
+        self.on_lost = _ignore
+        self._fail(error)
+        return owners
 
     def close(self) -> None:
         """End the connection on purpose: `on_lost` is not called."""
@@ -284,7 +312,7 @@ class AgentConnection(asyncio.Protocol):
         elif frame.type == Type.RESTARTED:
             self._fail(agent_restarted(self.machine))
         elif frame.channel in self._channels:
-            self._channels[frame.channel](frame)
+            self._channels[frame.channel].on_frame(frame)
 
     def _dispatch_before_welcome(self, frame: Frame) -> None:
         """Wait for the WELCOME of this session; all other frames are left over from an earlier session."""
@@ -344,14 +372,10 @@ class AgentConnection(asyncio.Protocol):
         _set_error(self._welcomed, error)
         for answer in self._answers.values():
             _set_error(answer, error)
-        for on_frame in list(self._channels.values()):
-            on_frame(LOST_FRAME)
+        for owner in list(self._channels.values()):
+            owner.on_lost(error)
         self._channels.clear()
         self.on_lost(error)
-
-
-# Owners of channels get this when the connection is lost: no real frame has type 0.
-LOST_FRAME = Frame(0, 0, 0, b"")
 
 
 def agent_restarted(machine: str) -> Error:

@@ -28,14 +28,23 @@ class GuestConnection(GuestProcess):
     def _has_said_all(self) -> bool:
         return self._said_all or self.exit is not None
 
-    def _on_frame(self, frame: Frame) -> None:
+    def on_frame(self, frame: Frame) -> None:
         if frame.type == Type.EOF and frame.flags == STDOUT:
             self._said_all = True
             self._arrived.set()
             return
-        super()._on_frame(frame)
-        if self.exit is not None or self._error is not None:
+        super().on_frame(frame)
+        if self.exit is not None:
             self._over.set()
+
+    def on_lost(self, error: Error) -> None:
+        super().on_lost(error)
+        self._over.set()
+
+    def wait_for_session(self, error: Error) -> bool:
+        """It ends with its session, in the guest as well."""
+        self.on_lost(error)
+        return False
 
     @property
     def broke_off(self) -> bool:

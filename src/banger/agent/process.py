@@ -9,7 +9,7 @@ from signal import SIGKILL
 from struct import Struct
 from typing import NamedTuple
 
-from banger.agent.connection import LOST_FRAME, AgentConnection, AgentRefused, FieldList
+from banger.agent.connection import AgentConnection, AgentRefused, FieldList
 from banger.errors import Error
 from banger.host.thread import in_thread
 from banger.model.command import Command, Exit
@@ -52,12 +52,19 @@ class GuestProcess:
         self._received = {STDOUT: 0, STDERR: 0}
         self._consumed = {STDOUT: 0, STDERR: 0}
         self._credited = {STDOUT: 0, STDERR: 0}
+        self._offered = {
+            STDOUT: 0,
+            STDERR: 0,
+        }  # how far the guest has come in this session: it may begin again
         self._stdin_sent = 0
         self._stdin_consumed = 0
         self._stdin_room = asyncio.Event()
         self._stdin_closed = False
+        self._stdin_unheard = bytearray()  # sent, and not consumed as far as is known
+        self._is_between_sessions = False
+        self._is_abandoned = False
         self._error: Error | None = None
-        connection.open_channel(channel, self._on_frame)
+        connection.open_channel(channel, self)
 
     async def outputs(self) -> AsyncIterator[Output]:
         """The output of the command, until the command has ended. Raises `agent_lost`."""
@@ -65,7 +72,8 @@ class GuestProcess:
             while self._pending:
                 output = self._pending.popleft()
                 yield output
-                self._credit(output)
+                self._consumed[output.stream] += len(output.data)
+                self._credit(output.stream)
             if self._has_said_all:
                 return
             if self._error is not None:
@@ -93,13 +101,25 @@ class GuestProcess:
                 await self._stdin_room.wait()
                 self._raise_if_lost()
                 continue
-            await self._connection.writable()
+            if not await self._is_writable():
+                continue
             if self._stdin_room_bytes <= 0 or not self._takes_stdin:
                 continue  # another writer was quicker
             piece = bytes(view[: min(self._stdin_room_bytes, MAX_DATA)])
             view = view[len(piece) :]
             self._connection.send(Type.DATA, self.channel, _OFFSET.pack(self._stdin_sent) + piece, STDIN)
+            self._stdin_unheard += piece
             self._stdin_sent += len(piece)
+
+    async def _is_writable(self) -> bool:
+        """Wait for the socket; False if the session ended meanwhile, and another follows."""
+        try:
+            await self._connection.writable()
+        except Error:
+            if not self._is_between_sessions:
+                raise
+            return False
+        return True
 
     @property
     def _takes_stdin(self) -> bool:
@@ -107,11 +127,17 @@ class GuestProcess:
 
     @property
     def _stdin_room_bytes(self) -> int:
+        if self._is_between_sessions:
+            return 0
         return WINDOW - (self._stdin_sent - self._stdin_consumed)
 
     def close_stdin(self) -> None:
         if not self._stdin_closed and self._error is None:
             self._stdin_closed = True
+            self._tell_end_of_stdin()
+
+    def _tell_end_of_stdin(self) -> None:
+        if not self._is_between_sessions:
             self._connection.send(Type.EOF, self.channel, _OFFSET.pack(self._stdin_sent), STDIN)
 
     async def signal(self, signo: int, timeout_s: float = 10, *, session: bool = False) -> None:
@@ -122,6 +148,9 @@ class GuestProcess:
     def call_off(self) -> None:
         """Kill a command whose start was given up: a guest that hung may begin the command when it continues."""
         self.abandon()
+        self._tell_kill()
+
+    def _tell_kill(self) -> None:
         fields = [(Tag.EXEC, self.channel), (Tag.SIGNAL, SIGKILL), (Tag.SESSION, 1)]
         self._connection.tell(Type.SIGNAL, fields)
 
@@ -137,12 +166,11 @@ class GuestProcess:
 
     def abandon(self) -> None:
         """Stop listening to the command; the agent may keep its record."""
+        self._is_abandoned = True
         self._connection.close_channel(self.channel)
 
-    def _on_frame(self, frame: Frame) -> None:
-        if frame is LOST_FRAME:
-            self._end_with(self._connection.lost)
-        elif self.exit is not None:
+    def on_frame(self, frame: Frame) -> None:
+        if self.exit is not None:
             return  # an agent sends nothing after an exit
         elif frame.type == Type.DATA:
             self._on_data(frame)
@@ -164,8 +192,10 @@ class GuestProcess:
         skip = self._received[frame.flags] - offset
         if skip < 0:
             raise Malformed("a gap in a stream")
+        self._offered[frame.flags] = max(self._offered[frame.flags], offset + len(data))
         data = data[skip:]
         if not data:
+            self._credit(frame.flags)  # the earlier session took the credit with it
             return
         self._received[frame.flags] += len(data)
         if self._received[frame.flags] - self._consumed[frame.flags] > WINDOW + MAX_DATA:
@@ -188,19 +218,21 @@ class GuestProcess:
             raise Malformed("a credit of a wrong size")
         (consumed,) = _OFFSET.unpack(payload)
         if self._stdin_consumed <= consumed <= self._stdin_sent:
+            del self._stdin_unheard[: consumed - self._stdin_consumed]
             self._stdin_consumed = consumed
             self._stdin_room.set()
 
-    def _credit(self, output: Output) -> None:
-        """Tell the agent, in steps of a quarter of the window, that it may send more."""
-        stream = output.stream
-        self._consumed[stream] += len(output.data)
-        if self._consumed[stream] - self._credited[stream] >= WINDOW // 4:
-            self._credited[stream] = self._consumed[stream]
-            self._connection.send(Type.CREDIT, self.channel, _OFFSET.pack(self._consumed[stream]), stream)
+    def _credit(self, stream: int) -> None:
+        """Tell the agent, in steps of a quarter of the window, that it may send more. It takes no credit for what it
+        has not sent in this session."""
+        consumed = min(self._consumed[stream], self._offered[stream])
+        if consumed - self._credited[stream] >= WINDOW // 4:
+            self._credited[stream] = consumed
+            self._connection.send(Type.CREDIT, self.channel, _OFFSET.pack(consumed), stream)
 
-    def _end_with(self, error: Error | None) -> None:
-        self._error = error or Error("agent_lost", "the agent connection ended")
+    def on_lost(self, error: Error) -> None:
+        self._error = error
+        self._is_between_sessions = False
         self._arrived.set()
         self._stdin_room.set()
 
@@ -217,7 +249,58 @@ class GuestProcess:
         for stream, kept_from, known in ((STDOUT, stdout, seen[0]), (STDERR, stderr, seen[1])):
             begin = known if kept_from <= known <= kept_from + WINDOW else kept_from
             self._received[stream] = self._consumed[stream] = begin
-            self._credited[stream] = kept_from
+            self._credited[stream] = self._offered[stream] = kept_from
+
+    def wait_for_session(self, error: Error) -> bool:
+        """The session has ended with that error. True if the command goes on in the next: its readers and writers wait
+        until then."""
+        if self._is_abandoned:
+            return False
+        self._is_between_sessions = True
+        return True
+
+    async def go_on(self, connection: AgentConnection, entry: KnownExec | None) -> None:
+        """Continue in this session, in which the agent told of the command as `entry`. No byte is lost, and none comes
+        twice. Raises `agent_lost`, `agent_error`, and the errors of a request."""
+        self._connection = connection
+        if self._is_abandoned:
+            self._let_go()
+            return
+        if self.exit is None:
+            if entry is None:
+                raise Error(
+                    "agent_lost", f"the agent of {connection.machine} knows nothing of the command any more"
+                )
+            await self._attach(connection, entry)
+        else:  # what it said is still being read
+            connection.open_channel(self.channel, self)
+        self._is_between_sessions = False
+        self._stdin_room.set()
+
+    def _let_go(self) -> None:
+        """Say what was meant to be said between the sessions: no task here waits for the command any more."""
+        if self.exit is None:
+            self._tell_kill()
+        else:
+            self._connection.tell(Type.FORGET, [(Tag.EXEC, self.channel)])
+
+    async def _attach(self, connection: AgentConnection, entry: KnownExec) -> None:
+        stdin, stdout, stderr = (*entry.offsets, 0, 0, 0)[:3]
+        if not self._stdin_consumed <= stdin <= self._stdin_sent:
+            raise Error("agent_error", f"{connection.machine}: stdin of a command at an impossible offset")
+        for stream, kept_from in ((STDOUT, stdout), (STDERR, stderr)):
+            self._credited[stream] = self._offered[stream] = kept_from
+        connection.open_channel(self.channel, self)
+        await connection.request(Type.ATTACH, [(Tag.EXEC, self.channel)])
+        while stdin < self._stdin_sent and self.exit is None:
+            await connection.writable()
+            stdin = max(stdin, self._stdin_consumed)
+            begin = stdin - self._stdin_consumed
+            piece = bytes(self._stdin_unheard[begin : begin + MAX_DATA])
+            connection.send(Type.DATA, self.channel, _OFFSET.pack(stdin) + piece, STDIN)
+            stdin += len(piece)
+        if self._stdin_closed:
+            connection.send(Type.EOF, self.channel, _OFFSET.pack(self._stdin_sent), STDIN)
 
     @property
     def received(self) -> tuple[int, int]:

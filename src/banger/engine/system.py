@@ -20,6 +20,7 @@ from banger.machines.keep import reconcile, upkeep
 from banger.machines.keep.events import Wish
 from banger.machines.keep.operations import RunningOperation
 from banger.machines.keep.registry import Registry
+from banger.machines.life import choice
 from banger.model.event import Event
 from banger.model.operation import Ended, Operation, Progress
 from banger.model.principal import Principal
@@ -60,9 +61,11 @@ async def info(engine: Engine, principal: Principal, request: Nothing) -> System
                 path=info.path,
                 accels=list(info.accels),
                 problem=info.problem,
+                lacks=[*info.lacks_in_words],
             )
             for info in infos
         ],
+        auto_driver=await choice.foresee(engine.makings),
     )
 
 

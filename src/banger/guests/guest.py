@@ -26,6 +26,7 @@ from banger.host.proc import ProcessRef, send_signal, wait_gone
 from banger.resources import kinds
 from banger.store.resources import Identity, ResourceTable
 from banger.vmm.base import Driver, Vm, VmConfig, VmLimits, VmPlaces
+from banger.vmm.disk import DiskKind
 
 _CONTROL_S = 30.0
 _SETTLE_S = 1.0
@@ -39,7 +40,7 @@ class Guest:
     """A VM and its agent, from `boot` or `clone` until the VMM ends; the caller must watch for that end. `has_ids`: the
     guest got the machine id of its directory and keeps it. `booted`: its kernel has just booted, so its init may not be
     ready. `mac`, `address`: what its network interface has already for the
-    machine that it will be; empty if it has a placeholder's."""
+    machine that it will be; empty if it has a placeholder's. `root_disk`: how the disk of a waiting clone was made."""
 
     places: VmPlaces
     driver: Driver
@@ -50,6 +51,7 @@ class Guest:
     booted: bool = False
     mac: str = ""
     address: str = ""
+    root_disk: DiskKind | None = None
 
     async def let_go(self) -> None:
         """Close the daemon's connections to the guest; the caller releases the VM."""

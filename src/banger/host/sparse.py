@@ -79,29 +79,31 @@ def write_sparse(fd: int, data: bytes | bytearray, size: int, offset: int) -> No
             position += os.pwrite(fd, view[position:end], offset + position)
 
 
-def copy_sparse(source_fd: int, target_fd: int) -> None:
-    """Make the target equal to the source: the same size, data and holes. Nothing of its old contents stays.
+def copy_sparse(source_fd: int, target_fd: int) -> bool:
+    """Make the target equal to the source: the same size, data and holes. Nothing of its old contents stays. Returns
+    whether both share their blocks.
 
     The file system shares the extents if it can (FICLONE); else the kernel copies the data; else this process does.
     Raises OSError: ENOSPC and EDQUOT if there is no space, EIO if the source becomes shorter meanwhile."""
     os.ftruncate(target_fd, 0)
     if _clone(source_fd, target_fd):
-        return
+        return True
     os.ftruncate(target_fd, os.fstat(source_fd).st_size)
     copied_by_kernel = True
     for begin, end in data_extents(source_fd):
         position = _copy_range(source_fd, target_fd, begin, end) if copied_by_kernel else begin
         copied_by_kernel = position == end
         _copy_by_hand(source_fd, target_fd, position, end)
+    return False
 
 
-def copy_file(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path) -> bool:
     """`copy_sparse` into a new file with mode 0600, which does not exist after a failure. Does not follow a link in the
     place of the source, and never waits for a pipe there. Raises OSError, and FileExistsError if the target exists."""
     with open(open_foreign(source), "rb", buffering=0) as original:
         copy_fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            copy_sparse(original.fileno(), copy_fd)
+            return copy_sparse(original.fileno(), copy_fd)
         except BaseException:
             target.unlink(missing_ok=True)
             raise

@@ -39,25 +39,27 @@ class MachineState(str, Enum):
     DELETING = "deleting"
 
 
+RootDisk = Literal["", "layer", "reflink", "copy"]
+
+
 class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     """What a user asks for when creating a machine. Units are in the names. An empty `name` means a generated name. An
     empty `kernel` or `init` means what the image wants; the first start fills it in. An empty `driver` means the first
-    driver that this host has. `idle_pause_s` 0 means that the machine is never paused for being idle. The
-    `..._limit...` fields limit what the machine takes of the host, and 0 means as much as the machine needs: memory and
-    threads of the VMM, processor time as a number of processors, bytes per second and operations per second of the root
-    disk (reads and writes together). `limits` says whether a limit that this host cannot enforce is an error. `network`
-    is the policy, which says what the guest can reach; empty means the default of the configuration, and for a
-    machine on named networks "internet", or "none" if all of them are internal. "none" is nothing but what `allow`
-    opens; without that and without a named network the guest has no network interface. `networks` are the named
-    networks that the machine is on. `allow` and `deny` are exceptions from the policy, such as "example.com:443".
-    `dns` are name servers to use instead of the host's, `hosts` are names with an address each, such as
-    "db:192.0.2.7". An empty `hostname` means the machine's name.
-    `ports` are ports of the host that lead to the guest, such as "8080:80"; `publish_all` publishes each port that the
-    image exposes. `labels` are words of the user. `healthcheck` is run as long as the machine runs. An empty
-    `stop_signal` means the image's, and `stop_grace_s` is how long a clean shutdown may take by default. `confine` says
-    whether a layer of the jail that this host does not have is an error. `remove` deletes the machine when its command
-    ends. `ttl_s` deletes the machine when it is that old, in seconds; 0 means never. `cold` boots the machine instead
-    of starting it from a template."""
+    driver that this host has, "auto" the fastest one. `idle_pause_s` 0 means that the machine is never paused for being
+    idle. The `..._limit...` fields limit what the machine takes of the host, and 0 means as much as the machine needs:
+    memory and threads of the VMM, processor time as a number of processors, bytes per second and operations per second
+    of the root disk (reads and writes together). `limits` says whether a limit that this host cannot enforce is an
+    error. `network` is the policy, which says what the guest can reach; empty means the default of the configuration,
+    and for a machine on named networks "internet", or "none" if all of them are internal. "none" is nothing but what
+    `allow` opens; without that and without a named network the guest has no network interface. `networks` are the named
+    networks that the machine is on. `allow` and `deny` are exceptions from the policy, such as "example.com:443". `dns`
+    are name servers to use instead of the host's, `hosts` are names with an address each, such as "db:192.0.2.7". An
+    empty `hostname` means the machine's name. `ports` are ports of the host that lead to the guest, such as "8080:80";
+    `publish_all` publishes each port that the image exposes. `labels` are words of the user. `healthcheck` is run as
+    long as the machine runs. An empty `stop_signal` means the image's, and `stop_grace_s` is how long a clean shutdown
+    may take by default. `confine` says whether a layer of the jail that this host does not have is an error. `remove`
+    deletes the machine when its command ends. `ttl_s` deletes the machine when it is that old, in seconds; 0 means
+    never. `cold` boots the machine instead of starting it from a template."""
 
     image: Annotated[str, Meta(min_length=1, max_length=1024)]
     name: Annotated[str, Meta(max_length=64)] = ""
@@ -109,16 +111,19 @@ class Machine(Struct, kw_only=True, frozen=True):
     """A machine as the daemon records it. Only the daemon's registry changes it: it writes the record first. Times are
     RFC 3339 in UTC. `owner` is the uid of the user who made the machine, None for a machine of an earlier version.
     `accel` is the accelerator in use, empty before the first start; `accel_reason` says why it is not a faster one.
-    `pid` is the process of the VMM. `has_started` is true once the latest start is complete. `health` is what the
-    machine's own check says of it. `ending` is why the machine ended, and `restart_in_s` how long after that banger
-    starts it again, None if it does not. `pause_cause` is why it is paused; `idle` and `disk_full` say the same.
-    `disk_failed` is true after an access to the root disk failed since the latest start. `reason` has `ending` or
-    `pause_cause` in words, which may change. `limits` are the limits in force, and the reasons why others are not.
-    `confinement` is the jail that the VMM is in, `address` the IPv4 address of the guest for its whole life, and
-    `network` what else its network has. `agent_boot` tells the agent of this guest from others. `origin` is what the
-    machine came from, None before the first start. `unfinished` is true for a copy that is still being made; it goes if
-    the daemon ends before. `place` names the machine's directory; empty means the id. `wanted` is the state that the
-    user asked for last. `restarts` counts the restarts by banger in a row, `reboots` those by the guest."""
+    `driver_version` is the version of the VMM that was started last, and `driver_lacks` what this version lacks.
+    `root_disk` is how its disk was made: as a "layer" above another disk, as a copy that shares its blocks ("reflink"),
+    or as a "copy" with blocks of its own. `pid` is the process of the VMM. `has_started` is true once the latest start
+    is complete. `health` is what the machine's own check says of it. `ending` is why the machine ended, and
+    `restart_in_s` how long after that banger starts it again, None if it does not. `pause_cause` is why it is paused;
+    `idle` and `disk_full` say the same. `disk_failed` is true after an access to the root disk failed since the latest
+    start. `reason` has `ending` or `pause_cause` in words, which may change. `limits` are the limits in force, and the
+    reasons why others are not. `confinement` is the jail that the VMM is in, `address` the IPv4 address of the guest
+    for its whole life, and `network` what else its network has. `agent_boot` tells the agent of this guest from others.
+    `origin` is what the machine came from, None before the first start. `unfinished` is true for a copy that is still
+    being made; it goes if the daemon ends before. `place` names the machine's directory; empty means the id. `wanted`
+    is the state that the user asked for last. `restarts` counts the restarts by banger in a row, `reboots` those by the
+    guest."""
 
     id: str
     name: str
@@ -129,8 +134,11 @@ class Machine(Struct, kw_only=True, frozen=True):
     image_digest: str = ""
     kernel: str = ""
     driver: str = ""
+    driver_version: str = ""
+    driver_lacks: tuple[str, ...] = ()
     accel: str = ""
     accel_reason: str = ""
+    root_disk: RootDisk = ""
     kernel_digest: str = ""
     has_started: bool = False
     health: HealthState = ""
@@ -169,8 +177,11 @@ class Change(TypedDict, total=False):
     image_digest: str
     kernel: str
     driver: str
+    driver_version: str
+    driver_lacks: tuple[str, ...]
     accel: str
     accel_reason: str
+    root_disk: RootDisk
     kernel_digest: str
     has_started: bool
     health: HealthState

@@ -100,11 +100,23 @@ class Accelerator(Struct, kw_only=True):
 
 
 class DriverReport(Struct, kw_only=True):
+    """`problem` says why machines cannot run on it, and `lacks` which features its version lacks."""
+
     name: str
     version: str
     path: str
     accels: list[str]
     problem: str
+    lacks: list[str] = []
+
+
+class AutoDriver(Struct, kw_only=True):
+    """The driver that `--driver auto` means on this host at the moment, and why. `is_tried`: a machine has come up on
+    it since this host booted, or it needs no trial."""
+
+    driver: str
+    reason: str
+    is_tried: bool
 
 
 class SystemInfo(Struct, kw_only=True):
@@ -123,6 +135,7 @@ class SystemInfo(Struct, kw_only=True):
     places: dict[str, str]
     accelerators: list[Accelerator]
     drivers: list[DriverReport]
+    auto_driver: AutoDriver | None = None
     store_damage: list[str] = []
     no_taps: str = ""
 

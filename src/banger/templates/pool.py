@@ -220,7 +220,7 @@ class Pool:
         config = wanted.config_of_maker(places, owner)
         config = dataclasses.replace(config, frozen=frozen)
         take_places(self._resources, owner, places)
-        await wanted.driver.prepare(config)
+        root_disk = await wanted.driver.prepare(config)
         coming = clone(self._resources, self._taps, owner, config, wanted.driver)
         guest = await with_disk_synced(wanted.driver, places, coming)
         mac, network = mac_of(config.link), likely_network(config.link)
@@ -228,6 +228,7 @@ class Pool:
         try:
             await configure(guest.connection, identity, wanted.init, config.disk_bytes, _ANSWER_S)
             guest.has_ids, guest.mac, guest.address = True, mac, network.host_address
+            guest.root_disk = root_disk
             await rehearse(guest.connection)
             await guest.vm.pause()
         except BaseException:

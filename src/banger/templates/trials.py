@@ -72,6 +72,13 @@ class Trials:
         """Why the accelerator does not work, empty if it does; None if it was not tried."""
         return "" if accel == ALWAYS else self._found.get(await _trial_of(driver, accel, kernel_digest))
 
+    def of_build(self, driver: str, build: str, accel: str) -> list[str]:
+        """For each kernel that this build of the driver was tried with, why it does not work; empty if it does."""
+        wanted = (accel, driver, build)
+        return [
+            why for trial, why in self._found.items() if (trial.accel, trial.driver, trial.build) == wanted
+        ]
+
     async def why_not(self, driver: Driver, config: VmConfig, kernel_digest: str) -> str:
         """Why a machine of `config` does not come up with its accelerator; empty if a machine did. Tries once, for at
         most `TRIAL_S`. Raises errors that do not concern the accelerator: `insufficient_disk`, `tool_missing`."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from banger.host.proc import ProcessRef
-from banger.vmm.disk import Disks
+from banger.vmm.disk import DiskKind, Disks
 from banger.vmm.ending import End
 from banger.vmm.frozen import Frozen, FrozenFiles
 from banger.vmm.link import Link
@@ -103,7 +103,8 @@ class Lack(NamedTuple):
 
 class DriverInfo(NamedTuple):
     """`build` differs for each build of the program; `problem` says why the program cannot be used on this host, empty
-    if it can."""
+    if it can. `lacks`: features that this build lacks, as far as that is known without a start of a machine.
+    `pause_ends_session`: the connection to the agent may not outlive a pause, and is to be ended before."""
 
     name: str
     version: str
@@ -111,6 +112,12 @@ class DriverInfo(NamedTuple):
     path: str
     accels: tuple[str, ...]
     problem: str
+    lacks: tuple[Lack, ...] = ()
+    pause_ends_session: bool = False
+
+    @property
+    def lacks_in_words(self) -> tuple[str, ...]:
+        return tuple(lack.words for lack in self.lacks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +125,8 @@ class Capabilities:
     """What a driver can do, whatever the host offers. `links`: kinds of links; `freezes`: capture and restore, and so
     templates, snapshots and forks; `limits_io`: limits for a root disk; `agent_by_vsock`: guests need the modules of
     vsock when they boot; `capture_ends_session`: a capture ends the connection to the agent, which must be opened again
-    after the VM was resumed; `jailed`: its VMMs run in a jail."""
+    after the VM was resumed; `jailed`: its VMMs run in a jail; `kvm_only`: it runs no machine in software
+    emulation."""
 
     links: frozenset[type[Link]]
     freezes: bool
@@ -126,6 +134,7 @@ class Capabilities:
     agent_by_vsock: bool
     capture_ends_session: bool
     jailed: bool
+    kvm_only: bool = False
 
 
 class Vm(Protocol):
@@ -217,9 +226,10 @@ class Driver(Protocol):
     def needs(self, config: VmConfig) -> VmLimits:
         """The most that the VMM takes in normal operation, the guest's memory included."""
 
-    async def prepare(self, config: VmConfig) -> None:
+    async def prepare(self, config: VmConfig) -> DiskKind | None:
         """Make the VM's own disk above the image's disk or the frozen VM's disk, unless the VM has a disk, and all else
-        that the VM starts with. Raises `insufficient_disk`, `vmm_failed`, `frozen_damaged`, `unsupported`."""
+        that the VM starts with. Returns how the disk was made, None if there was one. Raises `insufficient_disk`,
+        `vmm_failed`, `frozen_damaged`, `unsupported`."""
 
     def start(self, config: VmConfig) -> Vm:
         """Start the VMM process. Returns at once; the guest boots. Raises `tool_missing`, `vmm_failed`,

@@ -6,9 +6,13 @@ A disk may be a chain of layers above an image, of which only the uppermost is w
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from banger.vmm.frozen import Frozen
+
+# How a disk was made: a layer above another disk, a copy that shares its blocks with the original, or one with blocks
+# of its own.
+DiskKind = Literal["layer", "reflink", "copy"]
 
 
 class Disks(Protocol):
@@ -24,9 +28,9 @@ class Disks(Protocol):
     def discard(self, directory: Path) -> None:
         """Remove a disk that no guest has written to. A missing disk is no error. Raises OSError."""
 
-    async def replace(self, directory: Path, frozen: Frozen) -> None:
-        """Replace the disk by a new, empty disk above a frozen disk. All or nothing. Raises `insufficient_disk`,
-        `vmm_failed`, `frozen_damaged`, `unsupported`."""
+    async def replace(self, directory: Path, frozen: Frozen) -> DiskKind:
+        """Replace the disk by a new, empty disk above a frozen disk. All or nothing. Returns how it was made. Raises
+        `insufficient_disk`, `vmm_failed`, `frozen_damaged`, `unsupported`."""
 
     async def tidy(self, directory: Path) -> None:
         """Remove files of an interrupted change of the disk. Raises `frozen_damaged`, OSError."""

@@ -11,6 +11,8 @@ from banger.vmm.base import CONNECTIONS, Driver, DriverInfo
 
 # The name of the driver and of its program, which is looked for in PATH.
 FIRECRACKER = "firecracker"
+# In the place of a driver's name: the fastest that works here.
+AUTO = "auto"
 NO_PROGRAMS: Mapping[str, str] = {}
 
 

@@ -140,10 +140,12 @@ def _show(arguments: Arguments) -> int:
     if arguments.json:
         print_json(machine, arguments.show_env)
     else:
-        warnings = machine.pop("warnings", None)
+        warnings, lacks = machine.pop("warnings", None), machine.pop("driver_lacks", None)
         machine["origin"] = _origin(part_of(machine, "origin"))
         _say_how_it_is_reached(machine)
         print_fields(machine if arguments.show_env else withhold(machine))
+        for lack in lacks if isinstance(lacks, list) else ():
+            print(f"driver lacks: {printable(str(lack))}")
         for warning in warnings if isinstance(warnings, list) else ():
             print(f"warning: {printable(str(warning))}")
     return 0

@@ -78,7 +78,8 @@ def _spec_options(parser: Parser) -> None:
     parser.flag(
         "--driver",
         metavar="NAME",
-        help="VMM that runs the machine: qemu or firecracker (default: the first that works, qemu before firecracker)",
+        help="VMM that runs the machine: qemu, firecracker, or auto: firecracker where it works, qemu elsewhere "
+        "(default: the first that works, qemu before firecracker)",
     )
     parser.flag("--kernel", metavar="REF", help="kernel to boot")
     parser.flag(

@@ -11,7 +11,7 @@ from banger.machines.keep.registry import Registry
 from banger.machines.keep.states import advance
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
-from banger.machines.life.sessions import reconnect, resync
+from banger.machines.life.sessions import catch_up, reconnect, resync
 from banger.machines.watch.idle import stand_still
 from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineState
@@ -44,14 +44,15 @@ async def resume(lives: Lives, machine: Machine) -> None:
 
 
 async def wake_to_stop(lives: Lives, machine: Machine) -> None:
-    """Let a machine continue that was paused when this daemon started: it has no session yet, and without a session its
-    command cannot be asked to end."""
+    """Let a machine continue that was paused when this daemon started, or when its VMM ended its session: without a
+    session its command cannot be asked to end."""
     live = lives.get(machine)
     if live is None:
         return
     await live.adopted.wait()
     async with live.pausing:
-        if machine.state is MachineState.PAUSED and live.connection is None and live.lost is None:
+        waits = live.connection is None and (live.lost is None or live.parted is not None)
+        if machine.state is MachineState.PAUSED and waits:
             with contextlib.suppress(Error):
                 await go_on(lives, live)
 
@@ -63,6 +64,7 @@ async def awake(lives: Lives, machine: Machine) -> AsyncIterator[LiveMachine]:
     with live.in_use():
         await live.adopted.wait()
         await _wake(lives, live)
+        await _stay_for_session(live)
         await reconnect(lives, live)
         yield live
 
@@ -84,6 +86,13 @@ async def _wake(lives: Lives, live: LiveMachine) -> None:
         if machine.pause_cause is PauseCause.IDLE:
             await go_on(lives, live)
     _refuse_paused(live)
+
+
+async def _stay_for_session(live: LiveMachine) -> None:
+    """While a VMM writes down a machine whose session it ends by that, wait for the next session."""
+    if live.parted is not None:
+        async with live.pausing:
+            pass
 
 
 def _refuse_paused(live: LiveMachine) -> None:
@@ -110,7 +119,7 @@ async def go_on(lives: Lives, live: LiveMachine) -> None:
         if live.connection is None and live.lost is None:  # the vCPUs were stopped when this daemon started
             await resync(lives, live)
         else:
-            await live.catch_up()
+            await catch_up(lives, live)
     finally:  # only now, so that waiting tasks find a session
         await _note_going(lives.registry, live)
 

@@ -19,7 +19,7 @@ from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
 from banger.machines.life.passage import link_in_use
-from banger.machines.life.sessions import reconnect
+from banger.machines.life.sessions import catch_up
 from banger.model.machine import MachineState
 from banger.model.sizes import MIB
 from banger.model.template import Shape
@@ -62,22 +62,15 @@ async def capture(lives: Lives, makings: Makings, live: LiveMachine, directory: 
         _require_freezing(live.driver)
         shape = await _shape(makings, live)
         try:
+            if live.driver.capabilities.capture_ends_session:
+                await live.part(Error("agent_lost", f"a capture of {machine.name} ended the session"))
             await live.vm.capture(Frozen(directory))
             await live.vm.freeze_disk(directory)
         finally:
             if machine.state is MachineState.RUNNING:
                 await live.vm.resume()
-                await _go_on(lives, live)
+                await catch_up(lives, live)
     return shape
-
-
-async def _go_on(lives: Lives, live: LiveMachine) -> None:
-    """Where the VMM has ended the session, the next one takes over the commands; it corrects the clock, too."""
-    if live.driver.capabilities.capture_ends_session and live.connection is not None:
-        live.connection.give_up(Error("agent_lost", f"a capture of {live.machine.name} ended the session"))
-        await reconnect(lives, live)
-    else:
-        await live.catch_up()
 
 
 def _require_freezing(driver: Driver) -> None:

@@ -25,6 +25,7 @@ from banger.kernels.debian import DEFAULT as DEFAULT_KERNEL
 from banger.machines.keep.events import tell_warning
 from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.registry import Registry
+from banger.machines.life.choice import choose_driver
 from banger.machines.life.limits import Held, hold, refuse_unconfined, refuse_unenforceable
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Start
@@ -55,7 +56,8 @@ async def launch(
     machine, report, watch = start
     refuse_unenforceable(machine.spec)
     spec = fill_in(machine.spec, image)
-    driver, accel = await makings.drivers.choose(spec.accel, spec.driver)
+    named = await choose_driver(makings, holdings, machine, spec, image, report)
+    driver, accel = await makings.drivers.choose(spec.accel, named)
     passage = await prepare_passage(makings, registry.networks, driver, machine.spec)
     refuse_unconfined(machine.spec, driver, passage.link)
     kernel = await makings.kernels.ensure(spec.kernel, report)
@@ -65,11 +67,14 @@ async def launch(
     config = await makings.config(machine, places, kernel, driver, accel, passage.link, image)
     has_disk = driver.disks.have(places.directory)
     _require_disk(machine, places, has_disk)
-    driver, config, why_not = await makings.settle_accelerator(spec, kernel, driver, config, report)
+    driver, config, why_not = await makings.settle_accelerator(spec, named, kernel, driver, config, report)
+    info = await driver.info()
     registry.change(
         machine,
         spec=spec,
         driver=driver.name,
+        driver_version=info.version,
+        driver_lacks=info.lacks_in_words,
         accel=config.accel,
         accel_reason=why_not,
         image_digest=machine.image_digest or image.digest,  # its disk stays on the image that it began with
@@ -164,7 +169,9 @@ class Launch:
         if guest is None:
             return None
         try:
-            self._registry.change(machine, place=guest.places.directory.name, origin=origin)
+            self._registry.change(
+                machine, place=guest.places.directory.name, origin=origin, root_disk=guest.root_disk or ""
+            )
             await guest.vm.grow_disk(self._config.disk_bytes)
             await guest.vm.resume()
         except Error as exc:
@@ -179,7 +186,7 @@ class Launch:
         """A VM that continues where `frozen` stopped, in the machine's own places."""
         config = dataclasses.replace(self._config, frozen=frozen)
         self._report("clone", f"starting {self._machine.name} on {self._describe_accelerator()}")
-        await self._driver.prepare(config)
+        await self._prepare(config)
         taps = GuardedTaps(self._makings.guards)
         coming = clone(self._holdings.resources, taps, self._machine.id, config, self._driver)
         return await with_disk_synced(self._driver, config.places, coming)
@@ -188,7 +195,7 @@ class Launch:
         machine, config = self._machine, self._config
         self._registry.change(machine, origin=Booted())
         self._holdings.take_places(machine)
-        await self._driver.prepare(config)
+        await self._prepare(config)
         self._watch.lap("disk")
         self._report("boot", f"starting {machine.name} on {self._describe_accelerator()}")
         limit_s = machine.spec.boot_timeout_s
@@ -197,6 +204,11 @@ class Launch:
         guest = await with_disk_synced(self._driver, config.places, coming)
         self._watch.lap("kernel")
         return guest
+
+    async def _prepare(self, config: VmConfig) -> None:
+        root_disk = await self._driver.prepare(config)
+        if root_disk is not None:
+            self._registry.change(self._machine, root_disk=root_disk)
 
     def _describe_accelerator(self) -> str:
         """The VMM and accelerator, and why the machine does not use a faster accelerator."""

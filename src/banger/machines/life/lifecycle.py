@@ -39,7 +39,7 @@ from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
 from banger.model.operation import Report
 from banger.network.ports import bound, read_ports
-from banger.vmm.drivers import Drivers
+from banger.vmm.drivers import AUTO, Drivers
 from banger.wire.constants import Tag, Type
 
 _NAMES_TRIED = 100
@@ -73,7 +73,7 @@ def create(
         )
     check_asked(spec)
     check_network(spec)
-    if spec.driver:
+    if spec.driver not in ("", AUTO):
         drivers.named(spec.driver)
     name = check_name(spec.name) if spec.name else _invent_free_name(registry)
     machine = Machine(

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from banger.agent.connection import AgentConnection
 from banger.agent.events import AgentEvent, EventCode
+from banger.agent.parted import Parted
 from banger.agent.process import start_process
 from banger.errors import AgentSilent, Error
 from banger.guests.guest import Guest
@@ -35,6 +36,7 @@ _ENDED_EXECS_KEPT = 64
 _OOM_VICTIMS_KEPT = 64
 _START_S = 30.0
 _START_MARGIN_S = 2.0
+_SETTLE_S = 1.0
 
 
 class UseListener(Protocol):
@@ -66,6 +68,7 @@ class LiveMachine:
         self.gone = asyncio.Event()  # the VMM process has ended
         self.ended = asyncio.Event()  # the end is settled, too
         self.lost: Error | None = None  # why there is no session, if one was lost
+        self.parted: Parted | None = None  # what goes on in the next session
         self.reconnecting = asyncio.Lock()
         self.ask_again_at = 0.0
         self.users = 0
@@ -166,10 +169,26 @@ class LiveMachine:
         self.lost = error
         self.connection = None
 
+    async def part(self, error: Error) -> None:
+        """End the session before the VMM does. Its commands go on in the next one (`sessions.resync`); requests have a
+        moment for their answers."""
+        if self.connection is None:
+            return
+        if self.machine.state is MachineState.RUNNING:
+            await self.connection.settle(_SETTLE_S)
+        if self.connection is not None:  # not lost meanwhile
+            self.parted = Parted(self.connection, error)
+            self.on_agent_lost(error)
+
     def _rest(self) -> None:
         if self.idle_pause is not None:
             self.idle_pause.used()
         self.close_connection()
+        if self.parted is not None:
+            self.parted.give_up(
+                Error("agent_lost", f"the agent connection of {self.machine.name} was closed")
+            )
+            self.parted = None
 
     def close_connection(self) -> None:
         if self.connection is not None:

@@ -98,11 +98,11 @@ class Makings:
         )
 
     async def settle_accelerator(
-        self, spec: MachineSpec, kernel: Kernel, driver: Driver, config: VmConfig, report: Report
+        self, spec: MachineSpec, named: str, kernel: Kernel, driver: Driver, config: VmConfig, report: Report
     ) -> tuple[Driver, VmConfig, str]:
-        """The driver, `config` with an accelerator that boots this kernel (tried now if it never was), and why a faster
-        accelerator is not used; the report says so. Raises `accelerator_unavailable` if the user asked for an
-        accelerator by name and it does not work, or for a driver that has no other."""
+        """The driver (`named` if that is not empty), `config` with an accelerator that boots this kernel (tried now if
+        it never was), and why a faster accelerator is not used; the report says so. Raises `accelerator_unavailable` if
+        the user asked for an accelerator by name and it does not work, or for a driver that has no other."""
         accel, asked = config.accel, spec.accel
         why = cpu.check_kvm().reason if asked == "auto" and accel == ALWAYS else ""
         if accel != ALWAYS:
@@ -114,7 +114,7 @@ class Makings:
                 raise unavailable(accel, why)
             if why:
                 why = f"{kernel.name} does not boot with {accel}: {why}"
-                driver, accel = await self.drivers.choose(ALWAYS, spec.driver)
+                driver, accel = await self.drivers.choose(ALWAYS, named)
             if why and is_new:
                 report("warning", f"machines run in software emulation ({accel}): {why}")
         return driver, dataclasses.replace(config, accel=accel), why

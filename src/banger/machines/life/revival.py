@@ -60,10 +60,19 @@ async def revive(
         driver, config, passage = await prepare_revival(
             makings, lives.registry.networks, machine, places, original.shape
         )
-        lives.registry.change(machine, driver=driver.name, accel=config.accel, accel_reason="")
+        info = await driver.info()
+        lives.registry.change(
+            machine,
+            driver=driver.name,
+            driver_version=info.version,
+            driver_lacks=info.lacks_in_words,
+            accel=config.accel,
+            accel_reason="",
+        )
         begun.watch.lap("resolve")
         lives.holdings.take_places(machine)
-        await driver.disks.replace(places.directory, original.files)
+        root_disk = await driver.disks.replace(places.directory, original.files)
+        lives.registry.change(machine, root_disk=root_disk)
         coming = Launch(lives.registry, lives.holdings, makings, begun, driver, config, passage)
         guest = await coming.clone(original.files)
         begun.watch.lap("restore")

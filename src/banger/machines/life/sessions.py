@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 
 from banger.agent.connection import AgentRefused, open_connection
+from banger.agent.parted import Parted
 from banger.agent.process import KnownExec, adopt_process, list_execs
 from banger.errors import AgentError, AgentRestarted, Error
 from banger.guests.identity import refresh
@@ -20,6 +21,7 @@ from banger.machines.life.live import EXEC_LABEL, MAIN_LABEL, LiveMachine
 from banger.machines.life.lives import Lives
 from banger.model.command import Exec
 from banger.model.machine import MachineState
+from banger.wire.constants import Tag, Type
 
 log = logging.getLogger("banger.adopt")
 
@@ -34,10 +36,11 @@ async def resync(lives: Lives, live: LiveMachine, answer_s: float = ANSWER_S) ->
     """Begin a new session with the agent, and take over the commands that outlived the last session. If any step fails,
     the machine has no session."""
     name = live.machine.name
+    parted, live.parted = live.parted, None
     try:
         connection = await open_connection(live.vm.open_agent, name, answer_s, resync=True)
-    except Error as exc:
-        live.on_agent_lost(exc)
+    except BaseException as exc:
+        _stay_without(live, exc, parted)
         raise
     try:
         known = await list_execs(connection)
@@ -47,16 +50,35 @@ async def resync(lives: Lives, live: LiveMachine, answer_s: float = ANSWER_S) ->
         live.connect(connection)
         with contextlib.suppress(Error):  # the vCPUs, and so the clock, may have been stopped
             await refresh(connection, entropy=True)
+        if parted is not None:
+            known = await parted.go_on(connection, known, answer_s)
         await adopt_execs(lives, live, known)
     except BaseException as exc:
         connection.close()
-        live.on_agent_lost(
-            exc
-            if isinstance(exc, Error)
-            else Error("agent_lost", f"the connection to the agent of {name} was given up")
-        )
+        _stay_without(live, exc, parted)
         raise
     log.info("machine=%s taken over", name)
+
+
+def _stay_without(live: LiveMachine, exc: BaseException, parted: Parted | None) -> None:
+    """The machine has no session, and what would have gone on in it ends."""
+    given_up = Error("agent_lost", f"the connection to the agent of {live.machine.name} was given up")
+    error = exc if isinstance(exc, Error) else given_up
+    live.on_agent_lost(error)
+    if parted is not None:
+        parted.give_up(error)
+
+
+async def catch_up(lives: Lives, live: LiveMachine) -> None:
+    """What a guest needs after its vCPUs were stopped: the next session, if the VMM has ended the last one, and what
+    depends on time. Ignores errors of the agent."""
+    if live.parted is not None:
+        async with live.reconnecting:
+            try:
+                await resync(lives, live)
+            except Error as exc:
+                log.warning("machine=%s %s", live.machine.name, exc.message)
+    await live.catch_up()
 
 
 async def reconnect(lives: Lives, live: LiveMachine) -> None:
@@ -108,13 +130,22 @@ def _deserted(name: str) -> Error:
 
 
 def _wants_session(live: LiveMachine) -> bool:
+    """Also one whose pause or copy failed after its session was ended for that."""
     was_restarted = isinstance(live.lost, AgentRestarted)
-    return was_restarted and live.machine.state is MachineState.RUNNING and not live.gone.is_set()
+    was_parted = live.parted is not None and not live.pausing.locked()
+    return (
+        (was_restarted or was_parted)
+        and live.machine.state is MachineState.RUNNING
+        and not live.gone.is_set()
+    )
 
 
 async def adopt_execs(lives: Lives, live: LiveMachine, known: list[KnownExec]) -> None:
     """Take over the commands that run in a guest which an earlier daemon started, or which is a copy."""
     for entry in known:
+        if _is_over(live, entry):
+            live.agent().tell(Type.FORGET, [(Tag.EXEC, entry.channel)])
+            continue
         try:
             running = await _adopt_exec(live, entry)
         except (AgentError, AgentRefused) as exc:
@@ -127,6 +158,12 @@ async def adopt_execs(lives: Lives, live: LiveMachine, known: list[KnownExec]) -
             live.use_until_end(running)
     if live.main is None and live.machine.exit is not None:  # the main command ended, then the last daemon
         end_without_main(lives, live)
+
+
+def _is_over(live: LiveMachine, entry: KnownExec) -> bool:
+    """Whether this daemon knows the exit of the command: the session ended before the agent was told so."""
+    running = live.execs.get(entry.channel)
+    return running is not None and running.info.exit is not None and not entry.running
 
 
 async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:

@@ -74,6 +74,8 @@ class _Watch:
         while not await self._gone_within(self._pause_s()):
             if self._live.machine.state is not MachineState.RUNNING or self._live.disk_full:
                 continue
+            if self._live.parted is not None:
+                continue  # a copy is being made
             why = await run_check(self._live, self._check)
             if not self._live.gone.is_set() and self._live.machine.state is MachineState.RUNNING:
                 self._note(why)

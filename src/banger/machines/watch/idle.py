@@ -70,6 +70,8 @@ class IdlePause:
 
 async def stand_still(registry: Registry, live: LiveMachine, cause: PauseCause) -> None:
     """Stop the vCPUs and record the pause: both or neither. The caller holds the `pausing` lock."""
+    if (await live.driver.info()).pause_ends_session:
+        await live.part(Error("agent_lost", f"a pause of {live.machine.name} ended the session"))
     await live.vm.pause()
     try:
         registry.move(live.machine, "pause", pause_cause=cause)

@@ -14,6 +14,7 @@ from banger.host.fs import remove_tree, sync_path
 from banger.host.sparse import copy_file
 from banger.host.thread import in_thread
 from banger.vmm import failures, owners
+from banger.vmm.disk import DiskKind
 from banger.vmm.failures import cannot_read_disk
 from banger.vmm.firecracker import names
 from banger.vmm.frozen import Frozen
@@ -38,9 +39,9 @@ class FirecrackerDisks:
         for name in (names.DISK, _FRESH):
             remove_tree(directory / name)
 
-    async def replace(self, directory: Path, frozen: Frozen) -> None:
+    async def replace(self, directory: Path, frozen: Frozen) -> DiskKind:
         try:
-            await in_thread(_replace, names.disk(frozen.directory), directory)
+            return await in_thread(_replace, names.disk(frozen.directory), directory)
         except OSError as exc:
             raise cannot_write(directory, exc) from exc
 
@@ -60,11 +61,11 @@ class FirecrackerDisks:
             raise cannot_write(target.parent, exc) from exc
 
 
-def make_disk(source: Path, directory: Path, size_bytes: int) -> None:
+def make_disk(source: Path, directory: Path, size_bytes: int) -> DiskKind:
     """Make the disk of `directory`, at least that large, from a raw disk; all or nothing. Blocking. Raises OSError."""
     fresh = directory / _FRESH
     remove_tree(fresh)
-    copy_file(source, fresh)
+    shares = copy_file(source, fresh)
     try:
         if fresh.stat().st_size < size_bytes:
             os.truncate(fresh, size_bytes)
@@ -72,15 +73,21 @@ def make_disk(source: Path, directory: Path, size_bytes: int) -> None:
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
+    return _kind(shares)
 
 
-def _replace(source: Path, directory: Path) -> None:
+def _replace(source: Path, directory: Path) -> DiskKind:
     """The disk that was there has contents, so the new one is synced before it takes the place."""
     fresh = directory / _FRESH
     remove_tree(fresh)
-    copy_file(source, fresh)
+    shares = copy_file(source, fresh)
     sync_path(fresh)
     fresh.replace(names.disk(directory))
+    return _kind(shares)
+
+
+def _kind(shares_blocks: bool) -> DiskKind:
+    return "reflink" if shares_blocks else "copy"
 
 
 def freeze_disk(directory: Path, target: Path) -> None:

@@ -24,7 +24,8 @@ from banger.host.thread import in_thread
 from banger.model.sizes import GIB, MIB
 from banger.vmm import owners
 from banger.vmm.base import Capabilities, DriverInfo, Lack, Vm, VmConfig, VmLimits, VmPlaces
-from banger.vmm.firecracker import names, trial, versions
+from banger.vmm.disk import DiskKind
+from banger.vmm.firecracker import names, probe, trial, versions
 from banger.vmm.firecracker.configuration import plan_configuration
 from banger.vmm.firecracker.disks import FirecrackerDisks, cannot_write, make_disk
 from banger.vmm.firecracker.frozen_files import FirecrackerFrozenFiles
@@ -55,6 +56,7 @@ class FirecrackerDriver:
         agent_by_vsock=True,
         capture_ends_session=True,
         jailed=True,
+        kvm_only=True,
     )
     disks = FirecrackerDisks()
     frozen = FirecrackerFrozenFiles()
@@ -62,6 +64,7 @@ class FirecrackerDriver:
     def __init__(self, program: str) -> None:
         self._program = program
         self._info: DriverInfo | None = None
+        self._why_no_restore = ""
 
     async def info(self) -> DriverInfo:
         if self._info is None or self._info.problem:
@@ -74,8 +77,7 @@ class FirecrackerDriver:
         return await trial.try_machine(find_program(self._program), timeout_s)
 
     async def lacks(self) -> list[Lack]:
-        version = versions.read_version((await self.info()).version)
-        return versions.lacks_of(version) if version is not None else []
+        return [*(await self.info()).lacks]
 
     async def build_of(self, config: VmConfig) -> str:
         """A state holds what the processor offers, so it belongs to the model of the processor, too."""
@@ -100,19 +102,19 @@ class FirecrackerDriver:
             resource.RLIMIT_FSIZE: longest_file(config),
         }
 
-    async def prepare(self, config: VmConfig) -> None:
+    async def prepare(self, config: VmConfig) -> DiskKind | None:
         if config.frozen is not None:
             await self._require_restores()
         try:
-            await in_thread(_prepare_files, config)
+            return await in_thread(_prepare_files, config)
         except OSError as exc:
             raise cannot_write(config.places.directory, exc) from exc
 
     async def _require_restores(self) -> None:
-        version = versions.read_version((await self.info()).version)
-        why = versions.why_no_restore(version) if version is not None else ""
-        if why:
-            raise Error("unsupported", why, "install another version, or use another --driver")
+        await self.info()
+        if self._why_no_restore:
+            hint = "install another version, or use another --driver"
+            raise Error("unsupported", self._why_no_restore, hint)
 
     def start(self, config: VmConfig) -> Vm:
         program = find_program(self._program)
@@ -161,7 +163,15 @@ class FirecrackerDriver:
         file = os.stat(path)
         build = f"{version} {file.st_size} {file.st_mtime_ns}"
         accels = ("kvm",) if cpu.check_kvm().usable else ()
-        return DriverInfo(self.name, str(version), build, path, accels, versions.problem_of(version))
+        problem = versions.problem_of(version)
+        unknown = [] if problem else await probe.find_unknown(path)
+        no_copies = [
+            f"Firecracker {version}: {each.lack.words}" for each in unknown if each.needed.is_of_copies
+        ]
+        self._why_no_restore = versions.why_no_restore(version) or next(iter(no_copies), "")
+        lacks = (*versions.lacks_of(version), *(each.lack for each in unknown))
+        deafens = versions.deafens(version)
+        return DriverInfo(self.name, str(version), build, path, accels, problem, lacks, deafens)
 
 
 def find_program(name: str) -> str:
@@ -238,7 +248,7 @@ def hand_over(config: VmConfig, jail: Jail) -> None:
         owners.make_readable(path)
 
 
-def _prepare_files(config: VmConfig) -> None:
+def _prepare_files(config: VmConfig) -> DiskKind | None:
     """Blocking: copies a disk. The memory of a clone is a link to that of the frozen VM, which it cannot write to, and
     which it maps when it is restored; from then on it does not need the name."""
     directory, frozen = config.places.directory, config.frozen
@@ -247,6 +257,7 @@ def _prepare_files(config: VmConfig) -> None:
     if frozen is not None:
         link_or_copy(names.state(frozen.directory), names.state(directory))
         link_or_copy(names.memory(frozen.directory), names.memory(directory))
-    if not names.disk(directory).exists():
-        source = names.disk(frozen.directory) if frozen is not None else config.image_disk
-        make_disk(source, directory, config.disk_bytes)
+    if names.disk(directory).exists():
+        return None
+    source = names.disk(frozen.directory) if frozen is not None else config.image_disk
+    return make_disk(source, directory, config.disk_bytes)

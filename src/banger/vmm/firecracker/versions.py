@@ -25,6 +25,8 @@ BOOTS = Version(1, 8, 0)
 RESTORES = Version(1, 12, 0)
 # Loses the connections of the agent in each restore.
 LOSES_AGENTS = Version(1, 16, 0)
+# From the first of these to before the second, a guest may hear nothing through vsock after a pause without a capture.
+DEAFENS = (Version(1, 16, 0), Version(1, 17, 0))
 
 
 def read_version(said: str) -> Version | None:
@@ -45,6 +47,11 @@ def why_no_restore(version: Version) -> str:
     if version == LOSES_AGENTS:
         return f"Firecracker {version} loses its guests' connections in a restore"
     return ""
+
+
+def deafens(version: Version) -> bool:
+    """Whether a pause may end the connections of the agent for good."""
+    return DEAFENS[0] <= version < DEAFENS[1]
 
 
 def lacks_of(version: Version) -> list[Lack]:

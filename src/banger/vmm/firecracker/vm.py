@@ -20,7 +20,7 @@ from banger.vmm import owners
 from banger.vmm.base import RunState, VmPlaces
 from banger.vmm.channel import dial_vsock
 from banger.vmm.ending import UNKNOWN_END, End, EndKind
-from banger.vmm.firecracker import configuration, names
+from banger.vmm.firecracker import configuration, names, versions
 from banger.vmm.firecracker.api import Api
 from banger.vmm.firecracker.disks import cannot_write, freeze_disk
 from banger.vmm.frozen import Frozen
@@ -31,7 +31,8 @@ AGENT_PORT = 1024
 _MEMORY_S = 300.0
 _POLL_S = 0.002
 _LONGEST_POLL_S = 0.1
-_DIAL_S = 2.0
+# To answer a connection; a guest that is only slow loses some time by what follows, and nothing else.
+_DEAF_S = 2.0
 _STATES: dict[str, RunState] = {"Running": "running", "Paused": "paused", "Not started": "paused"}
 
 
@@ -43,6 +44,7 @@ class FirecrackerVm:
         self._process = process
         self._api = Api(places.name, names.control_socket(places))
         self._was_terminated = False
+        self._may_be_deaf = False  # after a pause, in this version
 
     @property
     def process(self) -> ProcessRef:
@@ -53,7 +55,9 @@ class FirecrackerVm:
         deadline, pause_s = time.monotonic() + timeout_s, _POLL_S
         while True:
             try:
-                await self._api.get("/")
+                said = await self._api.get("/")
+                version = versions.read_version(str(said.get("vmm_version")))
+                self._may_be_deaf = version is not None and versions.deafens(version)
                 return
             except Error:
                 if not is_alive(self._process) or time.monotonic() > deadline:
@@ -65,7 +69,39 @@ class FirecrackerVm:
         await self._api.patch("/vm", {"state": "Paused"})
 
     async def resume(self) -> None:
+        """Some versions wait after a pause for their guest to confirm a reset that they have not told it of, and
+        deliver nothing until then. A capture tells the guest."""
+        await self._let_go_on()
+        if not (self._may_be_deaf and await self._is_deaf()):
+            return
+        await self.pause()
+        try:
+            await self._write_state()
+            for path in self._written():
+                await in_thread(_empty, path)
+        except OSError as exc:
+            raise cannot_write(self._places.directory, exc) from exc
+        await self._let_go_on()
+        if await self._is_deaf():
+            raise Error(
+                "vmm_failed",
+                f"Firecracker of {self._places.name} lost the connection to its guest in a pause",
+                f"stop and start the machine: banger vm restart {self._places.name}",
+            )
+
+    async def _let_go_on(self) -> None:
         await self._api.patch("/vm", {"state": "Resumed"})
+
+    async def _is_deaf(self) -> bool:
+        """Whether the guest does not even refuse a connection."""
+        try:
+            async with asyncio.timeout(_DEAF_S):
+                (await dial_vsock(names.agent_socket(self._places), AGENT_PORT)).close()
+        except TimeoutError:
+            return True
+        except OSError:
+            pass
+        return False
 
     async def run_state(self) -> RunState:
         return _STATES.get(str((await self._api.get("/")).get("state")), "stopped")
@@ -78,20 +114,25 @@ class FirecrackerVm:
     async def capture(self, frozen: Frozen) -> None:
         """Firecracker writes to files of its own, which are copied: the directory is not in its jail, and a copy has
         the holes that its file has not."""
-        state, memory = (
-            self._places.directory / name for name in (names.WRITTEN_STATE, names.WRITTEN_MEMORY)
-        )
+        state, memory = self._written()
         await self.pause()
         try:
-            await self._api.put(
-                "/snapshot/create", configuration.plan_capture(str(state), str(memory)), _MEMORY_S
-            )
+            await self._write_state()
             await in_thread(_move_contents, state, names.state(frozen.directory))
             await in_thread(_move_contents, memory, names.memory(frozen.directory))
             if frozen.directory == self._places.directory:  # it will neither be captured again nor run on
                 await in_thread(_keep_only_frozen, frozen.directory)
         except OSError as exc:
             raise cannot_write(frozen.directory, exc) from exc
+
+    def _written(self) -> tuple[Path, Path]:
+        directory = self._places.directory
+        return directory / names.WRITTEN_STATE, directory / names.WRITTEN_MEMORY
+
+    async def _write_state(self) -> None:
+        state, memory = self._written()
+        body = configuration.plan_capture(str(state), str(memory))
+        await self._api.put("/snapshot/create", body, _MEMORY_S)
 
     async def freeze_disk(self, directory: Path) -> None:
         """A copy, during which the guest stands still."""
@@ -170,6 +211,15 @@ def _grow(disk: Path, size_bytes: int) -> None:
     fd = open_foreign(disk, os.O_WRONLY)
     try:
         os.ftruncate(fd, size_bytes)
+    finally:
+        os.close(fd)
+
+
+def _empty(path: Path) -> None:
+    """Blocking. Raises OSError, also for a link in the place of the file."""
+    fd = open_foreign(path, os.O_WRONLY)
+    try:
+        os.ftruncate(fd, 0)
     finally:
         os.close(fd)
 

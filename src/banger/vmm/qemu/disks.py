@@ -10,6 +10,7 @@ from banger.host.jail import Jail, bounds_of_helper
 from banger.host.run import run
 from banger.host.thread import in_thread
 from banger.vmm import owners
+from banger.vmm.disk import DiskKind
 from banger.vmm.failures import cannot_read_disk, cannot_write
 from banger.vmm.frozen import Frozen
 from banger.vmm.qemu import layers, names
@@ -35,11 +36,12 @@ class QemuDisks:
     def discard(self, directory: Path) -> None:
         layers.clear(names.disk(directory))
 
-    async def replace(self, directory: Path, frozen: Frozen) -> None:
+    async def replace(self, directory: Path, frozen: Frozen) -> DiskKind:
         try:
             await in_thread(layers.replace, names.disk(directory), names.disk(frozen.directory))
         except OSError as exc:
             raise cannot_write(directory, exc) from exc
+        return "layer"
 
     async def tidy(self, directory: Path) -> None:
         disk = names.disk(directory)

@@ -40,6 +40,7 @@ from banger.vmm.base import (
     VmPlaces,
 )
 from banger.vmm.channel import dial_port
+from banger.vmm.disk import DiskKind
 from banger.vmm.ending import End, EndKind
 from banger.vmm.failures import cannot_write
 from banger.vmm.frozen import Frozen
@@ -284,14 +285,14 @@ class QemuDriver:
             resource.RLIMIT_FSIZE: bound_of_files(longest, config.user),
         }
 
-    async def prepare(self, config: VmConfig) -> None:
+    async def prepare(self, config: VmConfig) -> DiskKind | None:
         """Measure the TSC once, and write the overlay of a machine that has no disk yet; a machine keeps its disk
         across starts."""
         if self._tsc_khz is None:
             self._tsc_khz = await measure_tsc_khz(self._agent_binary)
         try:
             self.forget_frozen(config.places)
-            await in_thread(_prepare_files, config)
+            return await in_thread(_prepare_files, config)
         except OSError as exc:
             raise cannot_write(config.places.directory, exc) from exc
 
@@ -387,15 +388,17 @@ def hand_over(config: VmConfig, disk: Path, jail: Jail) -> None:
             owners.make_readable(path)
 
 
-def _prepare_files(config: VmConfig) -> None:
+def _prepare_files(config: VmConfig) -> DiskKind | None:
     """Blocking: where the host refuses hard links, this copies a disk."""
     disk = names.disk(config.places.directory)
+    had_disk = disk.exists()
     if config.frozen is not None:
         _prepare_clone(config.places, config.frozen)
-    elif not disk.exists():
+    elif not had_disk:
         layers.clear(disk)
         size_bytes = max(config.disk_bytes, config.image_disk.stat().st_size)
         layers.create(disk, str(config.image_disk), "raw", size_bytes)
+    return None if had_disk else "layer"
 
 
 def read_end(said: str) -> End:
