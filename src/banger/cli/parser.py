@@ -57,6 +57,11 @@ class Parser(argparse.ArgumentParser):
         """Add an option, and remember it for `split_command`, completion and the reference."""
         self.options.append(self.add_argument(*names, **settings))
 
+    @property
+    def names(self) -> list[str]:
+        """All spellings of the options."""
+        return [name for option in self.options for name in option.option_strings]
+
     def positional(self, name: str, **settings: Any) -> None:
         """Add a word without a name, and remember it as `flag` does."""
         self.positionals.append(self.add_argument(name, **settings))
@@ -83,6 +88,8 @@ class Verb:
     def parser(self, name: str, summary: str) -> Parser:
         parser = Parser(name, summary, self.example)
         self.arguments(parser)
+        if "--json" not in parser.names:
+            parser.flag("--json", action="store_true", help="print errors as JSON")
         return parser
 
     def parse(self, parser: Parser, words: list[str]) -> Arguments:

@@ -28,7 +28,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "commit": ("freezing", "COMMIT", "make an image of a machine's disk"),
         "delete": ("lifecycle", "DELETE", "delete machines and their disks"),
         "wait": ("lifecycle", "WAIT", "wait until machines stop, and print the exit codes of their commands"),
-        "logs": ("logs", "LOGS", "print a machine's console or its command's output"),
+        "logs": ("logs", "LOGS", "print the output of a machine's command, or its console"),
         "cp": ("copy", "COPY", "copy files into a machine or out of it"),
         "health": ("observe", "HEALTH", "check agent, init, clock and VMM"),
         "ping": ("observe", "PING", "measure round trips to the agent"),
