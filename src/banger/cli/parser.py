@@ -19,21 +19,27 @@ if TYPE_CHECKING:
     Value = TypeVar("Value")
 
 Arguments = argparse.Namespace
+WIDTH = 96
+_NARROWEST = 40
 
 
 class UsageError(Exception):
-    """Invalid arguments. `usage` is the verb whose --help explains them."""
+    """Invalid arguments. `usage` is the verb whose --help explains them; `hint` may say more."""
 
-    def __init__(self, message: str, usage: str) -> None:
+    def __init__(self, message: str, usage: str, hint: str = "") -> None:
         super().__init__(message)
         self.usage = usage
+        self.hint = hint
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Has one width, so that the reference is the same on every terminal (and `shutil` is not loaded)."""
+    """Has one width unless help is printed, so that the reference is the same on every terminal (and `shutil` is not
+    loaded)."""
+
+    width = WIDTH
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=96)
+        super().__init__(prog, max_help_position=28, width=_Formatter.width)
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,6 +54,8 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             add_help=False,
         )
+        self._group: argparse._ActionsContainer = self
+        self._words: list[str] = []
         self.options: list[argparse.Action] = []
         self.positionals: list[argparse.Action] = []
         self.flag("-h", "--help", action="help", help="show this help and exit")
@@ -55,7 +63,11 @@ class Parser(argparse.ArgumentParser):
 
     def flag(self, *names: str, **settings: Any) -> None:
         """Add an option, and remember it for `split_command`, completion and the reference."""
-        self.options.append(self.add_argument(*names, **settings))
+        self.options.append(self._group.add_argument(*names, **settings))
+
+    def group(self, title: str) -> None:
+        """The options that follow stand below this title in the help."""
+        self._group = self.add_argument_group(title)
 
     @property
     def names(self) -> list[str]:
@@ -66,8 +78,43 @@ class Parser(argparse.ArgumentParser):
         """Add a word without a name, and remember it as `flag` does."""
         self.positionals.append(self.add_argument(name, **settings))
 
+    def parse(self, words: list[str]) -> Arguments:
+        """As `parse_args`, with an error that names the first word that was not expected."""
+        self._words = words
+        arguments, unexpected = self.parse_known_args(words)
+        if unexpected:
+            self.error(f"unexpected argument {unexpected[0]!r}")
+        return arguments
+
+    def print_help(self, file: Any = None) -> None:
+        """The help, fitted to the terminal."""
+        from banger.cli.terminal import output_width
+
+        _Formatter.width = max(_NARROWEST, min(WIDTH, (output_width() or WIDTH) - 1))
+        super().print_help(file)
+
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, self.prog)
+        """Raise a usage error: of an option that does not exist, if there is one, since it explains all others."""
+        unknown = self._unknown_option()
+        if not unknown:
+            raise UsageError(message, self.prog)
+        from banger.cli.suggestions import suggest_option
+
+        hint = suggest_option(unknown, self.names, self.prog)
+        raise UsageError(f"unknown option {unknown}", self.prog, hint)
+
+    def _unknown_option(self) -> str:
+        """The first word that looks like an option and is none; empty if there is none."""
+        names = self.names
+        for word in self._words:
+            if word == "--":
+                break
+            name = word.partition("=")[0]
+            if name.startswith("--") and name not in names:
+                return name
+            if name[:1] == "-" and name[1:2].isalpha() and name[:2] not in names:
+                return name[:2]
+        return ""
 
 
 class Verb:
@@ -95,11 +142,17 @@ class Verb:
     def parse(self, parser: Parser, words: list[str]) -> Arguments:
         """The arguments; `command` is the guest's command, if the verb takes one."""
         if self.command_after < 0:
-            return parser.parse_args(words)
+            return parser.parse(words)
         own, command = split_command(words, parser.options, self.command_after)
-        arguments = parser.parse_args(own)
+        arguments = parser.parse(own)
         arguments.command = command
         return arguments
+
+    def own_words(self, parser: Parser, words: list[str]) -> list[str]:
+        """The words that are not the guest's."""
+        return (
+            words if self.command_after < 0 else split_command(words, parser.options, self.command_after)[0]
+        )
 
 
 def load_verb(noun: str, name: str) -> Verb:
