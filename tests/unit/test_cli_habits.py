@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,16 @@ from starlette.responses import JSONResponse, Response
 
 from banger.cli import output, terminal
 from banger.cli.dispatch import dispatch
+from banger.cli.foreign_options import ACCEPTED, REFUSED
 from banger.cli.formats import print_formatted, select
 from banger.cli.go_template import parse_template, render
 from banger.cli.machine_filters import FILTERS
 from banger.cli.output import fit_columns, print_table
 from banger.cli.overview import noun_overview, overview
+from banger.cli.parser import UsageError, load_verb
 from banger.cli.suggestions import OTHERS, suggest_command
 from banger.cli.table import NOUN_SHORT_FORMS, NOUNS, SHORT_FORMS
+from banger.cli.verbs.run import plan_spec
 from banger.cli.verbs.survey import survey
 from banger.errors import Error
 from tests.unit.test_client_stand_in import IMAGE, MACHINE, OPERATION, StandIn, running
@@ -104,7 +109,7 @@ def test_a_short_form_asks_what_it_means(stand_in: StandIn, words: str, method: 
         ("run --nam x debian", "did you mean `--name`?"),
         ("run --bogus", "unknown option --bogus"),
         ("ps -x", "unknown option -x"),
-        ("run -v a:b debian", "banger cp SRC NAME:DST"),
+        ("run -v a:b debian", "`banger cp` copies them"),
         ("stop", "required: NAME"),
         ("version extra", "unexpected argument 'extra'"),
     ],
@@ -359,3 +364,114 @@ def test_states_have_colours_where_they_are_wanted(monkeypatch: pytest.MonkeyPat
 def test_print_formatted_escapes_what_commands_a_terminal(capsys: Capture) -> None:
     print_formatted([{"Name": "a\x1b[2Jb"}], "{{.Name}}")
     assert capsys.readouterr().out == "a\\x1b[2Jb\n"
+
+
+def plan(words: str) -> dict[str, Any]:
+    verb = load_verb("vm", "run")
+    arguments = verb.parse(verb.parser("banger vm run", "x"), shlex.split(words))
+    return {"argv": arguments.command, **plan_spec(arguments, None)}
+
+
+@pytest.mark.parametrize(
+    ("words", "planned"),
+    [
+        ("-m 512m -c 2 debian", {"memory_mib": 512, "cpus": 2}),
+        ("--cpus 0.5 debian", {"cpus": 1, "cpu_limit": 0.5}),
+        ("--cpus=1.5 debian", {"cpus": 2, "cpu_limit": 1.5}),
+        ("-h web debian", {"hostname": "web"}),
+        ("-l a=b --label c debian", {"labels": {"a": "b", "c": ""}}),
+        ("--init debian ls", {"init": "agent", "argv": ["ls"]}),
+        ("--init image debian", {"init": "image"}),
+        ("--init=entrypoint debian", {"init": "entrypoint"}),
+        ("--init --rm debian ls --init", {"init": "agent", "remove": True, "argv": ["ls", "--init"]}),
+        ("--rm=true --cold=false debian", {"remove": True}),
+        ("--stop-signal INT --stop-timeout 3 debian", {"stop_signal": "INT", "stop_grace_s": 3.0}),
+        (
+            "--health-cmd 'true && true' --health-interval 5s --health-retries 2 debian",
+            {"healthcheck": {"test": ["/bin/sh", "-c", "true && true"], "interval_s": 5.0, "retries": 2}},
+        ),
+        ("--privileged --cap-add SYS_ADMIN --shm-size=1g --userns host debian ls", {"argv": ["ls"]}),
+        (
+            "--log-opt max-size=1m -a stdout --cap-add=X debian sh --privileged",
+            {"argv": ["sh", "--privileged"]},
+        ),
+        ("--privileged=false debian", {}),
+        ("--read-only=false debian", {}),
+    ],
+)
+def test_run_has_the_options_of_docker(words: str, planned: dict[str, Any]) -> None:
+    assert plan(words) == {"image": "debian", "argv": [], **planned}
+
+
+def test_what_means_nothing_is_said_once_and_what_would_be_missing_is_refused(capsys: Capture) -> None:
+    plan("--cap-add A --cap-add B --privileged debian --pid host")
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in said] == ["--cap-add", "--privileged"]
+    assert all("means nothing here: " in line for line in said)
+    plan("-q --privileged debian")
+    assert capsys.readouterr().err == ""
+    for name, (valued, instead) in REFUSED.items():
+        with pytest.raises(UsageError, match=f"banger has no {name}$") as caught:
+            plan(f"{name}{' x' if valued else ''} debian")
+        assert caught.value.hint == instead
+    assert not REFUSED.keys() & ACCEPTED.keys()
+    known = set(load_verb("vm", "run").parser("banger vm run", "x").names)
+    assert not known & (REFUSED.keys() | ACCEPTED.keys())
+
+
+@pytest.mark.parametrize(
+    "words", ["--cpus 0 debian", "--disk 1 debian", "--disk 0 debian", "--pull sometimes debian", "-h"]
+)
+def test_values_that_make_no_sense_are_refused(words: str) -> None:
+    with pytest.raises((UsageError, SystemExit)):
+        plan(words)
+
+
+def test_memory_of_nothing_reaches_the_rule_of_the_api() -> None:
+    assert plan("--memory 0 debian")["memory_mib"] == 0
+
+
+def test_a_healthcheck_needs_a_command() -> None:
+    with pytest.raises(Error, match="need a command"):
+        plan("--health-interval 5s debian")
+
+
+def test_h_alone_is_help(capsys: Capture) -> None:
+    assert dispatch(["run", "-h"]) == 0
+    text = capsys.readouterr().out
+    for title in ("command:", "machine:", "start and end:", "network:", "limits on this host:", "health:"):
+        assert f"\n{title}\n" in text
+    assert text.count("(default: ") > 25
+
+
+def test_help_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setattr(terminal, "output_width", lambda: 60)
+    assert dispatch(["run", "--help"]) == 0
+    head = capsys.readouterr().out.partition("\nexample:")[0]
+    assert max(map(len, head.splitlines())) <= 60
+
+
+def test_pull_never_and_platform_are_looked_at_first(stand_in: StandIn, capsys: Capture) -> None:
+    assert dispatch(["run", "--pull", "never", "--rm", "nope", "echo"]) == 125
+    assert "nothing at" in capsys.readouterr().err
+    stand_in.answers["GET", "/v1/images/nope"] = gone
+    assert dispatch(["run", "--pull", "never", "--rm", "nope", "echo"]) == 125
+    assert "nope is not here, and --pull never" in capsys.readouterr().err
+    assert stand_in.requests == []
+    assert dispatch(["run", "--platform", "linux/riscv64", "debian", "echo"]) == 2
+    assert "machines of this host are linux/" in capsys.readouterr().err
+    own = os.uname().machine
+    assert dispatch(["create", "--platform", f"linux/{own}", "--pull", "always", "debian"]) == 0
+    assert ("POST", "/v1/images/pull") in stand_in.calls
+
+
+async def gone(asked: Request) -> Response:
+    return JSONResponse({"error": {"code": "image_not_found", "message": "none"}}, 404)
+
+
+def test_the_name_of_the_machine_goes_to_a_file(stand_in: StandIn, tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "cid"
+    assert dispatch(["run", "-d", "--cidfile", str(file), "debian", "cat"]) == 0
+    assert file.read_text() == "dev"
+    assert dispatch(["run", "-d", "--cidfile", str(file), "debian", "cat"]) == 2
+    assert "exists" in capsys.readouterr().err

@@ -111,7 +111,7 @@ def test_two_policies_or_an_alias_on_no_network_are_refused(words: list[str]) ->
         "--memory 5x debian",
         "--bogus debian",
         "--timeout soon debian",
-        "--init systemd debian",
+        "--init=systemd debian",
         "--nam dev debian",
     ],
 )

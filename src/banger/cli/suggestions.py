@@ -47,9 +47,6 @@ OTHERS = {
 }
 # Options of other tools, and what to do instead.
 OTHER_OPTIONS = {
-    "--volume": "banger cp SRC NAME:DST copies files into a machine",
-    "--mount": "banger cp SRC NAME:DST copies files into a machine",
-    "-v": "banger cp SRC NAME:DST copies files into a machine",
     "--ttl": "--timeout ends the command after a time",
     "--mem": "--memory",
     "--ram": "--memory",

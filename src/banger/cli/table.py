@@ -45,6 +45,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
     "image": {
         "list": ("artifacts", "IMAGE_LIST", "list images"),
         "show": ("artifacts", "IMAGE_SHOW", "show all about an image"),
+        "inspect": ("inspecting", "IMAGE_INSPECT", "print all about images as JSON"),
         "pull": ("images", "PULL", "fetch an image and make a disk of it"),
         "load": ("archives", "LOAD", "make images of an archive that another tool saved"),
         "import": ("archives", "IMPORT", "make an image of a tar archive with one file tree"),
@@ -92,6 +93,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "create": ("networks", "CREATE", "make a named network"),
         "list": ("networks", "LIST", "list named networks"),
         "show": ("networks", "SHOW", "show a network and the machines on it"),
+        "inspect": ("inspecting", "NETWORK_INSPECT", "print all about networks as JSON"),
         "connect": ("networks", "CONNECT", "put a machine on a network, also while it runs"),
         "disconnect": ("networks", "DISCONNECT", "take a machine off a network, also while it runs"),
         "delete": ("networks", "DELETE", "delete networks that have no machines"),

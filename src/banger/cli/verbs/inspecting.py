@@ -18,12 +18,16 @@ _TYPES = {"container": "machine", "vm": "machine"}
 
 def _inspect_arguments(parser: Parser) -> None:
     parser.flag(
-        "-f", "--format", metavar="TEMPLATE", help='print only this, such as "{{.State.Pid}}" or "{{json .}}"'
-    )
-    parser.flag(
         "--type",
         choices=("machine", "container", "vm", "image", "network"),
         help="look only for this kind (default: machines, then images, then networks)",
+    )
+    _arguments(parser)
+
+
+def _arguments(parser: Parser) -> None:
+    parser.flag(
+        "-f", "--format", metavar="TEMPLATE", help='print only this, such as "{{.State.Pid}}" or "{{json .}}"'
     )
     parser.flag("-s", "--size", action="store_true", help="accepted as in Docker: sizes are always there")
     parser.flag("--show-env", action="store_true", help="show the values of variables, too")
@@ -31,8 +35,11 @@ def _inspect_arguments(parser: Parser) -> None:
 
 
 def _inspect(arguments: Arguments) -> int:
+    return _print(arguments, _TYPES.get(arguments.type, arguments.type))
+
+
+def _print(arguments: Arguments, kind: str | None) -> int:
     daemon, found, code = Daemon(), [], 0
-    kind = _TYPES.get(arguments.type, arguments.type)
     for name in arguments.names:
         try:
             record = _find(daemon, name, kind)
@@ -87,4 +94,10 @@ def _find(daemon: Daemon, name: str, kind: str | None) -> Json:
         ) from exc
 
 
+IMAGE_INSPECT = Verb(
+    _arguments, lambda arguments: _print(arguments, "image"), "banger image inspect debian-bookworm"
+)
+NETWORK_INSPECT = Verb(
+    _arguments, lambda arguments: _print(arguments, "network"), "banger network inspect shop"
+)
 INSPECT = Verb(_inspect_arguments, _inspect, "banger inspect dev\nbanger inspect -f '{{.State.Status}}' dev")

@@ -10,7 +10,7 @@ from banger.cli.failure import for_each
 from banger.cli.output import print_json
 from banger.cli.parser import Arguments, Parser, Verb, exec_flag, json_flag, seconds, worded
 from banger.client import calls
-from banger.errors import Error, NoSuchMachine
+from banger.errors import BadState, Error, NoSuchMachine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,14 +92,22 @@ def signal_number(text: str) -> int:
     return int(signal.Signals[name])
 
 
-def _operate(arguments: Arguments, begin: Callable[[str], Call[object]]) -> int:
-    """Begin one operation per machine, and wait for its end."""
+def _operate(
+    arguments: Arguments, begin: Callable[[str], Call[object]], already: tuple[str, ...] = ()
+) -> int:
+    """Begin one operation per machine, and wait for its end. A machine that is in one of the states `already` stays as
+    it is."""
     from banger.cli.watching import finish_operation
 
     daemon = Daemon()
 
     def one(name: str) -> None:
-        ended = finish_operation(daemon, daemon.record(begin(name)), arguments.quiet)
+        try:
+            ended = finish_operation(daemon, daemon.record(begin(name)), arguments.quiet)
+        except BadState:
+            ended = daemon.record(calls.machines_get(name))
+            if ended.get("state") not in already:
+                raise
         if arguments.json:
             print_json(ended)
         elif not arguments.quiet:
@@ -121,11 +129,15 @@ def _simply(arguments: Arguments, call: Callable[[str], Call[object]]) -> int:
 
 
 def _start(arguments: Arguments) -> int:
-    return _operate(arguments, calls.machines_start)
+    return _operate(arguments, calls.machines_start, already=("running",))
 
 
 def _stop(arguments: Arguments) -> int:
-    return _operate(arguments, lambda name: calls.machines_stop(name, arguments.grace))
+    return _operate(
+        arguments,
+        lambda name: calls.machines_stop(name, arguments.grace),
+        already=("stopped", "failed", "created"),
+    )
 
 
 def _restart(arguments: Arguments) -> int:
