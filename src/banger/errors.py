@@ -151,6 +151,10 @@ class NoSuchNetwork(Error, codes=("network_not_found",)):
     """No network has the name."""
 
 
+class NoSuchImage(Error, codes=("image_not_found",)):
+    """No image has the name, or an archive has no such image."""
+
+
 class NoSuchMachine(Error, codes=("machine_not_found",)):
     """No machine has the name."""
 

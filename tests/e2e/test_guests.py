@@ -26,7 +26,7 @@ def test_systemd_of_the_image_is_pid_1_and_runs(home: Home, name: str) -> None:
     home.text("stop", name)
     shown = home.json("vm", "show", name)
     assert (shown["state"], shown["reason"]) == ("stopped", "stopped as asked")
-    assert "Power down" in home.text("logs", name) or "reboot: Power" in home.text("logs", name)
+    assert "reboot: Power down" in home.text("logs", "--console", name)
     home.text("rm", name)
 
 

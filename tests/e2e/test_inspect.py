@@ -50,7 +50,7 @@ def test_stats_are_json_of_guest_and_vmm(home: Home, dev: str) -> None:
     import json
 
     home.text("exec", dev, "--", "sh", "-c", "head -c 3000000 /dev/zero > /root/zeros; sync")
-    stats = json.loads(home.text("vm", "stats", dev))
+    stats = json.loads(home.text("vm", "stats", "--json", dev))
     guest, vmm = stats["guest"], stats["vmm"]
     assert 0 < guest["memory_available_bytes"] < guest["memory_total_bytes"] < 512 << 20
     assert guest["cpu_busy_s"] > 0 and guest["uptime_s"] > 1

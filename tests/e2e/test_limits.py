@@ -404,7 +404,7 @@ def test_a_user_who_pauses_a_halted_machine_decides_when_it_goes_on(small_home: 
 def test_a_console_log_turns_over_and_who_follows_it_misses_nothing(own_home: Home) -> None:
     own_home.text("run", "-d", "--name", "m", IMAGE)
     log = own_home.files_of("m") / "console.log"
-    follower = own_home.popen("vm", "logs", "-f", "m", stdout=subprocess.PIPE)
+    follower = own_home.popen("vm", "logs", "-f", "--console", "m", stdout=subprocess.PIPE)
     assert follower.stdout is not None
     heard: list[bytes] = []
     listening = threading.Thread(target=lambda: heard.extend(follower.stdout or ()), daemon=True)
@@ -422,9 +422,9 @@ def test_a_console_log_turns_over_and_who_follows_it_misses_nothing(own_home: Ho
     follower.wait(10)
     listening.join(10)
     follower.stdout.close()
-    whole = own_home.run("vm", "logs", "m", check=True).stdout
+    whole = own_home.run("vm", "logs", "--console", "m", check=True).stdout
     assert lines[0] in whole and whole.rstrip().endswith(b"after the turn")
-    tail = own_home.run("vm", "logs", "--tail", "3", "m", check=True).stdout.splitlines()
+    tail = own_home.run("vm", "logs", "--console", "--tail", "3", "m", check=True).stdout.splitlines()
     assert len(tail) == 3 and tail[-1].strip() == b"after the turn"
 
 

@@ -173,7 +173,7 @@ def test_the_cache_is_emptied_and_disks_do_not_mind(pulled: Home, shelf: Shelf) 
     would = pulled.text("image", "cache", "prune", "--dry-run")
     assert would.startswith("would free ") and "blob(s) in " in would and would.count("\n") == 1
     assert pulled.text("image", "cache", "prune").startswith("freed ")
-    assert pulled.text("image", "cache", "prune").startswith("freed 0 B across 0 blob(s)")
+    assert pulled.text("image", "cache", "prune").startswith("freed 0B across 0 blob(s)")
     assert pulled.text("run", "--rm", shelf.ref("static")).strip() == subprocess_version()
 
 

@@ -110,7 +110,9 @@ def test_one_that_was_taken_stops_starts_and_grows_like_any_other(pooled: Home) 
     pooled.text("stop", "big")
     pooled.text("start", "big")
     assert pooled.text("exec", "big", "--", "cat", "/root/file") == "kept\n"
-    assert "reboot: Power down" in pooled.text("logs", "big")  # what its first guest said, where it waited
+    assert "reboot: Power down" in pooled.text(
+        "logs", "--console", "big"
+    )  # what its first guest said, where it waited
 
 
 def places_of_waiting(home: Home) -> list[str]:

@@ -62,8 +62,10 @@ def test_a_detached_run_stays_and_its_output_is_kept(home: Home, name: str) -> N
     assert home.text("vm", "wait", name).strip() == "4"
     shown = home.json("vm", "show", name)
     assert (shown["state"], shown["exit"]["code"], shown["pid"]) == ("stopped", 4, 0)
-    assert set(home.text("logs", "--exec", name).splitlines()) == {"begun", "error", "done"}
-    assert "begun" not in home.text("logs", name)
+    assert set(home.text("logs", name).splitlines()) == {"begun", "error", "done"}
+    assert home.text("logs", "--exec", name) == home.text("logs", "-n", "all", name)
+    assert home.text("logs", "-n", "1", name) == "done\n"
+    assert "begun" not in home.text("logs", "--console", name)
     home.run("rm", name, check=True)
 
 

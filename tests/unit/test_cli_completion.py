@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from banger.cli.reference import reference
+from banger.cli.table import NOUNS, SHORT_FORMS
 from banger.cli.verbs.completion import bash_script, zsh_script
 
 ROOT = Path(__file__).parents[2]
@@ -48,10 +49,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (
             "banger ",
-            "vm image kernel catalog template snapshot network compose operation system completion "
-            "run ps exec logs stop start rm cp up down events doctor mcp help --version",
+            " ".join([*NOUNS, *SHORT_FORMS, "help", "--version"]),
         ),
-        ("banger im", "image"),
+        ("banger im", "image images import"),
         ("banger vm st", "start stop stats"),
         ("banger operation ", "list show wait cancel"),
         ("banger vm start ", "dev web-1"),

@@ -39,7 +39,7 @@ def test_templates_are_a_table(stand_in: StandIn, capsys: Capture) -> None:
     head, row, other = capsys.readouterr().out.splitlines()
     assert head.split() == "ID IMAGE INIT CPUS MEMORY DRIVER SIZE USED READY STATE".split()
     assert row.split()[:7] == "4be1c07d5a77 debian:12 agent 2 512MiB qemu/tcg 90MiB".split()
-    assert row.split()[8:] == ["2", "current"]
+    assert row.split()[9:] == ["2", "current"]
     assert other.endswith("0      stale: the image changed")
     assert dispatch(["templates", "ls", "-q"]) == 0
     assert capsys.readouterr().out == "4be1c07d5a77\n" * 2
@@ -52,7 +52,7 @@ def test_templates_are_deleted_and_pruned(stand_in: StandIn, capsys: Capture) ->
     said = capsys.readouterr()
     assert json.loads(said.out) == "4be1" and json.loads(said.err)["error"]["hint"] == "look"
     assert dispatch(["template", "prune"]) == 0
-    assert capsys.readouterr().out == "freed 1.5 GiB across 2 template(s) in /t\n"
+    assert capsys.readouterr().out == "freed 1.5GiB across 2 template(s) in /t\n"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_snapshots_are_a_table(stand_in: StandIn, capsys: Capture) -> None:
     head, row = capsys.readouterr().out.splitlines()
     assert head.split() == ["MACHINE", "TAG", "AGE", "IMAGE", "MEMORY", "SIZE"]
     cells = row.split()
-    assert (cells[:2], cells[3:]) == (["dev", "one"], ["debian:12", "512MiB", "120MiB"])
+    assert (cells[:2], cells[4:]) == (["dev", "one"], ["debian:12", "512MiB", "120MiB"])
     dispatch(["snapshot", "list", "-q"])
     assert capsys.readouterr().out == "dev one\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 
 from banger.cli.command import collect_environment
 from banger.cli.dispatch import dispatch
-from banger.cli.durations import format_duration, parse_duration
+from banger.cli.durations import describe_duration, parse_duration
 from banger.cli.parser import Arguments, UsageError, load_verb, split_command
-from banger.cli.table import NOUNS, SHORT_FORMS, find_noun, find_verb
+from banger.cli.table import NOUNS, SHORT_FORMS, find_noun, find_short_form, find_verb
 from banger.cli.verbs.lifecycle import signal_number
 from banger.cli.verbs.run import plan_spec
 from banger.cli.verbs.survey import Surveyed, survey
@@ -111,7 +112,7 @@ def test_two_policies_or_an_alias_on_no_network_are_refused(words: list[str]) ->
         "--memory 5x debian",
         "--bogus debian",
         "--timeout soon debian",
-        "--init systemd debian",
+        "--init=systemd debian",
         "--nam dev debian",
     ],
 )
@@ -154,10 +155,20 @@ def test_bad_durations_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0ms"), (0.85, "850ms"), (12, "12s"), (90, "90s"), (200, "3m"), (5000, "1h"), (100_000, "1d")],
+    [
+        (0, "1 second"),
+        (0.85, "1 second"),
+        (12, "12 seconds"),
+        (90, "90 seconds"),
+        (200, "3 minutes"),
+        (5000, "83 minutes"),
+        (100_000, "27 hours"),
+        (700_000, "8 days"),
+        (8e8, "25 years"),
+    ],
 )
 def test_durations_are_written(seconds: float, text: str) -> None:
-    assert format_duration(seconds) == text
+    assert describe_duration(seconds) == text
 
 
 def test_the_environment_has_dockers_rules(tmp_path: Path) -> None:
@@ -202,9 +213,9 @@ def test_every_help_ends_with_an_example_that_can_be_parsed(
     head, _, example = text.partition("\nexample:\n")
     assert head and example.strip()
     for line in example.strip().splitlines():
-        words = line.partition("banger ")[2].removesuffix(")").split()
-        if words[0] in SHORT_FORMS:
-            words = [*SHORT_FORMS[words[0]], *words[1:]]
+        words = shlex.split(line.partition("banger ")[2].removesuffix(")").partition(" |")[0])
+        if short := find_short_form(words):
+            words = [*short, *words[1:]]
         noun, name = str(find_noun(words[0])), words[1]
         assert (noun, find_verb(noun, name)) == (verb.noun, verb.name)
         parse(noun, verb.name, *words[2:])

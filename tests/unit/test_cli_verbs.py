@@ -44,19 +44,9 @@ def banger(*words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
 def test_list_is_a_table(stand_in: StandIn, capsys: Capture) -> None:
     assert dispatch(["vm", "list"]) == 0
     head, row = capsys.readouterr().out.splitlines()
-    assert head.split() == [
-        "NAME",
-        "STATE",
-        "IMAGE",
-        "ACCEL",
-        "CPUS",
-        "MEMORY",
-        "PORTS",
-        "AGE",
-        "EXIT",
-        "REASON",
-    ]
-    assert row.split()[:7] == ["dev", "running", "debian", "tcg", "2", "512MiB", "127.0.0.1:8080->80"]
+    assert head.split() == "NAME STATE AGE IMAGE PORTS EXIT REASON MEMORY CPUS ACCEL".split()
+    assert row.split()[:2] == ["dev", "running"] and "years" in row
+    assert row.split()[4:] == ["debian", "127.0.0.1:8080->80", "3", "-", "512MiB", "2", "tcg"]
     assert head.index("ACCEL") == row.index("tcg")
 
 
@@ -140,7 +130,9 @@ def test_json_is_what_the_api_says(stand_in: StandIn, capsys: Capture, words: st
         ("snapshot list dev", "GET", "/v1/snapshots?machine=dev"),
         ("snapshot rm dev one", "DELETE", "/v1/snapshots/dev/one"),
         ("operation cancel op1", "POST", "/v1/operations/op1/cancel"),
-        ("logs --tail 3 dev", "GET", "/v1/machines/dev/logs?tail=3"),
+        ("logs dev", "GET", "/v1/machines/dev/logs?source=exec"),
+        ("logs -n all dev", "GET", "/v1/machines/dev/logs?source=exec"),
+        ("logs --console --tail 3 dev", "GET", "/v1/machines/dev/logs?tail=3"),
         ("logs -f --exec dev", "GET", "/v1/machines/dev/logs?source=exec&follow=true"),
         ("vm start dev", "POST", "/v1/machines/dev/start"),
         ("vm restart dev", "POST", "/v1/machines/dev/restart"),
@@ -300,7 +292,7 @@ def test_version_loads_no_parser(stand_in: StandIn) -> None:
 
 
 def test_ages_are_short_and_bad_times_are_nothing() -> None:
-    assert age("2020-01-01T00:00:00Z").endswith("d")
+    assert age("2020-01-01T00:00:00Z").endswith(" years")
     assert age("yesterday") == age("") == ""
 
 

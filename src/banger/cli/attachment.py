@@ -31,6 +31,8 @@ from banger.client.stream import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from banger.cli.progress import Progress as ProgressView
     from banger.cli.terminal import Terminal
     from banger.errors import Error
@@ -63,7 +65,7 @@ class Ending:
 
 class Attachment:
     """The connection to one command. `stdin`: whether our stdin is read. With `terminal` every key goes to the guest.
-    `keep`: the command keeps running if this process leaves. Used once."""
+    `keep`: the command keeps running if this process leaves. `made` is told the name of the machine. Used once."""
 
     def __init__(
         self,
@@ -74,7 +76,9 @@ class Attachment:
         keep: bool = False,
         quiet: bool = False,
         detach_keys: bytes = b"",
+        made: Callable[[str], None] | None = None,
     ) -> None:
+        self._made = made
         self._stream = stream
         self._machine = machine
         self._source = Source(0) if stdin else None
@@ -163,6 +167,8 @@ class Attachment:
                 self._show(event)
             elif isinstance(event, MachineMade):
                 self._machine = event.name
+                if self._made:
+                    self._made(event.name)
             elif isinstance(event, Refused):
                 self._complain(event.error)
             if event.last:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from banger.cli.table import NOUNS, SHORT_FORMS, find_noun, find_verb, split_leading
+from banger.cli.table import NOUNS, SHORT_FORMS, find_noun, find_short_form, find_verb, split_leading
 
 
 def dispatch(words: list[str]) -> int:
@@ -14,8 +14,8 @@ def dispatch(words: list[str]) -> int:
     ensure_standard_files()
     debug = "--debug" in words[:1]
     words = words[1:] if debug else words
-    if words[:1] == ["help"] and len(words) > 2:
-        words = [*words[1:3], "--help"]
+    if words[:1] == ["help"]:
+        words = _asked_about(words[1:])
     try:
         return _run(words, debug)
     except BrokenPipeError:
@@ -40,13 +40,21 @@ def _run(words: list[str], debug: bool) -> int:
     except UsageError as exc:
         from banger.cli.failure import report_usage
 
-        return report_usage(str(exc), exc.usage)
+        return report_usage(str(exc), exc.usage, "--json" in verb.own_words(parser, rest), exc.hint)
     except SystemExit as exc:
         return int(exc.code or 0)
     return _act(verb.action, arguments, debug or arguments.debug)
 
 
+def _asked_about(words: list[str]) -> list[str]:
+    """The words of `banger help WORDS` in their usual order: `--help` last."""
+    if not words or (len(words) == 1 and words[0] not in SHORT_FORMS):
+        return ["help", *words]
+    return [*words[: 1 if find_short_form(words) else 2], "--help"]
+
+
 def _act(action: object, arguments: object, debug: bool) -> int:
+    from banger.cli.parser import UsageError
     from banger.errors import Error
 
     assert callable(action)
@@ -55,6 +63,10 @@ def _act(action: object, arguments: object, debug: bool) -> int:
         return int(action(arguments))
     except BrokenPipeError:
         raise
+    except UsageError as exc:
+        from banger.cli.failure import report_usage
+
+        return report_usage(str(exc), exc.usage, as_json, exc.hint)
     except Exception as exc:
         from banger.cli.failure import report, report_unexpected
 
@@ -73,8 +85,8 @@ def _find(words: list[str]) -> tuple[str, str, list[str]] | None:
     """Noun, verb and the other words; None if an overview is to be shown."""
     if not words:
         return None
-    if words[0] in SHORT_FORMS:
-        return *SHORT_FORMS[words[0]], words[1:]
+    if short := find_short_form(words):
+        return *short, words[1:]
     noun = find_noun(words[0])
     if noun is None:
         return None

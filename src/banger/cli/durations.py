@@ -5,6 +5,15 @@ from __future__ import annotations
 from banger.errors import Error
 
 _UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_WORDS_S = (
+    ("year", 31_557_600),
+    ("month", 2_629_800),
+    ("week", 604_800),
+    ("day", 86_400),
+    ("hour", 3600),
+    ("minute", 60),
+    ("second", 1),
+)
 _LIMIT_S = 31_536_000.0
 
 
@@ -21,14 +30,13 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-def format_duration(seconds: float) -> str:
-    """A duration rounded to one unit: "850ms", "12s", "3m", "5h", "2d"."""
-    if seconds < 1:
-        return f"{max(0, round(seconds * 1000))}ms"
-    for unit, length_s in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= 2 * length_s or (seconds >= length_s and unit != "m"):
-            return f"{int(seconds // length_s)}{unit}"
-    return f"{int(seconds)}s"
+def describe_duration(seconds: float) -> str:
+    """A duration in words, rounded down to one unit: "1 second", "12 seconds", "3 minutes", "2 days"."""
+    for unit, length_s in _WORDS_S:
+        if seconds >= 2 * length_s or unit == "second":
+            count = max(1, int(seconds // length_s))
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    raise AssertionError("a duration has seconds")
 
 
 def _is_number(text: str) -> bool:

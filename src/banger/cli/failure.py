@@ -59,9 +59,9 @@ def report_unexpected(exc: Exception, as_json: bool = False) -> int:
     return report(Error("internal", message, "run the command with --debug to see the traceback"), as_json)
 
 
-def report_usage(message: str, usage: str) -> int:
-    _say(f"banger: {printable(message)}")
-    _say(f"hint: {usage} --help")
+def report_usage(message: str, usage: str, as_json: bool = False, hint: str = "") -> int:
+    """Report wrong words. `usage` is what explains them with --help; it is the hint if there is no better one."""
+    report(Error("bad_request", message, hint or f"{usage} --help"), as_json)
     return USAGE
 
 

@@ -5,51 +5,87 @@ from __future__ import annotations
 from banger.cli.table import NOUN_SUMMARIES, NOUNS, SHORT_FORMS, find_noun
 
 _ASKS = ("help", "-h", "--help")
+_COMMON = {
+    "run": "run a command in a new machine",
+    "exec": "run a command in a running machine",
+    "ps": "list machines",
+    "logs": "print what a machine's command wrote",
+    "cp": "copy files into a machine or out of it",
+    "stop": "shut machines down",
+    "start": "start machines again",
+    "rm": "delete machines and their disks",
+    "pull": "fetch an image",
+    "images": "list images",
+    "fork": "make running copies of a running machine",
+    "snapshot": "save a machine's memory and disk",
+    "up": "start the machines of a Compose file",
+    "doctor": "check this host, and say how to fix problems",
+}
+_WIDTH = 80
 
 
 def show_overview(words: list[str]) -> int:
     """Answer `help`, a noun alone, or unknown words."""
-    asked = [word for word in words if word not in _ASKS]
+    as_json = "--json" in words
+    asked = [word for word in words if word not in (*_ASKS, "--json")]
     if not asked:
-        print(overview())
+        print(overview(_width()))
         return 0
     noun = find_noun(asked[0])
     if noun is None:
-        return _unknown(asked[0], "banger")
+        return _unknown(asked[0], "", as_json)
     if len(asked) == 1:
-        print(noun_overview(noun))
+        print(noun_overview(noun, _width()))
         return 0
-    return _unknown(asked[1], f"banger {noun}")
+    return _unknown(asked[1], noun, as_json)
 
 
-def overview() -> str:
-    """All nouns with their verbs, and the short forms."""
-    lines = ["banger: microVMs as easily as containers", "", "usage: banger NOUN VERB ...", ""]
+def overview(width: int = _WIDTH) -> str:
+    """The common commands with a line each, all nouns with their verbs, and the other short forms."""
+    lines = ["banger: microVMs as easily as containers", "", "usage: banger COMMAND ...", ""]
+    lines += ["common commands:"]
+    lines += [f"  {short:<11}{summary}" for short, summary in _COMMON.items()]
+    lines += ["", "all commands (`banger NOUN VERB`):"]
     for noun, verbs in NOUNS.items():
-        lines += [f"  {noun:<11}{NOUN_SUMMARIES[noun]}", f"  {'':<11}{_wrap(list(verbs))}"]
-    shorts = " ".join(SHORT_FORMS)
-    lines += ["", f"short forms: {shorts}", "", "options: --version, --debug (show tracebacks)"]
-    lines += ["", "`banger NOUN` lists its verbs, `banger NOUN VERB --help` explains one.", ""]
+        lines += [f"  {noun:<11}{NOUN_SUMMARIES[noun]}", *_wrap(list(verbs), width)]
+    lines += [
+        "",
+        "more short forms:",
+        *_wrap([short for short in SHORT_FORMS if short not in _COMMON], width),
+    ]
+    lines += ["", "options: --version, --debug (show tracebacks)"]
+    lines += ["`banger help COMMAND` explains a command,", "`banger NOUN` lists its verbs.", ""]
     return "\n".join([*lines, "example:", "  banger run --rm debian-bookworm -- uname -a"])
 
 
-def noun_overview(noun: str) -> str:
+def noun_overview(noun: str, width: int = _WIDTH) -> str:
     """The verbs of one noun."""
     lines = [f"banger {noun}: {NOUN_SUMMARIES[noun]}", "", f"usage: banger {noun} VERB ...", ""]
-    lines += [f"  {name:<9}{entry[2]}" for name, entry in NOUNS[noun].items()]
+    for name, entry in NOUNS[noun].items():
+        first, *more = _wrap(entry[2].split(), width)
+        lines += [f"  {name:<11}{first.strip()}", *more]
     return "\n".join([*lines, "", f"`banger {noun} VERB --help` explains one."])
 
 
-def _wrap(words: list[str], width: int = 66) -> str:
-    lines = [""]
+def _width() -> int:
+    from banger.cli.terminal import output_width
+
+    return min(_WIDTH, output_width() or _WIDTH)
+
+
+def _wrap(words: list[str], width: int) -> list[str]:
+    """Lines of words, indented."""
+    indent, lines = " " * 13, [""]
     for word in words:
-        if len(lines[-1]) + len(word) > width:
+        if len(indent) + len(lines[-1]) + len(word) >= width:
             lines.append("")
         lines[-1] += word + " "
-    return ("\n" + " " * 13).join(line.rstrip() for line in lines)
+    return [indent + line.rstrip() for line in lines]
 
 
-def _unknown(word: str, where: str) -> int:
+def _unknown(word: str, noun: str, as_json: bool) -> int:
     from banger.cli.failure import report_usage
+    from banger.cli.suggestions import suggest_command
 
-    return report_usage(f"there is no command `{where} {word}`", where)
+    where = f"banger {noun}".rstrip()
+    return report_usage(f"there is no command `{where} {word}`", where, as_json, suggest_command(word, noun))

@@ -19,27 +19,42 @@ if TYPE_CHECKING:
     Value = TypeVar("Value")
 
 Arguments = argparse.Namespace
+WIDTH = 96
+_NARROWEST = 40
+# More of them make a line with the usage that is too long to read.
+_MANY_OPTIONS = 15
 
 
 class UsageError(Exception):
-    """Invalid arguments. `usage` is the verb whose --help explains them."""
+    """Invalid arguments. `usage` is the verb whose --help explains them; `hint` may say more."""
 
-    def __init__(self, message: str, usage: str) -> None:
+    def __init__(self, message: str, usage: str, hint: str = "") -> None:
         super().__init__(message)
         self.usage = usage
+        self.hint = hint
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Has one width, so that the reference is the same on every terminal (and `shutil` is not loaded)."""
+    """Has one width unless help is printed, so that the reference is the same on every terminal (and `shutil` is not
+    loaded)."""
+
+    width = WIDTH
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=96)
+        super().__init__(prog, max_help_position=28, width=_Formatter.width)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """ "-p, --publish PORT": the value once, not after each name."""
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(action.option_strings)} {value}"
 
 
 class Parser(argparse.ArgumentParser):
     """The parser of one verb. Exits only for --help."""
 
-    def __init__(self, name: str, summary: str, example: str) -> None:
+    def __init__(self, name: str, summary: str, example: str, help_names: tuple[str, ...]) -> None:
         super().__init__(
             prog=name,
             description=summary[:1].upper() + summary[1:] + ".",
@@ -48,25 +63,72 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             add_help=False,
         )
+        self._group: argparse._ActionsContainer = self
+        self._words: list[str] = []
         self.options: list[argparse.Action] = []
         self.positionals: list[argparse.Action] = []
-        self.flag("-h", "--help", action="help", help="show this help and exit")
+        self.flag(*help_names, action="help", help="show this help and exit")
         self.flag("--debug", action="store_true", help="show the traceback of an error")
 
     def flag(self, *names: str, **settings: Any) -> None:
         """Add an option, and remember it for `split_command`, completion and the reference."""
-        self.options.append(self.add_argument(*names, **settings))
+        self.options.append(self._group.add_argument(*names, **settings))
+
+    def group(self, title: str) -> None:
+        """The options that follow stand below this title in the help."""
+        self._group = self.add_argument_group(title)
+
+    @property
+    def names(self) -> list[str]:
+        """All spellings of the options."""
+        return [name for option in self.options for name in option.option_strings]
 
     def positional(self, name: str, **settings: Any) -> None:
         """Add a word without a name, and remember it as `flag` does."""
         self.positionals.append(self.add_argument(name, **settings))
 
+    def parse(self, words: list[str]) -> Arguments:
+        """As `parse_args`, with an error that names the first word that was not expected."""
+        self._words = words
+        arguments, unexpected = self.parse_known_args(words)
+        if unexpected:
+            self.error(f"unexpected argument {unexpected[0]!r}")
+        return arguments
+
+    def print_help(self, file: Any = None) -> None:
+        """The help, fitted to the terminal."""
+        from banger.cli.terminal import output_width
+
+        _Formatter.width = max(_NARROWEST, min(WIDTH, (output_width() or WIDTH) - 1))
+        super().print_help(file)
+
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, self.prog)
+        """Raise a usage error: of an option that does not exist, if there is one, since it explains all others."""
+        unknown = self._unknown_option()
+        if not unknown:
+            raise UsageError(message, self.prog)
+        from banger.cli.suggestions import suggest_option
+
+        hint = suggest_option(unknown, self.names, self.prog)
+        raise UsageError(f"unknown option {unknown}", self.prog, hint)
+
+    def _unknown_option(self) -> str:
+        """The first word that looks like an option and is none; empty if there is none."""
+        names = self.names
+        for word in self._words:
+            if word == "--":
+                break
+            name = word.partition("=")[0]
+            if name.startswith("--") and name not in names:
+                return name
+            if name[:1] == "-" and name[1:2].isalpha() and name[:2] not in names:
+                return name[:2]
+        return ""
 
 
 class Verb:
-    """A verb of the command line: its arguments, its action, an example."""
+    """A verb of the command line: its arguments, its action, an example. `foreign`: options of containers are accepted
+    or refused by name. Without "-h" among `help_names`, it asks for help only where it stands alone."""
 
     def __init__(
         self,
@@ -74,25 +136,62 @@ class Verb:
         action: Callable[[Arguments], int],
         example: str,
         command_after: int = -1,
+        *,
+        help_names: tuple[str, ...] = ("-h", "--help"),
+        foreign: bool = False,
     ) -> None:
         self.arguments = arguments
         self.action = action
         self.example = example
         self.command_after = command_after
+        self.help_names = help_names
+        self.foreign = foreign
 
     def parser(self, name: str, summary: str) -> Parser:
-        parser = Parser(name, summary, self.example)
+        parser = Parser(name, summary, self.example, self.help_names)
         self.arguments(parser)
+        if "--json" not in parser.names:
+            parser.flag("--json", action="store_true", help="print errors as JSON")
+        if len(parser.options) > _MANY_OPTIONS:
+            parser.usage = " ".join([name, "[OPTIONS]", *map(_form, parser.positionals)])
         return parser
 
     def parse(self, parser: Parser, words: list[str]) -> Arguments:
         """The arguments; `command` is the guest's command, if the verb takes one."""
         if self.command_after < 0:
-            return parser.parse_args(words)
-        own, command = split_command(words, parser.options, self.command_after)
-        arguments = parser.parse_args(own)
+            return parser.parse(words)
+        own, command = self._split(parser, ["--help"] if words == ["-h"] else words)
+        if self.foreign:
+            from banger.cli.failure import warn
+            from banger.cli.foreign_options import REFUSED, take_out
+
+            own, lines, refused = take_out(own)
+            if refused:
+                raise UsageError(f"banger has no {refused}", parser.prog, REFUSED[refused][1])
+            for line in [] if "-q" in own or "--quiet" in own else lines:
+                warn(line)
+        arguments = parser.parse(own)
         arguments.command = command
         return arguments
+
+    def _split(self, parser: Parser, words: list[str]) -> tuple[list[str], list[str]]:
+        if not self.foreign:
+            return split_command(words, parser.options, self.command_after)
+        from banger.cli.foreign_options import VALUED
+
+        return split_command(words, parser.options, self.command_after, VALUED)
+
+    def own_words(self, parser: Parser, words: list[str]) -> list[str]:
+        """The words that are not the guest's."""
+        return words if self.command_after < 0 else self._split(parser, words)[0]
+
+
+def _form(positional: argparse.Action) -> str:
+    """A positional, as the line with the usage has it."""
+    word = str(positional.metavar)
+    return {"?": f"[{word}]", "*": f"[{word} ...]", "+": f"{word} [{word} ...]"}.get(
+        str(positional.nargs), word
+    )
 
 
 def load_verb(noun: str, name: str) -> Verb:
@@ -105,23 +204,51 @@ def load_verb(noun: str, name: str) -> Verb:
 
 
 def split_command(
-    words: list[str], options: list[argparse.Action], positionals: int
+    words: list[str], options: list[argparse.Action], positionals: int, valued: frozenset[str] = frozenset()
 ) -> tuple[list[str], list[str]]:
-    """Banger's words, and the guest's: all words after this many `positionals`, without a `--` before them."""
-    takes_value = {name for option in options if option.nargs != 0 for name in option.option_strings}
+    """Banger's words, and the guest's: all words after this many `positionals`, without a `--` before them. `valued`
+    are names of further options with a value."""
+    takes_value = {
+        name for option in options if option.nargs not in (0, "?") for name in option.option_strings
+    }
+    takes_value |= valued
+    choices = {
+        name: option.choices or ()
+        for option in options
+        if option.nargs == "?"
+        for name in option.option_strings
+    }
+    switches = {name for option in options if option.nargs == 0 for name in option.option_strings}
+    own: list[str] = []
     at = 0
     while at < len(words) and positionals:
         word = words[at]
         if word == "--":
+            own += words[at : at + 1 + positionals]
             at += 1 + positionals
             positionals = 0
+        elif word in choices:
+            follows = words[at + 1] if at + 1 < len(words) and words[at + 1] in choices[word] else ""
+            own.append(f"{word}={follows}" if follows else word + "=")
+            at += 2 if follows else 1
         elif word.startswith("-") and word != "-":
-            at += 1 + _value_follows(word, takes_value)
+            taken = words[at : at + 1 + _value_follows(word, takes_value)]
+            own += _switched(taken, switches)
+            at += len(taken)
         else:
+            own.append(word)
             at += 1
             positionals -= 1
-    own, command = words[:at], words[at:]
+    command = words[at:]
     return own, command[1:] if command[:1] == ["--"] else command
+
+
+def _switched(words: list[str], switches: set[str]) -> list[str]:
+    """`--rm=true` is `--rm`, and `--rm=false` is nothing."""
+    name, equals, value = words[0].partition("=")
+    if equals and name in switches and value in ("true", "false", "1", "0"):
+        return [name] if value in ("true", "1") else []
+    return words
 
 
 def _value_follows(word: str, takes_value: set[str]) -> bool:

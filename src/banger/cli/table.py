@@ -16,6 +16,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "execs": ("observe", "EXECS", "list the commands in a machine"),
         "list": ("listing", "LIST", "list machines"),
         "show": ("listing", "SHOW", "show all about a machine"),
+        "inspect": ("inspecting", "INSPECT", "print all about machines, images or networks as JSON"),
         "start": ("lifecycle", "START", "start machines"),
         "stop": ("lifecycle", "STOP", "shut machines down; kill them if that fails"),
         "restart": ("lifecycle", "RESTART", "stop machines and start them again"),
@@ -28,21 +29,28 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "commit": ("freezing", "COMMIT", "make an image of a machine's disk"),
         "delete": ("lifecycle", "DELETE", "delete machines and their disks"),
         "wait": ("lifecycle", "WAIT", "wait until machines stop, and print the exit codes of their commands"),
-        "logs": ("logs", "LOGS", "print a machine's console or its command's output"),
+        "logs": ("logs", "LOGS", "print the output of a machine's command, or its console"),
         "cp": ("copy", "COPY", "copy files into a machine or out of it"),
+        "export": ("copy", "EXPORT", "write all files of a machine as a tar archive"),
+        "top": ("processes", "TOP", "list the processes in a machine"),
         "health": ("observe", "HEALTH", "check agent, init, clock and VMM"),
         "ping": ("observe", "PING", "measure round trips to the agent"),
-        "stats": ("observe", "STATS", "print CPU, memory, disk and network use"),
+        "stats": ("usage", "STATS", "show CPU, memory, disk and network use, live on a terminal"),
         "network": ("networking", "NETWORK", "show or change what a machine may reach"),
-        "port": ("networking", "PORT", "publish ports of a machine on this host"),
+        "port": ("networking", "PORT", "publish ports of a machine on this host, or list them"),
         "ports": ("observe", "PORTS", "list the ports in a machine, and how to reach each"),
         "tunnel": ("tunnel", "TUNNEL", "connect to a port of a machine from here"),
+        "prune": ("pruning", "MACHINE_PRUNE", "delete all machines that do not run"),
     },
     "image": {
         "list": ("artifacts", "IMAGE_LIST", "list images"),
         "show": ("artifacts", "IMAGE_SHOW", "show all about an image"),
+        "inspect": ("inspecting", "IMAGE_INSPECT", "print all about images as JSON"),
         "pull": ("images", "PULL", "fetch an image and make a disk of it"),
+        "load": ("archives", "LOAD", "make images of an archive that another tool saved"),
+        "import": ("archives", "IMPORT", "make an image of a tar archive with one file tree"),
         "catalog": ("catalogs", "IMAGE_CATALOG", "list the images that catalogs offer"),
+        "search": ("catalogs", "IMAGE_SEARCH", "list the images of catalogs that contain words"),
         "tag": ("images", "TAG", "give an image another name"),
         "register": ("images", "REGISTER", "make an image of an existing ext4 disk"),
         "export": ("images", "EXPORT", "write an image's disk to a file"),
@@ -85,6 +93,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "create": ("networks", "CREATE", "make a named network"),
         "list": ("networks", "LIST", "list named networks"),
         "show": ("networks", "SHOW", "show a network and the machines on it"),
+        "inspect": ("inspecting", "NETWORK_INSPECT", "print all about networks as JSON"),
         "connect": ("networks", "CONNECT", "put a machine on a network, also while it runs"),
         "disconnect": ("networks", "DISCONNECT", "take a machine off a network, also while it runs"),
         "delete": ("networks", "DELETE", "delete networks that have no machines"),
@@ -110,10 +119,12 @@ NOUNS: dict[str, dict[str, Entry]] = {
     },
     "system": {
         "info": ("system", "INFO", "show the daemon, its directories, accelerators and drivers"),
+        "version": ("system", "VERSION", "print the versions of this command and of the daemon"),
         "start": ("system", "START", "start the daemon"),
         "stop": ("system", "STOP", "stop the daemon; machines keep running"),
         "restart": ("system", "RESTART", "stop the daemon and start it again"),
         "df": ("upkeep", "DF", "show what uses disk space"),
+        "prune": ("pruning", "PRUNE", "remove everything that nothing uses"),
         "events": ("events", "EVENTS", "print events, past and to come"),
         "mcp": ("mcp", "MCP", "serve sandboxes to agents, by the Model Context Protocol"),
         "reconcile": ("reconcile", "RECONCILE", "compare records with the host, and correct them"),
@@ -134,18 +145,26 @@ NOUN_SUMMARIES = {
     "image": "root disks that machines start from",
     "kernel": "kernels that machines boot with",
     "catalog": "signed indexes of images and kernels",
-    "template": "frozen machines that new machines start from",
+    "template": "frozen machines that new ones start from",
     "snapshot": "saved states of machines",
     "network": "networks by which machines reach one another",
-    "compose": "projects: machines that a Compose file describes",
+    "compose": "machines that a Compose file describes",
     "operation": "long work of the daemon",
     "system": "the daemon itself",
     "completion": "completion for shells",
 }
 
-VERB_ALIASES = {"rm": "delete", "ls": "list", "ps": "list", "copy": "cp"}
+VERB_ALIASES = {
+    "rm": "delete",
+    "ls": "list",
+    "ps": "list",
+    "copy": "cp",
+    "inspect": "show",
+    "unpause": "resume",
+}
 NOUN_ALIASES = {
     "machine": "vm",
+    "container": "vm",
     "images": "image",
     "kernels": "kernel",
     "catalogs": "catalog",
@@ -164,12 +183,43 @@ SHORT_FORMS = {
     "start": ("vm", "start"),
     "rm": ("vm", "delete"),
     "cp": ("vm", "cp"),
+    "create": ("vm", "create"),
+    "attach": ("vm", "attach"),
+    "restart": ("vm", "restart"),
+    "kill": ("vm", "kill"),
+    "wait": ("vm", "wait"),
+    "pause": ("vm", "pause"),
+    "unpause": ("vm", "resume"),
+    "resume": ("vm", "resume"),
+    "fork": ("vm", "fork"),
+    "restore": ("vm", "restore"),
+    "commit": ("vm", "commit"),
+    "inspect": ("vm", "inspect"),
+    "stats": ("vm", "stats"),
+    "top": ("vm", "top"),
+    "port": ("vm", "port"),
+    "export": ("vm", "export"),
+    "pull": ("image", "pull"),
+    "images": ("image", "list"),
+    "rmi": ("image", "delete"),
+    "tag": ("image", "tag"),
+    "load": ("image", "load"),
+    "import": ("image", "import"),
+    "search": ("image", "search"),
+    "login": ("image", "login"),
+    "logout": ("image", "logout"),
     "up": ("compose", "up"),
     "down": ("compose", "down"),
     "events": ("system", "events"),
+    "info": ("system", "info"),
+    "version": ("system", "version"),
+    "df": ("system", "df"),
+    "prune": ("system", "prune"),
     "doctor": ("system", "doctor"),
     "mcp": ("system", "mcp"),
 }
+# Nouns that are a short form, too, where no verb follows: `banger snapshot dev tag`.
+NOUN_SHORT_FORMS = {"snapshot": ("vm", "snapshot")}
 
 
 # Options that may stand before the verb of a noun, as users of other programs write them, and their long forms. All of
@@ -191,6 +241,16 @@ def split_leading(noun: str, words: list[str]) -> tuple[list[str], list[str]]:
         moved += [f"{options[name]}={value}"] if equals else [options[name], *words[1:2]]
         words = words[1:] if equals else words[2:]
     return moved, words
+
+
+def find_short_form(words: list[str]) -> tuple[str, str] | None:
+    """The noun and verb that the first word means, unless it is a noun with a verb after it."""
+    noun, next_word = find_noun(words[0]), "".join(words[1:2])
+    if noun and find_verb(noun, next_word):
+        return None
+    if words[0] in NOUN_SHORT_FORMS and len(words) > 2 and next_word not in ("-h", "--help"):
+        return NOUN_SHORT_FORMS[words[0]]
+    return SHORT_FORMS.get(words[0])
 
 
 def find_verb(noun: str, word: str) -> str | None:

@@ -25,6 +25,16 @@ def terminal_size(fd: int) -> tuple[int, int]:
     return size.lines or 24, size.columns or 80
 
 
+def output_width() -> int:
+    """The columns of the terminal that stdout is; 0 if it is none."""
+    return terminal_size(1)[1] if is_terminal(1) else 0
+
+
+def is_coloured() -> bool:
+    """Whether stdout is a terminal whose user wants colours."""
+    return is_terminal(1) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 class Terminal:
     """Saves the modes of a terminal, and restores them at the end of its `with` block, also after an error.
 

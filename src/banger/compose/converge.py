@@ -171,7 +171,7 @@ def _is_fulfilled(member: Member, dependency: Dependency) -> bool:
     raise Error(
         "dependency_failed",
         f"{member.name} {why}",
-        f"banger vm logs --exec {member.name}; banger events --machine {member.name}",
+        f"banger vm logs {member.name}; banger events --machine {member.name}",
         {"service": member.service, "machine": member.name, "condition": dependency.condition},
     )
 

@@ -8,8 +8,9 @@ from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
 from banger.cli.output import age, print_fields, print_json, print_table
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
-from banger.cli.verbs.listing import print_names
+from banger.cli.verbs.listing import filter_flags, print_names
 from banger.client import calls
+from banger.errors import Error
 from banger.model.sizes import format_size
 
 TYPE_CHECKING = False
@@ -37,6 +38,35 @@ _KERNEL_COLUMNS = (
 )
 
 
+def _image_list_arguments(parser: Parser) -> None:
+    _list_arguments(parser)
+    parser.flag(
+        "-a", "--all", action="store_true", help="accepted as in Docker: all images are listed anyway"
+    )
+    filter_flags(parser, "reference")
+    parser.positional("ref", metavar="NAME", nargs="?", help="list only images of this name, with any tag")
+
+
+def _image_list(arguments: Arguments) -> int:
+    from fnmatch import fnmatchcase
+
+    from banger.cli.docker_view import listed_image, split_tag
+    from banger.cli.formats import print_formatted, select
+
+    def is_called(image: Json, wanted: str) -> bool:
+        name = str(image.get("name", ""))
+        return fnmatchcase(name, wanted) or fnmatchcase(split_tag(name)[0], wanted)
+
+    images = Daemon().records(calls.images_list())
+    images = select(images, arguments.filter, {"reference": is_called})
+    if arguments.ref is not None:
+        images = [image for image in images if is_called(image, arguments.ref)]
+    if arguments.format is not None and not arguments.quiet and arguments.format != "table":
+        print_formatted([listed_image(image) for image in images], arguments.format)
+        return 0
+    return _print(images, _IMAGE_COLUMNS, arguments, arguments.no_trunc)
+
+
 def _list_arguments(parser: Parser) -> None:
     parser.flag("-q", "--quiet", action="store_true", help="print names only")
     json_flag(parser)
@@ -58,22 +88,26 @@ def _pull_arguments(parser: Parser) -> None:
 
 
 def _delete_arguments(parser: Parser) -> None:
+    parser.flag(
+        "-f", "--force", action="store_true", help="ignore names that do not exist; images in use stay"
+    )
+    json_flag(parser)
     parser.positional("names", metavar="NAME", nargs="+", help="names, as `list` prints them")
 
 
 def _list(call: Callable[[], Call[object]], columns: Columns) -> Callable[[Arguments], int]:
-    def action(arguments: Arguments) -> int:
-        records = Daemon().records(call())
-        if arguments.json:
-            print_json(records)
-        elif arguments.quiet:
-            print_names(records)
-        else:
-            rows = [[_cell(record, field) for field, _ in columns] for record in records]
-            print_table([heading for _, heading in columns], rows)
-        return 0
+    return lambda arguments: _print(Daemon().records(call()), columns, arguments)
 
-    return action
+
+def _print(records: list[Json], columns: Columns, arguments: Arguments, whole: bool = False) -> int:
+    if arguments.json:
+        print_json(records)
+    elif arguments.quiet:
+        print_names(records)
+    else:
+        rows = [[_cell(record, field) for field, _ in columns] for record in records]
+        print_table([heading for _, heading in columns], rows, whole)
+    return 0
 
 
 def _cell(record: Json, field: str) -> str:
@@ -111,15 +145,24 @@ def _delete(call: Callable[[str], Call[object]]) -> Callable[[Arguments], int]:
         daemon = Daemon()
 
         def one(name: str) -> None:
-            daemon.call(call(name))
-            print(name, flush=True)
+            try:
+                daemon.call(call(name))
+            except Error as exc:
+                if arguments.force and exc.code in ("image_not_found", "kernel_not_found"):
+                    return
+                raise
+            print_json({"name": name}) if arguments.json else print(name, flush=True)
 
-        return for_each(arguments.names, one)
+        return for_each(arguments.names, one, arguments.json)
 
     return action
 
 
-IMAGE_LIST = Verb(_list_arguments, _list(calls.images_list, _IMAGE_COLUMNS), "banger image list")
+IMAGE_LIST = Verb(
+    _image_list_arguments,
+    _image_list,
+    "banger image list\nbanger images --format '{{.Repository}}:{{.Tag}}'",
+)
 IMAGE_SHOW = Verb(_show_arguments, _show(calls.images_get), "banger image show debian-bookworm")
 IMAGE_DELETE = Verb(_delete_arguments, _delete(calls.images_delete), "banger image delete debian-bookworm")
 KERNEL_LIST = Verb(_list_arguments, _list(calls.kernels_list, _KERNEL_COLUMNS), "banger kernel list")

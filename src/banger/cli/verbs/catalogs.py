@@ -125,6 +125,11 @@ def _offer_arguments(parser: Parser) -> None:
     json_flag(parser)
 
 
+def _search_arguments(parser: Parser) -> None:
+    json_flag(parser)
+    parser.positional("search", metavar="WORDS", help="words that the entry contains")
+
+
 def _offers(call: Callable[[str], Call[object]]) -> Callable[[Arguments], int]:
     def action(arguments: Arguments) -> int:
         offers = Daemon().records(call(arguments.search))
@@ -154,6 +159,7 @@ LIST = Verb(_list_arguments, _list, "banger catalog list")
 ADD = Verb(_add_arguments, _add, "banger catalog add https://images.example.org/banger --key images.pub")
 REMOVE = Verb(_remove_arguments, _remove, "banger catalog remove lab")
 REFRESH = Verb(_refresh_arguments, _refresh, "banger catalog refresh")
+IMAGE_SEARCH = Verb(_search_arguments, _offers(calls.images_offers), "banger search debian")
 IMAGE_CATALOG = Verb(
     _offer_arguments,
     _offers(calls.images_offers),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from banger.cli.daemon import Daemon
 from banger.cli.failure import warn
 from banger.cli.parser import Arguments, Parser, Verb
+from banger.cli.terminal import is_terminal
 from banger.client import calls
 from banger.errors import Error, NoSuchFile
 from banger.model.names import check_name
@@ -189,6 +190,27 @@ def _kind_here(path: str) -> str:
     return "file" if os.path.lexists(path) else ""
 
 
+def _export_arguments(parser: Parser) -> None:
+    parser.flag("-o", "--output", metavar="FILE", help="file to write (default: stdout)")
+    parser.positional("name", metavar="NAME", help="name or id of the machine")
+
+
+def _export(arguments: Arguments) -> int:
+    """All files of a machine. What the kernel makes up (/proc, /sys, /dev) is left out by the agent's walk."""
+    if arguments.output is None and is_terminal(1):
+        raise Error("bad_request", "a tar archive is not for a terminal", "name a file with -o FILE")
+    with Daemon().open(calls.machines_get_files(arguments.name, "/", False)) as answer:
+        if arguments.output is None:
+            for piece in answer.chunks():
+                _write_all(piece)
+        else:
+            from banger.cli.whole_file import write_whole
+
+            write_whole(arguments.output, answer.chunks())
+    return 0
+
+
+EXPORT = Verb(_export_arguments, _export, "banger export -o dev.tar dev")
 COPY = Verb(
     _copy_arguments,
     _copy,

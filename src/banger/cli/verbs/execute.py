@@ -101,5 +101,6 @@ EXEC = Verb(
     _exec,
     "banger vm exec dev -- ls -l /\ntar c . | banger exec -i dev -- tar x -C /srv",
     command_after=1,
+    foreign=True,
 )
 ATTACH = Verb(_attach_arguments, _attach, "banger vm attach dev\nbanger vm attach --exec 5 dev")

@@ -70,7 +70,7 @@ def _pull(arguments: Arguments) -> int:
     from banger.cli.watching import finish_operation
 
     if arguments.ref == "-":
-        return _import(arguments)
+        return pull_stdin(arguments.name, arguments.size, arguments.json)
     daemon = Daemon()
     begun = daemon.record(
         calls.images_pull(
@@ -87,12 +87,13 @@ def _pull(arguments: Arguments) -> int:
     return 0
 
 
-def _import(arguments: Arguments) -> int:
-    if not arguments.name:
-        raise Error("bad_name", "a tar archive on stdin has no name", "name the image with --name NAME")
-    image = Daemon().record(calls.images_import_tar(arguments.name, _read_stdin(), arguments.size))
-    print_json(image) if arguments.json else print(printable(str(image.get("name", ""))))
-    return 0
+def pull_stdin(name: str, size_bytes: int, as_json: bool) -> int:
+    """Make an image of the tar archive on stdin. Returns the exit code."""
+    if not name:
+        raise Error(
+            "bad_name", "a tar archive on stdin has no name", "name the image: `banger import - NAME`"
+        )
+    return _print_image(Daemon().record(calls.images_import_tar(name, _read_stdin(), size_bytes)), as_json)
 
 
 def _read_stdin() -> Iterator[bytes]:

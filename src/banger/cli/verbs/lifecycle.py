@@ -7,16 +7,21 @@ from collections.abc import Callable
 
 from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
-from banger.cli.parser import Arguments, Parser, Verb, exec_flag, seconds, worded
+from banger.cli.output import print_json
+from banger.cli.parser import Arguments, Parser, Verb, exec_flag, json_flag, seconds, worded
 from banger.client import calls
-from banger.errors import Error, NoSuchMachine
+from banger.errors import BadState, Error, NoSuchMachine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from banger.client.call import Call
 
 
+_LONGEST_GRACE_S = 3600.0
+
+
 def _names(parser: Parser) -> None:
+    json_flag(parser)
     parser.positional("names", metavar="NAME", nargs="+", help="names or ids of machines")
 
 
@@ -27,13 +32,22 @@ def _quiet(parser: Parser) -> None:
 
 def _grace(parser: Parser) -> None:
     parser.flag(
+        "-t",
+        "--time",
+        "--timeout",
         "--grace",
-        type=seconds,
+        dest="grace",
+        type=worded(_patience),
         metavar="TIME",
         help="time for each step of a clean shutdown before the next, harder step (default: what the machine was made "
         "with, or 10s)",
     )
     _quiet(parser)
+
+
+def _patience(text: str) -> float:
+    """A time of a shutdown; as in Docker -1 means no limit, which is an hour here."""
+    return _LONGEST_GRACE_S if text == "-1" else seconds(text)
 
 
 def _kill_options(parser: Parser) -> None:
@@ -61,6 +75,10 @@ def _delete_options(parser: Parser) -> None:
         help="delete running machines, too; ignore names that do not exist",
     )
     parser.flag("--all", action="store_true", help="delete all machines (requires --force)")
+    parser.flag(
+        "-v", "--volumes", action="store_true", help="accepted as in Docker: a machine's disk goes with it"
+    )
+    json_flag(parser)
     parser.positional("names", metavar="NAME", nargs="*", help="names or ids of machines")
 
 
@@ -74,36 +92,52 @@ def signal_number(text: str) -> int:
     return int(signal.Signals[name])
 
 
-def _operate(arguments: Arguments, begin: Callable[[str], Call[object]]) -> int:
-    """Begin one operation per machine, and wait for its end."""
+def _operate(
+    arguments: Arguments, begin: Callable[[str], Call[object]], already: tuple[str, ...] = ()
+) -> int:
+    """Begin one operation per machine, and wait for its end. A machine that is in one of the states `already` stays as
+    it is."""
     from banger.cli.watching import finish_operation
 
     daemon = Daemon()
 
     def one(name: str) -> None:
-        finish_operation(daemon, daemon.record(begin(name)), arguments.quiet)
-        if not arguments.quiet:
+        try:
+            ended = finish_operation(daemon, daemon.record(begin(name)), arguments.quiet)
+        except BadState:
+            ended = daemon.record(calls.machines_get(name))
+            if ended.get("state") not in already:
+                raise
+        if arguments.json:
+            print_json(ended)
+        elif not arguments.quiet:
             print(name, flush=True)
 
-    return for_each(arguments.names, one)
+    return for_each(arguments.names, one, arguments.json)
 
 
 def _simply(arguments: Arguments, call: Callable[[str], Call[object]]) -> int:
     daemon = Daemon()
 
     def one(name: str) -> None:
-        daemon.call(call(name))
-        print(name, flush=True)
+        answer = daemon.call(call(name))
+        print_json({"name": name} if answer is None else answer) if arguments.json else print(
+            name, flush=True
+        )
 
-    return for_each(arguments.names, one)
+    return for_each(arguments.names, one, arguments.json)
 
 
 def _start(arguments: Arguments) -> int:
-    return _operate(arguments, calls.machines_start)
+    return _operate(arguments, calls.machines_start, already=("running",))
 
 
 def _stop(arguments: Arguments) -> int:
-    return _operate(arguments, lambda name: calls.machines_stop(name, arguments.grace))
+    return _operate(
+        arguments,
+        lambda name: calls.machines_stop(name, arguments.grace),
+        already=("stopped", "failed", "created"),
+    )
 
 
 def _restart(arguments: Arguments) -> int:
@@ -137,9 +171,9 @@ def _delete(arguments: Arguments) -> int:
             if not arguments.force:
                 raise
             return
-        print(name, flush=True)
+        print_json({"name": name}) if arguments.json else print(name, flush=True)
 
-    return for_each(_chosen(daemon, arguments), one)
+    return for_each(_chosen(daemon, arguments), one, arguments.json)
 
 
 def _chosen(daemon: Daemon, arguments: Arguments) -> list[str]:
@@ -162,9 +196,9 @@ def _wait(arguments: Arguments) -> int:
             ended = daemon.record(calls.machines_wait(name)).get("exit")
         else:
             ended = daemon.record(calls.machines_wait_exec(name, arguments.exec))
-        print(_exit_code(ended), flush=True)
+        print_json(ended) if arguments.json else print(_exit_code(ended), flush=True)
 
-    return for_each(arguments.names, one)
+    return for_each(arguments.names, one, arguments.json)
 
 
 def _exit_code(ended: object) -> str:
@@ -173,7 +207,7 @@ def _exit_code(ended: object) -> str:
 
 
 START = Verb(_quiet, _start, "banger vm start dev")
-STOP = Verb(_grace, _stop, "banger vm stop --grace 30s dev web")
+STOP = Verb(_grace, _stop, "banger vm stop --grace 30s dev web\nbanger stop -t 2 dev")
 RESTART = Verb(_grace, _restart, "banger vm restart dev")
 KILL = Verb(_kill_options, _kill, "banger vm kill dev\nbanger vm kill --signal HUP web")
 PAUSE = Verb(_names, _pause, "banger vm pause dev")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from banger.cli.daemon import Daemon
 from banger.cli.output import age, print_fields, print_json, print_table, printable, withhold
-from banger.cli.parser import Arguments, Parser, Verb, json_flag
+from banger.cli.parser import Arguments, Parser, Verb, at_least, json_flag
 from banger.client.calls import machines_get, machines_list
 
 TYPE_CHECKING = False
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from banger.client.messages import Json
 
-_HEADINGS = ("name", "state", "image", "accel", "cpus", "memory", "ports", "age", "exit", "reason")
+_HEADINGS = ("name", "state", "age", "image", "ports", "exit", "reason", "memory", "cpus", "accel")
 
 
 _REASON_MAX = 60
@@ -21,7 +21,33 @@ _REASON_MAX = 60
 
 def _list_arguments(parser: Parser) -> None:
     parser.flag("-q", "--quiet", action="store_true", help="print names only")
+    parser.flag(
+        "-a", "--all", action="store_true", help="accepted as in Docker: all machines are listed anyway"
+    )
+    parser.flag("-l", "--latest", action="store_true", help="list only the machine that was made last")
+    parser.flag(
+        "-n", "--last", type=at_least(1), metavar="N", help="list only the N machines that were made last"
+    )
+    filter_flags(parser, "name, id, label, status, ancestor, exited, network or health")
     json_flag(parser)
+
+
+def filter_flags(parser: Parser, names: str) -> None:
+    """The options of a listing that Docker has, too."""
+    parser.flag(
+        "-f",
+        "--filter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"list only what fits; NAME is {names} (may be repeated)",
+    )
+    parser.flag(
+        "--format",
+        metavar="FORMAT",
+        help='"json", or a template such as "{{.Names}}" or "table {{.Names}}", with the fields of Docker',
+    )
+    parser.flag("--no-trunc", action="store_true", help="do not fit the table to the terminal")
 
 
 def _show_arguments(parser: Parser) -> None:
@@ -35,7 +61,21 @@ def _name(record: Json) -> str:
 
 
 def _list(arguments: Arguments) -> int:
-    return print_list(arguments, Daemon().records(machines_list()), _HEADINGS, machine_row)
+    machines = Daemon().records(machines_list())
+    if arguments.filter:
+        from banger.cli.formats import select
+        from banger.cli.machine_filters import FILTERS
+
+        machines = select(machines, arguments.filter, FILTERS)
+    if last := 1 if arguments.latest else arguments.last:
+        machines = sorted(machines, key=lambda machine: text_of(machine, "created"))[-last:]
+    if arguments.format is not None and not arguments.quiet and arguments.format != "table":
+        from banger.cli.docker_view import listed_machine
+        from banger.cli.formats import print_formatted
+
+        print_formatted([listed_machine(machine) for machine in machines], arguments.format)
+        return 0
+    return print_list(arguments, machines, _HEADINGS, machine_row, whole=arguments.no_trunc)
 
 
 def print_list(
@@ -44,6 +84,7 @@ def print_list(
     headings: Sequence[str],
     row: Callable[[Json], Sequence[str]],
     name: Callable[[Json], str] = _name,
+    whole: bool = False,
 ) -> int:
     """Print records as --json or --quiet asks for: as JSON, by `name` alone, or as a table. Returns the exit code."""
     if arguments.json:
@@ -51,7 +92,7 @@ def print_list(
     elif arguments.quiet:
         print_names(records, name)
     else:
-        print_table(headings, [row(record) for record in records])
+        print_table(headings, [row(record) for record in records], whole)
     return 0
 
 
@@ -67,14 +108,14 @@ def machine_row(machine: Json) -> tuple[str, ...]:
     return (
         text_of(machine, "name"),
         _state(machine),
-        text_of(spec, "image"),
-        text_of(machine, "accel"),
-        text_of(spec, "cpus"),
-        memory_of(spec),
-        _ports(machine),
         age(text_of(machine, "created")),
+        text_of(spec, "image"),
+        _ports(machine),
         text_of(part_of(machine, "exit"), "code"),
         _reason(machine),
+        memory_of(spec),
+        text_of(spec, "cpus"),
+        text_of(machine, "accel"),
     )
 
 
@@ -163,5 +204,9 @@ def _say_how_it_is_reached(machine: Json) -> None:
         machine["ports"] = published
 
 
-LIST = Verb(_list_arguments, _list, "banger vm list\nbanger vm list --json")
+LIST = Verb(
+    _list_arguments,
+    _list,
+    "banger vm list\nbanger vm list --json\nbanger ps --filter label=team=web --format '{{.Names}}'",
+)
 SHOW = Verb(_show_arguments, _show, "banger vm show dev")

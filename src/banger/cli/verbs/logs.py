@@ -7,7 +7,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Iterable
 
 from banger.cli.daemon import Daemon
-from banger.cli.parser import Arguments, Parser, UsageError, Verb, at_least
+from banger.cli.parser import Arguments, Parser, UsageError, Verb, at_least, worded
 from banger.cli.terminal import is_terminal
 from banger.client.calls import machines_logs
 from banger.model.shown import escaped
@@ -15,31 +15,65 @@ from banger.model.shown import escaped
 
 def _logs_arguments(parser: Parser) -> None:
     parser.flag("-f", "--follow", action="store_true", help="keep printing until the machine stops")
-    parser.flag("--tail", type=at_least(0), metavar="N", help="print only the last N lines")
+    parser.flag(
+        "-n",
+        "--tail",
+        type=worded(_lines),
+        metavar="N",
+        help="print only the last N lines (default: all)",
+    )
+    parser.flag(
+        "--console",
+        action="store_true",
+        help="print the console: messages of the kernel and of the image's init",
+    )
     parser.flag(
         "--exec",
         nargs="?",
         const="",
         metavar="ID",
-        help="print the output of the main command, or of the command with this number, instead of the console",
+        help="print the output of the command with this number (default: the main command)",
     )
     parser.flag("--raw", action="store_true", help="pass escape sequences to the terminal unchanged")
     parser.positional("name", metavar="NAME", nargs="?", help="name or id of the machine")
 
 
+def _lines(text: str) -> int | None:
+    """A number of lines; "all", and as in Docker a negative number, for all."""
+    if text == "all" or (text[:1] == "-" and text[1:].isdecimal()):
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f'{text!r} is neither a number of lines nor "all"')
+    return int(text)
+
+
 def _logs(arguments: Arguments) -> int:
     name, exec_ = _told_apart(arguments)
     exec_id = at_least(1)(exec_) if exec_ else None
+    if arguments.console and exec_ is not None:
+        raise UsageError("--console and --exec exclude each other", "banger vm logs")
     call = machines_logs(
-        name, "console" if exec_ is None else "exec", arguments.tail, arguments.follow, exec_id
+        name, "console" if arguments.console else "exec", arguments.tail, arguments.follow, exec_id
     )
     with Daemon().open(call) as answer:
-        if arguments.raw or not is_terminal(1):
-            for piece in answer.chunks():
-                _write_all(piece)
-        else:
-            _show(answer.chunks())
+        printed = _print(answer.chunks(), arguments.raw or not is_terminal(1))
+    if not printed and not arguments.console and arguments.tail != 0 and is_terminal(2):
+        from banger.cli.failure import warn
+
+        warn(f"no output is kept; `banger vm logs --console {name}` prints the console")
     return 0
+
+
+def _print(pieces: Iterable[bytes], raw: bool) -> bool:
+    """Print the pieces. Returns whether there were any."""
+    printed = False
+    cleaner = None if raw else Cleaner()
+    for piece in pieces:
+        printed = printed or bool(piece)
+        _write_all(cleaner.feed(piece) if cleaner else piece)
+    if cleaner:
+        _write_all(cleaner.feed(b"", final=True))
+    return printed
 
 
 def _told_apart(arguments: Arguments) -> tuple[str, str | None]:
@@ -68,13 +102,6 @@ class Cleaner:
         return "\n".join("\t".join(map(escaped, line.split("\t"))) for line in lines).encode()
 
 
-def _show(pieces: Iterable[bytes]) -> None:
-    cleaner = Cleaner()
-    for piece in pieces:
-        _write_all(cleaner.feed(piece))
-    _write_all(cleaner.feed(b"", final=True))
-
-
 def _write_all(data: bytes) -> None:
     """Write without Python's buffers, so that output appears at once."""
     rest = memoryview(data)
@@ -85,5 +112,5 @@ def _write_all(data: bytes) -> None:
 LOGS = Verb(
     _logs_arguments,
     _logs,
-    "banger vm logs --follow dev\nbanger logs --tail 20 --exec dev\nbanger logs --exec 5 dev",
+    "banger vm logs --follow dev\nbanger logs -n 20 dev\nbanger logs --console dev\nbanger logs --exec 5 dev",
 )

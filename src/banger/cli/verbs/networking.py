@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from banger.cli.daemon import Daemon
 from banger.cli.output import print_json, print_table, printable
-from banger.cli.parser import Arguments, Parser, Verb, json_flag
+from banger.cli.parser import Arguments, Parser, UsageError, Verb, json_flag
 from banger.client import calls
 from banger.errors import Error
 
@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from banger.client.messages import Json
 
+_ACTIONS = ("add", "remove", "list")
 POLICIES = ("none", "internet", "lan", "host")
 _RULE = "HOST[:PORT]"
 
@@ -70,9 +71,9 @@ def _print_network(machine: Json) -> None:
 def _port_arguments(parser: Parser) -> None:
     json_flag(parser)
     parser.positional(
-        "action", metavar="add|remove|list", choices=("add", "remove", "list"), help="what to do"
+        "action", metavar="[add|remove|list]", help="what to do (default: print where ports are published)"
     )
-    parser.positional("name", metavar="NAME", help="name or id of the machine")
+    parser.positional("name", metavar="NAME", nargs="?", help="name or id of the machine")
     parser.positional(
         "port",
         metavar="[BIND:]HOST:GUEST[/PROTOCOL]",
@@ -82,6 +83,10 @@ def _port_arguments(parser: Parser) -> None:
 
 
 def _port(arguments: Arguments) -> int:
+    if arguments.action not in _ACTIONS:
+        return _print_places(arguments.action, arguments.name, arguments.json)
+    if arguments.name is None:
+        raise UsageError("the following arguments are required: NAME", "banger vm port")
     if (arguments.action == "list") == (arguments.port is not None):
         raise Error(
             "bad_request", "add and remove need a port, list needs none", "banger vm port add dev 8080:80"
@@ -98,11 +103,29 @@ def _port(arguments: Arguments) -> int:
     elif machine.get("state") not in ("running", "paused"):
         print_table(("published at its next start",), [(text,) for text in _asked(machine)])
     else:
-        rows = [
-            (_address(port), f"{port.get('guest_port')}/{port.get('protocol')}") for port in ports_of(machine)
-        ]
+        rows = [(_address(port), _guest_port(port)) for port in ports_of(machine)]
         print_table(("host", "machine"), rows)
     return 0
+
+
+def _print_places(name: str, port: str | None, as_json: bool) -> int:
+    """Where the ports of a machine are published, or one of them, such as "80" or "53/udp"."""
+    wanted = port if port is None or "/" in port else f"{port}/tcp"
+    ports = ports_of(Daemon().record(calls.machines_get(name)))
+    found = [one for one in ports if wanted in (None, _guest_port(one))]
+    if wanted is not None and not found:
+        hint = f"banger vm port add {name} 0:{wanted.removesuffix('/tcp')}"
+        raise Error("not_found", f"no port of this host leads to port {wanted} of {name}", hint)
+    if as_json:
+        print_json(found)
+        return 0
+    for one in found:
+        print(printable(_address(one) if wanted else f"{_guest_port(one)} -> {_address(one)}"))
+    return 0
+
+
+def _guest_port(port: Json) -> str:
+    return f"{port.get('guest_port')}/{port.get('protocol')}"
 
 
 def _asked(machine: Json) -> list[str]:
@@ -146,4 +169,6 @@ NETWORK = Verb(
     _network,
     "banger vm network dev\nbanger vm network --network lan --allow example.com:443 dev",
 )
-PORT = Verb(_port_arguments, _port, "banger vm port add dev 8080:80\nbanger vm port list dev")
+PORT = Verb(
+    _port_arguments, _port, "banger vm port add dev 8080:80\nbanger vm port list dev\nbanger port dev 80"
+)

@@ -1,4 +1,4 @@
-"""Verbs that look at a running machine: health, ping, stats, ports."""
+"""Verbs that look at a running machine: health, ping, ports, execs."""
 
 from __future__ import annotations
 
@@ -97,11 +97,6 @@ def _summary(trips_ms: list[float], asked: int) -> str:
     return f"{asked} sent, {len(trips_ms)} answered, min/avg/max {ends} ms"
 
 
-def _stats(arguments: Arguments) -> int:
-    print_json(Daemon().record(calls.machines_stats(arguments.name)))
-    return 0
-
-
 def _ports(arguments: Arguments) -> int:
     ports = Daemon().records(calls.machines_ports(arguments.name))
     if arguments.json:
@@ -132,6 +127,5 @@ def ways(machine: str, port: Json) -> str:
 
 HEALTH = Verb(_json_name, _health, "banger vm health dev")
 PING = Verb(_ping_arguments, _ping, "banger vm ping -c 10 dev")
-STATS = Verb(_json_name, _stats, "banger vm stats dev")
 PORTS = Verb(_json_name, _ports, "banger vm ports dev")
 EXECS = Verb(_json_name, _execs, "banger vm execs dev")

@@ -21,24 +21,27 @@ from banger.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from banger.cli.attachment import Ending
     from banger.cli.timings import Stopwatch
     from banger.client.call import Facts
 
+_SMALLEST_DISK = 64 << 20
 _POLICIES = ("none", "internet", "lan", "host")
 # option: field of MachineSpec
 _SPEC_FIELDS = {
     "name": "name",
     "kernel": "kernel",
-    "cpus": "cpus",
     "memory": "memory_mib",
     "disk": "disk_bytes",
-    "init": "init",
     "accel": "accel",
     "driver": "driver",
     "boot_timeout": "boot_timeout_s",
     "cold": "cold",
     "restart": "restart",
+    "stop_signal": "stop_signal",
+    "stop_timeout": "stop_grace_s",
     "idle_pause": "idle_pause_s",
     "ttl": "ttl_s",
     "cpu_limit": "cpu_limit",
@@ -61,19 +64,81 @@ _SPEC_FIELDS = {
 
 def _spec_options(parser: Parser) -> None:
     """Add the options of a spec. The daemon chooses what the user does not give."""
+    parser.group("command")
+    command_options(parser)
+    parser.flag(
+        "--entrypoint",
+        metavar="PROGRAM",
+        help="run this program instead of the image's entrypoint (default: the image's)",
+    )
+    _machine_options(parser)
+    _start_options(parser)
+    _network_options(parser)
+    _limit_options(parser)
+    _health_options(parser)
+
+
+def _machine_options(parser: Parser) -> None:
+    parser.group("machine")
     parser.flag("--name", metavar="NAME", help="name of the machine (default: a generated name)")
-    parser.flag("--cpus", type=at_least(1), metavar="N", help="number of processors")
-    parser.flag("--memory", type=mebibytes, metavar="SIZE", help='memory, such as "512MiB"')
-    parser.flag("--disk", type=size, metavar="SIZE", help='size of the root disk, such as "4GiB"')
+    parser.flag(
+        "-h", "--hostname", metavar="NAME", help="host name in the machine (default: the machine's name)"
+    )
+    parser.flag(
+        "-c",
+        "--cpus",
+        type=above_zero,
+        metavar="N",
+        help="number of processors; 0.5 is one with a --cpu-limit of 0.5 (default: 1)",
+    )
+    parser.flag(
+        "-m", "--memory", type=mebibytes, metavar="SIZE", help='memory, such as "512MiB" (default: 512MiB)'
+    )
+    parser.flag(
+        "--disk",
+        type=worded(_disk_size),
+        metavar="SIZE",
+        help='size of the root disk, such as "8GiB" (default: 4GiB, or the size of a larger image)',
+    )
+    parser.flag(
+        "-l",
+        "--label",
+        type=worded(_label),
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE]",
+        help="a label of the machine, for yourself and for programs (may be repeated)",
+    )
+    parser.flag(
+        "--cidfile", metavar="FILE", help="write the name of the machine to this file, which must not exist"
+    )
+
+
+def _start_options(parser: Parser) -> None:
+    parser.group("start and end")
+    parser.flag(
+        "--pull",
+        choices=("missing", "always", "never"),
+        default="missing",
+        help="when to fetch the image (default: missing)",
+    )
+    parser.flag(
+        "--platform",
+        metavar="OS/ARCH",
+        help="platform of the image; a machine has the processor of this host (default: this host's)",
+    )
     parser.flag(
         "--init",
-        choices=("agent", "image", "entrypoint"),
-        help="process 1 of the guest: banger's agent, the image's init, or the image's entrypoint itself",
+        choices=("", "agent", "image", "entrypoint"),
+        nargs="?",
+        metavar="{agent,image,entrypoint}",
+        help="process 1 of the guest: banger's agent, the image's init, or the image's entrypoint itself (default: as "
+        "the image wants; without a value: agent)",
     )
     parser.flag(
         "--accel",
         choices=("auto", "kvm", "tcg"),
-        help="accelerator: kvm (hardware), tcg (emulation), or auto for the faster one",
+        help="accelerator: kvm (hardware), tcg (emulation), or auto for the faster one (default: auto)",
     )
     parser.flag(
         "--driver",
@@ -81,9 +146,15 @@ def _spec_options(parser: Parser) -> None:
         help="VMM that runs the machine: qemu, firecracker, or auto: firecracker where it works, qemu elsewhere "
         "(default: the first that works, qemu before firecracker)",
     )
-    parser.flag("--kernel", metavar="REF", help="kernel to boot")
+    parser.flag("--kernel", metavar="REF", help="kernel to boot (default: the image's, or debian-cloud)")
     parser.flag(
         "--cold", action="store_true", help="boot the machine, instead of starting it from a template"
+    )
+    parser.flag(
+        "--boot-timeout",
+        type=seconds,
+        metavar="TIME",
+        help="give up when the boot takes longer than this (default: 60s)",
     )
     parser.flag(
         "--idle-pause",
@@ -100,32 +171,58 @@ def _spec_options(parser: Parser) -> None:
     parser.flag(
         "--restart",
         metavar="POLICY",
-        help="when to start the machine again after it ends by itself: no, on-failure[:N], always or unless-stopped",
-    )
-    _limit_options(parser)
-    _network_options(parser)
-    parser.flag(
-        "--boot-timeout", type=seconds, metavar="TIME", help="give up when the boot takes longer than this"
+        help="when to start the machine again after it ends by itself: no, on-failure[:N], always or unless-stopped "
+        "(default: no)",
     )
     parser.flag(
-        "--label",
-        type=worded(_label),
-        action="append",
-        default=[],
-        metavar="NAME[=VALUE]",
-        help="a label of the machine, for yourself and for programs (may be repeated)",
+        "--stop-signal",
+        metavar="SIGNAL",
+        help="signal that asks the command to end (default: the image's, or TERM)",
     )
-    parser.flag("--entrypoint", metavar="PROGRAM", help="run this program instead of the image's entrypoint")
-    command_options(parser)
+    parser.flag(
+        "--stop-timeout",
+        type=seconds,
+        metavar="TIME",
+        help="time for each step of a clean shutdown before the next, harder step (default: 10s)",
+    )
+
+
+def _health_options(parser: Parser) -> None:
+    """Add the options of the machine's own check."""
+    parser.group("health")
+    parser.flag("--health-cmd", metavar="CMD", help="command for sh that checks the machine (default: none)")
+    parser.flag("--health-interval", type=seconds, metavar="TIME", help="time between checks (default: 30s)")
+    parser.flag(
+        "--health-timeout", type=seconds, metavar="TIME", help="time that a check may take (default: 30s)"
+    )
+    parser.flag(
+        "--health-retries",
+        type=at_least(1),
+        metavar="N",
+        help="failures in a row that make the machine unhealthy (default: 3)",
+    )
+    parser.flag(
+        "--health-start-period",
+        type=seconds,
+        metavar="TIME",
+        help="time after the start in which failures do not count (default: 0s)",
+    )
+    parser.flag(
+        "--health-start-interval",
+        type=seconds,
+        metavar="TIME",
+        help="time between checks until the first success (default: 5s)",
+    )
 
 
 def _limit_options(parser: Parser) -> None:
     """Add the options that limit what a machine uses of the host."""
+    parser.group("limits on this host")
     parser.flag(
         "--cpu-limit",
         type=above_zero,
         metavar="N",
-        help="processor time, as a number of processors, such as 0.5",
+        help="processor time, as a number of processors, such as 0.5 (default: as much as it needs, as for all limits)",
     )
     parser.flag(
         "--memory-limit", type=size, metavar="SIZE", help="memory of the host for VMM and guest together"
@@ -138,18 +235,20 @@ def _limit_options(parser: Parser) -> None:
     parser.flag(
         "--limits",
         choices=("strict", "best-effort"),
-        help="refuse a limit that this host cannot enforce (strict), or warn and continue (best-effort)",
+        help="refuse a limit that this host cannot enforce (strict), or warn and continue (best-effort) "
+        "(default: strict)",
     )
     parser.flag(
         "--confine",
         choices=("strict", "best-effort"),
         help="refuse to run a VMM without a layer of its jail that this host does not have (strict), or continue "
-        "without this layer (best-effort)",
+        "without this layer (default: best-effort)",
     )
 
 
 def _network_options(parser: Parser) -> None:
     """Add the options of the machine's network."""
+    parser.group("network")
     parser.flag(
         "--network",
         action="append",
@@ -179,7 +278,6 @@ def _network_options(parser: Parser) -> None:
     parser.flag(
         "--add-host", action="append", metavar="NAME:ADDRESS", help="a name that the machine can look up"
     )
-    parser.flag("--hostname", metavar="NAME", help="host name in the machine (default: the machine's name)")
     parser.flag(
         "-p",
         "--publish",
@@ -208,6 +306,7 @@ def _target(parser: Parser) -> None:
 
 def _run_arguments(parser: Parser) -> None:
     _spec_options(parser)
+    parser.group("this command")
     parser.flag("--rm", action="store_true", help="delete the machine when the command ends")
     parser.flag(
         "-d", "--detach", action="store_true", help="print the machine's name and leave the machine running"
@@ -220,6 +319,8 @@ def _run_arguments(parser: Parser) -> None:
 
 def _create_arguments(parser: Parser) -> None:
     _spec_options(parser)
+    parser.group("this command")
+    parser.flag("-q", "--quiet", action="store_true", help="show no progress")
     parser.flag(
         "--idempotency-key",
         type=worded(_key),
@@ -228,6 +329,13 @@ def _create_arguments(parser: Parser) -> None:
     )
     json_flag(parser)
     _target(parser)
+
+
+def _disk_size(text: str) -> int:
+    size_bytes = size(text)
+    if size_bytes < _SMALLEST_DISK:
+        raise ValueError(f"{text!r} is too small for a root disk: give at least 64MiB")
+    return size_bytes
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -254,8 +362,40 @@ def plan_spec(arguments: Arguments, command: Facts | None) -> Facts:
         command["entrypoint"] = [arguments.entrypoint] if arguments.entrypoint else []
     if arguments.label:
         spec["labels"] = dict(arguments.label)
+    if arguments.init is not None:
+        spec["init"] = arguments.init or "agent"
+    spec |= _plan_processors(arguments.cpus, arguments.cpu_limit) | _plan_healthcheck(arguments)
     spec |= _plan_networks(arguments.network or [], arguments.network_alias or [])
     return {"image": _image(arguments.image), **spec} | ({"command": command} if command else {})
+
+
+def _plan_processors(cpus: float | None, limit: float | None) -> Facts:
+    """A fraction of a processor is a limit for the next whole number of processors."""
+    if cpus is None:
+        return {}
+    whole = int(cpus)
+    if whole == cpus:
+        return {"cpus": whole}
+    return {"cpus": whole + 1, "cpu_limit": limit or cpus}
+
+
+def _plan_healthcheck(arguments: Arguments) -> Facts:
+    given = {
+        field: value
+        for field, value in (
+            ("interval_s", arguments.health_interval),
+            ("timeout_s", arguments.health_timeout),
+            ("retries", arguments.health_retries),
+            ("start_period_s", arguments.health_start_period),
+            ("start_interval_s", arguments.health_start_interval),
+        )
+        if value is not None
+    }
+    if arguments.health_cmd:
+        return {"healthcheck": {"test": ["/bin/sh", "-c", arguments.health_cmd], **given}}
+    if given:
+        raise Error("bad_spec", "these options of a healthcheck need a command", "add --health-cmd CMD")
+    return {}
 
 
 def _plan_networks(words: list[str], aliases: list[str]) -> Facts:
@@ -288,6 +428,7 @@ def _run(arguments: Arguments) -> int:
 
     request: Facts = {"spec": plan_spec(arguments, prepare_command(arguments)), "detach": arguments.detach}
     watch = _stopwatch(arguments)
+    _prepare(arguments)
     ending = Attachment(
         Daemon().stream(machines_run_target(), request),
         stdin=arguments.interactive and not arguments.detach,
@@ -295,6 +436,7 @@ def _run(arguments: Arguments) -> int:
         keep=not arguments.rm,
         quiet=arguments.quiet,
         detach_keys=arguments.detach_keys,
+        made=_note_made(arguments.cidfile),
     ).run()
     _say_what_goes_on(ending, arguments.detach)
     if ending.exited and ending.exited.denials:
@@ -304,6 +446,24 @@ def _run(arguments: Arguments) -> int:
     if watch and ending.exited:
         watch.report(ending.exited.timings_ms)
     return ending.code
+
+
+def _prepare(arguments: Arguments) -> None:
+    """What --platform, --pull and --cidfile need before there is a machine; loaded only for them."""
+    if arguments.platform or arguments.pull != "missing" or arguments.cidfile:
+        from banger.cli.preparing import prepare_cidfile, settle_platform, settle_pull
+
+        settle_platform(arguments.platform)
+        prepare_cidfile(arguments.cidfile)
+        settle_pull(arguments.pull, _image(arguments.image), arguments.quiet)
+
+
+def _note_made(cidfile: str | None) -> Callable[[str], None] | None:
+    if cidfile is None:
+        return None
+    from banger.cli.preparing import write_cidfile
+
+    return lambda machine: write_cidfile(cidfile, machine)
 
 
 def _stopwatch(arguments: Arguments) -> Stopwatch | None:
@@ -329,7 +489,10 @@ def _create(arguments: Arguments) -> int:
 
     command = prepare_command(arguments) if _describes_command(arguments) else None
     spec = plan_spec(arguments, command)
+    _prepare(arguments)
     machine = Daemon().record(machines_create(**spec, idempotency_key=arguments.idempotency_key))
+    if note := _note_made(arguments.cidfile):
+        note(str(machine.get("name", "")))
     if arguments.json:
         print_json(machine)
     else:
@@ -347,7 +510,14 @@ RUN = Verb(
     _run,
     "banger vm run --rm debian-bookworm -- uname -a\nbanger run -it --cpus 2 --memory 1GiB debian-bookworm bash",
     command_after=1,
+    help_names=("--help",),
+    foreign=True,
 )
 CREATE = Verb(
-    _create_arguments, _create, "banger vm create --name dev --disk 8GiB debian-bookworm", command_after=1
+    _create_arguments,
+    _create,
+    "banger vm create --name dev --disk 8GiB debian-bookworm",
+    command_after=1,
+    help_names=("--help",),
+    foreign=True,
 )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from banger import places
+from banger import __version__, places
 from banger.cli.daemon import Daemon
 from banger.cli.output import print_fields, print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import start
 from banger.client.calls import system_info, system_shutdown
+from banger.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
 
 
 def _nothing(parser: Parser) -> None:
@@ -16,7 +21,9 @@ def _nothing(parser: Parser) -> None:
 
 def _info(arguments: Arguments) -> int:
     facts = Daemon().record(system_info())
-    if arguments.json:
+    if arguments.format is not None:
+        _print_format({"ServerVersion": facts.get("version"), **facts}, arguments.format)
+    elif arguments.json:
         print_json(facts)
     else:
         damage = facts.pop("store_damage", None)
@@ -48,7 +55,41 @@ def _shut_down() -> bool:
     return start.stop_daemon(places.socket_path(), lambda: Daemon(start=False).call(system_shutdown()))
 
 
-INFO = Verb(json_flag, _info, "banger system info --json")
+def _format_option(parser: Parser) -> None:
+    parser.flag("-f", "--format", metavar="TEMPLATE", help='print only this, such as "{{.version}}"')
+    json_flag(parser)
+
+
+def _version(arguments: Arguments) -> int:
+    """Does not start a daemon."""
+    theirs: Json = {}
+    try:
+        theirs = Daemon(start=False).record(system_info())
+    except Error as exc:
+        if exc.code != "daemon_unreachable":
+            raise
+    versions: Json = {
+        "Client": {"Version": __version__},
+        "Server": {"Version": theirs["version"]} if theirs else None,
+    }
+    if arguments.format is not None:
+        _print_format(versions, arguments.format)
+    elif arguments.json:
+        print_json(versions)
+    else:
+        print(f"banger {__version__}")
+        print(printable(f"daemon {theirs['version']}" if theirs else "no daemon runs"))
+    return 0
+
+
+def _print_format(facts: Json, format_: str) -> None:
+    from banger.cli.formats import print_formatted
+
+    print_formatted([facts], format_)
+
+
+INFO = Verb(_format_option, _info, "banger system info --json")
 START = Verb(_nothing, _start, "banger system start")
+VERSION = Verb(_format_option, _version, "banger version")
 STOP = Verb(_nothing, _stop, "banger system stop")
 RESTART = Verb(_nothing, _restart, "banger system restart")

@@ -40,7 +40,7 @@ def print_pruned(pruned: Json, what: str, as_json: bool) -> int:
         print_json(pruned)
         return 1 if pruned.get("kept") else 0
     verb = "would free" if pruned.get("dry_run") else "freed"
-    freed = _spaced(size_of(pruned, "freed_bytes"))
+    freed = size_of(pruned, "freed_bytes")
     print(
         printable(f"{verb} {freed} across {pruned.get('count', 0)} {what} in {pruned.get('directory', '')}")
     )
@@ -50,13 +50,10 @@ def print_pruned(pruned: Json, what: str, as_json: bool) -> int:
     return 1 if kept else 0
 
 
-def _spaced(text: str) -> str:
-    """ "1.2GiB" → "1.2 GiB"."""
-    digits = text.rstrip("BKMGTi")
-    return f"{digits} {text[len(digits) :]}"
-
-
 def _df_arguments(parser: Parser) -> None:
+    parser.flag(
+        "-v", "--verbose", action="store_true", help="accepted as in Docker: `banger images` has each image"
+    )
     json_flag(parser)
 
 

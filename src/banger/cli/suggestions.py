@@ -1,0 +1,102 @@
+"""What a word that is no command or option may have meant: a near one, or the word of another tool. Loaded only for
+errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from banger.cli.table import NOUN_ALIASES, NOUNS, SHORT_FORMS, VERB_ALIASES, find_verb
+
+_BUILD = "banger does not build images yet: build elsewhere, save the image, and `banger load -i FILE`"
+# Words of other tools, and what to do instead.
+OTHERS = {
+    "build": _BUILD,
+    "buildx": _BUILD,
+    "push": "banger does not push images yet: `banger image export NAME FILE` writes the disk of an image",
+    "save": "banger does not write image archives yet: `banger image export NAME FILE` writes the disk of an image",
+    "diff": "banger does not compare disks yet: `banger export NAME` writes all files of a machine",
+    "history": "an image here is one disk without its history: `banger image show NAME` says what it was made of",
+    "update": "what a machine has is set when it is made: `banger commit NAME IMAGE`, then `banger run`; "
+    "`banger vm network` and `banger vm port` change a running machine",
+    "reset": "keep a snapshot of the new machine: `banger snapshot NAME new`, later `banger restore NAME new`",
+    "rename": "machines keep their names: `banger commit NAME IMAGE`, then `banger run --name OTHER IMAGE`",
+    "clone": "banger fork NAME makes a running copy",
+    "shell": "banger exec -it NAME sh",
+    "ssh": "banger exec -it NAME sh; `banger tunnel NAME 22` leads to a server of ssh in the machine",
+    "console": "banger logs --console NAME; `banger attach NAME` connects to the command",
+    "launch": "banger run -d IMAGE",
+    "up": "banger compose up",
+    "ls": "banger ps",
+    "destroy": "banger rm -f NAME",
+    "remove": "banger rm NAME",
+    "mount": "banger cp SRC NAME:DST copies files into a machine",
+    "transfer": "banger cp SRC NAME:DST",
+    "volume": "a machine's files are on its own disk, which stays until `banger rm`; `banger cp` copies files",
+    "secret": "pass a secret to a command with `-e NAME`, or copy a file with `banger cp`",
+    "context": "BANGER_SOCKET names the socket of another daemon",
+    "swarm": "one daemon manages the machines of one host",
+    "service": "`banger up` makes the machines of a Compose file",
+    "stack": "`banger up` makes the machines of a Compose file",
+    "plugin": "banger has no plugins",
+    "builder": _BUILD,
+    "manifest": "`banger image show NAME` says what an image was made of",
+    "config": "docs/configuration.md describes config.toml",
+    "serve": "the daemon starts by itself; `banger system start` starts it now",
+    "daemon": "banger system start",
+}
+# Options of other tools, and what to do instead.
+OTHER_OPTIONS = {
+    "--ttl": "--timeout ends the command after a time",
+    "--mem": "--memory",
+    "--ram": "--memory",
+    "--vcpus": "--cpus",
+    "--cpu": "--cpus",
+    "--tags": "--label",
+    "--remove": "--rm",
+    "--background": "--detach",
+    "--daemon": "--detach",
+}
+_CUTOFF = 0.6
+
+
+def suggest_command(word: str, noun: str = "") -> str:
+    """What `banger WORD`, or `banger NOUN WORD`, may have meant; empty if nothing is near."""
+    if noun:
+        near = get_close_matches(word, [*NOUNS[noun], *_aliases_of(noun)], 1, _CUTOFF)
+        found = [f"banger {noun} {near[0]}"] if near else list(_elsewhere(word))
+    elif word in OTHERS:
+        return OTHERS[word]
+    else:
+        found = list(_elsewhere(word))
+        first = [*SHORT_FORMS, *NOUNS, *NOUN_ALIASES, "help"]
+        verbs = sorted({verb for verbs in NOUNS.values() for verb in verbs if verb not in first})
+        closest = "".join(get_close_matches(word, [*verbs, *first], 1, _CUTOFF))
+        if not found and closest:
+            found = [f"banger {closest}"] if closest in first else list(_elsewhere(closest))
+    if found:
+        return f"did you mean {' or '.join(f'`{one}`' for one in found)}?"
+    return OTHERS.get(word, "")
+
+
+def suggest_option(option: str, names: Iterable[str], usage: str) -> str:
+    """What an unknown option may have meant, and where all options are explained."""
+    known = list(names)
+    where = f"`{usage} --help` lists all options"
+    if option in OTHER_OPTIONS:
+        return f"{OTHER_OPTIONS[option]}; {where}"
+    near = get_close_matches(option, [name for name in known if name.startswith("--")], 1, _CUTOFF)
+    if option.startswith("--") and near:
+        return f"did you mean `{near[0]}`? {where}"
+    return where
+
+
+def _elsewhere(word: str) -> Iterable[str]:
+    """Where this is a verb: its short form, or its nouns."""
+    if word in SHORT_FORMS:
+        return [f"banger {word}"]
+    return [f"banger {noun} {word}" for noun in NOUNS if word and find_verb(noun, word)][:3]
+
+
+def _aliases_of(noun: str) -> list[str]:
+    return [alias for alias, verb in VERB_ALIASES.items() if verb in NOUNS[noun]]

@@ -1,0 +1,103 @@
+"""`vm inspect`: machines, images and networks as JSON, with the field names of Docker beside banger's own."""
+
+from __future__ import annotations
+
+from banger.cli.daemon import Daemon
+from banger.cli.failure import report
+from banger.cli.output import json_text, printable, withhold
+from banger.cli.parser import Arguments, Parser, Verb
+from banger.client import calls
+from banger.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
+_TYPES = {"container": "machine", "vm": "machine"}
+
+
+def _inspect_arguments(parser: Parser) -> None:
+    parser.flag(
+        "--type",
+        choices=("machine", "container", "vm", "image", "network"),
+        help="look only for this kind (default: machines, then images, then networks)",
+    )
+    _arguments(parser)
+
+
+def _arguments(parser: Parser) -> None:
+    parser.flag(
+        "-f", "--format", metavar="TEMPLATE", help='print only this, such as "{{.State.Pid}}" or "{{json .}}"'
+    )
+    parser.flag("-s", "--size", action="store_true", help="accepted as in Docker: sizes are always there")
+    parser.flag("--show-env", action="store_true", help="show the values of variables, too")
+    parser.positional("names", metavar="NAME", nargs="+", help="names or ids")
+
+
+def _inspect(arguments: Arguments) -> int:
+    return _print(arguments, _TYPES.get(arguments.type, arguments.type))
+
+
+def _print(arguments: Arguments, kind: str | None) -> int:
+    daemon, found, code = Daemon(), [], 0
+    for name in arguments.names:
+        try:
+            record = _find(daemon, name, kind)
+            found.append(record if arguments.show_env else _without_values(record))
+        except Error as exc:
+            code = max(code, report(exc, arguments.json))
+    if arguments.format is None:
+        print(json_text(found, indent=2))
+        return code
+    from banger.cli.formats import print_formatted
+
+    print_formatted(found, arguments.format)
+    return code
+
+
+def _without_values(record: Json) -> Json:
+    """The record without values of variables, which are often passwords, in both forms."""
+    hidden = withhold(record)
+    assert isinstance(hidden, dict)
+    config = hidden.get("Config")
+    if isinstance(config, dict) and "spec" in hidden and isinstance(config.get("Env"), list):
+        hidden["Config"] = config | {"Env": [f"{pair.partition('=')[0]}=***" for pair in config["Env"]]}
+    return hidden
+
+
+def _find(daemon: Daemon, name: str, kind: str | None) -> Json:
+    from banger.cli.docker_view import inspected_image, inspected_machine
+
+    if kind in (None, "machine"):
+        try:
+            machine = daemon.record(calls.machines_get(name))
+            return inspected_machine(machine) | machine
+        except Error as exc:
+            if kind or exc.http_status not in (400, 404):
+                raise
+    if kind in (None, "image"):
+        try:
+            image = daemon.record(calls.images_get(name))
+            return inspected_image(image) | image
+        except Error as exc:
+            if kind or exc.http_status not in (400, 404):
+                raise
+    try:
+        network = daemon.record(calls.networks_get(name))
+        return {"Name": network.get("name"), "Internal": network.get("internal")} | network
+    except Error as exc:
+        if kind:
+            raise
+        hint = "`banger ps`, `banger images` and `banger network list` list all"
+        raise Error(
+            "machine_not_found", f"no machine, image or network is named {printable(name)!r}", hint
+        ) from exc
+
+
+IMAGE_INSPECT = Verb(
+    _arguments, lambda arguments: _print(arguments, "image"), "banger image inspect debian-bookworm"
+)
+NETWORK_INSPECT = Verb(
+    _arguments, lambda arguments: _print(arguments, "network"), "banger network inspect shop"
+)
+INSPECT = Verb(_inspect_arguments, _inspect, "banger inspect dev\nbanger inspect -f '{{.State.Status}}' dev")
