@@ -144,15 +144,11 @@ class NoSuchFile(Error, codes=("file_not_found",)):
 
 
 class NoSuchImage(Error, codes=("image_not_found", "platform_not_found")):
-    """No image has the name."""
+    """No image has the name, or an archive has no such image, or none for this host."""
 
 
 class NoSuchNetwork(Error, codes=("network_not_found",)):
     """No network has the name."""
-
-
-class NoSuchImage(Error, codes=("image_not_found",)):
-    """No image has the name, or an archive has no such image."""
 
 
 class NoSuchMachine(Error, codes=("machine_not_found",)):
