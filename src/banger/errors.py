@@ -127,6 +127,10 @@ class FrozenDamaged(Error, codes=("frozen_damaged",)):
     """Files of a frozen machine are damaged."""
 
 
+class ImageInvalid(Error, codes=("image_invalid",)):
+    """An image, an archive or a manifest is malformed."""
+
+
 class LayerRefused(Error, codes=("layer_refused",)):
     """A layer has an entry that cannot be."""
 
@@ -145,6 +149,10 @@ class NoSuchFile(Error, codes=("file_not_found",)):
 
 class NoSuchImage(Error, codes=("image_not_found", "platform_not_found")):
     """No image has the name, or an archive has no such image, or none for this host."""
+
+
+class NoSuchKernel(Error, codes=("kernel_not_found",)):
+    """No kernel has the name."""
 
 
 class NoSuchNetwork(Error, codes=("network_not_found",)):

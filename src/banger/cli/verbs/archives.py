@@ -10,12 +10,12 @@ from banger.cli.daemon import Daemon
 from banger.cli.output import print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb
 from banger.client import calls
-from banger.errors import Error, NoSuchImage
+from banger.errors import Error, ImageInvalid, NoSuchFile, NoSuchImage
 
 _PIECE = 256 * 1024
 _IMAGES_MAX = 1000
 # Errors of an archive without the index that `docker save` writes.
-_OTHER_FORM = ("image_invalid", "file_not_found", "image_not_found")
+_OTHER_FORM = (ImageInvalid, NoSuchFile, NoSuchImage)
 
 
 def _load_arguments(parser: Parser) -> None:
@@ -31,9 +31,7 @@ def _load(arguments: Arguments) -> int:
     with _file(arguments.input) as path:
         try:
             _pull(f"docker-archive:{path}:@0", arguments)
-        except Error as exc:
-            if exc.code not in _OTHER_FORM:
-                raise
+        except _OTHER_FORM:
             _pull(f"oci-archive:{path}", arguments)
             return 0
         for number in range(1, _IMAGES_MAX):

@@ -10,7 +10,7 @@ from banger.cli.output import age, print_fields, print_json, print_table
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.cli.verbs.listing import filter_flags, print_names
 from banger.client import calls
-from banger.errors import Error
+from banger.errors import NoSuchImage, NoSuchKernel
 from banger.model.sizes import format_size
 
 TYPE_CHECKING = False
@@ -147,8 +147,8 @@ def _delete(call: Callable[[str], Call[object]]) -> Callable[[Arguments], int]:
         def one(name: str) -> None:
             try:
                 daemon.call(call(name))
-            except Error as exc:
-                if arguments.force and exc.code in ("image_not_found", "kernel_not_found"):
+            except (NoSuchImage, NoSuchKernel):
+                if arguments.force:
                     return
                 raise
             print_json({"name": name}) if arguments.json else print(name, flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from banger.cli.daemon import Daemon
 from banger.cli.parser import Arguments, Parser, Verb
 from banger.client.calls import machines_exec_target
-from banger.errors import Error
+from banger.errors import CommandMissing, Error
 
 _NOT_FOUND = 127
 
@@ -29,9 +29,7 @@ def _top(arguments: Arguments) -> int:
         ending = Attachment(
             Daemon().stream(machines_exec_target(arguments.name), {"command": command}), arguments.name
         ).run()
-    except Error as exc:
-        if exc.code != "command_not_found":
-            raise
+    except CommandMissing as exc:
         raise Error(
             exc.code,
             f"the image of {arguments.name} has no ps",

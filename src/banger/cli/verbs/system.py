@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from banger import __version__, places
 from banger.cli.daemon import Daemon
 from banger.cli.output import print_fields, print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import start
 from banger.client.calls import system_info, system_shutdown
-from banger.errors import Error
+from banger.errors import DaemonLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,11 +65,8 @@ def _format_option(parser: Parser) -> None:
 def _version(arguments: Arguments) -> int:
     """Does not start a daemon."""
     theirs: Json = {}
-    try:
+    with suppress(DaemonLost):
         theirs = Daemon(start=False).record(system_info())
-    except Error as exc:
-        if exc.code != "daemon_unreachable":
-            raise
     versions: Json = {
         "Client": {"Version": __version__},
         "Server": {"Version": theirs["version"]} if theirs else None,
