@@ -196,7 +196,7 @@ def _export_arguments(parser: Parser) -> None:
 
 
 def _export(arguments: Arguments) -> int:
-    """All files of a machine. What the kernel makes up (/proc, /sys, /dev) is left out by the agent's walk."""
+    """All files of a machine. What the kernel makes up (/proc, /sys) is left out by the agent's walk."""
     if arguments.output is None and is_terminal(1):
         raise Error("bad_request", "a tar archive is not for a terminal", "name a file with -o FILE")
     with Daemon().open(calls.machines_get_files(arguments.name, "/", False)) as answer:

@@ -32,7 +32,7 @@ from banger.host.thread import LONG, in_stoppable_thread, in_thread, load_module
 from banger.images.disks.source import Source, SourceContext
 from banger.images.fetch.blobs import BlobStore
 from banger.images.records.debian import build_tree, prepare_image, recipe_of
-from banger.images.records.names import local_name, name_of, not_found, own_name
+from banger.images.records.names import local_name, name_of, not_found, own_name, refuse_misspelt
 from banger.images.records.namespace import (
     have_ranges,
     open_work_directory,
@@ -119,6 +119,7 @@ class ImageLibrary:
         if found is not None:
             async with self._pulling[found.name]:
                 return await self._pull_entry(found, report, wish)
+        refuse_misspelt(ref, self._shelf)
         source = parse_source(ref)
         async with self._pulling[ref]:
             return await self._pull_oci(source, report, wish)

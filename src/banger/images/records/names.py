@@ -16,6 +16,9 @@ from banger.images.reference.reference import (
     parse_source,
 )
 
+# How alike two names are, from 0 to 1, of which one is taken for the other with a letter too many, too few or wrong.
+_MISSPELT = 0.9
+
 
 def local_name(ref: str, shelf: Shelf) -> str:
     """The name of a reference's image on this host: the name in the catalog, of the directory, or the familiar form of
@@ -75,3 +78,20 @@ def not_found(ref: str, here: list[str], shelf: Shelf) -> Error:
         f"known images: {listed}; a directory: rootfs:/path",
         {"known": known},
     )
+
+
+def refuse_misspelt(ref: str, shelf: Shelf) -> None:
+    """Raises `image_not_found` for a bare word that is nearly the name of a catalog's image: a registry would be asked
+    for it, and would say no more than that it has no such image."""
+    if not ref.replace("-", "").isalnum():
+        return
+    from difflib import get_close_matches
+
+    near = get_close_matches(ref, {listed.entry.name for listed in shelf.images()}, 1, _MISSPELT)
+    if near and near[0] != ref:
+        raise Error(
+            "image_not_found",
+            f"no image is known as {ref!r}",
+            f"did you mean {near[0]}? The image of that name on Docker Hub is docker.io/library/{ref}",
+            {"near": near[0]},
+        )
