@@ -19,6 +19,7 @@ from functools import partial
 
 import msgspec
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from banger import __version__
 from banger.agent.binary import agent_binary
@@ -136,7 +137,7 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
         date_header=False,
         headers=[("Banger-Version", __version__)],
         http=BoundedProtocol,
-        ws="websockets-sansio",
+        ws=WebSocketsSansIOProtocol,  # by name, uvicorn would import it while the loop runs
         ws_per_message_deflate=False,
         ws_max_size=COMMAND_LIMIT_BYTES,
         ws_ping_interval=None,
