@@ -475,3 +475,32 @@ def test_the_name_of_the_machine_goes_to_a_file(stand_in: StandIn, tmp_path: Pat
     assert file.read_text() == "dev"
     assert dispatch(["run", "-d", "--cidfile", str(file), "debian", "cat"]) == 2
     assert "exists" in capsys.readouterr().err
+
+
+def test_an_image_has_the_short_id_that_its_digest_begins_with(stand_in: StandIn, capsys: Capture) -> None:
+    stand_in.answers["GET", "/v1/images"] = [IMAGE | {"digest": "7c9304d5a1413e04" * 4}]
+    dispatch(["images", "--format", "{{.ID}}"])
+    assert capsys.readouterr().out == "7c9304d5a141\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_for_memory"), [("oom", "true"), ("memory_limit", "true"), ("poweroff", "false")]
+)
+def test_inspect_tells_a_kill_for_memory(
+    kind: str, is_for_memory: str, stand_in: StandIn, capsys: Capture
+) -> None:
+    stand_in.answers["GET", "/v1/machines/dev"] = MACHINE | {"ending": {"kind": kind}}
+    dispatch(["inspect", "-f", "{{.State.OOMKilled}}", "dev"])
+    assert capsys.readouterr().out == f"{is_for_memory}\n"
+
+
+def test_inspect_tells_a_failure_of_the_last_kind_that_it_asks_for_as_itself(
+    stand_in: StandIn, capsys: Capture
+) -> None:
+    stand_in.answers["GET", "/v1/networks/gone"] = failed
+    assert dispatch(["inspect", "gone"]) == 125
+    assert "the relay does not answer" in capsys.readouterr().err
+
+
+async def failed(asked: Request) -> Response:
+    return JSONResponse({"error": {"code": "internal", "message": "the relay does not answer"}}, 500)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from banger.client.messages import Json
 
 _NEVER = "0001-01-01T00:00:00Z"
+# Ends of machines that Docker calls OOMKilled.
+_FOR_MEMORY = ("oom", "memory_limit")
 # States of machines whose name in Docker differs.
 STATES = {
     "stopped": "exited",
@@ -80,7 +82,7 @@ def inspected_machine(machine: Json) -> Json:
             "Running": state in ("running", "paused"),
             "Paused": state == "paused",
             "Restarting": machine.get("restart_in_s") is not None,
-            "OOMKilled": False,
+            "OOMKilled": _part(machine, "ending").get("kind") in _FOR_MEMORY,
             "Dead": state == "dead",
             "Pid": machine.get("pid", 0),
             "ExitCode": ended.get("code", 0),
@@ -131,7 +133,7 @@ def listed_image(image: Json) -> Json:
     return {
         "Repository": repository,
         "Tag": tag,
-        "ID": str(image.get("digest", "")).partition(":")[2][:12],
+        "ID": str(image.get("digest", "")).rpartition(":")[2][:12],
         "Digest": image.get("manifest_digest") or "<none>",
         "CreatedAt": image.get("created", ""),
         "CreatedSince": f"{age(str(image.get('created', '')))} ago",
@@ -166,6 +168,10 @@ def inspected_image(image: Json) -> Json:
             "ExposedPorts": {str(port): {} for port in _words(config.get("exposed_ports"))},
         },
     }
+
+
+def inspected_network(network: Json) -> Json:
+    return {"Name": network.get("name"), "Internal": network.get("internal")}
 
 
 def _ports(network: Json) -> Json:

@@ -11,6 +11,9 @@ from banger.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from banger.client.call import Call
     from banger.client.messages import Json
 
 _TYPES = {"container": "machine", "vm": "machine"}
@@ -66,32 +69,23 @@ def _without_values(record: Json) -> Json:
 
 
 def _find(daemon: Daemon, name: str, kind: str | None) -> Json:
-    from banger.cli.docker_view import inspected_image, inspected_machine
+    """The record of that kind, or of the first kind that has the name, with Docker's fields beside its own."""
+    from banger.cli.docker_view import inspected_image, inspected_machine, inspected_network
 
-    if kind in (None, "machine"):
+    kinds: dict[str, tuple[Callable[[str], Call[object]], Callable[[Json], Json]]] = {
+        "machine": (calls.machines_get, inspected_machine),
+        "image": (calls.images_get, inspected_image),
+        "network": (calls.networks_get, inspected_network),
+    }
+    for call, view in [kinds[kind]] if kind else kinds.values():
         try:
-            machine = daemon.record(calls.machines_get(name))
-            return inspected_machine(machine) | machine
+            record = daemon.record(call(name))
+            return view(record) | record
         except Error as exc:
             if kind or exc.http_status not in (400, 404):
                 raise
-    if kind in (None, "image"):
-        try:
-            image = daemon.record(calls.images_get(name))
-            return inspected_image(image) | image
-        except Error as exc:
-            if kind or exc.http_status not in (400, 404):
-                raise
-    try:
-        network = daemon.record(calls.networks_get(name))
-        return {"Name": network.get("name"), "Internal": network.get("internal")} | network
-    except Error as exc:
-        if kind:
-            raise
-        hint = "`banger ps`, `banger images` and `banger network list` list all"
-        raise Error(
-            "machine_not_found", f"no machine, image or network is named {printable(name)!r}", hint
-        ) from exc
+    hint = "`banger ps`, `banger images` and `banger network list` list all"
+    raise Error("machine_not_found", f"no machine, image or network is named {printable(name)!r}", hint)
 
 
 IMAGE_INSPECT = Verb(
