@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from banger.cli.output import age
+from banger.cli.output import age, part_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def docker_state(machine: Json) -> str:
 
 def listed_machine(machine: Json) -> Json:
     """The fields of `ps --format`."""
-    spec = _part(machine, "spec")
-    labels = _part(spec, "labels")
+    spec = part_of(machine, "spec")
+    labels = part_of(spec, "labels")
     return {
         "ID": machine.get("id", ""),
         "Names": machine.get("name", ""),
@@ -38,7 +38,7 @@ def listed_machine(machine: Json) -> Json:
         "Command": f'"{" ".join(_argv(spec))}"',
         "CreatedAt": machine.get("created", ""),
         "RunningFor": f"{age(str(machine.get('created', '')))} ago",
-        "Ports": ", ".join(_published(port) for port in _list(_part(machine, "network").get("ports"))),
+        "Ports": ", ".join(_published(port) for port in _list(part_of(machine, "network").get("ports"))),
         "State": docker_state(machine),
         "Status": status(machine),
         "Labels": ",".join(f"{name}={value}" for name, value in labels.items()),
@@ -58,15 +58,15 @@ def status(machine: Json) -> str:
         health = machine.get("health")
         return f"{text} (Paused)" if state == "paused" else f"{text} ({health})" if health else text
     if state in ("exited", "dead"):
-        code = _part(machine, "exit").get("code", "-")
+        code = part_of(machine, "exit").get("code", "-")
         return f"Exited ({code}) {age(str(machine.get('stopped', '')))} ago".replace("  ", " ")
     return state.capitalize()
 
 
 def inspected_machine(machine: Json) -> Json:
     """The fields of `inspect` that scripts ask for."""
-    spec, network = _part(machine, "spec"), _part(machine, "network")
-    command, ended = _part(spec, "command"), _part(machine, "exit")
+    spec, network = part_of(machine, "spec"), part_of(machine, "network")
+    command, ended = part_of(spec, "command"), part_of(machine, "exit")
     policy, _, retries = str(spec.get("restart", "no")).partition(":")
     state, address = docker_state(machine), machine.get("address", "")
     ports = _ports(network)
@@ -82,7 +82,7 @@ def inspected_machine(machine: Json) -> Json:
             "Running": state in ("running", "paused"),
             "Paused": state == "paused",
             "Restarting": machine.get("restart_in_s") is not None,
-            "OOMKilled": _part(machine, "ending").get("kind") in _FOR_MEMORY,
+            "OOMKilled": part_of(machine, "ending").get("kind") in _FOR_MEMORY,
             "Dead": state == "dead",
             "Pid": machine.get("pid", 0),
             "ExitCode": ended.get("code", 0),
@@ -96,12 +96,12 @@ def inspected_machine(machine: Json) -> Json:
             "Hostname": spec.get("hostname") or machine.get("name", ""),
             "Cmd": command.get("argv") or [],
             "Entrypoint": command.get("entrypoint"),
-            "Env": [f"{name}={value}" for name, value in _part(command, "env").items()],
+            "Env": [f"{name}={value}" for name, value in part_of(command, "env").items()],
             "WorkingDir": command.get("cwd", ""),
             "User": command.get("user", ""),
             "Tty": command.get("tty", False),
             "OpenStdin": command.get("stdin", False),
-            "Labels": _part(spec, "labels"),
+            "Labels": part_of(spec, "labels"),
             "StopSignal": machine.get("stop_signal", ""),
         },
         "HostConfig": {
@@ -149,7 +149,7 @@ def split_tag(name: str) -> tuple[str, str]:
 
 
 def inspected_image(image: Json) -> Json:
-    config = _part(image, "config")
+    config = part_of(image, "config")
     return {
         "Id": image.get("digest", ""),
         "RepoTags": [image.get("name", "")],
@@ -190,16 +190,11 @@ def _published(port: Json) -> str:
 
 
 def _argv(spec: Json) -> list[str]:
-    return _words(_part(spec, "command").get("argv"))
+    return _words(part_of(spec, "command").get("argv"))
 
 
 def _words(value: object) -> list[str]:
     return [str(word) for word in value] if isinstance(value, list) else []
-
-
-def _part(record: Json, name: str) -> Json:
-    part = record.get(name)
-    return part if isinstance(part, dict) else {}
 
 
 def _list(value: object) -> list[Json]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from banger.cli.docker_view import docker_state
+from banger.cli.output import part_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,19 +12,14 @@ if TYPE_CHECKING:
     from banger.client.messages import Json
 
 
-def _spec(machine: Json) -> Json:
-    spec = machine.get("spec")
-    return spec if isinstance(spec, dict) else {}
-
-
 def _has_label(machine: Json, value: str) -> bool:
     name, equals, wanted = value.partition("=")
-    labels = _spec(machine).get("labels")
+    labels = part_of(machine, "spec").get("labels")
     return isinstance(labels, dict) and name in labels and (not equals or labels[name] == wanted)
 
 
 def _is_of(machine: Json, image: str) -> bool:
-    name = str(_spec(machine).get("image", ""))
+    name = str(part_of(machine, "spec").get("image", ""))
     return image in (name, name.removesuffix(":latest"), str(machine.get("image_digest", "")))
 
 
@@ -33,7 +29,7 @@ def _ended_with(machine: Json, code: str) -> bool:
 
 
 def _is_on(machine: Json, network: str) -> bool:
-    networks = _spec(machine).get("networks")
+    networks = part_of(machine, "spec").get("networks")
     return isinstance(networks, list) and any(one.get("network") == network for one in networks)
 
 

@@ -8,6 +8,10 @@ from collections.abc import Iterable, Sequence
 from banger.model.shown import json_text as json_text
 from banger.model.shown import printable as printable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client.messages import Json
+
 WITHHELD = "***"
 _LEAST = 7
 # Words in the second column of a table, and the colours of terminals.
@@ -42,6 +46,12 @@ def withhold(data: object) -> object:
         name: dict.fromkeys(value, WITHHELD) if name == "env" and isinstance(value, dict) else withhold(value)
         for name, value in data.items()
     }
+
+
+def part_of(record: Json, name: str) -> Json:
+    """A part of a record; empty if it has none."""
+    part = record.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], whole: bool = False) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
-from banger.cli.output import age, print_fields, print_json, print_table
+from banger.cli.output import age, print_fields, print_json
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
-from banger.cli.verbs.listing import filter_flags, print_names
+from banger.cli.verbs.listing import filter_flags, has_format, print_list
 from banger.client import calls
 from banger.errors import NoSuchImage, NoSuchKernel
 from banger.model.sizes import format_size
@@ -61,7 +61,7 @@ def _image_list(arguments: Arguments) -> int:
     images = select(images, arguments.filter, {"reference": is_called})
     if arguments.ref is not None:
         images = [image for image in images if is_called(image, arguments.ref)]
-    if arguments.format is not None and not arguments.quiet and arguments.format != "table":
+    if has_format(arguments):
         print_formatted([listed_image(image) for image in images], arguments.format)
         return 0
     return _print(images, _IMAGE_COLUMNS, arguments, arguments.no_trunc)
@@ -100,14 +100,14 @@ def _list(call: Callable[[], Call[object]], columns: Columns) -> Callable[[Argum
 
 
 def _print(records: list[Json], columns: Columns, arguments: Arguments, whole: bool = False) -> int:
-    if arguments.json:
-        print_json(records)
-    elif arguments.quiet:
-        print_names(records)
-    else:
-        rows = [[_cell(record, field) for field, _ in columns] for record in records]
-        print_table([heading for _, heading in columns], rows, whole)
-    return 0
+    headings = [heading for _, heading in columns]
+    return print_list(
+        arguments,
+        records,
+        headings,
+        lambda record: [_cell(record, field) for field, _ in columns],
+        whole=whole,
+    )
 
 
 def _cell(record: Json, field: str) -> str:

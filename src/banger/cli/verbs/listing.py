@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.cli.daemon import Daemon
-from banger.cli.output import age, print_fields, print_json, print_table, printable, withhold
+from banger.cli.output import age, part_of, print_fields, print_json, print_table, printable, withhold
 from banger.cli.parser import Arguments, Parser, Verb, at_least, json_flag
 from banger.client.calls import machines_get, machines_list
 
@@ -50,6 +50,11 @@ def filter_flags(parser: Parser, names: str) -> None:
     parser.flag("--no-trunc", action="store_true", help="do not fit the table to the terminal")
 
 
+def has_format(arguments: Arguments) -> bool:
+    """Whether --format asks for another form than the usual table, and --quiet does not ask for names."""
+    return arguments.format is not None and arguments.format != "table" and not arguments.quiet
+
+
 def _show_arguments(parser: Parser) -> None:
     parser.flag("--show-env", action="store_true", help="show the values of variables, too")
     json_flag(parser)
@@ -69,7 +74,7 @@ def _list(arguments: Arguments) -> int:
         machines = select(machines, arguments.filter, FILTERS)
     if last := 1 if arguments.latest else arguments.last:
         machines = sorted(machines, key=lambda machine: text_of(machine, "created"))[-last:]
-    if arguments.format is not None and not arguments.quiet and arguments.format != "table":
+    if has_format(arguments):
         from banger.cli.docker_view import listed_machine
         from banger.cli.formats import print_formatted
 
@@ -156,11 +161,6 @@ def _origin(origin: Json) -> str:
         case {"kind": "fork", "machine": machine}:
             return f"fork of {machine}"
     return text_of(origin, "kind")
-
-
-def part_of(record: Json, name: str) -> Json:
-    part = record.get(name)
-    return part if isinstance(part, dict) else {}
 
 
 def text_of(record: Json, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.cli.daemon import Daemon
-from banger.cli.output import print_json, print_table, printable
+from banger.cli.output import part_of, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, UsageError, Verb, json_flag
 from banger.client import calls
 from banger.errors import Error
@@ -49,7 +49,7 @@ def _network(arguments: Arguments) -> int:
 def _print_network(machine: Json) -> None:
     from banger.cli.denials import where
 
-    spec, network = _part(machine, "spec"), _part(machine, "network")
+    spec, network = part_of(machine, "spec"), part_of(machine, "network")
     policy = network.get("policy") or spec.get("network") or "the default of the configuration"
     print(f"policy: {printable(str(policy))}")
     joined = spec.get("networks")
@@ -130,13 +130,13 @@ def _guest_port(port: Json) -> str:
 
 def _asked(machine: Json) -> list[str]:
     """The ports as the user gave them."""
-    ports = _part(machine, "spec").get("ports")
+    ports = part_of(machine, "spec").get("ports")
     return [str(port) for port in ports] if isinstance(ports, list) else []
 
 
 def ports_of(machine: Json) -> list[Json]:
     """The published ports of a machine."""
-    ports = _part(machine, "network").get("ports")
+    ports = part_of(machine, "network").get("ports")
     return [port for port in ports if isinstance(port, dict)] if isinstance(ports, list) else []
 
 
@@ -157,11 +157,6 @@ def show_port(port: Json) -> str:
 def _address(port: Json) -> str:
     bind = str(port.get("bind"))
     return f"[{bind}]:{port.get('port')}" if ":" in bind else f"{bind}:{port.get('port')}"
-
-
-def _part(record: Json, name: str) -> Json:
-    part = record.get(name)
-    return part if isinstance(part, dict) else {}
 
 
 NETWORK = Verb(

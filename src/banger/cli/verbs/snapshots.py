@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
-from banger.cli.output import age, print_fields, print_json, printable
+from banger.cli.output import age, part_of, print_fields, print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
-from banger.cli.verbs.listing import memory_of, part_of, print_list, text_of
+from banger.cli.verbs.listing import memory_of, print_list, text_of
 from banger.cli.verbs.upkeep import size_of
 from banger.client import calls
 from banger.errors import Error

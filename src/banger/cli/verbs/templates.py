@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
-from banger.cli.output import age, print_fields, print_json
+from banger.cli.output import age, part_of, print_fields, print_json
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
-from banger.cli.verbs.listing import memory_of, part_of, print_list, text_of
+from banger.cli.verbs.listing import memory_of, print_list, text_of
 from banger.cli.verbs.upkeep import print_pruned, size_of
 from banger.client import calls
 

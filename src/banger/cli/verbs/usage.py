@@ -6,7 +6,7 @@ import time
 
 from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
-from banger.cli.output import print_json, print_table, printable
+from banger.cli.output import part_of, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb
 from banger.cli.terminal import is_terminal
 from banger.client import calls
@@ -94,8 +94,8 @@ def _sample(daemon: Daemon, name: str) -> tuple[float, Json]:
 
 
 def _row(name: str, seconds: float, earlier: Json, later: Json) -> tuple[str, ...]:
-    guest, vmm = _part(later, "guest"), _part(later, "vmm")
-    busy_s = _number(vmm, "cpu_s") - _number(_part(earlier, "vmm"), "cpu_s")
+    guest, vmm = part_of(later, "guest"), part_of(later, "vmm")
+    busy_s = _number(vmm, "cpu_s") - _number(part_of(earlier, "vmm"), "cpu_s")
     total = _number(guest, "memory_total_bytes")
     used = total - _number(guest, "memory_available_bytes")
     return (
@@ -118,11 +118,6 @@ def _in_and_out(devices: object, into: str, out: str) -> str:
 
 def _size(size_bytes: float) -> str:
     return format_size(max(0, int(size_bytes)))
-
-
-def _part(record: Json, name: str) -> Json:
-    part = record.get(name)
-    return part if isinstance(part, dict) else {}
 
 
 def _number(record: Json, name: str) -> float:
