@@ -449,6 +449,8 @@ def test_help_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Capture
     assert dispatch(["run", "--help"]) == 0
     head = capsys.readouterr().out.partition("\nexample:")[0]
     assert max(map(len, head.splitlines())) <= 60
+    parser = load_verb("vm", "run").parser("banger vm run", "run")
+    assert max(map(len, parser.format_help().splitlines())) > 60, "only what was printed is fitted"
 
 
 def test_pull_never_and_platform_are_looked_at_first(stand_in: StandIn, capsys: Capture) -> None:

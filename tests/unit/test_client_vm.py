@@ -27,6 +27,7 @@ from banger.client import (
 )
 from banger.client.planning import find_availability, plan_options
 from banger.client.sync_vm import Vm
+from banger.client.transport import Answer
 from banger.errors import CommandFailed, CommandMissing, DaemonLost, Error, NoSuchMachine, TimedOut
 from banger.model.operation import Progress
 from banger.tar.entry import Entry
@@ -289,6 +290,23 @@ def test_what_a_guest_sends_is_taken_into_memory_up_to_a_limit(
     with vm.spawn(["cat"]) as process, pytest.raises(Error, match="wait to be taken"):
         process.write(b"x" * (8 << 20))
     assert len(vm.exec(["cat"], stdin=b"x" * (8 << 20)).stdout) == 8 << 20
+
+
+def test_an_answer_that_is_not_wanted_to_its_end_is_closed_at_once(
+    vm: Vm, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[Answer] = []
+
+    def close(answer: Answer) -> None:
+        closed.append(answer)
+        plain_close(answer)
+
+    plain_close = Answer.close
+    monkeypatch.setattr(Answer, "close", close)
+    stand_in.answers["GET", "/v1/machines/m1/files"] = b"".join(guest_files.pack_file("f", b"x" * 11, 0o644))
+    with pytest.raises(Error) as caught:
+        vm.files.read("/f", limit_bytes=10)
+    assert caught.value.code == "payload_too_large" and closed, "although its traceback is still here"
 
 
 def test_files_travel_as_tar(vm: Vm, stand_in: StandIn, tmp_path: Path) -> None:

@@ -38,10 +38,8 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Has one width unless help is printed, so that the reference is the same on every terminal (and `shutil` is not
     loaded)."""
 
-    width = WIDTH
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=_Formatter.width)
+    def __init__(self, prog: str, width: int = WIDTH) -> None:
+        super().__init__(prog, max_help_position=28, width=width)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         """ "-p, --publish PORT": the value once, not after each name."""
@@ -99,7 +97,8 @@ class Parser(argparse.ArgumentParser):
         """The help, fitted to the terminal."""
         from banger.cli.terminal import output_width
 
-        _Formatter.width = max(_NARROWEST, min(WIDTH, (output_width() or WIDTH) - 1))
+        width = max(_NARROWEST, min(WIDTH, (output_width() or WIDTH) - 1))
+        self.formatter_class = lambda prog: _Formatter(prog, width)
         super().print_help(file)
 
     def error(self, message: str) -> NoReturn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import wraps
 from types import TracebackType
@@ -40,9 +40,10 @@ async def begin(client: Carrier, target: str, first: bytes) -> AsyncStream:
     return await open_stream(await client.connect(), target, first)
 
 
-async def consume(pieces: AsyncIterator[bytes], take: Callable[[Iterator[bytes]], T]) -> T:
-    """Let `take`, which may wait for files of this host, have the pieces in a thread."""
-    loop = asyncio.get_running_loop()
+async def consume(answer: AsyncAnswer, take: Callable[[Iterator[bytes]], T]) -> T:
+    """Let `take`, which may wait for files of this host, have the pieces of the answer in a thread. Closes the answer,
+    also if `take` wants no more of it."""
+    loop, pieces = asyncio.get_running_loop(), answer.chunks()
 
     async def following() -> bytes | None:
         return await anext(pieces, None)
@@ -51,7 +52,10 @@ async def consume(pieces: AsyncIterator[bytes], take: Callable[[Iterator[bytes]]
         while (piece := asyncio.run_coroutine_threadsafe(following(), loop).result()) is not None:
             yield piece
 
-    return await asyncio.to_thread(take, each())
+    try:
+        return await asyncio.to_thread(take, each())
+    finally:
+        answer.close()
 
 
 async def pause(seconds: float) -> None:

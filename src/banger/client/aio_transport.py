@@ -33,6 +33,9 @@ class AsyncAnswer:
         self._parser = parser
         self.patience = patience
 
+    def close(self) -> None:
+        self._writer.close()
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, in pieces as they arrive."""
         try:

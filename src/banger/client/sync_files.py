@@ -47,8 +47,8 @@ class Files:
         """The contents of a file, as text in UTF-8, or as bytes. Raises `file_not_found`, `bad_request` for text that
         is not UTF-8, and `payload_too_large` for a file of more than `limit_bytes`."""
         call = calls.machines_get_files(self._machine_id, guest_files.absolute(path), follow=True)
-        pieces = (self._client.open(call)).chunks()
-        data = consume(pieces, lambda each: guest_files.read_file(each, limit_bytes))
+        answer = self._client.open(call)
+        data = consume(answer, lambda each: guest_files.read_file(each, limit_bytes))
         if not text:
             return data
         try:
@@ -119,7 +119,7 @@ class Files:
             unpack_tree(pieces, lambda _: (directory, name), complaints)
 
         try:
-            consume((self._client.open(call)).chunks(), unpack)
+            consume(self._client.open(call), unpack)
         except OSError as exc:
             raise Error("bad_request", f"cannot write {target}: {exc.strerror}") from exc
         return complaints

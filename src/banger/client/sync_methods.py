@@ -36,9 +36,11 @@ def begin(client: Carrier, target: str, first: bytes) -> Stream:
     return begin_stream(client.dial, target, first)
 
 
-def consume(pieces: Iterator[bytes], take: Callable[[Iterator[bytes]], T]) -> T:
-    """Let `take` have the pieces; only asyncio needs a thread for it."""
-    return take(pieces)
+def consume(answer: Answer, take: Callable[[Iterator[bytes]], T]) -> T:
+    """Let `take` have the pieces of the answer; only asyncio needs a thread for it. Closes the answer, also if `take`
+    wants no more of it."""
+    with answer:
+        return take(answer.chunks())
 
 
 def pause(seconds: float) -> None:
