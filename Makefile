@@ -11,7 +11,7 @@ KILLS ?= 1000
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-long crash fuzz check-guest lint format bench bench-boots clean
+.PHONY: help setup setup-test run test test-long crash fuzz check-guest lint format bench bench-boots recording clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench: setup-test ## measure what SPECIFICATION.md promises (or NAMES="warm fork
 
 bench-boots: setup-test ## N cold boots in a row (N=200), all of which must come up
 	@$(BIN)/python -m bench boots --count $(N)
+
+recording: setup-test ## record docs/session.svg from a real session
+	@$(BIN)/python -m docs.record docs/session.svg
 
 clean: ## remove what was built; .venv and banger's own directories stay
 	rm -rf build src/banger/agent/bin src/banger/host/bin src/banger/network/bin src/banger/vmm/qemu/bin .mypy_cache .ruff_cache .pytest_cache .hypothesis
