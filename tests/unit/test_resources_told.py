@@ -66,6 +66,23 @@ def test_what_the_program_does_not_know_is_released(tmp_path: Path) -> None:
         asyncio.run(TAP.release(identity(tmp_path / "keeper.sock")))
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_program_that_ends_amid_the_request_is_asked_again(tmp_path: Path, times: int) -> None:
+    """Once: its successor answers. If that one ends, too, the record stays."""
+    left = iter([True] * times)
+
+    def answer(_: str) -> str:
+        return "" if next(left, False) else "ok"  # an empty packet is what the end of a connection looks like
+
+    with program(tmp_path / "keeper.sock", answer) as asked:
+        if times == 1:
+            asyncio.run(TAP.release(identity(tmp_path / "keeper.sock")))
+        else:
+            with pytest.raises(ConnectionError):
+                asyncio.run(TAP.release(identity(tmp_path / "keeper.sock")))
+    assert asked == ["free tap-x"] * 2
+
+
 def test_what_the_program_refuses_to_give_back_stays_recorded(tmp_path: Path) -> None:
     with (
         program(tmp_path / "keeper.sock", lambda _: "error held its VMM runs"),

@@ -70,11 +70,18 @@ class ToldProgram(Kind):
 
     async def _forget(self, told: Told) -> None:
         try:
-            with await PacketConnection.connect(told.socket) as program:
-                await program.ask(f"{self._words.forget} {told.key}")
+            try:
+                await self._ask_to_forget(told)
+            except ConnectionError:
+                # The program ended amid the request. Its successor decides, if there is one yet.
+                await self._ask_to_forget(told)
         except _GONE:
             return
         except Refused as exc:
             raise Error("not_released", f"{self._words.noun} {told.key}: {exc.message}", AGAIN) from exc
         except TimeoutError as exc:
             raise Error("not_released", f"{self._words.noun} {told.key}: no answer", AGAIN) from exc
+
+    async def _ask_to_forget(self, told: Told) -> None:
+        with await PacketConnection.connect(told.socket) as program:
+            await program.ask(f"{self._words.forget} {told.key}")
