@@ -22,7 +22,7 @@ from banger.guests.console import cause_of_panic, find_panic_line, read_console_
 from banger.guests.links import linked
 from banger.guests.taps import Taps
 from banger.host import cpu
-from banger.host.proc import ProcessRef, send_signal, wait_gone
+from banger.host.proc import ProcessRef, exit_of, send_signal, wait_gone
 from banger.resources import kinds
 from banger.store.resources import Identity, ResourceTable
 from banger.vmm.base import Driver, Vm, VmConfig, VmLimits, VmPlaces
@@ -173,7 +173,7 @@ async def _greet(
         if greeting.done() and greeting.exception() is not None:
             await asyncio.wait([gone], timeout=_SETTLE_S)  # the sockets of a VMM close before it ends
         if gone.done():
-            raise _boot_failure(places, driver.name)
+            raise boot_failure(places, driver.name, exit_of(vm.process))
         if not greeting.done():
             raise _boot_timeout(places, limit_s)
         return greeting.result()
@@ -199,7 +199,7 @@ async def _connect(vm: Vm, places: VmPlaces, limit_s: float, *, resync: bool) ->
                 control.exception()
 
 
-def _boot_failure(places: VmPlaces, driver: str) -> Error:
+def boot_failure(places: VmPlaces, driver: str, exit_code: int | None) -> Error:
     """The error for a VMM that ended before the agent answered: says whether the kernel or the VMM gave up."""
     console = read_console_tail(places.console_log, lines=_PANIC_LINES)
     panic = find_panic_line(console)
@@ -213,14 +213,22 @@ def _boot_failure(places: VmPlaces, driver: str) -> Error:
             details,
         )
     said = _last_line(places.vmm_log)
-    if said and not console:
-        return Error("vmm_failed", f"{driver} ended: {said}", "see the daemon's log", details)
+    if not console:
+        why = said or f"{_words_of(exit_code)}, before the kernel of {places.name} wrote a line"
+        return Error("vmm_failed", f"{driver} ended: {why}", "see the daemon's log", details)
     return Error(
         "boot_failed",
         f"the guest {places.name} stopped before its agent answered",
         "read the console lines below",
         details,
     )
+
+
+def _words_of(exit_code: int | None) -> str:
+    """An exit code as of `exit_of`."""
+    if exit_code is None:
+        return "no exit code is known"
+    return f"exit code {exit_code}" if exit_code >= 0 else f"signal {-exit_code}"
 
 
 def _boot_timeout(places: VmPlaces, limit_s: float) -> Error:
