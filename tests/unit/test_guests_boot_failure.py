@@ -22,7 +22,13 @@ def places(tmp_path: Path, console: str = "", said: str = "") -> VmPlaces:
     [
         ("", "", -9, "vmm_failed", "qemu ended: signal 9, before the kernel of dev wrote a line"),
         ("", "", 1, "vmm_failed", "qemu ended: exit code 1, before the kernel of dev wrote a line"),
-        ("", "", None, "vmm_failed", "qemu ended: no exit code is known, before the kernel of dev wrote a line"),
+        (
+            "",
+            "",
+            None,
+            "vmm_failed",
+            "qemu ended: no exit code is known, before the kernel of dev wrote a line",
+        ),
         ("", "could not open the disk\n", 1, "vmm_failed", "qemu ended: could not open the disk"),
         ("[0.1] Linux\n", "", 0, "boot_failed", "the guest dev stopped before its agent answered"),
         (
