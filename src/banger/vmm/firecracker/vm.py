@@ -107,8 +107,7 @@ class FirecrackerVm:
         return _STATES.get(str((await self._api.get("/")).get("state")), "stopped")
 
     async def restore(self) -> None:
-        directory = self._places.directory
-        body = configuration.plan_restore(str(names.state(directory)), str(names.memory(directory)))
+        body = configuration.plan_restore(names.STATE, names.MEMORY)
         await self._api.put("/snapshot/load", body, _MEMORY_S)
 
     async def capture(self, frozen: Frozen) -> None:
@@ -130,8 +129,7 @@ class FirecrackerVm:
         return directory / names.WRITTEN_STATE, directory / names.WRITTEN_MEMORY
 
     async def _write_state(self) -> None:
-        state, memory = self._written()
-        body = configuration.plan_capture(str(state), str(memory))
+        body = configuration.plan_capture(names.WRITTEN_STATE, names.WRITTEN_MEMORY)
         await self._api.put("/snapshot/create", body, _MEMORY_S)
 
     async def freeze_disk(self, directory: Path) -> None:
