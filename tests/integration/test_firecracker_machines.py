@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -28,7 +29,10 @@ from banger.machines.life import lifecycle
 from banger.machines.life.live import LiveMachine
 from banger.model.command import Command
 from banger.model.machine import Machine, MachineState
+from banger.vmm.firecracker import metrics
+from banger.vmm.firecracker.api import Api
 from banger.vmm.firecracker.driver import KVM, FirecrackerDriver, users_reach
+from banger.vmm.firecracker.names import control_socket
 from tests.support.anywhere import PROGRAMS, driver_of
 from tests.support.engine import Engine, home_of, open_engine
 from tests.support.paths import paths_below
@@ -372,6 +376,42 @@ def test_a_command_that_is_asked_for_during_a_copy_waits_for_its_end(
                 running = await live.start_exec(Command(argv=["exit", "3"]), None)
                 assert (await running.ended()).code == 3
             await copying
+            await remove_all(engine)
+
+    within(work())
+
+
+def test_what_firecracker_counts_reaches_the_daemon(
+    home: Path, driver: FirecrackerDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a clone, and of a machine that was taken over; and nothing failed."""
+    seen: list[bytes] = []
+    failures_of = metrics.failures_of
+
+    def note(line: bytes) -> int:
+        seen.append(line)
+        return failures_of(line)
+
+    monkeypatch.setattr(metrics, "failures_of", note)
+
+    async def counted(engine: Engine) -> None:
+        live = engine.lives.of(engine.registry.find("dev"))
+        await live.adopted.wait()
+        seen.clear()
+        api = Api("dev", control_socket(live.places))
+        await api.put("/actions", {"action_type": "FlushMetrics"})
+        async with asyncio.timeout(30):
+            while not seen:
+                await asyncio.sleep(0.01)
+        assert "invalid_reqs_count" in json.loads(seen[0])["block_root"] and not live.machine.disk_failed
+
+    async def work() -> None:
+        async with engine_of(home, driver, templates=True) as engine:
+            await engine.run("dev")
+            await counted(engine)
+        async with engine_of(home, driver) as engine:
+            await engine.take_over()
+            await counted(engine)
             await remove_all(engine)
 
     within(work())

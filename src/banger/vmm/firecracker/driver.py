@@ -29,6 +29,7 @@ from banger.vmm.firecracker import jailer, names, probe, trial, versions
 from banger.vmm.firecracker.configuration import plan_configuration
 from banger.vmm.firecracker.disks import FirecrackerDisks, cannot_write, make_disk
 from banger.vmm.firecracker.frozen_files import FirecrackerFrozenFiles
+from banger.vmm.firecracker.metrics import make_pipe
 from banger.vmm.firecracker.vm import FirecrackerVm
 from banger.vmm.link import NoLink, Tap
 
@@ -226,7 +227,7 @@ def users_reach(device: Path) -> bool:
 
 def plan_arguments(config: VmConfig) -> list[str]:
     """A clone waits for its state; another VM boots at once."""
-    argv = ["--api-sock", names.CONTROL_SOCKET, "--level", "Error"]
+    argv = ["--api-sock", names.CONTROL_SOCKET, "--level", "Error", "--metrics-path", names.METRICS]
     return argv if config.frozen is not None else [*argv, "--config-file", names.CONFIGURATION]
 
 
@@ -256,6 +257,7 @@ def make_surroundings(config: VmConfig) -> None:
         (directory / names.CONFIGURATION).write_text(json.dumps(plan_configuration(config)))
     for name in (names.WRITTEN_STATE, names.WRITTEN_MEMORY):
         (directory / name).touch(mode=0o600)
+    make_pipe(names.metrics(config.places))
 
 
 def hand_over(config: VmConfig, jail: Jail) -> None:
