@@ -21,7 +21,8 @@ import pytest
 from banger.agent.process import Output, list_execs
 from banger.guests import guest
 from banger.host import jail
-from banger.host.proc import all_marked, is_alive, kill_and_wait, send_signal, user_of, wait_gone
+from banger.host.cgroup import Group
+from banger.host.proc import all_marked, find_marked, is_alive, kill_and_wait, send_signal, user_of, wait_gone
 from banger.host.spawn import MARKER
 from banger.machines.ask import pausing
 from banger.machines.copies import forks, snapshots
@@ -29,6 +30,7 @@ from banger.machines.life import lifecycle
 from banger.machines.life.live import LiveMachine
 from banger.model.command import Command
 from banger.model.machine import Machine, MachineState
+from banger.model.sizes import MIB
 from banger.vmm.firecracker import metrics
 from banger.vmm.firecracker.api import Api
 from banger.vmm.firecracker.driver import KVM, FirecrackerDriver, users_reach
@@ -412,6 +414,52 @@ def test_what_firecracker_counts_reaches_the_daemon(
         async with engine_of(home, driver) as engine:
             await engine.take_over()
             await counted(engine)
+            await remove_all(engine)
+
+    within(work())
+
+
+@pytest.mark.parametrize("templates", [False, True], ids=["booted", "cloned from a template"])
+def test_limits_of_host_and_disk_hold(home: Path, driver: FirecrackerDriver, templates: bool) -> None:
+    asked = {"memory_limit_bytes": 256 * MIB, "pids_limit": 100, "io_limit_bytes": MIB, "iops_limit": 100}
+
+    async def work() -> None:
+        async with engine_of(home, driver, templates=templates) as engine:
+            machine = await engine.run("dev", limits="best-effort", **asked)
+            live = engine.lives.of(machine)
+            (root, *_) = (await Api("dev", control_socket(live.places)).get("/vm/config"))["drives"]
+            rate = root["rate_limiter"]
+            assert (root["drive_id"], rate["bandwidth"]["size"], rate["ops"]["size"]) == ("root", MIB, 100)
+            bounds = Path(f"/proc/{live.process.pid}/limits").read_text()
+            (files,) = [
+                line.split()[3:5] for line in bounds.splitlines() if line.startswith("Max open files")
+            ]
+            assert files == ["256", "256"]
+            held = [each for each in engine.store.resources.of_machine(machine.id) if each.kind == "cgroup"]
+            for group in (Group.of_identity(each.identity) for each in held):
+                assert live.process.pid in group.processes()
+                assert "memory" not in group.directories or group.memory_limit_bytes() == 256 * MIB
+            await remove_all(engine)
+
+    within(work())
+
+
+def test_a_vmm_whose_record_is_lost_is_found_by_what_it_shows(home: Path, driver: FirecrackerDriver) -> None:
+    """Which is not its environment, if its jailer took that away."""
+
+    async def work() -> None:
+        async with engine_of(home, driver) as engine:
+            machine = await engine.run("dev")
+            process = engine.lives.of(machine).process
+            (record,) = [each for each in engine.store.resources.all() if each.kind == "vmm"]
+            assert find_marked(MARKER, str(record.identity["marker"])) == [process]
+            engine.store.resources.clear(record.id)
+            assert any(f"process {process.pid} " in left for left in await engine.leftovers())
+        async with engine_of(home, driver) as engine:
+            await engine.take_over()
+            await engine.lives.of(engine.registry.find("dev")).adopted.wait()
+            assert engine.held("vmm") == [f"vmm of {machine.id}"]
+            assert await code_of(engine, engine.registry.find("dev"), "true") == 0
             await remove_all(engine)
 
     within(work())
