@@ -28,13 +28,14 @@ from banger.machines.ask import pausing
 from banger.machines.copies import forks, snapshots
 from banger.machines.life import lifecycle
 from banger.machines.life.live import LiveMachine
+from banger.machines.watch.disk_room import DiskRoom
 from banger.model.command import Command
 from banger.model.machine import Machine, MachineState
 from banger.model.sizes import MIB
 from banger.vmm.firecracker import metrics
 from banger.vmm.firecracker.api import Api
 from banger.vmm.firecracker.driver import KVM, FirecrackerDriver, users_reach
-from banger.vmm.firecracker.names import control_socket
+from banger.vmm.firecracker.names import DISK, control_socket
 from tests.support.anywhere import PROGRAMS, driver_of
 from tests.support.engine import Engine, home_of, open_engine
 from tests.support.paths import paths_below
@@ -43,6 +44,7 @@ from tests.support.rigs import ROOT, run
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 _TRIAL_S = 60.0
+_IO_ERROR = 1  # of virtio's block devices
 
 
 @pytest.fixture(scope="module", params=["ours", "jailer"])
@@ -386,7 +388,7 @@ def test_a_command_that_is_asked_for_during_a_copy_waits_for_its_end(
 def test_what_firecracker_counts_reaches_the_daemon(
     home: Path, driver: FirecrackerDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also of a clone, and of a machine that was taken over; and nothing failed."""
+    """Also of a clone, and of a machine that was taken over: which has lost its disk's file meanwhile."""
     seen: list[bytes] = []
     failures_of = metrics.failures_of
 
@@ -396,7 +398,7 @@ def test_what_firecracker_counts_reaches_the_daemon(
 
     monkeypatch.setattr(metrics, "failures_of", note)
 
-    async def counted(engine: Engine) -> None:
+    async def counted(engine: Engine, failures: int) -> None:
         live = engine.lives.of(engine.registry.find("dev"))
         await live.adopted.wait()
         seen.clear()
@@ -405,15 +407,25 @@ def test_what_firecracker_counts_reaches_the_daemon(
         async with asyncio.timeout(30):
             while not seen:
                 await asyncio.sleep(0.01)
-        assert "invalid_reqs_count" in json.loads(seen[0])["block_root"] and not live.machine.disk_failed
+        assert json.loads(seen[0])["block_root"]["invalid_reqs_count"] == failures
+        assert live.machine.disk_failed is bool(failures)
 
     async def work() -> None:
         async with engine_of(home, driver, templates=True) as engine:
-            await engine.run("dev")
-            await counted(engine)
+            DiskRoom(engine.lives, 0)
+            machine = await engine.run("dev")
+            assert await code_of(engine, machine, "read", "0") == 0
+            await counted(engine, 0)
         async with engine_of(home, driver) as engine:
+            DiskRoom(engine.lives, 0)
             await engine.take_over()
-            await counted(engine)
+            machine = engine.registry.find("dev")
+            await engine.lives.of(machine).adopted.wait()
+            os.truncate(engine.lives.of(machine).places.directory / DISK, 0)
+            assert await code_of(engine, machine, "read", "8") == _IO_ERROR
+            await counted(engine, 1)
+            (warning,) = machine.warnings
+            assert "1 failed" in warning
             await remove_all(engine)
 
     within(work())

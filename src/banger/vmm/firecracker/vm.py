@@ -46,6 +46,7 @@ class FirecrackerVm:
         self._process = process
         self._api = Api(places.name, names.control_socket(places))
         self._metrics: Metrics | None = None
+        self._on_disk_failed: Callable[[str], None] | None = None
         self._was_terminated = False
         self._may_be_deaf = False  # after a pause, in this version
 
@@ -63,6 +64,8 @@ class FirecrackerVm:
                 self._may_be_deaf = version is not None and versions.deafens(version)
                 if self._metrics is None:
                     self._metrics = Metrics(names.metrics(self._places))
+                    if self._on_disk_failed is not None:
+                        self._metrics.watch(self._on_disk_failed)
                 return
             except Error:
                 if not is_alive(self._process) or time.monotonic() > deadline:
@@ -166,7 +169,8 @@ class FirecrackerVm:
     def watch_disk(self, on_full: Callable[[], None], on_failed: Callable[[str], None]) -> None:
         """Firecracker gives its guest an error, also where the host's disk is full. The host learns of the error from
         what Firecracker counts, up to a minute later."""
-        if self._metrics is not None:
+        self._on_disk_failed = on_failed
+        if self._metrics is not None:  # else it is not connected to yet
             self._metrics.watch(on_failed)
 
     async def open_agent(self) -> socket.socket:
