@@ -16,12 +16,14 @@ enum place_kind {
 	PLACE_TREE, /* a directory, to make files, directories and links in */
 	PLACE_SOCKETS, /* a directory, to read, to write, and to make sockets in */
 	PLACE_DEVICE, /* a device, to use */
+	PLACE_SCRATCH, /* an empty directory in memory, to make anything in, devices and programs too; gone with its namespace */
 	PLACE_LINK /* a symbolic link, made again inside; its target needs a place of its own */
 };
 
 struct place {
 	enum place_kind kind;
-	const char *path;
+	const char *path;   /* inside */
+	const char *source; /* outside; the same, unless said otherwise */
 	char *link; /* target of a PLACE_LINK */
 	int tree;   /* descriptor of the place's mount, until the mount is in the new root */
 };

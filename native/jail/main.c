@@ -60,7 +60,7 @@ int main(int argc, char **argv)
 	privileges_change_user(&jail);
 	privileges_drop(&jail);
 	if (jail.tap >= 0)
-		tap_lend(jail.tap);
+		tap_lend(jail.tap, jail.argv);
 	if (jail.seccomp)
 		seccomp_restrict(&jail);
 	execv(jail.argv[0], jail.argv);

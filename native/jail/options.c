@@ -76,7 +76,15 @@ static void add_place(struct jail *jail, enum place_kind kind, const char *path)
 	if (path[0] != '/')
 		fail_usage("not an absolute path", path);
 	char *link = kind == PLACE_LINK ? read_link(path) : NULL;
-	jail->places[jail->place_count++] = (struct place){kind, path, link, -1};
+	jail->places[jail->place_count++] = (struct place){kind, path, path, link, -1};
+}
+
+/* The place that was named last is elsewhere inside. */
+static void move_place(struct jail *jail, const char *path)
+{
+	if (jail->place_count == 0 || path[0] != '/')
+		fail_usage("no place for this path, or not an absolute path", path);
+	jail->places[jail->place_count - 1].path = path;
 }
 
 static void add_group(struct jail *jail, const char *path)
@@ -140,6 +148,10 @@ static void read_option(struct jail *jail, char *argument)
 		add_place(jail, PLACE_LINK, value);
 	else if ((value = value_of(argument, "--device")))
 		add_place(jail, PLACE_DEVICE, value);
+	else if ((value = value_of(argument, "--scratch")))
+		add_place(jail, PLACE_SCRATCH, value);
+	else if ((value = value_of(argument, "--at")))
+		move_place(jail, value);
 	else if ((value = value_of(argument, "--namespace")))
 		jail->namespaces |= look_up(NAMESPACES, sizeof NAMESPACES / sizeof *NAMESPACES, value);
 	else if ((value = value_of(argument, "--directory")))

@@ -22,7 +22,7 @@ static void try_user(void) { namespaces_enter(CLONE_NEWUSER); }
 
 static void try_mount(void)
 {
-	struct jail jail = {.places = {{PLACE_READ, "/usr", NULL, -1}}, .place_count = 1};
+	struct jail jail = {.places = {{PLACE_READ, "/usr", "/usr", NULL, -1}}, .place_count = 1};
 
 	if (chdir("/") != 0)
 		fail("working directory", "/");

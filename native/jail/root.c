@@ -30,11 +30,11 @@ static void inside(char out[PATH_MAX], const char *path)
 static int take_tree(const struct place *place)
 {
 	struct mount_attr rights = {.attr_set = MOUNT_ATTR_NOSUID};
-	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, place->path,
+	int tree = (int)syscall(SYS_open_tree, AT_FDCWD, place->source,
 	                        OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 
 	if (tree < 0)
-		fail("open_tree", place->path);
+		fail("open_tree", place->source);
 	if (place->kind != PLACE_DEVICE)
 		rights.attr_set |= MOUNT_ATTR_NODEV;
 	if (place->kind == PLACE_READ)
@@ -42,7 +42,7 @@ static int take_tree(const struct place *place)
 	if (place->kind == PLACE_WRITE || place->kind == PLACE_TREE || place->kind == PLACE_SOCKETS)
 		rights.attr_set |= MOUNT_ATTR_NOEXEC;
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &rights, sizeof rights) != 0)
-		fail("mount_setattr", place->path);
+		fail("mount_setattr", place->source);
 	return tree;
 }
 
@@ -81,6 +81,12 @@ static void put(struct place *place)
 			fail("symlink", place->path);
 		return;
 	}
+	if (place->kind == PLACE_SCRATCH) {
+		make_target(target, true);
+		if (mount("jail", target, "tmpfs", MS_NOSUID, "size=32m,nr_inodes=1k,mode=755") != 0)
+			fail("tmpfs", place->path);
+		return;
+	}
 	if (fstat(place->tree, &found) != 0)
 		fail("stat", place->path);
 	make_target(target, S_ISDIR(found.st_mode));
@@ -94,10 +100,9 @@ static void put(struct place *place)
  * no program in a jail reaches the driver of taps. */
 static void put_stand_in(void)
 {
-	struct place null = {.kind = PLACE_DEVICE, .path = "/dev/null"};
+	struct place null = {.kind = PLACE_DEVICE, .path = TAP_DEVICE, .source = "/dev/null"};
 
 	null.tree = take_tree(&null);
-	null.path = TAP_DEVICE;
 	put(&null);
 }
 
@@ -106,7 +111,7 @@ void root_change(struct jail *jail)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
 		fail("private mounts", NULL);
 	for (size_t i = 0; i < jail->place_count; i++) {
-		if (jail->places[i].kind != PLACE_LINK)
+		if (jail->places[i].kind != PLACE_LINK && jail->places[i].kind != PLACE_SCRATCH)
 			jail->places[i].tree = take_tree(&jail->places[i]);
 	}
 	if (mount("jail", SITE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,nr_inodes=1k,mode=755") != 0)

@@ -77,9 +77,11 @@ static int receive_descriptor(int connection)
 	return descriptor;
 }
 
-/* The process looks like the program, whose environment and directory it shares: it must not be taken for it. */
-static void become_nobody(void)
+/* The process looks like the program, whose words and directory it shares: it must not be taken for it. */
+static void become_nobody(char **words)
 {
+	for (char **each = words; *each; each++)
+		memset(*each, 0, strlen(*each));
 	for (char **each = environ; *each; each++)
 		memset(*each, 0, strlen(*each));
 	(void)!chdir("/");
@@ -108,7 +110,7 @@ static void answer_one(int requests, int tap)
 	_exit(0);
 }
 
-void tap_lend(int tap)
+void tap_lend(int tap, char **words)
 {
 	int pair[2];
 
@@ -124,7 +126,7 @@ void tap_lend(int tap)
 		fail("fork", NULL);
 	if (child == 0) {
 		close(pair[0]);
-		become_nobody();
+		become_nobody(words);
 		int requests = receive_descriptor(pair[1]);
 		if (requests >= 0)
 			answer_one(requests, tap);

@@ -65,6 +65,7 @@ static void test_all_options(void)
 	const char *const words[] = {
 		"--group=/g/tasks", "--limit=7=64:128", "--limit=4=0", "--namespace=mount", "--namespace=pid",
 		"--landlock", "--landlock-network", "--read=/usr", "--write=/vm", "--sockets=/run/vm", "--device=/dev/null", "--user=1879048193",
+		"--scratch=/s", "--write=/vm/disk", "--at=/s/disk",
 		"--also-group=104", "--directory=/vm", "--tap=6", "--report=5", "--", "/bin/true", "--landlock", NULL,
 	};
 	struct jail jail;
@@ -78,7 +79,9 @@ static void test_all_options(void)
 	assert(jail.bounds[1].resource == 4 && jail.bounds[1].soft == 0 && jail.bounds[1].hard == 0);
 	assert(jail.namespaces == (CLONE_NEWNS | CLONE_NEWPID));
 	assert(jail.landlock && jail.landlock_network);
-	assert(jail.place_count == 4);
+	assert(jail.place_count == 6);
+	assert(jail.places[4].kind == PLACE_SCRATCH);
+	assert(strcmp(jail.places[5].source, "/vm/disk") == 0 && strcmp(jail.places[5].path, "/s/disk") == 0);
 	assert(jail.places[1].kind == PLACE_WRITE && strcmp(jail.places[1].path, "/vm") == 0);
 	assert(jail.places[2].kind == PLACE_SOCKETS && strcmp(jail.places[2].path, "/run/vm") == 0);
 	assert(jail.user == 1879048193U && jail.also_group == 104 && jail.report == 5 && jail.tap == 6);
@@ -107,13 +110,14 @@ static void test_wrong_options_run_nothing(void)
 {
 	const char *const wrong[] = {
 		"--unknown", "--read", "--read=relative", "--limit=7", "--limit==1", "--limit=7=x", "--limit=7=1:", "--limit=99=1",
-		"--limit=7=-1", "--namespace=house", "--user=0", "--user=4294967295", "--user=", "--report=x", "--groups=/g", "word",
+		"--limit=7=-1", "--namespace=house", "--user=0", "--user=4294967295", "--user=", "--report=x", "--groups=/g", "word", "--at=/s",
 	};
 
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		const char *const words[] = {wrong[i], "--", "/bin/true", NULL};
 		assert(code_of(words) == EXIT_USAGE);
 	}
+	assert(code_of((const char *const[]){"--read=/usr", "--at=s", "--", "/bin/true", NULL}) == EXIT_USAGE);
 	assert(code_of((const char *const[]){"--landlock", NULL}) == EXIT_USAGE);
 	assert(code_of((const char *const[]){"--landlock", "--", NULL}) == EXIT_USAGE);
 	assert(code_of((const char *const[]){NULL}) == EXIT_USAGE);

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -20,16 +21,22 @@ import pytest
 from banger.agent.process import Output, list_execs
 from banger.guests import guest
 from banger.host import jail
-from banger.host.proc import all_marked, is_alive, kill_and_wait, send_signal, user_of, wait_gone
+from banger.host.cgroup import Group
+from banger.host.proc import all_marked, find_marked, is_alive, kill_and_wait, send_signal, user_of, wait_gone
 from banger.host.spawn import MARKER
 from banger.machines.ask import pausing
 from banger.machines.copies import forks, snapshots
 from banger.machines.life import lifecycle
 from banger.machines.life.live import LiveMachine
+from banger.machines.watch.disk_room import DiskRoom
 from banger.model.command import Command
 from banger.model.machine import Machine, MachineState
+from banger.model.sizes import MIB
+from banger.vmm.firecracker import metrics
+from banger.vmm.firecracker.api import Api
 from banger.vmm.firecracker.driver import KVM, FirecrackerDriver, users_reach
-from tests.support.anywhere import Anywhere
+from banger.vmm.firecracker.names import DISK, control_socket
+from tests.support.anywhere import PROGRAMS, driver_of
 from tests.support.engine import Engine, home_of, open_engine
 from tests.support.paths import paths_below
 from tests.support.reports import silent
@@ -37,20 +44,29 @@ from tests.support.rigs import ROOT, run
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 _TRIAL_S = 60.0
-PROGRAM = str(ROOT / "build/firecracker/firecracker")
+_IO_ERROR = 1  # of virtio's block devices
+
+
+@pytest.fixture(scope="module", params=["ours", "jailer"])
+def jail_of(request: pytest.FixtureRequest) -> str:
+    """Whose jail the VMMs run in."""
+    if request.param == "jailer" and os.geteuid() != 0:
+        pytest.skip("capability missing: Firecracker's jailer needs root")
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def driver() -> FirecrackerDriver:
-    driver = Anywhere(PROGRAM)
+def driver(jail_of: str) -> FirecrackerDriver:
+    driver = driver_of(jail_of)
     if problem := asyncio.run(driver.try_machine("kvm", _TRIAL_S)):
         pytest.skip(f"capability missing: {problem}")
     return driver
 
 
 @pytest.fixture(autouse=True)
-def as_a_user_that_reaches_kvm(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not users_reach(KVM):
+def as_a_user_that_reaches_kvm(monkeypatch: pytest.MonkeyPatch, jail_of: str) -> None:
+    """The jailer makes a device of the user's own."""
+    if jail_of == "ours" and not users_reach(KVM):
         monkeypatch.setattr(guest, "choose_user", lambda *_: None)
 
 
@@ -107,7 +123,7 @@ def within(work: Coroutine[Any, Any, None]) -> None:
 
 @pytest.mark.parametrize("templates", [False, True], ids=["booted", "cloned from a template"])
 def test_a_machine_runs_its_command_stops_and_starts_again(
-    home: Path, driver: FirecrackerDriver, templates: bool
+    home: Path, driver: FirecrackerDriver, jail_of: str, templates: bool
 ) -> None:
     async def work() -> None:
         async with engine_of(home, driver, templates=templates) as engine:
@@ -116,7 +132,7 @@ def test_a_machine_runs_its_command_stops_and_starts_again(
             assert machine.accel == "kvm" and machine.root_disk in ("copy", "reflink")
             assert (machine.driver_version, machine.driver_lacks) == ((await driver.info()).version, ())
             assert await code_of(engine, machine, "exit", "42") == 42
-            if os.geteuid() == 0 and users_reach(KVM):
+            if jail_of == "jailer" or (os.geteuid() == 0 and users_reach(KVM)):
                 assert user_of(engine.lives.of(machine).process) not in (0, None)
             await lifecycle.stop(engine.lives, machine, 5)
             assert state_of(engine) is MachineState.STOPPED
@@ -127,7 +143,7 @@ def test_a_machine_runs_its_command_stops_and_starts_again(
     within(work())
 
 
-def test_its_vmm_is_in_the_jail(home: Path, driver: FirecrackerDriver) -> None:
+def test_its_vmm_is_in_the_jail(home: Path, driver: FirecrackerDriver, jail_of: str) -> None:
     async def work() -> None:
         async with engine_of(home, driver) as engine:
             process = engine.lives.of(await engine.run("dev")).process
@@ -135,14 +151,19 @@ def test_its_vmm_is_in_the_jail(home: Path, driver: FirecrackerDriver) -> None:
                 line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
             )
             assert told["NoNewPrivs"] == "1" and told["Seccomp"] == "2"
-            assert int(told["CapEff"], 16) == int(told["CapBnd"], 16) == 0
+            assert int(told["CapPrm"], 16) == int(told["CapAmb"], 16) == 0
+            assert jail_of == "jailer" or int(told["CapBnd"], 16) == 0
             held = jail.look().held
             for name in {"net", "pid", "ipc", "uts"} & held:
                 assert os.readlink(f"/proc/{process.pid}/ns/{name}") != os.readlink(f"/proc/self/ns/{name}")
-            if "mount" in held:
-                shown = Path(f"/proc/{process.pid}/root")
+            shown = Path(f"/proc/{process.pid}/root")
+            if jail_of == "jailer":
+                assert {*os.listdir(shown)} >= {"dev", "firecracker", "root.raw"} and not (
+                    shown / "proc"
+                ).exists()
+            elif "mount" in held:
                 for name in {"root", "home", "proc", "sys"} & {*os.listdir(shown)}:
-                    assert [name, *os.listdir(shown / name)] == [*Path(PROGRAM).parts[1:3]], "the way to it"
+                    assert [name, *os.listdir(shown / name)] == [*PROGRAMS.parts[1:3]], "the way to it"
             await remove_all(engine)
 
     within(work())
@@ -242,9 +263,9 @@ def test_the_next_daemon_takes_over_machines(home: Path, driver: FirecrackerDriv
 
 
 @contextlib.contextmanager
-def doomed(home: Path, work: str) -> Iterator[subprocess.Popen[str]]:
+def doomed(home: Path, jail_of: str, work: str) -> Iterator[subprocess.Popen[str]]:
     """An engine that does that work, from when it says so; gone at the end of the block."""
-    argv = [sys.executable, "-m", "tests.support.doomed_engine", str(home), PROGRAM, work]
+    argv = [sys.executable, "-m", "tests.support.doomed_engine", str(home), jail_of, work]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -263,11 +284,11 @@ def wait_for(process: subprocess.Popen[str], true: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("work", ["runs", "starts", "copies"])
 def test_after_the_sudden_end_of_a_daemon_the_next_has_all_that_runs_and_nothing_is_left(
-    home: Path, driver: FirecrackerDriver, work: str
+    home: Path, driver: FirecrackerDriver, jail_of: str, work: str
 ) -> None:
     paths = paths_below(home)
     signs = {"runs": lambda: True, "starts": lambda: any(paths.machines.glob("*/vmm.log"))}
-    with doomed(home, work) as process:
+    with doomed(home, jail_of, work) as process:
         wait_for(process, signs.get(work, lambda: any(paths.snapshots.glob(".fork-*/memory"))))
 
     async def next_daemon() -> None:
@@ -288,9 +309,9 @@ def test_after_the_sudden_end_of_a_daemon_the_next_has_all_that_runs_and_nothing
 
 
 def test_after_the_sudden_end_of_daemon_and_vmm_the_machine_is_stopped_and_starts_again(
-    home: Path, driver: FirecrackerDriver
+    home: Path, driver: FirecrackerDriver, jail_of: str
 ) -> None:
-    with doomed(home, "runs") as process:
+    with doomed(home, jail_of, "runs") as process:
         process.kill()
         process.wait()
         for vmm, marker in all_marked(MARKER):
@@ -359,6 +380,98 @@ def test_a_command_that_is_asked_for_during_a_copy_waits_for_its_end(
                 running = await live.start_exec(Command(argv=["exit", "3"]), None)
                 assert (await running.ended()).code == 3
             await copying
+            await remove_all(engine)
+
+    within(work())
+
+
+def test_what_firecracker_counts_reaches_the_daemon(
+    home: Path, driver: FirecrackerDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a clone, and of a machine that was taken over: which has lost its disk's file meanwhile."""
+    seen: list[bytes] = []
+    failures_of = metrics.failures_of
+
+    def note(line: bytes) -> int:
+        seen.append(line)
+        return failures_of(line)
+
+    monkeypatch.setattr(metrics, "failures_of", note)
+
+    async def counted(engine: Engine, failures: int) -> None:
+        live = engine.lives.of(engine.registry.find("dev"))
+        await live.adopted.wait()
+        seen.clear()
+        api = Api("dev", control_socket(live.places))
+        await api.put("/actions", {"action_type": "FlushMetrics"})
+        async with asyncio.timeout(30):
+            while not seen:
+                await asyncio.sleep(0.01)
+        assert json.loads(seen[0])["block_root"]["invalid_reqs_count"] == failures
+        assert live.machine.disk_failed is bool(failures)
+
+    async def work() -> None:
+        async with engine_of(home, driver, templates=True) as engine:
+            DiskRoom(engine.lives, 0)
+            machine = await engine.run("dev")
+            assert await code_of(engine, machine, "read", "0") == 0
+            await counted(engine, 0)
+        async with engine_of(home, driver) as engine:
+            DiskRoom(engine.lives, 0)
+            await engine.take_over()
+            machine = engine.registry.find("dev")
+            await engine.lives.of(machine).adopted.wait()
+            os.truncate(engine.lives.of(machine).places.directory / DISK, 0)
+            assert await code_of(engine, machine, "read", "8") == _IO_ERROR
+            await counted(engine, 1)
+            (warning,) = machine.warnings
+            assert "1 failed" in warning
+            await remove_all(engine)
+
+    within(work())
+
+
+@pytest.mark.parametrize("templates", [False, True], ids=["booted", "cloned from a template"])
+def test_limits_of_host_and_disk_hold(home: Path, driver: FirecrackerDriver, templates: bool) -> None:
+    asked = {"memory_limit_bytes": 256 * MIB, "pids_limit": 100, "io_limit_bytes": MIB, "iops_limit": 100}
+
+    async def work() -> None:
+        async with engine_of(home, driver, templates=templates) as engine:
+            machine = await engine.run("dev", limits="best-effort", **asked)
+            live = engine.lives.of(machine)
+            (root, *_) = (await Api("dev", control_socket(live.places)).get("/vm/config"))["drives"]
+            rate = root["rate_limiter"]
+            assert (root["drive_id"], rate["bandwidth"]["size"], rate["ops"]["size"]) == ("root", MIB, 100)
+            bounds = Path(f"/proc/{live.process.pid}/limits").read_text()
+            (files,) = [
+                line.split()[3:5] for line in bounds.splitlines() if line.startswith("Max open files")
+            ]
+            assert files == ["256", "256"]
+            held = [each for each in engine.store.resources.of_machine(machine.id) if each.kind == "cgroup"]
+            for group in (Group.of_identity(each.identity) for each in held):
+                assert live.process.pid in group.processes()
+                assert "memory" not in group.directories or group.memory_limit_bytes() == 256 * MIB
+            await remove_all(engine)
+
+    within(work())
+
+
+def test_a_vmm_whose_record_is_lost_is_found_by_what_it_shows(home: Path, driver: FirecrackerDriver) -> None:
+    """Which is not its environment, if its jailer took that away."""
+
+    async def work() -> None:
+        async with engine_of(home, driver) as engine:
+            machine = await engine.run("dev")
+            process = engine.lives.of(machine).process
+            (record,) = [each for each in engine.store.resources.all() if each.kind == "vmm"]
+            assert find_marked(MARKER, str(record.identity["marker"])) == [process]
+            engine.store.resources.clear(record.id)
+            assert any(f"process {process.pid} " in left for left in await engine.leftovers())
+        async with engine_of(home, driver) as engine:
+            await engine.take_over()
+            await engine.lives.of(engine.registry.find("dev")).adopted.wait()
+            assert engine.held("vmm") == [f"vmm of {machine.id}"]
+            assert await code_of(engine, engine.registry.find("dev"), "true") == 0
             await remove_all(engine)
 
     within(work())

@@ -54,9 +54,9 @@ def keeper(tmp_path: Path) -> Iterator[RunningKeeper]:
         pytest.skip(f"capability missing: {exc}")
 
 
-@pytest.fixture(scope="module")
-def rig() -> Iterator[Rig]:
-    with open_rig("firecracker") as rig:
+@pytest.fixture(scope="module", params=["firecracker", "firecracker in its jailer"])
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    with open_rig(request.param) as rig:
         if rig.problem:
             pytest.skip(f"capability missing: {rig.problem}")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import signal
@@ -16,12 +17,14 @@ from banger.guests import guest
 from banger.host import jail
 from banger.host.proc import user_of, wait_gone
 from banger.machines.ask import pausing
+from banger.machines.watch.disk_room import DiskRoom
 from banger.model.command import Command
 from banger.vmm.firecracker import driver as driver_module
 from banger.vmm.firecracker import probe
 from banger.vmm.firecracker import vm as vm_module
 from banger.vmm.firecracker.api import Api, Refused
 from banger.vmm.firecracker.driver import FirecrackerDriver
+from banger.vmm.firecracker.names import control_socket
 from banger.vmm.frozen import Frozen
 from tests.support.anywhere import Anywhere
 from tests.support.engine import home_of, open_engine
@@ -136,6 +139,33 @@ def test_a_version_that_hears_nothing_after_a_pause_is_mended_by_a_capture(
     asyncio.run(work())
 
 
+def test_a_failed_access_to_the_disk_is_known_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From what Firecracker counts."""
+    monkeypatch.setattr(guest, "choose_user", lambda *_: None)
+    home_of(tmp_path / "home")
+
+    async def work() -> None:
+        driver = Anywhere(str(make_program(tmp_path, "1.16.1")))
+        async with open_engine(paths_below(tmp_path / "home"), driver) as engine:
+            DiskRoom(engine.lives, 0)
+            live = engine.lives.of(await engine.run("dev"))
+            api = Api("dev", control_socket(live.places))
+            for fails in (False, True):
+                with contextlib.suppress(Refused):
+                    await api.patch("/drives/root", {"path_on_host": "gone" if fails else "root.raw"})
+                await api.put("/actions", {"action_type": "FlushMetrics"})
+                async with asyncio.timeout(30):
+                    while fails and not live.machine.disk_failed:
+                        await asyncio.sleep(0.01)
+            (warning,) = live.machine.warnings
+            assert "1 failed" in warning
+            await engine.remove_machines()
+
+    asyncio.run(work())
+
+
 def test_a_version_that_stays_deaf_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vm_module, "_DEAF_S", 0.2)
 
@@ -208,7 +238,7 @@ def test_a_vmm_runs_as_a_user_of_its_own_who_makes_nothing_in_the_directory_of_i
             directory = rig.places("clone").directory
             assert directory.stat().st_uid == 0 and not directory.stat().st_mode & 0o022
             owned = {path.name for path in directory.iterdir() if path.lstat().st_uid == user + 1}
-            assert owned == {"root.raw", "written.memory", "written.state"}
+            assert owned == {"metrics", "root.raw", "written.memory", "written.state"}
             assert {path.stat().st_uid for path in rig.frozen.directory.iterdir()} == {0}
         async with rig.booted("template") as (vm, _):
             directory = rig.places("template").directory

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from banger.guests import guest
 from banger.vmm.base import DriverInfo
 from banger.vmm.firecracker.driver import KVM, FirecrackerDriver, users_reach
+
+PROGRAMS = Path(__file__).parents[2] / "build/firecracker"
 
 
 class Anywhere(FirecrackerDriver):
@@ -12,6 +16,11 @@ class Anywhere(FirecrackerDriver):
 
     async def info(self) -> DriverInfo:
         return (await super().info())._replace(accels=("kvm",))
+
+
+def driver_of(jail: str) -> Anywhere:
+    """The real one, with our jail ("ours") or its own ("jailer")."""
+    return Anywhere(str(PROGRAMS / "firecracker"), str(PROGRAMS / "jailer") if jail == "jailer" else "")
 
 
 def keep_users_that_reach_kvm() -> None:

@@ -1,9 +1,9 @@
 """An engine in a process of its own, which a test ends by SIGKILL while it does one thing.
 
-    python -m tests.support.doomed_engine HOME PROGRAM runs|starts|copies
+    python -m tests.support.doomed_engine HOME JAIL runs|starts|copies
 
-Machine `dev` runs on that Firecracker. `runs` says so with a line and does no more; `starts` says so before it starts
-the machine; `copies` makes forks of it, one after another.
+Machine `dev` runs on Firecracker, whose jail is `ours` or its `jailer`. `runs` says so with a line and does no more;
+`starts` says so before it starts the machine; `copies` makes forks of it, one after another.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import sys
 from pathlib import Path
 
 from banger.machines.copies import forks
-from tests.support.anywhere import Anywhere, keep_users_that_reach_kvm
+from tests.support.anywhere import driver_of, keep_users_that_reach_kvm
 from tests.support.engine import open_engine
 from tests.support.paths import paths_below
 from tests.support.reports import silent
 
 
-async def main(home: str, program: str, work: str) -> None:
-    async with open_engine(paths_below(Path(home)), Anywhere(program)) as engine:
+async def main(home: str, jail: str, work: str) -> None:
+    async with open_engine(paths_below(Path(home)), driver_of(jail)) as engine:
         if work == "starts":
             print("ready", flush=True)
         machine = await engine.run("dev")
@@ -31,5 +31,6 @@ async def main(home: str, program: str, work: str) -> None:
 
 
 if __name__ == "__main__":
-    keep_users_that_reach_kvm()
+    if sys.argv[2] == "ours":
+        keep_users_that_reach_kvm()
     asyncio.run(main(*sys.argv[1:]))

@@ -4,7 +4,9 @@ the guest of `fake_vmm`. It keeps states as Firecracker does, and refuses what F
 The driver runs it in its jail like any program, so it is one file: `make_program` packs it with what it needs.
 
     firecracker --version
-    firecracker --id ID --api-sock PATH --level LEVEL [--config-file PATH]
+    firecracker --id ID --api-sock PATH --level LEVEL [--metrics-path PATH] [--config-file PATH]
+
+Each change of the root disk to a file that is not there counts as one failed access to the disk.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ _OLDEST = (1, 8, 0)
 FIELDS: dict[str, dict[str, tuple[int, int, int]]] = {
     "PATCH /vm": {"state": _OLDEST},
     "PATCH /drives/root": dict.fromkeys(("drive_id", "path_on_host", "rate_limiter"), _OLDEST),
+    "PUT /actions": {"action_type": _OLDEST},
     "PUT /snapshot/create": dict.fromkeys(("snapshot_type", "snapshot_path", "mem_file_path"), _OLDEST),
     "PUT /snapshot/load": {
         **dict.fromkeys(("snapshot_path", "mem_backend", "mem_file_path", "resume_vm"), _OLDEST),
@@ -57,6 +60,8 @@ class Firecracker:
         self.config: dict[str, Any] = {}
         self.selector = selectors.DefaultSelector()
         self.agent: socket.socket | None = None
+        self.metrics: int | None = None
+        self.failed = 0
         self._watch(_listen(api), self._accept_request)
 
     def serve(self) -> None:
@@ -156,6 +161,7 @@ class Firecracker:
             "PATCH /drives/root": self._change_drive,
             "PUT /snapshot/create": self._create,
             "PUT /snapshot/load": self._load,
+            "PUT /actions": self._flush,
         }
         actions[request](body)
         return {}
@@ -170,7 +176,17 @@ class Firecracker:
             self.selector.unregister(self.agent)
 
     def _change_drive(self, body: dict[str, Any]) -> None:
-        os.stat(body.get("path_on_host", "."))
+        try:
+            os.stat(body.get("path_on_host", "."))
+        except OSError:
+            self.failed += 1
+            raise
+
+    def _flush(self, body: dict[str, Any]) -> None:
+        if self.metrics is not None:
+            line = {"block_root": {"invalid_reqs_count": self.failed}, "net": {}}
+            os.write(self.metrics, json.dumps(line).encode() + b"\n")
+        self.failed = 0
 
     def _create(self, body: dict[str, Any]) -> None:
         if self.state != "Paused":
@@ -209,10 +225,12 @@ def _numbers(version: str) -> tuple[int, ...]:
 def main(version: str, without: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--version", action="version", version=f"Firecracker v{version}")
-    for option in ("--id", "--api-sock", "--level", "--config-file"):
+    for option in ("--id", "--api-sock", "--level", "--config-file", "--metrics-path"):
         parser.add_argument(option)
     options = parser.parse_args()
     firecracker = Firecracker(version, options.api_sock, without)
+    if options.metrics_path:
+        firecracker.metrics = os.open(options.metrics_path, os.O_RDWR | os.O_NONBLOCK)
     if options.config_file:
         try:
             firecracker.boot(json.loads(Path(options.config_file).read_text()))

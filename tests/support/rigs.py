@@ -19,6 +19,7 @@ from banger.guests.links import link_of_kind
 from banger.host import cpu
 from banger.host.paths import Paths
 from banger.host.proc import ProcessRef, kill_and_wait
+from banger.host.vm_users import part_of
 from banger.kernels.initramfs import ensure_initramfs
 from banger.model.command import Command, Exit
 from banger.model.network import LinkKind
@@ -30,6 +31,7 @@ from banger.vmm.firecracker.driver import FirecrackerDriver
 from banger.vmm.frozen import Frozen
 from banger.vmm.link import mac_of
 from banger.vmm.qemu.driver import QemuDriver
+from tests.support.anywhere import PROGRAMS
 from tests.support.engine import home_of
 from tests.support.fake_driver import FakeDriver
 from tests.support.fake_firecracker import INTERPRETER, make_program
@@ -59,6 +61,7 @@ class Rig:
         self.link = link
         self.problem = problem
         self.frozen = Frozen(directory / "frozen")
+        self._users = iter(part_of(directory))
         self._processes: list[ProcessRef] = []
 
     @property
@@ -83,6 +86,7 @@ class Rig:
             marker=name,
             frozen=frozen,
             link=link_of_kind(self.link),
+            user=next(self._users) if self.driver.capabilities.own_jail else self.plain.user,
         )
 
     def start(self, config: VmConfig) -> Vm:
@@ -194,8 +198,14 @@ def _qemu_rig(directory: Path) -> Rig:
 
 def _firecracker_rig(directory: Path) -> Rig:
     """With a guest that is no operating system, so that it runs also where KVM has no help of the processor."""
-    rig = _bare_firecracker_rig(directory, ROOT / "build/firecracker/firecracker")
+    rig = _bare_firecracker_rig(directory, PROGRAMS / "firecracker")
     rig.problem = asyncio.run(rig.driver.try_machine("kvm", BOOT_S))
+    return rig
+
+
+def _jailer_rig(directory: Path) -> Rig:
+    rig = _bare_firecracker_rig(directory, PROGRAMS / "firecracker", str(PROGRAMS / "jailer"))
+    rig.problem = asyncio.run(rig.driver.info()).problem or asyncio.run(rig.driver.try_machine("kvm", BOOT_S))
     return rig
 
 
@@ -207,7 +217,7 @@ def _newer_firecracker_rig(directory: Path) -> Rig:
     return rig
 
 
-def _bare_firecracker_rig(directory: Path, program: Path) -> Rig:
+def _bare_firecracker_rig(directory: Path, program: Path, jailer: str = "") -> Rig:
     for name, size_bytes in (("initramfs", 4096), ("modules", 4096), ("image", MIB)):
         (directory / name).write_bytes(bytes(size_bytes))
     plain = VmConfig(
@@ -223,7 +233,7 @@ def _bare_firecracker_rig(directory: Path, program: Path) -> Rig:
         accel="kvm",
         link=link_of_kind("none"),
     )
-    return Rig(FirecrackerDriver(str(program)), directory, plain, ["sleep"], "none")
+    return Rig(FirecrackerDriver(str(program), jailer), directory, plain, ["sleep"], "none")
 
 
 def _firecracker_linux_rig(directory: Path) -> Rig:
@@ -231,7 +241,7 @@ def _firecracker_linux_rig(directory: Path) -> Rig:
     paths = Paths(golden.state, golden.directory / "cache", directory / "run", directory / "config")
     shutil.copyfile(paths.database, directory / "banger.db")
     store = Store(directory / "banger.db")
-    driver = FirecrackerDriver(str(ROOT / "build/firecracker/firecracker"))
+    driver = FirecrackerDriver(str(PROGRAMS / "firecracker"))
     try:
         rig = _rig(driver, directory, paths, store, GIB, ["sleep", "1000"])
     finally:
@@ -267,6 +277,7 @@ RIGS = {
     "fake": _fake_rig,
     "qemu": _qemu_rig,
     "firecracker": _firecracker_rig,
+    "firecracker in its jailer": _jailer_rig,
     "firecracker with Linux": _firecracker_linux_rig,
     "stand-in for a newer firecracker": _newer_firecracker_rig,
 }

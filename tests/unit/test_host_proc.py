@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import subprocess
@@ -223,3 +224,28 @@ def test_what_it_prints_and_what_it_complains_of_may_go_to_two_files(tmp_path: P
     assert asyncio.run(proc.wait_gone(ref, 10))
     assert (tmp_path / "console").read_text() == "said\n"
     assert (tmp_path / "log").read_text() == "complained\n"
+
+
+def test_a_process_without_an_environment_is_marked_by_its_id(tmp_path: Path) -> None:
+    """And by no other argument; nor does an id count where there is an environment."""
+    mark = f"test-{os.urandom(6).hex()}"
+    word = proc.mark_as_id("BANGER_TEST_MARK", mark)
+    argv = ["/bin/sh", "-c", "read line", "sh"]
+    lines: list[tuple[list[str], dict[str, str]]] = [
+        (["--id", word], {}),
+        (["--uid", word], {}),
+        ([f"--id {word}"], {}),
+        (["--id", word], {"A": "b"}),
+    ]
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(open(tmp_path / "output", "wb"))
+        started = [
+            subprocess.Popen([*argv, *line], env=env, stdin=subprocess.PIPE, stdout=output)
+            for line, env in lines
+        ]
+        for process in started:
+            stack.enter_context(process)
+            stack.callback(process.kill)
+        (found,) = proc.find_marked("BANGER_TEST_MARK", mark)
+        assert found.pid == started[0].pid
+        assert proc.output_directory(found) == str(tmp_path)

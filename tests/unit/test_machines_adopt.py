@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -121,3 +122,34 @@ def test_a_machine_that_cannot_be_settled_keeps_no_other_from_it(
     asyncio.run(adopt.adopt_all(lives_of(registry), {}))
     assert done == ["first", "last"]
     assert said in caplog.text
+
+
+def test_vcpus_are_set_right_by_a_record_that_nobody_changes_meanwhile() -> None:
+    """A user who resumes a machine holds the lock from the vCPUs to the record: it is not paused again between."""
+    did: list[str] = []
+
+    async def work() -> None:
+        live: Any = SimpleNamespace(
+            machine=SimpleNamespace(state=MachineState.PAUSED), pausing=asyncio.Lock()
+        )
+        runs = "paused"
+
+        async def run_state() -> str:
+            return runs
+
+        async def note(what: str) -> None:
+            did.append(what)
+
+        live.vm = SimpleNamespace(
+            run_state=run_state, pause=lambda: note("pause"), resume=lambda: note("resume")
+        )
+        async with live.pausing:
+            setting = asyncio.create_task(adopt._set_vcpus_right(live))
+            runs = "running"
+            for _ in range(10):
+                await asyncio.sleep(0)
+            live.machine.state = MachineState.RUNNING
+        await setting
+
+    asyncio.run(work())
+    assert did == []

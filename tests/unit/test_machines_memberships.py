@@ -296,6 +296,40 @@ def test_the_relay_forgets_a_machine_that_ends_while_it_is_told_of_it(house: Hou
     asyncio.run(life())
 
 
+@pytest.mark.parametrize("ends", ["before", "meanwhile"])
+@pytest.mark.parametrize("teller", ["all", "sleep"])
+def test_what_a_new_relay_is_told_of_a_machine_that_ends_is_forgotten_too(
+    house: House, teller: str, ends: str
+) -> None:
+    """As after the daemon and the keeper were killed: the machine is adopted, and its command has ended."""
+    web, db = house.machine("web", number=21), house.machine("db", number=20)
+
+    async def life() -> None:
+        await house.begin(web, db)
+        passages, live = Passages(house.lives, house.guards), house.lives.live[web.id]
+        ask, told = house.guards.ask_relay, house.told
+
+        async def ask_and_end(request: str, descriptors: Sequence[int] = ()) -> Answer:
+            if request.startswith("list" if ends == "before" else f"machine vm-{web.id}"):
+                live.gone.set()
+            answer: Answer = await ask(request, descriptors)
+            return answer
+
+        told.clear()
+        house.guards.ask_relay = house.guards.relay.ask = ask_and_end
+        if teller == "all":
+            await passages._tell_all()
+            assert f"machine vm-{db.id}" in told and f"forget vm-{db.id}" not in told
+            assert web.warnings == (), "that it has no network any more says nothing"
+        else:
+            live.gone.set() if ends == "before" else None
+            await passages._note_sleep(live)
+        assert (f"machine vm-{web.id}" in told) is (ends == "meanwhile")
+        assert (f"forget vm-{web.id}" in told) is (ends == "meanwhile")
+
+    asyncio.run(life())
+
+
 def test_a_machine_without_a_tap_is_connected_at_its_next_start_or_told_why_not(house: House) -> None:
     house.network("back")
     back = house.registry.networks.find("back")

@@ -10,6 +10,7 @@ import pytest
 
 from banger.agent.connection import agent_restarted
 from banger.errors import Error
+from banger.machines.ask import pausing
 from banger.machines.life import sessions
 from banger.machines.life.live import LiveMachine
 from banger.model.machine import MachineState
@@ -90,3 +91,42 @@ def test_a_guest_that_does_not_answer_is_given_up_only_when_nobody_is_there(held
     )
     asyncio.run(sessions.give_up_deserted(live))
     assert [error.code for error in given_up] == (["agent_lost"] if held is False else [])
+
+
+class Guestless:
+    """A machine of an earlier daemon, paused, whose agent does not answer."""
+
+    def __init__(self) -> None:
+        self.machine = SimpleNamespace(name="dev", state=MachineState.PAUSED, pause_cause=None)
+        self.connection = self.parted = None
+        self.lost: Error | None = None
+        self.reconnecting, self.disk_full = asyncio.Lock(), False
+        self.vm = SimpleNamespace(resume=self._resume, open_agent=None)
+        self.resumed = 0
+
+    async def _resume(self) -> None:
+        self.resumed += 1
+
+    async def catch_up(self) -> None:
+        pass
+
+    def on_agent_lost(self, error: Error) -> None:
+        self.lost = error
+
+
+def test_a_machine_goes_on_although_its_agent_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first session in this daemon fails: the machine runs, and the next request tries again."""
+    moved: list[str] = []
+
+    async def fail(*arguments: Any, **options: Any) -> None:
+        raise Error("agent_lost", "the agent port of dev does not answer within 10 s")
+
+    async def work(live: Any) -> None:
+        lives: Any = SimpleNamespace(registry=SimpleNamespace(move=lambda machine, verb: moved.append(verb)))
+        await pausing.go_on(lives, live)
+
+    monkeypatch.setattr(sessions, "open_connection", fail)
+    live = Guestless()
+    asyncio.run(work(live))
+    assert live.resumed == 1 and moved == ["resume"]
+    assert live.lost is not None and live.lost.code == "agent_lost"

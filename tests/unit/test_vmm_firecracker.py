@@ -21,7 +21,7 @@ from banger.vmm.firecracker.disks import FirecrackerDisks, freeze_disk, make_dis
 from banger.vmm.firecracker.driver import (
     longest_file,
     make_surroundings,
-    plan_argv,
+    plan_arguments,
     prepare_jail,
     users_reach,
 )
@@ -130,9 +130,9 @@ def test_no_file_of_a_vm_is_longer_than_its_disk_and_its_memory_need(tmp_path: P
 
 
 def test_a_vm_that_boots_has_a_configuration_and_a_clone_waits(tmp_path: Path) -> None:
-    assert "--config-file" in plan_argv("/usr/bin/firecracker", vm_config(tmp_path))
+    assert "--config-file" in plan_arguments(vm_config(tmp_path))
     clone = vm_config(tmp_path, frozen=Frozen(tmp_path / "frozen"))
-    assert "--config-file" not in plan_argv("/usr/bin/firecracker", clone)
+    assert "--config-file" not in plan_arguments(clone)
 
 
 def test_a_jail_writes_only_what_is_the_vms_own(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from banger.doctor.host import Host
 from banger.errors import Error
 from banger.host import cpu, jail
 from banger.host.run import run
+from banger.host.settings import read_settings
 from banger.model.doctor import Status
 from banger.templates.trials import read_trials
 from banger.vmm.drivers import FIRECRACKER, Drivers, find_drivers
-from banger.vmm.firecracker.driver import FirecrackerDriver
 
 _KVM = Path("/dev/kvm")
 _WHOLE_LANDLOCK = 6
@@ -157,8 +157,11 @@ async def look_at_agent(host: Host) -> Sight:
 
 
 async def look_at_firecracker(host: Host) -> Sight:
-    """Needed only by users who name it."""
-    driver = FirecrackerDriver(FIRECRACKER)
+    """Needed only by users who name it, or its jailer."""
+    settings = read_settings(host.paths.config).vmm
+    driver = find_drivers(Path(os.devnull), programs=settings.programs, jails=settings.jails).named(
+        FIRECRACKER
+    )
     info = await driver.info()
     if not info.path:
         return Sight("not installed, and not needed")
@@ -168,10 +171,13 @@ async def look_at_firecracker(host: Host) -> Sight:
             f"{'; '.join(lacks) or info.problem} ({info.path})",
             fine=False,
             mend=advise(
-                "install Firecracker 1.16.1 or newer: https://github.com/firecracker-microvm/firecracker"
+                "install Firecracker 1.16.1 or newer, and the jailer of the same version if config.toml asks for"
+                " it: https://github.com/firecracker-microvm/firecracker"
             ),
         )
     told = f"{info.version} ({info.path})"
+    if info.jail:
+        told += f" in its own {info.jail}"
     return Sight(told if info.accels else f"{told} cannot be used: {cpu.check_kvm().reason}")
 
 

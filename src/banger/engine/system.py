@@ -62,6 +62,7 @@ async def info(engine: Engine, principal: Principal, request: Nothing) -> System
                 accels=list(info.accels),
                 problem=info.problem,
                 lacks=[*info.lacks_in_words],
+                jail=info.jail,
             )
             for info in infos
         ],

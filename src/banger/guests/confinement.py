@@ -99,7 +99,7 @@ def missing_layers(driver: Driver, link: Link) -> dict[str, str]:
     reason."""
     if not driver.capabilities.jailed:
         return {"jail": f"the driver {driver.name} does not have one"}
-    missing = dict(jail.look().missing)
+    missing = {**jail.look().missing, **driver.capabilities.jail_without}
     if isinstance(link, UserNat):
         missing["net"] = "user-mode networking uses the network of the host"
     return missing
@@ -113,7 +113,8 @@ def describe_jail(driver: Driver, config: VmConfig) -> JailOfVmm:
     layers = set(jail.look().held) - missing.keys()
     if os.geteuid() == 0:
         layers.add("user")
-    return JailOfVmm(layers=tuple(name for name in jail.LAYERS if name in layers), missing=missing)
+    own = filter(None, [driver.capabilities.own_jail])
+    return JailOfVmm(layers=(*(name for name in jail.LAYERS if name in layers), *own), missing=missing)
 
 
 def note_group(resources: ResourceTable, owner: str, marker: str, state: Path) -> None:

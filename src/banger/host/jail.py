@@ -47,6 +47,12 @@ _HELPER_FILES = 256
 READ_ALL = 2  # CAP_DAC_READ_SEARCH
 WRITE_ALL = 1  # CAP_DAC_OVERRIDE
 CHANGE_ALL = 3  # CAP_FOWNER
+# And for a program that confines itself.
+GIVE_AWAY = 0  # CAP_CHOWN
+CHANGE_GROUPS = 6  # CAP_SETGID
+CHANGE_USER = 7  # CAP_SETUID
+CHANGE_MOUNTS = 21  # CAP_SYS_ADMIN
+MAKE_DEVICES = 27  # CAP_MKNOD
 
 
 # A resource limit: one number for both soft and hard limit, or a pair.
@@ -61,7 +67,10 @@ class Jail:
     number of the user and group that the program runs as, None for the daemon's; only root can choose another user.
     `capabilities`: numbers of the capabilities that the program keeps, if it has them. `bounds`: resource limits by
     their `RLIMIT_` numbers. `tap`: descriptor of the tap that the program gets when it asks for a tap by name, -1 for
-    none; only for a program that is started with `spawn`."""
+    none; only for a program that is started with `spawn`. `without`: layers that the program does not get, because it
+    has its own in their stead. `elsewhere`: where places are that have another path inside. `scratch`: an empty
+    directory in memory where the program may make anything, devices and programs too; it ends with the program. Both
+    need the layer "mount"."""
 
     read: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
@@ -73,6 +82,9 @@ class Jail:
     capabilities: tuple[int, ...] = ()
     bounds: Mapping[int, Bound] = field(default_factory=dict)
     tap: int = -1
+    without: frozenset[str] = frozenset()
+    elsewhere: Mapping[Path, Path] = field(default_factory=dict)
+    scratch: Path | None = None
 
 
 class Layers(NamedTuple):
@@ -160,7 +172,7 @@ def prepare_command(
     if report is not None:
         options.append(f"--report={report}")
     if jail is not None:
-        held = layers.held - ({"net"} if jail.network else set())
+        held = layers.held - jail.without - ({"net"} if jail.network else set())
         if report is None:
             held -= {"pid"}
         options += [f"--namespace={name}" for name in NAMESPACES if name in held]
@@ -198,7 +210,15 @@ def _places_of(jail: Jail, program: str, *, has_tun: bool) -> list[str]:
     kinds |= {str(path): "tree" for path in jail.trees}
     kinds |= {str(path): "sockets" for path in jail.sockets}
     kinds |= {str(path): "read" for path in jail.read}
-    return [f"--{kind}={path}" for path, kind in sorted(kinds.items())]
+    if jail.scratch is not None:
+        kinds[str(jail.scratch)] = "scratch"
+    elsewhere = {str(path): str(inside) for path, inside in jail.elsewhere.items()}
+    options = []
+    for path, kind in sorted(kinds.items(), key=lambda place: elsewhere.get(place[0], place[0])):
+        options.append(f"--{kind}={path}")
+        if path in elsewhere:
+            options.append(f"--at={elsewhere[path]}")
+    return options
 
 
 def _kind_of(path: str | Path) -> str:

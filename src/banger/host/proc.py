@@ -12,6 +12,7 @@ import os
 import select
 import signal
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 from banger.host.bounded import Bounded
@@ -167,18 +168,36 @@ def find_marked(variable: str, value: str) -> list[ProcessRef]:
 
 
 def all_marked(variable: str) -> list[tuple[ProcessRef, str]]:
-    """Living processes of this user whose initial environment has `variable`, each with its value. Processes of other
-    users are left out, since their environments prove nothing; so are set-uid programs that another user started."""
-    wanted = f"{variable}=".encode()
+    """Living processes of this user whose initial environment has `variable`, each with its value; or which have no
+    environment, and show the value in their arguments (`mark_as_id`). Processes of other users are left out, since what
+    they show proves nothing; so are set-uid programs that another user started."""
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
-        values = [word for word in _environment(entry).split(b"\0") if word.startswith(wanted)]
-        ref = ref_of(int(entry)) if values else None
-        if ref is not None and _is_ours(entry):
-            found.append((ref, os.fsdecode(values[0][len(wanted) :])))
+        mark = _mark_of(entry, variable)
+        ref = ref_of(int(entry)) if mark is not None else None
+        if mark is not None and ref is not None and _is_ours(entry):
+            found.append((ref, os.fsdecode(mark)))
     return found
+
+
+def mark_as_id(variable: str, value: str) -> str:
+    """What stands after `--id` in the arguments of a process that gets no environment."""
+    return f"{variable.lower().replace('_', '-')}-{value}"
+
+
+def _mark_of(entry: str, variable: str) -> bytes | None:
+    environment = _read_first(entry, "environ")
+    if environment.strip(b"\0"):
+        wanted = f"{variable}=".encode()
+        words = environment.split(b"\0")
+    else:
+        wanted = mark_as_id(variable, "").encode()
+        words = [
+            word for option, word in pairwise(_read_first(entry, "cmdline").split(b"\0")) if option == b"--id"
+        ]
+    return next((word[len(wanted) :] for word in words if word.startswith(wanted)), None)
 
 
 def _is_ours(entry: str) -> bool:
@@ -202,14 +221,14 @@ def _user_ids(entry: str) -> list[int]:
         return []
 
 
-def _environment(entry: str) -> bytes:
-    """The environment of a process; empty if the process is gone or belongs to another user."""
-    return next(filter(None, _of_threads(entry, _read_environment)), b"")
+def _read_first(entry: str, name: str) -> bytes:
+    """A file of a process; empty if the process is gone or, for its environment, belongs to another user."""
 
+    def read(thread: str) -> bytes:
+        with open(f"/proc/{thread}/{name}", "rb") as file:
+            return file.read()
 
-def _read_environment(thread: str) -> bytes:
-    with open(f"/proc/{thread}/environ", "rb") as file:
-        return file.read()
+    return next(filter(None, _of_threads(entry, read)), b"")
 
 
 def _of_threads(entry: str, look: Callable[[str], T]) -> Iterator[T]:
@@ -241,6 +260,12 @@ def working_inode(ref: ProcessRef) -> tuple[int, int] | None:
     """Device and inode of the directory that a process is in: the same through any mount namespace, which its path is
     not. None when the process is gone or not ours to ask."""
     return next(_of_threads(str(ref.pid), lambda thread: inode_of(f"/proc/{thread}/cwd")), None)
+
+
+def output_directory(ref: ProcessRef) -> str:
+    """The directory of the file that a process has as its standard output; empty as above."""
+    output = next(_of_threads(str(ref.pid), lambda thread: os.readlink(f"/proc/{thread}/fd/1")), "")
+    return os.path.dirname(output)
 
 
 def cpu_seconds(ref: ProcessRef) -> float:

@@ -77,6 +77,7 @@ class NetworkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 class VmmSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     programs: dict[str, str] = msgspec.field(default_factory=dict)
+    jails: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -101,7 +101,8 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
 
 class Confinement(Struct, kw_only=True, frozen=True):
     """The jail of a VMM. `layers` are those in force: "user" (a user of its own, or a user namespace), "mount", "pid",
-    "ipc", "uts", "net" (namespaces), "landlock" and "seccomp". `missing` says of each other layer why it is not."""
+    "ipc", "uts", "net" (namespaces), "landlock" and "seccomp", and "jailer" for Firecracker's own. `missing` says of
+    each other layer why it is not."""
 
     layers: tuple[str, ...] = ()
     missing: Mapping[str, str] = {}

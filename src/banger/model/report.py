@@ -100,7 +100,8 @@ class Accelerator(Struct, kw_only=True):
 
 
 class DriverReport(Struct, kw_only=True):
-    """`problem` says why machines cannot run on it, and `lacks` which features its version lacks."""
+    """`problem` says why machines cannot run on it, and `lacks` which features its version lacks. `jail`: the VMM's own
+    jail that its machines run in ("jailer"), empty for banger's alone."""
 
     name: str
     version: str
@@ -108,6 +109,7 @@ class DriverReport(Struct, kw_only=True):
     accels: list[str]
     problem: str
     lacks: list[str] = []
+    jail: str = ""
 
 
 class AutoDriver(Struct, kw_only=True):

@@ -25,8 +25,8 @@ RUNTIME = frozenset(kind.name for kind in KINDS.values() if kind.is_runtime)
 
 
 def look(paths: Paths) -> list[Found]:
-    """Everything that should have a record. Read the records before this and after it: what is released meanwhile is in
-    the first, what is acquired meanwhile in the second. Blocking: looks at every process of the host."""
+    """Everything that should have a record, at some moment of the look. Blocking: looks at every process of the host,
+    and waits for keeper and relay."""
     return [found for kind in KINDS.values() for found in kind.find(paths)]
 
 

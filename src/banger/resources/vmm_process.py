@@ -20,6 +20,7 @@ from banger.host.proc import (
     all_marked,
     find_marked,
     kill_and_wait,
+    output_directory,
     working_directory,
     working_inode,
 )
@@ -48,20 +49,32 @@ class VmmProcess(Kind):
         return f"process {process.pid}" if process else f"process of {identity.get('marker', '')}"
 
     def find(self, paths: Paths) -> Iterator[Found]:
-        """VMMs that were started from this home: they work in a directory below it. The path tells where a directory
-        was that has been removed, the inode which one it is, also where this process is in a chroot."""
+        """VMMs that were started from this home: they work in a directory below it, or write to a file there. The path
+        tells where a directory was that has been removed, the inode which one it is, also where this process is in a
+        chroot."""
         home = str(paths.state.resolve())
         inodes = set(_inodes_below(paths.machines, paths.templates))
         for process, marker in all_marked(MARKER):
             if marker in NAMES:  # of the network, which work below the home, too
                 continue
-            where = working_directory(process).removesuffix(" (deleted)")
-            if where == home or where.startswith(home + "/") or working_inode(process) in inodes:
+            wheres = (working_directory(process).removesuffix(" (deleted)"), output_directory(process))
+            is_below = any(where == home or where.startswith(home + "/") for where in wheres)
+            if is_below or working_inode(process) in inodes:
                 yield Found(self, "process", f"{process.pid} ({marker})", marker, process)
 
     async def remove(self, target: Target) -> bool:
         assert isinstance(target, ProcessRef)
         return await kill_and_wait(target)
+
+
+def places_of(process: ProcessRef) -> Iterator[tuple[int, int]]:
+    """Device and inode of the directories by which a VMM can be known: its working directory and, for a VMM with a root
+    of its own, the directory of its output."""
+    working = working_inode(process)
+    if working is not None:
+        yield working
+    with contextlib.suppress(OSError):
+        yield inode_of(output_directory(process))
 
 
 def _inodes_below(*roots: Path) -> Iterator[tuple[int, int]]:

@@ -211,9 +211,9 @@ def _open_engine(paths: Paths, mode: str) -> Engine:
     settings = read_settings(paths.config)
     store = Store(paths.database)
     shelf = Shelf(paths, LazyWeb(paths.config, BlobStore(paths.oci)))
-    drivers = find_drivers(
-        agent_binary(cpu.architecture()), settings.limits.connections, settings.vmm.programs
-    )
+    vmm = settings.vmm
+    agent = agent_binary(cpu.architecture())
+    drivers = find_drivers(agent, settings.limits.connections, vmm.programs, vmm.jails)
     return assemble(paths, mode, settings, store, shelf, drivers)
 
 

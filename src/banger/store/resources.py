@@ -8,6 +8,8 @@ A resource can be released from its record alone; teardown begins with the newes
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,6 +36,7 @@ class ResourceTable:
         self.unreleased: dict[int, Error] = {}
         """By record: why the last attempt to release the resource failed."""
         self.tell: Tell = tell_nobody
+        self._followers: list[list[Identity]] = []
 
     def note(self, machine: str, kind: str, identity: Identity) -> int:
         """Record the intent to acquire a resource. Returns the id of the record."""
@@ -42,6 +45,8 @@ class ResourceTable:
             (machine, kind, msgspec.json.encode(identity)),
         )
         assert cursor.lastrowid is not None
+        for known in self._followers:
+            known.append(identity)
         return cursor.lastrowid
 
     def update(self, resource_id: int, identity: Identity) -> None:
@@ -88,6 +93,17 @@ class ResourceTable:
 
     def all(self) -> list[Resource]:
         return self._read(self._db.rows("SELECT id, machine, kind, identity FROM resources ORDER BY id DESC"))
+
+    @contextlib.contextmanager
+    def followed(self) -> Iterator[list[Identity]]:
+        """The identities in all records, also in records that are made within the block. The identity of a record that
+        is cleared meanwhile stays: a resource may be acquired and released within the block."""
+        known = [resource.identity for resource in self.all()]
+        self._followers.append(known)
+        try:
+            yield known
+        finally:
+            self._followers = [each for each in self._followers if each is not known]
 
     def _read(self, rows: list[tuple[Any, ...]]) -> list[Resource]:
         found = []

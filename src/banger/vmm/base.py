@@ -17,8 +17,8 @@ code above `vmm` knows them.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -104,7 +104,8 @@ class Lack(NamedTuple):
 class DriverInfo(NamedTuple):
     """`build` differs for each build of the program; `problem` says why the program cannot be used on this host, empty
     if it can. `lacks`: features that this build lacks, as far as that is known without a start of a machine.
-    `pause_ends_session`: the connection to the agent may not outlive a pause, and is to be ended before."""
+    `pause_ends_session`: the connection to the agent may not outlive a pause, and is to be ended before. `jail`: the
+    VMM's own jail that its machines run in, empty for ours alone."""
 
     name: str
     version: str
@@ -114,6 +115,7 @@ class DriverInfo(NamedTuple):
     problem: str
     lacks: tuple[Lack, ...] = ()
     pause_ends_session: bool = False
+    jail: str = ""
 
     @property
     def lacks_in_words(self) -> tuple[str, ...]:
@@ -125,8 +127,9 @@ class Capabilities:
     """What a driver can do, whatever the host offers. `links`: kinds of links; `freezes`: capture and restore, and so
     templates, snapshots and forks; `limits_io`: limits for a root disk; `agent_by_vsock`: guests need the modules of
     vsock when they boot; `capture_ends_session`: a capture ends the connection to the agent, which must be opened again
-    after the VM was resumed; `jailed`: its VMMs run in a jail; `kvm_only`: it runs no machine in software
-    emulation."""
+    after the VM was resumed; `jailed`: its VMMs run in a jail; `kvm_only`: it runs no machine in software emulation;
+    `own_jail`: the VMM's own jail that its machines run in, empty for ours alone, and `jail_without`: the layers of
+    ours that they do without for that, each with the reason."""
 
     links: frozenset[type[Link]]
     freezes: bool
@@ -135,6 +138,8 @@ class Capabilities:
     capture_ends_session: bool
     jailed: bool
     kvm_only: bool = False
+    own_jail: str = ""
+    jail_without: Mapping[str, str] = field(default_factory=dict)
 
 
 class Vm(Protocol):

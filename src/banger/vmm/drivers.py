@@ -14,6 +14,9 @@ FIRECRACKER = "firecracker"
 # In the place of a driver's name: the fastest that works here.
 AUTO = "auto"
 NO_PROGRAMS: Mapping[str, str] = {}
+# The programs that a configuration may name, and the word for our jail and for the VMM's own.
+JAILER = "jailer"
+OURS = "ours"
 
 
 class Drivers:
@@ -61,15 +64,25 @@ class Drivers:
 
 
 def find_drivers(
-    agent_binary: Path, connections: int = CONNECTIONS, programs: Mapping[str, str] = NO_PROGRAMS
+    agent_binary: Path,
+    connections: int = CONNECTIONS,
+    programs: Mapping[str, str] = NO_PROGRAMS,
+    jails: Mapping[str, str] = NO_PROGRAMS,
 ) -> Drivers:
     """All drivers of this banger, in the order of preference: see docs/decisions/0041-firecracker.md. `programs`: for a
-    driver by its name, the name or path of its program. Raises `bad_config` for an unknown driver."""
+    driver by its name, and for the jailer, the name or path of its program. `jails`: for a driver by its name, whose
+    jail its machines run in. Raises `bad_config` for an unknown driver or program."""
     from banger.vmm.firecracker.driver import FirecrackerDriver
     from banger.vmm.qemu.driver import QemuDriver  # late, because it loads the driver's library
 
-    if unknown := sorted(programs.keys() - {FIRECRACKER}):
+    if unknown := sorted(programs.keys() - {FIRECRACKER, JAILER}):
         raise Error("bad_config", f"vmm.programs: no driver {unknown[0]} has a program of its own")
-    return Drivers(
-        [QemuDriver(agent_binary, connections), FirecrackerDriver(programs.get(FIRECRACKER, FIRECRACKER))]
-    )
+    for name, whose in jails.items():
+        if whose not in (OURS, JAILER):
+            raise Error("bad_config", f"vmm.jails.{name}: {whose!r} is none of {OURS}, {JAILER}")
+        if name != FIRECRACKER and whose != OURS:
+            hint = f"remove the line: machines on other drivers than {FIRECRACKER} run in banger's jail"
+            raise Error("bad_config", f"vmm.jails.{name}: only {FIRECRACKER} has a jail of its own", hint)
+    jailer = programs.get(JAILER, JAILER) if jails.get(FIRECRACKER, OURS) == JAILER else ""
+    firecracker = FirecrackerDriver(programs.get(FIRECRACKER, FIRECRACKER), jailer)
+    return Drivers([QemuDriver(agent_binary, connections), firecracker])

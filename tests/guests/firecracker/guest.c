@@ -1,5 +1,6 @@
 #include "guest.h"
 
+#include "disk.h"
 #include "frames.h"
 #include "vsock.h"
 
@@ -183,7 +184,7 @@ static size_t put_line(char *line, size_t at, const uint8_t *bytes, size_t size,
 
 static bool is_known(const struct field *program)
 {
-	static const char *const names[] = {"true", "false", "exit", "sleep", "echo", "hostname", "poweroff"};
+	static const char *const names[] = {"true", "false", "exit", "sleep", "echo", "hostname", "poweroff", "read"};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (says(program, names[i]))
@@ -206,6 +207,8 @@ static void carry_out(struct exec *exec, const struct field *words, size_t count
 	if (says(&words[0], "poweroff"))
 		goes_down = true;
 	uint64_t code = says(&words[0], "exit") && count > 1 ? decimal_of(&words[1]) : says(&words[0], "false");
+	if (says(&words[0], "read") && count > 1)
+		code = disk_read(decimal_of(&words[1]));
 	end_exec(exec, line, size, code, 0);
 }
 

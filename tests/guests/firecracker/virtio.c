@@ -30,57 +30,61 @@ enum reg {
 	QUEUE_RETURNED = 0xa0,
 };
 
-static volatile uint8_t *device;
+typedef volatile uint8_t *registers;
 
-static uint32_t get(enum reg at)
+static uint32_t get(registers device, enum reg at)
 {
 	return *(volatile uint32_t *)(device + at);
 }
 
-static void set(enum reg at, uint32_t value)
+static void set(registers device, enum reg at, uint32_t value)
 {
 	*(volatile uint32_t *)(device + at) = value;
 }
 
-static void set_address(enum reg at, const void *value)
+static void set_address(registers device, enum reg at, const void *value)
 {
-	set(at, (uint32_t)(uint64_t)value);
+	set(device, at, (uint32_t)(uint64_t)value);
 	*(volatile uint32_t *)(device + at + 4) = (uint32_t)((uint64_t)value >> 32);
 }
 
-static bool find(uint32_t kind)
+/* The first device of this kind; NULL if there is none. */
+static registers find(uint32_t kind)
 {
 	for (uint64_t slot = 0; slot < SLOTS; slot++) {
-		device = (volatile uint8_t *)(BUS + slot * SLOT);
-		if (get(MAGIC) == MAGIC_VALUE && get(KIND) == kind)
-			return true;
+		registers device = (registers)(BUS + slot * SLOT);
+		if (get(device, MAGIC) == MAGIC_VALUE && get(device, KIND) == kind)
+			return device;
 	}
-	return false;
+	return NULL;
 }
 
 bool virtio_begin(uint32_t kind, struct queue *queues, uint32_t count)
 {
-	if (!find(kind))
+	registers device = find(kind);
+
+	if (!device)
 		return false;
-	set(STATUS, 0);
-	set(STATUS, STATUS_FOUND);
-	set(STATUS, STATUS_FOUND | STATUS_DRIVER);
-	set(WORD_OF_DRIVER, 0);
-	set(FEATURES_OF_DRIVER, 0);
-	set(WORD_OF_DRIVER, FEATURE_VERSION_1_WORD);
-	set(FEATURES_OF_DRIVER, FEATURE_VERSION_1_BIT);
-	set(STATUS, STATUS_FOUND | STATUS_DRIVER | STATUS_FEATURES);
+	set(device, STATUS, 0);
+	set(device, STATUS, STATUS_FOUND);
+	set(device, STATUS, STATUS_FOUND | STATUS_DRIVER);
+	set(device, WORD_OF_DRIVER, 0);
+	set(device, FEATURES_OF_DRIVER, 0);
+	set(device, WORD_OF_DRIVER, FEATURE_VERSION_1_WORD);
+	set(device, FEATURES_OF_DRIVER, FEATURE_VERSION_1_BIT);
+	set(device, STATUS, STATUS_FOUND | STATUS_DRIVER | STATUS_FEATURES);
 	for (uint32_t i = 0; i < count; i++) {
 		queues[i].number = i;
+		queues[i].device = device;
 		queues[i].offered.flags = NO_INTERRUPT;
-		set(QUEUE, i);
-		set(QUEUE_LENGTH, QUEUE_SIZE);
-		set_address(QUEUE_DESCRIPTORS, queues[i].descriptors);
-		set_address(QUEUE_OFFERED, &queues[i].offered);
-		set_address(QUEUE_RETURNED, &queues[i].returned);
-		set(QUEUE_READY, 1);
+		set(device, QUEUE, i);
+		set(device, QUEUE_LENGTH, QUEUE_SIZE);
+		set_address(device, QUEUE_DESCRIPTORS, queues[i].descriptors);
+		set_address(device, QUEUE_OFFERED, &queues[i].offered);
+		set_address(device, QUEUE_RETURNED, &queues[i].returned);
+		set(device, QUEUE_READY, 1);
 	}
-	set(STATUS, STATUS_FOUND | STATUS_DRIVER | STATUS_FEATURES | STATUS_WORKS);
+	set(device, STATUS, STATUS_FOUND | STATUS_DRIVER | STATUS_FEATURES | STATUS_WORKS);
 	return true;
 }
 
@@ -100,7 +104,7 @@ void virtio_offer(struct queue *queue, uint16_t first)
 	BARRIER();
 	queue->offered.index++;
 	BARRIER();
-	set(NOTIFY, queue->number);
+	set(queue->device, NOTIFY, queue->number);
 }
 
 bool virtio_take(struct queue *queue, uint16_t *first)

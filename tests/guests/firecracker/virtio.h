@@ -34,6 +34,7 @@ struct queue {
 	struct returned returned __attribute__((aligned(4)));
 	uint16_t taken;
 	uint32_t number;
+	volatile uint8_t *device;
 };
 
 /* Takes over the device of this kind with `count` queues; false if the machine has none. */

@@ -11,7 +11,7 @@ from banger.machines.keep.registry import Registry
 from banger.machines.keep.states import advance
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
-from banger.machines.life.sessions import catch_up, reconnect, resync
+from banger.machines.life.sessions import catch_up, reconnect
 from banger.machines.watch.idle import stand_still
 from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineState
@@ -116,10 +116,7 @@ async def go_on(lives: Lives, live: LiveMachine) -> None:
     """Let a paused machine continue; the caller holds its `pausing` lock."""
     await live.vm.resume()
     try:
-        if live.connection is None and live.lost is None:  # the vCPUs were stopped when this daemon started
-            await resync(lives, live)
-        else:
-            await catch_up(lives, live)
+        await catch_up(lives, live)
     finally:  # only now, so that waiting tasks find a session
         await _note_going(lives.registry, live)
 

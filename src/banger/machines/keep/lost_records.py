@@ -13,14 +13,14 @@ from typing import NamedTuple
 from banger.guests.confinement import note_group
 from banger.host import cpu, vm_users
 from banger.host.fs import inode_of
-from banger.host.proc import ProcessRef, all_marked, is_alive, user_of, working_inode
+from banger.host.proc import ProcessRef, all_marked, is_alive, user_of
 from banger.host.spawn import MARKER
 from banger.host.thread import in_thread
 from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.registry import Registry
 from banger.model.machine import Machine
 from banger.resources import kinds
-from banger.resources.vmm_process import process_of
+from banger.resources.vmm_process import places_of, process_of
 from banger.store.resources import Identity, Resource
 from banger.store.store import Store
 
@@ -57,15 +57,16 @@ class FoundVmm(NamedTuple):
 
 
 async def find_vmms(registry: Registry, holdings: Holdings) -> dict[str, FoundVmm]:
-    """The running VMMs, by the ids of their machines. A VMM is recognised by its working directory, because the store
-    may be damaged or older than the VMM."""
+    """The running VMMs, by the ids of their machines. A VMM is recognised by the directory that it works in or writes
+    to, because the store may be damaged or older than the VMM."""
     places = {machine.id: holdings.places(machine).directory for machine in registry.all()}
     return await in_thread(_find_in, places)
 
 
 def _find_in(places: dict[str, Path]) -> dict[str, FoundVmm]:
     """The VMMs of this user that run in these directories. Blocking: reads every process of the host."""
-    running = {working_inode(process): FoundVmm(process, marker) for process, marker in all_marked(MARKER)}
+    marked = all_marked(MARKER)
+    running = {place: FoundVmm(process, marker) for process, marker in marked for place in places_of(process)}
     found = {}
     for machine, directory in places.items():
         with contextlib.suppress(OSError):

@@ -58,11 +58,10 @@ async def _set_right(lives: Lives, machine: Machine, dry_run: bool) -> SettledMa
 
 
 async def find_leftovers(holdings: Holdings) -> list[tuple[Leftover, Found]]:
-    """The records are read before and after the look at the host: what is released meanwhile was in the first, and what
-    is made meanwhile is in the second."""
-    before = holdings.resources.all()
-    seen = await in_thread(look, holdings.paths)
-    known = [resource.identity for resource in (*before, *holdings.resources.all())]
+    """Each record counts that was there at any moment of the look at the host, which takes as long as keeper and relay
+    need to answer: meanwhile things are made, and released again."""
+    with holdings.resources.followed() as known:
+        seen = await in_thread(look, holdings.paths)
     return [(Leftover(kind=found.noun, what=found.what), found) for found in unknown(seen, known)]
 
 

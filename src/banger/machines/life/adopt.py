@@ -222,9 +222,10 @@ async def _connect_agent(lives: Lives, live: LiveMachine, control: asyncio.Task[
 
 async def _set_vcpus_right(live: LiveMachine) -> None:
     """Make the vCPUs agree with the record: the last daemon may have ended during a freeze, or before it recorded a
-    pause."""
-    found = await live.vm.run_state()
-    if live.machine.state is MachineState.RUNNING and found == "paused":
-        await live.vm.resume()
-    elif live.machine.state is MachineState.PAUSED and found == "running":
-        await live.vm.pause()
+    pause. A user may pause the machine meanwhile: its commands are known before this is done."""
+    async with live.pausing:
+        found = await live.vm.run_state()
+        if live.machine.state is MachineState.RUNNING and found == "paused":
+            await live.vm.resume()
+        elif live.machine.state is MachineState.PAUSED and found == "running":
+            await live.vm.pause()

@@ -127,11 +127,21 @@ class Neighbours:
                 log.warning("machine=%s the relay does not hear of its network: %s", machine.name, exc)
 
     async def _tell(self, machine: Machine) -> None:
-        live = self._lives.get(machine)
-        if live is None or live.gone.is_set() or machine.network.link != "tap":
-            return
-        relay = Relay(self._guards.ask_relay)
-        await tell_relay(relay, self._lives.registry, machine)
-        if self._lives.get(machine) is not live or live.gone.is_set():  # it ended, and was forgotten before
+        await tell_while_it_runs(self._lives, Relay(self._guards.ask_relay), machine)
+
+
+async def tell_while_it_runs(lives: Lives, relay: Relay, machine: Machine) -> bool:
+    """Tell the relay about the machine if it runs, and has a tap. Returns whether it runs still. Otherwise the relay
+    forgets the machine again, which may have ended, and been forgotten, before the relay heard this. Raises what the
+    relay raises."""
+    live = lives.get(machine)
+    if live is None or live.gone.is_set() or machine.network.link != "tap":
+        return False
+    try:
+        await tell_relay(relay, lives.registry, machine)
+    finally:
+        runs = lives.get(machine) is live and not live.gone.is_set()
+        if not runs:
             with contextlib.suppress(Unknown):
                 await relay.forget(key_of(machine))
+    return runs

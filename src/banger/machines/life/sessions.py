@@ -70,9 +70,11 @@ def _stay_without(live: LiveMachine, exc: BaseException, parted: Parted | None) 
 
 
 async def catch_up(lives: Lives, live: LiveMachine) -> None:
-    """What a guest needs after its vCPUs were stopped: the next session, if the VMM has ended the last one, and what
-    depends on time. Ignores errors of the agent."""
-    if live.parted is not None:
+    """What a guest needs after its vCPUs were stopped: a session, if the VMM has ended the last one, or if this daemon
+    has had none because the vCPUs were stopped at its start; and what depends on time. Ignores errors of the agent: the
+    machine runs, and the next request tries again."""
+    has_had_none = live.connection is None and live.lost is None
+    if live.parted is not None or has_had_none:
         async with live.reconnecting:
             try:
                 await resync(lives, live)

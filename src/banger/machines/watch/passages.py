@@ -23,7 +23,8 @@ from banger.machines.keep.events import tell_denied, tell_warning
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
 from banger.machines.life.memberships import numbers_of
-from banger.machines.life.passage import id_of, note_passage, settle_joins, tap_of, tell_relay
+from banger.machines.life.neighbours import tell_while_it_runs
+from banger.machines.life.passage import id_of, note_passage, settle_joins, tap_of
 from banger.machines.life.publications import publish_again
 from banger.machines.watch.bells import Bells
 from banger.model.ending import PauseCause
@@ -122,17 +123,23 @@ class Passages:
     async def _tell_again(
         self, relay: Relay, machine: Machine, published: Set[str], taps: Mapping[str, HeldTap]
     ) -> None:
-        """`published`: IDs of ports; `taps`: by the addresses that are bound to them."""
+        """`published`: IDs of ports; `taps`: by the addresses that are bound to them. Nothing for a machine that ended
+        while others were told of."""
+        runs = True
         with contextlib.suppress(Refused):
-            await tell_relay(relay, self._lives.registry, machine)
+            runs = await tell_while_it_runs(self._lives, relay, machine)
+        if not runs:
+            return
         for port in await publish_again(relay, machine, published):
             self._warn(machine, f"a published port is closed since the relay was started again: {port}")
-        tap = taps.get(machine.address)
+        tap, live = taps.get(machine.address), self._lives.get(machine)
+        if live is None or live.gone.is_set():
+            return
         if tap is not None:
             note_passage(self._lives.holdings.resources, self._guards, machine, tap.key)
             wanted = numbers_of(self._lives.registry, machine)
             await settle_joins(Keeper(self._guards.keeper.ask), tap.key, tap.networks, wanted)
-            if (live := self._lives.get(machine)) is not None and self._sleeps(live):
+            if self._sleeps(live):
                 in_background(self._note_sleep(live), f"the sleep of {machine.name}")
         else:
             self._warn(
@@ -152,7 +159,7 @@ class Passages:
         """The machine sleeps now, or no longer."""
         try:
             if self._is_live(live):
-                await tell_relay(Relay(self._guards.ask_relay), self._lives.registry, live.machine)
+                await tell_while_it_runs(self._lives, Relay(self._guards.ask_relay), live.machine)
             await self._hang_bell(live)
         except (Error, Refused) as exc:
             log.warning("machine=%s keeper or relay do not hear of its sleep: %s", live.machine.name, exc)

@@ -15,7 +15,7 @@ from banger.errors import Error
 from banger.host import cpu
 from banger.host.foreign import foreign_size
 from banger.host.fs import remove_tree
-from banger.host.jail import Bound, Jail
+from banger.host.jail import Bound, Jail, look
 from banger.host.proc import ProcessRef
 from banger.host.run import find_tool, run
 from banger.host.sparse import link_or_copy
@@ -25,10 +25,11 @@ from banger.model.sizes import GIB, MIB
 from banger.vmm import owners
 from banger.vmm.base import Capabilities, DriverInfo, Lack, Vm, VmConfig, VmLimits, VmPlaces
 from banger.vmm.disk import DiskKind
-from banger.vmm.firecracker import names, probe, trial, versions
+from banger.vmm.firecracker import jailer, names, probe, trial, versions
 from banger.vmm.firecracker.configuration import plan_configuration
 from banger.vmm.firecracker.disks import FirecrackerDisks, cannot_write, make_disk
 from banger.vmm.firecracker.frozen_files import FirecrackerFrozenFiles
+from banger.vmm.firecracker.metrics import make_pipe
 from banger.vmm.firecracker.vm import FirecrackerVm
 from banger.vmm.link import NoLink, Tap
 
@@ -46,23 +47,27 @@ _LEAST_FILE_BYTES = GIB
 
 
 class FirecrackerDriver:
-    """Stateless except for what it found out about this host's Firecracker. `program`: its name or path."""
+    """Stateless except for what it found out about this host's Firecracker. `program`: its name or path;
+    `jailer_program`: that of its own jailer, empty for our jail."""
 
     name = "firecracker"
-    capabilities = Capabilities(
-        links=frozenset({NoLink, Tap}),
-        freezes=True,
-        limits_io=True,
-        agent_by_vsock=True,
-        capture_ends_session=True,
-        jailed=True,
-        kvm_only=True,
-    )
     disks = FirecrackerDisks()
     frozen = FirecrackerFrozenFiles()
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, jailer_program: str = "") -> None:
         self._program = program
+        self._jailer = jailer_program
+        self.capabilities = Capabilities(
+            links=frozenset({NoLink, Tap}),
+            freezes=True,
+            limits_io=True,
+            agent_by_vsock=True,
+            capture_ends_session=True,
+            jailed=True,
+            kvm_only=True,
+            own_jail=jailer.NAME if jailer_program else "",
+            jail_without=jailer.WITHOUT if jailer_program else {},
+        )
         self._info: DriverInfo | None = None
         self._why_no_restore = ""
 
@@ -118,7 +123,7 @@ class FirecrackerDriver:
 
     def start(self, config: VmConfig) -> Vm:
         program = find_program(self._program)
-        if config.user is not None and not users_reach(KVM):
+        if config.user is not None and not self._jailer and not users_reach(KVM):
             raise Error(
                 "vmm_failed",
                 f"a VMM runs as a user of its own, who cannot open {KVM}",
@@ -126,23 +131,30 @@ class FirecrackerDriver:
             )
         try:
             make_surroundings(config)
-            jail = prepare_jail(config)
+            jail = jailer.prepare_jail(program, config) if self._jailer else prepare_jail(config)
             hand_over(config, jail)
             if isinstance(config.link, Tap):
                 os.set_blocking(config.link.fd, False)  # as Firecracker opens a tap
         except OSError as exc:
             raise cannot_write(config.places.directory, exc) from exc
         process = spawn_detached(
-            plan_argv(program, config),
+            self._plan_argv(program, config),
             marker=config.marker,
             output=config.places.vmm_log,
             console=config.places.console_log,
-            cwd=config.places.directory,
+            cwd=Path("/") if self._jailer else config.places.directory,
             entrances=config.entrances,
             bounds=self._bounds(config),
             jail=jail,
         )
         return FirecrackerVm(config.places, process)
+
+    def _plan_argv(self, program: str, config: VmConfig) -> list[str]:
+        arguments = plan_arguments(config)
+        if not self._jailer:
+            return [program, "--id", "banger", *arguments]
+        bounds = {"no-file": _OWN_FILES, "fsize": longest_file(config)}
+        return jailer.plan_argv(find_program(self._jailer), program, config, bounds, arguments)
 
     def reattach(self, places: VmPlaces, process: ProcessRef) -> Vm:
         return FirecrackerVm(places, process)
@@ -163,7 +175,7 @@ class FirecrackerDriver:
         file = os.stat(path)
         build = f"{version} {file.st_size} {file.st_mtime_ns}"
         accels = ("kvm",) if cpu.check_kvm().usable else ()
-        problem = versions.problem_of(version)
+        problem = versions.problem_of(version) or await self._problem_of_jailer(path, version)
         unknown = [] if problem else await probe.find_unknown(path)
         no_copies = [
             f"Firecracker {version}: {each.lack.words}" for each in unknown if each.needed.is_of_copies
@@ -171,7 +183,20 @@ class FirecrackerDriver:
         self._why_no_restore = versions.why_no_restore(version) or next(iter(no_copies), "")
         lacks = (*versions.lacks_of(version), *(each.lack for each in unknown))
         deafens = versions.deafens(version)
-        return DriverInfo(self.name, str(version), build, path, accels, problem, lacks, deafens)
+        return DriverInfo(
+            self.name, str(version), build, path, accels, problem, lacks, deafens, self.capabilities.own_jail
+        )
+
+    async def _problem_of_jailer(self, program: str, version: versions.Version) -> str:
+        if not self._jailer:
+            return ""
+        try:
+            said = (await run([find_program(self._jailer), "--version"])).stdout.decode("utf-8", "replace")
+        except Error as exc:
+            return f"{exc.message}: {exc.hint}"
+        missing = dict((await in_thread(look)).missing)
+        found = versions.read_version(said)
+        return jailer.problem_of(program, version, found, missing, root=os.geteuid() == 0)
 
 
 def find_program(name: str) -> str:
@@ -200,9 +225,9 @@ def users_reach(device: Path) -> bool:
     return bool(found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != 0))
 
 
-def plan_argv(program: str, config: VmConfig) -> list[str]:
+def plan_arguments(config: VmConfig) -> list[str]:
     """A clone waits for its state; another VM boots at once."""
-    argv = [program, "--id", "banger", "--api-sock", names.CONTROL_SOCKET, "--level", "Error"]
+    argv = ["--api-sock", names.CONTROL_SOCKET, "--level", "Error", "--metrics-path", names.METRICS]
     return argv if config.frozen is not None else [*argv, "--config-file", names.CONFIGURATION]
 
 
@@ -232,6 +257,7 @@ def make_surroundings(config: VmConfig) -> None:
         (directory / names.CONFIGURATION).write_text(json.dumps(plan_configuration(config)))
     for name in (names.WRITTEN_STATE, names.WRITTEN_MEMORY):
         (directory / name).touch(mode=0o600)
+    make_pipe(names.metrics(config.places))
 
 
 def hand_over(config: VmConfig, jail: Jail) -> None:

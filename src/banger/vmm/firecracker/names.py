@@ -18,6 +18,8 @@ STATE = "state"
 WRITTEN_MEMORY = "written.memory"
 WRITTEN_STATE = "written.state"
 CONFIGURATION = "config.json"
+# A pipe for what Firecracker counts.
+METRICS = "metrics"
 # Links: to the disk of the kernel's modules, and to the directory of the sockets.
 MODULES_LINK = "modules"
 SOCKETS_LINK = "sockets"
@@ -54,11 +56,15 @@ def control_socket(places: VmPlaces) -> Path:
 
 
 def written(places: VmPlaces) -> tuple[Path, ...]:
-    """The files that Firecracker writes to."""
-    return tuple(places.directory / name for name in (DISK, WRITTEN_STATE, WRITTEN_MEMORY))
+    """The files that Firecracker writes to, and its pipe."""
+    return tuple(places.directory / name for name in (DISK, WRITTEN_STATE, WRITTEN_MEMORY, METRICS))
+
+
+def metrics(places: VmPlaces) -> Path:
+    return places.directory / METRICS
 
 
 def only_while_it_runs(directory: Path) -> tuple[Path, ...]:
     """What is made for a process of Firecracker, in the directory of its VM."""
-    names = (CONFIGURATION, MODULES_LINK, SOCKETS_LINK, WRITTEN_STATE, WRITTEN_MEMORY)
+    names = (CONFIGURATION, METRICS, MODULES_LINK, SOCKETS_LINK, WRITTEN_STATE, WRITTEN_MEMORY)
     return tuple(directory / name for name in names)

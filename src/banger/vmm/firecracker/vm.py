@@ -23,6 +23,7 @@ from banger.vmm.ending import UNKNOWN_END, End, EndKind
 from banger.vmm.firecracker import configuration, names, versions
 from banger.vmm.firecracker.api import Api
 from banger.vmm.firecracker.disks import cannot_write, freeze_disk
+from banger.vmm.firecracker.metrics import Metrics
 from banger.vmm.frozen import Frozen
 
 # The port that the agent listens on.
@@ -37,12 +38,15 @@ _STATES: dict[str, RunState] = {"Running": "running", "Paused": "paused", "Not s
 
 
 class FirecrackerVm:
-    """A started Firecracker. It has no control connection to keep open: each request has one of its own."""
+    """A started Firecracker. It has no control connection to keep open, except the pipe of what it counts: each request
+    has one of its own."""
 
     def __init__(self, places: VmPlaces, process: ProcessRef) -> None:
         self._places = places
         self._process = process
         self._api = Api(places.name, names.control_socket(places))
+        self._metrics: Metrics | None = None
+        self._on_disk_failed: Callable[[str], None] | None = None
         self._was_terminated = False
         self._may_be_deaf = False  # after a pause, in this version
 
@@ -58,6 +62,10 @@ class FirecrackerVm:
                 said = await self._api.get("/")
                 version = versions.read_version(str(said.get("vmm_version")))
                 self._may_be_deaf = version is not None and versions.deafens(version)
+                if self._metrics is None:
+                    self._metrics = Metrics(names.metrics(self._places))
+                    if self._on_disk_failed is not None:
+                        self._metrics.watch(self._on_disk_failed)
                 return
             except Error:
                 if not is_alive(self._process) or time.monotonic() > deadline:
@@ -107,8 +115,7 @@ class FirecrackerVm:
         return _STATES.get(str((await self._api.get("/")).get("state")), "stopped")
 
     async def restore(self) -> None:
-        directory = self._places.directory
-        body = configuration.plan_restore(str(names.state(directory)), str(names.memory(directory)))
+        body = configuration.plan_restore(names.STATE, names.MEMORY)
         await self._api.put("/snapshot/load", body, _MEMORY_S)
 
     async def capture(self, frozen: Frozen) -> None:
@@ -130,8 +137,7 @@ class FirecrackerVm:
         return directory / names.WRITTEN_STATE, directory / names.WRITTEN_MEMORY
 
     async def _write_state(self) -> None:
-        state, memory = self._written()
-        body = configuration.plan_capture(str(state), str(memory))
+        body = configuration.plan_capture(names.WRITTEN_STATE, names.WRITTEN_MEMORY)
         await self._api.put("/snapshot/create", body, _MEMORY_S)
 
     async def freeze_disk(self, directory: Path) -> None:
@@ -161,7 +167,11 @@ class FirecrackerVm:
         await self._api.patch("/drives/root", configuration.plan_rate(bytes_per_s, operations_per_s))
 
     def watch_disk(self, on_full: Callable[[], None], on_failed: Callable[[str], None]) -> None:
-        """Firecracker gives its guest an error, and does not report the error to the host."""
+        """Firecracker gives its guest an error, also where the host's disk is full. The host learns of the error from
+        what Firecracker counts, up to a minute later."""
+        self._on_disk_failed = on_failed
+        if self._metrics is not None:  # else it is not connected to yet
+            self._metrics.watch(on_failed)
 
     async def open_agent(self) -> socket.socket:
         """Tries again as long as Firecracker lives: it refuses connections until the guest listens, and a guest that
@@ -203,7 +213,9 @@ class FirecrackerVm:
         return End(EndKind.OTHER, f"exit code {code}")
 
     async def close(self) -> None:
-        pass
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
 
 
 def _grow(disk: Path, size_bytes: int) -> None:
