@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from banger.access.access import Access
 from banger.catalogs.shelf import Shelf
 from banger.guests.taps import GuardedTaps
 from banger.host.paths import Paths
@@ -41,6 +42,7 @@ class Engine:
     snapshots: SnapshotLibrary
     passages: Passages
     neighbours: Neighbours
+    access: Access
 
     @property
     def registry(self) -> Registry:
@@ -73,4 +75,5 @@ def assemble(
         passages=Passages(lives, guards),
         neighbours=Neighbours(lives, guards),
         snapshots=SnapshotLibrary(holdings, tell),
+        access=Access(store.tokens),
     )

@@ -53,6 +53,9 @@ from banger.machines.watch.expiry import Expiry
 from banger.machines.watch.healthchecks import Healthchecks
 from banger.machines.watch.rounds import Rounds
 from banger.server.app import create_app
+from banger.server.assets import Assets
+from banger.server.door import TcpDoor
+from banger.server.gate import Gate
 from banger.server.protocol import BoundedProtocol
 from banger.server.reception import Reception
 from banger.server.standstill import watched_as_asked
@@ -128,21 +131,11 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
     loop = asyncio.get_running_loop()
     for signo in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signo, engine.lives.shutdown.set)
-    config = uvicorn.Config(
-        create_app(engine),
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        headers=[("Banger-Version", __version__)],
-        http=BoundedProtocol,
-        ws=WebSocketsSansIOProtocol,  # by name, uvicorn would import it while the loop runs
-        ws_per_message_deflate=False,
-        ws_max_size=COMMAND_LIMIT_BYTES,
-        ws_ping_interval=None,
-        timeout_graceful_shutdown=2,
-    )
+    assets = Assets()
+    gate = Gate(create_app(engine), engine.access, assets)
+    config = _configured(gate)
+    door = TcpDoor(_configured(gate), assets)
+    engine.access.has_door(door)
     lives, makings = engine.lives, engine.makings
     await _sweep(makings.images, makings.kernels)
     await engine.shelf.load()
@@ -165,6 +158,7 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
     try:
         await reception.serve(config, lives.shutdown)
     finally:
+        await door.close()
         ending.cancel()
         adopting.cancel()
         await asyncio.wait([adopting])
@@ -175,6 +169,25 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
         expiry.close()
         await asyncio.gather(*(live.detach() for live in lives.live.values()))
     log.info("stopped; %d machines keep running", len(lives.live))
+
+
+def _configured(gate: Gate) -> uvicorn.Config:
+    return uvicorn.Config(
+        gate,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        headers=[("Banger-Version", __version__)],
+        http=BoundedProtocol,
+        ws=WebSocketsSansIOProtocol,  # by name, uvicorn would import it while the loop runs
+        ws_per_message_deflate=False,
+        ws_max_size=COMMAND_LIMIT_BYTES,
+        ws_ping_interval=None,
+        proxy_headers=False,  # clients say nothing about where others come from
+        timeout_graceful_shutdown=2,
+    )
 
 
 async def _take_over(
