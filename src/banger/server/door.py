@@ -28,6 +28,7 @@ HANDSHAKE_TIMEOUT_S = 10.0
 # How long the other end may take nothing of what was sent.
 _STALLED_MS = 120_000
 _END_S = 2.0
+_SETTLE_S = 0.05
 _BODY_LOOK_S = 30.0
 # The fewest bytes of a body between two looks.
 _BODY_SLOWEST = 1024
@@ -105,6 +106,7 @@ class TcpDoor:
             server, self._server = self._server, None
             if server is None:
                 return
+            await _stop_accepting(server)
             server.close()
             for connection in list(self._state.connections):
                 connection.shutdown()
@@ -140,6 +142,13 @@ class TcpDoor:
 
     def _url(self) -> str:
         return f"http://{LOOPBACK}:{self._port}"
+
+
+async def _stop_accepting(server: asyncio.Server) -> None:
+    """asyncio forgets connections that it accepted just before the end of their server: nothing would close them."""
+    for listener in server.sockets:
+        asyncio.get_running_loop().remove_reader(listener.fileno())
+    await asyncio.sleep(_SETTLE_S)
 
 
 def _bound(host: str, port: int) -> socket.socket:
