@@ -18,12 +18,14 @@ import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from banger.access.access import Access
+from banger.host.settings import WebSettings
 from banger.machines.keep.operations import Operations
 from banger.machines.keep.registry import Registry
 from banger.server.app import create_app
 from banger.server.assets import Assets
 from banger.server.door import DoorProtocol, TcpDoor
 from banger.server.gate import Gate
+from banger.server.protocol import BoundedProtocol
 from banger.store.store import Store
 
 HANDSHAKE = {
@@ -108,7 +110,9 @@ def prepare_engine(directory: Path) -> Any:
 
 
 @contextmanager
-def open_door(directory: Path, names: tuple[str, ...] = ()) -> Iterator[OpenDoor]:
+def open_door(
+    directory: Path, names: tuple[str, ...] = (), certificate: str = "", key: str = ""
+) -> Iterator[OpenDoor]:
     """A door that is open during the block."""
     made: list[OpenDoor] = []
     ready, end = threading.Event(), threading.Event()
@@ -126,7 +130,8 @@ def open_door(directory: Path, names: tuple[str, ...] = ()) -> Iterator[OpenDoor
             proxy_headers=False,
             server_header=False,
         )
-        door = TcpDoor(config, assets)
+        settings = WebSettings(certificate=certificate, key=key)
+        door = TcpDoor(config, assets, settings, directory / "web")
         engine.access.has_door(door)
         made.append(OpenDoor(engine.access, asyncio.get_running_loop(), door, await door.open(None)))
         ready.set()
@@ -142,3 +147,27 @@ def open_door(directory: Path, names: tuple[str, ...] = ()) -> Iterator[OpenDoor
     finally:
         end.set()
         thread.join()
+
+
+@contextmanager
+def open_socket(directory: Path) -> Iterator[str]:
+    """The path of the socket of a server with the same application, during the block."""
+    engine = prepare_engine(directory)
+    listener = socket.socket(socket.AF_UNIX)
+    path = str(directory / "s")
+    listener.bind(path)
+    listener.listen()
+    gate = Gate(create_app(engine), engine.access, Assets())
+    config = uvicorn.Config(
+        gate, http=BoundedProtocol, ws=WebSocketsSansIOProtocol, lifespan="off", log_config=None
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+    thread.start()
+    try:
+        yield path
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+        engine.store.close()

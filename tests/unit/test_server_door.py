@@ -3,10 +3,13 @@ that hold what others need. The server is the real one, on the loopback."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
+import ssl
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,13 @@ from banger.access.browsers import LINK_S, LINKS_MAX, SESSION_S, SESSIONS_MAX, B
 from banger.access.tries import BURST, EACH_S, Tries
 from banger.engine.paths import refuse_path_of_others
 from banger.errors import Error
+from banger.host.settings import parse_place
 from banger.model.principal import Principal
 from banger.server import door as door_module
 from banger.server.assets import Assets
-from tests.support.open_door import HANDSHAKE, OpenDoor, open_door
+from banger.server.certificates import ensure_own, load_tls
+from banger.server.door import is_loopback
+from tests.support.open_door import HANDSHAKE, OpenDoor, open_door, open_socket
 
 WORD = {"X-Banger": "1"}
 FOREIGN_ORIGINS = [
@@ -429,3 +435,134 @@ def test_a_port_of_another_is_not_taken(house: OpenDoor) -> None:
         with pytest.raises(Error) as caught:
             house.do(house.door.open(other.getsockname()[1]))
         assert caught.value.code == "listen_failed"
+
+
+def test_the_end_of_a_token_ends_its_streams(house: OpenDoor) -> None:
+    for name in ("a", "b"):
+        secret = house.token(name)
+        with house.connect() as connection:
+            lines = {"Host": house.address, "Authorization": f"Bearer {secret}", **HANDSHAKE}
+            head = "".join(f"{key}: {value}\r\n" for key, value in lines.items())
+            connection.sendall(f"GET /v1/machines/x/exec HTTP/1.1\r\n{head}\r\n".encode())
+            assert b" 101 " in connection.recv(4096)
+            house.call(lambda name=name: house.access.revoke(name))
+            ended(connection)
+
+
+# TLS
+
+
+@pytest.fixture
+def far(house: OpenDoor) -> OpenDoor:
+    """The door as it is for other hosts."""
+    house.do(house.door.close())
+    house.do(house.door.open_at(("0.0.0.0", 0)))
+    house.url = house.do(house.door.open(None))
+    house.address = house.url.partition("//")[2]
+    house.place = ("127.0.0.1", int(house.address.rpartition(":")[2]))
+    return house
+
+
+def tls_to(house: OpenDoor) -> ssl.SSLSocket:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(house.connect(), server_hostname="127.0.0.1")
+
+
+def test_beyond_the_loopback_there_is_no_word_without_tls(far: OpenDoor) -> None:
+    assert far.url.startswith("https://")
+    with far.connect() as plain:
+        plain.sendall(f"GET /login HTTP/1.1\r\nHost: {far.address}\r\n\r\n".encode())
+        assert b"HTTP" not in ended(plain)
+    with tls_to(far) as connection:
+        found = connection.getpeercert(binary_form=True)
+        assert found and hashlib.sha256(found).digest().hex(":").upper() == far.door.fingerprint
+        body = json.dumps({"link": far.link()})
+        head = f"POST /login HTTP/1.1\r\nHost: {far.address}\r\nX-Banger: 1\r\nOrigin: {far.url}\r\n"
+        connection.sendall(f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        answer = ended(connection).decode().lower()
+        assert " 204 " in answer and "set-cookie: __host-banger=" in answer and "; secure" in answer
+
+
+def test_an_old_tls_is_refused(far: OpenDoor) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with far.connect() as connection, pytest.raises((ssl.SSLError, ConnectionError)):
+        context.wrap_socket(connection)
+
+
+def test_handshakes_that_never_end_are_few_and_short(far: OpenDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    far.do(far.door.close())
+    monkeypatch.setattr(door_module, "HANDSHAKE_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(door_module, "CONNECTIONS_MAX", 8)
+    far.do(far.door.open_at(("0.0.0.0", far.place[1])))
+    idle = [far.connect() for _ in range(30)]
+    try:
+        assert all(ended(connection) == b"" for connection in idle)
+        with tls_to(far):
+            pass
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_a_certificate_of_its_own_is_kept_and_made_again_for_other_names(tmp_path: Path) -> None:
+    first = [path.read_bytes() for path in ensure_own(tmp_path / "web", ("localhost", "127.0.0.1"))]
+    assert [path.read_bytes() for path in ensure_own(tmp_path / "web", ("localhost",))] == first
+    certificate, key = ensure_own(tmp_path / "web", ("vm.lan",))
+    assert certificate.read_bytes() != first[0] and key.stat().st_mode & 0o777 == 0o600
+    certificate.write_text("damaged")
+    with pytest.raises(Error) as caught:
+        load_tls(certificate, key)
+    assert caught.value.code == "listen_failed"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("::1", True), ("127.9.9.9", True), ("localhost", True)]
+    + [(host, False) for host in ("0.0.0.0", "::", "192.168.0.1", "localhost.evil", "vm.lan")],
+)
+def test_what_is_a_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("127.0.0.1:8040", ("127.0.0.1", 8040)), ("[::1]:1", ("::1", 1)), ("vm.lan:65535", ("vm.lan", 65535))],
+)
+def test_a_place_to_listen(text: str, expected: tuple[str, int]) -> None:
+    assert parse_place(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["8040", ":8040", "h:", "h:0", "h:65536", "h:x", "::1:80", "[h]:80", "h:\uff11", "[::1]"]
+)
+def test_what_is_no_place_to_listen(text: str) -> None:
+    with pytest.raises(Error) as caught:
+        parse_place(text)
+    assert caught.value.code == "bad_config"
+
+
+# The socket
+
+
+def test_on_the_socket_no_page_of_any_origin_is_heard(tmp_path: Path) -> None:
+    """A program that passes connections on to the socket must not open it to browsers."""
+    with open_socket(tmp_path) as path:
+        for origin in ("http://evil.example", "null", "http://localhost"):
+            for more in ("", "".join(f"{name}: {value}\r\n" for name, value in HANDSHAKE.items())):
+                head = f"GET /v1/machines/x/exec HTTP/1.1\r\nHost: x\r\nOrigin: {origin}\r\n{more}\r\n"
+                assert b" 403 " in said_on(path, head)
+        head = "GET /v1/session HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert b'"way":"socket"' in said_on(path, head)
+
+
+def said_on(path: str, head: str) -> bytes:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(60)
+        connection.connect(path)
+        connection.sendall(head.encode())
+        return ended(connection)

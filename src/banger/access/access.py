@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from banger.access.browsers import Browsers
-from banger.access.tokens import Tokens
+from banger.access.tokens import Tokens, label_of_token
 from banger.access.tries import Tries
+from banger.access.visits import Visits
 from banger.errors import Error
 from banger.store.tokens import TokenTable
 
@@ -32,10 +33,16 @@ class Access:
         self.tokens = Tokens(tokens)
         self.browsers = Browsers()
         self.tries = Tries()
+        self.visits = Visits()
         self._door: Door | None = None
 
     def has_door(self, door: Door) -> None:
         self._door = door
+
+    def revoke(self, name: str) -> None:
+        """Revoke a token, and end what is under way for its bearers. Raises `token_not_found`."""
+        self.tokens.revoke(name)
+        self.visits.end(label_of_token(name))
 
     @property
     def door(self) -> Door:

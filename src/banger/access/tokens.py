@@ -60,8 +60,12 @@ class Tokens:
         return any(t.name == name and (not t.expires or t.expires > now()) for t in self._table.all())
 
 
+def label_of_token(name: str) -> str:
+    return f"token {name}"
+
+
 def principal_of_token(token: Token) -> Principal:
-    return Principal(uid=os.geteuid(), way="token", rights=token.rights, label=f"token {token.name}")
+    return Principal(uid=os.geteuid(), way="token", rights=token.rights, label=label_of_token(token.name))
 
 
 def _moment(in_s: float) -> str:

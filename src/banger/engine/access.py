@@ -55,7 +55,7 @@ async def create_token(engine: Engine, principal: Principal, request: verbs.Crea
 
 @carries_out(verbs.REVOKE_TOKEN)
 async def revoke_token(engine: Engine, principal: Principal, request: verbs.OneToken) -> None:
-    engine.access.tokens.revoke(request.name)
+    engine.access.revoke(request.name)
 
 
 def _written(seconds: float) -> str:

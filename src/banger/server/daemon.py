@@ -54,7 +54,7 @@ from banger.machines.watch.healthchecks import Healthchecks
 from banger.machines.watch.rounds import Rounds
 from banger.server.app import create_app
 from banger.server.assets import Assets
-from banger.server.door import TcpDoor
+from banger.server.door import DoorProtocol, TcpDoor
 from banger.server.gate import Gate
 from banger.server.protocol import BoundedProtocol
 from banger.server.reception import Reception
@@ -80,7 +80,7 @@ def main() -> None:
     try:
         shed(_starter())
         paths = Paths.system() if arguments.system else Paths.user()
-        asyncio.run(serve(paths, mode))
+        asyncio.run(serve(paths, mode, arguments.listen))
     except Error as exc:
         _tell_starter(b"error " + msgspec.json.encode(exc.as_dict()))
         with contextlib.suppress(OSError):  # the disk of the log may be full
@@ -95,11 +95,17 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--system", action="store_true", help="serve all users of this host, not only this user"
     )
+    parser.add_argument(
+        "--listen",
+        default="",
+        metavar="HOST:PORT",
+        help="serve on TCP, too: for tokens and browsers, with TLS unless HOST is a loopback",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     return parser.parse_args()
 
 
-async def serve(paths: Paths, mode: str) -> None:
+async def serve(paths: Paths, mode: str, listen: str = "") -> None:
     """Serve until told to stop. Raises `daemon_start_failed` if another daemon serves here."""
     os.umask(0o077)
     ensure_own_directory(str(paths.state))
@@ -109,7 +115,7 @@ async def serve(paths: Paths, mode: str) -> None:
     asyncio.get_running_loop().add_signal_handler(LISTEN_ANEW, reception.miss)
     with watched_as_asked(), _only_one(paths), contextlib.closing(reception):
         reception.open()
-        engine = _open_engine(paths, mode)
+        engine = _open_engine(paths, mode, listen)
         engine.makings.guards.begin()
         engine.passages.begin()
         await in_thread(jail.look)  # before the first machine waits for it
@@ -132,10 +138,14 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
     for signo in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signo, engine.lives.shutdown.set)
     assets = Assets()
-    gate = Gate(create_app(engine), engine.access, assets)
-    config = _configured(gate)
-    door = TcpDoor(_configured(gate), assets)
+    web = engine.makings.settings.web
+    place = web.place
+    gate = Gate(create_app(engine), engine.access, assets, (*web.hosts, *(place[:1] if place else ())))
+    config = _configured(gate, BoundedProtocol)
+    door = TcpDoor(_configured(gate, DoorProtocol), assets, web, engine.makings.paths.state / "web")
     engine.access.has_door(door)
+    if place is not None:
+        await door.open_at(place)
     lives, makings = engine.lives, engine.makings
     await _sweep(makings.images, makings.kernels)
     await engine.shelf.load()
@@ -171,7 +181,7 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
     log.info("stopped; %d machines keep running", len(lives.live))
 
 
-def _configured(gate: Gate) -> uvicorn.Config:
+def _configured(gate: Gate, protocol: type[BoundedProtocol]) -> uvicorn.Config:
     return uvicorn.Config(
         gate,
         lifespan="off",
@@ -180,7 +190,7 @@ def _configured(gate: Gate) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         headers=[("Banger-Version", __version__)],
-        http=BoundedProtocol,
+        http=protocol,
         ws=WebSocketsSansIOProtocol,  # by name, uvicorn would import it while the loop runs
         ws_per_message_deflate=False,
         ws_max_size=COMMAND_LIMIT_BYTES,
@@ -220,8 +230,9 @@ async def _sweep(images: ImageLibrary, kernels: KernelLibrary) -> None:
         log.info("removed %d unfinished builds", swept)
 
 
-def _open_engine(paths: Paths, mode: str) -> Engine:
+def _open_engine(paths: Paths, mode: str, listen: str) -> Engine:
     settings = read_settings(paths.config)
+    settings.web.listen = listen or settings.web.listen
     store = Store(paths.database)
     shelf = Shelf(paths, LazyWeb(paths.config, BlobStore(paths.oci)))
     drivers = find_drivers(

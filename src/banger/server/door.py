@@ -7,18 +7,25 @@ heads and waits, and a connection whose other end takes nothing more is ended by
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import socket
-import ssl
-from typing import cast
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 from uvicorn.server import ServerState
 
 from banger.errors import Error
+from banger.host.settings import WebSettings
 from banger.host.thread import in_thread
 from banger.server.assets import Assets
+from banger.server.certificates import ensure_own, load_tls
 from banger.server.protocol import BoundedProtocol
+
+if TYPE_CHECKING:
+    import ssl
 
 log = logging.getLogger("banger.door")
 
@@ -28,7 +35,8 @@ HANDSHAKE_TIMEOUT_S = 10.0
 # How long the other end may take nothing of what was sent.
 _STALLED_MS = 120_000
 _END_S = 2.0
-_SETTLE_S = 0.05
+_PAUSE_S = 1.0
+_EVERYWHERE = ("0.0.0.0", "::")
 _BODY_LOOK_S = 30.0
 # The fewest bytes of a body between two looks.
 _BODY_SLOWEST = 1024
@@ -77,94 +85,154 @@ class DoorProtocol(BoundedProtocol):
 
 
 class TcpDoor:
-    """From `open` to `close`, as often as wanted; the daemon has one."""
+    """From `open` to `close`, as often as wanted; the daemon has one. `settings` say where it is open from the start,
+    and with which certificate; `directory` is for a certificate of its own."""
 
-    def __init__(self, config: uvicorn.Config, assets: Assets) -> None:
+    def __init__(
+        self, config: uvicorn.Config, assets: Assets, settings: WebSettings, directory: Path
+    ) -> None:
         self._config = config
         self._assets = assets
-        self._server: asyncio.Server | None = None
+        self._settings = settings
+        self._directory = directory
+        self._listener: socket.socket | None = None
         self._state = ServerState()
-        self._port = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+        self._url = ""
         self.fingerprint = ""
 
-    async def open(self, port: int | None) -> str:
-        """Listen on the loopback. Raises `listen_failed`, `in_use`."""
+    async def open_at(self, place: tuple[str, int]) -> None:
+        """Listen where the configuration says. Raises `listen_failed`."""
         async with self._turn:
             await in_thread(self._assets.read)
-            if self._server is None:
-                await self._listen(LOOPBACK, port or 0, None)
-                log.info("serving browsers on %s", self._url())
-            elif port not in (None, self._port):
-                text = f"the daemon listens on {self._url()} already"
+            await self._listen(*place)
+
+    async def open(self, port: int | None) -> str:
+        """Listen on the loopback, unless the door is open already. Raises `listen_failed`, `in_use`."""
+        async with self._turn:
+            await in_thread(self._assets.read)
+            if self._listener is None:
+                await self._listen(LOOPBACK, port or 0)
+            elif port not in (None, self._listener.getsockname()[1]):
+                text = f"the daemon listens on {self._url} already"
                 raise Error("in_use", text, "leave out --port, or run `banger ui --stop` first")
-            return self._url()
+            return self._url
 
     async def close(self) -> None:
         """Stop listening, and end the connections."""
         async with self._turn:
-            server, self._server = self._server, None
-            if server is None:
+            listener, self._listener = self._listener, None
+            if listener is None:
                 return
-            await _stop_accepting(server)
-            server.close()
-            for connection in list(self._state.connections):
-                connection.shutdown()
-            tasks = list(self._state.tasks)
-            if tasks:
-                _, left = await asyncio.wait(tasks, timeout=_END_S)
-                for task in left:
-                    task.cancel()
-            for connection in list(self._state.connections):
-                transport = getattr(connection, "transport", None)
-                if transport is not None:
-                    transport.abort()
-            log.info("serving browsers no more")
+            for task in tuple(self._tasks):
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            listener.close()
+            await self._end_connections()
+            log.info("serving no more on %s", self._url)
 
-    async def _listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    async def _end_connections(self) -> None:
+        for connection in tuple(self._state.connections):
+            connection.shutdown()
+        tasks = tuple(self._state.tasks)
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=_END_S)
+            for task in left:
+                task.cancel()
+        for connection in tuple(self._state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+
+    async def _listen(self, host: str, port: int) -> None:
         if not self._config.loaded:
             self._config.load()
         self._state = ServerState()
         self._state.default_headers = list(self._config.encoded_headers)
-        listener = _bound(host, port)
+        tls, self.fingerprint = await in_thread(self._prepare_tls, host)
+        self._listener = await in_thread(_bound, host, port)
+        shown = LOOPBACK if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
+        self._url = f"{'https' if tls else 'http'}://{shown}:{self._listener.getsockname()[1]}"
+        self._begin(self._accept(self._listener, tls))
+        log.info("serving on %s %s", self._url, self.fingerprint)
+
+    def _prepare_tls(self, host: str) -> tuple[ssl.SSLContext | None, str]:
+        """Beyond the loopback, nothing is served without TLS. Blocking."""
+        certificate, key = self._settings.certificate, self._settings.key
+        if certificate:
+            return load_tls(Path(certificate), Path(key))
+        if is_loopback(host):
+            return None, ""
+        ours = (LOOPBACK, *(() if host in _EVERYWHERE else (host,)), *self._settings.hosts)
+        names = tuple(dict.fromkeys(("localhost", *ours)))
+        return load_tls(*ensure_own(self._directory, names))
+
+    async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Take connections. Connections whose handshake has not ended count, too: each has a file of this process."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError as exc:
+                log.warning("cannot take a connection: %s", exc)
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            if len(self._tasks) > CONNECTIONS_MAX:
+                connection.close()
+            else:
+                self._begin(self._meet(connection, tls))
+
+    async def _meet(self, connection: socket.socket, tls: ssl.SSLContext | None) -> None:
+        def make() -> asyncio.Protocol:
+            made = DoorProtocol(config=self._config, server_state=self._state, app_state={})
+            return cast("asyncio.Protocol", made)
+
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._meet, sock=listener, ssl=tls, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if tls else None
+            await asyncio.get_running_loop().connect_accepted_socket(
+                make, connection, ssl=tls, ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if tls else None
             )
-        except BaseException:
-            listener.close()
+        except OSError as exc:  # of TLS, too
+            log.debug("a client did not come in: %s", exc)
+            connection.close()
+        except asyncio.CancelledError:
+            connection.close()
             raise
-        self._port = listener.getsockname()[1]
 
-    def _meet(self) -> asyncio.Protocol:
-        made = DoorProtocol(config=self._config, server_state=self._state, app_state={})
-        return cast("asyncio.Protocol", made)
-
-    def _url(self) -> str:
-        return f"http://{LOOPBACK}:{self._port}"
+    def _begin(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-async def _stop_accepting(server: asyncio.Server) -> None:
-    """asyncio forgets connections that it accepted just before the end of their server: nothing would close them."""
-    for listener in server.sockets:
-        asyncio.get_running_loop().remove_reader(listener.fileno())
-    await asyncio.sleep(_SETTLE_S)
+def is_loopback(host: str) -> bool:
+    """Whether only processes of this host reach this address. Of names, only "localhost" is known to."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """Raises `listen_failed`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    """Raises `listen_failed`. Blocking: it may ask for the address of a name."""
+    where = f"{host}:{port}"
+    hint = "choose another address or port"
+    try:
+        (family, _, _, _, address), *_ = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    except OSError as exc:
+        raise Error("listen_failed", f"cannot listen on {where}: {exc.strerror or exc}", hint) from exc
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_MS)
-        listener.bind((host, port))
+        listener.bind(address)
         listener.listen(CONNECTIONS_MAX)
         listener.setblocking(False)
     except OSError as exc:
         listener.close()
-        where = f"{host}:{port}"
-        hint = "choose another port, or leave it out"
         raise Error("listen_failed", f"cannot listen on {where}: {exc.strerror or exc}", hint) from exc
     return listener

@@ -66,7 +66,10 @@ class Gate:
                 answer = await self._admit(scope, receive)
         except Error as exc:
             answer = _refusal(exc)
-        if answer is None:
+        if answer is None and uid is None:
+            with self._access.visits.during(scope["state"][PRINCIPAL].label):
+                await self._app(scope, receive, send)
+        elif answer is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await answer(scope, receive, send)

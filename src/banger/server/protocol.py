@@ -135,7 +135,8 @@ class BoundedProtocol(HttpToolsProtocol):
         head = [f"HTTP/1.1 {status.value} {status.phrase}", "Content-Type: application/json"]
         head += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
         self.transport.write("\r\n".join(head).encode() + body)
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # not with TLS
+            self.transport.write_eof()
         self._refused = True
         self._deadline = self.loop.call_later(_LINGER_S, self.transport.close)
 
