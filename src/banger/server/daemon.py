@@ -56,6 +56,7 @@ from banger.server.app import create_app
 from banger.server.assets import Assets
 from banger.server.door import DoorProtocol, TcpDoor
 from banger.server.gate import Gate
+from banger.server.logs import begin_log
 from banger.server.protocol import BoundedProtocol
 from banger.server.reception import Reception
 from banger.server.standstill import watched_as_asked
@@ -70,12 +71,7 @@ _THREADS_END_S = 5.0
 
 def main() -> None:
     arguments = _parse()
-    logging.basicConfig(
-        level=os.environ.get("BANGER_LOG", "INFO").upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    begin_log()
     mode = "system" if arguments.system else "user"
     try:
         shed(_starter())

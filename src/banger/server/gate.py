@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from banger.access.access import Access
 from banger.access.tokens import principal_of_token
 from banger.errors import Error
+from banger.model.asked import ASKED, Asked, request_id
 from banger.model.encoding import encode_json
 from banger.model.principal import Principal
 from banger.server.assets import Assets
@@ -28,6 +29,7 @@ from banger.server.origins import check_host, check_origin, one_of, refuse_pages
 from banger.server.protocol import PEER_UID
 
 COOKIE = "banger"
+REQUEST_HEADER = b"banger-request"
 SAFE_COOKIE = "__Host-banger"
 _LOGIN_LIMIT_BYTES = 4096
 _LOGIN_TIMEOUT_S = 10.0
@@ -66,6 +68,13 @@ class Gate:
                 answer = await self._admit(scope, receive)
         except Error as exc:
             answer = _refusal(exc)
+        if answer is None:
+            asked = Asked(
+                request=request_id(one_of(scope["headers"], REQUEST_HEADER)),
+                principal=scope["state"][PRINCIPAL].short,
+            )
+            ASKED.set(asked)
+            send = _named(send, asked.request)
         if answer is None and uid is None:
             with self._access.visits.during(scope["state"][PRINCIPAL].label):
                 await self._app(scope, receive, send)
@@ -234,6 +243,18 @@ async def _refuse_socket(answer: Response, send: Send) -> None:
         }
     )
     await send({"type": "websocket.http.response.body", "body": bytes(answer.body)})
+
+
+def _named(send: Send, request: str) -> Send:
+    """Tell the client the id of its request."""
+
+    async def named(message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.accept"):
+            told = [*message.get("headers", ()), (REQUEST_HEADER, request.encode())]
+            message = {**message, "headers": told}
+        await send(message)
+
+    return named
 
 
 def _guarded(send: Send) -> Send:

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from banger.errors import Error
 from banger.host.times import now
+from banger.model.asked import ASKED
 from banger.model.event import Tell, tell_nobody
 from banger.model.operation import ErrorBody, Operation, OperationState, Progress, Report
 from banger.store.tables import OperationTable
@@ -102,12 +103,15 @@ class Operations:
                 f"{RUNNING_MAX} operations are running, and no more are allowed",
                 "wait for an operation of `banger operation list` to end, or cancel one",
             )
+        asked = None if unasked else ASKED.get()
         operation: Operation[T] = Operation(
             id=secrets.token_hex(6),
             kind=kind,
             target=target,
             state=OperationState.RUNNING,
             begun=now(),
+            request=asked.request if asked else "",
+            principal=asked.principal if asked else "",
         )
         running = RunningOperation(operation)
         self._table.put(operation)
