@@ -104,7 +104,9 @@ def prepare_engine(directory: Path) -> Any:
         access=Access(store.tokens),
         operations=Operations(store.operations),
         registry=registry,
-        lives=SimpleNamespace(registry=registry),
+        lives=SimpleNamespace(registry=registry, live={}),
+        makings=None,
+        snapshots=None,
         store=store,
     )
 

@@ -168,6 +168,7 @@ class House:
             passages=fake(),
             neighbours=fake(),
             access=fake(),
+            tally=fake(),
             lives=Lives(Registry(store, journal.tell), holdings, journal.try_to_tell),
             snapshots=SnapshotLibrary(holdings, journal.try_to_tell),
         )

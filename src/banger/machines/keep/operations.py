@@ -92,6 +92,7 @@ class Operations:
         self._known: dict[str, RunningOperation[Any]] = {}
         self._prune_timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self.on_end: list[Callable[[Operation[Any]], None]] = []
         self._end_interrupted()
 
     def begin(self, kind: str, target: str, work: Work[T], *, unasked: bool = False) -> RunningOperation[T]:
@@ -176,6 +177,8 @@ class Operations:
         operation.ended = now()
         self._write_end(operation)
         self._tell_failure(operation)
+        for hear in self.on_end:
+            hear(operation)
         running.wake()
         if sum(each.ended for each in self._known.values()) > KEEP_COUNT:
             self.prune()
