@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -26,6 +26,7 @@ from banger.server.assets import Assets
 from banger.server.door import DoorProtocol, TcpDoor
 from banger.server.gate import Gate
 from banger.server.protocol import BoundedProtocol
+from banger.server.reception import ApiServer
 from banger.store.store import Store
 
 HANDSHAKE = {
@@ -161,15 +162,29 @@ def open_socket(directory: Path) -> Iterator[str]:
     listener.listen()
     gate = Gate(create_app(engine), engine.access, Assets())
     config = uvicorn.Config(
-        gate, http=BoundedProtocol, ws=WebSocketsSansIOProtocol, lifespan="off", log_config=None
+        gate,
+        http=BoundedProtocol,
+        ws=WebSocketsSansIOProtocol,
+        lifespan="off",
+        log_config=None,
+        headers=[("Banger-Version", "1")],
     )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+    ends: list[Callable[[], object]] = []
+    ready = threading.Event()
+
+    async def serve() -> None:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        ends.append(lambda: loop.call_soon_threadsafe(stop.set))
+        ready.set()
+        await ApiServer(config, stop).serve(sockets=[listener])
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
+        assert ready.wait(60)
         yield path
     finally:
-        server.should_exit = True
+        ends[0]()
         thread.join()
         listener.close()
         engine.store.close()
