@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import socket
 import ssl
 import threading
@@ -337,6 +338,23 @@ def test_built_files_are_served_packed_and_kept_for_ever(tmp_path: Path) -> None
     for place in ("/", "/machines/web.1", "/new"):
         page = assets.answer(place, "")
         assert page and page.headers["content-length"] == "4" and page.headers["cache-control"] == "no-cache"
+
+
+def test_a_fault_of_the_daemon_shows_a_stranger_nothing_of_it(house: OpenDoor) -> None:
+    """The engine of these tests lacks what this verb needs, so it fails with an exception that has no name."""
+    given = {**bearer(house.token()), "Banger-Request": "mine-1"}
+    status, headers, body = house.ask("GET", "/v1/machines/x", given)
+    assert status == 500 and headers["banger-request"] == "mine-1"
+    error = json.loads(body)["error"]
+    assert error["code"] == "internal" and "mine-1" in error["hint"]
+    assert "Namespace" not in body.decode() and "Traceback" not in body.decode()
+
+
+@pytest.mark.parametrize("given", ["a b", "x" * 65, "a\tb", "<b>", ""])
+def test_an_id_that_is_none_is_replaced(house: OpenDoor, given: str) -> None:
+    """It is written into logs: only an id may be."""
+    _, headers, _ = house.ask("GET", "/v1/session", {**bearer(house.token()), "Banger-Request": given})
+    assert re.fullmatch(r"[0-9a-f]{16}", headers["banger-request"])
 
 
 # Clients that hold what others need
