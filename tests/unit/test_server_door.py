@@ -409,6 +409,19 @@ def test_a_body_that_trickles_is_cut_off(house: OpenDoor, monkeypatch: pytest.Mo
         assert ended(connection) == b""
 
 
+def test_a_stream_may_be_silent(house: OpenDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What limits bodies limits no WebSocket, and no answer that takes its time."""
+    monkeypatch.setattr(door_module, "_BODY_LOOK_S", 0.1)
+    with house.connect() as connection:
+        lines = {"Host": house.address, **bearer(house.token()), **HANDSHAKE}
+        head = "".join(f"{key}: {value}\r\n" for key, value in lines.items())
+        connection.sendall(f"GET /v1/machines/x/exec HTTP/1.1\r\n{head}\r\n".encode())
+        assert b" 101 " in connection.recv(4096)
+        connection.settimeout(1)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+
+
 def test_who_is_refused_is_not_read(house: OpenDoor) -> None:
     with house.connect() as connection:
         head = f"POST /v1/machines HTTP/1.1\r\nHost: {house.address}\r\nContent-Length: 99999999\r\n\r\n"

@@ -63,6 +63,10 @@ class DoorProtocol(BoundedProtocol):
         self._stop_looking()
         super().on_message_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_looking()  # this connection has another protocol from now on
+        super().handle_websocket_upgrade()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_looking()
         super().connection_lost(exc)
