@@ -11,6 +11,8 @@ from banger.api.table import SESSIONS, VERBS
 from banger.api.verb import Session, Verb
 from banger.engine import attachments
 from banger.engine.surface import HANDLERS
+from banger.errors import CODES
+from banger.server.openapi import OF_ALL, OF_HTTP, OVER_TCP, describe_api
 from tests.support.raised import raised_by, said_in
 
 # Of every verb, as docs/api.md says.
@@ -74,6 +76,20 @@ def test_a_row_has_each_code_once_and_none_that_all_have(name: str) -> None:
     errors = BY_NAME[name].errors
     assert len(set(errors)) == len(errors)
     assert not set(errors) & COMMON
+
+
+def test_the_document_has_each_error_with_its_status_and_an_example() -> None:
+    assert {*OF_ALL} == COMMON
+    paths = describe_api()["paths"]
+    for one in ALL:
+        method = one.method.lower() if isinstance(one, Verb) else "get"
+        path = one.documented_path if isinstance(one, Verb) else one.path
+        responses = paths[path][method]["responses"]
+        for code in {*one.errors, *OF_ALL, *OF_HTTP, *OVER_TCP}:
+            told = responses[str(CODES[code][0])]["content"]["application/json"]
+            assert told["examples"][code]["value"]["error"]["code"] == code
+            assert code in told["schema"]["properties"]["error"]["properties"]["code"]["enum"]
+        assert "default" not in responses
 
 
 def test_the_page_names_what_all_have() -> None:

@@ -167,6 +167,8 @@ class House:
             ),
             passages=fake(),
             neighbours=fake(),
+            access=fake(),
+            tally=fake(),
             lives=Lives(Registry(store, journal.tell), holdings, journal.try_to_tell),
             snapshots=SnapshotLibrary(holdings, journal.try_to_tell),
         )

@@ -22,7 +22,7 @@ FLOORS = [
     {"api"},
     {"host", "client"},
     {"store", "catalogs", "bundles", "network", "compose", "mcp", "compat"},
-    {"resources"},
+    {"resources", "access", "metrics"},
     {"vmm", "agent", "images", "kernels"},
     {"guests"},
     {"templates"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from banger.api import catalogs, frozen, images, kernels, machines, networks, system
+from banger.api import access, catalogs, frozen, images, kernels, machines, networks, system
 from banger.api.verb import Session, Verb
 
 VERBS: tuple[Verb[Any, Any], ...] = (
@@ -15,5 +15,6 @@ VERBS: tuple[Verb[Any, Any], ...] = (
     *frozen.VERBS,
     *networks.VERBS,
     *system.VERBS,
+    *access.VERBS,
 )
 SESSIONS: tuple[Session[Any], ...] = machines.SESSIONS

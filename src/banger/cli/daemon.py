@@ -6,6 +6,7 @@ import os
 import socket
 
 from banger import __version__, places
+from banger.client.request_id import ensure_request_id
 from banger.client.transport import VERSION_HEADER, dial
 
 TYPE_CHECKING = False
@@ -21,6 +22,7 @@ class Daemon:
     complete a word in a shell)."""
 
     def __init__(self, start: bool = True) -> None:
+        ensure_request_id()
         self.path = places.socket_path()
         self._start = start and "BANGER_COMPLETING" not in os.environ
         self._warned = False

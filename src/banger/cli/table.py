@@ -126,6 +126,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "df": ("upkeep", "DF", "show what uses disk space"),
         "prune": ("pruning", "PRUNE", "remove everything that nothing uses"),
         "events": ("events", "EVENTS", "print events, past and to come"),
+        "ui": ("ui", "UI", "open the web page, and print a link that logs a browser in"),
         "mcp": ("mcp", "MCP", "serve sandboxes to agents, by the Model Context Protocol"),
         "reconcile": ("reconcile", "RECONCILE", "compare records with the host, and correct them"),
         "doctor": (
@@ -133,6 +134,11 @@ NOUNS: dict[str, dict[str, Entry]] = {
             "DOCTOR",
             "check whether this host can run machines, and say how to fix what is missing",
         ),
+    },
+    "token": {
+        "create": ("tokens", "CREATE", "make a token, and print its secret once"),
+        "list": ("tokens", "LIST", "list tokens"),
+        "revoke": ("tokens", "REVOKE", "revoke tokens"),
     },
     "completion": {
         "bash": ("completion", "BASH", "print the completion script for bash"),
@@ -151,6 +157,7 @@ NOUN_SUMMARIES = {
     "compose": "machines that a Compose file describes",
     "operation": "long work of the daemon",
     "system": "the daemon itself",
+    "token": "what programs show to use the API over TCP",
     "completion": "completion for shells",
 }
 
@@ -171,6 +178,7 @@ NOUN_ALIASES = {
     "templates": "template",
     "snapshots": "snapshot",
     "networks": "network",
+    "tokens": "token",
     "op": "operation",
 }
 
@@ -217,6 +225,7 @@ SHORT_FORMS = {
     "prune": ("system", "prune"),
     "doctor": ("system", "doctor"),
     "mcp": ("system", "mcp"),
+    "ui": ("system", "ui"),
 }
 # Nouns that are a short form, too, where no verb follows: `banger snapshot dev tag`.
 NOUN_SHORT_FORMS = {"snapshot": ("vm", "snapshot")}

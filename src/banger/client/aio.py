@@ -16,6 +16,7 @@ from banger.client import calls, results
 from banger.client.aio_front import AsyncFront
 from banger.client.aio_methods import begin
 from banger.client.aio_rooms import (
+    AccessVerbs,
     CatalogsVerbs,
     ImagesVerbs,
     KernelsVerbs,
@@ -25,6 +26,7 @@ from banger.client.aio_rooms import (
     SnapshotsVerbs,
     SystemVerbs,
     TemplatesVerbs,
+    TokensVerbs,
 )
 from banger.client.aio_stream import collect
 from banger.client.aio_transport import AsyncAnswer, Connection, request
@@ -152,6 +154,8 @@ class AsyncClient(AsyncFront):
         self.templates = TemplatesVerbs(self)
         self.snapshots = SnapshotsVerbs(self)
         self.networks = NetworksVerbs(self)
+        self.access = AccessVerbs(self)
+        self.tokens = TokensVerbs(self)
         self.operations = Operations(self)
         self.system = System(self)
 

@@ -15,6 +15,7 @@ from banger.client.aio_methods import Room
 
 if TYPE_CHECKING:
     from banger.client.call import Facts
+    from banger.model.access import Caller, Doorway, NewToken, Token
     from banger.model.catalog import Catalog, Offer, Published, Verified
     from banger.model.command import Command, Exec, Exit
     from banger.model.healthcheck import HealthCheck
@@ -592,4 +593,43 @@ class OperationsVerbs(Room):
     async def cancel(self, id: str) -> Operation[Any]:
         """Cancel an operation, and wait until it has cleaned up."""
         call = calls.operations_cancel(id)
+        return await self.client.perform(call)
+
+
+class AccessVerbs(Room):
+    async def whoami(self) -> Caller:
+        """Who the daemon takes you for, and what you may do."""
+        call = calls.access_whoami()
+        return await self.client.perform(call)
+
+    async def open(self, port: int | None = None) -> Doorway:
+        """Listen on the loopback for browsers, and make a log-in link."""
+        call = calls.access_open(port)
+        return await self.client.perform(call)
+
+    async def close(self) -> None:
+        """Stop listening for browsers, and end their sessions."""
+        call = calls.access_close()
+        return await self.client.perform(call)
+
+
+class TokensVerbs(Room):
+    async def list(self) -> builtins.list[Token]:
+        """All tokens, without their secrets."""
+        call = calls.tokens_list()
+        return await self.client.perform(call)
+
+    async def create(
+        self,
+        name: str,
+        rights: Literal["read", "write"] = "write",
+        lasts_s: float | None = None,
+    ) -> NewToken:
+        """Make a token; no later answer has its secret."""
+        call = calls.tokens_create(name, rights, lasts_s)
+        return await self.client.perform(call)
+
+    async def revoke(self, name: str) -> None:
+        """Revoke a token."""
+        call = calls.tokens_revoke(name)
         return await self.client.perform(call)

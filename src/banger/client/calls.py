@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal, TypedDict
 
     from banger.client.call import Facts
+    from banger.model.access import Caller, Doorway, NewToken, Token
     from banger.model.catalog import Catalog, Offer, Published, Verified
     from banger.model.command import Command, Exec, Exit
     from banger.model.healthcheck import HealthCheck
@@ -689,6 +690,42 @@ def operations_events(id: str) -> Call[bytes]:
 def operations_cancel(id: str) -> Call[Operation[Any]]:
     """Cancel an operation, and wait until it has cleaned up."""
     return Call("POST", f"/v1/operations/{quote(id)}/cancel", "Operation[Any]")
+
+
+def access_whoami() -> Call[Caller]:
+    """Who the daemon takes you for, and what you may do."""
+    return Call("GET", "/v1/session", "Caller")
+
+
+def access_open(port: int | None = None) -> Call[Doorway]:
+    """Listen on the loopback for browsers, and make a log-in link."""
+    body = chosen(("port", port, None))
+    return Call("POST", "/v1/ui", "Doorway", body or None)
+
+
+def access_close() -> Call[None]:
+    """Stop listening for browsers, and end their sessions."""
+    return Call("DELETE", "/v1/ui", "None")
+
+
+def tokens_list() -> Call[list[Token]]:
+    """All tokens, without their secrets."""
+    return Call("GET", "/v1/tokens", "list[Token]")
+
+
+def tokens_create(
+    name: str,
+    rights: Literal["read", "write"] = "write",
+    lasts_s: float | None = None,
+) -> Call[NewToken]:
+    """Make a token; no later answer has its secret."""
+    body = chosen(("name", name), ("rights", rights, "write"), ("lasts_s", lasts_s, None))
+    return Call("POST", "/v1/tokens", "NewToken", body)
+
+
+def tokens_revoke(name: str) -> Call[None]:
+    """Revoke a token."""
+    return Call("DELETE", f"/v1/tokens/{quote(name)}", "None")
 
 
 def machines_run_target() -> str:

@@ -1,10 +1,11 @@
-"""The WebSocket handshake as bytes (RFC 6455, section 4). Pure."""
+"""The WebSocket handshake as bytes (RFC 6455, section 4). Pure, but for the id of the request."""
 
 from __future__ import annotations
 
 from binascii import b2a_base64
 
 from banger.client.http1 import Head, encode_request, refuse
+from banger.client.request_id import request_header
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -16,6 +17,7 @@ def encode_handshake(target: str, key: str) -> bytes:
         "Upgrade": "websocket",
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": key,
+        **request_header(),
     }
     return encode_request("GET", target, headers)
 

@@ -25,6 +25,7 @@ from banger.client.stream import collect
 from banger.client.sync_front import Front
 from banger.client.sync_methods import begin
 from banger.client.sync_rooms import (
+    AccessVerbs,
     CatalogsVerbs,
     ImagesVerbs,
     KernelsVerbs,
@@ -34,6 +35,7 @@ from banger.client.sync_rooms import (
     SnapshotsVerbs,
     SystemVerbs,
     TemplatesVerbs,
+    TokensVerbs,
 )
 from banger.client.sync_waiting import watch, watch_to_end
 from banger.client.transport import Answer, dial
@@ -149,6 +151,8 @@ class Client(Front):
         self.templates = TemplatesVerbs(self)
         self.snapshots = SnapshotsVerbs(self)
         self.networks = NetworksVerbs(self)
+        self.access = AccessVerbs(self)
+        self.tokens = TokensVerbs(self)
         self.operations = Operations(self)
         self.system = System(self)
 

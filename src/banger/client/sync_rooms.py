@@ -15,6 +15,7 @@ from banger.client.sync_methods import Room
 
 if TYPE_CHECKING:
     from banger.client.call import Facts
+    from banger.model.access import Caller, Doorway, NewToken, Token
     from banger.model.catalog import Catalog, Offer, Published, Verified
     from banger.model.command import Command, Exec, Exit
     from banger.model.healthcheck import HealthCheck
@@ -579,4 +580,43 @@ class OperationsVerbs(Room):
     def cancel(self, id: str) -> Operation[Any]:
         """Cancel an operation, and wait until it has cleaned up."""
         call = calls.operations_cancel(id)
+        return self.client.perform(call)
+
+
+class AccessVerbs(Room):
+    def whoami(self) -> Caller:
+        """Who the daemon takes you for, and what you may do."""
+        call = calls.access_whoami()
+        return self.client.perform(call)
+
+    def open(self, port: int | None = None) -> Doorway:
+        """Listen on the loopback for browsers, and make a log-in link."""
+        call = calls.access_open(port)
+        return self.client.perform(call)
+
+    def close(self) -> None:
+        """Stop listening for browsers, and end their sessions."""
+        call = calls.access_close()
+        return self.client.perform(call)
+
+
+class TokensVerbs(Room):
+    def list(self) -> builtins.list[Token]:
+        """All tokens, without their secrets."""
+        call = calls.tokens_list()
+        return self.client.perform(call)
+
+    def create(
+        self,
+        name: str,
+        rights: Literal["read", "write"] = "write",
+        lasts_s: float | None = None,
+    ) -> NewToken:
+        """Make a token; no later answer has its secret."""
+        call = calls.tokens_create(name, rights, lasts_s)
+        return self.client.perform(call)
+
+    def revoke(self, name: str) -> None:
+        """Revoke a token."""
+        call = calls.tokens_revoke(name)
         return self.client.perform(call)

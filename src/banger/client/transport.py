@@ -16,6 +16,7 @@ from itertools import chain
 
 from banger.client.http1 import AnswerReader, encode_chunk, encode_request, refuse
 from banger.client.patience import Patience, patience_for_life, silent
+from banger.client.request_id import request_header
 from banger.errors import Error, TimedOut
 
 Dial = Callable[[], socket.socket]
@@ -168,7 +169,7 @@ def request(
 
 def plan_head(method: str, target: str, body: Body, content_type: str, key: str = "") -> bytes:
     """The head of a request on a connection that ends with the answer."""
-    headers = {"Connection": "close", "Accept": "*/*"}
+    headers = {"Connection": "close", "Accept": "*/*", **request_header()}
     if isinstance(body, bytes):
         headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
     elif body is not None:

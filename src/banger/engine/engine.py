@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from banger.access.access import Access
 from banger.catalogs.shelf import Shelf
+from banger.engine.measuring import Measuring
 from banger.guests.taps import GuardedTaps
 from banger.host.paths import Paths
 from banger.host.settings import Settings
@@ -19,6 +21,7 @@ from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
 from banger.machines.life.neighbours import Neighbours
 from banger.machines.watch.passages import Passages
+from banger.metrics.tally import Tally
 from banger.network.guards import Guards
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
@@ -41,6 +44,8 @@ class Engine:
     snapshots: SnapshotLibrary
     passages: Passages
     neighbours: Neighbours
+    access: Access
+    tally: Tally
 
     @property
     def registry(self) -> Registry:
@@ -62,15 +67,21 @@ def assemble(
     trials = Trials(paths, store.resources)
     holdings = Holdings(paths, store.resources, drivers)
     lives = Lives(Registry(store, journal.tell), holdings, tell)
+    operations, tally = Operations(store.operations, tell), Tally()
+    measuring = Measuring(tally)
+    lives.registry.on_change.append(measuring.hear_change)
+    operations.on_end.append(measuring.hear_end)
     return Engine(
         mode=mode,
         store=store,
         journal=journal,
-        operations=Operations(store.operations, tell),
+        operations=operations,
         shelf=shelf,
         makings=Makings(paths, settings, images, kernels, drivers, templates, pool, trials, guards),
         lives=lives,
         passages=Passages(lives, guards),
         neighbours=Neighbours(lives, guards),
         snapshots=SnapshotLibrary(holdings, tell),
+        access=Access(store.tokens),
+        tally=tally,
     )

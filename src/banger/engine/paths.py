@@ -18,8 +18,9 @@ def refuse_sources_of_others(principal: Principal, source: str) -> None:
 
 
 def refuse_path_of_others(principal: Principal, path: str) -> None:
-    """Raises `not_permitted` for a path from a user who is neither the daemon's own nor root."""
-    if principal.uid not in (0, os.geteuid()):
+    """Raises `not_permitted` for a path from a user who is neither the daemon's own nor root, or who is not at this
+    host's socket."""
+    if not principal.is_local or principal.uid not in (0, os.geteuid()):
         raise Error(
             "not_permitted",
             f"{path}: the daemon opens files only for the user that it runs as",

@@ -276,6 +276,12 @@ def cpu_seconds(ref: ProcessRef) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+def rss_bytes(ref: ProcessRef) -> int:
+    """Resident memory of a process; 0 if the process is gone. Cheap, as `cpu_seconds`."""
+    fields = _stat_fields(ref.pid)
+    return int(fields[21]) * PAGE_BYTES if fields is not None and int(fields[19]) == ref.start else 0
+
+
 def usage(ref: ProcessRef) -> Usage | None:
     """None if the process is gone."""
     fields = _stat_fields(ref.pid)

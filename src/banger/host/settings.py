@@ -17,6 +17,12 @@ memory_reserve = "256MiB"   # memory of the host that no machine may start into
 disk_reserve = "256MiB"     # as much of the disk; a machine that found it full continues when this is free
 connections = 256           # that a machine may have open at a time, through the VMM's address translation
 
+[web]
+listen = ""                 # HOST:PORT, to serve the API and the web page on TCP from the start
+hosts = []                  # names of this host beside its addresses
+certificate = ""            # PEM files for TLS; without them banger signs its own, except on the loopback
+key = ""
+
 [network]
 default = "internet"        # what a machine may reach if the user does not say: none, internet, lan or host
 """
@@ -75,6 +81,18 @@ class NetworkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     default: Policy = "internet"
 
 
+class WebSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    listen: str = ""
+    hosts: list[str] = msgspec.field(default_factory=list)
+    certificate: str = ""
+    key: str = ""
+
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """Host and port of `listen`. Raises `bad_config`."""
+        return parse_place(self.listen) if self.listen else None
+
+
 class VmmSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     programs: dict[str, str] = msgspec.field(default_factory=dict)
     jails: dict[str, str] = msgspec.field(default_factory=dict)
@@ -86,7 +104,21 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pool: PoolSettings = msgspec.field(default_factory=PoolSettings)
     limits: LimitSettings = msgspec.field(default_factory=LimitSettings)
     network: NetworkSettings = msgspec.field(default_factory=NetworkSettings)
+    web: WebSettings = msgspec.field(default_factory=WebSettings)
     vmm: VmmSettings = msgspec.field(default_factory=VmmSettings)
+
+
+def parse_place(text: str) -> tuple[str, int]:
+    """Host and port of "HOST:PORT" or "[ADDRESS]:PORT". Raises `bad_config`."""
+    host, _, port = text.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if is_bracketed else host
+    good_port = port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536
+    if not host or not good_port or (":" in host) != is_bracketed:
+        raise Error(
+            "bad_config", f"{text!r} is not HOST:PORT", 'write it like "127.0.0.1:8040" or "[::1]:8040"'
+        )
+    return host, int(port)
 
 
 def read_settings(config: Path) -> Settings:
@@ -94,9 +126,11 @@ def read_settings(config: Path) -> Settings:
     path = config / "config.toml"
     try:
         settings = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Settings)
+        if bool(settings.web.certificate) != bool(settings.web.key):
+            raise Error("bad_config", "[web] needs certificate and key together")
         if settings.images.max_inflated_bytes <= 0 or settings.images.max_entries <= 0:
             raise Error("bad_size", "a limit must be greater than 0")
-        _ = settings.pool.reserve_bytes
+        _ = settings.pool.reserve_bytes, settings.web.place
         _ = settings.limits.memory_reserve_bytes, settings.limits.disk_reserve_bytes
     except FileNotFoundError:
         return Settings()

@@ -40,7 +40,8 @@ class ErrorBody(Struct, kw_only=True):
 
 class Operation(Struct, Generic[T], kw_only=True):
     """Long work of the daemon. `target` is what the operation works on, such as "machine/dev". After success, `result`
-    is what the operation made, and `made` is the type of the result: "Machine", "list[Machine]"."""
+    is what the operation made, and `made` is the type of the result: "Machine", "list[Machine]". `request` is the id of
+    the request that began the operation, and `principal` who sent it; both are empty for the daemon's own work."""
 
     id: str
     kind: str
@@ -52,6 +53,8 @@ class Operation(Struct, Generic[T], kw_only=True):
     made: str = ""
     result: T | None = None
     error: ErrorBody | None = None
+    request: str = ""
+    principal: str = ""
 
 
 class Ended(Struct, kw_only=True):

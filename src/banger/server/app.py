@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,34 +18,56 @@ from banger.api.table import SESSIONS, VERBS
 from banger.api.verb import Session, Verb
 from banger.engine.engine import Engine
 from banger.errors import Error
+from banger.metrics.tally import Tally
+from banger.model.asked import ASKED
 from banger.model.encoding import encode_json
 from banger.server import streams
-from banger.server.calls import respond
+from banger.server.calls import PRINCIPAL, principal_of, respond
+from banger.server.metrics import MEDIA, Exposition
 from banger.server.openapi import describe_api
 
 log = logging.getLogger("banger.api")
 
 
-def create_app(engine: Engine) -> Starlette:
+def create_app(engine: Engine, tally: Tally | None = None) -> Starlette:
+    """What requests take is counted in `tally`."""
+    tally = tally or Tally()
     routes: list[BaseRoute] = [Route("/openapi.json", _show_openapi, methods=["GET"])]
-    routes += [_route(verb, engine) for verb in VERBS]
-    routes += [WebSocketRoute(one.path, _stream(one, engine)) for one in SESSIONS]
+    routes.append(Route("/metrics", _metrics(Exposition(engine, tally)), methods=["GET"]))
+    routes += [_route(verb, engine, tally) for verb in VERBS]
+    routes += [WebSocketRoute(one.path, _stream(one, engine, tally)) for one in SESSIONS]
     return Starlette(
         routes=routes,
         exception_handlers={Error: _on_error, HTTPException: _on_http, Exception: _on_bug},
     )
 
 
-def _route(verb: Verb[Any, Any], engine: Engine) -> Route:
+def _route(verb: Verb[Any, Any], engine: Engine, tally: Tally) -> Route:
     async def endpoint(request: Request) -> Response:
-        return await respond(verb, engine, request)
+        begun = time.monotonic()
+        try:
+            answer = await respond(verb, engine, request)
+        except Error as exc:
+            tally.count("request_errors", verb=verb.name, code=exc.code)
+            raise
+        if not verb.waits:  # it takes as long as a machine runs
+            tally.observe("request", time.monotonic() - begun, verb=verb.name)
+        return answer
 
     return Route(verb.path, endpoint, methods=[verb.method], name=verb.name)
 
 
-def _stream(session: Session[Any], engine: Engine) -> Callable[[WebSocket], Awaitable[None]]:
+def _stream(session: Session[Any], engine: Engine, tally: Tally) -> Callable[[WebSocket], Awaitable[None]]:
     async def endpoint(socket: WebSocket) -> None:
-        await streams.serve(session, engine, socket)
+        await streams.serve(session, engine, socket, tally)
+
+    return endpoint
+
+
+def _metrics(exposition: Exposition) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        principal_of(request)
+        return Response(await exposition.text(), media_type=MEDIA)
 
     return endpoint
 
@@ -70,6 +93,10 @@ async def _on_http(request: Request, exc: Exception) -> Response:
 
 async def _on_bug(request: Request, exc: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=exc)
+    principal, asked = request.scope.get("state", {}).get(PRINCIPAL), ASKED.get()
+    if principal is not None and not principal.is_local:  # the text may have paths of the host
+        where = f"see the daemon's log, request {asked.request}" if asked else "see the daemon's log"
+        return error_response(Error("internal", "the daemon failed to carry out this request", where))
     return error_response(Error("internal", f"{type(exc).__name__}: {exc}", "see the daemon's log"))
 
 

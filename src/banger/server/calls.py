@@ -25,6 +25,8 @@ from banger.server.misfit import SEE_OPENAPI, misfit, unknown_field
 from banger.server.protocol import PEER_UID
 
 T = TypeVar("T")
+# The key in a scope's `state` of the principal, whom `server.gate` has recognised.
+PRINCIPAL = "principal"
 # Only these fields may contain bytes that are not UTF-8: they belong to a guest.
 _OF_A_GUEST = frozenset({"command", "path"})
 
@@ -32,8 +34,9 @@ _OF_A_GUEST = frozenset({"command", "path"})
 async def respond(verb: Verb[Any, Any], engine: Engine, request: Request) -> Response:
     """Carry out one request."""
     handler = HANDLERS[verb.name]
-    asked = await read_request(verb, request)
     principal = principal_of(request)
+    check_rights(verb, principal)
+    asked = await read_request(verb, request)
     if isinstance(verb, Upload):
         return _answer(verb, await handler(engine, principal, asked, stream_body(request)))
     work = handler(engine, principal, asked)
@@ -80,10 +83,30 @@ def json_response(result: object, status: int = 200) -> Response:
     return Response(encode_json(result), status, media_type="application/json")
 
 
+def check_rights(verb: Verb[Any, Any], principal: Principal) -> None:
+    """Raises `not_permitted`."""
+    if verb.is_local and not principal.is_local:
+        hint = "run the command on the host of the daemon"
+        raise Error("not_permitted", f"{verb.name} is for users of the daemon's socket alone", hint)
+    if verb.method != "GET":
+        check_may_write(principal)
+
+
+def check_may_write(principal: Principal) -> None:
+    """Raises `not_permitted` for a principal who may only read."""
+    if not principal.may_write:
+        hint = "use a token that was made without --read-only"
+        raise Error("not_permitted", f"{principal.short} may only read", hint)
+
+
 def principal_of(connection: HTTPConnection) -> Principal:
-    """The user at the other end, whom `server.protocol` has put into the scope. Raises `not_permitted` if there is
-    none."""
-    uid = connection.scope.get("state", {}).get(PEER_UID)
+    """The user at the other end: whom `server.gate` has recognised, or whom the socket names. Raises `not_permitted` if
+    there is none."""
+    state = connection.scope.get("state", {})
+    principal = state.get(PRINCIPAL)
+    if isinstance(principal, Principal):
+        return principal
+    uid = state.get(PEER_UID)
     if uid is None:
         raise Error("not_permitted", "this connection does not say which user it belongs to")
     return Principal(uid=uid)

@@ -53,6 +53,10 @@ from banger.machines.watch.expiry import Expiry
 from banger.machines.watch.healthchecks import Healthchecks
 from banger.machines.watch.rounds import Rounds
 from banger.server.app import create_app
+from banger.server.assets import Assets
+from banger.server.door import DoorProtocol, TcpDoor
+from banger.server.gate import Gate
+from banger.server.logs import begin_log
 from banger.server.protocol import BoundedProtocol
 from banger.server.reception import Reception
 from banger.server.standstill import watched_as_asked
@@ -67,17 +71,12 @@ _THREADS_END_S = 5.0
 
 def main() -> None:
     arguments = _parse()
-    logging.basicConfig(
-        level=os.environ.get("BANGER_LOG", "INFO").upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    begin_log()
     mode = "system" if arguments.system else "user"
     try:
         shed(_starter())
         paths = Paths.system() if arguments.system else Paths.user()
-        asyncio.run(serve(paths, mode))
+        asyncio.run(serve(paths, mode, arguments.listen))
     except Error as exc:
         _tell_starter(b"error " + msgspec.json.encode(exc.as_dict()))
         with contextlib.suppress(OSError):  # the disk of the log may be full
@@ -92,11 +91,17 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--system", action="store_true", help="serve all users of this host, not only this user"
     )
+    parser.add_argument(
+        "--listen",
+        default="",
+        metavar="HOST:PORT",
+        help="serve on TCP, too: for tokens and browsers, with TLS unless HOST is a loopback",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     return parser.parse_args()
 
 
-async def serve(paths: Paths, mode: str) -> None:
+async def serve(paths: Paths, mode: str, listen: str = "") -> None:
     """Serve until told to stop. Raises `daemon_start_failed` if another daemon serves here."""
     os.umask(0o077)
     ensure_own_directory(str(paths.state))
@@ -106,7 +111,7 @@ async def serve(paths: Paths, mode: str) -> None:
     asyncio.get_running_loop().add_signal_handler(LISTEN_ANEW, reception.miss)
     with watched_as_asked(), _only_one(paths), contextlib.closing(reception):
         reception.open()
-        engine = _open_engine(paths, mode)
+        engine = _open_engine(paths, mode, listen)
         engine.makings.guards.begin()
         engine.passages.begin()
         await in_thread(jail.look)  # before the first machine waits for it
@@ -128,21 +133,17 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
     loop = asyncio.get_running_loop()
     for signo in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signo, engine.lives.shutdown.set)
-    config = uvicorn.Config(
-        create_app(engine),
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        headers=[("Banger-Version", __version__)],
-        http=BoundedProtocol,
-        ws=WebSocketsSansIOProtocol,  # by name, uvicorn would import it while the loop runs
-        ws_per_message_deflate=False,
-        ws_max_size=COMMAND_LIMIT_BYTES,
-        ws_ping_interval=None,
-        timeout_graceful_shutdown=2,
+    assets = Assets()
+    web = engine.makings.settings.web
+    place = web.place
+    gate = Gate(
+        create_app(engine, engine.tally), engine.access, assets, (*web.hosts, *(place[:1] if place else ()))
     )
+    config = _configured(gate, BoundedProtocol)
+    door = TcpDoor(_configured(gate, DoorProtocol), assets, web, engine.makings.paths.state / "web")
+    engine.access.has_door(door)
+    if place is not None:
+        await door.open_at(place)
     lives, makings = engine.lives, engine.makings
     await _sweep(makings.images, makings.kernels)
     await engine.shelf.load()
@@ -165,6 +166,7 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
     try:
         await reception.serve(config, lives.shutdown)
     finally:
+        await door.close()
         ending.cancel()
         adopting.cancel()
         await asyncio.wait([adopting])
@@ -175,6 +177,25 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
         expiry.close()
         await asyncio.gather(*(live.detach() for live in lives.live.values()))
     log.info("stopped; %d machines keep running", len(lives.live))
+
+
+def _configured(gate: Gate, protocol: type[BoundedProtocol]) -> uvicorn.Config:
+    return uvicorn.Config(
+        gate,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        headers=[("Banger-Version", __version__)],
+        http=protocol,
+        ws=WebSocketsSansIOProtocol,  # by name, uvicorn would import it while the loop runs
+        ws_per_message_deflate=False,
+        ws_max_size=COMMAND_LIMIT_BYTES,
+        ws_ping_interval=None,
+        proxy_headers=False,  # clients say nothing about where others come from
+        timeout_graceful_shutdown=2,
+    )
 
 
 async def _take_over(
@@ -207,8 +228,9 @@ async def _sweep(images: ImageLibrary, kernels: KernelLibrary) -> None:
         log.info("removed %d unfinished builds", swept)
 
 
-def _open_engine(paths: Paths, mode: str) -> Engine:
+def _open_engine(paths: Paths, mode: str, listen: str) -> Engine:
     settings = read_settings(paths.config)
+    settings.web.listen = listen or settings.web.listen
     store = Store(paths.database)
     shelf = Shelf(paths, LazyWeb(paths.config, BlobStore(paths.oci)))
     vmm = settings.vmm

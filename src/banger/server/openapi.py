@@ -9,8 +9,27 @@ import msgspec
 from banger import __version__
 from banger.api.table import SESSIONS, VERBS
 from banger.api.verb import Download, Feed, Session, Upload, Verb
+from banger.errors import CODES
 from banger.model.operation import ErrorBody
 
+# Codes that every verb may answer: of any request, of HTTP itself, and over TCP.
+OF_ALL = (
+    *("bad_request", "bad_spec", "not_permitted", "payload_too_large"),
+    *("insufficient_disk", "store_failed", "store_damaged", "internal"),
+)
+OF_HTTP = (
+    "not_found",
+    "method_not_allowed",
+    "head_too_large",
+    "head_timeout",
+    "too_many_connections",
+    "cancelled",
+)
+OVER_TCP = ("not_logged_in", "origin_refused", "too_many_tries")
+_SCHEMES = {
+    "token": {"type": "http", "scheme": "bearer", "description": "From `banger token create`"},
+    "browser": {"type": "apiKey", "in": "cookie", "name": "banger", "description": "From a log-in link"},
+}
 _REF = "#/components/schemas/{name}"
 Schema = dict[str, Any]
 
@@ -27,7 +46,8 @@ def describe_api() -> Schema:
         "openapi": "3.1.0",
         "info": {"title": "banger", "version": __version__},
         "paths": paths,
-        "components": {"schemas": shapes.components},
+        "components": {"schemas": shapes.components, "securitySchemes": _SCHEMES},
+        "security": [{"token": []}, {"browser": []}, {}],
     }
 
 
@@ -73,7 +93,7 @@ def _operation(verb: Verb[Any, Any], shapes: _Shapes) -> Schema:
         ],
         "responses": {
             str(204 if verb.result is type(None) else verb.status): _success(verb, shapes),
-            "default": _error_response(verb.errors),
+            **_errors(verb.errors),
         },
     }
     if isinstance(verb, Upload):
@@ -91,7 +111,7 @@ def _session(session: Session[Any], shapes: _Shapes) -> Schema:
         "summary": f"{session.summary} (WebSocket, see docs/api.md)",
         "operationId": session.name.replace(".", "_"),
         "parameters": _path_parameters(session),
-        "responses": {"101": {"description": "A stream begins"}, "default": _error_response(session.errors)},
+        "responses": {"101": {"description": "A stream begins"}, **_errors(session.errors)},
     }
 
 
@@ -128,7 +148,8 @@ def _example(verb: Verb[Any, Any]) -> Schema:
 
 def _path_parameters(one: Verb[Any, Any] | Session[Any]) -> list[Schema]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in one.in_path
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, **_value(one, name)}
+        for name in one.in_path
     ]
 
 
@@ -140,16 +161,37 @@ def _parameters(verb: Verb[Any, Any], place: str, names: Any, shapes: _Shapes) -
             "in": place,
             "required": fields[name].required,
             "schema": shapes.of(fields[name].type),
+            **_value(verb, name),
         }
         for name in names
     ]
+
+
+def _value(one: Verb[Any, Any] | Session[Any], name: str) -> Schema:
+    return {"example": one.example[name]} if name in one.example else {}
 
 
 def _binary() -> Schema:
     return {"type": "string", "format": "binary"}
 
 
-def _error_response(codes: tuple[str, ...]) -> Schema:
-    wrapped = {"type": "object", "properties": {"error": {"$ref": _REF.format(name="ErrorBody")}}}
-    named = f"An error, such as {', '.join(codes)}" if codes else "An error"
-    return {"description": named, "content": {"application/json": {"schema": wrapped}}}
+def _errors(codes: tuple[str, ...]) -> Schema:
+    """The responses of a verb's errors: one for each status, which names its codes and has an example of each."""
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys((*codes, *OF_ALL, *OF_HTTP, *OVER_TCP)):
+        by_status.setdefault(CODES[code][0], []).append(code)
+    return {str(status): _error_response(by_status[status]) for status in sorted(by_status)}
+
+
+def _error_response(codes: list[str]) -> Schema:
+    error = {
+        "allOf": [{"$ref": _REF.format(name="ErrorBody")}],
+        "properties": {"code": {"enum": codes}},
+    }
+    wrapped = {"type": "object", "required": ["error"], "properties": {"error": error}}
+    body = {"message": "what happened", "hint": "what to do about it", "details": {}}
+    examples = {code: {"value": {"error": {"code": code, **body}}} for code in codes}
+    return {
+        "description": f"An error: {', '.join(codes)}",
+        "content": {"application/json": {"schema": wrapped, "examples": examples}},
+    }

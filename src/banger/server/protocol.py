@@ -38,6 +38,9 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. A refusal is answered in the API's form; then the connection is closed, at the latest after a
     moment."""
 
+    head_limit_bytes = HEAD_LIMIT_BYTES
+    head_timeout_s = HEAD_TIMEOUT_S
+    connections_limit = _CONNECTIONS_MAX
     _head_bytes = 0  # in the complete lines of this head
     # Received since the parser last returned something: the rest of a head, of a trailer, of a chunk's size.
     _held_bytes = 0
@@ -48,7 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(cast("asyncio.Transport", transport))
         # In the scopes of requests and of WebSockets: each begins with a copy.
         self.app_state = {**self.app_state, PEER_UID: _uid_at(transport.get_extra_info("socket"))}
-        if len(self.connections) > connections_max():
+        if len(self.connections) > min(connections_max(), self.connections_limit):
             hint = "close connections that you do not need"
             self._refuse(Error("too_many_connections", "the daemon has too many connections", hint))
         else:
@@ -63,8 +66,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._held_bytes += len(data)
         super().data_received(data)
-        if self._held_bytes > HEAD_LIMIT_BYTES and not self._refused:
-            self._refuse(_too_large())
+        if self._held_bytes > self.head_limit_bytes and not self._refused:
+            self._refuse(_too_large(self.head_limit_bytes))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -93,17 +96,18 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(_too_large() if self._too_large else Error("bad_request", "this is not an HTTP request"))
+        too_large = _too_large(self.head_limit_bytes)
+        self._refuse(too_large if self._too_large else Error("bad_request", "this is not an HTTP request"))
 
     def _count(self, size: int) -> None:
         """Count bytes of the head. The parser stops at the exception, and answers 400."""
         self._head_bytes += size
-        if self._head_bytes > HEAD_LIMIT_BYTES:
+        if self._head_bytes > self.head_limit_bytes:
             self._too_large = True
             raise ValueError("a head without an end")
 
     def _expect_head(self) -> None:
-        self._deadline = self.loop.call_later(HEAD_TIMEOUT_S, self._come_too_late)
+        self._deadline = self.loop.call_later(self.head_timeout_s, self._come_too_late)
 
     def _head_is_here(self) -> None:
         self._held_bytes = 0
@@ -117,7 +121,11 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         hint = "send the whole head of a request at once"
         self._refuse(
-            Error("head_timeout", f"the head of a request was not complete within {HEAD_TIMEOUT_S:g} s", hint)
+            Error(
+                "head_timeout",
+                f"the head of a request was not complete within {self.head_timeout_s:g} s",
+                hint,
+            )
         )
 
     def _refuse(self, error: Error) -> None:
@@ -127,7 +135,8 @@ class BoundedProtocol(HttpToolsProtocol):
         head = [f"HTTP/1.1 {status.value} {status.phrase}", "Content-Type: application/json"]
         head += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
         self.transport.write("\r\n".join(head).encode() + body)
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # not with TLS
+            self.transport.write_eof()
         self._refused = True
         self._deadline = self.loop.call_later(_LINGER_S, self.transport.close)
 
@@ -140,6 +149,6 @@ def _uid_at(connection: socket.socket) -> int | None:
     return int(_CREDENTIALS.unpack(raw)[1])
 
 
-def _too_large() -> Error:
-    message = f"the head of a request may have at most {HEAD_LIMIT_BYTES} bytes"
+def _too_large(limit_bytes: int) -> Error:
+    message = f"the head of a request may have at most {limit_bytes} bytes"
     return Error("head_too_large", message, "send long data in the body")

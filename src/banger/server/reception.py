@@ -115,6 +115,8 @@ class ApiServer(uvicorn.Server):
         self._stop = stop
 
     async def main_loop(self) -> None:
+        # uvicorn does this at its first wake-up.
+        self.server_state.default_headers = list(self.config.encoded_headers)
         await self._stop.wait()
 
     @contextlib.contextmanager

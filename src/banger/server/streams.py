@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from banger.machines.ask.attachments import (
     Said,
     Started,
 )
+from banger.metrics.tally import Tally
 from banger.model.encoding import encode_json
 from banger.model.operation import Progress
 from banger.server.calls import decode, fit, principal_of
@@ -35,9 +37,10 @@ from banger.server.protocol import HEAD_TIMEOUT_S
 log = logging.getLogger("banger.streams")
 
 
-async def serve(session: Session[Any], engine: Engine, socket: WebSocket) -> None:
+async def serve(session: Session[Any], engine: Engine, socket: WebSocket, tally: Tally | None = None) -> None:
     """Serve one attachment, from its first message to its end."""
     await socket.accept()
+    begun = time.monotonic()
     try:
         principal = principal_of(socket)
         request = await _receive_request(socket, session)
@@ -50,6 +53,8 @@ async def serve(session: Session[Any], engine: Engine, socket: WebSocket) -> Non
     reader = asyncio.create_task(_read(socket, attachment))
     try:
         async for one in attachment.said():
+            if tally is not None and isinstance(one, Started):
+                tally.observe("stream_begin", time.monotonic() - begun, verb=session.name)
             await _send(socket, one)
     except (RuntimeError, WebSocketDisconnect):
         log.debug("a client left")

@@ -12,6 +12,7 @@ from banger.store.events import EventTable
 from banger.store.keys import KeyTable
 from banger.store.resources import ResourceTable
 from banger.store.tables import MachineTable, NamedTable, OperationTable
+from banger.store.tokens import TokenTable
 
 
 class Store:
@@ -28,6 +29,7 @@ class Store:
         self.resources = ResourceTable(self.database, self.damage)
         self.events = EventTable(self.database)
         self.keys = KeyTable(self.database)
+        self.tokens = TokenTable(self.database, self.damage)
 
     def close(self) -> None:
         self.database.close()

@@ -27,6 +27,7 @@ def _stats_arguments(parser: Parser) -> None:
     parser.flag(
         "--no-stream", action="store_true", help="print once (default: live on a terminal, else once)"
     )
+    parser.flag("--watch", action="store_true", help="print again and again, also where no terminal is")
     parser.flag(
         "-a", "--all", action="store_true", help="accepted as in Docker: machines that do not run use nothing"
     )
@@ -48,7 +49,7 @@ def _stats(arguments: Arguments) -> int:
         code = for_each(names, lambda name: found.append(daemon.record(calls.machines_stats(name))), True)
         print_json(found[0] if len(arguments.names) == 1 and found else found)
         return code
-    live = not arguments.no_stream and is_terminal(1)
+    live = not arguments.no_stream and (arguments.watch or is_terminal(1))
     while True:
         code = _show(daemon, arguments, live)
         if not live:
@@ -74,7 +75,7 @@ def _show(daemon: Daemon, arguments: Arguments, live: bool) -> int:
 
         print_formatted([dict(zip(_FIELDS, row, strict=True)) for row in rows], arguments.format)
         return code
-    if live:
+    if live and is_terminal(1):
         print("\x1b[H\x1b[2J", end="")
     print_table(_HEADINGS, rows, arguments.no_trunc)
     return code

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from banger.errors import Error
 from banger.host.times import now
+from banger.model.asked import ASKED
 from banger.model.event import Tell, tell_nobody
 from banger.model.operation import ErrorBody, Operation, OperationState, Progress, Report
 from banger.store.tables import OperationTable
@@ -91,6 +92,7 @@ class Operations:
         self._known: dict[str, RunningOperation[Any]] = {}
         self._prune_timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self.on_end: list[Callable[[Operation[Any]], None]] = []
         self._end_interrupted()
 
     def begin(self, kind: str, target: str, work: Work[T], *, unasked: bool = False) -> RunningOperation[T]:
@@ -102,12 +104,15 @@ class Operations:
                 f"{RUNNING_MAX} operations are running, and no more are allowed",
                 "wait for an operation of `banger operation list` to end, or cancel one",
             )
+        asked = None if unasked else ASKED.get()
         operation: Operation[T] = Operation(
             id=secrets.token_hex(6),
             kind=kind,
             target=target,
             state=OperationState.RUNNING,
             begun=now(),
+            request=asked.request if asked else "",
+            principal=asked.principal if asked else "",
         )
         running = RunningOperation(operation)
         self._table.put(operation)
@@ -172,6 +177,8 @@ class Operations:
         operation.ended = now()
         self._write_end(operation)
         self._tell_failure(operation)
+        for hear in self.on_end:
+            hear(operation)
         running.wake()
         if sum(each.ended for each in self._known.values()) > KEEP_COUNT:
             self.prune()
