@@ -30,10 +30,16 @@ export function firstFile(archive: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuf
     const kind = String.fromCharCode(head[156] ?? 0);
     const body = archive.subarray(at + BLOCK, at + BLOCK + length);
     if (kind === "0" || kind === "\0") return archive.subarray(at + BLOCK, at + BLOCK + (size ?? length));
-    if (kind === "x") size = Number(/(?:^|\n)\d+ size=(\d+)\n/.exec(decoder.decode(body))?.[1] ?? length) || undefined;
+    if (kind === "x") size = sizeOf(decoder.decode(body));
     at += BLOCK + Math.ceil(length / BLOCK) * BLOCK;
   }
   return undefined;
+}
+
+/** The size that the records of a pax header give to the next member. */
+function sizeOf(records: string): number | undefined {
+  const size = /(?:^|\n)\d+ size=(\d+)\n/.exec(records)?.[1];
+  return size === undefined ? undefined : Number(size);
 }
 
 function sizeIn(head: Uint8Array): number {

@@ -82,7 +82,7 @@ export default function TerminalPanel({ machine }: { machine: Machine }): JSX.El
           </label>
         )}
         <button onClick={() => { if (screen.current) void copy(screen.current); }}>Copy</button>
-        <button onClick={() => void navigator.clipboard.readText().then((text) => screen.current?.paste(text))}>Paste</button>
+        <button onClick={() => { if (screen.current) void paste(screen.current); }}>Paste</button>
         <button onClick={() => again()}>New shell</button>
       </div>
       {status.kind === "failed" && <Complaint failure={status.failure} again={() => again()} />}
@@ -123,6 +123,12 @@ function keyIsForTerminal(event: KeyboardEvent, terminal: Terminal): boolean {
   return event.code !== "KeyV" && event.code !== "Tab";
 }
 
+async function paste(terminal: Terminal): Promise<void> {
+  terminal.paste(await navigator.clipboard.readText());
+  terminal.focus();
+}
+
 async function copy(terminal: Terminal): Promise<void> {
   if (terminal.hasSelection()) await navigator.clipboard.writeText(terminal.getSelection());
+  terminal.focus();
 }

@@ -82,7 +82,7 @@ async function pull(ref: string): Promise<void> {
 function askToDelete(image: Image): void {
   ask({
     title: `Delete ${cleanName(image.name)}?`,
-    body: <p>This takes away the name. Its disk ({bytes(image.used_bytes)}) goes with the next prune, unless another name or a machine uses it.</p>,
+    body: <p>This takes away the name, and the disk ({bytes(image.used_bytes)}) unless the disk has another name, too. An image that a machine uses stays.</p>,
     action: "Delete",
     danger: true,
     act: async () => {

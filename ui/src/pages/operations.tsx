@@ -33,7 +33,7 @@ export function OperationsPage(): JSX.Element {
       <Ready of={operations}>{(all) => all.length === 0
         ? <Empty title="No operations">Starts, pulls, snapshots and other long work appear here, and can be cancelled.</Empty>
         : (
-          <ul class="rows tall">{[...all].sort((a, b) => b.begun.localeCompare(a.begun)).slice(0, SHOWN).map((one) => (
+          <ul class="rows card">{[...all].sort((a, b) => b.begun.localeCompare(a.begun)).slice(0, SHOWN).map((one) => (
             <li key={one.id}>
               <span class={`state ${one.state}`}><span class="dot" aria-hidden="true" />{one.state}</span>
               <strong>{title(one)}</strong>

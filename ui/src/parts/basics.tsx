@@ -54,7 +54,7 @@ export function Ready<T>({ of, children }: { of: Loaded<T>; children: (value: T)
 export function Facts({ rows }: { rows: Array<[string, ComponentChildren]> }): JSX.Element {
   return (
     <dl class="facts">
-      {rows.map(([name, value]) => value !== "" && value !== null && value !== undefined && (
+      {rows.map(([name, value]) => value !== "" && value !== false && value !== null && value !== undefined && (
         <div key={name}><dt>{name}</dt><dd>{typeof value === "string" ? cleanName(value) : value}</dd></div>
       ))}
     </dl>

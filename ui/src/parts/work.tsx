@@ -15,10 +15,6 @@ export const works = new Cell<readonly Work[]>([]);
 const PAUSE_MS = 400;
 const SHOWN_MS = 4000;
 
-const TITLES: Record<string, string> = {
-  start: "Start", stop: "Stop", restart: "Restart", snapshot: "Snapshot", restore: "Restore", fork: "Fork", commit: "Commit", pull: "Pull",
-};
-
 /** Begin an operation, show its progress, and answer with its result. Throws its error. */
 export async function carryOut<T>(target: string, body?: unknown): Promise<T> {
   const begun = await call<Operation<T>>("POST", target, body === undefined ? {} : { body });
@@ -54,7 +50,7 @@ export async function begin(target: string, body?: unknown): Promise<void> {
 
 export function title(work: Work): string {
   const verb = work.kind.split(/[._ ]/).at(-1) ?? work.kind;
-  return `${TITLES[verb] ?? work.kind} ${cleanName(work.target.replace(/^[a-z]+\//, ""))}`;
+  return `${verb.charAt(0).toUpperCase()}${verb.slice(1)} ${cleanName(work.target.replace(/^[a-z]+\//, ""))}`;
 }
 
 export function Steps({ work }: { work: Work }): JSX.Element {
