@@ -51,7 +51,7 @@ DISK_USAGE = Verb(
 )
 EXAMINE = Verb(
     name="system.examine", summary="What the doctor finds on this host; nothing is changed", method="GET",
-    path="/v1/system/doctor", request=Nothing, result=Diagnosis, errors=("timeout", "tool_failed"),
+    path="/v1/system/doctor", request=Nothing, result=Diagnosis, errors=("tool_missing", "tool_failed", "timeout"),
 )
 RECONCILE = Verb(
     name="system.reconcile", summary="Compare the records with the host, and correct them", method="POST",

@@ -6,7 +6,7 @@ import { keep } from "../api/live";
 import type { Machine, Snapshot } from "../api/model";
 import { mayChange } from "../api/session";
 import { ask } from "../parts/dialog";
-import { begin, carryOut } from "../parts/work";
+import { begin } from "../parts/work";
 import { navigate } from "../router";
 import { useCell } from "../cell";
 import { count } from "../text/units";
@@ -83,10 +83,7 @@ function fork(machine: Machine): void {
     body: <p>A running copy, with the same memory and disk from now on.</p>,
     action: "Fork",
     field: { label: "Name of the copy", optional: true, pattern: NAME, hint: `empty: ${machine.name}-1` },
-    act: async (name) => {
-      const made = carryOut<Machine[]>(`${at(machine)}/fork`, { name });
-      void made.then((copies) => copies.forEach(keep), () => undefined);
-    },
+    act: (name) => begin(`${at(machine)}/fork`, { name }),
   });
 }
 

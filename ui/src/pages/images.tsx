@@ -10,7 +10,7 @@ import { mayChange } from "../api/session";
 import { useCell } from "../cell";
 import { Complaint, Empty, Page, Ready, Section } from "../parts/basics";
 import { ask } from "../parts/dialog";
-import { carryOut } from "../parts/work";
+import { begin } from "../parts/work";
 import { Virtual } from "../parts/virtual";
 import { Go } from "../router";
 import { cleanName } from "../text/clean";
@@ -74,9 +74,8 @@ function askToPull(): void {
   });
 }
 
-async function pull(ref: string): Promise<void> {
-  // What a name is wrong with shows in the tray, as what a registry answers.
-  void carryOut<Image>("/v1/images/pull", { ref }).then(() => touch("image"), () => undefined);
+function pull(ref: string): Promise<void> {
+  return begin("/v1/images/pull", { ref });
 }
 
 function askToDelete(image: Image): void {
@@ -144,17 +143,19 @@ export async function offersForHere(signal: AbortSignal): Promise<Offer[]> {
 
 function Offers({ may }: { may: boolean }): JSX.Element {
   const [wanted, setWanted] = useState("");
+  const [failure, setFailure] = useState<Failure>();
   const offers = useLoaded(offersForHere, "", ["catalog", "image"]);
   const words = wanted.toLowerCase().split(/\s+/);
   return (
     <Section title="In catalogs" actions={<input type="search" aria-label="Search catalogs" placeholder="Search catalogs" value={wanted} onInput={(event) => setWanted(event.currentTarget.value)} />}>
+      {failure && <Complaint failure={failure} />}
       <Ready of={offers}>{(all) => (
         <ul class="rows">
           {all.filter((offer) => words.every((word) => `${offer.name} ${offer.description} ${offer.catalog}`.toLowerCase().includes(word))).slice(0, 100).map((offer) => (
             <li key={offer.ref}>
               <strong>{cleanName(offer.name)}</strong>
               <span class="muted">{cleanName(offer.catalog)} · {cleanName(offer.description)}{offer.size_bytes ? ` · ${bytes(offer.size_bytes)}` : ""}</span>
-              {offer.here ? <span class="here">here</span> : may && <button class="quiet" aria-label={`Pull ${cleanName(offer.name)}`} onClick={() => void pull(offer.ref)}>Pull</button>}
+              {offer.here ? <span class="here">here</span> : may && <button class="quiet" aria-label={`Pull ${cleanName(offer.name)}`} onClick={() => void pull(offer.ref).catch((reason: unknown) => setFailure(failureOf(reason)))}>Pull</button>}
             </li>
           ))}
         </ul>

@@ -15,19 +15,18 @@ export const works = new Cell<readonly Work[]>([]);
 const PAUSE_MS = 400;
 const SHOWN_MS = 4000;
 
-/** Begin an operation, show its progress, and answer with its result. Throws its error. */
-export async function carryOut<T>(target: string, body?: unknown): Promise<T> {
-  const begun = await call<Operation<T>>("POST", target, body === undefined ? {} : { body });
-  return watch(begun);
+/** Begin an operation. What is wrong with the request is thrown; its progress and its end show in the tray. */
+export async function begin(target: string, body?: unknown): Promise<void> {
+  void watch(await call<Work>("POST", target, body === undefined ? {} : { body })).catch(() => undefined);
 }
 
-export async function watch<T>(begun: Operation<T>): Promise<T> {
+async function watch(begun: Work): Promise<void> {
   let now = begun;
   show(now);
   touch("operation");
   while (now.state === "running") {
     await new Promise((done) => setTimeout(done, PAUSE_MS));
-    now = await get<Operation<T>>(path`/v1/operations/${begun.id}`).catch((reason: unknown) => {
+    now = await get<Work>(path`/v1/operations/${begun.id}`).catch((reason: unknown) => {
       if (failureOf(reason).code === "unreachable") return now; // the daemon may come back and still know it
       remove(begun.id);
       throw reason;
@@ -35,17 +34,9 @@ export async function watch<T>(begun: Operation<T>): Promise<T> {
     show(now);
   }
   touch("operation");
-  if (now.made === "Machine") keep(now.result as Machine);
+  if (now.made === "Machine" && now.result) keep(now.result as Machine);
   if (now.state === "succeeded") setTimeout(() => remove(now.id), SHOWN_MS);
   if (now.state === "cancelled") remove(now.id);
-  if (now.state === "failed" && now.error) throw failureFrom(now.error);
-  return now.result as T;
-}
-
-/** Begin an operation and leave its progress and its errors to the tray. */
-export async function begin(target: string, body?: unknown): Promise<void> {
-  const begun = await call<Work>("POST", target, body === undefined ? {} : { body });
-  void watch(begun).catch(() => undefined);
 }
 
 export function title(work: Work): string {
