@@ -4,7 +4,7 @@ import { type ComponentType, render } from "preact";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { sessionOver } from "./api/call";
-import { follow, link } from "./api/live";
+import { follow, link, machines } from "./api/live";
 import { mayChange, meet, session } from "./api/session";
 import { useCell } from "./cell";
 import { CreatePage } from "./pages/create";
@@ -54,7 +54,8 @@ function App(): JSX.Element {
     if (first.current) first.current = false;
     else heading?.focus();
   }, [path]);
-  if (over) return <SessionOver />;
+  const loaded = useCell(machines) !== undefined;
+  if (over && !loaded) return <SessionOver />;
   return (
     <>
       <a class="skip" href="#main">Skip to the page</a>
@@ -74,7 +75,8 @@ function App(): JSX.Element {
         </p>
       </nav>
       <main id="main" ref={main} tabIndex={-1}>
-        {linked === "lost" && (
+        {over && <div class="lost" role="status">This session is over. Run <code>banger ui</code>, and open its link in this browser; this page then goes on.</div>}
+        {linked === "lost" && !over && (
           <div class="lost" role="status">The daemon does not answer. Machines keep running; this page goes on when the daemon is back.</div>
         )}
         <Routed path={path} />

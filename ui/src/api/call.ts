@@ -12,7 +12,7 @@ interface Options {
   signal?: AbortSignal | undefined;
 }
 
-/** True once the daemon has said that the session of this browser is over. */
+/** True from when the daemon says that the session of this browser is over until it says otherwise. */
 export const sessionOver = new Cell(false);
 
 export class Failure extends Error {
@@ -58,6 +58,7 @@ export async function send(method: string, target: string, options: Options = {}
     method, headers, body, signal: options.signal ?? null, credentials: "same-origin", cache: "no-store",
   });
   if (!answer.ok) throw await refusal(answer);
+  sessionOver.set(false); // another page may have logged in
   return answer;
 }
 

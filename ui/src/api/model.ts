@@ -16,6 +16,14 @@ export interface Booted {
   kind: "boot";
 }
 
+export interface Caller {
+  principal: string;
+  way: "socket" | "browser" | "token";
+  rights: "read" | "write";
+  version: string;
+  expires: string;
+}
+
 export interface Catalog {
   name: string;
   url: string;
@@ -88,6 +96,13 @@ export interface DiskIo {
 export interface DiskUsage {
   rooms: Array<Room>;
   free_bytes: number;
+}
+
+export interface Doorway {
+  url: string;
+  link: string;
+  link_expires: string;
+  fingerprint: string;
 }
 
 export interface DriverReport {
@@ -386,6 +401,15 @@ export interface Network {
   members: Array<Member>;
 }
 
+export interface NewToken {
+  name: string;
+  rights: "read" | "write";
+  made: string;
+  expires: string;
+  used: string;
+  secret: string;
+}
+
 export interface Offer {
   name: string;
   ref: string;
@@ -576,6 +600,14 @@ export interface Template {
   size_bytes: number;
   ready: number;
   stale: string;
+}
+
+export interface Token {
+  name: string;
+  rights: "read" | "write";
+  made: string;
+  expires: string;
+  used: string;
 }
 
 export interface Unreleased {
