@@ -226,6 +226,17 @@ def test_names_and_output_of_a_guest_are_only_text(visitor: Visitor, home: Home,
     assert page.locator("img").count() == 0
 
 
+def test_a_link_to_a_guest_takes_no_cookie_along(visitor: Visitor, home: Home, name: str) -> None:
+    home.text("run", "-d", "--name", name, "--memory", "256MiB", "-p", "0:80", IMAGE)
+    page = visitor.go(f"/machines/{name}")
+    link = page.locator(".subtitle .ports a")
+    link.wait_for()
+    host = link.evaluate("(link) => link.hostname")
+    assert host in ("localhost", "127.0.0.1") and host != page.evaluate("location.hostname")
+    assert not [cookie for cookie in visitor.context.cookies() if cookie["domain"] == host]
+    home.text("vm", "delete", "-f", name)
+
+
 def test_the_log_follows_and_searches(visitor: Visitor, home: Home, machine: str) -> None:
     home.text("exec", machine, "--", "sh", "-c", "seq 1 900 | sed 's/^/count /' >/dev/console")
     page = visitor.go(f"/machines/{machine}?tab=log")

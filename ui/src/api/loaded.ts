@@ -11,14 +11,21 @@ export interface Loaded<T> {
   again: () => void;
 }
 
-/** Loads when `key` changes, and when a thing of one of these `nouns` has changed. The old value stays meanwhile. */
+const PAUSE_MS = 700;
+
+/** Loads when `key` changes, and soon after a thing of one of these `nouns` has changed; many changes are one load. The
+ * old value stays meanwhile. */
 export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, key: string, nouns: Noun[] = []): Loaded<T> {
   const [state, setState] = useState<{ value?: T; failure?: Failure }>({});
   const [round, setRound] = useState(0);
   const counts = useCell(changes);
   const mark = nouns.map((noun) => counts[noun] ?? 0).join();
+  const seen = useRef(mark);
+  const due = useRef(0);
   const latest = useRef(load);
   latest.current = load;
+  const latestMark = useRef(mark);
+  latestMark.current = mark;
   useEffect(() => {
     const leaving = new AbortController();
     latest.current(leaving.signal).then(
@@ -28,6 +35,15 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, key: str
       },
     );
     return () => leaving.abort();
-  }, [key, mark, round]);
+  }, [key, round]);
+  useEffect(() => {
+    if (mark === seen.current || due.current) return;
+    due.current = setTimeout(() => {
+      due.current = 0;
+      seen.current = latestMark.current;
+      setRound((number) => number + 1);
+    }, PAUSE_MS);
+  }, [mark]);
+  useEffect(() => () => clearTimeout(due.current), []);
   return { value: state.value, failure: state.failure, again: () => setRound((number) => number + 1) };
 }

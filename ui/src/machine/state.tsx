@@ -27,8 +27,12 @@ export function Ports({ ports }: { ports: readonly PublishedPort[] }): JSX.Eleme
   );
 }
 
-/** Where the port can be reached from this browser. */
+const LOOPBACK = /^(127\.|localhost$|\[?::1\]?$)/;
+
+/** Where the port can be reached from this browser. Never by the name of this page: a browser sends a page's cookies to
+ * all ports of its host, and behind this one a guest listens. */
 function host(bind: string): string {
-  if (bind === "0.0.0.0" || bind === "::" || !bind) return location.hostname;
-  return bind.includes(":") ? `[${bind}]` : bind;
+  const wanted = bind === "0.0.0.0" || bind === "::" || !bind ? location.hostname : bind;
+  if (LOOPBACK.test(wanted)) return location.hostname === "localhost" ? "127.0.0.1" : "localhost";
+  return wanted.includes(":") && !wanted.startsWith("[") ? `[${wanted}]` : wanted;
 }
