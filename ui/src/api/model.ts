@@ -439,6 +439,8 @@ export interface Operation<T> {
   made: string;
   result: T | null;
   error: ErrorBody | null;
+  request: string;
+  principal: string;
 }
 
 export interface OutOfMemory {
