@@ -237,6 +237,13 @@ def test_a_link_to_a_guest_takes_no_cookie_along(visitor: Visitor, home: Home, n
     home.text("vm", "delete", "-f", name)
 
 
+def test_a_session_that_is_over_says_what_to_do(visitor: Visitor) -> None:
+    visitor.context.clear_cookies()
+    page = visitor.go("/")
+    visitor.wait_for_text("h1", "This session is over")
+    assert "banger ui" in page.locator("main").inner_text()
+
+
 def test_the_log_follows_and_searches(visitor: Visitor, home: Home, machine: str) -> None:
     home.text("exec", machine, "--", "sh", "-c", "seq 1 900 | sed 's/^/count /' >/dev/console")
     page = visitor.go(f"/machines/{machine}?tab=log")
@@ -334,11 +341,11 @@ def test_pictures_of_the_documents(browser: Browser, own_home: Home) -> None:
     with open_visitor(browser, own_home, width=1200, height=700) as visitor:
         visitor.go("/")
         visitor.wait_for_text(".machines .number", "%")
-        time.sleep(15)
+        time.sleep(8)  # curves want some points
         visitor.shoot_webp(SHOTS / "web-machines.webp")
         visitor.go("/machines/worker")
         visitor.wait_for_text(".key", "busy")
-        time.sleep(15)
+        time.sleep(8)
         visitor.shoot_webp(SHOTS / "web-machine.webp")
     with open_visitor(browser, own_home, width=1200, height=700, dark=True) as visitor:
         visitor.go("/machines/api?tab=terminal")

@@ -55,7 +55,7 @@ class Visitor:
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.goto(link_to(home))
-        self.page.wait_for_selector("h1")
+        self.page.wait_for_selector("nav.side")  # logged in, and at the page
         self.origin = re.sub(r"(//[^/]+).*", r"\1", self.page.url)
 
     def _hear(self, message: ConsoleMessage) -> None:

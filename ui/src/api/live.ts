@@ -12,10 +12,8 @@ export const machines = new Cell<ReadonlyMap<string, Machine> | undefined>(undef
 /** How often something of each kind has changed: what shows such things loads again. */
 export const changes = new Cell<Partial<Record<Noun, number>>>({});
 export const link = new Cell<Link>("connecting");
-export const latestEvents = new Cell<readonly Event[]>([]);
 
 const PAUSE_MS = 1000;
-const EVENTS_MAX = 200;
 const asked = new Map<string, boolean>();
 
 export function touch(noun: Noun): void {
@@ -68,7 +66,6 @@ async function hear(signal: AbortSignal): Promise<void> {
 }
 
 function take(event: Event): void {
-  latestEvents.set([...latestEvents.value.slice(-EVENTS_MAX), event]);
   const noun = event.kind.split(".")[0] ?? "";
   if (noun === "operation" || noun === "image" || noun === "template" || noun === "snapshot" || noun === "kernel") touch(noun);
   if (noun === "network") touch("network");

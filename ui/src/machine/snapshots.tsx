@@ -1,4 +1,4 @@
-// Snapshots as a tree: each below the machine that it is of, and copies of a snapshot below it.
+// Snapshots as a tree: each below its machine, the oldest first.
 
 import type { JSX } from "preact";
 import { call, get, path } from "../api/call";

@@ -1,7 +1,7 @@
 // The page's policy allows styles of its own files alone: no style elements with text, no style attributes. xterm makes
 // both. Here they become what the policy allows a script: sheets that are adopted, and properties that are set.
 
-export function useStrictStyles(): void {
+export function adoptStyles(): void {
   const createElement = document.createElement.bind(document);
   document.createElement = ((tag: string, options?: ElementCreationOptions) =>
     tag === "style" ? styleElement(createElement("template")) : createElement(tag, options)) as typeof document.createElement;

@@ -10,9 +10,9 @@ import type { Exec, Machine } from "../api/model";
 import { Complaint } from "../parts/basics";
 import { cleanName } from "../text/clean";
 import { type Status, TerminalSession } from "./session";
-import { useStrictStyles } from "./strict_styles";
+import { adoptStyles } from "./strict_styles";
 
-useStrictStyles();
+adoptStyles();
 
 // Title, working directory, links, colours of the page, notifications, clipboard, marks of shells.
 const IGNORED_OSC = [0, 1, 2, 4, 7, 8, 9, 10, 11, 12, 52, 104, 110, 111, 112, 133, 633, 777, 1337];
