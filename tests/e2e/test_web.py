@@ -341,11 +341,11 @@ def test_pictures_of_the_documents(browser: Browser, own_home: Home) -> None:
     with open_visitor(browser, own_home, width=1200, height=700) as visitor:
         visitor.go("/")
         visitor.wait_for_text(".machines .number", "%")
-        time.sleep(8)  # curves want some points
+        visitor.page.wait_for_timeout(12_000)  # curves want some points
         visitor.shoot_webp(SHOTS / "web-machines.webp")
         visitor.go("/machines/worker")
         visitor.wait_for_text(".key", "busy")
-        time.sleep(8)
+        visitor.page.wait_for_timeout(16_000)
         visitor.shoot_webp(SHOTS / "web-machine.webp")
     with open_visitor(browser, own_home, width=1200, height=700, dark=True) as visitor:
         visitor.go("/machines/api?tab=terminal")

@@ -107,6 +107,7 @@ class Visitor:
 
     def shoot_webp(self, path: Path) -> None:
         """A small picture, for the documents."""
+        self.page.screenshot()  # the browser may not have drawn for a while
         session = self.context.new_cdp_session(self.page)
         shot = session.send("Page.captureScreenshot", {"format": "webp", "quality": 72})
         path.write_bytes(base64.b64decode(shot["data"]))

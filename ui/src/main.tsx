@@ -53,6 +53,7 @@ function App(): JSX.Element {
     document.title = heading?.textContent ? `${heading.textContent} · banger` : "banger";
     if (first.current) first.current = false;
     else heading?.focus();
+    document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [path]);
   const loaded = useCell(machines) !== undefined;
   if (over && !loaded) return <SessionOver />;

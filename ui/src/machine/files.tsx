@@ -64,7 +64,7 @@ export function FilesPanel({ machine }: { machine: Machine }): JSX.Element {
       {failure && <Complaint failure={failure} />}
       <Ready of={entries}>{(all) => all.length === 0
         ? <Empty title="An empty directory">Drop files here to send them.</Empty>
-        : <Virtual rows={all} columns={["Name", "Size", "Changed", "Fetch"]} label="Files" kind="files" keyOf={(entry) => entry.name}
+        : <Virtual rows={all} columns={["Name", "Size", "Changed", "Fetch"]} label="Files" kind="files" narrowPx={44} keyOf={(entry) => entry.name}
             cells={(entry) => [
               entry.kind === "directory"
                 ? <button class="link name" onClick={() => setDirectory(join(directory, entry.name))}>{cleanName(entry.name)}/</button>

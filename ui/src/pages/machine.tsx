@@ -61,6 +61,7 @@ export function MachinePage({ name }: { name: string }): JSX.Element {
 }
 
 function Tabs({ current, go }: { current: string; go: (tab: string) => void }): JSX.Element {
+  useEffect(() => document.getElementById(`tab-${current}`)?.scrollIntoView({ block: "nearest", inline: "nearest" }), [current]);
   const move = (event: KeyboardEvent, index: number): void => {
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     const next = TABS[(index + step + TABS.length) % TABS.length];

@@ -8,21 +8,24 @@ interface Props<T> {
   columns: readonly string[];
   label: string;
   kind: string;
+  /** The height of a row in a narrow window, where cells stand below one another. */
+  narrowPx?: number;
   keyOf: (row: T) => string;
   /** The cells of a row, one for each column. */
   cells: (row: T) => ComponentChildren[];
 }
 
 const NARROW = matchMedia("(max-width: 700px)");
+const ROW_PX = 44;
 const SPARE = 6;
 
-export function Virtual<T>({ rows, columns, label, kind, keyOf, cells }: Props<T>): JSX.Element {
+export function Virtual<T>({ rows, columns, label, kind, narrowPx = 92, keyOf, cells }: Props<T>): JSX.Element {
   const place = useRef<HTMLDivElement>(null);
-  const [seen, setSeen] = useState({ top: 0, height: 800, row: NARROW.matches ? 92 : 44 });
+  const [seen, setSeen] = useState({ top: 0, height: 800, row: NARROW.matches ? narrowPx : ROW_PX });
   useEffect(() => {
     const look = (): void => {
       const box = place.current;
-      if (box) setSeen({ top: box.scrollTop, height: box.clientHeight, row: NARROW.matches ? 92 : 44 });
+      if (box) setSeen({ top: box.scrollTop, height: box.clientHeight, row: NARROW.matches ? narrowPx : ROW_PX });
     };
     const watcher = new ResizeObserver(look);
     if (place.current) watcher.observe(place.current);
