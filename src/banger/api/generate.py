@@ -1,5 +1,5 @@
-"""Writes the files that derive from others: from the table the client's calls, rooms and verbs of machines
-and the table of docs/api.md; from what the client has for asyncio its blocking half.
+"""Writes the files that derive from others: from the table the client's calls, rooms and verbs of machines, the table
+of docs/api.md and the types of the browser's half; from what the client has for asyncio its blocking half.
 
     python -m banger.api.generate
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from banger.api.blocking import without_asyncio
 from banger.api.generate_rooms import written_rooms
+from banger.api.generate_typescript import written_types
 from banger.api.source import (
     answer_of,
     arguments_of,
@@ -47,6 +48,7 @@ def written_files() -> dict[Path, str]:
         **{_PACKAGE / f"client/{name}": text for name, text in written_rooms(VERBS).items()},
         **{_PACKAGE / name.replace("aio_", "sync_"): _blocking(name) for name in _TWICE},
         document: _documented(document.read_text(encoding="utf-8")),
+        _PACKAGE.parents[1] / "ui/src/api/model.ts": written_types(VERBS, SESSIONS),
     }
 
 

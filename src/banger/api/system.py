@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from banger.api.verb import Feed, Nothing, Request, Verb
+from banger.model.doctor import Diagnosis
 from banger.model.event import Event
 from banger.model.operation import Ended, Operation, Progress
 from banger.model.report import DiskUsage, Reconciliation, SystemInfo
@@ -48,6 +49,10 @@ DISK_USAGE = Verb(
     name="system.disk_usage", summary="What uses disk space", method="GET", path="/v1/system/df",
     request=Nothing, result=DiskUsage, errors=("tool_missing",),
 )
+EXAMINE = Verb(
+    name="system.examine", summary="What the doctor finds on this host; nothing is changed", method="GET",
+    path="/v1/system/doctor", request=Nothing, result=Diagnosis, errors=("tool_missing", "tool_failed", "timeout"),
+)
 RECONCILE = Verb(
     name="system.reconcile", summary="Compare the records with the host, and correct them", method="POST",
     path="/v1/system/reconcile", request=Reconcile, result=Reconciliation, query=("dry_run", "remove"),
@@ -78,6 +83,6 @@ CANCEL_OPERATION = Verb(
     example={"id": "5e1f00c2a9d3"},
 )
 VERBS = (
-    INFO, SHUT_DOWN, DISK_USAGE, RECONCILE, EVENTS,
+    INFO, SHUT_DOWN, DISK_USAGE, EXAMINE, RECONCILE, EVENTS,
     LIST_OPERATIONS, GET_OPERATION, OPERATION_EVENTS, CANCEL_OPERATION,
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from banger.model.access import Caller, Doorway, NewToken, Token
     from banger.model.catalog import Catalog, Offer, Published, Verified
     from banger.model.command import Command, Exec, Exit
+    from banger.model.doctor import Diagnosis
     from banger.model.healthcheck import HealthCheck
     from banger.model.image import Image, Kernel, Login, Pruned
     from banger.model.machine import Machine
@@ -648,6 +649,11 @@ def system_shutdown() -> Call[None]:
 def system_disk_usage() -> Call[DiskUsage]:
     """What uses disk space."""
     return Call("GET", "/v1/system/df", "DiskUsage")
+
+
+def system_examine() -> Call[Diagnosis]:
+    """What the doctor finds on this host; nothing is changed."""
+    return Call("GET", "/v1/system/doctor", "Diagnosis")
 
 
 def system_reconcile(dry_run: bool = False, remove: bool = False) -> Call[Reconciliation]:

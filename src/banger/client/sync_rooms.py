@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from banger.model.access import Caller, Doorway, NewToken, Token
     from banger.model.catalog import Catalog, Offer, Published, Verified
     from banger.model.command import Command, Exec, Exit
+    from banger.model.doctor import Diagnosis
     from banger.model.healthcheck import HealthCheck
     from banger.model.image import Image, Kernel, Login, Pruned
     from banger.model.machine import Machine
@@ -558,6 +559,11 @@ class SystemVerbs(Room):
     def disk_usage(self) -> DiskUsage:
         """What uses disk space."""
         call = calls.system_disk_usage()
+        return self.client.perform(call)
+
+    def examine(self) -> Diagnosis:
+        """What the doctor finds on this host; nothing is changed."""
+        call = calls.system_examine()
         return self.client.perform(call)
 
     def reconcile(self, dry_run: bool = False, remove: bool = False) -> Reconciliation:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 from banger import __version__
 from banger.agent.binary import agent_binary
@@ -14,17 +17,22 @@ from banger.api import system as verbs
 from banger.api.verb import Nothing
 from banger.engine.engine import Engine
 from banger.engine.verbs import carries_out
+from banger.environment import for_doctor
 from banger.errors import Error
 from banger.host import cpu
+from banger.host.run import run
 from banger.machines.keep import reconcile, upkeep
 from banger.machines.keep.events import Wish
 from banger.machines.keep.operations import RunningOperation
 from banger.machines.keep.registry import Registry
 from banger.machines.life import choice
+from banger.model.doctor import Diagnosis
 from banger.model.event import Event
 from banger.model.operation import Ended, Operation, Progress
 from banger.model.principal import Principal
 from banger.model.report import Accelerator, DiskUsage, DriverReport, Reconciliation, SystemInfo
+
+_EXAMINATION_S = 60
 
 
 @carries_out(verbs.INFO)
@@ -85,6 +93,23 @@ async def shut_down(engine: Engine, principal: Principal, request: Nothing) -> N
 @carries_out(verbs.DISK_USAGE)
 async def disk_usage(engine: Engine, principal: Principal, request: Nothing) -> DiskUsage:
     return await upkeep.disk_usage(engine.makings, engine.lives, engine.snapshots)
+
+
+@carries_out(verbs.EXAMINE)
+async def examine(engine: Engine, principal: Principal, request: Nothing) -> Diagnosis:
+    """The doctor is a process of its own here, too: a check that hangs does not block other requests."""
+    done = await run(
+        [sys.executable, "-P", "-m", "banger.doctor", "--json"],
+        cwd="/",
+        env={**for_doctor(os.environ), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        timeout_s=_EXAMINATION_S,
+        check=False,
+    )
+    try:
+        return msgspec.json.decode(done.stdout, type=Diagnosis)
+    except msgspec.DecodeError as exc:
+        last = done.stderr.decode(errors="replace").strip()[-500:]
+        raise Error("tool_failed", f"the doctor failed: {last}", "banger doctor") from exc
 
 
 @carries_out(verbs.RECONCILE)

@@ -16,10 +16,10 @@ BUILT = Path(banger.__file__).parent / "web/assets"
 _OWN = Path(__file__).parent / "pages"
 _ENCODINGS = {"br": ".br", "gzip": ".gz"}
 _PIECE = 64 * 1024
-# The styles of the terminal are written by its script, as elements.
+# The page adopts the styles that its terminal writes (ui/src/machine/strict_styles.ts): none is inline.
 _PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
-    "img-src 'self' data:; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 _OWN_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
