@@ -112,6 +112,7 @@ export interface DriverReport {
   accels: Array<string>;
   problem: string;
   lacks: Array<string>;
+  jail: string;
 }
 
 export interface Ended {
