@@ -49,6 +49,7 @@ static const struct {
 	{ "tar-out", tar_out },
 	{ "tar-in", tar_in },
 	{ "stat", stat_path },
+	{ "sftp", sftp_serve },
 };
 
 enum { APPLETS = sizeof applets / sizeof applets[0] };

@@ -220,11 +220,13 @@ class LiveMachine:
         self.watch_deadline(self.main, command.timeout_s)
         return self.main
 
-    async def start_exec(self, command: Command, viewer: Viewer | None) -> RunningExec:
+    async def start_exec(self, command: Command, viewer: Viewer | None, applet: str = "") -> RunningExec:
         label = EXEC_LABEL + (command.argv[0] if command.argv else "")[:60]
         limit_s = _start_limit_s(command)
         try:
-            process = await start_process(self.agent(), command, label=label, timeout_s=limit_s)
+            process = await start_process(
+                self.agent(), command, label=label, applet=applet, timeout_s=limit_s
+            )
         except AgentSilent as exc:
             if limit_s == _START_S:
                 raise
