@@ -50,6 +50,7 @@ static const struct {
 	{ "tar-in", tar_in },
 	{ "stat", stat_path },
 	{ "sftp", sftp_serve },
+	{ "connect", connect_and_carry },
 };
 
 enum { APPLETS = sizeof applets / sizeof applets[0] };

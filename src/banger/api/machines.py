@@ -177,10 +177,12 @@ class TunnelMachine(OneMachine):
 
 
 class RunApplet(OneMachine):
-    """`applet` is a program that is part of the agent: `sftp` speaks SFTP, for images without an SFTP server. `user` is
-    the user of the guest whose rights it has; empty means root."""
+    """`applet` is a program that is part of the agent: `sftp` speaks SFTP, for images without an SFTP server; `connect`
+    connects to `unix PATH` or `tcp HOST PORT` from the guest. `argv` are its arguments. `user` is the user of the guest
+    whose rights it has; empty means root."""
 
-    applet: Literal["sftp"]
+    applet: Literal["sftp", "connect"]
+    argv: Annotated[list[Bytes], Meta(max_length=3)] = field(default_factory=list)
     user: Bytes = ""
 
 

@@ -80,7 +80,7 @@ def exec_command(engine: Engine, principal: Principal, request: verbs.ExecMachin
 
 def run_applet(engine: Engine, principal: Principal, request: verbs.RunApplet) -> Attachment:
     """Run a program that is part of the agent in a running machine."""
-    command = Command(argv=[request.applet], user=request.user, stdin=True)
+    command = Command(argv=[request.applet, *request.argv], user=request.user, stdin=True)
     return _run_in(engine, request, command, request.applet)
 
 

@@ -11,12 +11,14 @@ from banger.client.aio import AsyncClient
 from banger.client.aio_methods import begin
 from banger.client.aio_vm import AsyncVm
 from banger.client.answers import encode
-from banger.client.messages import Event
+from banger.client.messages import STDOUT, Event, Exited, Output
 from banger.errors import CommandMissing, Error
+from banger.model.octets import text_of
 from banger.ssh.config import DOMAIN
 from banger.ssh.leg import Leg
 
 _SHELL = "/bin/sh"
+_COMPLAINT_BYTES = 1000
 # As a server of SSH: in the user's home, by the user's shell, unless that lets no user in.
 _BEGIN = (
     'cd 2>/dev/null; case "$SHELL" in */nologin|*/false) SHELL=;; esac; [ -x "$SHELL" ] || SHELL=/bin/sh; '
@@ -56,14 +58,29 @@ class Guest:
 
     async def serve_files(self) -> tuple[Leg, list[Event]]:
         """Begin a server of SFTP that the agent brings along."""
-        request = encode({"applet": "sftp", "user": self.user})
-        return await self._open(calls.machines_applet_target(self._vm.id), request)
+        return await self._begin("sftp")
 
     async def connect(self, host: str, port: int) -> tuple[Leg, list[Event]]:
-        """Connect to a service of the machine. Raises `port_refused`, `unsupported`."""
-        if not is_own(host, self._vm.name, self._vm.record.address):
-            raise Error("unsupported", f"{host} is not the machine itself", "forward to localhost")
-        return await self._open(calls.machines_tunnel_target(self._vm.id), encode({"port": port}))
+        """Connect to a service of the machine, or to another host as the machine reaches it. Raises `port_refused`."""
+        if is_own(host, self._vm.name, self._vm.record.address):
+            return await self._open(calls.machines_tunnel_target(self._vm.id), encode({"port": port}))
+        return await self._connect("tcp", host, str(port))
+
+    async def connect_to_socket(self, path: str) -> tuple[Leg, list[Event]]:
+        """Connect to a Unix socket of the machine. Raises `port_refused`."""
+        return await self._connect("unix", path)
+
+    async def _connect(self, *words: str) -> tuple[Leg, list[Event]]:
+        leg, events = await self._begin("connect", *words)
+        try:
+            return leg, await accepted(leg, events)
+        except BaseException:
+            leg.close()
+            raise
+
+    async def _begin(self, applet: str, *words: str) -> tuple[Leg, list[Event]]:
+        request = encode({"applet": applet, "argv": [text_of(word) for word in words], "user": self.user})
+        return await self._open(calls.machines_applet_target(self._vm.id), request)
 
     async def _open(self, target: str, first: bytes) -> tuple[Leg, list[Event]]:
         leg = Leg(await begin(self._client, target, first))
@@ -72,6 +89,21 @@ class Guest:
         except BaseException:
             leg.close()
             raise
+
+
+async def accepted(leg: Leg, events: list[Event]) -> list[Event]:
+    """What follows the byte with which the agent says that a service accepted. Raises `port_refused`."""
+    complaint = b""
+    while True:
+        for at, event in enumerate(events):
+            if isinstance(event, Output) and event.channel == STDOUT:
+                return [Output(STDOUT, event.data[1:]), *events[at + 1 :]]
+            if isinstance(event, Output):
+                complaint = (complaint + event.data)[:_COMPLAINT_BYTES]
+            elif isinstance(event, Exited):
+                said = complaint.decode("utf-8", "replace").strip()
+                raise Error("port_refused", said or "nothing accepts connections there")
+        events = await leg.hear()
 
 
 def split_words(command: str) -> list[str]:

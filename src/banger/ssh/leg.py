@@ -26,10 +26,14 @@ class Leg:
     async def events(self) -> AsyncIterator[Event]:
         """What the daemon says, to the end of the stream."""
         while not self._stream.finished:
-            heard = await self._stream.wait_long()
-            self._heard.set()
-            for event in heard:
+            for event in await self.hear():
                 yield event
+
+    async def hear(self) -> list[Event]:
+        """Wait for what the daemon says next."""
+        heard = await self._stream.wait_long()
+        self._heard.set()
+        return heard
 
     async def feed(self, data: bytes) -> None:
         """Send stdin, and wait for room. Drops what comes after the end."""

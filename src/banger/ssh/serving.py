@@ -10,10 +10,10 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 
 import asyncssh
-from asyncssh.stream import SSHTCPStreamSession
+from asyncssh.stream import SSHTCPStreamSession, SSHUNIXStreamSession
 
 from banger.client.aio import AsyncClient
 from banger.client.aio_vm import AsyncVm
@@ -135,9 +135,22 @@ class Reception(asyncssh.SSHServer):
         return self._connect(dest_host, dest_port)
 
     async def _connect(self, host: str, port: int) -> asyncssh.SSHTCPSession[bytes]:
-        try:
+        with _told_to_client():
             return SSHTCPStreamSession[bytes](carrying(*await self._guest.connect(host, port)))
-        except Error as exc:
-            raise asyncssh.ChannelOpenError(
-                asyncssh.OPEN_CONNECT_FAILED, printable(f"{exc.message}: {exc.hint}")
-            ) from exc
+
+    def unix_connection_requested(self, dest_path: str) -> Awaitable[asyncssh.SSHUNIXSession[bytes]]:
+        return self._connect_to_socket(dest_path)
+
+    async def _connect_to_socket(self, path: str) -> asyncssh.SSHUNIXSession[bytes]:
+        with _told_to_client():
+            return SSHUNIXStreamSession[bytes](carrying(*await self._guest.connect_to_socket(path)))
+
+
+@contextlib.contextmanager
+def _told_to_client() -> Iterator[None]:
+    """An error is why a channel is not opened."""
+    try:
+        yield
+    except Error as exc:
+        said = f"{exc.message}: {exc.hint}" if exc.hint else exc.message
+        raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, printable(said)) from exc
