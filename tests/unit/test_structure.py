@@ -39,6 +39,7 @@ VAGUE = {"utils", "util", "misc", "common", "helpers"}
 # The client starts the daemon, and ships without the engine's host room.
 MAY_START = ("banger.host.", "banger.client.start")
 CLI_STARTS_WITHOUT = {
+    "asyncssh",
     "msgspec",
     "rich",
     "asyncio",
