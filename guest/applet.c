@@ -49,6 +49,8 @@ static const struct {
 	{ "tar-out", tar_out },
 	{ "tar-in", tar_in },
 	{ "stat", stat_path },
+	{ "sftp", sftp_serve },
+	{ "connect", connect_and_carry },
 };
 
 enum { APPLETS = sizeof applets / sizeof applets[0] };

@@ -24,5 +24,8 @@ static inline int path_failure(int number)
 
 int tar_out(int argc, char **argv);
 int tar_in(int argc, char **argv);
+/* The server of SFTP, on stdin and stdout. */
+int sftp_serve(int argc, char **argv);
+int connect_and_carry(int argc, char **argv);
 
 #endif

@@ -86,5 +86,6 @@ def test_both_clients_have_every_verb_where_its_name_says(client: Any) -> None:
         if one.name not in (
             "machines.attach",
             "machines.tunnel",
+            "machines.applet",
         ):  # interactive streams: for the command line
             assert callable(getattr(getattr(made, room), method)), one.name

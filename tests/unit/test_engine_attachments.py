@@ -121,7 +121,7 @@ class Stage:
         self.running = RunningExec(cast("Any", self.process), Exec(id=5, pid=77), viewer=viewer)
         return self.running
 
-    async def start_exec(self, command: Command, viewer: Any) -> RunningExec:
+    async def start_exec(self, command: Command, viewer: Any, applet: str = "") -> RunningExec:
         await self.may_boot.wait()
         self.told.append("begun")
         return self.begin(viewer)

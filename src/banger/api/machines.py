@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from banger.api.verb import BYTES, COMMAND_LIMIT_BYTES, TAR, Download, Request, Session, Upload, Verb
-from banger.model.command import Command, Exec, Exit
+from banger.model.command import Bytes, Command, Exec, Exit
 from banger.model.image import Image, Ref
 from banger.model.machine import Machine, MachineSpec, RunRequest
 from banger.model.network import Policy, PortRule, Rule
@@ -174,6 +174,16 @@ class TunnelMachine(OneMachine):
     """`port` is a TCP port of the machine, at any of its addresses."""
 
     port: Annotated[int, Meta(ge=1, le=65535)]
+
+
+class RunApplet(OneMachine):
+    """`applet` is a program that is part of the agent: `sftp` speaks SFTP, for images without an SFTP server; `connect`
+    connects to `unix PATH` or `tcp HOST PORT` from the guest. `argv` are its arguments. `user` is the user of the guest
+    whose rights it has; empty means root."""
+
+    applet: Literal["sftp", "connect"]
+    argv: Annotated[list[Bytes], Meta(max_length=3)] = field(default_factory=list)
+    user: Bytes = ""
 
 
 # fmt: off
@@ -355,9 +365,13 @@ TUNNEL = Session(
     name="machines.tunnel", summary="Connect to a port of a machine", path=_M + "/tunnel", request=TunnelMachine,
     errors=(*_AWAKE, "port_refused", "too_many_connections", "unsupported"), example={"machine": "dev", "port": 22},
 )
+APPLET = Session(
+    name="machines.applet", summary="Run a program that is part of the agent, and attach to it", path=_M + "/applet",
+    request=RunApplet, errors=(*_AWAKE, "user_not_found"), example={"machine": "dev", "applet": "sftp"},
+)
 VERBS = (
     LIST, CREATE, GET, DELETE, START, STOP, RESTART, KILL, PAUSE, RESUME, SNAPSHOT, RESTORE, FORK, COMMIT, WAIT,
     HEALTH, PING, STATS, PORTS, CHANGE_NETWORK, CHANGE_EXPIRY, PUBLISH, UNPUBLISH, LOGS, EXECS, EXEC_DETACHED,
     GET_EXEC, SIGNAL_EXEC, WAIT_EXEC, GET_FILES, PUT_FILES, STAT_FILE,
 )
-SESSIONS = (RUN, EXEC, ATTACH, TUNNEL)
+SESSIONS = (RUN, EXEC, ATTACH, TUNNEL, APPLET)

@@ -23,7 +23,6 @@ OTHERS = {
     "rename": "machines keep their names: `banger commit NAME IMAGE`, then `banger run --name OTHER IMAGE`",
     "clone": "banger fork NAME makes a running copy",
     "shell": "banger exec -it NAME sh",
-    "ssh": "banger exec -it NAME sh; `banger tunnel NAME 22` leads to a server of ssh in the machine",
     "console": "banger logs --console NAME; `banger attach NAME` connects to the command",
     "launch": "banger run -d IMAGE",
     "up": "banger compose up",

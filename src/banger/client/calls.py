@@ -752,3 +752,8 @@ def machines_attach_target(machine: str) -> str:
 def machines_tunnel_target(machine: str) -> str:
     """The path of a stream: connect to a port of a machine."""
     return f"/v1/machines/{quote(machine)}/tunnel"
+
+
+def machines_applet_target(machine: str) -> str:
+    """The path of a stream: run a program that is part of the agent, and attach to it."""
+    return f"/v1/machines/{quote(machine)}/applet"

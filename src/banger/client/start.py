@@ -151,6 +151,12 @@ def become_doctor(words: Sequence[str]) -> NoReturn:
     os.execve(sys.executable, [*_python(), DOCTOR_MODULE, *words], environment)
 
 
+def become_program(argv: Sequence[str]) -> NoReturn:
+    """Replace this process by a program that the user has. Raises OSError."""
+    sys.stdout.flush()
+    os.execvp(argv[0], list(argv))
+
+
 def begin_in_utf_8() -> None:
     """Replace this process by itself in a UTF-8 locale: names are bytes, and are read as UTF-8, as in a guest."""
     if not sys.flags.utf8_mode and len(sys.orig_argv) > 1:

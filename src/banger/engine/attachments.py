@@ -1,5 +1,5 @@
-"""Verbs that are attachments (run, exec, attach, tunnel), and what happens to command and machine when the client
-leaves.
+"""Verbs that are attachments (run, exec, attach, tunnel, applet), and what happens to command and machine when the
+client leaves.
 
 If the client of an exec leaves, its command gets SIGHUP, as when a terminal is closed. A run with `remove` ends with
 its attachment; any other run continues. If the client of a run leaves before its command runs, nothing stays of the
@@ -38,6 +38,7 @@ from banger.machines.ask.pausing import awake
 from banger.machines.life import lifecycle
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
+from banger.model.command import Command
 from banger.model.machine import Machine, RunRequest
 from banger.model.operation import Report
 from banger.model.principal import Principal
@@ -74,11 +75,20 @@ def run(engine: Engine, principal: Principal, request: RunRequest) -> Attachment
 
 def exec_command(engine: Engine, principal: Principal, request: verbs.ExecMachine) -> Attachment:
     """Run a command in a running machine."""
+    return _run_in(engine, request, request.command)
 
+
+def run_applet(engine: Engine, principal: Principal, request: verbs.RunApplet) -> Attachment:
+    """Run a program that is part of the agent in a running machine."""
+    command = Command(argv=[request.applet, *request.argv], user=request.user, stdin=True)
+    return _run_in(engine, request, command, request.applet)
+
+
+def _run_in(engine: Engine, request: verbs.OneMachine, command: Command, applet: str = "") -> Attachment:
     async def life(attachment: Attachment) -> Last:
         async with awake(engine.lives, find(engine.registry, request)) as live:
             attachment.expect_client()
-            running = await live.start_exec(request.command, attachment.show)
+            running = await live.start_exec(command, attachment.show, applet)
             try:
                 await _follow(engine.lives, attachment, live, running)
             except Parted:
@@ -131,6 +141,7 @@ SESSIONS: dict[str, Callable[[Engine, Principal, Any], Attachment]] = {
     verbs.EXEC.name: exec_command,
     verbs.ATTACH.name: attach,
     verbs.TUNNEL.name: tunnel,
+    verbs.APPLET.name: run_applet,
 }
 
 

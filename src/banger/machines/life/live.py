@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from banger.agent.connection import AgentConnection
 from banger.agent.events import AgentEvent, EventCode
 from banger.agent.parted import Parted
@@ -220,11 +222,13 @@ class LiveMachine:
         self.watch_deadline(self.main, command.timeout_s)
         return self.main
 
-    async def start_exec(self, command: Command, viewer: Viewer | None) -> RunningExec:
+    async def start_exec(self, command: Command, viewer: Viewer | None, applet: str = "") -> RunningExec:
         label = EXEC_LABEL + (command.argv[0] if command.argv else "")[:60]
         limit_s = _start_limit_s(command)
         try:
-            process = await start_process(self.agent(), command, label=label, timeout_s=limit_s)
+            process = await start_process(
+                self.agent(), _told(command, applet), label=label, applet=applet, timeout_s=limit_s
+            )
         except AgentSilent as exc:
             if limit_s == _START_S:
                 raise
@@ -298,6 +302,11 @@ def _unheard(code: str, message: str) -> None:
 def _start_limit_s(command: Command) -> float:
     """Seconds that the guest gets to start a command: if the command has a time-out, little more than that."""
     return min(_START_S, command.timeout_s + _START_MARGIN_S) if command.timeout_s else _START_S
+
+
+def _told(command: Command, applet: str) -> Command:
+    """What the agent is told: an applet has its name apart from its arguments."""
+    return replace(command, argv=command.argv[1:]) if applet else command
 
 
 def _info(channel: int, pid: int, command: Command) -> Exec:

@@ -1,0 +1,182 @@
+"""A session of SSH: a shell, a command, or the transfer of files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections import deque
+from typing import Any
+
+import asyncssh
+
+from banger.client.messages import STDERR, Event, Exited, Output
+from banger.errors import CommandMissing, Error
+from banger.model.shown import printable
+from banger.ssh.guest import Guest, choose_variables
+from banger.ssh.leg import Leg
+
+FAILED = 255
+FILES = "sftp"
+_HELD_BYTES = 1 << 20
+_SIZE_MAX = 0xFFFF
+# RFC 4254 has names for these.
+_NAMED = frozenset("ABRT ALRM FPE HUP ILL INT KILL PIPE QUIT SEGV TERM USR1 USR2".split())
+
+
+class Session(asyncssh.SSHServerSession[bytes]):
+    """Lives as long as its channel. What the client sends waits here until the machine takes it, and beyond a bound the
+    client is not read. A client that leaves hangs up."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self._held: deque[bytes] = deque()
+        self._held_bytes, self._ends = 0, False
+        self._arrived, self._writable, self._closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._writable.set()
+        self._leg: Leg | None = None
+        self._signals: list[int] = []
+        self._task: asyncio.Task[None] | None = None
+
+    # What the client does.
+
+    def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
+        self._channel = chan
+
+    def shell_requested(self) -> bool:
+        return True
+
+    def exec_requested(self, command: str) -> bool:
+        return True
+
+    def subsystem_requested(self, subsystem: str) -> bool:
+        return subsystem == FILES
+
+    def session_started(self) -> None:
+        self._task = asyncio.create_task(self._serve())
+
+    def data_received(self, data: bytes, datatype: int | None) -> None:
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > _HELD_BYTES:
+            self._channel.pause_reading()
+        self._arrived.set()
+
+    def eof_received(self) -> bool:
+        self._ends = True
+        self._arrived.set()
+        return True
+
+    def signal_received(self, signal_name: str) -> None:
+        with contextlib.suppress(KeyError):
+            number = signal.Signals[f"SIG{signal_name}"]
+            if self._leg is None:
+                self._signals.append(number)
+            else:
+                self._leg.signal(number)
+
+    def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        if self._leg is not None:
+            self._leg.resize(min(height, _SIZE_MAX), min(width, _SIZE_MAX))
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed.set()
+        self._writable.set()
+        self._arrived.set()
+
+    # What the machine does.
+
+    async def _serve(self) -> None:
+        gone = asyncio.create_task(self._closed.wait())
+        talk = asyncio.create_task(self._talk())
+        try:
+            await asyncio.wait({gone, talk}, return_when=asyncio.FIRST_COMPLETED)
+            if talk.done():
+                talk.result()
+        except Error as exc:
+            self._refuse(exc)
+        except (OSError, asyncssh.Error):
+            pass  # the client is gone
+        finally:
+            await _end(gone, talk)
+
+    async def _talk(self) -> None:
+        leg, events = await self._begin()
+        self._leg = leg
+        feeding = asyncio.create_task(self._feed(leg))
+        try:
+            for number in self._signals:
+                leg.signal(number)
+            for event in events:
+                await self._show(event)
+            async for event in leg.events():
+                await self._show(event)
+        finally:
+            leg.close()
+            await _end(feeding)
+
+    async def _begin(self) -> tuple[Leg, list[Event]]:
+        if self._channel.get_subsystem() == FILES:
+            return await self._guest.serve_files()
+        terminal_type, terminal = self._channel.get_terminal_type(), None
+        if terminal_type is not None:
+            cols, rows, _, _ = self._channel.get_terminal_size()
+            terminal = (min(rows, _SIZE_MAX), min(cols, _SIZE_MAX))
+        variables = choose_variables(dict(self._channel.get_environment_bytes()), terminal_type)
+        return await self._guest.run(self._channel.get_command(), variables, terminal)
+
+    async def _feed(self, leg: Leg) -> None:
+        while self._held or not self._ends:
+            if not self._held:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            data = self._held.popleft()
+            await leg.feed(data)
+            self._held_bytes -= len(data)
+            if self._held_bytes <= _HELD_BYTES // 2:
+                self._channel.resume_reading()
+        leg.end_input()
+
+    async def _show(self, event: Event) -> None:
+        if isinstance(event, Output):
+            await self._writable.wait()
+            kind = asyncssh.EXTENDED_DATA_STDERR if event.channel == STDERR else None
+            self._channel.write(bytes(event.data), kind)
+        elif isinstance(event, Exited):
+            name = _signal_name(event.signal)
+            if name in _NAMED:
+                self._channel.exit_with_signal(name)
+            else:
+                self._channel.exit(event.code)
+
+    def _refuse(self, error: Error) -> None:
+        """Say it as the command line does, with the exit code that a shell or ssh would have."""
+        lines = [f"banger: {printable(error.message)}"]
+        lines += [f"hint: {printable(error.hint)}"] if error.hint else []
+        with contextlib.suppress(OSError, asyncssh.Error):
+            told = "".join(f"{line}\r\n" for line in lines)
+            self._channel.write_stderr(told.encode("utf-8", "replace"))
+            self._channel.exit(error.exit_code if isinstance(error, CommandMissing) else FAILED)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return ""
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # the first that failed has been told
