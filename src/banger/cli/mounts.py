@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _LABELS = {"z", "Z"}
 # Of Docker's options: what a machine has anyway, or cannot have.
 _MEANT_ANYWAY = {"rw", "cached", "delegated", "consistent", "rprivate", "private", "nocopy"}
-_VOLUME_HINT = "banger has no named volumes yet; name a directory of this host: -v ./data:/data"
+_VOLUME_HINT = "name a directory of this host: -v ./data:/data"
 _FORM = 'write it like "./src:/src" or "./src:/src:ro"'
 _MOUNT_FORM = 'write it like "type=bind,source=./src,target=/src,readonly"'
 _KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
@@ -29,11 +29,11 @@ def read_volumes(words: Iterable[str], notes: list[str]) -> list[Facts]:
 def _read_volume(word: str, notes: list[str]) -> Facts:
     source, *rest = word.split(":")
     if not rest and word.startswith("/"):
-        raise Error("bad_spec", f"-v {word}: a volume without a source", _VOLUME_HINT)
+        raise Error("bad_spec", f"banger has no -v of a volume without a source: {word}", _VOLUME_HINT)
     if len(rest) not in (1, 2) or not source or not rest[0]:
         raise Error("bad_spec", f"-v {word!r} is not SOURCE:TARGET", _FORM)
     if not (source.startswith((".", "/", "~")) or os.sep in source):
-        raise Error("bad_spec", f"-v {word}: {source} would be a named volume", _VOLUME_HINT)
+        raise Error("bad_spec", f"banger has no -v of a named volume yet: {word}", _VOLUME_HINT)
     return _mount(
         source, rest[0], _is_read_only(rest[1] if len(rest) == 2 else "", word, notes), f"-v {word}"
     )
@@ -42,7 +42,7 @@ def _read_volume(word: str, notes: list[str]) -> Facts:
 def _is_read_only(options: str, word: str, notes: list[str]) -> bool:
     given = {option for option in options.split(",") if option}
     if given & _LABELS:
-        notes.append(f"-v {word}: labels of SELinux mean nothing here: the machine has a kernel of its own")
+        notes.append(f"-v {word}: a label of SELinux means nothing here: the machine has a kernel of its own")
     if unknown := given - _LABELS - _MEANT_ANYWAY - {"ro"}:
         raise Error("bad_spec", f"-v {word}: unknown option {min(unknown)!r}", _FORM)
     return "ro" in given
@@ -60,9 +60,13 @@ def _read_mount(word: str) -> Facts:
         given[_KEYS.get(key, key)] = value if equals else "true"
     kind = given.pop("type", "volume")
     if kind == "volume":
-        raise Error("bad_spec", f"--mount {word}: a named volume", _VOLUME_HINT)
+        raise Error("bad_spec", f"banger has no --mount of a named volume yet: {word}", _VOLUME_HINT)
     if kind != "bind":
-        raise Error("bad_spec", f"--mount {word}: type {kind}", "type=bind shares a directory of this host")
+        raise Error(
+            "bad_spec",
+            f"banger has no --mount of type {kind}: {word}",
+            "type=bind shares a directory of this host",
+        )
     read_only = given.pop("readonly", "false")
     given.pop("bind-propagation", None)
     given.pop("consistency", None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import posixpath
+import time
 
 from banger.errors import Error
 from banger.guests.shares import find_server, find_sources, mount_all, start_server
@@ -81,18 +82,20 @@ def keep_sharing(resources: ResourceTable, live: LiveMachine) -> None:
 
 
 async def _keep_sharing(resources: ResourceTable, live: LiveMachine) -> None:
+    """A guest can make its server end, so a server that ends soon is not started again at once."""
     pause_s = _PAUSE_S
     while not live.gone.is_set():
+        begun = time.monotonic()
         process = find_server(resources, live.machine.id)
         if process is not None:
             await wait_gone(process)
             log.info("machine=%s the server of its directories has ended", live.machine.name)
         await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        lived_long = time.monotonic() - begun > _LONGEST_PAUSE_S
+        pause_s = _PAUSE_S if lived_long else min(2 * pause_s, _LONGEST_PAUSE_S)
         if live.gone.is_set():
             return
         try:
             await start_server(resources, live.machine.id, live.places, live.vm, live.machine.spec.mounts)
-            pause_s = _PAUSE_S
         except (Error, OSError) as exc:
             log.warning("machine=%s its directories are not served: %s", live.machine.name, exc)
