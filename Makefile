@@ -65,5 +65,5 @@ recording: setup-test ## record docs/session.svg from a real session
 	@$(BIN)/python -m docs.record docs/session.svg
 
 clean: ## remove what was built; .venv and banger's own directories stay
-	rm -rf build src/banger/agent/bin src/banger/host/bin src/banger/network/bin src/banger/vmm/qemu/bin src/banger/web/assets ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build src/banger/agent/bin src/banger/guests/bin src/banger/host/bin src/banger/network/bin src/banger/vmm/qemu/bin src/banger/web/assets ui/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

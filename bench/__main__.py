@@ -20,6 +20,7 @@ from bench import (
     ping,
     place,
     pulling,
+    share,
     systemd,
     version,
     vmms,
@@ -31,7 +32,7 @@ Counted = Callable[..., list[Row]]
 
 # In the order in which they run: without a daemon, with one for all, each with daemons of its own.
 ALONE: dict[str, Counted] = {"version": version.measure, "importing": importing.measure, "jail": jail.measure}
-SHARING = ("idle", "exec", "ping", "cold", "pull", "boots")
+SHARING = ("idle", "exec", "ping", "cold", "pull", "share", "boots")
 APART: dict[str, Counted] = {
     "warm": warm.measure,
     "systemd": systemd.measure,
@@ -82,6 +83,7 @@ def measure_sharing(names: set[str], *counted: int) -> list[Row]:
             rows += ping.measure(machine) if "ping" in names else []
     rows += cold_run.measure() if "cold" in names else []
     rows += pulling.measure() if "pull" in names else []
+    rows += share.measure() if "share" in names else []
     rows += boots.measure(*counted) if "boots" in names else []
     return rows
 

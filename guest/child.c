@@ -89,7 +89,7 @@ static void add_user_default(char **env, const char *key, const char *value)
 	add_default(env, entry);
 }
 
-static int find_user(const struct fields *fields, struct user *user, struct err *err)
+int child_find_user(const struct fields *fields, struct user *user, struct err *err)
 {
 	char spec[USER_TEXT_MAX];
 	struct span value;
@@ -236,7 +236,7 @@ static int child_prepare(const struct child_plan *plan, struct user *user, struc
 		return -1;
 	if ((plan->tty ? open_tty(plan, err) : open_pipes(plan, err)) < 0)
 		return -1;
-	if (find_user(&plan->fields, user, err) < 0)
+	if (child_find_user(&plan->fields, user, err) < 0)
 		return -1;
 	give_stdio(user, plan->tty);
 	if (make_working_directory(&plan->fields, err) < 0 || become(user, err) < 0)

@@ -6,6 +6,7 @@
 
 #include "err.h"
 #include "fields.h"
+#include "users.h"
 
 struct child_plan {
 	struct fields fields; /* of the EXEC request */
@@ -16,6 +17,8 @@ struct child_plan {
 	int report_fd; /* a failure is written here as a struct err; closed by a successful start */
 };
 
+/* The user that the request names; root, if it names none. */
+int child_find_user(const struct fields *fields, struct user *user, struct err *err);
 /* Undoes what the agent did to signals, for a process that is not the agent. */
 void child_reset_signals(void);
 _Noreturn void child_run(const struct child_plan *plan);

@@ -16,6 +16,7 @@
 #include "uevent.h"
 
 #define PORT_NAME "banger.agent"
+#define PORT_NAME_SHARES "banger.shares"
 
 enum {
 	SERIAL_WAIT_MS = 10000,
@@ -78,14 +79,14 @@ static void absence_fired(struct timer *timer)
 	port.readable = true;
 }
 
-static bool find_serial(char *device, size_t size)
+static bool find_serial(const char *wanted, char *device, size_t size)
 {
 	for (int i = 0; i < SERIAL_DEVICES; i++) {
 		for (int j = 0; j < SERIAL_PORTS; j++) {
 			char path[64], name[64];
 
 			snprintf(path, sizeof path, "/sys/class/virtio-ports/vport%dp%d/name", i, j);
-			if (file_read_line(path, name, sizeof name) > 0 && strcmp(name, PORT_NAME) == 0) {
+			if (file_read_line(path, name, sizeof name) > 0 && strcmp(name, wanted) == 0) {
 				snprintf(device, size, "/dev/vport%dp%d", i, j);
 				return true;
 			}
@@ -94,13 +95,25 @@ static bool find_serial(char *device, size_t size)
 	return false;
 }
 
+int port_open_shares(struct err *err)
+{
+	char device[32];
+	int fd;
+
+	/* Its name came with that of the agent's port, or it never comes. */
+	if (!find_serial(PORT_NAME_SHARES, device, sizeof device))
+		return err_set(err, ERR_IO, 0, "no virtio-serial port named " PORT_NAME_SHARES);
+	fd = open(device, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return fd < 0 ? err_set(err, ERR_IO, errno, "%s", device) : fd;
+}
+
 int port_open_serial(struct err *err)
 {
 	uint64_t deadline = now_ms() + SERIAL_WAIT_MS;
 	char device[32];
 
 	/* The port's name arrives by a message of its own some time after the device. */
-	while (!find_serial(device, sizeof device))
+	while (!find_serial(PORT_NAME, device, sizeof device))
 		if (!uevent_wait(deadline))
 			return err_set(err, ERR_IO, 0, "no virtio-serial port named " PORT_NAME);
 	stream.fd = open(device, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);

@@ -19,6 +19,8 @@ extern struct port_status port;
 /* Waits (bounded) for the virtio-serial port `banger.agent`. */
 int port_open_serial(struct err *err);
 int port_open_vsock(struct err *err);
+/* The descriptor of the virtio-serial port `banger.shares`, for a process of its own. */
+int port_open_shares(struct err *err);
 /* Registers with the event loop; again after the loop was opened anew. */
 int port_watch(void);
 void port_close(void);

@@ -16,6 +16,7 @@
 #include "pieces.h"
 #include "root.h"
 #include "session.h"
+#include "share.h"
 #include "shutdown.h"
 #include "sockets.h"
 #include "stats.h"
@@ -231,6 +232,7 @@ static const struct verb verbs[] = {
 	{ FRAME_THAW, false, thaw },
 	{ FRAME_REFRESH, true, refresh },
 	{ FRAME_DIAL, false, exec_dial },
+	{ FRAME_SHARE, false, share },
 };
 
 static const struct verb *verb_of(uint8_t type)

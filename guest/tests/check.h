@@ -27,6 +27,7 @@ void test_wire(void);
 void test_wire_fuzz(void);
 void test_fields(void);
 void test_pieces(void);
+void test_share_stream(void);
 void test_stream(void);
 void test_users(void);
 void test_tar_numbers(void);

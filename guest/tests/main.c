@@ -24,6 +24,7 @@ int main(void)
 		{ "IPv6 addresses", test_inet6 },
 		{ "the keeper", test_keeper },
 		{ "connections to ports", test_dial },
+		{ "the stream of directories", test_share_stream },
 	};
 
 	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {

@@ -202,6 +202,7 @@ CODES: dict[str, tuple[int, int]] = {
     "bad_size": (400, 2),
     "bad_name": (400, 2),
     "bad_spec": (400, 2),
+    "bad_mount": (422, 125),
     "bad_reference": (400, 2),
     "bad_config": (422, 125),
     "not_found": (404, 125),

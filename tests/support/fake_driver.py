@@ -230,6 +230,9 @@ class FakeVm:
     def watch_disk(self, on_full: Callable[[], None], on_failed: Callable[[str], None]) -> None:
         pass
 
+    async def open_shares(self) -> socket.socket:
+        raise Error("unsupported", "a fake VM has no directories of the host")
+
     async def open_agent(self) -> socket.socket:
         with contextlib.ExitStack() as on_failure:
             with self._faults.step("open_agent"):

@@ -42,10 +42,14 @@ REFUSED: list[tuple[str | bytes, str, str]] = [
     ("services:\n  web:\n    image: a\n    commando: b\n", "4:5", "did you mean 'command'?"),
     ("services:\n  web:\n", "2:3", "no image"),
     ("services:\n  web:\n    command: a\n", "2:3", "no image"),
-    ("services:\n  web: {image: a, volumes: ['x:/y']}\n", "2:19", "no volumes yet"),
+    ("services:\n  web: {image: a, volumes: ['x:/y']}\n", "2:29", "no named volumes yet"),
+    ("services:\n  web: {image: a, volumes: ['./x:y']}\n", "2:29", "not an absolute path"),
+    ("services:\n  web: {image: a, volumes: ['./x:/y:rx']}\n", "2:29", "unknown option 'rx'"),
+    ("services:\n  web: {image: a, volumes: [{type: volume, source: x, target: /y}]}\n", "2:29", "no named volumes"),
+    ("services:\n  web: {image: a, volumes: [{type: bind, source: x}]}\n", "2:29", "without target"),
     ("services:\n  web: {image: a, build: .}\n", "2:19", "name it with `image:`"),
     ("services:\n  web: {image: a, privileged: true}\n", "2:19", "a kernel of its own"),
-    ("volumes:\n  data: {}\nservices:\n  web: {image: a}\n", "1:1", "no volumes yet"),
+    ("volumes:\n  data: {}\nservices:\n  web: {image: a}\n", "1:1", "no named volumes yet"),
     ("services:\n  web: {image: a}\n  web: {image: b}\n", "3:3", "twice (first in line 2)"),
     ("services:\n  web: {image: a,\n", "3:1", "this is not YAML"),
     ("services:\n\tweb:\n", "2:1", "not YAML"),
@@ -386,3 +390,20 @@ def test_the_examples_are_projects(path: Path) -> None:
 
 def test_there_are_five_examples() -> None:
     assert len([*(ROOT / "examples/compose").glob("*/*.yaml")]) >= 5
+
+
+def test_directories_of_the_host_are_looked_for_beside_the_file(tmp_path: Path) -> None:
+    found = service(
+        tmp_path,
+        """volumes:
+  - ./site:/srv/site:ro
+  - ../data:/data
+  - /etc:/host:z
+  - {type: bind, source: conf, target: /conf, read_only: true, bind: {create_host_path: true}}""",
+    )
+    assert found["mounts"] == [
+        {"source": str(tmp_path / "site"), "target": "/srv/site", "read_only": True},
+        {"source": str(tmp_path.parent / "data"), "target": "/data", "read_only": False},
+        {"source": "/etc", "target": "/host", "read_only": False},
+        {"source": str(tmp_path / "conf"), "target": "/conf", "read_only": True},
+    ]

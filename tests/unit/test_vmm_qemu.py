@@ -35,7 +35,7 @@ def config(directory: Path, **fields: Any) -> VmConfig:
 
 
 def test_the_command_line_has_a_sandbox_and_no_default_device(tmp_path: Path) -> None:
-    argv = plan_argv("qemu", config(tmp_path), tmp_path / "a,b/x.qcow2", 2000000, Descriptors(5, 6))
+    argv = plan_argv("qemu", config(tmp_path), tmp_path / "a,b/x.qcow2", 2000000, Descriptors(5, 6, 7))
     assert "-nodefaults" in argv and "-no-user-config" in argv and "-no-reboot" in argv
     assert argv[argv.index("-sandbox") + 1].startswith("on,")
     assert argv[argv.index("-accel") + 1] == f"tcg,thread=multi,tb-size={TRANSLATED_MIB}"
@@ -43,12 +43,12 @@ def test_the_command_line_has_a_sandbox_and_no_default_device(tmp_path: Path) ->
 
 
 def test_a_comma_in_a_path_is_doubled(tmp_path: Path) -> None:
-    argv = plan_argv("qemu", config(tmp_path), tmp_path / "a,b/x.qcow2", 0, Descriptors(5, 6))
+    argv = plan_argv("qemu", config(tmp_path), tmp_path / "a,b/x.qcow2", 0, Descriptors(5, 6, 7))
     assert any(f"file={tmp_path}/a,,b/x.qcow2" in word for word in argv)
 
 
 def test_kvm_takes_the_hosts_processor(tmp_path: Path) -> None:
-    argv = plan_argv("qemu", config(tmp_path, accel="kvm"), tmp_path / "a,b/x.qcow2", 0, Descriptors(5, 6))
+    argv = plan_argv("qemu", config(tmp_path, accel="kvm"), tmp_path / "a,b/x.qcow2", 0, Descriptors(5, 6, 7))
     assert argv[argv.index("-cpu") + 1] == "host"
 
 
@@ -91,9 +91,9 @@ def test_the_memory_of_a_clone_is_never_opened_for_writing(
 ) -> None:
     assert opens_memory_read_only(version) is expected
     clone = config(tmp_path, frozen=Frozen(tmp_path / "template"))
-    argv = plan_argv("qemu", clone, tmp_path / "x", 0, Descriptors(5, 6, 7), opens_read_only=expected)
+    argv = plan_argv("qemu", clone, tmp_path / "x", 0, Descriptors(5, 6, 7, 8), opens_read_only=expected)
     backend = argv[argv.index("-object") + 1]
-    assert "mem-path=/banger/descriptor/7" in backend
+    assert "mem-path=/banger/descriptor/8" in backend
     assert ("readonly=on,rom=off" in backend) is expected
     assert str(tmp_path / "template") not in backend and "share=off" in backend
 

@@ -44,7 +44,7 @@ def listed_machine(machine: Json) -> Json:
         "Labels": ",".join(f"{name}={value}" for name, value in labels.items()),
         "Label": lambda name="": labels.get(name, ""),
         "Networks": ",".join(str(one.get("network", "")) for one in _list(spec.get("networks"))),
-        "Mounts": "",
+        "Mounts": ",".join(str(one.get("source", "")) for one in _list(spec.get("mounts"))),
         "LocalVolumes": "0",
         "Size": "",
     }
@@ -120,7 +120,19 @@ def inspected_machine(machine: Json) -> Json:
                 for one in _list(spec.get("networks"))
             },
         },
-        "Mounts": [],
+        "Mounts": [_mounted(mount) for mount in _list(spec.get("mounts"))],
+    }
+
+
+def _mounted(mount: Json) -> Json:
+    writable = not mount.get("read_only", False)
+    return {
+        "Type": "bind",
+        "Source": mount.get("source", ""),
+        "Destination": mount.get("target", ""),
+        "Mode": "" if writable else "ro",
+        "RW": writable,
+        "Propagation": "rprivate",
     }
 
 

@@ -55,9 +55,6 @@ ACCEPTED: dict[str, tuple[bool, str]] = {
 }
 # Option: whether a value follows, and what to do instead.
 REFUSED: dict[str, tuple[bool, str]] = {
-    "--volume": (True, _SHARE),
-    "-v": (True, _SHARE),
-    "--mount": (True, _SHARE),
     "--volumes-from": (True, _SHARE),
     "--volume-driver": (True, _SHARE),
     "--device": (True, _DEVICES),

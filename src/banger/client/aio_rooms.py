@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from banger.model.healthcheck import HealthCheck
     from banger.model.image import Image, Kernel, Login, Pruned
     from banger.model.machine import Machine
+    from banger.model.mount import Mount
     from banger.model.network import Membership, Network
     from banger.model.operation import Operation
     from banger.model.report import (
@@ -75,6 +76,7 @@ class MachinesVerbs(Room):
         hostname: str = "",
         ports: builtins.list[str] | None = None,
         publish_all: bool = False,
+        mounts: builtins.list[Mount | Facts] | None = None,
         labels: dict[str, str] | None = None,
         healthcheck: HealthCheck | Facts | None = None,
         stop_signal: str = "",
@@ -115,6 +117,7 @@ class MachinesVerbs(Room):
             hostname=hostname,
             ports=ports,
             publish_all=publish_all,
+            mounts=mounts,
             labels=labels,
             healthcheck=healthcheck,
             stop_signal=stop_signal,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from banger.model.healthcheck import HealthCheck
     from banger.model.image import Image, Kernel, Login, Pruned
     from banger.model.machine import Machine
+    from banger.model.mount import Mount
     from banger.model.network import Membership, Network
     from banger.model.operation import Operation
     from banger.model.report import (
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         hostname: str
         ports: list[str]
         publish_all: bool
+        mounts: list[Mount | Facts]
         labels: dict[str, str]
         healthcheck: HealthCheck | Facts | None
         stop_signal: str
@@ -112,6 +114,7 @@ def machines_create(
     hostname: str = "",
     ports: list[str] | None = None,
     publish_all: bool = False,
+    mounts: list[Mount | Facts] | None = None,
     labels: dict[str, str] | None = None,
     healthcheck: HealthCheck | Facts | None = None,
     stop_signal: str = "",
@@ -152,6 +155,7 @@ def machines_create(
         ("hostname", hostname, ""),
         ("ports", ports, None),
         ("publish_all", publish_all, False),
+        ("mounts", mounts, None),
         ("labels", labels, None),
         ("healthcheck", healthcheck, None),
         ("stop_signal", stop_signal, ""),

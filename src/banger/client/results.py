@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, AnyStr, Generic, Self, TypeVar, cast
+
+from msgspec.structs import asdict
 
 from banger.client.answers import convert, convert_operation, encode
 from banger.client.exchange import decode_line
@@ -14,6 +17,7 @@ from banger.errors import Error
 from banger.model.command import Command, ExecRequest
 from banger.model.event import Event
 from banger.model.machine import MachineSpec, RunRequest
+from banger.model.mount import Mount
 from banger.model.network import Membership
 from banger.model.octets import text_of
 from banger.model.operation import Operation, OperationState, Progress
@@ -166,7 +170,15 @@ def plan_spec(image: str, command: Command | None, **options: Unpack[SpecOptions
     given: dict[str, Any] = {**options}
     networks = given.pop("networks", [])
     given["networks"] = [one if isinstance(one, Membership) else convert(one, Membership) for one in networks]
+    given["mounts"] = [_plan_mount(mount) for mount in given.pop("mounts", [])]
     return MachineSpec(image=image, command=command, **given)
+
+
+def _plan_mount(mount: Mount | Mapping[str, Any]) -> Mount:
+    """A source is meant as this program would open it."""
+    given: dict[str, Any] = dict(asdict(mount) if isinstance(mount, Mount) else mount)
+    given["source"] = os.path.abspath(os.path.expanduser(os.fspath(given.get("source", ""))))
+    return convert(given, Mount)
 
 
 def read_event(line: bytes) -> Progress | Operation[Any]:

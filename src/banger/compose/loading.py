@@ -156,7 +156,7 @@ class _Loader:
         return {*self._asked.profiles, *filter(None, named.split(","))}
 
     def _services(self, node: Node) -> dict[str, Service]:
-        read = ServiceReader(self._reader, self._env_file, self._image)
+        read = ServiceReader(self._reader, self._env_file, self._image, self._directory)
         found: dict[str, Service] = {}
         for name, place, value in self._reader.entries(node, "services"):
             if is_null(value):

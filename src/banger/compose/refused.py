@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 _ROOT = "root in a machine has a kernel of its own, and may do there what it wants: leave the key out"
-_VOLUMES = "banger has no volumes yet: data stays on the disk of the machine until `down`; `banger vm cp` copies files"
+NO_VOLUMES = (
+    "banger has no named volumes yet: name a directory of this host, or leave the data on the machine's disk"
+)
 _BUILD = "build the image with another program, and name it with `image:`"
 _HOST = "a machine shares nothing with the host: leave the key out"
 _LATER = "leave the key out"
@@ -75,15 +77,14 @@ SERVICE = {
     "use_api_socket": _HOST,
     "userns_mode": _HOST,
     "uts": _HOST,
-    "volumes": _VOLUMES,
-    "volumes_from": _VOLUMES,
+    "volumes_from": NO_VOLUMES,
 }
 PROJECT = {
     "configs": _FILES,
     "include": _INCLUDE,
     "models": _LATER,
     "secrets": _FILES,
-    "volumes": _VOLUMES,
+    "volumes": NO_VOLUMES,
 }
 NETWORK = {
     "driver_opts": "every network is the same kind of bridge: leave the key out",

@@ -11,6 +11,7 @@ from typing import cast, get_args
 
 from banger.compose import refused
 from banger.compose.complaint import Place, refuse
+from banger.compose.mounts import read_mount
 from banger.compose.ports import read_port
 from banger.compose.project import Condition, Dependency, Facts, Joined, Service
 from banger.compose.reading import Reader, is_null, mapped
@@ -39,19 +40,21 @@ _POLICIES = ("none", "internet", "lan", "host")
 KNOWN = (
     "image command entrypoint environment env_file ports expose depends_on healthcheck networks network_mode restart "
     "deploy scale mem_limit cpus hostname container_name labels working_dir user dns extra_hosts stop_signal "
-    "stop_grace_period profiles tty stdin_open init pull_policy x-banger"
+    "stop_grace_period profiles tty stdin_open init pull_policy volumes x-banger"
 ).split()
 _BANGER = "disk kernel init network allow deny io_limit iops_limit idle_pause".split()
 _HEALTHCHECK = "test interval timeout retries start_period start_interval disable".split()
 
 
 class ServiceReader:
-    """Reads the services of one project. `image` makes the paths in a reference absolute."""
+    """Reads the services of one project, whose file is in `directory`. `image` makes the paths in a reference
+    absolute."""
 
-    def __init__(self, reader: Reader, read_file: ReadFile, image: ReadImage) -> None:
+    def __init__(self, reader: Reader, read_file: ReadFile, image: ReadImage, directory: str) -> None:
         self._reader = reader
         self._read_file = read_file
         self._image = image
+        self._directory = directory
 
     def read(self, name: str, place: Place, node: Node) -> Service:
         """Raises `compose_invalid`."""
@@ -71,6 +74,9 @@ class ServiceReader:
         )
         if "healthcheck" in fields and (check := self._healthcheck(fields["healthcheck"])):
             spec["healthcheck"] = check
+        if "volumes" in fields:
+            volumes = reader.items(fields["volumes"], "volumes")
+            spec["mounts"] = [read_mount(reader, volume, self._directory) for volume in volumes]
         self._settled(fields)
         replicas = self._replicas(fields, deploy)
         return Service(

@@ -18,7 +18,7 @@ from typing import Any
 from banger.api import machines as verbs
 from banger.engine.engine import Engine
 from banger.engine.machines import find
-from banger.engine.paths import refuse_sources_of_others
+from banger.engine.paths import refuse_mounts_of_others, refuse_sources_of_others
 from banger.errors import Error
 from banger.host.times import Stopwatch
 from banger.machines.ask import commands
@@ -52,6 +52,7 @@ _VMM_ENDS_S = 2.0
 def run(engine: Engine, principal: Principal, request: RunRequest) -> Attachment:
     """Make a machine, start it, attach to its main command, and stay to its end. Raises `not_permitted`."""
     refuse_sources_of_others(principal, request.spec.image)
+    refuse_mounts_of_others(principal, request.spec)
 
     async def life(attachment: Attachment) -> Last:
         watch = Stopwatch()

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from banger.api import machines as verbs
 from banger.api.verb import Again
 from banger.engine.engine import Engine
-from banger.engine.paths import refuse_sources_of_others
+from banger.engine.paths import refuse_mounts_of_others, refuse_sources_of_others
 from banger.engine.verbs import begun, carries_out, gives_out, takes_in
 from banger.machines.ask import commands, files, inspect, logs, networks, pausing
 from banger.machines.ask.networks import Asked
@@ -45,6 +45,7 @@ async def create(
     engine: Engine, principal: Principal, request: verbs.CreateMachine
 ) -> Machine | Again[Machine]:
     refuse_sources_of_others(principal, request.spec.image)
+    refuse_mounts_of_others(principal, request.spec)
     registry, drivers, key = engine.registry, engine.makings.drivers, request.idempotency_key
     if key is None:
         return lifecycle.create(registry, drivers, request.spec, owner=principal.uid)

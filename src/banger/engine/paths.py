@@ -8,6 +8,7 @@ import os
 from banger.errors import Error
 from banger.images.records.rootfs import PREFIX as ROOTFS
 from banger.images.reference.reference import PATH_TRANSPORTS
+from banger.model.machine import MachineSpec
 from banger.model.principal import Principal
 
 
@@ -15,6 +16,16 @@ def refuse_sources_of_others(principal: Principal, source: str) -> None:
     """Refuse an image reference with a path of this host, as `refuse_path_of_others`."""
     if source.startswith((*PATH_TRANSPORTS, ROOTFS)):
         refuse_path_of_others(principal, source.partition(":")[2])
+
+
+def refuse_mounts_of_others(principal: Principal, spec: MachineSpec) -> None:
+    """Refuse directories of this host, as `refuse_path_of_others`."""
+    if spec.mounts and principal.uid not in (0, os.geteuid()):
+        raise Error(
+            "not_permitted",
+            f"{spec.mounts[0].source}: the daemon shares files only for the user that it runs as",
+            "copy them: banger vm cp SRC NAME:DST",
+        )
 
 
 def refuse_path_of_others(principal: Principal, path: str) -> None:

@@ -8,10 +8,12 @@ from banger.host.paths import Paths
 from banger.resources.control_group import ControlGroup
 from banger.resources.directory import Directory, places_of_files, places_of_sockets
 from banger.resources.kind import Found, Kind
+from banger.resources.share_process import ShareProcess
 from banger.resources.told import ToldProgram, Words
 from banger.resources.vmm_process import VmmProcess
 
 VMM = VmmProcess()
+SHARE = ShareProcess()
 CGROUP = ControlGroup()
 SOCKETS = Directory("sockets", is_runtime=True, places=places_of_sockets)
 TAP = ToldProgram("tap", Words("free", "list", "", "tap"), lambda paths: paths.keeper_socket)
@@ -20,7 +22,7 @@ PASSAGE = ToldProgram(
 )
 FILES = Directory("files", is_runtime=False, places=places_of_files)
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (VMM, CGROUP, FILES, SOCKETS, TAP, PASSAGE)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (VMM, SHARE, CGROUP, FILES, SOCKETS, TAP, PASSAGE)}
 RUNTIME = frozenset(kind.name for kind in KINDS.values() if kind.is_runtime)
 
 

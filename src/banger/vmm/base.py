@@ -6,7 +6,7 @@
 | disk | `disk.Disks`, `Vm` | made, frozen, grown, flattened, replaced |
 | frozen | `frozen.FrozenFiles` | which files a frozen VM consists of |
 | link | `link.Link` | the guest's network, as a value of `VmConfig` |
-| channel | `Vm.open_agent`, `channel` | the agent's byte stream |
+| channel | `Vm.open_agent`, `Vm.open_shares`, `channel` | the agent's byte stream, and that of directories |
 | capabilities | `Capabilities` | what a driver can do; callers do not ask a driver for anything else |
 
 A driver starts a VMM as a process that outlives the daemon, and finds that process again later. It takes a `VmConfig`
@@ -129,7 +129,7 @@ class Capabilities:
     vsock when they boot; `capture_ends_session`: a capture ends the connection to the agent, which must be opened again
     after the VM was resumed; `jailed`: its VMMs run in a jail; `kvm_only`: it runs no machine in software emulation;
     `own_jail`: the VMM's own jail that its machines run in, empty for ours alone, and `jail_without`: the layers of
-    ours that they do without for that, each with the reason."""
+    ours that they do without for that, each with the reason; `shares`: guests can have directories of the host."""
 
     links: frozenset[type[Link]]
     freezes: bool
@@ -140,6 +140,7 @@ class Capabilities:
     kvm_only: bool = False
     own_jail: str = ""
     jail_without: Mapping[str, str] = field(default_factory=dict)
+    shares: bool = False
 
 
 class Vm(Protocol):
@@ -185,6 +186,10 @@ class Vm(Protocol):
     async def open_agent(self) -> socket.socket:
         """A connection to the agent's byte stream: non-blocking, no byte read yet. Raises OSError while the guest does
         not offer one. One at a time: a new connection ends the previous one."""
+
+    async def open_shares(self) -> socket.socket:
+        """A connection to the stream by which the guest asks for files of the host. One at a time, as the agent's.
+        Raises OSError, `unsupported`."""
 
     async def agent_port_is_held(self) -> bool:
         """Whether a process in the guest has the agent's port open; True if the VMM cannot know. Raises `vmm_failed`,

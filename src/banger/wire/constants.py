@@ -7,6 +7,7 @@ from enum import IntEnum
 MAGIC = 0xBA6E
 VERSION = 1
 PORT_NAME = "banger.agent"
+PORT_NAME_SHARES = "banger.shares"
 MAX_PAYLOAD = 262144
 MAX_DATA = 65536
 WINDOW = 262144
@@ -42,6 +43,7 @@ class Type(IntEnum):
     REFRESH = 0x2F
     MORE = 0x30
     DIAL = 0x31
+    SHARE = 0x32
     DATA = 0x40
     EOF = 0x41
     CREDIT = 0x42
@@ -112,6 +114,15 @@ class Tag(IntEnum):
     SESSION = 96
     PROCESS_1 = 97
     DIAL_PORT = 98
+    TARGET = 99
+    SHARE_FLAGS = 100
+
+
+class ShareFlag(IntEnum):
+    """Bits of SHARE_FLAGS."""
+
+    READ_ONLY = 1
+    IS_FILE = 2
 
 
 class AppletExit(IntEnum):

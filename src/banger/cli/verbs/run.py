@@ -72,6 +72,7 @@ def _spec_options(parser: Parser) -> None:
         help="run this program instead of the image's entrypoint (default: the image's)",
     )
     _machine_options(parser)
+    _mount_options(parser)
     _start_options(parser)
     _network_options(parser)
     _limit_options(parser)
@@ -111,6 +112,23 @@ def _machine_options(parser: Parser) -> None:
     )
     parser.flag(
         "--cidfile", metavar="FILE", help="write the name of the machine to this file, which must not exist"
+    )
+
+
+def _mount_options(parser: Parser) -> None:
+    parser.group("files of this host")
+    parser.flag(
+        "-v",
+        "--volume",
+        action="append",
+        metavar="SOURCE:TARGET[:ro]",
+        help="let the machine have a directory of this host, such as ./src:/src; ro: for reading only (repeatable)",
+    )
+    parser.flag(
+        "--mount",
+        action="append",
+        metavar="type=bind,...",
+        help='the same, written as in "type=bind,source=./src,target=/src,readonly"',
     )
 
 
@@ -366,6 +384,7 @@ def plan_spec(arguments: Arguments, command: Facts | None) -> Facts:
         spec["init"] = arguments.init or "agent"
     spec |= _plan_processors(arguments.cpus, arguments.cpu_limit) | _plan_healthcheck(arguments)
     spec |= _plan_networks(arguments.network or [], arguments.network_alias or [])
+    spec |= _plan_mounts(arguments.volume or [], arguments.mount or [])
     return {"image": _image(arguments.image), **spec} | ({"command": command} if command else {})
 
 
@@ -410,6 +429,19 @@ def _plan_networks(words: list[str], aliases: list[str]) -> Facts:
     if names:
         planned["networks"] = [{"network": name, "aliases": aliases} for name in names]
     return planned
+
+
+def _plan_mounts(volumes: list[str], mounts: list[str]) -> Facts:
+    if not volumes and not mounts:
+        return {}
+    from banger.cli.failure import warn
+    from banger.cli.mounts import read_mounts, read_volumes
+
+    notes: list[str] = []
+    planned = [*read_volumes(volumes, notes), *read_mounts(mounts)]
+    for note in notes:
+        warn(note)
+    return {"mounts": planned}
 
 
 def _image(ref: str) -> str:

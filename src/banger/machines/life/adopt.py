@@ -24,6 +24,7 @@ from banger.machines.life.limits import find_memory_kill
 from banger.machines.life.live import LiveMachine, Reattached
 from banger.machines.life.lives import Lives
 from banger.machines.life.sessions import ANSWER_S, resync
+from banger.machines.life.shares import keep_sharing
 from banger.machines.watch.idle import watch_idleness
 from banger.model.ending import EndedUnseen, Ending, HostRebooted, StartInterrupted, StoppedAsAsked
 from banger.model.machine import Machine, MachineState
@@ -127,6 +128,7 @@ def reattach(lives: Lives, machine: Machine, vmm: FoundVmm | None) -> None:
     places = lives.holdings.places(machine)
     live = LiveMachine(machine, Reattached(places, driver, driver.reattach(places, vmm.process)))
     lives.take_over(live)
+    keep_sharing(lives.holdings.resources, live)
     watch_vmm(lives, live)
 
 

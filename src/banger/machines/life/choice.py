@@ -40,6 +40,8 @@ async def choose_driver(
     if spec.accel not in (AUTO, _ACCEL):
         return ""
     for driver in _fast(makings):
+        if spec.mounts and not driver.capabilities.shares:
+            continue
         if why_not(await driver.info()) or (_has_network(spec) and await _lacks_network(makings, driver)):
             continue
         kernel = await makings.kernels.ensure(spec.kernel, report)

@@ -31,6 +31,7 @@ from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Start
 from banger.machines.life.makings import Makings
 from banger.machines.life.passage import Passage, admit, choose_network, prepare_passage
+from banger.machines.life.shares import refuse_unshared
 from banger.model.event import Tell
 from banger.model.image import Image
 from banger.model.machine import Machine, MachineSpec
@@ -60,6 +61,7 @@ async def launch(
     driver, accel = await makings.drivers.choose(spec.accel, named)
     passage = await prepare_passage(makings, registry.networks, driver, machine.spec)
     refuse_unconfined(machine.spec, driver, passage.link)
+    refuse_unshared(machine.spec, driver)
     kernel = await makings.kernels.ensure(spec.kernel, report)
     await makings.make_room(spec.memory_mib)
     await makings.require_disk_room(machine)

@@ -33,7 +33,8 @@ from banger.machines.life.makings import Makings
 from banger.machines.life.neighbours import refuse_crowd
 from banger.machines.life.passage import check_network
 from banger.machines.life.publications import exposed_ports, publish
-from banger.model.command import Exit
+from banger.machines.life.shares import check_mounts, share
+from banger.model.command import Command, Exit
 from banger.model.ending import Ending, VmmKilled
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
@@ -73,6 +74,7 @@ def create(
         )
     check_asked(spec)
     check_network(spec)
+    check_mounts(spec)
     if spec.driver not in ("", AUTO):
         drivers.named(spec.driver)
     name = check_name(spec.name) if spec.name else _invent_free_name(registry)
@@ -119,11 +121,12 @@ async def start(
         live.console_begin = console_begin
         lives.begin(live)
         await publish(makings.guards, lives.registry, machine, opened)
+        if command is not None and machine.spec.init == "image" and live.booted:
+            report("init", "waiting for the image's init")
+            await wait_for_init(live.agent(), machine.spec.boot_timeout_s)
+            begun.watch.lap("init")
+        await share(lives.holdings.resources, live, (command or Command()).user or image.config.user)
         if command is not None:
-            if machine.spec.init == "image" and live.booted:
-                report("init", "waiting for the image's init")
-                await wait_for_init(live.agent(), machine.spec.boot_timeout_s)
-                begun.watch.lap("init")
             main = await live.start_main(command, viewer, process_1=machine.spec.init == "entrypoint")
             begun.watch.lap("exec")
             watch_main(lives, live, main)

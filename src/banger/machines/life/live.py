@@ -87,6 +87,7 @@ class LiveMachine:
         self.console_begin = 0  # of this start; the log may hold earlier ones
         self.goes_down = False  # the guest says that it shuts down
         self.on_event: Callable[[str, str], None] = _unheard
+        self.sharing: asyncio.Task[None] | None = None  # keeps its directories served
         self.adopted = asyncio.Event()  # connections made, or not to be expected soon
         self.agent_boot = machine.agent_boot  # identifies one start of the agent
         if isinstance(guest, Guest):
@@ -183,6 +184,8 @@ class LiveMachine:
             self.on_agent_lost(error)
 
     def _rest(self) -> None:
+        if self.sharing is not None:
+            self.sharing.cancel()
         if self.idle_pause is not None:
             self.idle_pause.used()
         self.close_connection()

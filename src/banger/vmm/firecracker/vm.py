@@ -173,6 +173,11 @@ class FirecrackerVm:
         if self._metrics is not None:  # else it is not connected to yet
             self._metrics.watch(on_failed)
 
+    async def open_shares(self) -> socket.socket:
+        raise Error(
+            "unsupported", "firecracker gives a machine no directories of this host", "use --driver qemu"
+        )
+
     async def open_agent(self) -> socket.socket:
         """Tries again as long as Firecracker lives: it refuses connections until the guest listens, and a guest that
         boots does so late."""

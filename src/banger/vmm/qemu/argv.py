@@ -9,7 +9,7 @@ from typing import NamedTuple
 from banger.vmm.base import VmConfig
 from banger.vmm.link import Tap, UserNat, mac_of
 from banger.vmm.qemu import preload
-from banger.wire.constants import PORT_NAME
+from banger.wire.constants import PORT_NAME, PORT_NAME_SHARES
 
 # Most MiB of translated code that QEMU keeps; without this it would keep up to 1 GiB. See
 # docs/decisions/0012-limits.md.
@@ -20,11 +20,12 @@ SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=de
 
 
 class Descriptors(NamedTuple):
-    """Descriptors that QEMU inherits: two listening sockets, so that clients can connect at any time, and for a clone
+    """Descriptors that QEMU inherits: three listening sockets, so that clients can connect at any time, and for a clone
     the frozen memory, opened for reading."""
 
     agent: int
     control: int
+    shares: int
     memory: int = -1
 
 
@@ -48,6 +49,7 @@ def plan_argv(
         *plan_disk("root", str(disk), "qcow2", read_only=False),
         *plan_disk("modules", str(config.modules_disk), "raw", read_only=True),
         *plan_agent_port(descriptors.agent),
+        *plan_shares_port(descriptors.shares),
         *plan_network(config),
         *plan_control(descriptors.control),
         *("-sandbox", SANDBOX),
@@ -138,9 +140,17 @@ def plan_disk(name: str, path: str, format_: str, *, read_only: bool) -> list[st
 
 def plan_agent_port(fd: int) -> list[str]:
     return [
-        "-device", "virtio-serial-device,max_ports=2",
+        "-device", "virtio-serial-device,max_ports=3",
         "-chardev", f"socket,id=agent,fd={fd},server=on,wait=off",
         "-device", f"virtserialport,chardev=agent,name={PORT_NAME}",
+    ]  # fmt: skip
+
+
+def plan_shares_port(fd: int) -> list[str]:
+    """A port beside the agent's for contents of files, so that nothing of the agent waits for them."""
+    return [
+        "-chardev", f"socket,id=shares,fd={fd},server=on,wait=off",
+        "-device", f"virtserialport,chardev=shares,name={PORT_NAME_SHARES}",
     ]  # fmt: skip
 
 

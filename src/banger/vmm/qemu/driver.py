@@ -203,6 +203,9 @@ class QemuVm:
     async def open_agent(self) -> socket.socket:
         return await dial_port(names.agent_socket(self._places))
 
+    async def open_shares(self) -> socket.socket:
+        return await dial_port(names.shares_socket(self._places))
+
     async def quit(self) -> None:
         await self._monitor.execute("quit")
 
@@ -228,6 +231,7 @@ class QemuDriver:
         agent_by_vsock=False,
         capture_ends_session=False,
         jailed=True,
+        shares=True,
     )
     disks = QemuDisks()
     frozen = QemuFrozenFiles()
@@ -260,7 +264,7 @@ class QemuDriver:
             modules_disk=Path("/"),
             frozen=Frozen(Path("/")),
         )
-        argv = "\0".join(plan_argv("", plain, Path("/"), 0, Descriptors(0, 0, 0)))
+        argv = "\0".join(plan_argv("", plain, Path("/"), 0, Descriptors(0, 0, 0, 0)))
         return f"{(await self.info()).build} {hashlib.sha256(argv.encode()).hexdigest()[:16]}"
 
     def needs(self, config: VmConfig) -> VmLimits:
@@ -300,8 +304,9 @@ class QemuDriver:
         binary = find_tool(_binary())
         with contextlib.ExitStack() as stack:
             agent = stack.enter_context(_listen(names.agent_socket(config.places)))
+            shares = stack.enter_context(_listen(names.shares_socket(config.places)))
             control = stack.enter_context(_listen(names.control_socket(config.places)))
-            fds = Descriptors(agent.fileno(), control.fileno())
+            fds = Descriptors(agent.fileno(), control.fileno(), shares.fileno())
             if config.frozen is not None:
                 fds = fds._replace(memory=_open_memory(config.frozen))
                 stack.callback(os.close, fds.memory)

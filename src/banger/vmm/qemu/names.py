@@ -30,5 +30,9 @@ def agent_socket(places: VmPlaces) -> Path:
     return places.run_directory / "agent.sock"
 
 
+def shares_socket(places: VmPlaces) -> Path:
+    return places.run_directory / "shares.sock"
+
+
 def control_socket(places: VmPlaces) -> Path:
     return places.run_directory / "qmp.sock"

@@ -1,0 +1,126 @@
+/* Extended attributes: those for users. All others (capabilities, labels, access lists) belong to the host alone. */
+#include "request.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+enum { VALUE_MOST = XATTR_SIZE_MAX, LIST_MOST = XATTR_LIST_MAX };
+
+static bool is_for_users(const char *name)
+{
+	return strncmp(name, "user.", 5) == 0;
+}
+
+/* Answers with `length` bytes that are in the answer already, or with their number if the kernel asked for that. */
+static int put_sized(struct request *request, size_t length, uint32_t asked)
+{
+	struct fuse_getxattr_out out = {.size = (uint32_t)length};
+
+	if (!asked)
+		request_put(request, &out, sizeof out);
+	else if (length > asked)
+		return ERANGE;
+	else
+		request->length = length;
+	return 0;
+}
+
+static int open_node(struct request *request)
+{
+	struct statx found;
+	int descriptor = node_open(request->mount, request->node, O_RDONLY, &found);
+
+	/* Links, pipes and devices have no such attributes, and a file may be there to be written to only. */
+	return descriptor == -EACCES ? node_open(request->mount, request->node, O_WRONLY, &found) : descriptor;
+}
+
+int do_getxattr(struct request *request)
+{
+	struct fuse_getxattr_in in;
+	const char *name;
+
+	if (!request_take(request, &in, sizeof in) || !(name = request_text(request)))
+		return EINVAL;
+	if (!is_for_users(name))
+		return ENODATA;
+	int descriptor = open_node(request);
+	if (descriptor < 0)
+		return descriptor == -ESTALE ? ESTALE : ENODATA;
+	ssize_t length = fgetxattr(descriptor, name, request->answer, VALUE_MOST);
+	int failure = length < 0 ? errno : 0;
+	close(descriptor);
+	return failure ? failure : put_sized(request, (size_t)length, in.size);
+}
+
+/* Leaves the names of attributes for users. Returns the length of what is left. */
+static size_t keep_those_for_users(char *names, size_t length)
+{
+	size_t kept = 0;
+
+	for (size_t at = 0; at < length;) {
+		size_t size = strlen(names + at) + 1;
+
+		if (is_for_users(names + at)) {
+			memmove(names + kept, names + at, size);
+			kept += size;
+		}
+		at += size;
+	}
+	return kept;
+}
+
+int do_listxattr(struct request *request)
+{
+	struct fuse_getxattr_in in;
+
+	if (!request_take(request, &in, sizeof in))
+		return EINVAL;
+	int descriptor = open_node(request);
+	if (descriptor < 0)
+		return descriptor == -ESTALE ? ESTALE : put_sized(request, 0, in.size);
+	ssize_t length = flistxattr(descriptor, (char *)request->answer, LIST_MOST);
+	int failure = length < 0 ? errno : 0;
+	close(descriptor);
+	if (failure)
+		return failure;
+	return put_sized(request, keep_those_for_users((char *)request->answer, (size_t)length), in.size);
+}
+
+int do_setxattr(struct request *request)
+{
+	struct {
+		uint32_t size, flags;
+	} in;
+	const char *name;
+
+	if (!request_take(request, &in, sizeof in) || !(name = request_text(request)) || in.size > request->left)
+		return EINVAL;
+	if (!is_for_users(name))
+		return EOPNOTSUPP;
+	int descriptor = open_node(request);
+	if (descriptor < 0)
+		return -descriptor;
+	int failure = fsetxattr(descriptor, name, request->at, in.size, (int)in.flags) != 0 ? errno : 0;
+	close(descriptor);
+	return failure;
+}
+
+int do_removexattr(struct request *request)
+{
+	const char *name = request_text(request);
+
+	if (!name)
+		return EINVAL;
+	if (!is_for_users(name))
+		return EOPNOTSUPP;
+	int descriptor = open_node(request);
+	if (descriptor < 0)
+		return -descriptor;
+	int failure = fremovexattr(descriptor, name) != 0 ? errno : 0;
+	close(descriptor);
+	return failure;
+}

@@ -1,0 +1,86 @@
+"""What `-v` and `--mount` say, as Docker writes them."""
+
+from __future__ import annotations
+
+import os
+
+from banger.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from banger.client.call import Facts
+
+_LABELS = {"z", "Z"}
+# Of Docker's options: what a machine has anyway, or cannot have.
+_MEANT_ANYWAY = {"rw", "cached", "delegated", "consistent", "rprivate", "private", "nocopy"}
+_VOLUME_HINT = "name a directory of this host: -v ./data:/data"
+_FORM = 'write it like "./src:/src" or "./src:/src:ro"'
+_MOUNT_FORM = 'write it like "type=bind,source=./src,target=/src,readonly"'
+_KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
+
+
+def read_volumes(words: Iterable[str], notes: list[str]) -> list[Facts]:
+    """Mounts from SOURCE:TARGET[:OPTIONS]. What means nothing here is noted. Raises `bad_spec`."""
+    return [_read_volume(word, notes) for word in words]
+
+
+def _read_volume(word: str, notes: list[str]) -> Facts:
+    source, *rest = word.split(":")
+    if not rest and word.startswith("/"):
+        raise Error("bad_spec", f"banger has no -v of a volume without a source: {word}", _VOLUME_HINT)
+    if len(rest) not in (1, 2) or not source or not rest[0]:
+        raise Error("bad_spec", f"-v {word!r} is not SOURCE:TARGET", _FORM)
+    if not (source.startswith((".", "/", "~")) or os.sep in source):
+        raise Error("bad_spec", f"banger has no -v of a named volume yet: {word}", _VOLUME_HINT)
+    return _mount(
+        source, rest[0], _is_read_only(rest[1] if len(rest) == 2 else "", word, notes), f"-v {word}"
+    )
+
+
+def _is_read_only(options: str, word: str, notes: list[str]) -> bool:
+    given = {option for option in options.split(",") if option}
+    if given & _LABELS:
+        notes.append(f"-v {word}: a label of SELinux means nothing here: the machine has a kernel of its own")
+    if unknown := given - _LABELS - _MEANT_ANYWAY - {"ro"}:
+        raise Error("bad_spec", f"-v {word}: unknown option {min(unknown)!r}", _FORM)
+    return "ro" in given
+
+
+def read_mounts(words: Iterable[str]) -> list[Facts]:
+    """Mounts from type=bind,source=...,target=...[,readonly]. Raises `bad_spec`."""
+    return [_read_mount(word) for word in words]
+
+
+def _read_mount(word: str) -> Facts:
+    given: dict[str, str] = {}
+    for part in word.split(","):
+        key, equals, value = part.partition("=")
+        given[_KEYS.get(key, key)] = value if equals else "true"
+    kind = given.pop("type", "volume")
+    if kind == "volume":
+        raise Error("bad_spec", f"banger has no --mount of a named volume yet: {word}", _VOLUME_HINT)
+    if kind != "bind":
+        raise Error(
+            "bad_spec",
+            f"banger has no --mount of type {kind}: {word}",
+            "type=bind shares a directory of this host",
+        )
+    read_only = given.pop("readonly", "false")
+    given.pop("bind-propagation", None)
+    given.pop("consistency", None)
+    source, target = given.pop("source", ""), given.pop("target", "")
+    if given or read_only not in ("true", "false", "1", "0"):
+        raise Error(
+            "bad_spec", f"--mount {word}: unknown option {next(iter(given), 'readonly')!r}", _MOUNT_FORM
+        )
+    if not source or not target:
+        raise Error("bad_spec", f"--mount {word} lacks {'target' if source else 'source'}=", _MOUNT_FORM)
+    return _mount(source, target, read_only in ("true", "1"), f"--mount {word}")
+
+
+def _mount(source: str, target: str, read_only: bool, said: str) -> Facts:
+    if not target.startswith("/"):
+        raise Error("bad_spec", f"{said}: the target {target!r} is not an absolute path", _FORM)
+    return {"source": os.path.abspath(os.path.expanduser(source)), "target": target, "read_only": read_only}
