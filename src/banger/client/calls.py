@@ -292,10 +292,14 @@ def machines_unpublish(machine: str, port: str) -> Call[Machine]:
 
 def machines_logs(
     machine: str,
+    *,
     source: Literal["console", "exec"] = "console",
     tail: int | None = None,
     follow: bool = False,
     exec: int | None = None,
+    timestamps: bool = False,
+    since: str = "",
+    until: str = "",
 ) -> Call[bytes]:
     """The console, or the output of a command."""
     query = chosen(
@@ -303,6 +307,9 @@ def machines_logs(
         ("tail", tail, None),
         ("follow", follow, False),
         ("exec", exec, None),
+        ("timestamps", timestamps, False),
+        ("since", since, ""),
+        ("until", until, ""),
     )
     return Call("GET", f"/v1/machines/{quote(machine)}/logs" + encode_query(query), "bytes")
 

@@ -239,13 +239,26 @@ class MachinesVerbs(Room):
     def logs(
         self,
         machine: str,
+        *,
         source: Literal["console", "exec"] = "console",
         tail: int | None = None,
         follow: bool = False,
         exec: int | None = None,
+        timestamps: bool = False,
+        since: str = "",
+        until: str = "",
     ) -> Iterator[bytes]:
         """The console, or the output of a command."""
-        call = calls.machines_logs(machine, source, tail, follow, exec)
+        call = calls.machines_logs(
+            machine,
+            source=source,
+            tail=tail,
+            follow=follow,
+            exec=exec,
+            timestamps=timestamps,
+            since=since,
+            until=until,
+        )
         return self.client.open(call).chunks()
 
     def execs(self, machine: str) -> builtins.list[Exec]:
