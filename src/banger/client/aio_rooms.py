@@ -305,6 +305,51 @@ class MachinesVerbs(Room):
         call = calls.machines_stat_file(machine, path)
         return await self.client.perform(call)
 
+    async def rename(self, machine: str, name: str) -> Machine:
+        """Give a machine another name."""
+        call = calls.machines_rename(machine, name)
+        return await self.client.perform(call)
+
+    async def update(
+        self,
+        machine: str,
+        *,
+        cpu_limit: float | None = None,
+        memory_limit_bytes: int | None = None,
+        pids_limit: int | None = None,
+        io_limit_bytes: int | None = None,
+        iops_limit: int | None = None,
+        restart: str | None = None,
+        ttl_s: float | None = None,
+        cpus: int | None = None,
+        memory_mib: int | None = None,
+        disk_bytes: int | None = None,
+        labels: dict[str, str] | None = None,
+        remove_labels: builtins.list[str] | None = None,
+    ) -> Machine:
+        """Change limits, restart policy, size, time to live or labels of a machine."""
+        call = calls.machines_update(
+            machine,
+            cpu_limit=cpu_limit,
+            memory_limit_bytes=memory_limit_bytes,
+            pids_limit=pids_limit,
+            io_limit_bytes=io_limit_bytes,
+            iops_limit=iops_limit,
+            restart=restart,
+            ttl_s=ttl_s,
+            cpus=cpus,
+            memory_mib=memory_mib,
+            disk_bytes=disk_bytes,
+            labels=labels,
+            remove_labels=remove_labels,
+        )
+        return await self.client.perform(call)
+
+    async def reset(self, machine: str, force: bool = False) -> Operation[Machine]:
+        """Throw away all that changed on a machine's disk."""
+        call = calls.machines_reset(machine, force)
+        return await self.client.perform(call)
+
 
 class ImagesVerbs(Room):
     async def list(self) -> builtins.list[Image]:

@@ -364,6 +364,52 @@ def machines_stat_file(machine: str, path: str) -> Call[FileStat]:
     return Call("GET", f"/v1/machines/{quote(machine)}/files/stat" + encode_query(query), "FileStat")
 
 
+def machines_rename(machine: str, name: str) -> Call[Machine]:
+    """Give a machine another name."""
+    body = chosen(("name", name))
+    return Call("POST", f"/v1/machines/{quote(machine)}/rename", "Machine", body)
+
+
+def machines_update(
+    machine: str,
+    *,
+    cpu_limit: float | None = None,
+    memory_limit_bytes: int | None = None,
+    pids_limit: int | None = None,
+    io_limit_bytes: int | None = None,
+    iops_limit: int | None = None,
+    restart: str | None = None,
+    ttl_s: float | None = None,
+    cpus: int | None = None,
+    memory_mib: int | None = None,
+    disk_bytes: int | None = None,
+    labels: dict[str, str] | None = None,
+    remove_labels: list[str] | None = None,
+) -> Call[Machine]:
+    """Change limits, restart policy, size, time to live or labels of a machine."""
+    body = chosen(
+        ("cpu_limit", cpu_limit, None),
+        ("memory_limit_bytes", memory_limit_bytes, None),
+        ("pids_limit", pids_limit, None),
+        ("io_limit_bytes", io_limit_bytes, None),
+        ("iops_limit", iops_limit, None),
+        ("restart", restart, None),
+        ("ttl_s", ttl_s, None),
+        ("cpus", cpus, None),
+        ("memory_mib", memory_mib, None),
+        ("disk_bytes", disk_bytes, None),
+        ("labels", labels, None),
+        ("remove_labels", remove_labels, None),
+    )
+    return Call("POST", f"/v1/machines/{quote(machine)}/update", "Machine", body or None)
+
+
+def machines_reset(machine: str, force: bool = False) -> Call[Operation[Machine]]:
+    """Throw away all that changed on a machine's disk."""
+    body = chosen(("force", force, False))
+    return Call("POST", f"/v1/machines/{quote(machine)}/reset", "Operation[Machine]", body or None)
+
+
 def images_list() -> Call[list[Image]]:
     """All images."""
     return Call("GET", "/v1/images", "list[Image]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from banger.engine import catalogs, frozen, images, kernels, machines, networks, system
+from banger.engine import catalogs, changes, frozen, images, kernels, machines, networks, system
 from banger.engine.verbs import HANDLERS
 
-__all__ = ["HANDLERS", "catalogs", "frozen", "images", "kernels", "machines", "networks", "system"]
+__all__ = ["HANDLERS", "catalogs", "changes", "frozen", "images", "kernels", "machines", "networks", "system"]

@@ -122,9 +122,9 @@ class Machine(Struct, kw_only=True, frozen=True):
     reasons why others are not. `confinement` is the jail that the VMM is in, `address` the IPv4 address of the guest
     for its whole life, and `network` what else its network has. `agent_boot` tells the agent of this guest from others.
     `origin` is what the machine came from, None before the first start. `unfinished` is true for a copy that is still
-    being made; it goes if the daemon ends before. `place` names the machine's directory; empty means the id. `wanted`
-    is the state that the user asked for last. `restarts` counts the restarts by banger in a row, `reboots` those by the
-    guest."""
+    being made; it goes if the daemon ends before. `wiped` is true from a reset to the next start. `place` names the
+    machine's directory; empty means the id. `wanted` is the state that the user asked for last. `restarts` counts the
+    restarts by banger in a row, `reboots` those by the guest."""
 
     id: str
     name: str
@@ -154,6 +154,7 @@ class Machine(Struct, kw_only=True, frozen=True):
     reboots: int = 0
     origin: Origin | None = None
     unfinished: bool = False
+    wiped: bool = False
     place: str = ""
     address: str = ""
     network: MachineNetwork = MachineNetwork()
@@ -196,6 +197,7 @@ class Change(TypedDict, total=False):
     agent_boot: str
     origin: Origin | None
     unfinished: bool
+    wiped: bool
     place: str
     address: str
     network: MachineNetwork

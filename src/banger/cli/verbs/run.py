@@ -96,14 +96,14 @@ def _machine_options(parser: Parser) -> None:
     )
     parser.flag(
         "--disk",
-        type=worded(_disk_size),
+        type=disk_size,
         metavar="SIZE",
         help='size of the root disk, such as "8GiB" (default: 4GiB, or the size of a larger image)',
     )
     parser.flag(
         "-l",
         "--label",
-        type=worded(_label),
+        type=label,
         action="append",
         default=[],
         metavar="NAME[=VALUE]",
@@ -343,6 +343,10 @@ def _label(text: str) -> tuple[str, str]:
     if not name:
         raise ValueError(f"the label {text!r} has no name")
     return name, value
+
+
+disk_size = worded(_disk_size)
+label = worded(_label)
 
 
 def _key(text: str) -> str:

@@ -65,6 +65,8 @@ async def launch(
     await makings.require_disk_room(machine)
     places = holdings.places(machine)
     config = await makings.config(machine, places, kernel, driver, accel, passage.link, image)
+    if machine.wiped:  # the daemon was killed amid the reset
+        await in_thread(driver.disks.discard, places.directory)
     has_disk = driver.disks.have(places.directory)
     _require_disk(machine, places, has_disk)
     driver, config, why_not = await makings.settle_accelerator(spec, named, kernel, driver, config, report)
@@ -130,7 +132,9 @@ class Launch:
         """A guest from a template; None if the machine must boot by itself, and then the report says why."""
         machine, report = self._machine, self._report
         origin = ClonedFromTemplate(template=wanted.id)
-        guest = await self._take_waiting(wanted, origin)
+        guest = (
+            None if machine.wiped else await self._take_waiting(wanted, origin)
+        )  # it has its places already
         if guest is not None:
             self._watch.lap("restore")
             return guest
@@ -237,6 +241,7 @@ class Launch:
             machine,
             self._tell_of_network,
             address=network.host_address if identity.mac else "",
+            wiped=False,
             network=self._passage.describe(network),
             limits=held.limits,
             warnings=(*held.warnings, *self._passage.warnings),
@@ -257,6 +262,7 @@ class Launch:
             limits=held.limits,
             warnings=(*held.warnings, *self._passage.warnings),
             confinement=held.confinement,
+            wiped=False,
         )
         await self._admit()
         await refresh(guest.connection, entropy=True)
@@ -299,7 +305,7 @@ def guest_init(spec: MachineSpec) -> str:
 
 def _require_disk(machine: Machine, places: VmPlaces, has_disk: bool) -> None:
     """A machine that was started before must have a disk; never replace a lost disk by an empty one."""
-    if (machine.address or machine.agent_boot) and not has_disk:
+    if (machine.address or machine.agent_boot) and not has_disk and not machine.wiped:
         raise Error(
             "vmm_failed",
             f"the disk of {machine.name} is missing: it was in {places.directory}",
