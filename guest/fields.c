@@ -37,6 +37,8 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_PORT:
 	case TAG_INIT_NAME:
 	case TAG_MODE:
+	case TAG_TMPFS:
+	case TAG_RLIMIT:
 		return KIND_TEXT;
 	case TAG_VERSION_MIN:
 	case TAG_MAKE_CWD:
@@ -72,6 +74,7 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_SESSION:
 	case TAG_PROCESS_1:
 	case TAG_DIAL_PORT:
+	case TAG_PROTECT_ROOT:
 		return KIND_INT;
 	}
 	return KIND_UNKNOWN;

@@ -69,3 +69,20 @@ def test_what_a_machine_was_made_with_can_change(own_home: Home) -> None:
     own_home.text("update", "--iops-limit", "500", "--ttl", "1h", "dev")
     assert "iops" in json.loads(own_home.text("vm", "show", "--json", "dev"))["limits"]
     own_home.text("rm", "-f", "dev")
+
+
+def test_a_root_for_reading_and_limits_hold_from_the_first_command_on(own_home: Home) -> None:
+    """Also of later commands, after a restart, and in a fork, which writes its own name."""
+    flags = ["--read-only", "--tmpfs", "/cache:size=1m,exec", "--ulimit", "nofile=64:128"]
+    own_home.text("run", "-d", "--name", "dev", *flags, IMAGE, "sleep", "600")
+    tried = "touch /x 2>/dev/null && echo root; touch /cache/x /run/x /dev/shm/x && echo cache; ulimit -n; ulimit -Hn"
+    assert own_home.text("exec", "dev", "sh", "-c", tried).split() == ["cache", "64", "128"]
+    full = "head -c 2M /dev/zero > /cache/y && exit 1; rm /cache/y"
+    own_home.text("exec", "dev", "sh", "-c", full)
+    own_home.text("exec", "dev", "sh", "-c", "echo kept > /cache/x")
+    own_home.text("fork", "dev")
+    assert own_home.text("exec", "dev-1", "cat", "/cache/x", "/etc/hostname").split() == ["kept", "dev-1"]
+    assert own_home.text("exec", "dev-1", "sh", "-c", tried).split() == ["cache", "64", "128"]
+    own_home.text("restart", "-t", "1", "dev")
+    assert own_home.text("exec", "dev", "sh", "-c", tried).split() == ["cache", "64", "128"]
+    own_home.text("rm", "-f", "dev", "dev-1")

@@ -66,6 +66,9 @@ if TYPE_CHECKING:
         hostname: str
         ports: list[str]
         publish_all: bool
+        read_only: bool
+        tmpfs: list[str]
+        ulimits: list[str]
         labels: dict[str, str]
         healthcheck: HealthCheck | Facts | None
         stop_signal: str
@@ -110,6 +113,9 @@ def machines_create(
     hostname: str = "",
     ports: list[str] | None = None,
     publish_all: bool = False,
+    read_only: bool = False,
+    tmpfs: list[str] | None = None,
+    ulimits: list[str] | None = None,
     labels: dict[str, str] | None = None,
     healthcheck: HealthCheck | Facts | None = None,
     stop_signal: str = "",
@@ -150,6 +156,9 @@ def machines_create(
         ("hostname", hostname, ""),
         ("ports", ports, None),
         ("publish_all", publish_all, False),
+        ("read_only", read_only, False),
+        ("tmpfs", tmpfs, None),
+        ("ulimits", ulimits, None),
         ("labels", labels, None),
         ("healthcheck", healthcheck, None),
         ("stop_signal", stop_signal, ""),

@@ -61,6 +61,7 @@ STEPS: tuple[str, ...] = (
     "-- the tables stay as they are",
     "-- the tables stay as they are",
     "-- the tables stay as they are",
+    "-- the tables stay as they are",
 )
 # How each record of a machine changes, by the version that introduced the change.
 REWRITES: Mapping[int, Callable[[bytes], bytes]] = {5: with_ending, 7: with_origin}

@@ -112,6 +112,9 @@ class Tag(IntEnum):
     SESSION = 96
     PROCESS_1 = 97
     DIAL_PORT = 98
+    TMPFS = 99
+    PROTECT_ROOT = 100
+    RLIMIT = 101
 
 
 class AppletExit(IntEnum):

@@ -59,6 +59,9 @@ _SPEC_FIELDS = {
     "publish_all": "publish_all",
     "confine": "confine",
     "rm": "remove",
+    "read_only": "read_only",
+    "tmpfs": "tmpfs",
+    "ulimit": "ulimits",
 }
 
 
@@ -108,6 +111,23 @@ def _machine_options(parser: Parser) -> None:
         default=[],
         metavar="NAME[=VALUE]",
         help="a label of the machine, for yourself and for programs (may be repeated)",
+    )
+    parser.flag(
+        "--read-only",
+        action="store_true",
+        help="mount the root disk read-only; /run, /dev/shm and each --tmpfs stay writable",
+    )
+    parser.flag(
+        "--tmpfs",
+        action="append",
+        metavar="DIR[:OPTIONS]",
+        help='a directory in the memory of the machine, such as "/tmp:size=64m" (may be repeated)',
+    )
+    parser.flag(
+        "--ulimit",
+        action="append",
+        metavar="NAME=SOFT[:HARD]",
+        help='a limit of the commands in the machine, such as "nofile=1024:4096" (may be repeated)',
     )
     parser.flag(
         "--cidfile", metavar="FILE", help="write the name of the machine to this file, which must not exist"

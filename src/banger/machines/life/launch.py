@@ -26,6 +26,7 @@ from banger.machines.keep.events import tell_warning
 from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.registry import Registry
 from banger.machines.life.choice import choose_driver
+from banger.machines.life.guest_wishes import plan_mounts
 from banger.machines.life.limits import Held, hold, refuse_unconfined, refuse_unenforceable
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Start
@@ -249,7 +250,10 @@ class Launch:
         )
         await self._admit()
         disk_bytes, limit_s = self._config.disk_bytes, spec.boot_timeout_s
-        return await configure(guest.connection, identity, guest_init(spec), disk_bytes, limit_s)
+        mounts = () if lived else tuple(plan_mounts(spec))  # a copy has those of its original
+        return await configure(
+            guest.connection, identity, guest_init(spec), disk_bytes, limit_s, mounts=mounts
+        )
 
     async def continue_as_it_was(self, guest: Guest, held: Held) -> None:
         """Let the guest go on with the identity that it had when it was frozen, its addresses included."""
