@@ -141,6 +141,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
     "completion": {
         "bash": ("completion", "BASH", "print the completion script for bash"),
         "zsh": ("completion", "ZSH", "print the completion script for zsh"),
+        "fish": ("completion", "FISH", "print the completion script for fish"),
     },
 }
 
