@@ -48,8 +48,13 @@ def _rename(arguments: Arguments) -> int:
 
 
 def _update_arguments(parser: Parser) -> None:
-    parser.group("limits on this host, also while the machine runs; 0 removes one when it does not")
-    parser.flag("--cpu-limit", type=_limit, metavar="N", help="processor time, in processors")
+    parser.group("limits on this host, also of a running machine")
+    parser.flag(
+        "--cpu-limit",
+        type=_limit,
+        metavar="N",
+        help="processor time, in processors; 0: no limit (of a stopped machine), as for all limits",
+    )
     parser.flag(
         "--memory-limit", type=size, metavar="SIZE", help="memory of the host for VMM and guest together"
     )
