@@ -11,7 +11,7 @@ KILLS ?= 1000
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-long crash fuzz check-guest lint format bench bench-boots recording clean
+.PHONY: help setup setup-test run test test-long crash fuzz check-guest lint format man bench bench-boots recording clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ setup-test:
 	@PYTHON=$(PYTHON) packaging/setup test
 
 run: setup ## boot the default image and run a command in it
-	@$(BIN)/banger vm run --rm --timings $(RUN_IMAGE) -- uname -a
+	@BANGER_PROGRESS=plain $(BIN)/banger vm run --rm --timings $(RUN_IMAGE) -- uname -a
 
 # Files that take long come first: short ones at the end keep both workers busy.
 test: lint check-guest ## lint, then every test
@@ -54,6 +54,9 @@ lint: setup-test ## ruff, mypy, codespell, shellcheck, TypeScript; the C compile
 format: setup-test ## let ruff rewrite imports and layout
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
+
+man: setup ## manual pages of all commands, from their parsers, into build/man
+	@$(BIN)/python -m banger.cli.manual build/man
 
 bench: setup-test ## measure what SPECIFICATION.md promises (or NAMES="warm fork"); also into build/bench.json
 	@$(BIN)/python -m bench $(NAMES)

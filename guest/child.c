@@ -213,6 +213,28 @@ static void set_limits(void)
 	}
 }
 
+/* What the user wants instead: "RESOURCE SOFT HARD", each a number. */
+static int set_asked_limits(const struct fields *fields, struct err *err)
+{
+	struct fields rest = *fields;
+	struct field field;
+
+	while (fields_next(&rest, &field)) {
+		unsigned long long soft, hard;
+		char text[64];
+		int resource;
+
+		if (field.tag != TAG_RLIMIT)
+			continue;
+		if (!span_copy(field.value, text, sizeof text) ||
+		    sscanf(text, "%d %llu %llu", &resource, &soft, &hard) != 3)
+			return err_set(err, ERR_BAD_REQUEST, 0, "a limit has three numbers");
+		if (setrlimit(resource, &(struct rlimit){ soft, hard }) < 0)
+			return err_set(err, ERR_IO, errno, "limit %.60s", text);
+	}
+	return 0;
+}
+
 static int run_applet(const char *name, char **argv, int report_fd)
 {
 	int argc = 0;
@@ -232,6 +254,8 @@ static int child_prepare(const struct child_plan *plan, struct user *user, struc
 	setsid();
 	umask(022);
 	set_limits();
+	if (set_asked_limits(&plan->fields, err) < 0)
+		return -1;
 	if (plan->process_1 && space_prepare(err) < 0)
 		return -1;
 	if ((plan->tty ? open_tty(plan, err) : open_pipes(plan, err)) < 0)

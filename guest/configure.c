@@ -11,6 +11,7 @@
 #include "phases.h"
 #include "root.h"
 #include "tcp_reset.h"
+#include "tmpfs.h"
 #include "values.h"
 
 /* Checked before anything is done. */
@@ -50,6 +51,9 @@ static int apply_identity(const struct fields *fields, bool first, struct err *e
 	if (fields_int(fields, TAG_RESET_TCP, 0))
 		tcp_reset_all(); /* under the new address, so that the old one says no farewell */
 	boot_id_set(fields);
+	root_unprotect();
+	if (tmpfs_mount_all(fields, err) < 0)
+		return -1;
 	identity_write_files(fields);
 	return 0;
 }
@@ -76,6 +80,8 @@ static int configure_all(const struct fields *fields, bool first, struct err *un
 	if (apply_identity(fields, first, err) < 0)
 		return -1;
 	grow(fields, ungrown);
+	if (root_protect(fields, err) < 0)
+		return -1;
 	agent.state = STATE_RUNNING;
 	if (first && image && init_hand_over(fields, err) < 0)
 		return -1;

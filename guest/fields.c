@@ -38,6 +38,8 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_INIT_NAME:
 	case TAG_MODE:
 	case TAG_TARGET:
+	case TAG_TMPFS:
+	case TAG_RLIMIT:
 		return KIND_TEXT;
 	case TAG_VERSION_MIN:
 	case TAG_MAKE_CWD:
@@ -74,6 +76,7 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_PROCESS_1:
 	case TAG_DIAL_PORT:
 	case TAG_SHARE_FLAGS:
+	case TAG_PROTECT_ROOT:
 		return KIND_INT;
 	}
 	return KIND_UNKNOWN;

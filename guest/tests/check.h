@@ -42,5 +42,6 @@ void test_modules(void);
 void test_inet6(void);
 void test_keeper(void);
 void test_dial(void);
+void test_tmpfs(void);
 
 #endif

@@ -12,6 +12,7 @@ int main(void)
 		{ "pieces of requests", test_pieces },
 		{ "streams", test_stream },
 		{ "users", test_users },
+		{ "tmpfs", test_tmpfs },
 		{ "tar numbers", test_tar_numbers },
 		{ "tar verdicts", test_tar_verdicts },
 		{ "tar trees", test_tar_trees },

@@ -22,6 +22,7 @@ def test_every_row_has_a_verdict() -> None:
     assert len(ROWS) == text.count("\n| `docker ") >= 80
 
 
+@pytest.mark.timeout(900)
 def test_command_lines_of_docker_run_as_they_are(own_home: Home, tmp_path: Path) -> None:
     """In the order of the page: a row uses what the rows before it made."""
     own_home.text("tag", IMAGE, "debian:bookworm")

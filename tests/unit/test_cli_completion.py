@@ -15,7 +15,7 @@ import pytest
 
 from banger.cli.reference import reference
 from banger.cli.table import NOUNS, SHORT_FORMS
-from banger.cli.verbs.completion import bash_script, zsh_script
+from banger.cli.verbs.completion import bash_script, fish_script, zsh_script
 
 ROOT = Path(__file__).parents[2]
 # Stands in for `banger`, so that names come without a daemon.
@@ -145,6 +145,18 @@ def test_zsh_completes(directory: Path, typed: str, wanted: str) -> None:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
         os.close(master)
+
+
+def test_fish_asks_the_script_of_bash(directory: Path) -> None:
+    """What fish reads between the quotes is that script, byte by byte."""
+    quoted = fish_script().partition("__banger_bash '")[2].partition("'\nfunction ")[0]
+    assert quoted.replace("\\'", "'").replace("\\\\", "\\") == bash_script()
+    fish = shutil.which("fish")
+    if not fish:
+        pytest.skip("capability missing: fish on this host")
+    asked = f"set PATH {directory} $PATH; {fish_script()}\ncomplete -C 'banger vm show w'"
+    done = subprocess.run([fish, "-N", "-c", asked], capture_output=True, text=True, timeout=20)
+    assert done.stdout.split() == ["web-1"], done.stderr
 
 
 def read_until(fd: int, wanted: bytes) -> None:

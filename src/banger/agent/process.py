@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from itertools import chain
 from signal import SIGKILL
 from struct import Struct
 from typing import NamedTuple
@@ -317,13 +318,16 @@ async def start_process(
     make_cwd: bool = False,
     process_1: bool = False,
     timeout_s: float = 30,
+    limits: Iterable[bytes] = (),
 ) -> GuestProcess:
     """Start a command, or a built-in `applet` of the agent; with `make_cwd` in a directory that need not exist yet,
-    with `process_1` as process 1 of a pid namespace of its own. Raises `agent_lost`, `agent_silent`, and what the agent
-    answers, such as `command_not_found`."""
+    with `process_1` as process 1 of a pid namespace of its own. `limits` are limits of its processes. Raises
+    `agent_lost`, `agent_silent`, and what the agent answers, such as `command_not_found`."""
     channel = connection.exec_channel()
     process = GuestProcess(connection, channel)
-    fields = _exec_fields(command, label, applet, make_cwd, process_1)
+    fields = chain(
+        _exec_fields(command, label, applet, make_cwd, process_1), ((Tag.RLIMIT, limit) for limit in limits)
+    )
     try:
         if (
             len(command.argv) + len(command.env) > _MANY_FIELDS

@@ -117,12 +117,17 @@ class CommitMachine(OneMachine):
 
 class ReadLogs(OneMachine):
     """`tail` is a number of lines. `follow` keeps sending until the machine stops. `exec` is the number of a command
-    whose output source "exec" sends; without `exec`, it is the output of the main command."""
+    whose output source "exec" sends; without `exec`, it is the output of the main command. Source "exec" has times:
+    `since` and `until` (RFC 3339) leave out lines that came earlier or later, and with `timestamps` each line begins
+    with its time and a space. An unknown time is "-"."""
 
     source: Literal["console", "exec"] = "console"
     tail: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     follow: bool = False
     exec: ExecId | None = None
+    timestamps: bool = False
+    since: Annotated[str, Meta(max_length=64)] = ""
+    until: Annotated[str, Meta(max_length=64)] = ""
 
 
 class OneExec(OneMachine):
@@ -304,7 +309,7 @@ UNPUBLISH = Verb(
 )
 LOGS = Download(
     name="machines.logs", summary="The console, or the output of a command", method="GET", path=_M + "/logs",
-    request=ReadLogs, media=BYTES, query=("source", "tail", "follow", "exec"),
+    request=ReadLogs, media=BYTES, query=("source", "tail", "follow", "exec", "timestamps", "since", "until"),
     errors=("machine_not_found", "exec_not_found"), example={"machine": "dev", "tail": 100},
 )
 EXECS = Verb(

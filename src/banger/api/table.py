@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from banger.api import access, catalogs, frozen, images, kernels, machines, networks, system
+from banger.api import access, catalogs, changes, frozen, images, kernels, machines, networks, system
 from banger.api.verb import Session, Verb
 
 VERBS: tuple[Verb[Any, Any], ...] = (
     *machines.VERBS,
+    *changes.VERBS,
     *images.VERBS,
     *kernels.VERBS,
     *catalogs.VERBS,

@@ -106,7 +106,7 @@ def inspected_machine(machine: Json) -> Json:
         },
         "HostConfig": {
             "Memory": _whole(spec.get("memory_mib")) << 20,
-            "NanoCpus": _whole(spec.get("cpus")) * 1_000_000_000,
+            "NanoCpus": _nano_cpus(spec),
             "AutoRemove": spec.get("remove", False),
             "NetworkMode": spec.get("network") or "internet",
             "RestartPolicy": {"Name": policy, "MaximumRetryCount": int(retries or 0)},
@@ -211,6 +211,13 @@ def _words(value: object) -> list[str]:
 
 def _list(value: object) -> list[Json]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _nano_cpus(spec: Json) -> int:
+    """Processor time that the machine may take: its limit, if that is less than its processors."""
+    limit, cpus = spec.get("cpu_limit"), _whole(spec.get("cpus"))
+    limited = limit if isinstance(limit, int | float) and 0 < limit < cpus else cpus
+    return round(limited * 1_000_000_000)
 
 
 def _whole(value: object) -> int:

@@ -27,9 +27,12 @@ def report(error: Error, as_json: bool = False) -> int:
             from banger.cli.complaint import reword
 
             error = reword(error)
-        _say(f"banger: {printable(error.message)}")
+        _say(_folded(f"banger: {printable(error.message)}"))
         if error.hint:
-            _say(f"hint: {printable(error.hint)}")
+            hint = f"hint: {printable(error.hint)}"
+            _say(
+                hint if hint.startswith("hint: banger ") else _folded(hint)
+            )  # a command stays whole, to be copied
         for line in _console(error):
             _say(f"console: {printable(line)}")
     return error.exit_code
@@ -72,7 +75,14 @@ def say_whose(code: int) -> None:
 
 
 def warn(message: str) -> None:
-    _say(f"banger: {printable(message)}")
+    _say(_folded(f"banger: {printable(message)}"))
+
+
+def _folded(text: str) -> str:
+    """The text in lines that fit the terminal; unchanged where stderr is none."""
+    from banger.cli.terminal import fold, is_terminal, terminal_size
+
+    return fold(text, terminal_size(2)[1] - 1) if is_terminal(2) else text
 
 
 def _say(line: str) -> None:

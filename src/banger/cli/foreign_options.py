@@ -11,7 +11,6 @@ _NAMED = "machines on a named network reach all ports of one another"
 _DEVICES = "devices of the host are not passed to machines"
 _ADDRESS = "banger assigns addresses; machines find one another by name: --network NAME"
 _SHARE = "banger shares no files between machines: `banger cp` copies them"
-_MEMORY_DISK = "the root disk belongs to this machine alone, and goes with --rm; mount a tmpfs in the command"
 
 # Option: whether a value follows, and why it means nothing.
 ACCEPTED: dict[str, tuple[bool, str]] = {
@@ -60,12 +59,6 @@ REFUSED: dict[str, tuple[bool, str]] = {
     "--device": (True, _DEVICES),
     "--device-cgroup-rule": (True, _DEVICES),
     "--gpus": (True, _DEVICES),
-    "--read-only": (
-        False,
-        "a machine's root disk is always writable: run the command as a user without rights, -u USER",
-    ),
-    "--tmpfs": (True, _MEMORY_DISK),
-    "--ulimit": (True, 'set it in the command: sh -c "ulimit -n 4096; exec CMD"'),
     "--sysctl": (True, "set it in the machine: `banger exec NAME sysctl -w NAME=VALUE`"),
     "--ip": (True, _ADDRESS),
     "--ip6": (True, _ADDRESS),

@@ -104,7 +104,7 @@ class _Lines:
 
     def copy(self, machine: str, tail: int | None, follow: bool) -> None:
         cleaner, held = self._printer.cleaner(), b""
-        with Daemon().open(machines_logs(machine, "exec", tail, follow)) as answer:
+        with Daemon().open(machines_logs(machine, source="exec", tail=tail, follow=follow)) as answer:
             for piece in answer.chunks():
                 held += cleaner.feed(piece) if cleaner else piece
                 if len(held) > _LINE_MAX and b"\n" not in held:

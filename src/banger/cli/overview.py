@@ -22,6 +22,10 @@ _COMMON = {
     "doctor": "check this host, and say how to fix problems",
 }
 _WIDTH = 80
+_FIRST = """
+This host has no machines yet. Next:
+  banger doctor                      checks whether it can run them
+  banger run -it debian-bookworm     fetches an image and starts a shell in a machine"""
 
 
 def show_overview(words: list[str]) -> int:
@@ -30,6 +34,8 @@ def show_overview(words: list[str]) -> int:
     asked = [word for word in words if word not in (*_ASKS, "--json")]
     if not asked:
         print(overview(_width()))
+        if not words and _is_fresh():
+            print(_FIRST)
         return 0
     noun = find_noun(asked[0])
     if noun is None:
@@ -71,6 +77,19 @@ def _width() -> int:
     from banger.cli.terminal import output_width
 
     return min(_WIDTH, output_width() or _WIDTH)
+
+
+def _is_fresh() -> bool:
+    """Whether no daemon has ever run for this user."""
+    import os
+
+    from banger.errors import Error
+    from banger.places import state_directory
+
+    try:
+        return not os.environ.get("BANGER_SOCKET") and not os.path.exists(state_directory())
+    except Error:
+        return False
 
 
 def _wrap(words: list[str], width: int) -> list[str]:

@@ -95,9 +95,10 @@ class Parser(argparse.ArgumentParser):
 
     def print_help(self, file: Any = None) -> None:
         """The help, fitted to the terminal."""
-        from banger.cli.terminal import output_width
+        from banger.cli.terminal import fold, output_width
 
         width = max(_NARROWEST, min(WIDTH, (output_width() or WIDTH) - 1))
+        self.description = fold(self.description or "", width)
         self.formatter_class = lambda prog: _Formatter(prog, width)
         super().print_help(file)
 

@@ -1,10 +1,12 @@
-"""Progress of long work, on stderr: a bar on a terminal, plain lines elsewhere.
+"""Progress of long work, on stderr: a bar on a terminal. Elsewhere only warnings, except with BANGER_PROGRESS=plain,
+which asks for plain lines.
 
 Work of less than 0.3 s shows only warnings. `rich` is loaded only to draw.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -16,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
+ASKED_BY = "BANGER_PROGRESS"
 PATIENCE_S = 0.3
 WARNING = "warning"
 _LINE_EVERY_S = 2.0
@@ -56,7 +59,7 @@ class Progress:
     raises because a terminal is missing."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self._quiet = quiet
+        self._quiet = quiet or not (is_terminal(2) or os.environ.get(ASKED_BY) == "plain")
         self._begun = time.monotonic()
         self._step: Step | None = None
         self._view: _Lines | _Bar | None = None

@@ -16,11 +16,6 @@ OTHERS = {
     "push": "banger does not push images yet: `banger image export NAME FILE` writes the disk of an image",
     "save": "banger does not write image archives yet: `banger image export NAME FILE` writes the disk of an image",
     "diff": "banger does not compare disks yet: `banger export NAME` writes all files of a machine",
-    "history": "an image here is one disk without its history: `banger image show NAME` says what it was made of",
-    "update": "what a machine has is set when it is made: `banger commit NAME IMAGE`, then `banger run`; "
-    "`banger vm network` and `banger vm port` change a running machine",
-    "reset": "keep a snapshot of the new machine: `banger snapshot NAME new`, later `banger restore NAME new`",
-    "rename": "machines keep their names: `banger commit NAME IMAGE`, then `banger run --name OTHER IMAGE`",
     "clone": "banger fork NAME makes a running copy",
     "shell": "banger exec -it NAME sh",
     "console": "banger logs --console NAME; `banger attach NAME` connects to the command",

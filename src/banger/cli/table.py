@@ -27,6 +27,9 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "restore": ("freezing", "RESTORE", "set a machine back to a snapshot"),
         "fork": ("freezing", "FORK", "make running copies of a running machine"),
         "commit": ("freezing", "COMMIT", "make an image of a machine's disk"),
+        "rename": ("changing", "RENAME", "give a machine another name"),
+        "update": ("changing", "UPDATE", "change limits, size, restart policy or labels of machines"),
+        "reset": ("changing", "RESET", "throw away all that changed on a machine's disk"),
         "delete": ("lifecycle", "DELETE", "delete machines and their disks"),
         "wait": ("lifecycle", "WAIT", "wait until machines stop, and print the exit codes of their commands"),
         "logs": ("logs", "LOGS", "print the output of a machine's command, or its console"),
@@ -49,6 +52,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "list": ("artifacts", "IMAGE_LIST", "list images"),
         "show": ("artifacts", "IMAGE_SHOW", "show all about an image"),
         "inspect": ("inspecting", "IMAGE_INSPECT", "print all about images as JSON"),
+        "history": ("image_history", "HISTORY", "say when and from what an image was made"),
         "pull": ("images", "PULL", "fetch an image and make a disk of it"),
         "load": ("archives", "LOAD", "make images of an archive that another tool saved"),
         "import": ("archives", "IMPORT", "make an image of a tar archive with one file tree"),
@@ -146,6 +150,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
     "completion": {
         "bash": ("completion", "BASH", "print the completion script for bash"),
         "zsh": ("completion", "ZSH", "print the completion script for zsh"),
+        "fish": ("completion", "FISH", "print the completion script for fish"),
     },
 }
 
@@ -204,6 +209,9 @@ SHORT_FORMS = {
     "resume": ("vm", "resume"),
     "fork": ("vm", "fork"),
     "restore": ("vm", "restore"),
+    "rename": ("vm", "rename"),
+    "update": ("vm", "update"),
+    "reset": ("vm", "reset"),
     "commit": ("vm", "commit"),
     "inspect": ("vm", "inspect"),
     "stats": ("vm", "stats"),
@@ -215,6 +223,7 @@ SHORT_FORMS = {
     "ssh-proxy": ("vm", "ssh-proxy"),
     "pull": ("image", "pull"),
     "images": ("image", "list"),
+    "history": ("image", "history"),
     "rmi": ("image", "delete"),
     "tag": ("image", "tag"),
     "load": ("image", "load"),

@@ -30,6 +30,18 @@ def output_width() -> int:
     return terminal_size(1)[1] if is_terminal(1) else 0
 
 
+def fold(text: str, width: int) -> str:
+    """The text in lines of at most this width, broken between words; what follows the first line is indented."""
+    if len(text) <= width:
+        return text
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1].strip() and len(lines[-1]) + 1 + len(word) > width:
+            lines.append(" ")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return "\n".join(lines)
+
+
 def is_coloured() -> bool:
     """Whether stdout is a terminal whose user wants colours."""
     return is_terminal(1) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -189,7 +189,7 @@ class AsyncDetachedProcess:
 
     async def output(self, follow: bool = False) -> AsyncIterator[bytes]:
         """What the command has written, stdout and stderr as they came; with `follow`, also what it will write."""
-        call = calls.machines_logs(self._machine_id, "exec", None, follow, self.id)
+        call = calls.machines_logs(self._machine_id, source="exec", follow=follow, exec=self.id)
         answer = await self._client.open(call)
         async for piece in answer.chunks():
             yield piece

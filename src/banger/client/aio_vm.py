@@ -200,10 +200,23 @@ class AsyncVm(MachineVerbs):
         follow: bool = False,
         tail: int | None = None,
         source: Literal["exec", "console"] = "exec",
+        timestamps: bool = False,
+        since: str = "",
+        until: str = "",
     ) -> AsyncIterator[str]:
         """The lines that the main command wrote, or those of the console; with `follow` also those to come, until the
-        machine stops."""
-        answer = await self.client.open(calls.machines_logs(self.id, source, tail, follow))
+        machine stops. `since` and `until` are times as in RFC 3339; with `timestamps` each line begins with its
+        time."""
+        call = calls.machines_logs(
+            self.id,
+            source=source,
+            tail=tail,
+            follow=follow,
+            timestamps=timestamps,
+            since=since,
+            until=until,
+        )
+        answer = await self.client.open(call)
         async for line in answer.lines():
             yield line.decode("utf-8", "replace")
 

@@ -70,6 +70,9 @@ if TYPE_CHECKING:
         ports: list[str]
         publish_all: bool
         mounts: list[Mount | Facts]
+        read_only: bool
+        tmpfs: list[str]
+        ulimits: list[str]
         labels: dict[str, str]
         healthcheck: HealthCheck | Facts | None
         stop_signal: str
@@ -115,6 +118,9 @@ def machines_create(
     ports: list[str] | None = None,
     publish_all: bool = False,
     mounts: list[Mount | Facts] | None = None,
+    read_only: bool = False,
+    tmpfs: list[str] | None = None,
+    ulimits: list[str] | None = None,
     labels: dict[str, str] | None = None,
     healthcheck: HealthCheck | Facts | None = None,
     stop_signal: str = "",
@@ -156,6 +162,9 @@ def machines_create(
         ("ports", ports, None),
         ("publish_all", publish_all, False),
         ("mounts", mounts, None),
+        ("read_only", read_only, False),
+        ("tmpfs", tmpfs, None),
+        ("ulimits", ulimits, None),
         ("labels", labels, None),
         ("healthcheck", healthcheck, None),
         ("stop_signal", stop_signal, ""),
@@ -298,10 +307,14 @@ def machines_unpublish(machine: str, port: str) -> Call[Machine]:
 
 def machines_logs(
     machine: str,
+    *,
     source: Literal["console", "exec"] = "console",
     tail: int | None = None,
     follow: bool = False,
     exec: int | None = None,
+    timestamps: bool = False,
+    since: str = "",
+    until: str = "",
 ) -> Call[bytes]:
     """The console, or the output of a command."""
     query = chosen(
@@ -309,6 +322,9 @@ def machines_logs(
         ("tail", tail, None),
         ("follow", follow, False),
         ("exec", exec, None),
+        ("timestamps", timestamps, False),
+        ("since", since, ""),
+        ("until", until, ""),
     )
     return Call("GET", f"/v1/machines/{quote(machine)}/logs" + encode_query(query), "bytes")
 
@@ -361,6 +377,52 @@ def machines_stat_file(machine: str, path: str) -> Call[FileStat]:
     """Type, mode, owner, size and time of a path of the guest."""
     query = chosen(("path", path))
     return Call("GET", f"/v1/machines/{quote(machine)}/files/stat" + encode_query(query), "FileStat")
+
+
+def machines_rename(machine: str, name: str) -> Call[Machine]:
+    """Give a machine another name."""
+    body = chosen(("name", name))
+    return Call("POST", f"/v1/machines/{quote(machine)}/rename", "Machine", body)
+
+
+def machines_update(
+    machine: str,
+    *,
+    cpu_limit: float | None = None,
+    memory_limit_bytes: int | None = None,
+    pids_limit: int | None = None,
+    io_limit_bytes: int | None = None,
+    iops_limit: int | None = None,
+    restart: str | None = None,
+    ttl_s: float | None = None,
+    cpus: int | None = None,
+    memory_mib: int | None = None,
+    disk_bytes: int | None = None,
+    labels: dict[str, str] | None = None,
+    remove_labels: list[str] | None = None,
+) -> Call[Machine]:
+    """Change limits, restart policy, size, time to live or labels of a machine."""
+    body = chosen(
+        ("cpu_limit", cpu_limit, None),
+        ("memory_limit_bytes", memory_limit_bytes, None),
+        ("pids_limit", pids_limit, None),
+        ("io_limit_bytes", io_limit_bytes, None),
+        ("iops_limit", iops_limit, None),
+        ("restart", restart, None),
+        ("ttl_s", ttl_s, None),
+        ("cpus", cpus, None),
+        ("memory_mib", memory_mib, None),
+        ("disk_bytes", disk_bytes, None),
+        ("labels", labels, None),
+        ("remove_labels", remove_labels, None),
+    )
+    return Call("POST", f"/v1/machines/{quote(machine)}/update", "Machine", body or None)
+
+
+def machines_reset(machine: str, force: bool = False) -> Call[Operation[Machine]]:
+    """Throw away all that changed on a machine's disk."""
+    body = chosen(("force", force, False))
+    return Call("POST", f"/v1/machines/{quote(machine)}/reset", "Operation[Machine]", body or None)
 
 
 def images_list() -> Call[list[Image]]:

@@ -142,3 +142,53 @@ class MachineVerbs(OneMachine):
         """Wait until a command has ended."""
         call = calls.machines_wait_exec(self.id, id)
         return self.client.perform(call)
+
+    def rename(self, name: str) -> Machine:
+        """Give a machine another name."""
+        call = calls.machines_rename(self.id, name)
+        return self._perform_and_keep(call)
+
+    def update(
+        self,
+        *,
+        cpu_limit: float | None = None,
+        memory_limit_bytes: int | None = None,
+        pids_limit: int | None = None,
+        io_limit_bytes: int | None = None,
+        iops_limit: int | None = None,
+        restart: str | None = None,
+        ttl_s: float | None = None,
+        cpus: int | None = None,
+        memory_mib: int | None = None,
+        disk_bytes: int | None = None,
+        labels: dict[str, str] | None = None,
+        remove_labels: list[str] | None = None,
+    ) -> Machine:
+        """Change limits, restart policy, size, time to live or labels of a machine."""
+        call = calls.machines_update(
+            self.id,
+            cpu_limit=cpu_limit,
+            memory_limit_bytes=memory_limit_bytes,
+            pids_limit=pids_limit,
+            io_limit_bytes=io_limit_bytes,
+            iops_limit=iops_limit,
+            restart=restart,
+            ttl_s=ttl_s,
+            cpus=cpus,
+            memory_mib=memory_mib,
+            disk_bytes=disk_bytes,
+            labels=labels,
+            remove_labels=remove_labels,
+        )
+        return self._perform_and_keep(call)
+
+    def reset(
+        self,
+        force: bool = False,
+        *,
+        progress: Heard | None = None,
+        timeout_s: float | None = None,
+    ) -> Machine:
+        """Throw away all that changed on a machine's disk."""
+        call = calls.machines_reset(self.id, force)
+        return self._finish_and_keep(call, progress, timeout_s)

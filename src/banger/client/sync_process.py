@@ -191,7 +191,7 @@ class DetachedProcess:
 
     def output(self, follow: bool = False) -> Iterator[bytes]:
         """What the command has written, stdout and stderr as they came; with `follow`, also what it will write."""
-        call = calls.machines_logs(self._machine_id, "exec", None, follow, self.id)
+        call = calls.machines_logs(self._machine_id, source="exec", follow=follow, exec=self.id)
         answer = self._client.open(call)
         for piece in answer.chunks():
             yield piece

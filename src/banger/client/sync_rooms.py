@@ -77,6 +77,9 @@ class MachinesVerbs(Room):
         ports: builtins.list[str] | None = None,
         publish_all: bool = False,
         mounts: builtins.list[Mount | Facts] | None = None,
+        read_only: bool = False,
+        tmpfs: builtins.list[str] | None = None,
+        ulimits: builtins.list[str] | None = None,
         labels: dict[str, str] | None = None,
         healthcheck: HealthCheck | Facts | None = None,
         stop_signal: str = "",
@@ -118,6 +121,9 @@ class MachinesVerbs(Room):
             ports=ports,
             publish_all=publish_all,
             mounts=mounts,
+            read_only=read_only,
+            tmpfs=tmpfs,
+            ulimits=ulimits,
             labels=labels,
             healthcheck=healthcheck,
             stop_signal=stop_signal,
@@ -244,13 +250,26 @@ class MachinesVerbs(Room):
     def logs(
         self,
         machine: str,
+        *,
         source: Literal["console", "exec"] = "console",
         tail: int | None = None,
         follow: bool = False,
         exec: int | None = None,
+        timestamps: bool = False,
+        since: str = "",
+        until: str = "",
     ) -> Iterator[bytes]:
         """The console, or the output of a command."""
-        call = calls.machines_logs(machine, source, tail, follow, exec)
+        call = calls.machines_logs(
+            machine,
+            source=source,
+            tail=tail,
+            follow=follow,
+            exec=exec,
+            timestamps=timestamps,
+            since=since,
+            until=until,
+        )
         return self.client.open(call).chunks()
 
     def execs(self, machine: str) -> builtins.list[Exec]:
@@ -291,6 +310,51 @@ class MachinesVerbs(Room):
     def stat_file(self, machine: str, path: str) -> FileStat:
         """Type, mode, owner, size and time of a path of the guest."""
         call = calls.machines_stat_file(machine, path)
+        return self.client.perform(call)
+
+    def rename(self, machine: str, name: str) -> Machine:
+        """Give a machine another name."""
+        call = calls.machines_rename(machine, name)
+        return self.client.perform(call)
+
+    def update(
+        self,
+        machine: str,
+        *,
+        cpu_limit: float | None = None,
+        memory_limit_bytes: int | None = None,
+        pids_limit: int | None = None,
+        io_limit_bytes: int | None = None,
+        iops_limit: int | None = None,
+        restart: str | None = None,
+        ttl_s: float | None = None,
+        cpus: int | None = None,
+        memory_mib: int | None = None,
+        disk_bytes: int | None = None,
+        labels: dict[str, str] | None = None,
+        remove_labels: builtins.list[str] | None = None,
+    ) -> Machine:
+        """Change limits, restart policy, size, time to live or labels of a machine."""
+        call = calls.machines_update(
+            machine,
+            cpu_limit=cpu_limit,
+            memory_limit_bytes=memory_limit_bytes,
+            pids_limit=pids_limit,
+            io_limit_bytes=io_limit_bytes,
+            iops_limit=iops_limit,
+            restart=restart,
+            ttl_s=ttl_s,
+            cpus=cpus,
+            memory_mib=memory_mib,
+            disk_bytes=disk_bytes,
+            labels=labels,
+            remove_labels=remove_labels,
+        )
+        return self.client.perform(call)
+
+    def reset(self, machine: str, force: bool = False) -> Operation[Machine]:
+        """Throw away all that changed on a machine's disk."""
+        call = calls.machines_reset(machine, force)
         return self.client.perform(call)
 
 

@@ -202,10 +202,23 @@ class Vm(MachineVerbs):
         follow: bool = False,
         tail: int | None = None,
         source: Literal["exec", "console"] = "exec",
+        timestamps: bool = False,
+        since: str = "",
+        until: str = "",
     ) -> Iterator[str]:
         """The lines that the main command wrote, or those of the console; with `follow` also those to come, until the
-        machine stops."""
-        answer = self.client.open(calls.machines_logs(self.id, source, tail, follow))
+        machine stops. `since` and `until` are times as in RFC 3339; with `timestamps` each line begins with its
+        time."""
+        call = calls.machines_logs(
+            self.id,
+            source=source,
+            tail=tail,
+            follow=follow,
+            timestamps=timestamps,
+            since=since,
+            until=until,
+        )
+        answer = self.client.open(call)
         for line in answer.lines():
             yield line.decode("utf-8", "replace")
 

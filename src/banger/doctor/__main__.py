@@ -48,7 +48,7 @@ async def _run(arguments: argparse.Namespace) -> None:
     elif arguments.fix:
         _print_mended(diagnosis)
     else:
-        print(render(diagnosis))
+        print(render(diagnosis, whole=arguments.verbose or bool(arguments.check)))
     _leave(exit_code(diagnosis, strict=arguments.strict))
 
 
@@ -58,6 +58,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--fix", action="store_true")
     parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--check", action="append", choices=names, default=[], metavar="NAME")
     return parser.parse_args()
 

@@ -21,11 +21,14 @@ def exit_code(diagnosis: Diagnosis, *, strict: bool) -> int:
     return _WARNING_CODE if strict and "warning" in seen else 0
 
 
-def render(diagnosis: Diagnosis) -> str:
-    """One line per check, then a summary."""
-    width = max((len(finding.check) for finding in diagnosis.findings), default=0)
-    lines = [_line(finding, width) for finding in diagnosis.findings]
-    return "\n".join([*lines, _summary(diagnosis)])
+def render(diagnosis: Diagnosis, *, whole: bool = True) -> str:
+    """One line per check, then a summary. Without `whole` only problems and warnings have lines."""
+    told = [finding for finding in diagnosis.findings if whole or finding.status in ("problem", "warning")]
+    width = max((len(finding.check) for finding in told), default=0)
+    lines = [_line(finding, width) for finding in told]
+    rest = len(diagnosis.findings) - len(told)
+    more = f" ({_count(rest, 'other check')}: banger doctor -v)" if rest else ""
+    return "\n".join([*lines, _summary(diagnosis) + more])
 
 
 def _line(finding: Finding, width: int) -> str:

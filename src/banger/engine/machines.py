@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 from banger.api import machines as verbs
 from banger.api.verb import Again
 from banger.engine.engine import Engine
+from banger.engine.moments import read_milliseconds
 from banger.engine.paths import refuse_mounts_of_others, refuse_sources_of_others
 from banger.engine.verbs import begun, carries_out, gives_out, takes_in
+from banger.errors import Error
 from banger.machines.ask import commands, files, inspect, logs, networks, pausing
+from banger.machines.ask.log_times import Window
 from banger.machines.ask.networks import Asked
 from banger.machines.ask.pausing import awake
 from banger.machines.copies import commits, forks, snapshots
@@ -244,8 +247,19 @@ async def ports(engine: Engine, principal: Principal, request: verbs.OneMachine)
 async def read_logs(engine: Engine, principal: Principal, request: verbs.ReadLogs) -> AsyncIterator[bytes]:
     machine = find(engine.registry, request)
     path = logs.log_path(engine.lives.holdings.places(machine).directory, request.source, request.exec)
+    window = Window(
+        read_milliseconds(request.since, "since"),
+        read_milliseconds(request.until, "until"),
+        request.timestamps,
+    )
+    if request.source == "console" and not window.is_all:
+        raise Error(
+            "bad_request",
+            "the console is kept without times",
+            "leave out since, until and timestamps, or read the output of the command",
+        )
     return logs.read_log(
-        path, request.tail, request.follow, lambda: _may_grow(engine.lives, machine, request.exec)
+        path, request.tail, request.follow, lambda: _may_grow(engine.lives, machine, request.exec), window
     )
 
 

@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from banger.agent.binary import agent_binary
 from banger.api import system as verbs
 from banger.api.verb import Nothing
 from banger.engine.engine import Engine
+from banger.engine.moments import read_moment
 from banger.engine.verbs import carries_out
 from banger.environment import for_doctor
 from banger.errors import Error
@@ -169,16 +169,8 @@ def _name_of(registry: Registry, machine: str) -> str:
 
 
 def _moment(text: str) -> str:
-    """RFC 3339, as in records. Raises `bad_request`."""
+    """RFC 3339, as in records; empty for no text. Raises `bad_request`."""
     if not text:
         return ""
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError("it has no offset from UTC")
-        utc = moment.astimezone(UTC)
-    except (ValueError, OverflowError) as exc:
-        raise Error(
-            "bad_request", f"since={text[:64]!r}: {exc}", 'write it like "2026-01-31T12:00:00Z"'
-        ) from exc
+    utc = read_moment(text)
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -29,6 +29,9 @@ from banger.vmm.link import Link, UserNat
 log = logging.getLogger("banger.machines")
 
 
+_CONTROLLERS = frozenset(("memory", "cpu", "pids"))
+
+
 @dataclass
 class Confinement:
     """`held`: how each controller is enforced; `missing`: why a controller is not. Both by the name of the
@@ -42,12 +45,17 @@ class Confinement:
     def entrances(self) -> tuple[Path, ...]:
         return tuple(self.group.entrances())
 
-    def limit(self, limits: VmLimits) -> None:
-        """Set the limits for which the group has controllers."""
+    def limit(self, limits: VmLimits, only: Set[str] = _CONTROLLERS) -> None:
+        """Set the limits for which the group has controllers, `only` those of these controllers."""
         group = self.group
-        self._set("memory", lambda: group.limit_memory(limits.memory_bytes), format_size(limits.memory_bytes))
-        self._set("cpu", lambda: group.limit_cpu(limits.cpus), f"{limits.cpus:g} processors")
-        self._set("pids", lambda: group.limit_pids(limits.pids), f"{limits.pids} threads")
+        steps = {
+            "memory": (lambda: group.limit_memory(limits.memory_bytes), format_size(limits.memory_bytes)),
+            "cpu": (lambda: group.limit_cpu(limits.cpus), f"{limits.cpus:g} processors"),
+            "pids": (lambda: group.limit_pids(limits.pids), f"{limits.pids} threads"),
+        }
+        for controller, (write, shown) in steps.items():
+            if controller in only:
+                self._set(controller, write, shown)
 
     def _set(self, controller: str, write: Callable[[], None], shown: str) -> None:
         if controller not in self.group.directories:

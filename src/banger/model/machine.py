@@ -56,12 +56,13 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     networks that the machine is on. `allow` and `deny` are exceptions from the policy, such as "example.com:443". `dns`
     are name servers to use instead of the host's, `hosts` are names with an address each, such as "db:192.0.2.7". An
     empty `hostname` means the machine's name. `ports` are ports of the host that lead to the guest, such as "8080:80";
-    `publish_all` publishes each port that the image exposes. `mounts` are directories of the host. `labels` are words
-    of the user. `healthcheck` is run as long as the machine runs. An empty `stop_signal` means the image's, and
-    `stop_grace_s` is how long a clean shutdown may take by default. `confine` says whether a layer of the jail that
-    this host does not have is an error. `remove` deletes the machine when its command ends. `ttl_s` deletes the
-    machine when it is that old, in seconds; 0 means never. `cold` boots the machine instead of starting it from a
-    template."""
+    `publish_all` publishes each port that the image exposes. `mounts` are directories of the host. `read_only` mounts
+    the root disk read-only, `tmpfs` are directories in the memory of the guest, such as "/run:size=64m", and `ulimits`
+    are limits of its commands, such as "nofile=1024:4096", all as Docker writes them. `labels` are words of the user.
+    `healthcheck` is run as long as the machine runs. An empty `stop_signal` means the image's, and `stop_grace_s` is
+    how long a clean shutdown may take by default. `confine` says whether a layer of the jail that this host does not
+    have is an error. `remove` deletes the machine when its command ends. `ttl_s` deletes the machine when it is that
+    old, in seconds; 0 means never. `cold` boots the machine instead of starting it from a template."""
 
     image: Annotated[str, Meta(min_length=1, max_length=1024)]
     name: Annotated[str, Meta(max_length=64)] = ""
@@ -93,6 +94,9 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     ports: Annotated[list[PortRule], Meta(max_length=256)] = []
     publish_all: bool = False
     mounts: Annotated[list[Mount], Meta(max_length=32)] = []
+    read_only: bool = False
+    tmpfs: Annotated[list[Annotated[str, Meta(max_length=8192)]], Meta(max_length=64)] = []
+    ulimits: Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(max_length=32)] = []
     labels: Labels = {}
     healthcheck: HealthCheck | None = None
     stop_signal: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+]{0,16}\Z")] = ""
@@ -125,9 +129,9 @@ class Machine(Struct, kw_only=True, frozen=True):
     reasons why others are not. `confinement` is the jail that the VMM is in, `address` the IPv4 address of the guest
     for its whole life, and `network` what else its network has. `agent_boot` tells the agent of this guest from others.
     `origin` is what the machine came from, None before the first start. `unfinished` is true for a copy that is still
-    being made; it goes if the daemon ends before. `place` names the machine's directory; empty means the id. `wanted`
-    is the state that the user asked for last. `restarts` counts the restarts by banger in a row, `reboots` those by the
-    guest."""
+    being made; it goes if the daemon ends before. `wiped` is true from a reset to the next start. `place` names the
+    machine's directory; empty means the id. `wanted` is the state that the user asked for last. `restarts` counts the
+    restarts by banger in a row, `reboots` those by the guest."""
 
     id: str
     name: str
@@ -157,6 +161,7 @@ class Machine(Struct, kw_only=True, frozen=True):
     reboots: int = 0
     origin: Origin | None = None
     unfinished: bool = False
+    wiped: bool = False
     place: str = ""
     address: str = ""
     network: MachineNetwork = MachineNetwork()
@@ -199,6 +204,7 @@ class Change(TypedDict, total=False):
     agent_boot: str
     origin: Origin | None
     unfinished: bool
+    wiped: bool
     place: str
     address: str
     network: MachineNetwork

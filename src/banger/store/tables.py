@@ -67,11 +67,8 @@ class MachineTable:
                 (machine.id, machine.name, encode_json(machine)),
             )
         except sqlite3.IntegrityError as exc:
-            raise Error(
-                "name_taken",
-                f"a machine named {machine.name!r} exists already",
-                f"choose another --name, or run banger vm delete {machine.name}",
-            ) from exc
+            hint = f"choose another --name, or run banger vm delete {machine.name}"
+            raise name_taken(machine.name, hint) from exc
 
     def put(self, machine: Machine) -> None:
         """Write a machine's record; also of one whose row was lost."""
@@ -80,6 +77,10 @@ class MachineTable:
             "ON CONFLICT (id) DO UPDATE SET record = excluded.record",
             (machine.id, machine.name, encode_json(machine)),
         )
+
+    def rename(self, machine: Machine) -> None:
+        """Write the name by which the row is found; `put` writes the record. The name is free."""
+        self._db.execute("UPDATE machines SET name = ? WHERE id = ?", (machine.name, machine.id))
 
     def all(self) -> list[Machine]:
         return self._reader.read(self._db.rows("SELECT rowid, name, record FROM machines ORDER BY rowid"))
@@ -118,3 +119,7 @@ class OperationTable:
             (ended_before, keep),
         )
         return cursor.rowcount
+
+
+def name_taken(name: str, hint: str) -> Error:
+    return Error("name_taken", f"a machine named {name!r} exists already", hint)

@@ -116,6 +116,9 @@ class Tag(IntEnum):
     DIAL_PORT = 98
     TARGET = 99
     SHARE_FLAGS = 100
+    TMPFS = 101
+    PROTECT_ROOT = 102
+    RLIMIT = 103
 
 
 class ShareFlag(IntEnum):

@@ -306,6 +306,7 @@ export interface Machine {
   reboots: number;
   origin: Booted | ClonedFromTemplate | RestoredFromSnapshot | ForkedFrom | null;
   unfinished: boolean;
+  wiped: boolean;
   place: string;
   address: string;
   network: MachineNetwork;
@@ -361,6 +362,10 @@ export interface MachineSpec {
   hostname: string;
   ports: Array<string>;
   publish_all: boolean;
+  mounts: Array<Mount>;
+  read_only: boolean;
+  tmpfs: Array<string>;
+  ulimits: Array<string>;
   labels: Record<string, string>;
   healthcheck: HealthCheck | null;
   stop_signal: string;
@@ -385,6 +390,12 @@ export interface Membership {
 export interface MemoryLimitReached {
   kind: "memory_limit";
   limit_bytes: number;
+}
+
+export interface Mount {
+  source: string;
+  target: string;
+  read_only: boolean;
 }
 
 export interface NetIo {

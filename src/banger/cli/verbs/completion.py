@@ -1,4 +1,4 @@
-"""Completion scripts for shells, made from the parsers. zsh can run the script of bash.
+"""Completion scripts for shells, made from the parsers. zsh can run the script of bash, and fish asks it.
 
 Names of machines, images and so on come from `banger ... list -q`, which does not start a daemon for completion.
 """
@@ -107,6 +107,23 @@ _ZSH = """\
 autoload -U +X bashcompinit && bashcompinit
 """
 
+_FISH = """\
+# fish completion for banger. Load it with: banger completion fish | source
+# The script of bash, which knows all words, answers.
+set -g __banger_bash '@BASH@'
+function __banger_complete
+    set -l found (bash -c "$__banger_bash"'
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _banger; printf "%s\\n" "${COMPREPLY[@]}"' \
+        bash (commandline -opc) (commandline -ct) 2>/dev/null)
+    if test -n "$found"
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c banger -f -a '(__banger_complete)'
+"""
+
 _KINDS = {
     "image": "image",
     "id": "operation",
@@ -138,6 +155,11 @@ def bash_script() -> str:
 
 def zsh_script() -> str:
     return _ZSH + bash_script().partition("\n")[2]
+
+
+def fish_script() -> str:
+    quoted = bash_script().replace("\\", "\\\\").replace("'", "\\'")
+    return _FISH.replace("@BASH@", quoted)
 
 
 def _cases(cases: Iterable[tuple[str, str]]) -> str:
@@ -199,5 +221,11 @@ def _zsh(arguments: Arguments) -> int:
     return 0
 
 
+def _fish(arguments: Arguments) -> int:
+    print(fish_script(), end="")
+    return 0
+
+
 BASH = Verb(_nothing, _bash, "source <(banger completion bash)")
 ZSH = Verb(_nothing, _zsh, "source <(banger completion zsh)")
+FISH = Verb(_nothing, _fish, "banger completion fish | source")

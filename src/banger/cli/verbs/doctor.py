@@ -12,6 +12,7 @@ def _options(parser: Parser) -> None:
         action="store_true",
         help="apply the fixes that need no root and remove nothing; print a script with the rest",
     )
+    parser.flag("-v", "--verbose", action="store_true", help="print all checks, not only what is wrong")
     parser.flag("--strict", action="store_true", help="end with exit code 1 for warnings, too")
     parser.flag(
         "--check", action="append", default=[], metavar="NAME", help="run only this check; may be repeated"
@@ -20,12 +21,13 @@ def _options(parser: Parser) -> None:
 
 
 def _doctor(arguments: Arguments) -> int:
-    flags = [f"--{name}" for name in ("json", "fix", "strict") if getattr(arguments, name)]
+    flags = [f"--{name}" for name in ("json", "fix", "strict", "verbose") if getattr(arguments, name)]
     become_doctor([*flags, *(word for name in arguments.check for word in ("--check", name))])
 
 
 _EXAMPLES = """\
 banger doctor
+banger doctor -v
 banger doctor --check trial --check store
 banger doctor --fix"""
 

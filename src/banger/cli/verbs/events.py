@@ -12,6 +12,8 @@ from banger.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from banger.client.messages import Json
 
 _KIND_WIDTH = 18
@@ -41,12 +43,22 @@ def moment(text: str) -> str:
         found = datetime.now(UTC) - timedelta(seconds=parse_duration(text))
     except Error:
         try:
-            found = datetime.fromisoformat(text).astimezone(UTC)
+            found = _epoch(text) or datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError) as exc:
             raise ArgumentTypeError(
                 f'{text!r} is neither a time, such as "2026-01-31T12:00", nor a duration, such as "10m"'
             ) from exc
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _epoch(text: str) -> datetime | None:
+    """Seconds since 1970, as programs write them: a number that is too large for a duration."""
+    from datetime import UTC, datetime
+
+    whole, _, fraction = text.partition(".")
+    if len(whole) != 10 or not (text.isascii() and (whole + fraction).isdigit()):
+        return None
+    return datetime.fromtimestamp(float(text), UTC)
 
 
 def _events(arguments: Arguments) -> int:

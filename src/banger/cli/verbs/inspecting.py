@@ -22,8 +22,9 @@ _TYPES = {"container": "machine", "vm": "machine"}
 def _inspect_arguments(parser: Parser) -> None:
     parser.flag(
         "--type",
+        metavar="KIND",
         choices=("machine", "container", "vm", "image", "network"),
-        help="look only for this kind (default: machines, then images, then networks)",
+        help="look only for this kind: machine, image or network (default: machines, then images, then networks)",
     )
     _arguments(parser)
 

@@ -12,6 +12,8 @@ from banger.cli.terminal import is_terminal
 from banger.client.calls import machines_logs
 from banger.model.shown import escaped
 
+_VERB = "banger vm logs"
+
 
 def _logs_arguments(parser: Parser) -> None:
     parser.flag("-f", "--follow", action="store_true", help="keep printing until the machine stops")
@@ -22,6 +24,15 @@ def _logs_arguments(parser: Parser) -> None:
         metavar="N",
         help="print only the last N lines (default: all)",
     )
+    parser.flag(
+        "-t",
+        "--timestamps",
+        action="store_true",
+        help="begin each line with the time at which it came, in UTC",
+    )
+    when = 'this time, or this long ago, such as "2026-01-31T12:00" or "10m"'
+    parser.flag("--since", type=_moment, metavar="WHEN", help=f"print only lines that came after {when}")
+    parser.flag("--until", type=_moment, metavar="WHEN", help="print only lines that came before")
     parser.flag(
         "--console",
         action="store_true",
@@ -47,17 +58,36 @@ def _lines(text: str) -> int | None:
     return int(text)
 
 
+def _moment(text: str) -> str:
+    """A time as for `events`, loaded only for this; as in Docker also seconds since 1970."""
+    from banger.cli.verbs.events import moment
+
+    return moment(text)
+
+
 def _logs(arguments: Arguments) -> int:
     name, exec_ = _told_apart(arguments)
     exec_id = at_least(1)(exec_) if exec_ else None
     if arguments.console and exec_ is not None:
-        raise UsageError("--console and --exec exclude each other", "banger vm logs")
+        raise UsageError("--console and --exec exclude each other", _VERB)
+    if arguments.console and (arguments.timestamps or arguments.since or arguments.until):
+        raise UsageError(
+            "the console is kept without times: --console excludes -t, --since and --until", _VERB
+        )
     call = machines_logs(
-        name, "console" if arguments.console else "exec", arguments.tail, arguments.follow, exec_id
+        name,
+        source="console" if arguments.console else "exec",
+        tail=arguments.tail,
+        follow=arguments.follow,
+        exec=exec_id,
+        timestamps=arguments.timestamps,
+        since=arguments.since or "",
+        until=arguments.until or "",
     )
     with Daemon().open(call) as answer:
         printed = _print(answer.chunks(), arguments.raw or not is_terminal(1))
-    if not printed and not arguments.console and arguments.tail != 0 and is_terminal(2):
+    chosen = arguments.tail == 0 or arguments.since or arguments.until
+    if not printed and not arguments.console and not chosen and is_terminal(2):
         from banger.cli.failure import warn
 
         warn(f"no output is kept; `banger vm logs --console {name}` prints the console")
@@ -82,7 +112,7 @@ def _told_apart(arguments: Arguments) -> tuple[str, str | None]:
         return arguments.name, arguments.exec
     if arguments.exec:
         return arguments.exec, ""
-    raise UsageError("the following arguments are required: NAME", "banger vm logs")
+    raise UsageError("the following arguments are required: NAME", _VERB)
 
 
 class Cleaner:
@@ -112,5 +142,6 @@ def _write_all(data: bytes) -> None:
 LOGS = Verb(
     _logs_arguments,
     _logs,
-    "banger vm logs --follow dev\nbanger logs -n 20 dev\nbanger logs --console dev\nbanger logs --exec 5 dev",
+    "banger vm logs --follow dev\nbanger logs -t --since 10m dev\nbanger logs -n 20 dev\nbanger logs --console dev\n"
+    "banger logs --exec 5 dev",
 )

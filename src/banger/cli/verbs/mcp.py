@@ -46,7 +46,10 @@ def _options(parser: Parser) -> None:
         "--default-image", metavar="REF", help="image of a sandbox without one (default: debian-bookworm)"
     )
     parser.flag(
-        "--network", choices=_POLICIES, help="the widest policy that a sandbox may have (default: internet)"
+        "--network",
+        metavar="POLICY",
+        choices=_POLICIES,
+        help="the widest policy that a sandbox may have: none, internet, lan or host (default: internet)",
     )
 
 

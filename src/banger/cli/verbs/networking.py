@@ -18,7 +18,9 @@ _RULE = "HOST[:PORT]"
 
 
 def _network_arguments(parser: Parser) -> None:
-    parser.flag("--network", choices=POLICIES, help="the new policy")
+    parser.flag(
+        "--network", metavar="POLICY", choices=POLICIES, help="the new policy: none, internet, lan or host"
+    )
     parser.flag("--allow", action="append", metavar=_RULE, help="also let the machine reach this")
     parser.flag("--deny", action="append", metavar=_RULE, help="do not let the machine reach this")
     parser.flag("--clear", action="store_true", help="forget the exceptions that the machine has")

@@ -128,6 +128,7 @@ def _delete(arguments: Arguments) -> int:
 
 
 def _prune_arguments(parser: Parser) -> None:
+    parser.flag("-f", "--force", action="store_true", help="accepted as in Docker: this verb never asks")
     parser.flag("--dry-run", action="store_true", help="delete nothing; print what would be deleted")
     json_flag(parser)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
+from banger.cli.asking import confirm
 from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
 from banger.cli.output import print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb
-from banger.cli.terminal import is_terminal
 from banger.client import calls
-from banger.errors import Error
 from banger.model.sizes import format_size
 
 TYPE_CHECKING = False
@@ -87,14 +84,7 @@ def _say(rooms: list[Json], machines: list[str], networks: list[str], verb: str)
 
 
 def _ask() -> None:
-    """Raises `bad_request` without a yes."""
-    if not is_terminal(0):
-        raise Error(
-            "bad_request", "nothing was removed: there is no terminal to ask on", "add --force, or --dry-run"
-        )
-    print("Remove all this? [y/N] ", end="", flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Error("cancelled", "nothing was removed")
+    confirm("Remove all this?", "nothing was removed", "add --force, or --dry-run")
 
 
 def _ended(daemon: Daemon) -> list[str]:

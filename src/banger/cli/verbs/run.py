@@ -59,6 +59,9 @@ _SPEC_FIELDS = {
     "publish_all": "publish_all",
     "confine": "confine",
     "rm": "remove",
+    "read_only": "read_only",
+    "tmpfs": "tmpfs",
+    "ulimit": "ulimits",
 }
 
 
@@ -97,18 +100,35 @@ def _machine_options(parser: Parser) -> None:
     )
     parser.flag(
         "--disk",
-        type=worded(_disk_size),
+        type=disk_size,
         metavar="SIZE",
         help='size of the root disk, such as "8GiB" (default: 4GiB, or the size of a larger image)',
     )
     parser.flag(
         "-l",
         "--label",
-        type=worded(_label),
+        type=label,
         action="append",
         default=[],
         metavar="NAME[=VALUE]",
         help="a label of the machine, for yourself and for programs (may be repeated)",
+    )
+    parser.flag(
+        "--read-only",
+        action="store_true",
+        help="mount the root disk read-only; /run, /dev/shm and each --tmpfs stay writable",
+    )
+    parser.flag(
+        "--tmpfs",
+        action="append",
+        metavar="DIR[:OPTIONS]",
+        help='a directory in the memory of the machine, such as "/tmp:size=64m" (may be repeated)',
+    )
+    parser.flag(
+        "--ulimit",
+        action="append",
+        metavar="NAME=SOFT[:HARD]",
+        help='a limit of the commands in the machine, such as "nofile=1024:4096" (may be repeated)',
     )
     parser.flag(
         "--cidfile", metavar="FILE", help="write the name of the machine to this file, which must not exist"
@@ -361,6 +381,10 @@ def _label(text: str) -> tuple[str, str]:
     if not name:
         raise ValueError(f"the label {text!r} has no name")
     return name, value
+
+
+disk_size = worded(_disk_size)
+label = worded(_label)
 
 
 def _key(text: str) -> str:

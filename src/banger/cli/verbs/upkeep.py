@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def _prune_arguments(parser: Parser) -> None:
+    parser.flag("-f", "--force", action="store_true", help="accepted as in Docker: this verb never asks")
     parser.flag("--dry-run", action="store_true", help="remove nothing; print what would be removed")
     json_flag(parser)
 

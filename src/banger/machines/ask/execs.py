@@ -15,6 +15,7 @@ from banger.agent.process import GuestProcess, Output
 from banger.errors import Error
 from banger.host.foreign import open_to_write
 from banger.host.fs import remove_tree
+from banger.machines.ask.log_times import TimesWriter
 from banger.model.command import Exec, Exit
 from banger.wire.constants import STDOUT
 
@@ -33,7 +34,7 @@ class ExecLog:
 
     The main command has `exec.log`, which is turned over at 16 MiB to `exec.log.1`. `exec.pos` holds two u64, the
     logged bytes of stdout and of stderr: a daemon that takes over the command continues exactly there. Another command
-    without viewers has `exec-ID.log`, which is turned over at 1 MiB.
+    without viewers has `exec-ID.log`, which is turned over at 1 MiB. `log_times` has the times beside each.
     """
 
     def __init__(self, directory: Path, *, resume: bool, exec_id: int | None = None) -> None:
@@ -42,6 +43,7 @@ class ExecLog:
         self._complained = False
         self._fd = _open_append(self._path)
         self._size = os.fstat(self._fd).st_size
+        self._times = TimesWriter(self._path, self._fd)
         self._positions_fd = open_to_write(self._path.with_suffix(".pos"), os.O_RDWR)
         self.positions = _read_positions(self._positions_fd) if resume else (0, 0)
         """Logged bytes of stdout and of stderr."""
@@ -57,6 +59,7 @@ class ExecLog:
         try:
             if self._size + len(output.data) > self._limit_bytes:
                 self._rotate()
+            self._times.note(self._size)
             self._size += os.write(self._fd, output.data)
             self._complained = False
         except OSError as exc:
@@ -77,8 +80,10 @@ class ExecLog:
         old, self._fd = self._fd, _open_append(self._path)
         os.close(old)
         self._size = 0
+        self._times.begin(self._fd)
 
     def close(self) -> None:
+        self._times.close()
         os.close(self._fd)
         os.close(self._positions_fd)
 
@@ -90,8 +95,9 @@ def exec_log_name(exec_id: int | None) -> str:
 
 def remove_exec_log(directory: Path, exec_id: int) -> None:
     log_path = directory / exec_log_name(exec_id)
-    for path in (log_path, log_path.with_suffix(".pos"), log_path.with_name(log_path.name + ".1")):
-        remove_tree(path)
+    for suffix in ("", ".1", ".times", ".times.1"):
+        remove_tree(log_path.with_name(log_path.name + suffix))
+    remove_tree(log_path.with_suffix(".pos"))
 
 
 def remove_exec_logs(directory: Path) -> None:

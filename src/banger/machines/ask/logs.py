@@ -9,15 +9,18 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from banger.errors import Error
-from banger.host.foreign import NotPlain, foreign_size, read_foreign
+from banger.host.foreign import NotPlain, foreign_size, open_foreign
 from banger.host.thread import in_thread
 from banger.machines.ask.execs import exec_log_name
+from banger.machines.ask.log_times import TimedLines, Window, find_index
 
 _CHUNK = 65536
 _FOLLOW_S = 0.2
 _TAIL_LIMIT = 1024 * 1024
+_ALL = Window()
 _FILES = {"console": "console.log", "exec": "exec.log"}
 
 
@@ -42,18 +45,35 @@ def turned_over(path: Path) -> Path:
 
 
 async def read_log(
-    path: Path, tail: int | None, follow: bool, still_writes: Callable[[], bool]
+    path: Path, tail: int | None, follow: bool, still_writes: Callable[[], bool], window: Window = _ALL
 ) -> AsyncIterator[bytes]:
-    """The log (or its last `tail` lines); with `follow` also what is added, as long as `still_writes` is true."""
+    """The log (or of its last `tail` lines those in the window); with `follow` also what is added, as long as
+    `still_writes` is true."""
     reader = await in_thread(_Reader, path, tail)
+    lines = TimedLines(window)
     while True:
-        writing = still_writes()
-        while chunk := await in_thread(reader.read):
-            yield chunk
+        writing = still_writes() and not window.is_over
+        while piece := await in_thread(reader.read):
+            chunk = piece.data if window.is_all else await in_thread(_choose, path, piece, lines)
+            if chunk:
+                yield chunk
         if not (follow and writing):
             return
         await asyncio.sleep(_FOLLOW_S)
         await in_thread(reader.look_again)
+
+
+class _Piece(NamedTuple):
+    """Bytes of a log, and where they are: the inode of the part that has them, the position in it."""
+
+    data: bytes
+    inode: int
+    offset: int
+
+
+def _choose(path: Path, piece: _Piece, lines: TimedLines) -> bytes:
+    """Blocks. The index is read after the piece, because it is written before."""
+    return lines.choose(piece.data, piece.offset, find_index(path, piece.inode))
 
 
 class _Reader:
@@ -64,26 +84,26 @@ class _Reader:
         self._older = turned_over(path)
         self._turn = _identity(self._older)
         self._offset = 0 if tail is None else find_tail(path, tail)
-        self._before: Iterator[bytes] = iter(())
+        self._before: Iterator[_Piece] = iter(())
         """Of the part that was turned over, what comes first."""
         if tail is None or _begins_before(path, self._offset, tail):
             self._before = _chunks(
                 self._older, 0 if tail is None else find_tail(self._older, tail - _count_lines(path))
             )
 
-    def read(self) -> bytes:
-        """The next bytes; empty if there are no more at the moment."""
-        if chunk := next(self._before, b""):
-            return chunk
+    def read(self) -> _Piece | None:
+        """The next bytes; None if there are no more at the moment."""
+        if piece := next(self._before, None):
+            return piece
         if self._was_turned() and foreign_size(self._path) < foreign_size(self._older):
             self._turn = _identity(self._older)
             self._before = _chunks(self._older, self._offset)  # what was not read yet, from the same position
             self._offset = 0
-            if chunk := next(self._before, b""):
-                return chunk
-        chunk = _read_at(self._path, self._offset)
-        self._offset += len(chunk)
-        return chunk
+            if piece := next(self._before, None):
+                return piece
+        piece = _read_piece(self._path, self._offset)
+        self._offset += len(piece.data) if piece else 0
+        return piece
 
     def look_again(self) -> None:
         """Start again at the beginning if the log has become shorter."""
@@ -113,10 +133,10 @@ def _count_lines(path: Path) -> int:
     return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
 
 
-def _chunks(path: Path, offset: int) -> Iterator[bytes]:
-    while chunk := _read_at(path, offset):
-        offset += len(chunk)
-        yield chunk
+def _chunks(path: Path, offset: int) -> Iterator[_Piece]:
+    while piece := _read_piece(path, offset):
+        offset += len(piece.data)
+        yield piece
 
 
 def find_tail(path: Path, lines: int) -> int:
@@ -132,8 +152,19 @@ def find_tail(path: Path, lines: int) -> int:
     return begin + position + 1 if lines else size
 
 
-def _read_at(path: Path, offset: int, limit: int = _CHUNK) -> bytes:
+def _read_at(path: Path, offset: int, limit: int) -> bytes:
+    piece = _read_piece(path, offset, limit)
+    return piece.data if piece else b""
+
+
+def _read_piece(path: Path, offset: int, limit: int = _CHUNK) -> _Piece | None:
+    """None if there is nothing at this position."""
     try:
-        return read_foreign(path, offset, limit)
+        fd = open_foreign(path)
     except (FileNotFoundError, PermissionError, NotPlain):
-        return b""
+        return None
+    try:
+        data = os.pread(fd, limit, offset)
+        return _Piece(data, os.fstat(fd).st_ino, offset) if data else None
+    finally:
+        os.close(fd)

@@ -97,6 +97,11 @@ class SnapshotLibrary:
             await self.refuse_taken(record.machine, record.tag)
             await in_thread(_write_down, directory, meta, self.directory(record))
 
+    async def follow(self, machine_id: str, was: str, name: str) -> None:
+        """The snapshots of a machine get its new name. Raises OSError."""
+        async with self._naming:
+            await in_thread(_follow, self._root, machine_id, was, name)
+
     async def delete(self, machine: str, tag: str) -> None:
         """Machines that were restored from the snapshot keep all that they need. Raises `snapshot_not_found`;
         `not_released` if the snapshot has lost its name but its files remain."""
@@ -306,6 +311,15 @@ def _check_tag(tag: str) -> str:
         raise Error(
             "bad_name", f"{tag!r} is not a tag", "use up to 64 letters, digits, '.', '_' and '-'"
         ) from exc
+
+
+def _follow(root: Path, machine_id: str, was: str, name: str) -> None:
+    """Blocking. Snapshots of an earlier machine that had the same name keep it."""
+    for record in _read_all(root):
+        meta = read_meta(root / record.id, SnapshotMeta)
+        if meta.machine_id == machine_id and record.machine == was:
+            meta.snapshot.machine = name
+            write_meta(root / record.id, meta)
 
 
 def _read_all(root: Path) -> Snapshots:

@@ -151,6 +151,16 @@ def tell_deleted(tell: Tell, machine: Machine) -> None:
     tell("machine.deleted", f"machine/{machine.name}", f"{machine.name} was deleted", id=machine.id)
 
 
+def tell_renamed(tell: Tell, machine: Machine, name: str) -> None:
+    """Told before the record changes: of the machine under its old name."""
+    words = f"{machine.name} is called {name} from now on"
+    tell("machine.renamed", f"machine/{machine.name}", words, id=machine.id, name=name)
+
+
+def tell_reset(tell: Tell, machine: Machine) -> None:
+    tell("machine.reset", f"machine/{machine.name}", f"the disk of {machine.name} was removed", id=machine.id)
+
+
 def tell_expired(tell: Tell, machine: Machine) -> None:
     tell(
         "machine.expired",

@@ -17,6 +17,7 @@ from banger.model.ending import Ending
 from banger.model.event import Tell, tell_nobody
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.store.store import Store
+from banger.store.tables import name_taken
 
 Also = Callable[[Tell], None]
 
@@ -85,6 +86,23 @@ class Registry:
         new = _changed(machine, fields)
         if new != machine and self.has(machine):
             self._replace([(machine, new)], also)
+
+    def rename(self, machine: Machine, name: str, also: Also = nothing_else) -> None:
+        """Raises `name_taken`."""
+        if name in self._id_of_name:
+            raise name_taken(name, "choose another name")
+        spec = msgspec.structs.replace(machine.spec, name=name) if machine.spec.name else machine.spec
+        renamed = msgspec.structs.replace(machine, name=name, spec=spec)
+
+        def write(tell: Tell) -> None:
+            self._table.rename(renamed)
+            also(tell)
+
+        was = machine.name
+        self._replace([(machine, renamed)], write)
+        if self._id_of_name.get(was) == machine.id:
+            del self._id_of_name[was]
+        self._id_of_name[name] = machine.id
 
     def finish(
         self, machines: Iterable[Machine], also: Also = nothing_else, **fields: Unpack[Change]

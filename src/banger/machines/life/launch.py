@@ -26,6 +26,7 @@ from banger.machines.keep.events import tell_warning
 from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.registry import Registry
 from banger.machines.life.choice import choose_driver
+from banger.machines.life.guest_wishes import plan_mounts
 from banger.machines.life.limits import Held, hold, refuse_unconfined, refuse_unenforceable
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Start
@@ -67,6 +68,8 @@ async def launch(
     await makings.require_disk_room(machine)
     places = holdings.places(machine)
     config = await makings.config(machine, places, kernel, driver, accel, passage.link, image)
+    if machine.wiped:  # the daemon was killed amid the reset
+        await in_thread(driver.disks.discard, places.directory)
     has_disk = driver.disks.have(places.directory)
     _require_disk(machine, places, has_disk)
     driver, config, why_not = await makings.settle_accelerator(spec, named, kernel, driver, config, report)
@@ -132,7 +135,9 @@ class Launch:
         """A guest from a template; None if the machine must boot by itself, and then the report says why."""
         machine, report = self._machine, self._report
         origin = ClonedFromTemplate(template=wanted.id)
-        guest = await self._take_waiting(wanted, origin)
+        guest = (
+            None if machine.wiped else await self._take_waiting(wanted, origin)
+        )  # it has its places already
         if guest is not None:
             self._watch.lap("restore")
             return guest
@@ -239,6 +244,7 @@ class Launch:
             machine,
             self._tell_of_network,
             address=network.host_address if identity.mac else "",
+            wiped=False,
             network=self._passage.describe(network),
             limits=held.limits,
             warnings=(*held.warnings, *self._passage.warnings),
@@ -246,7 +252,10 @@ class Launch:
         )
         await self._admit()
         disk_bytes, limit_s = self._config.disk_bytes, spec.boot_timeout_s
-        return await configure(guest.connection, identity, guest_init(spec), disk_bytes, limit_s)
+        mounts = () if lived else tuple(plan_mounts(spec))  # a copy has those of its original
+        return await configure(
+            guest.connection, identity, guest_init(spec), disk_bytes, limit_s, mounts=mounts
+        )
 
     async def continue_as_it_was(self, guest: Guest, held: Held) -> None:
         """Let the guest go on with the identity that it had when it was frozen, its addresses included."""
@@ -259,6 +268,7 @@ class Launch:
             limits=held.limits,
             warnings=(*held.warnings, *self._passage.warnings),
             confinement=held.confinement,
+            wiped=False,
         )
         await self._admit()
         await refresh(guest.connection, entropy=True)
@@ -301,7 +311,7 @@ def guest_init(spec: MachineSpec) -> str:
 
 def _require_disk(machine: Machine, places: VmPlaces, has_disk: bool) -> None:
     """A machine that was started before must have a disk; never replace a lost disk by an empty one."""
-    if (machine.address or machine.agent_boot) and not has_disk:
+    if (machine.address or machine.agent_boot) and not has_disk and not machine.wiped:
         raise Error(
             "vmm_failed",
             f"the disk of {machine.name} is missing: it was in {places.directory}",

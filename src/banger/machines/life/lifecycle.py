@@ -24,6 +24,7 @@ from banger.machines.keep.reasons import describe_ending
 from banger.machines.keep.registry import Registry
 from banger.machines.keep.states import LIVE
 from banger.machines.life.endings import exit_of, find_ending, is_failure
+from banger.machines.life.guest_wishes import check_wishes
 from banger.machines.life.launch import launch
 from banger.machines.life.limits import check_asked, find_memory_kill
 from banger.machines.life.live import LiveMachine
@@ -75,6 +76,7 @@ def create(
     check_asked(spec)
     check_network(spec)
     check_mounts(spec)
+    check_wishes(spec)
     if spec.driver not in ("", AUTO):
         drivers.named(spec.driver)
     name = check_name(spec.name) if spec.name else _invent_free_name(registry)

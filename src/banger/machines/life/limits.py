@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from banger.errors import Error
+from banger.guests.confinement import Confinement as Confined
 from banger.guests.confinement import describe_jail, missing_layers, plan_limits
 from banger.guests.guest import Guest, limit_io
 from banger.host.cgroup import Group
 from banger.host.delegation import delegation
+from banger.machines.life.live import LiveMachine
 from banger.model.ending import MemoryLimitReached
 from banger.model.machine import Confinement, Machine, MachineSpec
 from banger.model.operation import Report
@@ -27,6 +29,7 @@ from banger.vmm.link import Link
 _LEAST_MEMORY_BYTES = 128 * MIB
 _LEAST_CPUS = 0.01
 _LEAST_THREADS = 80
+_CONTROLLERS = {"memory_limit_bytes": "memory", "cpu_limit": "cpu", "pids_limit": "pids"}
 
 
 def check_asked(spec: MachineSpec) -> None:
@@ -97,8 +100,29 @@ async def hold(machine: Machine, guest: Guest, config: VmConfig, report: Report)
         report("warning", f"{machine.name}: {warnings[-1]}")
     missing = {controller: f"not enforced: {reason}" for controller, reason in confinement.missing.items()}
     await limit_io(guest.vm, config.limits)
-    held = confinement.held | missing | _describe_io(machine)
+    held = confinement.held | missing | _describe_io(machine.driver, spec)
     return Held(held, tuple(warnings), describe_jail(guest.driver, config))
+
+
+async def hold_now(
+    resources: ResourceTable, live: LiveMachine, spec: MachineSpec, names: list[str]
+) -> Mapping[str, str]:
+    """Set the limits that these fields of the spec name for a VMM that runs; return what holds from now on. Raises
+    `limit_unenforceable`, `vmm_failed`."""
+    machine = live.machine
+    controllers = {_CONTROLLERS[name] for name in names if name in _CONTROLLERS}
+    identity = next(
+        (r.identity for r in resources.of_machine(machine.id) if r.kind == kinds.CGROUP.name), None
+    )
+    confinement = Confined(Group.of_identity(identity) if identity else Group({}))
+    confinement.limit(asked_limits(spec), only=controllers)
+    for controller in sorted(controllers - confinement.held.keys()):
+        reason = confinement.missing.get(controller) or delegation().missing.get(controller)
+        raise _unenforceable(controller, reason or "the VMM has no control group for it")
+    asked = asked_limits(spec)
+    if {"io_limit_bytes", "iops_limit"} & set(names):
+        await live.vm.limit_io(asked.io_bytes, asked.io_operations)
+    return {**machine.limits, **confinement.held, **_describe_io(machine.driver, spec)}
 
 
 def find_memory_kill(resources: ResourceTable, machine: Machine) -> MemoryLimitReached | None:
@@ -121,12 +145,12 @@ def _asked(spec: MachineSpec) -> dict[str, bool]:
     }
 
 
-def _describe_io(machine: Machine) -> dict[str, str]:
-    spec, shown = machine.spec, {}
+def _describe_io(driver: str, spec: MachineSpec) -> dict[str, str]:
+    shown = {}
     if spec.io_limit_bytes:
-        shown["io"] = f"{machine.driver}, {format_size(spec.io_limit_bytes)}/s"
+        shown["io"] = f"{driver}, {format_size(spec.io_limit_bytes)}/s"
     if spec.iops_limit:
-        shown["iops"] = f"{machine.driver}, {spec.iops_limit}/s"
+        shown["iops"] = f"{driver}, {spec.iops_limit}/s"
     return shown
 
 

@@ -25,6 +25,7 @@ from banger.host.proc import ProcessRef, wait_gone
 from banger.host.times import now
 from banger.machines.ask.deadlines import ANSWER_S, watch_deadline
 from banger.machines.ask.execs import ExecLog, RunningExec, Viewer, remove_exec_log
+from banger.machines.life.guest_wishes import plan_limits_of_processes
 from banger.model.command import Command, Exec
 from banger.model.machine import Machine, MachineState
 from banger.vmm.base import Driver, Vm, VmPlaces
@@ -216,7 +217,12 @@ class LiveMachine:
         """Start the machine's main command; its output also goes to `exec.log`. `process_1`: the command is process 1
         of a namespace of its own."""
         process = await start_process(
-            self.agent(), command, label=MAIN_LABEL, make_cwd=True, process_1=process_1
+            self.agent(),
+            command,
+            label=MAIN_LABEL,
+            make_cwd=True,
+            process_1=process_1,
+            limits=self._limits_of_processes(),
         )
         log = ExecLog(self.places.directory, resume=False)
         info = _info(process.channel, process.pid, command)
@@ -230,7 +236,12 @@ class LiveMachine:
         limit_s = _start_limit_s(command)
         try:
             process = await start_process(
-                self.agent(), _told(command, applet), label=label, applet=applet, timeout_s=limit_s
+                self.agent(),
+                _told(command, applet),
+                label=label,
+                applet=applet,
+                timeout_s=limit_s,
+                limits=self._limits_of_processes(),
             )
         except AgentSilent as exc:
             if limit_s == _START_S:
@@ -243,6 +254,9 @@ class LiveMachine:
         self.use_until_end(running)
         self.watch_deadline(running, command.timeout_s)
         return running
+
+    def _limits_of_processes(self) -> tuple[bytes, ...]:
+        return tuple(plan_limits_of_processes(self.machine.spec.ulimits))
 
     def watch_deadline(self, running: RunningExec, timeout_s: float, in_words: str = "") -> None:
         """Call the command overdue when the guest does not end it within the time; 0 means that it may run for ever.

@@ -73,7 +73,7 @@ def _is_seen_as(machine: Machine) -> object:
     """All by which others know the machine, or by which it knows others; None if it is on no network."""
     if not machine.spec.networks:
         return None
-    return machine.spec.networks, is_answered(machine) and addresses_of(machine)
+    return machine.name, machine.spec.networks, is_answered(machine) and addresses_of(machine)
 
 
 class Neighbours:
