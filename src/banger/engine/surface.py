@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from banger.engine import access, catalogs, frozen, images, kernels, machines, networks, system
+from banger.engine import access, catalogs, frozen, images, kernels, machines, networks, sending, system
 from banger.engine.verbs import HANDLERS
 
-__all__ = ["HANDLERS", "access", "catalogs", "frozen", "images", "kernels", "machines", "networks", "system"]
+__all__ = [
+    "HANDLERS",
+    "access",
+    "catalogs",
+    "frozen",
+    "images",
+    "kernels",
+    "machines",
+    "networks",
+    "sending",
+    "system",
+]
