@@ -40,7 +40,7 @@ def test_command_lines_of_docker_run_as_they_are(own_home: Home, tmp_path: Path)
             env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=90,
+            timeout=300,  # a save reads all files of a machine
         )
         said = done.stderr.decode(errors="replace")
         fits = {

@@ -43,6 +43,24 @@ class Shelf:
         self._push_worker()
         self._push_debian()
 
+    def push_changeable(self) -> None:
+        """Two layers with a few programs, and files to change and to delete."""
+        tree = self.directory / "changeable"
+        (tree / "srv/gone-directory").mkdir(parents=True)
+        (tree / "srv/gone-directory/inner").write_text("inner")
+        (tree / "srv/gone").write_text("gone")
+        shutil.copy("/bin/busybox" if Path("/bin/busybox").exists() else _busybox(), tree / "busybox")
+        for name in ("sh", "cat", "ls", "sleep", "stat", "rm", "rmdir", "ln", "mkdir"):
+            (tree / name).symlink_to("busybox")
+        container = self._from("scratch")
+        self._add(container, f"{tree}/.", "/")
+        lower = self._commit(container, "changeable-lower", keep=True)
+        container = self._from(lower)
+        (self.directory / "changed").write_text("first")
+        self._add(container, f"{self.directory}/changed", "/srv/changed")
+        self._config(container, "--env", "PATH=/")
+        self._commit(container, "changeable")
+
     def _push_static(self) -> None:
         container = self._from("scratch")
         self._add(container, agent_binary(cpu.architecture()), "/program")

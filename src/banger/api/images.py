@@ -15,6 +15,8 @@ from banger.model.image import (
     LogoutRequest,
     Pruned,
     PullRequest,
+    Pushed,
+    PushRequest,
     Ref,
     RegisterRequest,
     TagRequest,
@@ -67,6 +69,16 @@ PULL = Verb(
     request=PullRequest, result=Operation[Image], status=202, errors=("too_many_operations",),
     example={"ref": "registry.lan:5000/team/app:1.2"},
 )
+PUSH = Verb(
+    name="images.push", summary="Send an image to a registry", method="POST", path="/v1/images/push",
+    request=PushRequest, result=Operation[Pushed], status=202, errors=(*_ONE, "bad_reference", "too_many_operations"),
+    example={"name": "mine", "ref": "registry.lan:5000/team/mine:1"},
+)
+SAVE = Download(
+    name="images.save", summary="An image as an archive that other tools load", method="GET", path="/v1/images/save",
+    request=OneImage, media=TAR, query=("name",), errors=(*_ONE, "insufficient_disk", "image_invalid"),
+    example={"name": "mine"},
+)
 IMPORT_TAR = Upload(
     name="images.import_tar", summary="Make an image of a tar stream of one tree", method="PUT",
     path="/v1/images/import", request=ImportImage, result=Image, takes=TAR, query=("name", "size_bytes"),
@@ -113,5 +125,6 @@ LOG_OUT = Verb(
 )
 # `/images/{name}` matches any rest of a path, so it comes after the paths with fixed names.
 VERBS = (
-    LIST, PULL, IMPORT_TAR, TAG, REGISTER, EXPORT, PRUNE, PRUNE_BLOBS, OFFERS, GET, DELETE, LOG_IN, LOG_OUT,
+    LIST, PULL, PUSH, SAVE, IMPORT_TAR, TAG, REGISTER, EXPORT, PRUNE, PRUNE_BLOBS, OFFERS, GET, DELETE, LOG_IN,
+    LOG_OUT,
 )

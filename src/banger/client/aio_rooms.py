@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from banger.model.command import Command, Exec, Exit
     from banger.model.doctor import Diagnosis
     from banger.model.healthcheck import HealthCheck
-    from banger.model.image import Image, Kernel, Login, Pruned
+    from banger.model.image import Image, Kernel, Login, Pruned, Pushed
     from banger.model.machine import Machine
     from banger.model.mount import Mount
     from banger.model.network import Membership, Network
@@ -388,6 +388,18 @@ class ImagesVerbs(Room):
             name=name,
         )
         return await self.client.perform(call)
+
+    async def push(self, name: str, ref: str = "", insecure: bool = False) -> Operation[Pushed]:
+        """Send an image to a registry."""
+        call = calls.images_push(name, ref, insecure)
+        return await self.client.perform(call)
+
+    async def save(self, name: str) -> AsyncIterator[bytes]:
+        """An image as an archive that other tools load."""
+        call = calls.images_save(name)
+        answer = await self.client.open(call)
+        async for piece in answer.chunks():
+            yield piece
 
     async def import_tar(self, name: str, stream: Iterable[bytes], size_bytes: int = 0) -> Image:
         """Make an image of a tar stream of one tree."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from banger.model.command import Command, Exec, Exit
     from banger.model.doctor import Diagnosis
     from banger.model.healthcheck import HealthCheck
-    from banger.model.image import Image, Kernel, Login, Pruned
+    from banger.model.image import Image, Kernel, Login, Pruned, Pushed
     from banger.model.machine import Machine
     from banger.model.mount import Mount
     from banger.model.network import Membership, Network
@@ -449,6 +449,18 @@ def images_pull(
         ("name", name, ""),
     )
     return Call("POST", "/v1/images/pull", "Operation[Image]", body)
+
+
+def images_push(name: str, ref: str = "", insecure: bool = False) -> Call[Operation[Pushed]]:
+    """Send an image to a registry."""
+    body = chosen(("name", name), ("ref", ref, ""), ("insecure", insecure, False))
+    return Call("POST", "/v1/images/push", "Operation[Pushed]", body)
+
+
+def images_save(name: str) -> Call[bytes]:
+    """An image as an archive that other tools load."""
+    query = chosen(("name", name))
+    return Call("GET", "/v1/images/save" + encode_query(query), "bytes")
 
 
 def images_import_tar(name: str, stream: Iterable[bytes], size_bytes: int = 0) -> Call[Image]:

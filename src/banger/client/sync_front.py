@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from banger.client.calls import SpecOptions
-    from banger.model.image import Image
+    from banger.model.image import Image, Pushed
 
 
 class Front(Carrier):
@@ -82,6 +82,19 @@ class Front(Carrier):
         begun = self.perform(
             calls.images_pull(ref, force=force, platform=platform, size_bytes=size_bytes)
         )
+        return results.made_by(watch_to_end(self, begun.id, progress, timeout_s), begun)
+
+    def push(
+        self,
+        name: str,
+        ref: str = "",
+        *,
+        insecure: bool = False,
+        progress: Heard | None = None,
+        timeout_s: float | None = None,
+    ) -> Pushed:
+        """Send an image to a registry, and wait for it. Without `ref` the image goes where its name says."""
+        begun = self.perform(calls.images_push(name, ref=ref, insecure=insecure))
         return results.made_by(watch_to_end(self, begun.id, progress, timeout_s), begun)
 
     def local_availability(self) -> Availability:

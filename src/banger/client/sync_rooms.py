@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from banger.model.command import Command, Exec, Exit
     from banger.model.doctor import Diagnosis
     from banger.model.healthcheck import HealthCheck
-    from banger.model.image import Image, Kernel, Login, Pruned
+    from banger.model.image import Image, Kernel, Login, Pruned, Pushed
     from banger.model.machine import Machine
     from banger.model.mount import Mount
     from banger.model.network import Membership, Network
@@ -384,6 +384,16 @@ class ImagesVerbs(Room):
             name=name,
         )
         return self.client.perform(call)
+
+    def push(self, name: str, ref: str = "", insecure: bool = False) -> Operation[Pushed]:
+        """Send an image to a registry."""
+        call = calls.images_push(name, ref, insecure)
+        return self.client.perform(call)
+
+    def save(self, name: str) -> Iterator[bytes]:
+        """An image as an archive that other tools load."""
+        call = calls.images_save(name)
+        return self.client.open(call).chunks()
 
     def import_tar(self, name: str, stream: Iterable[bytes], size_bytes: int = 0) -> Image:
         """Make an image of a tar stream of one tree."""

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from banger.engine import access, catalogs, changes, frozen, images, kernels, machines, networks, system
+from banger.engine import (
+    access,
+    catalogs,
+    changes,
+    frozen,
+    images,
+    kernels,
+    machines,
+    networks,
+    sending,
+    system,
+)
 from banger.engine.verbs import HANDLERS
 
 __all__ = [
@@ -15,5 +26,6 @@ __all__ = [
     "kernels",
     "machines",
     "networks",
+    "sending",
     "system",
 ]

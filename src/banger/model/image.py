@@ -25,7 +25,8 @@ class Image(Struct, kw_only=True):
     """A root disk. `digest` is the digest of the disk file. `size_bytes` is the size of the disk, `used_bytes` the
     space that it takes on the host. `source` says where the image came from. `manifest_digest` is its digest in a
     registry or archive, empty for disks of other origin. `catalog` is the catalog that has the image as an entry, if
-    there is one. `kernel` and `init` are the defaults for machines of this image; empty means the usual ones."""
+    there is one. `base` is the digest of the disk of the image above which a machine's disk was committed, if that
+    image has layers. `kernel` and `init` are the defaults for machines of this image; empty means the usual ones."""
 
     name: str
     digest: str
@@ -38,6 +39,7 @@ class Image(Struct, kw_only=True):
     manifest_digest: str = ""
     layers: int = 0
     catalog: str = ""
+    base: str = ""
     kernel: str = ""
     init: str = ""
 
@@ -74,6 +76,23 @@ class TagRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
     name: Ref
     new: Ref
+
+
+class PushRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Body of a push. `ref` is where the image goes, a reference to a registry; empty means the name of the image."""
+
+    name: Ref
+    ref: Annotated[str, Meta(max_length=1024)] = ""
+    insecure: bool = False
+
+
+class Pushed(Struct, kw_only=True):
+    """What a registry has now. `sent` counts the layers that the registry did not have."""
+
+    name: str
+    digest: str
+    layers: int
+    sent: int
 
 
 class RegisterRequest(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -237,6 +237,7 @@ export interface Image {
   manifest_digest: string;
   layers: number;
   catalog: string;
+  base: string;
   kernel: string;
   init: string;
 }
@@ -500,6 +501,13 @@ export interface PublishedPort {
   port: number;
   guest_port: number;
   protocol: "tcp" | "udp";
+}
+
+export interface Pushed {
+  name: string;
+  digest: string;
+  layers: number;
+  sent: number;
 }
 
 export interface Rebooted {

@@ -45,11 +45,13 @@ _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 
 @dataclass(frozen=True)
 class Place:
-    """A repository at an endpoint. `sender`: the host whose text named the endpoint, "" for the user."""
+    """A repository at an endpoint. `sender`: the host whose text named the endpoint, "" for the user. `actions` is what
+    we want to do there."""
 
     endpoint: Endpoint
     repository: str
     sender: str = field(default="", kw_only=True)
+    actions: str = field(default="pull", kw_only=True)
 
     @property
     def host(self) -> str:
@@ -66,7 +68,7 @@ class Place:
 
     @property
     def scope(self) -> str:
-        return f"repository:{self.name}:pull" if self.repository else ""
+        return f"repository:{self.name}:{self.actions}" if self.repository else ""
 
     @property
     def tokens_elsewhere(self) -> bool:

@@ -9,7 +9,7 @@ loopback.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -49,12 +49,15 @@ class Timeouts:
 @dataclass(frozen=True)
 class Request:
     """`url` as https; the transport knows which hosts do not speak TLS. A `body` makes it a posted form that contains a
-    secret. `sender` is the host whose text named the URL; "" for the user."""
+    secret. `sender` is the host whose text named the URL; "" for the user. A request with another `method` sends the
+    pieces of `content`, whose length is among its headers, and is never redirected."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     sender: str = ""
+    method: str = "GET"
+    content: Callable[[], Iterator[bytes]] | None = None
 
     @property
     def is_secret(self) -> bool:
@@ -172,9 +175,9 @@ class Transport:
         headers = {"User-Agent": f"banger/{__version__}", "Accept-Encoding": "identity", **request.headers}
         try:
             response = self._pool(host, request.sender).urlopen(
-                "GET" if request.body is None else "POST",
+                request.method if request.body is None else "POST",
                 parts.geturl(),
-                body=request.body,
+                body=request.content() if request.content is not None else request.body,
                 headers=headers,
                 redirect=False,
                 preload_content=False,
@@ -193,11 +196,13 @@ class Transport:
             raise nonsense(here.netloc, "it redirects to something that is not a URL") from exc
         if request.body is not None:
             raise nonsense(here.netloc, "it redirects a log-in")
+        if request.method not in ("GET", "HEAD"):
+            raise nonsense(here.netloc, "it redirects an upload")
         self.check_way(here.netloc, there)
         kept = dict(request.headers)
         if self._origin(there) != self._origin(here):
             kept.pop("Authorization", None)
-        return Request(there.geturl(), kept, sender=request.sender or here.netloc)
+        return Request(there.geturl(), kept, sender=request.sender or here.netloc, method=request.method)
 
     def check_way(self, here: str, there: SplitResult) -> None:
         """Check that `here` may send us to `there`. Raises `registry_error`, `NetworkFailure`."""

@@ -167,15 +167,17 @@ class ImageLibrary:
         return self._add(msgspec.structs.replace(record, name=own_name(new, self._shelf)))
 
     async def register(
-        self, rootfs: Path, name: str, source: str = "", config: ImageConfig | None = None
+        self, rootfs: Path, name: str, source: str = "", config: ImageConfig | None = None, base: str = ""
     ) -> Image:
-        """Register a copy of a ready ext4 disk. Raises `file_not_found`, `image_invalid`, `insufficient_disk`."""
+        """Register a copy of a ready ext4 disk. `base` is the digest of the disk that it was once. Raises
+        `file_not_found`, `image_invalid`, `insufficient_disk`."""
         await load_modules("banger.images.records.ready_disk")
         from banger.images.records.ready_disk import copy_ready_disk
 
         source = source or f"disk:{rootfs}"
         name = own_name(name, self._shelf)
         record = _record(name, cpu.architecture(), "", source, config or ImageConfig())
+        record.base = base
         reserve_bytes = read_settings(self._paths.config).limits.disk_reserve_bytes
         record.digest = await copy_ready_disk(rootfs, self._paths.images, reserve_bytes)
         return self._keep(record, "made")

@@ -16,7 +16,7 @@ from banger.machines.copies.capture import working_directory
 from banger.machines.keep.states import LIVE
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
-from banger.model.image import Image, ImageConfig
+from banger.model.image import Image
 from banger.model.machine import Machine
 from banger.model.operation import Report
 from banger.wire.constants import Type
@@ -48,7 +48,10 @@ async def commit(lives: Lives, images: ImageLibrary, machine: Machine, name: str
             await driver.disks.flatten(directory if live is not None else own, raw)
         base = images.find(machine.spec.image)
         source = f"machine:{machine.name}"
-        return await images.register(raw, name, source, base.config if base else ImageConfig())
+        if base is None:
+            return await images.register(raw, name, source)
+        below = base.base or (base.digest if base.layers else "")
+        return await images.register(raw, name, source, base.config, below)
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,62 @@
+"""The verbs by which images leave this host as layers: push, save."""
+
+from __future__ import annotations
+
+import sys
+
+from banger.cli.daemon import Daemon
+from banger.cli.output import print_json, printable
+from banger.cli.parser import Arguments, Parser, Verb, json_flag
+from banger.cli.terminal import is_terminal
+from banger.client import calls
+from banger.errors import Error
+
+
+def _push_arguments(parser: Parser) -> None:
+    parser.flag(
+        "--insecure", action="store_true", help="allow plain HTTP, and certificates that cannot be verified"
+    )
+    parser.flag("-q", "--quiet", action="store_true", help="show no progress")
+    json_flag(parser)
+    parser.positional("name", metavar="NAME", help="name of the image")
+    parser.positional(
+        "ref", nargs="?", default="", metavar="REF", help="reference to push to (default: the image's name)"
+    )
+
+
+def _push(arguments: Arguments) -> int:
+    from banger.cli.watching import finish_operation
+
+    daemon = Daemon()
+    begun = daemon.record(calls.images_push(arguments.name, ref=arguments.ref, insecure=arguments.insecure))
+    pushed = finish_operation(daemon, begun, arguments.quiet)
+    result = pushed.get("result", {})
+    if arguments.json:
+        print_json(result)
+    elif isinstance(result, dict):
+        print(printable(f"{result.get('name', '')}@{result.get('digest', '')}"))
+    return 0
+
+
+def _save_arguments(parser: Parser) -> None:
+    parser.flag("-o", "--output", metavar="FILE", help="file to write (default: stdout)")
+    parser.positional("name", metavar="NAME", help="name of the image")
+
+
+def _save(arguments: Arguments) -> int:
+    from banger.cli.whole_file import write_whole
+
+    if arguments.output is None and is_terminal(1):
+        raise Error("bad_request", "an archive is not for a terminal", "name a file with -o FILE")
+    with Daemon().open(calls.images_save(arguments.name)) as answer:
+        if arguments.output is not None:
+            write_whole(arguments.output, answer.chunks())
+            return 0
+        for piece in answer.chunks():
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    return 0
+
+
+PUSH = Verb(_push_arguments, _push, "banger push mine registry.lan:5000/team/mine:1")
+SAVE = Verb(_save_arguments, _save, "banger save -o mine.tar mine")

@@ -1,0 +1,1 @@
+"""Images made of disks: layers, documents and archives for other tools."""
