@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import banger
-from banger.host import cpu
+from banger.host import cpu, jail
 from banger.host.run import have_tool
 from tests.support.no_ipv6 import without_ipv6
 from tests.support.pace import allowed_s
@@ -162,6 +162,28 @@ def test_a_firecracker_that_cannot_do_all_is_named(
     write_program(tmp_path / "bin", "firecracker", f"echo Firecracker v{version}")
     finding = patient.look("firecracker", env=path_with(tmp_path / "bin"))
     assert finding["status"] == status and version in finding["found"]
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "word"),
+    [("1.16.1", "ok", "in its own jailer"), ("1.15.0", "hint", "1.15.0"), ("", "hint", "not installed")],
+)
+def test_a_jailer_that_is_asked_for_is_that_of_this_firecracker(
+    patient: Patient, tmp_path: Path, version: str, status: str, word: str
+) -> None:
+    """By the programs that config.toml names."""
+    if not jail.look().held >= {"mount"} or os.geteuid() != 0:
+        pytest.skip("capability missing: root, and a jail with mounts")
+    firecracker = write_program(tmp_path, "firecracker-1.16.1", "echo Firecracker v1.16.1")
+    if version:
+        write_program(tmp_path, "jailer", f"echo Jailer v{version}")
+    patient.write_config(
+        f"""vmm.programs = {{ firecracker = "{firecracker}", jailer = "{tmp_path}/jailer" }}
+vmm.jails = {{ firecracker = "jailer" }}
+"""
+    )
+    finding = patient.look("firecracker")
+    assert finding["status"] == status and word in finding["found"]
 
 
 @pytest.mark.parametrize(
