@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from banger.client.answers import encode
 from banger.client.calls import machines_run_target
-from banger.client.results import plan_spec
+from banger.client.results import prepare_spec
 from banger.client.stream import begin_stream, collect
 from banger.client.sync import Client
 from banger.model.machine import RunRequest
@@ -74,7 +74,7 @@ class RunDetached(NewMachine):
         model.add(self.target, ABSENT, *CUT_OFF)
 
     def perform(self, client: Client) -> None:
-        spec = plan_spec(IMAGE, None, name=self.target, memory_mib=self.memory_mib, ports=["0:80"])
+        spec = prepare_spec(IMAGE, None, name=self.target, memory_mib=self.memory_mib, ports=["0:80"])
         collect(
             begin_stream(client.dial, machines_run_target(), encode(RunRequest(spec=spec, detach=True))), b""
         )

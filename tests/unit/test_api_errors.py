@@ -38,9 +38,6 @@ NEVER = {
 NOT_OF = {
     ("machines.get_files", "archive_invalid"): "of archives that the agent reads",
     ("machines.stat_file", "archive_invalid"): "of archives that the agent reads",
-    ("machines.get_files", "command_not_found"): "the agent's built-ins are there",
-    ("machines.put_files", "command_not_found"): "the agent's built-ins are there",
-    ("machines.stat_file", "command_not_found"): "the agent's built-ins are there",
     ("images.register", "bad_size"): "sizes of the configuration are checked when it is read",
     ("machines.pause", "agent_lost"): "of requests that wait for an answer when their session ends",
     ("system.disk_usage", "not_released"): "it looks, and removes nothing",

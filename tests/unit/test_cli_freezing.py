@@ -79,7 +79,10 @@ def test_verbs_say_which_and_print_what_came_of_it(
     assert json.loads(capsys.readouterr().out) == stand_in.ended_operation
 
 
-def test_progress_is_shown_unless_quiet_is_asked_for(stand_in: StandIn, capsys: Capture) -> None:
+def test_progress_is_shown_unless_quiet_is_asked_for(
+    stand_in: StandIn, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BANGER_PROGRESS", "plain")
     stand_in.progress = [{"seq": n, "phase": phase} for n, phase in enumerate(["memory", "disk"])]
     stand_in.progress_delay_s = 0.4
     dispatch(["vm", "snapshot", "dev", "one"])

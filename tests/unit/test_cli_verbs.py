@@ -221,7 +221,10 @@ def test_errors_are_json_where_json_was_asked_for(stand_in: StandIn, capsys: Cap
     assert json.loads(capsys.readouterr().err)["error"]["code"] == "machine_not_found"
 
 
-def test_an_operation_is_watched_and_its_result_printed(stand_in: StandIn, capsys: Capture) -> None:
+def test_an_operation_is_watched_and_its_result_printed(
+    stand_in: StandIn, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BANGER_PROGRESS", "plain")
     stand_in.progress = [{"seq": n, "phase": p, "done": n, "total": 9} for n, p in enumerate("aab")]
     stand_in.progress_delay_s = 0.4
     assert dispatch(["image", "pull", "debian"]) == 0

@@ -35,14 +35,14 @@ def test_a_renamed_machine_is_found_by_its_new_name_also_by_the_next_daemon(tmp_
     dev, other = machine("dev", "0" * 12), machine("other", "1" * 12)
     registry.add(dev)
     registry.add(other)
-    registry.rename(dev, "web", lambda tell: tell_renamed(tell, dev, "web"))
+    registry.give_name(dev, "web", lambda tell: tell_renamed(tell, dev, "web"))
     registry.change(dev, warnings=("w",))
     assert registry.find("web") is dev and registry.find(dev.id) is dev
     with pytest.raises(Error, match="no machine named 'dev'"):
         registry.find("dev")
     for name in ("other", "web"):
         with pytest.raises(Error, match="exists already"):
-            registry.rename(other, name) if name == "web" else registry.rename(dev, name)
+            registry.give_name(other, name) if name == "web" else registry.give_name(dev, name)
     registry.add(machine("dev", "2" * 12))  # the name is free again
     again = Registry(store)
     assert again.find("web").id == dev.id and again.find("web").spec.name == "web"

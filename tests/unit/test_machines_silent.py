@@ -26,6 +26,7 @@ def test_whose_limit_it_was_is_told(
     monkeypatch.setattr(live, "start_process", start_process)
     machine: Any = LiveMachine.__new__(LiveMachine)
     monkeypatch.setattr(machine, "agent", lambda: None)
+    monkeypatch.setattr(machine, "_limits_of_processes", tuple)
     with pytest.raises(Error) as caught:
         asyncio.run(machine.start_exec(Command(argv=["true"], timeout_s=limit_s), None))
     assert (caught.value.code, caught.value.exit_code) == (code, exit_code)

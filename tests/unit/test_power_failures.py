@@ -30,6 +30,8 @@ RENAMES = {
     "kernels/library.py": "into what is published next, or out of its way",
     "kernels/bundled.py": "within what is published next",
     "machines/ask/execs.py": "logs",
+    "machines/ask/log_times.py": "times of logs",
+    "ssh/identity.py": "publishes; a client, which knows no host room",
     "machines/watch/log_turns.py": "logs",
     "resources/teardown.py": "what is to be removed, and has a record",
     "client/trees/unpacking.py": "copies of a user, from a machine",

@@ -11,7 +11,7 @@ import pytest
 
 from banger.client.handshake import encode_handshake
 from banger.client.request_id import VARIABLE, ensure_request_id
-from banger.client.transport import plan_head
+from banger.client.transport import prepare_head
 from banger.model.asked import ASKED, Asked
 from banger.server import logs
 
@@ -24,7 +24,7 @@ def test_an_id_is_sent_with_each_request_if_it_is_one(
     monkeypatch: pytest.MonkeyPatch, given: str, is_sent: bool
 ) -> None:
     monkeypatch.setenv(VARIABLE, given)
-    for head in (plan_head("GET", "/", None, ""), encode_handshake("/", "key")):
+    for head in (prepare_head("GET", "/", None, ""), encode_handshake("/", "key")):
         assert (f"\r\nBanger-Request: {given}\r\n".encode() in head) == is_sent
         assert head.count(b"Banger-Request") == is_sent
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from banger.cli.mounts import read_mounts, read_volumes
-from banger.client.results import plan_spec
+from banger.client.results import prepare_spec
 from banger.engine.paths import refuse_mounts_of_others
 from banger.errors import Error
 from banger.guests.shares import find_sources, plan_server, prepare_share
@@ -144,7 +144,7 @@ def test_the_jail_lets_the_server_write_where_the_guest_may(tmp_path: Path) -> N
     sources = [Path(path) for path in ("/a", "/a/b", "/c", "/c", "/cd")]
     read_only = [False, True, True, False, True]
     mounts = [Mount(source="/x", target="/y", read_only=only) for only in read_only]
-    argv, jail = plan_server(5, mounts, sources, tmp_path)
+    argv, jail = plan_server(Path("/share"), 5, mounts, sources, tmp_path)
     assert argv[1:] == [
         "--channel=5",
         "--mount=rw:/a",
@@ -184,7 +184,7 @@ def test_python_means_sources_as_its_program_would(tmp_path: Path) -> None:
         {"source": tmp_path, "target": "/c", "read_only": True},
     ]
     given.append(Mount(source="/a/../d", target="/e"))
-    assert plan_spec("x", None, mounts=given).mounts == [
+    assert prepare_spec("x", None, mounts=given).mounts == [
         Mount(source=os.path.abspath("sub"), target="/b"),
         Mount(source=str(tmp_path), target="/c", read_only=True),
         Mount(source="/d", target="/e"),

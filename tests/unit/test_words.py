@@ -21,6 +21,7 @@ SENTENCE = re.compile(r"[A-Za-z]{2}\S* |\b [A-Za-z]{2}")
 # Who reads what a stranger prints or sends: the kernel, a tool, a library, a server, an earlier version.
 READERS = {
     "banger.catalogs.minisign": "minisign's files",
+    "banger.cli.failure": "hints that are commands, which stay whole on a narrow terminal",
     "banger.client.start": "a daemon that starts: a pipe of one line, which begins with a tag",
     "banger.guests.console": "a guest's kernel",
     "banger.host.apt": "apt-get",

@@ -52,13 +52,16 @@ class ResetMachine(OneMachine):
 RENAME = Verb(
     name="machines.rename", summary="Give a machine another name", method="POST", path=_M + "/rename",
     request=RenameMachine, result=Machine,
-    errors=("machine_not_found", "bad_name", "name_taken", "bad_state", "network_full"),
+    errors=(
+        *("machine_not_found", "bad_name", "name_taken", "bad_state", "network_full", "network_not_found"),
+        "frozen_damaged",
+    ),
     example={"machine": "dev", "name": "web"},
 )
 UPDATE = Verb(
     name="machines.update", summary="Change limits, restart policy, size, time to live or labels of a machine",
     method="POST", path=_M + "/update", request=UpdateMachine, result=Machine,
-    errors=("machine_not_found", "bad_spec", "bad_state", "limit_unenforceable", "vmm_failed"),
+    errors=("machine_not_found", "bad_state", "limit_unenforceable", "vmm_failed"),
     example={"machine": "dev", "restart": "always", "cpu_limit": 0.5},
 )
 RESET = Verb(

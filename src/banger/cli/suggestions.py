@@ -13,8 +13,6 @@ _BUILD = "banger does not build images yet: build elsewhere, save the image, and
 OTHERS = {
     "build": _BUILD,
     "buildx": _BUILD,
-    "push": "banger does not push images yet: `banger image export NAME FILE` writes the disk of an image",
-    "save": "banger does not write image archives yet: `banger image export NAME FILE` writes the disk of an image",
     "diff": "banger does not compare disks yet: `banger export NAME` writes all files of a machine",
     "clone": "banger fork NAME makes a running copy",
     "shell": "banger exec -it NAME sh",

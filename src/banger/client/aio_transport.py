@@ -13,7 +13,7 @@ from banger.client.transport import (
     READ_SIZE,
     Body,
     error_of,
-    plan_head,
+    prepare_head,
     require_life,
 )
 
@@ -91,7 +91,7 @@ async def request(
     reader, writer = connection
     parser, patience = AnswerReader(), patience or Patience()
     try:
-        head = plan_head(method, target, body, content_type, key)
+        head = prepare_head(method, target, body, content_type, key)
     except BaseException:
         writer.close()
         raise

@@ -158,7 +158,7 @@ def encode_exec(command: Command) -> bytes:
 def encode_run(image: str, command: Command, options: SpecOptions) -> bytes:
     """The first message of a run stream. The machine is deleted afterwards unless `remove=False`."""
     chosen: SpecOptions = {"remove": True, **options}
-    return encode(RunRequest(spec=plan_spec(image, command, **chosen)))
+    return encode(RunRequest(spec=prepare_spec(image, command, **chosen)))
 
 
 def encode_attach(exec_id: int | None) -> bytes:
@@ -166,15 +166,15 @@ def encode_attach(exec_id: int | None) -> bytes:
     return encode({} if exec_id is None else {"exec": exec_id})
 
 
-def plan_spec(image: str, command: Command | None, **options: Unpack[SpecOptions]) -> MachineSpec:
+def prepare_spec(image: str, command: Command | None, **options: Unpack[SpecOptions]) -> MachineSpec:
     given: dict[str, Any] = {**options}
     networks = given.pop("networks", [])
     given["networks"] = [one if isinstance(one, Membership) else convert(one, Membership) for one in networks]
-    given["mounts"] = [_plan_mount(mount) for mount in given.pop("mounts", [])]
+    given["mounts"] = [_prepare_mount(mount) for mount in given.pop("mounts", [])]
     return MachineSpec(image=image, command=command, **given)
 
 
-def _plan_mount(mount: Mount | Mapping[str, Any]) -> Mount:
+def _prepare_mount(mount: Mount | Mapping[str, Any]) -> Mount:
     """A source is meant as this program would open it."""
     given: dict[str, Any] = dict(asdict(mount) if isinstance(mount, Mount) else mount)
     given["source"] = os.path.abspath(os.path.expanduser(os.fspath(given.get("source", ""))))

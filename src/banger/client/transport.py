@@ -158,7 +158,7 @@ def request(
     patience = patience or Patience(silence_s=connection.gettimeout())
     try:
         reader = AnswerReader()
-        _send(connection, plan_head(method, target, body, content_type, key), body, patience)
+        _send(connection, prepare_head(method, target, body, content_type, key), body, patience)
         while reader.head is None:
             reader.feed(receive(connection, patience))
         return Answer(connection, reader, patience)
@@ -167,7 +167,7 @@ def request(
         raise
 
 
-def plan_head(method: str, target: str, body: Body, content_type: str, key: str = "") -> bytes:
+def prepare_head(method: str, target: str, body: Body, content_type: str, key: str = "") -> bytes:
     """The head of a request on a connection that ends with the answer."""
     headers = {"Connection": "close", "Accept": "*/*", **request_header()}
     if isinstance(body, bytes):

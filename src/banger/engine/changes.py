@@ -7,7 +7,7 @@ from banger.engine.engine import Engine
 from banger.engine.machines import find
 from banger.engine.verbs import carries_out
 from banger.machines.ask import updates
-from banger.machines.copies import renaming
+from banger.machines.copies.renaming import give_name
 from banger.machines.life import resetting
 from banger.model.machine import Machine
 from banger.model.operation import Operation, Report
@@ -17,7 +17,7 @@ from banger.model.principal import Principal
 @carries_out(verbs.RENAME)
 async def rename(engine: Engine, principal: Principal, request: verbs.RenameMachine) -> Machine:
     machine = find(engine.registry, request)
-    await renaming.rename(engine.lives, engine.snapshots, machine, request.name)
+    await give_name(engine.lives, engine.snapshots, machine, request.name)
     return engine.passages.describe(machine)
 
 

@@ -98,7 +98,7 @@ async def start_server(
     stream = await vm.open_shares()
     with stream:
         noted = resources.note(owner, kinds.SHARE.name, identity)
-        argv, confined = plan_server(stream.fileno(), mounts, sources, directory)
+        argv, confined = plan_server(program(), stream.fileno(), mounts, sources, directory)
         process = await in_thread(
             lambda: spawn_detached(
                 argv,
@@ -119,14 +119,14 @@ def _make_directory(directory: Path) -> None:
 
 
 def plan_server(
-    stream: int, mounts: Sequence[Mount], sources: Sequence[Path], directory: Path
+    server: Path, stream: int, mounts: Sequence[Mount], sources: Sequence[Path], directory: Path
 ) -> tuple[list[str], Jail]:
     """The command line and the jail. A directory in the jail is writable if the guest may write to it, or to a
     directory above it; where only another mount may write, the server refuses."""
     pairs = list(zip(mounts, sources, strict=True))
     writable = [source for mount, source in pairs if not mount.read_only]
     trees = {source for source in sources if any(source.is_relative_to(above) for above in writable)}
-    argv = [str(program()), f"--channel={stream}"]
+    argv = [str(server), f"--channel={stream}"]
     argv += [f"--mount={'ro' if mount.read_only else 'rw'}:{source}" for mount, source in pairs]
     return argv, Jail(
         read=(directory, *(source for source in dict.fromkeys(sources) if source not in trees)),

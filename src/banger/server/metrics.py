@@ -54,10 +54,7 @@ class Exposition:
             disks = await self._disk_usage()
             machines = self._engine.registry.all()
             states = Counter(machine.state.value for machine in machines)
-            names = {machine.id: machine.name for machine in machines}
-            vmms = [
-                (names[one], live.process) for one, live in self._engine.lives.live.items() if one in names
-            ]
+            vmms = self._engine.lives.vmms()
             running = sum(not operation.ended for operation in self._engine.operations.list())
             return await in_thread(self._written, states, vmms, running, disks)
 

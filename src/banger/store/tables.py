@@ -78,7 +78,7 @@ class MachineTable:
             (machine.id, machine.name, encode_json(machine)),
         )
 
-    def rename(self, machine: Machine) -> None:
+    def give_name(self, machine: Machine) -> None:
         """Write the name by which the row is found; `put` writes the record. The name is free."""
         self._db.execute("UPDATE machines SET name = ? WHERE id = ?", (machine.name, machine.id))
 

@@ -22,7 +22,7 @@ from banger.model.names import check_name
 log = logging.getLogger("banger.machines")
 
 
-async def rename(lives: Lives, snapshots: SnapshotLibrary, machine: Machine, name: str) -> None:
+async def give_name(lives: Lives, snapshots: SnapshotLibrary, machine: Machine, name: str) -> None:
     """Raises `bad_name`, `name_taken` also for snapshots that a deleted machine of that name left, `bad_state`,
     `network_full`."""
     check_name(name)
@@ -39,7 +39,7 @@ async def rename(lives: Lives, snapshots: SnapshotLibrary, machine: Machine, nam
                 f"choose another name, or delete them: banger snapshot delete {name} TAG",
             )
         refuse_crowd(lives.registry, msgspec.structs.replace(machine, name=name))
-        lives.registry.rename(machine, name, lambda tell: tell_renamed(tell, machine, name))
+        lives.registry.give_name(machine, name, lambda tell: tell_renamed(tell, machine, name))
     try:
         await snapshots.follow(machine.id, was, name)
     except OSError as exc:

@@ -87,7 +87,7 @@ class Registry:
         if new != machine and self.has(machine):
             self._replace([(machine, new)], also)
 
-    def rename(self, machine: Machine, name: str, also: Also = nothing_else) -> None:
+    def give_name(self, machine: Machine, name: str, also: Also = nothing_else) -> None:
         """Raises `name_taken`."""
         if name in self._id_of_name:
             raise name_taken(name, "choose another name")
@@ -95,7 +95,7 @@ class Registry:
         renamed = msgspec.structs.replace(machine, name=name, spec=spec)
 
         def write(tell: Tell) -> None:
-            self._table.rename(renamed)
+            self._table.give_name(renamed)
             also(tell)
 
         was = machine.name

@@ -12,6 +12,7 @@ from typing import NamedTuple, Unpack
 from banger.errors import Error
 from banger.host.background import in_background
 from banger.host.bounded import Locks
+from banger.host.proc import ProcessRef
 from banger.host.times import Stopwatch
 from banger.machines.keep.events import hear_guest
 from banger.machines.keep.holdings import Holdings
@@ -82,6 +83,10 @@ class Lives:
         self.on_begin: list[Callable[[LiveMachine], None]] = []
         self.on_end: list[Callable[[Machine, bool], None]] = []
         self.shutdown = asyncio.Event()
+
+    def vmms(self) -> list[tuple[str, ProcessRef]]:
+        """The process of each VMM that runs, by the name of its machine."""
+        return [(live.machine.name, live.process) for live in self.live.values()]
 
     def get(self, machine: Machine) -> LiveMachine | None:
         return self.live.get(machine.id)
