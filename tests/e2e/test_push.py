@@ -86,6 +86,9 @@ def test_a_saved_archive_is_read_in_both_forms_and_here(
         call("skopeo", "copy", f"{form}:{file}", f"dir:{tmp_path}/{form}")
     committed.text("image", "pull", "--name", "loaded", f"oci-archive:{file}")
     _check_run(committed, "loaded")
+    committed.text("image", "delete", "mine")
+    assert committed.text("load", "-q", "-i", str(file)) == "Loaded image: mine:latest\n"
+    _check_run(committed, "mine")
 
 
 def _check_run(home: Home, image: str) -> None:

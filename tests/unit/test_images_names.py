@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from banger.catalogs.shelf import Shelf
-from banger.errors import NoSuchImage
-from banger.images.records.names import refuse_misspelt
+from banger.errors import Error, NoSuchImage
+from banger.images.records.names import name_of, refuse_misspelt
+from banger.images.reference.reference import parse_source
 from tests.support.paths import paths_below
 
 
@@ -38,3 +39,26 @@ def test_a_misspelt_name_is_asked_about_before_a_registry_is_asked(
 )
 def test_other_names_are_let_through(ref: str, tmp_path: Path) -> None:
     refuse_misspelt(ref, Shelf(paths_below(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("source", "called", "name"),
+    [
+        ("docker-archive:/tmp/app.tar:@0", "team/app:2", "team/app:2"),
+        ("docker-archive:/tmp/app.tar:@0", "", "app:latest"),
+        ("docker-archive:/tmp/app.tar:other:1", "team/app:2", "other:1"),
+        ("docker-archive:/tmp/app.tar", "team/app:2", "app:latest"),
+        ("docker-archive:/tmp/app.tar:@0", "debian-bookworm", None),
+        ("docker-archive:/tmp/app.tar:@0", "../../evil", None),
+    ],
+)
+def test_an_image_that_is_asked_for_by_number_is_called_what_its_archive_says(
+    source: str, called: str, name: str | None, tmp_path: Path
+) -> None:
+    shelf = Shelf(paths_below(tmp_path))
+    if name is not None:
+        assert name_of(parse_source(source), shelf, called) == name
+        return
+    with pytest.raises(Error) as caught:
+        name_of(parse_source(source), shelf, called)
+    assert caught.value.code == "bad_name"

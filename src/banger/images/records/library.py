@@ -349,7 +349,9 @@ class ImageLibrary:
                 record = self._marked(record, found, wish)
             else:
                 record.name = (
-                    own_name(wish.name, self._shelf) if wish.name else name_of(source_ref, self._shelf)
+                    own_name(wish.name, self._shelf)
+                    if wish.name
+                    else name_of(source_ref, self._shelf, plan.called)
                 )
             diff_ids = [layer.diff_id for layer in plan.layers]
             disk = plan_disk(diff_ids, wish.size_bytes, settings, plan.whiteouts)

@@ -50,13 +50,14 @@ def own_name(name: str, shelf: Shelf) -> str:
     return reference.familiar
 
 
-def name_of(source: SourceRef, shelf: Shelf) -> str:
+def name_of(source: SourceRef, shelf: Shelf, called: str = "") -> str:
     """The name of a source's image, if the user gives none: the reference, the name in the archive, or the name of the
-    file. Raises `bad_name`."""
+    file. `called` is what the archive calls an image that was asked for by its number. Raises `bad_name`."""
     if isinstance(source, Reference):
         return source.familiar
     stem = Path(getattr(source, "path", "")).name.partition(".")[0].lower()
-    raw = getattr(source, "image", "") or stem
+    asked = getattr(source, "image", "")
+    raw = (called if asked.startswith("@") else asked) or stem
     try:
         return own_name(raw, shelf)
     except Error as exc:

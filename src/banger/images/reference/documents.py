@@ -146,7 +146,7 @@ class ImagePlan:
     """An image's parts: `layers` from the lowest up. `manifest_digest` is the digest of the document that was resolved:
     a manifest, or if the source has none, the configuration or the only layer. Without `whiteouts` the image is a plain
     tree, and a name that begins with `.wh.` is an ordinary name. `warnings` tell of documents that contradict each
-    other."""
+    other. `called` is the name that an archive gives the image, "" if it gives none."""
 
     config: ImageConfig
     layers: tuple[Layer, ...]
@@ -157,6 +157,7 @@ class ImagePlan:
     labels: dict[str, str] = field(default_factory=dict)
     whiteouts: bool = True
     warnings: tuple[str, ...] = ()
+    called: str = ""
 
     @property
     def size_bytes(self) -> int:

@@ -8,6 +8,7 @@ v1.2, "Combined Image JSON + Filesystem Changeset Format".
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from msgspec import Struct
 
@@ -72,7 +73,8 @@ class DockerArchiveSource:
         entries = decode(data, list[Entry], f"{MANIFEST_FILE} of {self._archive.name}")
         entry = select_entry(entries, self._wanted, self._archive.name)
         config, digest = self._read_config(entry)
-        return plan_layers(self._layers(entry, config, line), config, digest, platform, self._archive.name)
+        plan = plan_layers(self._layers(entry, config, line), config, digest, platform, self._archive.name)
+        return replace(plan, called=next(iter(entry.repo_tags or []), ""))
 
     def _read_config(self, entry: Entry) -> tuple[Config, str]:
         data = read_file(self._archive, entry.config, MAX_CONFIG_BYTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from banger.host.thread import in_thread
@@ -16,8 +17,10 @@ from banger.images.records.sources.documents import (
     select_image,
 )
 from banger.images.reference.documents import (
+    CONTAINERD_NAME,
     MAX_CONFIG_BYTES,
     MAX_MANIFEST_BYTES,
+    REF_NAME,
     Descriptor,
     ImagePlan,
     Index,
@@ -60,7 +63,8 @@ class LayoutSource:
             data, first.digest, platform, self._name, self._fetch, platform_of(first)
         )
         config = await in_thread(self._read_blob, manifest.config, MAX_CONFIG_BYTES)
-        return make_plan(manifest, digest, parse_config(config), platform, self._name, named)
+        plan = make_plan(manifest, digest, parse_config(config), platform, self._name, named)
+        return replace(plan, called=_name_in(first))
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
         """Does nothing: everything is on this host."""
@@ -81,6 +85,12 @@ class LayoutSource:
         if len(data) != entry.size or digest_of(data) != entry.digest:
             raise invalid(f"{self._name}: {entry.digest} is damaged")
         return data
+
+
+def _name_in(entry: Descriptor) -> str:
+    """The whole name of an image; OCI's annotation often has the tag alone."""
+    name = entry.annotation(REF_NAME)
+    return entry.annotation(CONTAINERD_NAME) or (name if ":" in name else "")
 
 
 def blob_name(digest: str) -> str:
