@@ -105,7 +105,7 @@ def prepare_engine(directory: Path) -> Any:
         access=Access(store.tokens),
         operations=Operations(store.operations),
         registry=registry,
-        lives=SimpleNamespace(registry=registry, live={}),
+        lives=SimpleNamespace(registry=registry, live={}, vmms=list),
         makings=None,
         snapshots=None,
         store=store,

@@ -208,6 +208,15 @@ def test_a_whiteout_through_a_link_that_replaced_a_directory(
     assert found == seen_in_model(extract(layers)) and b"b" not in found
 
 
+@pytest.mark.parametrize("replaced_by", [file(b"a/a/a", b"4"), folder(b"a/a/a")])
+def test_a_whiteout_goes_through_a_link_that_its_layer_replaces_later(
+    tmp_path: Path, replaced_by: Member
+) -> None:
+    layers = [[folder(b"a", 0, uid=1), symlink(b"a/a/a", b"/")], [Member(b"a/a/a/.wh.a"), replaced_by]]
+    found, _ = merged(layers, tmp_path)
+    assert found == seen_in_model(extract(layers))
+
+
 def test_a_name_through_a_link_replaces_what_is_there(tmp_path: Path) -> None:
     lower = [file(b"usr/lib/a", b"old"), folder(b"usr/lib", 0o711), symlink(b"lib", b"usr/lib")]
     found, sink = merged([lower, [file(b"lib/a", b"new"), link(b"c", b"lib/a")]], tmp_path)

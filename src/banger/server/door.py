@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -175,10 +176,9 @@ class TcpDoor:
 
     async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Take connections. Connections whose handshake has not ended count, too: each has a file of this process."""
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, _ = await loop.sock_accept(listener)
+                connection = await _accepted(listener)
             except OSError as exc:
                 log.warning("cannot take a connection: %s", exc)
                 await asyncio.sleep(_PAUSE_S)
@@ -186,7 +186,8 @@ class TcpDoor:
             if len(self._tasks) > CONNECTIONS_MAX:
                 connection.close()
             else:
-                self._begin(self._meet(connection, tls))
+                meeting = self._begin(self._meet(connection, tls))
+                meeting.add_done_callback(partial(_close_if_cancelled, connection))
 
     async def _meet(self, connection: socket.socket, tls: ssl.SSLContext | None) -> None:
         def make() -> asyncio.Protocol:
@@ -200,14 +201,30 @@ class TcpDoor:
         except OSError as exc:  # of TLS, too
             log.debug("a client did not come in: %s", exc)
             connection.close()
-        except asyncio.CancelledError:
-            connection.close()
-            raise
 
-    def _begin(self, work: Coroutine[object, object, None]) -> None:
+    def _begin(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _close_if_cancelled(connection: socket.socket, meeting: asyncio.Task[None]) -> None:
+    """A task that is cancelled before its first step cannot close anything itself."""
+    if meeting.cancelled():
+        connection.close()
+
+
+async def _accepted(listener: socket.socket) -> socket.socket:
+    """The next connection. A connection that arrives while the caller is cancelled is closed."""
+    accepting = asyncio.ensure_future(asyncio.get_running_loop().sock_accept(listener))
+    try:
+        connection, _ = await accepting
+    except asyncio.CancelledError:
+        if accepting.done() and not accepting.cancelled() and accepting.exception() is None:
+            accepting.result()[0].close()
+        raise
+    return connection
 
 
 def is_loopback(host: str) -> bool:

@@ -89,8 +89,12 @@ class LayerTree:
         replaces or describes such a directory changes nothing, since it may come later in the archive."""
         found = set(self._implied)
         for path in (*(path.rpartition(b"/")[0] for path in self.whiteouts), *self.opaques):
-            # Asked first: a link may have replaced a directory that is among those found.
-            while path and self._leaves_open(path) and path not in found:
+            while path:
+                self._leaves_open(
+                    path
+                )  # raises if a link has replaced this directory, which may be among those found
+                if path in found:
+                    break
                 found.add(path)
                 path = path.rpartition(b"/")[0]
         return found
