@@ -77,7 +77,7 @@ static void half_an_answer_is_none(void)
 	struct share_reader reader = reader_anew();
 	struct share_message message;
 	uint8_t bytes[100];
-	size_t length = message_write(bytes, "half an ans", false);
+	size_t length = message_write(bytes, "half a word", false);
 
 	feed(&reader, greeting, SHARE_GREETING);
 	CHECK(share_reader_next(&reader, &message) == SHARE_MET);

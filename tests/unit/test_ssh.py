@@ -71,7 +71,7 @@ def test_lines_that_are_not_ours_go() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Host x\n  User y\n", "Host x", "\n\n# ende \xe9\n", "Host x\r\n\tPort 3\r\n"]
+    "text", ["", "Host x\n  User y\n", "Host x", "\n\n# caf\xe9\n", "Host x\r\n\tPort 3\r\n"]
 )
 def test_an_installation_is_taken_out_again_to_the_byte(
     identity: Identity, tmp_path: Path, text: str
