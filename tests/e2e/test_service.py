@@ -6,11 +6,12 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.home import IMAGE, REPOSITORY, Home
+from tests.support.home import IMAGE, REPOSITORY, Home, open_home
 
 pytestmark = [
     pytest.mark.e2e,
@@ -23,6 +24,13 @@ def capabilities() -> list[str]:
     lines = (REPOSITORY / "packaging/bangerd.service").read_text().splitlines()
     words = " ".join(line.partition("=")[2] for line in lines if line.startswith("CapabilityBoundingSet="))
     return [word.removeprefix("CAP_").lower() for word in words.split()]
+
+
+@pytest.fixture
+def own_home() -> Iterator[Home]:
+    """With images of its own: a daemon that starts sweeps what it finds half made in a directory of images."""
+    with open_home(own_images=True) as home:
+        yield home
 
 
 def as_service(home: Home, *words: str) -> str:

@@ -35,6 +35,7 @@ def shelter() -> Iterator[Shelter]:
 def own(shelter: Shelter, request: pytest.FixtureRequest) -> Iterator[Home]:
     """With templates and images of its own, and without machines of an earlier test."""
     with shelter.lend(request.node, delete_machines) as home:
+        home.env["BANGER_PROGRESS"] = "plain"
         yield home
 
 

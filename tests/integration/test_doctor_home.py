@@ -72,7 +72,7 @@ def test_the_doctor_makes_no_directory_and_starts_no_daemon(patient: Patient) ->
 
 def test_a_line_a_check_with_what_why_and_how(patient: Patient) -> None:
     patient.write_config("[limits]\nmemory_reserve = 1\n")
-    done = patient.doctor()
+    done = patient.doctor("-v")
     lines = done.stdout.splitlines()
     assert len(lines) == len(CHECKS) + 1
     (line,) = [line for line in lines if line.split()[1] == "config"]
