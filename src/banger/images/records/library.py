@@ -27,7 +27,7 @@ from banger.host.bounded import Locks
 from banger.host.fs import PARTIAL, disk_usage_bytes, remove_whole_aside, require_free
 from banger.host.paths import Paths
 from banger.host.run import find_tool
-from banger.host.settings import read_settings
+from banger.host.settings import Settings, read_settings
 from banger.host.thread import LONG, in_stoppable_thread, in_thread, load_modules
 from banger.images.disks.source import Source, SourceContext
 from banger.images.fetch.blobs import BlobStore
@@ -223,6 +223,19 @@ class ImageLibrary:
         """The store of compressed layers; disks do not depend on it."""
         return BlobStore(self._paths.oci)
 
+    def source_context(self, catalog: str, settings: Settings, wish: Wish | None = None) -> SourceContext:
+        """How the source of an image is read: as its catalog named it, or the user, for whom `catalog` is empty. Raises
+        `catalog_not_found`."""
+        wish = wish or Wish()
+        return SourceContext(
+            self.blobs(),
+            self._paths.config,
+            wish.insecure,
+            self._shelf.host_of(catalog) if catalog else "",
+            wish.stdin,
+            keep_free_bytes=settings.limits.disk_reserve_bytes,
+        )
+
     async def _look_up(self, ref: str, wish: Wish, report: Report) -> Found[ImageEntry] | None:
         """The entry of a catalog; None if `ref` is no name of a catalog. Raises as `Shelf.require_sound`, and
         `image_not_found`, `platform_not_found`."""
@@ -331,17 +344,9 @@ class ImageLibrary:
         from banger.images.disks.importing import import_layers, plan_disk
         from banger.images.records.sources.opening import open_source
 
-        settings = read_settings(self._paths.config)
         platform = parse_platform(wish.platform or f"linux/{cpu.architecture()}")
-        sender = self._shelf.host_of(found.catalog) if found is not None else ""
-        context = SourceContext(
-            self.blobs(),
-            self._paths.config,
-            wish.insecure,
-            sender,
-            wish.stdin,
-            keep_free_bytes=settings.limits.disk_reserve_bytes,
-        )
+        settings = read_settings(self._paths.config)
+        context = self.source_context(found.catalog if found is not None else "", settings, wish)
         async with open_source(source_ref, context) as source:
             plan = await _resolve(source, platform, report, format_source(source_ref))
             record = _record_of(plan, source_ref)

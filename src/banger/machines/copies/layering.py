@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from banger.errors import Error
 from banger.host.settings import read_settings
 from banger.host.thread import in_thread
-from banger.images.disks.source import SourceContext
 from banger.images.fetch.byte_range import ByteRange
 from banger.images.fetch.lifeline import on_lifeline
 from banger.images.made.documents import Layered, write_documents
@@ -88,7 +87,7 @@ async def _fetch(makings: Makings, pulled: Image, opened: AsyncExitStack, report
     source_ref: SourceRef = parse_source(pulled.source)
     if isinstance(source_ref, Reference):
         source_ref = source_ref.with_digest(pulled.manifest_digest)
-    context = SourceContext(makings.images.blobs(), makings.paths.config)
+    context = makings.images.source_context(pulled.catalog, read_settings(makings.paths.config))
     source = await opened.enter_async_context(open_source(source_ref, context))
     plan = await source.resolve(parse_platform(f"linux/{pulled.architecture}"), report)
     if plan.manifest_digest != pulled.manifest_digest or not plan.whiteouts:
