@@ -49,7 +49,7 @@ class Tokens:
         digest = digest_of(secret)
         token = self._table.find(digest) if digest else None
         moment = now()
-        if token is None or (token.expires and token.expires <= moment):
+        if token is None or _has_expired(token, moment):
             return None
         if not token.used or token.used <= _moment(-_USE_S):
             self._table.note_use(token, moment)
@@ -57,7 +57,12 @@ class Tokens:
 
     def is_valid(self, name: str) -> bool:
         """Whether the token of this name is still there, and has not expired."""
-        return any(t.name == name and (not t.expires or t.expires > now()) for t in self._table.all())
+        token = self._table.named(name)
+        return token is not None and not _has_expired(token, now())
+
+
+def _has_expired(token: Token, moment: str) -> bool:
+    return bool(token.expires) and token.expires <= moment
 
 
 def label_of_token(name: str) -> str:

@@ -36,6 +36,12 @@ class TokenTable:
         )
         return found[0] if found else None
 
+    def named(self, name: str) -> Token | None:
+        found = self._reader.read(
+            self._db.rows("SELECT rowid, name, record FROM tokens WHERE name = ?", (name,))
+        )
+        return found[0] if found else None
+
     def note_use(self, token: Token, moment: str) -> None:
         used = msgspec.structs.replace(token, used=moment)
         self._db.execute("UPDATE tokens SET record = ? WHERE name = ?", (encode_json(used), token.name))

@@ -37,7 +37,8 @@ def times_path(log_path: Path) -> Path:
     return log_path.with_name(log_path.name + ".times")
 
 
-def _turned(path: Path) -> Path:
+def turned_over(path: Path) -> Path:
+    """Where a log, or an index, is moved when it has become too long."""
     return path.with_name(path.name + ".1")
 
 
@@ -58,7 +59,7 @@ class TimesWriter:
         with contextlib.suppress(OSError):
             if found is None or found.inode != inode:
                 if found is not None:
-                    os.replace(self._path, _turned(self._path))
+                    os.replace(self._path, turned_over(self._path))
                 discard(self._path)
                 self._write_index(inode, array("Q"))
             else:
@@ -128,7 +129,7 @@ class Index(NamedTuple):
 
 def find_index(log_path: Path, inode: int) -> Index | None:
     """The index of the part of a log that has this inode."""
-    for path in (times_path(log_path), _turned(times_path(log_path))):
+    for path in (times_path(log_path), turned_over(times_path(log_path))):
         index = _read_index(path)
         if index is not None and index.inode == inode:
             return index

@@ -15,7 +15,7 @@ from banger.errors import Error
 from banger.host.foreign import NotPlain, foreign_size, open_foreign
 from banger.host.thread import in_thread
 from banger.machines.ask.execs import exec_log_name
-from banger.machines.ask.log_times import TimedLines, Window, find_index
+from banger.machines.ask.log_times import TimedLines, Window, find_index, turned_over
 
 _CHUNK = 65536
 _FOLLOW_S = 0.2
@@ -37,11 +37,6 @@ def log_path(directory: Path, source: str, exec_id: int | None = None) -> Path:
     if name is None:
         raise Error("bad_request", f"unknown log {source!r}", f"choose one of: {', '.join(_FILES)}")
     return directory / name
-
-
-def turned_over(path: Path) -> Path:
-    """Where a log is moved when it has become too long."""
-    return path.with_name(path.name + ".1")
 
 
 async def read_log(

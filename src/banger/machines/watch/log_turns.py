@@ -13,7 +13,7 @@ from pathlib import Path
 from banger.host.foreign import copy_end, foreign_size, open_foreign
 from banger.host.fs import discard
 from banger.host.thread import in_thread
-from banger.machines.ask.logs import turned_over
+from banger.machines.ask.log_times import turned_over
 from banger.machines.life.live import LiveMachine
 
 log = logging.getLogger("banger.machines")
