@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from banger.cli.dispatch import dispatch
 from banger.cli.timings import Stopwatch
-from banger.cli.whole_file import write_whole
+from banger.client.whole_file import write_whole
 from banger.errors import Error
 from tests.unit.test_client_stand_in import OPERATION, SNAPSHOT, TEMPLATE, StandIn, running
 

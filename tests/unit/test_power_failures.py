@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from banger.catalogs.publication import Publication
-from banger.cli.whole_file import write_whole
+from banger.client.whole_file import write_whole
 from banger.host.fs import open_partial, publish, write_file
 from banger.store.backup import back_up
 from banger.store.durability import DELAY_S, LogSync
@@ -25,13 +25,12 @@ SOURCE = Path(__file__).parents[2] / "src/banger"
 # Who gives a file another name by itself, and why that need not survive a power failure, or does.
 RENAMES = {
     "host/fs.py": "publishes",
-    "cli/whole_file.py": "publishes; the command line knows no host room",
+    "client/whole_file.py": "publishes; a client knows no host room",
     "images/fetch/blobs.py": "publishes where a prune may take the directory away",
     "kernels/library.py": "into what is published next, or out of its way",
     "kernels/bundled.py": "within what is published next",
     "machines/ask/execs.py": "logs",
     "machines/ask/log_times.py": "times of logs",
-    "ssh/identity.py": "publishes; a client, which knows no host room",
     "machines/watch/log_turns.py": "logs",
     "resources/teardown.py": "what is to be removed, and has a record",
     "client/trees/unpacking.py": "copies of a user, from a machine",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from banger.cli.output import print_fields, print_json, withhold
-from banger.cli.whole_file import write_whole
+from banger.client.whole_file import write_whole
 from banger.machines.keep.registry import Registry
 from banger.model.command import Command
 from banger.model.machine import Machine, MachineSpec, MachineState

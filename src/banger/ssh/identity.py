@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from banger import places
+from banger.client.whole_file import write_beside
 from banger.directories import ensure_own_directory
 from banger.errors import Error
 
@@ -114,20 +115,8 @@ def _locked(directory: str) -> Iterator[None]:
 
 def write_whole(path: str, data: bytes, mode: int = 0o600) -> None:
     """Put a file in its place at once, whole. Raises `credentials_error`."""
-    made = f"{path}.{os.getpid()}"
     try:
-        fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-        try:
-            with open(fd, "wb") as file:
-                os.fchmod(fd, mode)
-                file.write(data)
-                file.flush()
-                os.fsync(fd)
-            os.replace(made, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(made)
-            raise
+        write_beside(path, [data], mode=mode)
     except OSError as exc:
         raise _cannot("write", path, exc) from exc
 

@@ -204,7 +204,7 @@ def _export(arguments: Arguments) -> int:
             for piece in answer.chunks():
                 _write_all(piece)
         else:
-            from banger.cli.whole_file import write_whole
+            from banger.client.whole_file import write_whole
 
             write_whole(arguments.output, answer.chunks())
     return 0

@@ -135,7 +135,7 @@ def _export_arguments(parser: Parser) -> None:
 
 
 def _export(arguments: Arguments) -> int:
-    from banger.cli.whole_file import write_whole
+    from banger.client.whole_file import write_whole
 
     with Daemon().open(calls.images_export(arguments.name)) as answer:
         if arguments.file == "-":

@@ -44,7 +44,7 @@ def _save_arguments(parser: Parser) -> None:
 
 
 def _save(arguments: Arguments) -> int:
-    from banger.cli.whole_file import write_whole
+    from banger.client.whole_file import write_whole
 
     if arguments.output is None and is_terminal(1):
         raise Error("bad_request", "an archive is not for a terminal", "name a file with -o FILE")

@@ -106,7 +106,7 @@ def _export(arguments: Arguments) -> int:
 def _write(path: str, pieces: Iterator[bytes]) -> int:
     """Write the export. Returns the number of bytes."""
     if path != "-":
-        from banger.cli.whole_file import write_whole
+        from banger.client.whole_file import write_whole
 
         return write_whole(path, pieces)
     size_bytes = 0

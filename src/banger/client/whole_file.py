@@ -27,17 +27,20 @@ def write_whole(path: str, pieces: Iterable[bytes], sparse: bool = False) -> int
         if os.path.exists(real) and not os.path.isfile(real):
             with open(real, "wb") as file:
                 return sum(file.write(piece) for piece in pieces)
-        return _write_beside(real, pieces, sparse)
+        return write_beside(real, pieces, sparse)
     except OSError as exc:
         hint = "choose a directory that you may write to, with enough free space"
         raise Error("file_not_found", f"cannot write {path}: {exc.strerror}", hint) from exc
 
 
-def _write_beside(path: str, pieces: Iterable[bytes], sparse: bool) -> int:
+def write_beside(path: str, pieces: Iterable[bytes], sparse: bool = False, mode: int = 0o600) -> int:
+    """As `write_whole`, for a file or nothing at `path`, which is no link. `mode` are the permissions of the file.
+    Raises OSError."""
     part = f"{path}.{os.urandom(4).hex()}.part"
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:
+            os.fchmod(fd, mode)
             size_bytes = sum(_write(file, piece, sparse) for piece in pieces)
             file.flush()
             os.ftruncate(fd, size_bytes)
