@@ -11,13 +11,11 @@ from banger.cli.parser import (
     UsageError,
     Verb,
     above_zero,
-    at_least,
     json_flag,
     mebibytes,
     seconds,
-    size,
 )
-from banger.cli.verbs.run import disk_size, label
+from banger.cli.verbs.run import disk_size, label, limit_flags
 from banger.client import calls
 
 TYPE_CHECKING = False
@@ -49,19 +47,11 @@ def _rename(arguments: Arguments) -> int:
 
 def _update_arguments(parser: Parser) -> None:
     parser.group("limits on this host, also of a running machine")
-    parser.flag(
-        "--cpu-limit",
-        type=_limit,
-        metavar="N",
-        help="processor time, in processors; 0: no limit (of a stopped machine), as for all limits",
-    )
-    parser.flag(
-        "--memory-limit", type=size, metavar="SIZE", help="memory of the host for VMM and guest together"
-    )
-    parser.flag("--pids-limit", type=at_least(0), metavar="N", help="number of threads of the VMM")
-    parser.flag("--io-limit", type=size, metavar="SIZE", help="bytes per second to and from the root disk")
-    parser.flag(
-        "--iops-limit", type=at_least(0), metavar="N", help="reads and writes per second on the root disk"
+    limit_flags(
+        parser,
+        _limit,
+        "processor time, in processors; 0: no limit (of a stopped machine), as for all limits",
+        least=0,
     )
     parser.group("size, for the next start")
     parser.flag(

@@ -253,22 +253,27 @@ def _health_options(parser: Parser) -> None:
     )
 
 
-def _limit_options(parser: Parser) -> None:
-    """Add the options that limit what a machine uses of the host."""
-    parser.group("limits on this host")
-    parser.flag(
-        "--cpu-limit",
-        type=above_zero,
-        metavar="N",
-        help="processor time, as a number of processors, such as 0.5 (default: as much as it needs, as for all limits)",
-    )
+def limit_flags(parser: Parser, cpu: Callable[[str], float], cpu_help: str, least: int) -> None:
+    """Add the limits themselves. `cpu` reads the number of processors; `least` is the least of the other numbers."""
+    parser.flag("--cpu-limit", type=cpu, metavar="N", help=cpu_help)
     parser.flag(
         "--memory-limit", type=size, metavar="SIZE", help="memory of the host for VMM and guest together"
     )
-    parser.flag("--pids-limit", type=at_least(1), metavar="N", help="number of threads of the VMM")
+    parser.flag("--pids-limit", type=at_least(least), metavar="N", help="number of threads of the VMM")
     parser.flag("--io-limit", type=size, metavar="SIZE", help="bytes per second to and from the root disk")
     parser.flag(
-        "--iops-limit", type=at_least(1), metavar="N", help="reads and writes per second on the root disk"
+        "--iops-limit", type=at_least(least), metavar="N", help="reads and writes per second on the root disk"
+    )
+
+
+def _limit_options(parser: Parser) -> None:
+    """Add the options that limit what a machine uses of the host."""
+    parser.group("limits on this host")
+    limit_flags(
+        parser,
+        above_zero,
+        "processor time, as a number of processors, such as 0.5 (default: as much as it needs, as for all limits)",
+        least=1,
     )
     parser.flag(
         "--limits",
