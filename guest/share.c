@@ -1,5 +1,6 @@
 #include "share.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "out.h"
 #include "port.h"
 #include "share_pump.h"
+#include "tmpfs.h"
 #include "users.h"
 #include "wire.h"
 
@@ -114,6 +116,20 @@ static int make_target(const struct target *target, struct err *err)
 	return fd < 0 ? err_set(err, ERR_IO, errno, "%s", target->path) : 0;
 }
 
+/* A read-only root gets the target, too, as it gets those of tmpfs. */
+static int ensure_target(const struct target *target, struct err *err)
+{
+	static const struct fields none;
+	struct err later;
+	int done = make_target(target, err);
+
+	if (done == 0 || err->number != EROFS)
+		return done;
+	root_unprotect();
+	done = make_target(target, err);
+	return root_protect(&none, done < 0 ? &later : err) < 0 ? -1 : done;
+}
+
 static int mount_one(size_t i, struct err *err)
 {
 	const struct target *target = &targets[i];
@@ -121,7 +137,7 @@ static int mount_one(size_t i, struct err *err)
 	char options[160];
 	uint8_t number = (uint8_t)i;
 
-	if (make_target(target, err) < 0)
+	if (ensure_target(target, err) < 0)
 		return -1;
 	snprintf(options, sizeof options, "fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other,default_permissions",
 		 mounts[i].fuse, target->flags & SHARE_IS_FILE ? S_IFREG : S_IFDIR);

@@ -228,11 +228,27 @@ def test_targets_may_lie_in_one_another(shared: Shared) -> None:
     assert shared.home.text("vm", "run", *options, IMAGE, "--", "cat", "/w/inner/file") == "fixed"
 
 
+@pytest.mark.parametrize("target", ["/made/for/it", "/made-file"])
+def test_a_read_only_root_gets_the_targets_that_it_lacks(
+    module_home: Home, places: Path, target: str, name: str
+) -> None:
+    source = places / f"for-{name}"
+    if target.endswith("file"):
+        source.write_text("whole")
+    else:
+        source.mkdir()
+    script = f"test -e {target} && ! touch /x && echo fine"
+    flags = ["--read-only", "-v", f"{source}:{target}"]
+    done = module_home.run("run", "--rm", *flags, IMAGE, "--", "sh", "-c", script)
+    assert (done.returncode, done.stdout) == (0, b"fine\n"), done.stderr
+
+
 def test_a_server_that_is_killed_is_started_again(shared: Shared) -> None:
     (shared.top / "kept").write_text("kept\n")
     [before] = shared.servers()
     os.kill(before, signal.SIGKILL)
-    assert shared.sh("cat /src/kept") == "kept\n"  # it waits for the next
+    # What begins before the guest has noticed the end fails, as docs/files.md says; what begins then waits for the next.
+    assert shared.sh("sleep 0.3; cat /src/kept") == "kept\n"
     assert shared.servers() not in ([], [before])
 
 
