@@ -247,7 +247,7 @@ def test_a_server_that_is_killed_is_started_again(shared: Shared) -> None:
     (shared.top / "kept").write_text("kept\n")
     [before] = shared.servers()
     os.kill(before, signal.SIGKILL)
-    # What begins before the guest has noticed the end fails, as docs/files.md says; what begins then waits for the next.
+    # What begins before the guest notices the end fails, as docs/files.md says; what begins then waits for the next.
     assert shared.sh("sleep 0.3; cat /src/kept") == "kept\n"
     assert shared.servers() not in ([], [before])
 
