@@ -10,7 +10,6 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -103,6 +102,7 @@ class TcpDoor:
         self._listener: socket.socket | None = None
         self._state = ServerState()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
         self._turn = asyncio.Lock()
         self._url = ""
         self.fingerprint = ""
@@ -130,6 +130,9 @@ class TcpDoor:
             listener, self._listener = self._listener, None
             if listener is None:
                 return
+            asyncio.get_running_loop().remove_reader(listener)
+            if self._pause is not None:
+                self._pause.cancel()
             for task in tuple(self._tasks):
                 task.cancel()
             if self._tasks:
@@ -160,7 +163,7 @@ class TcpDoor:
         self._listener = await in_thread(_bound, host, port)
         shown = LOOPBACK if host in _EVERYWHERE else f"[{host}]" if ":" in host else host
         self._url = f"{'https' if tls else 'http'}://{shown}:{self._listener.getsockname()[1]}"
-        self._begin(self._accept(self._listener, tls))
+        self._accept(self._listener, tls)
         log.info("serving on %s %s", self._url, self.fingerprint)
 
     def _prepare_tls(self, host: str) -> tuple[ssl.SSLContext | None, str]:
@@ -174,20 +177,31 @@ class TcpDoor:
         names = tuple(dict.fromkeys(("localhost", *ours)))
         return load_tls(*ensure_own(self._directory, names))
 
-    async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Take connections. Connections whose handshake has not ended count, too: each has a file of this process."""
-        while True:
-            try:
-                connection = await _accepted(listener)
-            except OSError as exc:
-                log.warning("cannot take a connection: %s", exc)
-                await asyncio.sleep(_PAUSE_S)
-                continue
-            if len(self._tasks) > CONNECTIONS_MAX:
-                connection.close()
-            else:
-                meeting = self._begin(self._meet(connection, tls))
-                meeting.add_done_callback(partial(_close_if_cancelled, connection))
+    def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Take connections as they come. Connections whose handshake has not ended count, too: each has a file of this
+        process. No task waits for them: a connection could be lost when it is cancelled."""
+        self._pause = None
+        asyncio.get_running_loop().add_reader(listener, self._take, listener, tls)
+
+    def _take(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as exc:
+            log.warning("cannot take a connection: %s", exc)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listener)
+            self._pause = loop.call_later(_PAUSE_S, self._accept, listener, tls)
+            return
+        connection.setblocking(False)
+        if len(self._tasks) >= CONNECTIONS_MAX:
+            connection.close()
+            return
+        meeting = asyncio.get_running_loop().create_task(self._meet(connection, tls))
+        self._tasks.add(meeting)
+        meeting.add_done_callback(self._tasks.discard)
+        meeting.add_done_callback(partial(_close_if_cancelled, connection))
 
     async def _meet(self, connection: socket.socket, tls: ssl.SSLContext | None) -> None:
         def make() -> asyncio.Protocol:
@@ -202,29 +216,11 @@ class TcpDoor:
             log.debug("a client did not come in: %s", exc)
             connection.close()
 
-    def _begin(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
 
 def _close_if_cancelled(connection: socket.socket, meeting: asyncio.Task[None]) -> None:
     """A task that is cancelled before its first step cannot close anything itself."""
     if meeting.cancelled():
         connection.close()
-
-
-async def _accepted(listener: socket.socket) -> socket.socket:
-    """The next connection. A connection that arrives while the caller is cancelled is closed."""
-    accepting = asyncio.ensure_future(asyncio.get_running_loop().sock_accept(listener))
-    try:
-        connection, _ = await accepting
-    except asyncio.CancelledError:
-        if accepting.done() and not accepting.cancelled() and accepting.exception() is None:
-            accepting.result()[0].close()
-        raise
-    return connection
 
 
 def is_loopback(host: str) -> bool:
