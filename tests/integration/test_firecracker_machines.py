@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from banger.agent.process import Output, list_execs
+from banger.agent.process import Output, list_execs, start_process
 from banger.guests import guest
 from banger.host import jail
 from banger.host.cgroup import Group
@@ -35,7 +35,7 @@ from banger.model.sizes import MIB
 from banger.vmm.firecracker import metrics
 from banger.vmm.firecracker.api import Api
 from banger.vmm.firecracker.driver import KVM, FirecrackerDriver, users_reach
-from banger.vmm.firecracker.names import DISK, control_socket
+from banger.vmm.firecracker.names import DISK, agent_socket, control_socket
 from tests.support.anywhere import PROGRAMS, driver_of
 from tests.support.engine import Engine, home_of, open_engine
 from tests.support.paths import paths_below
@@ -224,6 +224,57 @@ def test_a_snapshot_brings_back_what_ran(home: Path, driver: FirecrackerDriver) 
             machine = engine.registry.find("dev")
             assert engine.lives.of(machine).process != before
             assert await labels(engine.lives.of(machine)) == 1
+            await remove_all(engine)
+
+    within(work())
+
+
+def test_a_copy_has_another_generation_and_its_original_keeps_its_own(
+    home: Path, driver: FirecrackerDriver
+) -> None:
+    """By the VM generation ID a kernel sees that another machine may have its random numbers, and draws new ones."""
+
+    async def generation(engine: Engine, machine: Machine) -> str:
+        connection = engine.lives.of(machine).connection
+        assert connection is not None
+        process = await start_process(connection, Command(argv=["generation"]))
+        said = b"".join([output.data async for output in process.outputs()])
+        assert process.exit is not None and process.exit.code == 0
+        return said.decode()
+
+    async def work() -> None:
+        async with engine_of(home, driver) as engine:
+            machine = await engine.run("dev")
+            before = await generation(engine, machine)
+            assert len(bytes.fromhex(before)) == 16 and before.strip("0\n")
+            await pausing.pause(engine.lives, machine)
+            await pausing.resume(engine.lives, machine)
+            children = await forks.fork(engine.lives, engine.makings, machine, 2, "child", silent)
+            assert await generation(engine, machine) == before
+            found = {await generation(engine, each) for each in children}
+            await snapshots.snapshot(engine.snapshots, engine.lives, engine.makings, machine, "kept", silent)
+            await snapshots.restore(engine.snapshots, engine.lives, engine.makings, "dev", "kept", silent)
+            found.add(await generation(engine, engine.registry.find("dev")))
+            assert len(found | {before}) == 4
+            await remove_all(engine)
+
+    within(work())
+
+
+def test_a_machine_that_has_lost_its_agent_is_asked_to_shut_down_by_its_keyboard(
+    home: Path, driver: FirecrackerDriver
+) -> None:
+    async def work() -> None:
+        async with engine_of(home, driver) as engine:
+            machine = await engine.run("dev", "sleep")
+            live = engine.lives.of(machine)
+            agent_socket(live.places).unlink()
+            assert live.connection is not None
+            live.connection.close()
+            async with asyncio.timeout(60):
+                await lifecycle.stop(engine.lives, machine, 5)
+            assert machine.state is MachineState.STOPPED
+            assert "freestanding: ends" in live.places.console_log.read_text()
             await remove_all(engine)
 
     within(work())

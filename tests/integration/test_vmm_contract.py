@@ -289,7 +289,7 @@ def listing(directory: Path) -> dict[str, int]:
     return {path.name: path.lstat().st_ino for path in directory.iterdir()}
 
 
-@pytest.mark.parametrize("how", ["quit", "terminate", "killed", "powered off"])
+@pytest.mark.parametrize("how", ["quit", "terminate", "killed", "powered off", "asked"])
 def test_a_machine_ends_and_its_vmm_says_why(rig: Rig, name: str, how: str) -> None:
     async def work() -> None:
         async with rig.cloned(name) as (vm, connection):
@@ -299,12 +299,20 @@ def test_a_machine_ends_and_its_vmm_says_why(rig: Rig, name: str, how: str) -> N
                 vm.terminate()
             elif how == "killed":
                 send_signal(vm.process, signal.SIGKILL)
+            elif how == "asked":
+                if not await vm.ask_guest_to_end():
+                    assert rig.driver.name == "qemu"
+                    return
             else:
                 with contextlib.suppress(Error):
                     await connection.request(Type.SHUTDOWN, [(Tag.MODE, "poweroff"), (Tag.GRACE_MS, 100)], 3)
             await gone(vm)
             await asyncio.sleep(0.05)  # what it said last is read
-            expected = {"terminate": EndKind.SIGNALLED, "powered off": EndKind.POWERED_OFF}
+            expected = {
+                "terminate": EndKind.SIGNALLED,
+                "powered off": EndKind.POWERED_OFF,
+                "asked": EndKind.POWERED_OFF,
+            }
             if how != "quit":
                 assert vm.end().kind is expected.get(how, EndKind.UNKNOWN)
 

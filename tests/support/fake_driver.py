@@ -244,6 +244,11 @@ class FakeVm:
     async def agent_port_is_held(self) -> bool:
         return True
 
+    async def ask_guest_to_end(self) -> bool:
+        with self._faults.step("ask_guest_to_end"):
+            await self.ask("ask_guest_to_end")
+        return True
+
     async def quit(self) -> None:
         with self._faults.step("quit"):
             await self.ask("quit")

@@ -143,6 +143,8 @@ class Firecracker:
                 status, answer = 400, {"fault_message": str(exc)}
             said = json.dumps(answer).encode() if answer else b""
             connection.sendall(b"HTTP/1.1 %d \r\nContent-Length: %d\r\n\r\n" % (status, len(said)) + said)
+            if self.guest.goes_down:
+                os._exit(0)
 
     def _do(self, request: str, body: dict[str, Any]) -> dict[str, Any]:
         if request == "GET /":
@@ -161,7 +163,7 @@ class Firecracker:
             "PATCH /drives/root": self._change_drive,
             "PUT /snapshot/create": self._create,
             "PUT /snapshot/load": self._load,
-            "PUT /actions": self._flush,
+            "PUT /actions": self._act,
         }
         actions[request](body)
         return {}
@@ -182,7 +184,10 @@ class Firecracker:
             self.failed += 1
             raise
 
-    def _flush(self, body: dict[str, Any]) -> None:
+    def _act(self, body: dict[str, Any]) -> None:
+        if body["action_type"] == "SendCtrlAltDel":
+            self.guest.goes_down = "powered_off"
+            return
         if self.metrics is not None:
             line = {"block_root": {"invalid_reqs_count": self.failed}, "net": {}}
             os.write(self.metrics, json.dumps(line).encode() + b"\n")

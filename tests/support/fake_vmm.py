@@ -3,7 +3,7 @@
 It is the other shape of a VMM than QEMU: the agent is behind a line that asks for a port, the control socket speaks
 lines of JSON, the disk is a copy. What its guest is told it keeps in its "memory", so that a test sees what a restored
 one knows. Commands of its guest: `true`, `exit N`, `sleep` (until a signal), `deaf` (as `sleep`; its guest does not go
-down either), `poweroff`.
+down either, whoever asks), `poweroff`.
 
     python fake_vmm.py '{"control": FD, "agent": FD, "disk": PATH, "waits": bool}'
 """
@@ -222,6 +222,11 @@ class Vmm:
     def do_restore(self, path: str) -> None:
         self.guest.boot, self.guest.told, execs = json.loads(Path(path).read_text())
         self.guest.execs = {int(number): tuple(known) for number, known in execs.items()}
+
+    def do_ask_guest_to_end(self) -> None:
+        if not self.guest.is_deaf:
+            self._tell({})
+            self.end("powered_off")
 
     def do_quit(self) -> None:
         self._tell({})

@@ -195,6 +195,10 @@ class Vm(Protocol):
         """Whether a process in the guest has the agent's port open; True if the VMM cannot know. Raises `vmm_failed`,
         `timeout`."""
 
+    async def ask_guest_to_end(self) -> bool:
+        """Ask the guest's kernel to shut down, without the agent. False if the VMM cannot ask. Raises `vmm_failed`,
+        `timeout`."""
+
     async def quit(self) -> None:
         """Ask the VMM to flush its disks and end now. Raises `vmm_failed`, `timeout`."""
 

@@ -2,6 +2,7 @@
 
 #include "disk.h"
 #include "frames.h"
+#include "generation.h"
 #include "vsock.h"
 
 enum { POLLS_BETWEEN_KEYS = 1 << 12, EXECS_MAX = 64, LABEL_MAX = 256, HOSTNAME_MAX = 64, WORDS_MAX = 16, LINE_MAX = 512 };
@@ -184,12 +185,21 @@ static size_t put_line(char *line, size_t at, const uint8_t *bytes, size_t size,
 
 static bool is_known(const struct field *program)
 {
-	static const char *const names[] = {"true", "false", "exit", "sleep", "echo", "hostname", "poweroff", "read"};
+	static const char *const names[] = {"true", "false", "exit", "sleep", "echo", "hostname", "poweroff", "read",
+					   "generation"};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (says(program, names[i]))
 			return true;
 	return false;
+}
+
+static size_t put_hex(char *line, const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < 2 * size; i++)
+		line[i] = "0123456789abcdef"[i % 2 ? bytes[i / 2] & 15 : bytes[i / 2] >> 4];
+	line[2 * size] = '\n';
+	return 2 * size + 1;
 }
 
 static void carry_out(struct exec *exec, const struct field *words, size_t count)
@@ -209,6 +219,11 @@ static void carry_out(struct exec *exec, const struct field *words, size_t count
 	uint64_t code = says(&words[0], "exit") && count > 1 ? decimal_of(&words[1]) : says(&words[0], "false");
 	if (says(&words[0], "read") && count > 1)
 		code = disk_read(decimal_of(&words[1]));
+	if (says(&words[0], "generation")) {
+		const uint8_t *generation = generation_find();
+		size = generation ? put_hex(line, generation, GENERATION_BYTES) : 0;
+		code = !generation;
+	}
 	end_exec(exec, line, size, code, 0);
 }
 

@@ -230,8 +230,9 @@ async def _settle_end(lives: Lives, live: LiveMachine, ending: Ending, exit_: Ex
 
 
 async def stop(lives: Lives, machine: Machine, grace_s: float, *, by_user: bool = True) -> None:
-    """Ask the agent to shut down, then send SIGTERM to the VMM, then SIGKILL, each with its time-out. Returns when the
-    machine is `stopped`. If the machine was due to be started again, that start is cancelled."""
+    """Ask the agent to shut down, or else the guest's kernel where the VMM can; then send SIGTERM to the VMM, then
+    SIGKILL, each with its time-out. Returns when the machine is `stopped`. If the machine was due to be started
+    again, that start is cancelled."""
     await lives.settle_overdue(machine)
     if by_user and _want_stopped(lives, machine):
         return
@@ -248,7 +249,7 @@ async def stop(lives: Lives, machine: Machine, grace_s: float, *, by_user: bool 
             with contextlib.suppress(Error):
                 await live.vm.resume()
     answers = await _end_main(live, grace_s)
-    if (answers and await _shut_down_by_agent(live, grace_s)) or await _terminate(live):
+    if await _shut_down(live, grace_s, answers) or await _terminate(live):
         await live.ended.wait()
         return
     await _kill(live)
@@ -271,15 +272,30 @@ async def _end_main(live: LiveMachine, grace_s: float) -> bool:
     return True
 
 
-async def _shut_down_by_agent(live: LiveMachine, grace_s: float) -> bool:
+async def _shut_down(live: LiveMachine, grace_s: float, answers: bool) -> bool:
+    """False if the guest could not be asked, or has not ended in time."""
+    if (answers and await _ask_agent(live, grace_s)) or await _ask_kernel(live):
+        return await _gone_within(live, grace_s + _AGENT_MARGIN_S)
+    return live.gone.is_set()
+
+
+async def _ask_agent(live: LiveMachine, grace_s: float) -> bool:
     try:
         await live.agent().request(
             Type.SHUTDOWN, [(Tag.MODE, "poweroff"), (Tag.GRACE_MS, int(grace_s * 1000))], timeout_s=3
         )
     except Error as exc:
         log.info("machine=%s agent shutdown: %s", live.machine.name, exc.message)
-        return live.gone.is_set()
-    return await _gone_within(live, grace_s + _AGENT_MARGIN_S)
+        return False
+    return True
+
+
+async def _ask_kernel(live: LiveMachine) -> bool:
+    try:
+        return await live.vm.ask_guest_to_end()
+    except Error as exc:
+        log.info("machine=%s kernel shutdown: %s", live.machine.name, exc.message)
+        return False
 
 
 async def _terminate(live: LiveMachine) -> bool:

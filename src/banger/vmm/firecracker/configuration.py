@@ -47,6 +47,10 @@ def plan_command_line() -> str:
     )
 
 
+def plan_ctrl_alt_del() -> dict[str, Any]:
+    return {"action_type": "SendCtrlAltDel"}
+
+
 def plan_drive(name: str, path: str, *, read_only: bool) -> dict[str, Any]:
     """With `Writeback`, what the guest syncs is synced on the host."""
     return {

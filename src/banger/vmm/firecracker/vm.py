@@ -194,6 +194,11 @@ class FirecrackerVm:
     async def agent_port_is_held(self) -> bool:
         return True
 
+    async def ask_guest_to_end(self) -> bool:
+        """By Ctrl-Alt-Del: the kernel sends SIGINT to its process 1, and both the agent and systemd then shut down."""
+        await self._api.put("/actions", configuration.plan_ctrl_alt_del())
+        return True
+
     async def quit(self) -> None:
         """The guest stands still, so each of its writes is whole and in the host's page cache, where it outlives the
         process. Firecracker has no request to end, and as process 1 of its namespace it is deaf to SIGTERM."""
