@@ -32,6 +32,9 @@ def test_a_run_is_told_from_its_beginning_to_its_end(home: Home, name: str) -> N
     assert told[-1]["data"]["exit"]["code"] == 3
     home.text("vm", "delete", name)
     assert events(home, "--machine", name, "--since", "10m")[-1]["kind"] == "machine.deleted"
+    ended = told[-1]["time"]
+    assert events(home, "--machine", name, "--until", ended)[-1]["kind"] == "machine.stopped"
+    assert events(home, "--machine", name, "--until", "10m") == []
 
 
 def test_a_follower_sees_what_others_do_and_the_daemons_end(own_home: Home) -> None:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from banger.cli import output, terminal
 from banger.cli.dispatch import dispatch
-from banger.cli.foreign_options import ACCEPTED, REFUSED
+from banger.cli.foreign_options import ACCEPTED, FOREIGN, REFUSED
 from banger.cli.formats import print_formatted, select
 from banger.cli.go_template import parse_template, render
 from banger.cli.machine_filters import FILTERS
@@ -416,6 +416,31 @@ def test_what_means_nothing_is_said_once_and_what_would_be_missing_is_refused(ca
     assert not REFUSED.keys() & ACCEPTED.keys()
     known = set(load_verb("vm", "run").parser("banger vm run", "x").names)
     assert not known & (REFUSED.keys() | ACCEPTED.keys())
+
+
+@pytest.mark.parametrize("verb", FOREIGN)
+def test_other_verbs_accept_or_refuse_options_by_name(verb: str, capsys: Capture) -> None:
+    foreign, (noun, name) = FOREIGN[verb], verb.split()
+    parser = load_verb(noun, name).parser(f"banger {verb}", "x")
+    assert not {*parser.names} & (foreign.accepted.keys() | foreign.refused.keys())
+    assert not foreign.accepted.keys() & foreign.refused.keys()
+    words = [f"x{number}" for number, each in enumerate(parser.positionals) if each.nargs != "?"]
+    for option, (valued, why) in foreign.accepted.items():
+        load_verb(noun, name).parse(parser, [option, *(["value"] if valued else []), *words])
+        said = "" if option in ("-q", "--quiet") else f"banger: {option} means nothing here: {why}\n"
+        assert capsys.readouterr().err == said
+    for option, (valued, instead) in foreign.refused.items():
+        with pytest.raises(UsageError, match=f"banger has no {option}$") as caught:
+            load_verb(noun, name).parse(parser, [option, *(["value"] if valued else []), *words])
+        assert caught.value.hint == instead
+
+
+def test_a_line_that_is_wrong_in_another_way_says_so(capsys: Capture) -> None:
+    assert dispatch("stop --nonsense dev".split()) == 2
+    assert "unknown option --nonsense" in capsys.readouterr().err
+    assert dispatch("commit -m words".split()) == 2
+    said = capsys.readouterr().err
+    assert "-m means nothing here" in said and "required" in said
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
-"""Options of containers that a machine cannot mean: some are accepted, and a line says why they mean nothing; some are
+"""Options that other tools have and banger has not: some are accepted, and a line says why they mean nothing; some are
 refused, because what the user relies on would be missing."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 _OWN_KERNEL = "a machine has its own kernel, and its root can do nothing to the host"
 _NO_SHARING = "a machine shares no namespace with the host"
@@ -12,8 +14,19 @@ _DEVICES = "devices of the host are not passed to machines"
 _ADDRESS = "banger assigns addresses; machines find one another by name: --network NAME"
 _SHARE = "banger shares no files between machines: `banger cp` copies them"
 
-# Option: whether a value follows, and why it means nothing.
-ACCEPTED: dict[str, tuple[bool, str]] = {
+# Option: whether a value follows, and a reason.
+Options = dict[str, tuple[bool, str]]
+
+
+class Foreign(NamedTuple):
+    """The options of one verb: `accepted` with the reason why they mean nothing, `refused` with what to do instead."""
+
+    accepted: Options
+    refused: Options
+
+
+# Of `run` and `exec`.
+ACCEPTED: Options = {
     "--privileged": (False, _OWN_KERNEL),
     "--cap-add": (True, _OWN_KERNEL),
     "--cap-drop": (True, _OWN_KERNEL),
@@ -52,8 +65,7 @@ ACCEPTED: dict[str, tuple[bool, str]] = {
     "--dns-option": (True, "the machine's resolver has no options"),
     "--dns-search": (True, "the machine's resolver has no search list"),
 }
-# Option: whether a value follows, and what to do instead.
-REFUSED: dict[str, tuple[bool, str]] = {
+REFUSED: Options = {
     "--volumes-from": (True, _SHARE),
     "--volume-driver": (True, _SHARE),
     "--device": (True, _DEVICES),
@@ -74,9 +86,96 @@ REFUSED: dict[str, tuple[bool, str]] = {
 }
 VALUED = frozenset(name for names in (ACCEPTED, REFUSED) for name, (valued, _) in names.items() if valued)
 
+_SIGNAL = (
+    True,
+    "`banger kill -s SIGNAL NAME` sends a signal; --stop-signal of `banger run` sets that of `banger stop`",
+)
+_CHANGE = (True, "a Dockerfile with `FROM IMAGE` changes CMD, ENV and the like: `banger build`")
+_NO_MESSAGE = (True, "an image of banger has neither author nor message")
+_VERIFIED = (False, "banger verifies digests of all images")
+_FILTER = (True, "choose by name: `banger rm $(banger ps -aq --filter label=...)`")
+_ONE_TAG = (False, "name each tag")
+_SUBNET = (True, _ADDRESS)
+_ATTACH = (False, "`banger start NAME`, then `banger attach NAME`")
+# Of the other verbs.
+FOREIGN: dict[str, Foreign] = {
+    "vm list": Foreign(
+        dict.fromkeys(("-s", "--size"), (False, "`banger stats` shows what a machine takes of the disk")), {}
+    ),
+    "vm logs": Foreign({"--details": (False, "the log has no attributes")}, {}),
+    "vm stop": Foreign({}, dict.fromkeys(("-s", "--signal"), _SIGNAL)),
+    "vm restart": Foreign({}, dict.fromkeys(("-s", "--signal"), _SIGNAL)),
+    "vm start": Foreign({}, dict.fromkeys(("-a", "--attach", "-i", "--interactive", "-ai"), _ATTACH)),
+    "vm attach": Foreign({"--sig-proxy": (False, "without a terminal, banger always passes signals on")}, {}),
+    "vm cp": Foreign(dict.fromkeys(("-q", "--quiet"), (False, "a copy prints nothing unless it fails")), {}),
+    "vm delete": Foreign(dict.fromkeys(("-l", "--link"), (False, "machines have no links")), {}),
+    "vm commit": Foreign(
+        {
+            **dict.fromkeys(("-m", "--message", "-a", "--author"), _NO_MESSAGE),
+            **dict.fromkeys(("-p", "--pause"), (False, "the machine stands still for a moment, and goes on")),
+        },
+        dict.fromkeys(("-c", "--change"), _CHANGE),
+    ),
+    "vm prune": Foreign({}, {"--filter": _FILTER}),
+    "network prune": Foreign({}, {"--filter": _FILTER}),
+    "image prune": Foreign(
+        {},
+        {
+            "--filter": _FILTER,
+            **dict.fromkeys(
+                ("-a", "--all"), (False, "an image with a name stays: `banger rmi NAME` deletes it")
+            ),
+        },
+    ),
+    "system prune": Foreign({"--volumes": (False, "banger has no named volumes")}, {"--filter": _FILTER}),
+    "image list": Foreign(
+        {
+            "--digests": (False, "`banger inspect IMAGE` shows the digest"),
+            "--tree": (False, "an image is one disk"),
+        },
+        {},
+    ),
+    "image pull": Foreign(
+        {"--disable-content-trust": _VERIFIED}, dict.fromkeys(("-a", "--all-tags"), _ONE_TAG)
+    ),
+    "image push": Foreign(
+        {"--disable-content-trust": _VERIFIED}, dict.fromkeys(("-a", "--all-tags"), _ONE_TAG)
+    ),
+    "image delete": Foreign({"--no-prune": (False, "an image has no untagged parents")}, {}),
+    "image import": Foreign(
+        dict.fromkeys(("-m", "--message"), _NO_MESSAGE), dict.fromkeys(("-c", "--change"), _CHANGE)
+    ),
+    "image login": Foreign(
+        {}, dict.fromkeys(("-p", "--password"), (True, "all users of this host see it: use --password-stdin"))
+    ),
+    "network create": Foreign(
+        {
+            **dict.fromkeys(
+                ("-d", "--driver", "-o", "--opt"), (True, "a network is routed, and has no drivers")
+            ),
+            "--attachable": (False, "machines join any network: `banger network connect`"),
+            "--label": (True, "networks have no labels"),
+        },
+        dict.fromkeys(("--subnet", "--gateway", "--ip-range", "--aux-address", "--ipam-driver"), _SUBNET),
+    ),
+    "system events": Foreign(
+        {},
+        {
+            "--filter": (True, "--machine NAME prints the events of one machine"),
+            "--format": (True, "--json prints JSON"),
+        },
+    ),
+}
 
-def take_out(own: list[str]) -> tuple[list[str], list[str], str]:
+
+def foreign_to(verb: str) -> Foreign:
+    """Of a verb, such as "vm stop"."""
+    return FOREIGN.get(verb, Foreign({}, {}))
+
+
+def take_out(own: list[str], foreign: Foreign) -> tuple[list[str], list[str], str]:
     """The words without foreign options, a line for each accepted one, and the first that is refused."""
+    known = {**foreign.accepted, **foreign.refused}
     kept: list[str] = []
     lines: dict[str, str] = {}
     at = 0
@@ -85,13 +184,13 @@ def take_out(own: list[str]) -> tuple[list[str], list[str], str]:
         name, equals, value = word.partition("=")
         if word == "--":
             return [*kept, *own[at:]], list(lines.values()), ""
-        if name in REFUSED and value != "false":
+        if name in foreign.refused and value != "false":
             return kept, [], name
-        if name not in ACCEPTED and name not in REFUSED:
+        if name not in known:
             kept.append(word)
             at += 1
             continue
-        if name in ACCEPTED and value != "false":
-            lines[name] = f"{name} means nothing here: {ACCEPTED[name][1]}"
-        at += 2 if name in VALUED and not equals else 1
+        if value != "false":
+            lines[name] = f"{name} means nothing here: {known[name][1]}"
+        at += 2 if known[name][0] and not equals else 1
     return kept, list(lines.values()), ""

@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn, TypeVar
 
+    from banger.cli.foreign_options import Foreign
+
     Value = TypeVar("Value")
 
 Arguments = argparse.Namespace
@@ -159,20 +161,29 @@ class Verb:
     def parse(self, parser: Parser, words: list[str]) -> Arguments:
         """The arguments; `command` is the guest's command, if the verb takes one."""
         if self.command_after < 0:
-            return parser.parse(words)
+            return self._parse_own(parser, words)
         own, command = self._split(parser, ["--help"] if words == ["-h"] else words)
         if self.foreign:
-            from banger.cli.failure import warn
-            from banger.cli.foreign_options import REFUSED, take_out
+            from banger.cli.foreign_options import ACCEPTED, REFUSED, Foreign
 
-            own, lines, refused = take_out(own)
-            if refused:
-                raise UsageError(f"banger has no {refused}", parser.prog, REFUSED[refused][1])
-            for line in [] if "-q" in own or "--quiet" in own else lines:
-                warn(line)
-        arguments = parser.parse(own)
+            arguments = parser.parse(_without_foreign(parser, own, Foreign(ACCEPTED, REFUSED)))
+        else:
+            arguments = self._parse_own(parser, own)
         arguments.command = command
         return arguments
+
+    def _parse_own(self, parser: Parser, own: list[str]) -> Arguments:
+        """Foreign options are looked for only where the words are wrong otherwise, so that usual lines start as
+        fast as they can."""
+        try:
+            return parser.parse(own)
+        except UsageError:
+            from banger.cli.foreign_options import foreign_to
+
+            kept = _without_foreign(parser, own, foreign_to(parser.prog.removeprefix("banger ")))
+            if kept == own:
+                raise
+        return parser.parse(kept)
 
     def _split(self, parser: Parser, words: list[str]) -> tuple[list[str], list[str]]:
         if not self.foreign:
@@ -184,6 +195,20 @@ class Verb:
     def own_words(self, parser: Parser, words: list[str]) -> list[str]:
         """The words that are not the guest's."""
         return words if self.command_after < 0 else self._split(parser, words)[0]
+
+
+def _without_foreign(parser: Parser, own: list[str], foreign: Foreign) -> list[str]:
+    """The words that are left, after a line for each option that is accepted. Raises `UsageError` for an option that is
+    refused."""
+    from banger.cli.failure import warn
+    from banger.cli.foreign_options import take_out
+
+    kept, lines, refused = take_out(own, foreign)
+    if refused:
+        raise UsageError(f"banger has no {refused}", parser.prog, foreign.refused[refused][1])
+    for line in [] if "-q" in own or "--quiet" in own else lines:
+        warn(line)
+    return kept
 
 
 def _form(positional: argparse.Action) -> str:

@@ -43,7 +43,7 @@ def _image_list_arguments(parser: Parser) -> None:
     parser.flag(
         "-a", "--all", action="store_true", help="accepted as in Docker: all images are listed anyway"
     )
-    filter_flags(parser, "reference")
+    filter_flags(parser, "reference or dangling")
     parser.positional("ref", metavar="NAME", nargs="?", help="list only images of this name, with any tag")
 
 
@@ -57,8 +57,12 @@ def _image_list(arguments: Arguments) -> int:
         name = str(image.get("name", ""))
         return fnmatchcase(name, wanted) or fnmatchcase(split_tag(name)[0], wanted)
 
+    def is_dangling(_: Json, wanted: str) -> bool:
+        """Every image has a name."""
+        return wanted in ("false", "0")
+
     images = Daemon().records(calls.images_list())
-    images = select(images, arguments.filter, {"reference": is_called})
+    images = select(images, arguments.filter, {"reference": is_called, "dangling": is_dangling})
     if arguments.ref is not None:
         images = [image for image in images if is_called(image, arguments.ref)]
     if has_format(arguments):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from banger.cli.daemon import Daemon
 from banger.cli.output import json_text, printable
-from banger.cli.parser import Arguments, Parser, Verb
+from banger.cli.parser import Arguments, Parser, UsageError, Verb
 from banger.client.calls import system_events
 from banger.client.exchange import decode_line
 from banger.client.http1 import lost
@@ -27,6 +27,7 @@ def _events_arguments(parser: Parser) -> None:
         metavar="WHEN",
         help='start at this time, or this long ago, such as "2026-01-31T12:00" or "10m"',
     )
+    parser.flag("--until", type=moment, metavar="WHEN", help="print only events up to this time")
     parser.flag("-f", "--follow", action="store_true", help="keep printing events until the daemon stops")
     parser.flag("--machine", metavar="NAME", help="print only events of this machine and its snapshots")
     parser.flag("--json", action="store_true", help="print one JSON line per event, and errors as JSON")
@@ -62,6 +63,8 @@ def _epoch(text: str) -> datetime | None:
 
 
 def _events(arguments: Arguments) -> int:
+    if arguments.until and arguments.follow:
+        raise UsageError("--until and --follow exclude each other", "banger system events")
     call = system_events(
         since=arguments.since or "", machine=arguments.machine or "", follow=arguments.follow
     )
@@ -69,6 +72,8 @@ def _events(arguments: Arguments) -> int:
     with Daemon().open(call) as answer:
         for line in answer.lines():
             event = decode_line(line)
+            if arguments.until and str(event.get("time", "")) > arguments.until:
+                return 0
             last = str(event.get("kind", ""))
             print(json_text(event) if arguments.json else _row(event), flush=True)
     if arguments.follow and last != _LAST:

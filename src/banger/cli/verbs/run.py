@@ -294,6 +294,7 @@ def _network_options(parser: Parser) -> None:
     parser.group("network")
     parser.flag(
         "--network",
+        "--net",
         action="append",
         metavar="NETWORK",
         help="what the machine can reach: nothing (none), the internet (internet, the default), also private networks "
