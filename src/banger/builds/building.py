@@ -41,13 +41,12 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """`names` are the names for the image; none: a name is made. `arguments` and `labels` are those of the Dockerfile.
+    """`names` are the names for the image; none: a name is made. `arguments` are values of ARG.
     With `pull`, base images are pulled again."""
 
     context: Context
     names: Sequence[str] = ()
     arguments: Mapping[str, str] = field(default_factory=dict)
-    labels: Sequence[str] = ()
     target: str = ""
     size: Size = field(default_factory=Size)
     fresh: bool = False
@@ -124,8 +123,6 @@ def _send(hands: Hands, machine: str, context: Context, bases: Sequence[Json]) -
 def _options(wish: Wish) -> Iterator[str]:
     for name, value in wish.arguments.items():
         yield f"--build-arg={name}={value}"
-    for label in wish.labels:
-        yield f"--label={label}"
     if wish.target:
         yield f"--target={wish.target}"
 

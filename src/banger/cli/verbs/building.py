@@ -47,9 +47,6 @@ def _build_arguments(parser: Parser) -> None:
     )
     parser.flag("--target", default="", metavar="STAGE", help="build this stage (default: the last one)")
     parser.flag(
-        "--label", action="append", default=[], metavar="K=V", help="a label of the image (repeatable)"
-    )
-    parser.flag(
         "--network",
         choices=_POLICIES,
         default="default",
@@ -80,6 +77,13 @@ def _build_arguments(parser: Parser) -> None:
     )
     parser.flag(
         "--progress", metavar="KIND", help="accepted as in Docker: the output of the build is always plain"
+    )
+    parser.flag(
+        "--label",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="accepted as in Docker: banger keeps no labels of images",
     )
     parser.flag("--prune", action="store_true", help="build nothing; delete the caches of all contexts")
     parser.flag("-q", "--quiet", action="store_true", help="print the name of the image alone")
@@ -143,12 +147,13 @@ def _build(arguments: Arguments) -> int:
     from banger.cli.preparing import settle_platform
 
     settle_platform(arguments.platform)
+    if arguments.label and not arguments.quiet:
+        hands.warn("--label means nothing here: banger keeps no labels of images")
     network = "" if arguments.network == "default" else arguments.network
     wish = Wish(
         context=read_context(arguments.context, arguments.file, sys.stdin.buffer),
         names=arguments.tag,
         arguments=collect_environment([], arguments.build_arg, os.environ),
-        labels=arguments.label,
         target=arguments.target,
         size=Size(cpus=arguments.cpus, memory_mib=arguments.memory, network=network),
         fresh=arguments.no_cache,
