@@ -38,6 +38,7 @@ CMD ["/bin/sh", "-c", "echo $GREETING; cat word kept; ls; id -u"]
 """
 _WORD = "a-word-that-is-easy-to-find"
 _BUILD_S = 400
+_LOGGED_IN = ("--tls-verify=false", "--creds", f"{USER}:{PASSWORD}")
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,10 @@ def test_no_password_is_in_the_machine_that_builds(site: Site) -> None:
 
 def test_a_step_that_fails_is_named_and_makes_no_image(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "Dockerfile"
-    file.write_text(f"FROM {site.registry}/base:1\nRUN echo boom >&2; exit 3\n")
+    digest = call(
+        "skopeo", "inspect", *_LOGGED_IN, "--format={{.Digest}}", f"docker://{site.registry}/base:1"
+    )
+    file.write_text(f"FROM {site.registry}/base@{digest}\nRUN echo boom >&2; exit 3\n")
     done = site.home.run(
         "build", "--json", "-f", str(file), "-t", "broken", str(site.context), timeout_s=_BUILD_S
     )
@@ -144,9 +148,8 @@ def test_a_step_that_fails_is_named_and_makes_no_image(site: Site, tmp_path: Pat
 def test_an_image_that_was_built_is_pushed_above_the_layers_of_its_base(site: Site, tmp_path: Path) -> None:
     target = f"{site.registry}/made/boxed:1"
     assert site.home.json("push", "boxed:1", target)["sent"] == 1
-    credentials = ("--tls-verify=false", "--creds", f"{USER}:{PASSWORD}")
     inspected = [
-        json.loads(call("skopeo", "inspect", "--raw", *credentials, f"docker://{ref}"))["layers"]
+        json.loads(call("skopeo", "inspect", "--raw", *_LOGGED_IN, f"docker://{ref}"))["layers"]
         for ref in (f"{site.registry}/base:1", target)
     ]
     assert [one["digest"] for one in inspected[1][:-1]] == [one["digest"] for one in inspected[0]]

@@ -64,8 +64,13 @@ def build(hands: Hands, wish: Wish) -> Json:
     _ensure(hands, IMAGE, pull=False)
     with open_builder(hands, context.directory, wish.size, wish.fresh) as machine:
         _send(hands, machine, context, [base for _, base in bases])
-        pairs = [word for name, base in bases for word in (_key(base), name)]
-        _run(hands, machine, scripts.BUILD, [*pairs, "--", *_options(wish)])
+        pairs = [word for name, base in bases for word in (_key(base), _tag(name, base))]
+        pinned = [
+            f"--build-context={name}=container-image://{_tag(name, base)}"
+            for name, base in bases
+            if "@" in name
+        ]
+        _run(hands, machine, scripts.BUILD, [*pairs, "--", *pinned, *_options(wish)])
         return _fetch(hands, machine, wish.names)
 
 
@@ -95,13 +100,18 @@ def _ensure(hands: Hands, name: str, pull: bool) -> Json:
         except NoSuchImage:
             pass
     hands.say(f"pulling {name}")
-    return _record(hands.finish(calls.images_pull(name, force=pull)).get("result"))
+    return _record(hands.finish(calls.images_pull(name)).get("result"))
 
 
 def _key(image: Json) -> str:
     """What tells base images apart in the machine: the disk and the configuration, whatever the names."""
     facts = [image.get(name) for name in ("digest", "manifest_digest", "config")]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _tag(name: str, image: Json) -> str:
+    """The name of a base image in the machine. No image there can have a name with a digest: its manifest is new."""
+    return f"localhost/banger-base:{_key(image)}" if "@" in name else name
 
 
 def _send(hands: Hands, machine: str, context: Context, bases: Sequence[Json]) -> None:
@@ -155,12 +165,14 @@ def _run(hands: Hands, machine: str, script: str, words: Sequence[str]) -> None:
 def _output(hands: Hands, machine: str, script: str, words: Sequence[str]) -> bytes:
     """The output of a script of ours. Raises `build_failed`."""
     with tempfile.TemporaryFile() as file:
-        _write_output(hands, machine, script, words, file)
+        _write_output(hands, machine, script, words, file, _TAIL_BYTES)
         file.seek(0)
-        return file.read(_TAIL_BYTES)
+        return file.read()
 
 
-def _write_output(hands: Hands, machine: str, script: str, words: Sequence[str], file: IO[bytes]) -> None:
+def _write_output(
+    hands: Hands, machine: str, script: str, words: Sequence[str], file: IO[bytes], limit_bytes: int
+) -> None:
     said, size = b"", 0
     for event in _events(hands, machine, script, words):
         if isinstance(event, Exited):
@@ -176,8 +188,8 @@ def _write_output(hands: Hands, machine: str, script: str, words: Sequence[str],
             said = (said + bytes(event.data))[-_TAIL_BYTES:]
         else:
             size += len(event.data)
-            if size > _MOST_BYTES:
-                raise Error("layer_too_large", f"the image has more than {format_size(_MOST_BYTES)}")
+            if size > limit_bytes:
+                raise Error("layer_too_large", f"the builder sends more than {format_size(limit_bytes)}")
             file.write(event.data)
 
 
@@ -194,10 +206,10 @@ def _fetch(hands: Hands, machine: str, names: Sequence[str]) -> Json:
     """The image as an image of this host, by all its names."""
     hands.say("storing the image")
     with _spool() as file:
-        _write_output(hands, machine, scripts.EXPORT, [], file)
+        _write_output(hands, machine, scripts.EXPORT, [], file, _MOST_BYTES)
         file.flush()
         name = names[0] if names else f"build-{secrets.token_hex(6)}"
-        ended = hands.finish(calls.images_pull(f"oci-archive:{file.name}", force=True, name=name))
+        ended = hands.finish(calls.images_pull(f"oci-archive:{file.name}", name=name))
     image = _record(ended.get("result"))
     for other in names[1:]:
         hands.call(calls.images_tag(str(image.get("name", "")), other))
