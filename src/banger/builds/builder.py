@@ -24,6 +24,7 @@ from banger.model.sizes import GIB
 
 IMAGE = "debian-bookworm-builder"
 LABEL = "banger.build"
+NETWORKS = ("", "none", "internet", "lan", "host")
 _DISK_BYTES = 20 * GIB
 # A cache that was not used for so long goes, and so does a machine whose client was killed.
 _KEEP_S = 7 * 86400.0
@@ -66,8 +67,8 @@ def prune(hands: Hands) -> list[str]:
     gone = []
     for machine in _machines(hands):
         name, directory = str(machine.get("name", "")), str(_spec(machine, "labels").get(LABEL, ""))
-        network = _spec(machine).get("network")
-        if not directory or name != _name(directory, str(network or "")):  # a fork has the label, too
+        # A fork has the label, too.
+        if not directory or name not in [_name(directory, network) for network in NETWORKS]:
             continue
         with _held(directory) as is_held:
             if is_held or not os.path.isdir(directory):

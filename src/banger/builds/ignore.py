@@ -66,14 +66,13 @@ class Ignored:
         self._inside[path] = fitting
         if not fitting or self._back[fitting.bit_length() - 1]:
             return True
-        return None if self._may_lead(parts) else False
-
-    def _may_lead(self, parts: Sequence[str]) -> bool:
-        """Whether a pattern may take something below this path back in."""
-        return any(back and _leads(p, parts) for p, back in zip(self._patterns, self._back, strict=True))
+        later = fitting.bit_length()
+        patterns = zip(self._patterns[later:], self._back[later:], strict=True)
+        return None if any(back and _leads(pattern, parts) for pattern, back in patterns) else False
 
 
 def _leads(pattern: Sequence[Fits[str]], parts: Sequence[str]) -> bool:
+    """Whether the pattern may stand for something below this path."""
     for fits, part in zip(pattern, parts, strict=False):
         if fits is None:
             return True
