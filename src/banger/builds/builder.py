@@ -26,7 +26,7 @@ IMAGE = "debian-bookworm-builder"
 LABEL = "banger.build"
 NETWORKS = ("", "none", "internet", "lan", "host")
 _DISK_BYTES = 20 * GIB
-# A cache that was not used for so long goes, and so does a machine whose client was killed.
+# After this time without use a cache goes, and so does a machine whose client was killed.
 _KEEP_S = 7 * 86400.0
 _IDLE_S = 120.0
 _STOP_S = 5.0
@@ -79,7 +79,7 @@ def prune(hands: Hands) -> list[str]:
 
 @contextmanager
 def _held(directory: str) -> Iterator[bool]:
-    """Whether this process is the only one that builds the directory. The lock is the kernel's, and ends with the
+    """Whether no other process builds the directory. The lock is the kernel's, and ends with the
     process."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if directory else -1
