@@ -69,7 +69,7 @@ async def open_layers(
 
 
 async def _open_below(makings: Makings, image: Image, owned: AsyncExitStack, report: Report) -> _Below:
-    """The layers of the image, or of one that it stands on, if they are still where they came from."""
+    """The layers of the image, or of an image below it, if they are still where they came from."""
     gone = []
     for pulled in _known_below(makings, image):
         async with AsyncExitStack() as opened:
