@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from banger.store.store import Store
-from tests.support.home import Home, golden_home, open_home
+from tests.support.home import Home, golden_builder, golden_home, open_home
 from tests.support.shelter import FAILED
 from tests.support.web import Web, open_web
 
@@ -36,6 +36,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """The shared image is made before the clock of any test runs, whoever makes it and whoever waits for that."""
     if not session.config.option.collectonly and any(_wants_a_home(item) for item in session.items):
         golden_home()
+        if any(item.get_closest_marker("builds") for item in session.items):
+            golden_builder()
 
 
 def _wants_a_home(item: pytest.Item) -> bool:

@@ -103,6 +103,10 @@ class BadState(Error, codes=("bad_state",)):
     """A machine is not in a state in which this can be done."""
 
 
+class BuildFailed(Error, codes=("build_failed",)):
+    """A Dockerfile was not built."""
+
+
 class BundleInvalid(Error, codes=("bundle_invalid",)):
     """A bundle is malformed."""
 
@@ -278,6 +282,7 @@ CODES: dict[str, tuple[int, int]] = {
     "credentials_error": (500, 125),
     "image_invalid": (422, 125),
     "image_build_failed": (500, 125),
+    "build_failed": (422, 1),
     "layer_corrupt": (502, 125),
     "layer_refused": (422, 125),
     "layer_too_large": (422, 125),

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from banger.builds.builder import IMAGE as BUILDER
 from banger.server import standstill
 from tests.support.pace import allowed_s
 
@@ -222,6 +223,17 @@ def golden_home() -> Home:
             home.close()
             (CACHE / "ready").touch()
     return home
+
+
+def golden_builder() -> None:
+    """Make the image of builders once, before a home that builds is opened."""
+    golden = golden_home()
+    with open(CACHE / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (CACHE / "ready-builder").exists():
+            golden.run("image", "pull", BUILDER, check=True, timeout_s=900)
+            golden.close()
+            (CACHE / "ready-builder").touch()
 
 
 def command_lines() -> list[tuple[int, bytes]]:

@@ -65,7 +65,12 @@ def test_the_built_in_catalog_needs_nothing_but_the_archive() -> None:
     entries = [*index.images, *index.kernels]
     assert all(isinstance(source, DebianSource) for entry in entries for source in entry.sources)
     assert {entry.architecture for entry in entries} == {"amd64", "arm64"}
-    for name in ("debian-bookworm", "debian-trixie", "debian-bookworm-systemd", "debian-bookworm-dev"):
+    names = (
+        "debian-bookworm",
+        "debian-trixie",
+        *(f"debian-bookworm-{kind}" for kind in ("systemd", "dev", "builder")),
+    )
+    for name in names:
         assert select(index.images, name, "amd64") and select(index.images, name, "arm64")
     for image in index.images:
         assert not image.kernel or select(index.kernels, image.kernel, image.architecture)

@@ -101,7 +101,7 @@ def test_a_short_form_asks_what_it_means(stand_in: StandIn, words: str, method: 
         ("health", "did you mean `banger vm health`?"),
         ("vm pull", "`banger pull`"),
         ("helth", "did you mean `banger vm health`?"),
-        ("build .", "banger load -i FILE"),
+        ("builder prune", "banger build --prune"),
         ("shell dev", "banger exec -it NAME sh"),
         ("volume ls", "-v ./data:/data"),
         ("zzzzz", "banger --help"),

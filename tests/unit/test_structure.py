@@ -21,7 +21,7 @@ FLOORS = [
     {"places", "directories", "environment", "model", "wire", "tar"},
     {"api"},
     {"host", "client"},
-    {"store", "catalogs", "bundles", "network", "compose", "mcp", "compat", "ssh"},
+    {"store", "catalogs", "bundles", "network", "builds", "compose", "mcp", "compat", "ssh"},
     {"resources", "access", "metrics"},
     {"vmm", "agent", "images", "kernels"},
     {"guests"},
@@ -32,7 +32,7 @@ FLOORS = [
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-CLI_MAY_IMPORT = FLOORS[0] | FLOORS[1] | {"client", "compose", "mcp", "ssh", "cli"}
+CLI_MAY_IMPORT = FLOORS[0] | FLOORS[1] | {"client", "builds", "compose", "mcp", "ssh", "cli"}
 STARTERS = {"subprocess", "multiprocessing", "pty"}
 STARTER_CALLS = {"system", "popen", "fork", "forkpty", "create_subprocess_exec", "create_subprocess_shell"}
 VAGUE = {"utils", "util", "misc", "common", "helpers"}

@@ -8,11 +8,9 @@ from difflib import get_close_matches
 
 from banger.cli.table import NOUN_ALIASES, NOUNS, SHORT_FORMS, VERB_ALIASES, find_verb
 
-_BUILD = "banger does not build images yet: build elsewhere, save the image, and `banger load -i FILE`"
 # Words of other tools, and what to do instead.
 OTHERS = {
-    "build": _BUILD,
-    "buildx": _BUILD,
+    "buildx": "banger build -t NAME DIRECTORY",
     "diff": "banger does not compare disks yet: `banger export NAME` writes all files of a machine",
     "clone": "banger fork NAME makes a running copy",
     "shell": "banger exec -it NAME sh",
@@ -31,7 +29,7 @@ OTHERS = {
     "service": "`banger up` makes the machines of a Compose file",
     "stack": "`banger up` makes the machines of a Compose file",
     "plugin": "banger has no plugins",
-    "builder": _BUILD,
+    "builder": "`banger build --prune` deletes the caches of builds",
     "manifest": "`banger image show NAME` says what an image was made of",
     "config": "docs/configuration.md describes config.toml",
     "serve": "the daemon starts by itself; `banger system start` starts it now",

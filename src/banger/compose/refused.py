@@ -6,7 +6,7 @@ _ROOT = "root in a machine has a kernel of its own, and may do there what it wan
 NO_VOLUMES = (
     "banger has no named volumes yet: name a directory of this host, or leave the data on the machine's disk"
 )
-_BUILD = "build the image with another program, and name it with `image:`"
+_BUILD = "build the image first (`banger build -t NAME DIRECTORY`), and name it with `image:`"
 _HOST = "a machine shares nothing with the host: leave the key out"
 _LATER = "leave the key out"
 _LIMITS = "use deploy.resources.limits, or mem_limit and cpus"

@@ -25,8 +25,9 @@ class Image(Struct, kw_only=True):
     """A root disk. `digest` is the digest of the disk file. `size_bytes` is the size of the disk, `used_bytes` the
     space that it takes on the host. `source` says where the image came from. `manifest_digest` is its digest in a
     registry or archive, empty for disks of other origin. `catalog` is the catalog that has the image as an entry, if
-    there is one. `base` is the digest of the disk of the image above which a machine's disk was committed, if that
-    image has layers. `kernel` and `init` are the defaults for machines of this image; empty means the usual ones."""
+    there is one. `base` is the digest of the disk of an image with layers that the image stands on: a machine's disk
+    was committed above it, or an archive has its layers. `kernel` and `init` are the defaults for machines of this
+    image; empty means the usual ones."""
 
     name: str
     digest: str

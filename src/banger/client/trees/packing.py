@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from banger.client.trees.complaints import Complaints
@@ -34,17 +34,24 @@ _KINDS = {
     stat.S_IFIFO: Kind.FIFO,
 }
 
+Choose = Callable[[str], bool | None]
+
 
 def pack_tree(
-    source: str, name: str, keep_owner: bool = False, complaints: Complaints | None = None
+    source: str,
+    name: str,
+    keep_owner: bool = False,
+    complaints: Complaints | None = None,
+    choose: Choose | None = None,
 ) -> Iterator[bytes]:
     """A tar stream of `source`, whose root has the name `name` in it ("." for the contents alone).
 
     Without `keep_owner` everything belongs to root. Sockets, device nodes and unreadable files are left out.
-    `complaints` names them, and files that could not be copied exactly. Raises OSError if `source` itself cannot be
-    read.
+    `complaints` names them, and files that could not be copied exactly. `choose` says of each path below `source`
+    whether it is wanted; after None a directory is packed only if something in it is. Raises OSError if `source` itself
+    cannot be read.
     """
-    packer = _Packer(keep_owner, complaints if complaints is not None else Complaints())
+    packer = _Packer(keep_owner, complaints if complaints is not None else Complaints(), choose)
     waiting: list[bytes] = []
     for piece in packer.pack(os.fsencode(source), os.fsencode(name)):
         waiting.append(piece)
@@ -55,11 +62,14 @@ def pack_tree(
 
 
 class _Packer:
-    """Lives for one stream. `_first_names` has the files with several names."""
+    """Lives for one stream. `_first_names` has the files with several names, `_passed` the directories that are packed
+    only if something in them is: their paths by their names."""
 
-    def __init__(self, keep_owner: bool, complaints: Complaints) -> None:
+    def __init__(self, keep_owner: bool, complaints: Complaints, choose: Choose | None) -> None:
         self._keep_owner = keep_owner
         self._complaints = complaints
+        self._choose = choose
+        self._passed: dict[bytes, bytes] = {}
         self._first_names: dict[tuple[int, int], bytes] = {}
 
     def pack(self, source: bytes, name: bytes) -> Iterator[bytes]:
@@ -69,14 +79,30 @@ class _Packer:
         waiting = self._inside(source, name) if stat.S_ISDIR(info.st_mode) else []
         while waiting:
             path, inner = waiting.pop()
+            wanted = self._choose is None or self._choose(os.fsdecode(inner[len(name) + 1 :]))
+            if wanted is False:
+                continue
             try:
                 info = os.lstat(path)
-                yield from self._pack_one(path, inner, info)
+                if wanted:
+                    yield from self._pack_passed(inner)
+                    yield from self._pack_one(path, inner, info)
+                elif stat.S_ISDIR(info.st_mode):
+                    self._passed[inner] = path
             except OSError as exc:
                 self._leave_out(path, exc.strerror or str(exc))
                 continue
             if stat.S_ISDIR(info.st_mode):
                 waiting += self._inside(path, inner)
+
+    def _pack_passed(self, inner: bytes) -> Iterator[bytes]:
+        """The directories above `inner` that were passed, the highest first."""
+        above = [inner]
+        while (parent := above[-1].rpartition(b"/")[0]) in self._passed:
+            above.append(parent)
+        for parent in reversed(above[1:]):
+            path = self._passed.pop(parent)
+            yield from self._pack_one(path, parent, os.lstat(path))
 
     def _inside(self, path: bytes, name: bytes) -> list[tuple[bytes, bytes]]:
         """Paths and names of a directory's contents, the first at the end."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -61,6 +61,15 @@ def plan_disk(
         settings.limits.disk_reserve_bytes,
         whiteouts,
     )
+
+
+def find_lower(diff_ids: Sequence[str], digests: Collection[str], settings: Settings) -> str:
+    """The disk among `digests` that is made of the most of the lower layers, without the last one; "" if there is
+    none."""
+    for count in range(len(diff_ids) - 1, 0, -1):
+        if (digest := plan_disk(diff_ids[:count], 0, settings).digest) in digests:
+            return digest
+    return ""
 
 
 async def import_layers(source: Source, plan: ImagePlan, disk: DiskPlan, final: Path, report: Report) -> None:

@@ -341,7 +341,7 @@ class ImageLibrary:
     ) -> Image:
         # The codecs and the registry client cost 20 MB and 100 ms, which a daemon saves that never pulls.
         await load_modules("banger.images.disks.importing", "banger.images.records.sources.opening")
-        from banger.images.disks.importing import import_layers, plan_disk
+        from banger.images.disks.importing import find_lower, import_layers, plan_disk
         from banger.images.records.sources.opening import open_source
 
         platform = parse_platform(wish.platform or f"linux/{cpu.architecture()}")
@@ -352,15 +352,15 @@ class ImageLibrary:
             record = _record_of(plan, source_ref)
             if found is not None:
                 record = self._marked(record, found, wish)
+            elif wish.name:
+                record.name = own_name(wish.name, self._shelf)
             else:
-                record.name = (
-                    own_name(wish.name, self._shelf)
-                    if wish.name
-                    else name_of(source_ref, self._shelf, plan.called)
-                )
+                record.name = name_of(source_ref, self._shelf, plan.called)
             diff_ids = [layer.diff_id for layer in plan.layers]
             disk = plan_disk(diff_ids, wish.size_bytes, settings, plan.whiteouts)
             record.digest = disk.digest
+            if not isinstance(source_ref, Reference):  # an archive may be gone when a push needs its layers
+                record.base = find_lower(diff_ids, self.digests(), settings)
             if wish.force or not self.disk(record).exists():
                 await import_layers(source, plan, disk, self.disk(record), report)
         return self._keep(record)

@@ -1,15 +1,16 @@
 """An image of this host as layers, for registries and other tools.
 
-An image is one disk here. Its layers are those of the image that it was pulled as, from where they came, and one more
-for what machines changed. That one is made by throw-away machines that run no program of the image: their agents send
-the files of both disks, and the difference is taken here. No program of the host reads a disk (decision 16).
+An image is one disk here. Its layers are those of the image that it was pulled as, or of one below it, from where they
+came, and one more for what is above them. That one is made by throw-away machines that run no program of the image:
+their agents send the files of both disks, and the difference is taken here. No program of the host reads a disk
+(decision 16).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -68,19 +69,30 @@ async def open_layers(
 
 
 async def _open_below(makings: Makings, image: Image, owned: AsyncExitStack, report: Report) -> _Below:
-    """The layers of the image that was pulled, if they are still to be had as they were."""
-    wanted = image.base or image.digest
-    known = [one for one in makings.images.list() if one.digest == wanted and one.manifest_digest]
-    for pulled in [one for one in known if makings.images.disk(one).exists()]:
+    """The layers of the image, or of an image below it, if they are still where they came from."""
+    gone = []
+    for pulled in _known_below(makings, image):
         async with AsyncExitStack() as opened:
             try:
                 below = await _fetch(makings, pulled, opened, report)
             except Error as exc:
-                report("warning", f"the layers of {pulled.name} are no longer there: {exc.message}")
+                gone.append(f"the layers of {pulled.name} are no longer there: {exc.message}")
                 continue
             owned.push_async_exit(opened.pop_all())
             return below
+    for warning in gone:
+        report("warning", warning)
     return _Below()
+
+
+def _known_below(makings: Makings, image: Image) -> Iterator[Image]:
+    """The images with layers that have the disk of the image, then those with the disk that it stands on, and so on."""
+    wanted = [image.digest, image.base]
+    for digest in wanted:  # which grows
+        for one in makings.images.list():
+            if one.digest == digest and one.manifest_digest and makings.images.disk(one).exists():
+                yield one
+                wanted += [one.base] if one.base and one.base not in wanted else []
 
 
 async def _fetch(makings: Makings, pulled: Image, opened: AsyncExitStack, report: Report) -> _Below:
