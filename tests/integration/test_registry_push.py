@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from banger.errors import Error
-from banger.images.made.documents import Documents, Layered
+from banger.images.made.documents import Layered
 from banger.images.made.pushing import hold, push
-from banger.images.reference.documents import LAYER_TAR, Layer, digest_of
+from banger.images.reference.documents import LAYER_TAR, Documents, Layer, digest_of
 from banger.images.reference.reference import parse_reference
 from banger.model.image import Pushed
 from tests.support.registry import PASSWORD, USER, call, open_registry_server, require_tools
