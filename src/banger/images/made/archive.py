@@ -48,7 +48,7 @@ def _documents(images: Sequence[tuple[str, Layered]]) -> dict[str, bytes]:
     index = {
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
-        "manifests": [_descriptor(name, image) for name, image in images],
+        "manifests": [_descriptor(name, image, whole=len(images) > 1) for name, image in images],
     }
     found = {
         "oci-layout": msgspec.json.encode({"imageLayoutVersion": "1.0.0"}),
@@ -61,12 +61,13 @@ def _documents(images: Sequence[tuple[str, Layered]]) -> dict[str, bytes]:
     return found
 
 
-def _descriptor(name: str, image: Layered) -> dict[str, object]:
+def _descriptor(name: str, image: Layered, whole: bool) -> dict[str, object]:
+    """With several images, readers that know one annotation alone need the `whole` name: tags may be the same."""
     return {
         "mediaType": image.documents.media_type,
         "digest": image.documents.digest,
         "size": len(image.documents.manifest),
-        "annotations": {CONTAINERD_NAME: name, REF_NAME: name.rpartition(":")[2]},
+        "annotations": {CONTAINERD_NAME: name, REF_NAME: name if whole else name.rpartition(":")[2]},
     }
 
 
