@@ -37,6 +37,9 @@ from banger.images.reference.documents import (
 from banger.images.reference.platform import Platform
 from banger.images.reference.reference import parse_source
 from banger.model.image import Image, ImageConfig
+from banger.tar.entry import Entry
+from banger.tar.kind import Kind
+from banger.tar.writer import END, write_headers
 from tests.support.reports import silent
 
 # Name, type, contents or target.
@@ -103,6 +106,19 @@ def test_a_layer_has_what_changed(
 ) -> None:
     assert layer_of(base, upper, tmp_path) == expected
     assert list(tmp_path.iterdir()) == []
+
+
+def test_data_that_moved_in_a_file_with_holes_is_a_change(tmp_path: Path) -> None:
+    def sparse(at: int) -> ByteRange:
+        entry = Entry(b"a", Kind.FILE, (0o644, 0, 0), 0, 8192)
+        entry.stored, entry.segments = 512, ((at, 512),)
+        return hold(write_headers(entry) + b"x" * 512 + END)
+
+    for other, changed in ((0, []), (4096, ["a"])):
+        with sparse(0) as below, sparse(other) as above:
+            _, blob = make_layer(below, above, tmp_path, 0, Lifeline())
+        with blob, tarfile.open(fileobj=io.BytesIO(gzip.decompress(blob.readall() or b""))) as archive:
+            assert archive.getnames() == changed
 
 
 def test_the_same_trees_give_the_same_layer(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class OneImage(Request):
 class SaveImages(OneImage):
     """`also` are the names of more images, for the same archive."""
 
-    also: Annotated[list[Ref], Meta(max_length=100)] = field(default_factory=list)
+    also: Annotated[list[Ref], Meta(max_length=31)] = field(default_factory=list)
 
 
 class ImportImage(OneImage):
