@@ -113,7 +113,7 @@ def says(status: int, **headers: str) -> Fault:
 
     def fault(exchange: Exchange) -> None:
         b"".join(exchange.body())
-        exchange.answer(status, **headers)
+        exchange.answer(status, b"", **headers)
 
     return fault
 
