@@ -6,6 +6,8 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
+import msgspec
+
 from banger.api import images as verbs
 from banger.engine.engine import Engine
 from banger.engine.verbs import begun, carries_out, gives_out
@@ -49,19 +51,31 @@ async def save(engine: Engine, principal: Principal, request: verbs.SaveImages) 
 
 
 async def _save(engine: Engine, principal: Principal, images: Sequence[Image]) -> AsyncIterator[bytes]:
-    """All images are in layers before the first byte, so that an error is one of the request."""
+    """All images are in layers before the first byte, so that an error is one of the request. Names of one image share
+    them."""
     await load_modules(_LAYERING, _ARCHIVE)
     from banger.images.made.archive import stream_archive
+    from banger.images.made.documents import Layered
     from banger.machines.copies.layering import open_layers
 
     async with AsyncExitStack() as opened:
-        made = []
+        made: list[tuple[Image, Layered]] = []
         for image in images:
-            layered = open_layers(engine.lives, engine.makings, image, principal.uid, _tell_log)
-            name = image.name if ":" in image.name.rpartition("/")[2] else f"{image.name}:latest"
-            made.append((name, await opened.enter_async_context(layered)))
-        async for piece in stream_archive(made):
+            layered = next((known for other, known in made if _is_same(image, other)), None)
+            if layered is None:
+                opening = open_layers(engine.lives, engine.makings, image, principal.uid, _tell_log)
+                layered = await opened.enter_async_context(opening)
+            made.append((image, layered))
+        async for piece in stream_archive([(_tagged(image.name), layered) for image, layered in made]):
             yield piece
+
+
+def _is_same(image: Image, other: Image) -> bool:
+    return msgspec.structs.replace(image, name=other.name) == other
+
+
+def _tagged(name: str) -> str:
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 def _tell_log(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
