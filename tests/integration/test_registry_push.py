@@ -5,23 +5,42 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from banger.errors import Error
-from banger.images.made.documents import Documents, Layered
+from banger.images.fetch import retries
+from banger.images.made.documents import Layered
 from banger.images.made.pushing import hold, push
-from banger.images.reference.documents import LAYER_TAR, Layer, digest_of
+from banger.images.reference.documents import LAYER_TAR, Documents, Layer, digest_of
 from banger.images.reference.reference import parse_reference
 from banger.model.image import Pushed
-from tests.support.registry import PASSWORD, USER, call, open_registry_server, require_tools
-from tests.support.registry_peers import Asked, open_peer, reply
+from tests.support.registry import (
+    PASSWORD,
+    USER,
+    call,
+    make_tls,
+    open_registry_server,
+    require_tools,
+    sign_token,
+)
+from tests.support.registry_peers import Asked, Peer, open_cutter, open_peer, reply
 from tests.support.reports import silent
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 _DATA = b"layer" * 100_000
+Answers = Callable[[list[str]], list[str] | None]
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "pause", lambda *_: 0.01)
 
 
 def send(ref: str, config: Path, origin: str = "") -> Pushed:
@@ -64,6 +83,78 @@ def test_a_registry_with_a_password_gets_what_it_lacks(
         source = ["--src-tls-verify=false", "--src-creds", f"{USER}:{PASSWORD}"]
         call("skopeo", "copy", *source, target, f"dir:{tmp_path}/copy")
         assert (tmp_path / "copy" / digest_of(_DATA).partition(":")[2]).read_bytes() == _DATA
+
+
+@dataclass
+class _Tokens:
+    """A registry that wants tokens, behind a watcher, and the scopes that its token server was asked for."""
+
+    host: str
+    watcher: Peer
+    asked: list[list[str]]
+
+    def steps(self) -> list[str]:
+        """The requests that may begin or carry an upload."""
+        return [f"{one.method} {one.path}" for one in self.watcher.asked if one.method in ("POST", "PUT")]
+
+
+@contextmanager
+def open_token_registry(directory: Path, answers: Answers) -> Iterator[_Tokens]:
+    """`answers` says for what the scopes of a request a token is given; None refuses the request."""
+    tls, asked = make_tls(directory / "tls"), list[list[str]]()
+
+    def give(request: Asked, connection: socket.socket) -> None:
+        asked.append(parse_qs(urlsplit(request.path).query).get("scope", []))
+        given = answers(asked[-1])
+        if given is None:
+            connection.sendall(reply(403))
+            return
+        text = sign_token(tls, "test issuer", "test registry", *given)
+        connection.sendall(reply(200, json.dumps({"token": text, "expires_in": 300}).encode()))
+
+    with open_peer(give) as tokens:
+        token = {
+            "realm": f"http://{tokens.host}/token",
+            "service": "test registry",
+            "issuer": "test issuer",
+            "rootcertbundle": str(tls.ca),
+        }
+        with (
+            open_registry_server(directory / "registry", token=token) as server,
+            open_cutter(server.host, []) as watcher,
+        ):
+            yield _Tokens(watcher.host, watcher, asked)
+
+
+def test_a_registry_with_tokens_mounts_what_another_repository_has(tmp_path: Path) -> None:
+    with open_token_registry(tmp_path, lambda scopes: scopes) as registry:
+        assert send(f"{registry.host}/team/base:1", tmp_path).sent == 1
+        registry.watcher.asked.clear()
+        registry.asked.clear()
+        assert send(f"{registry.host}/team/app:1", tmp_path, origin=f"{registry.host}/team/base:1").sent == 0
+        mounted, *rest = registry.steps()
+        assert "POST /v2/team/app/blobs/uploads/?mount=sha256" in mounted
+        assert not [step for step in rest if step.startswith("PUT") and "/blobs/" in step]
+        assert ["repository:team/app:pull,push", "repository:team/base:pull"] in registry.asked
+        assert send(f"{registry.host}/team/app:2", tmp_path).sent == 0
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        lambda scopes: None if len(scopes) > 1 else scopes,
+        lambda scopes: scopes[:1],
+    ],
+)
+def test_a_registry_that_refuses_the_other_repository_gets_the_blob(answers: Answers, tmp_path: Path) -> None:
+    with open_token_registry(tmp_path, answers) as registry:
+        send(f"{registry.host}/secret/base:1", tmp_path)
+        registry.asked.clear()
+        origin = f"{registry.host}/secret/base:1"
+        assert send(f"{registry.host}/team/app:1", tmp_path, origin=origin).sent == 1
+        assert [scopes for scopes in registry.asked if len(scopes) > 1], "both were asked for first"
+        registry.asked.clear()
+        assert send(f"{registry.host}/team/app:2", tmp_path).sent == 0
 
 
 @pytest.mark.parametrize(

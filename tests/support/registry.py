@@ -138,10 +138,11 @@ def _await_address(log: Path, server: subprocess.Popen[bytes]) -> str:
     raise RuntimeError(f"docker-registry does not start: {log.read_text()[-1000:]}")
 
 
-def sign_token(tls: Tls, issuer: str, service: str, repository: str) -> str:
-    """A JWT as distribution's token authentication wants it, signed with a key whose certificate is the CA's own."""
+def sign_token(tls: Tls, issuer: str, service: str, *scopes: str) -> str:
+    """A JWT as distribution's token authentication wants it, signed with a key whose certificate is the CA's own. A
+    scope is the name of a repository, or "repository:NAME:ACTIONS"."""
     now = int(time.time())
-    access = [{"type": "repository", "name": repository, "actions": ["pull"]}]
+    access = [_access(scope) for scope in scopes]
     claims = {"iss": issuer, "sub": USER, "aud": service, "exp": now + 300, "nbf": now - 60, "iat": now}
     certificate = re.sub(r"-----[A-Z ]+-----|\s", "", tls.certificate.read_text())
     header = {"typ": "JWT", "alg": "ES256", "x5c": [certificate]}
@@ -155,6 +156,11 @@ def sign_token(tls: Tls, issuer: str, service: str, repository: str) -> str:
         check=True,
     ).stdout
     return ".".join([*parts, _base64url(_raw_signature(signed))])
+
+
+def _access(scope: str) -> dict[str, object]:
+    _, name, actions = scope.split(":") if ":" in scope else ("", scope, "pull")
+    return {"type": "repository", "name": name, "actions": actions.split(",")}
 
 
 def _raw_signature(der: bytes) -> bytes:

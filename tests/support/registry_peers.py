@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import ssl
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 TLS_HANDSHAKE = 0x16  # the first byte of it
+_REQUEST = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.1\r\n")
 
 
 @dataclass
@@ -63,7 +65,7 @@ def open_tls_peer(certificate: Path, key: Path, answer: Answerer) -> Iterator[Pe
 @contextmanager
 def open_cutter(host: str, cut_after: list[int]) -> Iterator[Peer]:
     """Stands between a client and the server at `host`. The nth request for a blob is cut off when `cut_after[n]` bytes
-    have come back; later ones are left alone."""
+    have come back; later ones are left alone. `asked` has the heads of all requests."""
     target = (host.partition(":")[0], int(host.partition(":")[2]))
 
     def relay(connection: socket.socket) -> None:
@@ -144,7 +146,8 @@ def _relay(peer: Peer, client: socket.socket, upstream: socket.socket, cut_after
             if not chunk:
                 return
             if ready is client:
-                left = _cut(peer, chunk, cut_after)
+                if chunk[0] == TLS_HANDSHAKE or _REQUEST.match(chunk):
+                    left = _cut(peer, chunk, cut_after)
                 upstream.sendall(chunk)
                 continue
             client.sendall(chunk if left is None else chunk[:left])

@@ -290,6 +290,30 @@ def test_pruning_asks_first_and_says_what_goes(stand_in: StandIn, capsys: Captur
     assert stand_in.calls[-1] == ("DELETE", "/v1/machines/dev")
 
 
+def test_save_accepts_the_words_of_podman(stand_in: StandIn, tmp_path: Path, capsys: Capture) -> None:
+    asked: list[list[str]] = []
+
+    async def save(request: Request) -> Response:
+        query = request.query_params
+        asked.append([query["name"], *query.getlist("also")])
+        return Response(b"archive")
+
+    stand_in.answers["GET", "/v1/images/save"] = save
+    file = tmp_path / "all.tar"
+    assert dispatch(["save", "-o", str(file), "a"]) == 0
+    for form in ("docker-archive", "oci-archive"):
+        assert dispatch(["save", "-q", "-m", "--format", form, "-o", str(file), "a", "b:1", "c&d"]) == 0
+    assert dispatch(["image", "save", "-o", str(file), "a", "b"]) == 0
+    assert asked == [["a"], *[["a", "b:1", "c&d"]] * 2, ["a", "b"]]
+    assert file.read_bytes() == b"archive"
+    capsys.readouterr()
+    assert dispatch(["save", "--format", "oci-dir", "-o", str(tmp_path / "d"), "a"]) == 125
+    assert "tar -x" in capsys.readouterr().err
+    assert dispatch(["save", "--format", "zip", "-o", str(file), "a"]) == 2
+    assert dispatch(["save", "-o", str(file)]) == 2
+    assert len(asked) == 4
+
+
 def test_load_tries_the_forms_of_archives(stand_in: StandIn, tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "saved.tar"
     file.write_bytes(b"x")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -13,12 +15,32 @@ from pathlib import Path
 import pytest
 
 from banger.errors import Error
+from banger.images.disks.source import SourceContext
+from banger.images.fetch.blobs import BlobStore
 from banger.images.fetch.byte_range import ByteRange
 from banger.images.fetch.lifeline import Lifeline
-from banger.images.made.documents import write_documents
+from banger.images.made.archive import stream_archive
+from banger.images.made.documents import Layered, write_documents
 from banger.images.made.layer import make_layer
-from banger.images.reference.documents import LAYER_ZSTD, Layer, parse_config, parse_document
+from banger.images.made.pushing import hold
+from banger.images.records.sources.opening import open_source
+from banger.images.reference.documents import (
+    DOCKER_MANIFEST,
+    LAYER_TAR,
+    LAYER_ZSTD,
+    Documents,
+    Layer,
+    digest_of,
+    parse_config,
+    parse_document,
+)
+from banger.images.reference.platform import Platform
+from banger.images.reference.reference import parse_source
 from banger.model.image import Image, ImageConfig
+from banger.tar.entry import Entry
+from banger.tar.kind import Kind
+from banger.tar.writer import END, write_headers
+from tests.support.reports import silent
 
 # Name, type, contents or target.
 Member = tuple[str, bytes, str]
@@ -86,6 +108,19 @@ def test_a_layer_has_what_changed(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_data_that_moved_in_a_file_with_holes_is_a_change(tmp_path: Path) -> None:
+    def sparse(at: int) -> ByteRange:
+        entry = Entry(b"a", Kind.FILE, (0o644, 0, 0), 0, 8192)
+        entry.stored, entry.segments = 512, ((at, 512),)
+        return hold(write_headers(entry) + b"x" * 512 + END)
+
+    for other, changed in ((0, []), (4096, ["a"])):
+        with sparse(0) as below, sparse(other) as above:
+            _, blob = make_layer(below, above, tmp_path, 0, Lifeline())
+        with blob, tarfile.open(fileobj=io.BytesIO(gzip.decompress(blob.readall() or b""))) as archive:
+            assert archive.getnames() == changed
+
+
 def test_the_same_trees_give_the_same_layer(tmp_path: Path) -> None:
     made = []
     for _ in range(2):
@@ -150,3 +185,91 @@ def test_the_documents_name_the_layers() -> None:
     assert config.rootfs.diff_ids == [layer.diff_id for layer in layers]
     assert config.config is not None and config.config.labels == {"who": "me"}
     assert json.loads(made.config)["config"]["ExposedPorts"] == {"80/tcp": {}}
+
+
+def layered(*contents: bytes, cmd: str = "sh") -> Layered:
+    """An image whose layers are these bytes."""
+    layers = [Layer(digest_of(data), len(data), LAYER_TAR, digest_of(data)) for data in contents]
+    documents = write_documents(an_image(cmd), layers, {})
+    return Layered(
+        documents, [(layer, hold(data)) for layer, data in zip(layers, contents, strict=True)], None
+    )
+
+
+def an_image(cmd: str) -> Image:
+    return Image(
+        name="mine:1",
+        digest="e" * 64,
+        architecture="amd64",
+        size_bytes=1,
+        used_bytes=1,
+        source="machine:box",
+        created="2026-01-01T00:00:00Z",
+        config=ImageConfig(cmd=[cmd]),
+    )
+
+
+def archived(path: Path, images: Sequence[tuple[str, Layered]]) -> Path:
+    async def write() -> None:
+        with open(path, "wb") as file:
+            async for piece in stream_archive(images):
+                file.write(piece)
+
+    asyncio.run(write())
+    return path
+
+
+def test_an_archive_of_several_images_has_what_they_share_once(tmp_path: Path) -> None:
+    shared, one, two = b"s" * 5000, b"1" * 600, b"2" * 700
+    images = [
+        ("a:1", layered(shared, one)),
+        ("b:1", layered(shared, two, cmd="ls")),
+        ("c:2", layered(shared, one)),
+    ]
+    path = archived(tmp_path / "all.tar", images)
+    with tarfile.open(path) as archive:
+        names = archive.getnames()
+        assert (
+            len(names) == len(set(names)) == 3 + 2 * 2 + 3
+        )  # two manifests, two configurations, three layers
+        for member in archive.getmembers():
+            if member.name.startswith("blobs/"):
+                data = archive.extractfile(member)
+                assert data is not None
+                assert hashlib.sha256(data.read()).hexdigest() == member.name.rpartition("/")[2]
+
+    async def read(source: str) -> tuple[str, str, list[int]]:
+        async with open_source(parse_source(source), SourceContext(BlobStore(tmp_path), tmp_path)) as opened:
+            plan = await opened.resolve(Platform("linux", "amd64"), silent)
+            sizes = []
+            for layer in plan.layers:
+                with await opened.open_layer(layer) as blob:
+                    sizes.append(blob.size)
+            return plan.called, plan.manifest_digest, sizes
+
+    for number, (name, image) in enumerate(images):
+        expected = (name, image.documents.digest, [layer.size for layer, _ in image.layers])
+        assert asyncio.run(read(f"docker-archive:{path}:@{number}")) == expected
+        assert asyncio.run(read(f"oci-archive:{path}:{name}")) == expected
+
+
+def test_an_archive_keeps_the_documents_of_an_image(tmp_path: Path) -> None:
+    made = layered(b"s" * 10)
+    documents = Documents(made.documents.manifest, made.documents.config, DOCKER_MANIFEST)
+    path = archived(tmp_path / "a.tar", [("a:1", Layered(documents, made.layers, None))])
+    with tarfile.open(path) as archive:
+        index = archive.extractfile("index.json")
+        assert index is not None
+        (entry,) = json.load(index)["manifests"]
+        assert (entry["mediaType"], entry["digest"]) == (DOCKER_MANIFEST, digest_of(documents.manifest))
+        assert entry["annotations"]["org.opencontainers.image.ref.name"] == "1"
+        manifest = archive.extractfile("blobs/" + entry["digest"].replace(":", "/"))
+        assert manifest is not None and manifest.read() == documents.manifest
+
+
+def test_a_layer_that_has_become_shorter_breaks_the_archive_off(tmp_path: Path) -> None:
+    image = layered(b"s" * 10)
+    image.layers[0][1].size = 11
+    with pytest.raises(Error) as caught:
+        archived(tmp_path / "a.tar", [("a:1", image)])
+    assert caught.value.code == "image_invalid"

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from banger.errors import Error
 from banger.images.fetch.challenge import Challenge, parse_challenges
+from banger.images.fetch.client import Place
 from banger.images.fetch.credentials import Credentials, find_credentials
 from banger.images.fetch.failures import Kind, NetworkFailure, broken, for_status, refused
 from banger.images.fetch.lifeline import Cut, Lifeline, on_lifeline
@@ -340,6 +341,18 @@ def test_a_token_is_asked_for_with_pull_only() -> None:
     request = plan_token_request(challenge, "repository:b:pull", Credentials("u", "p"))
     assert request.url == "https://a/t?x=1&service=s&scope=repository%3Ab%3Apull&account=u"
     assert request.headers["Authorization"] == "Basic dTpw" and request.body is None
+
+
+def test_a_token_for_two_repositories_is_asked_for_with_both() -> None:
+    challenge = Challenge("bearer", {"realm": "https://a/t", "service": "s"})
+    scope = Place(Endpoint("h"), "b", actions="pull,push", source="c/d").scope
+    request = plan_token_request(challenge, scope, None)
+    assert request.url == (
+        "https://a/t?service=s&scope=repository%3Ab%3Apull%2Cpush&scope=repository%3Ac%2Fd%3Apull"
+    )
+    posted = plan_token_request(challenge, scope, Credentials(identity_token="i"))
+    assert posted.body is not None
+    assert b"scope=repository%3Ab%3Apull%2Cpush+repository%3Ac%2Fd%3Apull" in posted.body
 
 
 def test_an_identity_token_is_posted() -> None:

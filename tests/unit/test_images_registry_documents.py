@@ -14,6 +14,7 @@ from banger.errors import Error
 from banger.images.reference.documents import (
     LAYER_GZIP,
     OCI_MANIFEST,
+    Documents,
     Index,
     Manifest,
     check_platform,
@@ -56,7 +57,8 @@ def plan(
 ) -> Any:
     parsed = parse_document(encoded(manifest_document))
     assert isinstance(parsed, Manifest)
-    return make_plan(parsed, D[9], parse_config(encoded(config_document)), platform, "app:1")
+    documents = Documents(encoded(manifest_document), encoded(config_document))
+    return make_plan(parsed, documents, platform, "app:1")
 
 
 def code_of(manifest_document: Any, config_document: Any = None) -> str:
@@ -68,7 +70,8 @@ def code_of(manifest_document: Any, config_document: Any = None) -> str:
 def test_a_plan_pairs_layers_with_diff_ids() -> None:
     made = plan(manifest(annotations={"a": "b"}), config())
     assert [(x.digest, x.size, x.diff_id, x.compression) for x in made.layers] == [(D[2], 5, D[1], "gzip")]
-    assert (made.manifest_digest, made.annotations, made.size_bytes) == (D[9], {"a": "b"}, 5)
+    assert made.documents is not None and made.manifest_digest == made.documents.digest
+    assert (made.annotations, made.size_bytes) == ({"a": "b"}, 5)
 
 
 def test_the_configuration_is_what_docker_would_run() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,13 +15,43 @@ from banger.errors import Error
 from banger.host.settings import Settings
 from banger.images.disks.importing import find_lower, plan_disk
 from banger.images.disks.source import SourceContext
+from banger.images.made.pushing import hold
 from banger.images.records.library import ImageLibrary
+from banger.images.reference.documents import LAYER_TAR, Documents, ImagePlan, Layer, digest_of
+from banger.images.reference.platform import Platform
 from banger.images.reference.reference import SourceRef, format_source
 from banger.machines.copies import layering
-from banger.model.image import Image
+from banger.machines.life import lifecycle
+from banger.model.image import Image, ImageConfig
 from tests.support.paths import paths_below
 
 HOST = "catalog.example"
+
+
+def pulled(name: str, manifest: str = "sha256:" + "0" * 64, catalog: str = "", digest: str = "d") -> Image:
+    return Image(
+        name=name,
+        digest=digest,
+        source=f"registry.example/{name}:1",
+        manifest_digest=manifest,
+        created="2026-01-01T00:00:00.000Z",
+        architecture="amd64",
+        size_bytes=1,
+        used_bytes=1,
+        catalog=catalog,
+    )
+
+
+def makings_of(directory: Path, *images: Image) -> Any:
+    """The images of this host, each with a disk."""
+    paths = paths_below(directory)
+    by_name = {image.name: image for image in images}
+    records: Any = SimpleNamespace(all=lambda: list(images), get=by_name.get)
+    shelf: Any = SimpleNamespace(host_of=lambda name: {"shared": HOST}[name], find_image=lambda ref: None)
+    paths.images.mkdir(parents=True)
+    for image in images:
+        (paths.images / f"{image.digest}.ext4").write_bytes(b"")
+    return SimpleNamespace(paths=paths, images=ImageLibrary(paths, records, shelf), drivers=None)
 
 
 class Asked(Exception):
@@ -35,14 +67,8 @@ def test_a_registry_is_asked_in_the_name_of_who_named_it(
         raise Asked(context)
 
     monkeypatch.setattr(layering, "open_source", ask)
-    paths = paths_below(tmp_path)
-    image = _image("base", "d", "registry.example/base:1", "")
-    image.catalog = catalog
-    records: Any = SimpleNamespace(all=lambda: [image])
-    shelf: Any = SimpleNamespace(host_of=lambda name: {"shared": HOST}[name])
-    makings: Any = SimpleNamespace(paths=paths, images=ImageLibrary(paths, records, shelf))
-    paths.images.mkdir(parents=True)
-    (paths.images / "d.ext4").write_bytes(b"")
+    image = pulled("base", catalog=catalog)
+    makings = makings_of(tmp_path, image)
     nothing: Any = None
 
     async def body() -> None:
@@ -64,22 +90,14 @@ def test_the_layers_below_an_archive_that_is_gone_are_those_of_the_image_that_it
         raise Error("file_not_found", "gone")
 
     monkeypatch.setattr(layering, "open_source", ask)
-    paths = paths_below(tmp_path)
-    paths.images.mkdir(parents=True)
-    images = [
-        _image("top", "t", "oci-archive:/gone/top.tar", "m"),
-        _image("middle", "m", "oci-archive:/gone/middle.tar", "b"),
-        _image("other", "o", "registry.example/other:1", ""),
-        _image("bottom", "b", "registry.example/bottom:1", ""),
-    ]
-    for image in images:
-        (paths.images / f"{image.digest}.ext4").write_bytes(b"")
-    records: Any = SimpleNamespace(all=lambda: images)
-    makings: Any = SimpleNamespace(paths=paths, images=ImageLibrary(paths, records, cast(Any, None)))
+    top, middle = pulled("top", digest="t"), pulled("middle", digest="m")
+    top.source, top.base = "oci-archive:/gone/top.tar", "m"
+    middle.source, middle.base = "oci-archive:/gone/middle.tar", "b"
+    makings = makings_of(tmp_path, top, middle, pulled("other", digest="o"), pulled("bottom", digest="b"))
     nothing: Any = None
 
     async def body() -> None:
-        async with layering.open_layers(nothing, makings, images[0], 0, lambda *_: None):
+        async with layering.open_layers(nothing, makings, top, 0, lambda *_: None):
             pass
 
     with pytest.raises(AttributeError):  # all layers have to be read then, in machines that are not here
@@ -97,15 +115,72 @@ def test_an_archive_stands_on_the_image_that_has_the_most_of_its_layers() -> Non
     assert find_lower([], {one}, settings) == ""
 
 
-def _image(name: str, digest: str, source: str, base: str) -> Image:
-    return Image(
-        name=name,
-        digest=digest,
-        source=source,
-        manifest_digest="sha256:" + "0" * 64,
-        created="2026-01-01T00:00:00.000Z",
-        architecture="amd64",
-        size_bytes=1,
-        used_bytes=1,
-        base=base,
-    )
+def test_an_image_as_it_was_pulled_keeps_its_documents_even_beside_one_with_the_same_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"layer"
+    layer = Layer(digest_of(data), len(data), LAYER_TAR, digest_of(data))
+    documents = {name: Documents(f'{{"of": "{name}"}}'.encode(), b"{}") for name in ("one", "two")}
+
+    class Source:
+        def __init__(self, name: str) -> None:
+            self.documents = documents[name]
+
+        async def resolve(self, platform: Platform, report: object) -> ImagePlan:
+            found = self.documents
+            return ImagePlan(ImageConfig(), (layer,), found.digest, platform, documents=found)
+
+        async def prefetch(self, plan: ImagePlan, report: object) -> None:
+            pass
+
+        async def open_layer(self, layer: Layer) -> Any:
+            return hold(data)
+
+    @asynccontextmanager
+    async def opened(source: Any, _: SourceContext) -> AsyncIterator[Source]:
+        yield Source(source.repository)
+
+    monkeypatch.setattr(layering, "open_source", opened)
+    images = [pulled(name, documents[name].digest) for name in documents]
+    makings, nothing = makings_of(tmp_path, *images), None
+
+    async def made(image: Image) -> Documents:
+        lives: Any = nothing
+        async with layering.open_layers(lives, makings, image, 0, lambda *_: None) as layered:
+            return layered.documents
+
+    for image in images:
+        assert asyncio.run(made(image)) == documents[image.name]
+
+
+@pytest.mark.parametrize(("found", "started"), [("other", "d"), ("d", "other"), ("", "d")])
+def test_an_image_whose_name_means_another_one_meanwhile_is_not_read(
+    found: str, started: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    machine = SimpleNamespace(image_digest="")
+
+    def create(*_: object, **fields: object) -> object:
+        assert fields["unfinished"], "the next daemon would keep it"
+        steps.append("create")
+        return machine
+
+    async def start(*_: object) -> None:
+        machine.image_digest = started
+
+    async def delete(*_: object, **__: object) -> None:
+        steps.append("delete")
+
+    for step in (create, start, delete):
+        monkeypatch.setattr(lifecycle, step.__name__, step)
+    makings = makings_of(tmp_path, *([pulled("base", digest=found)] if found else []))
+    lives: Any = SimpleNamespace(registry=None)
+
+    async def read() -> None:
+        async with layering._machine(lives, makings, pulled("base"), 0, lambda *_: None):
+            raise AssertionError("it is read")
+
+    with pytest.raises(Error) as caught:
+        asyncio.run(read())
+    assert caught.value.code == "bad_state"
+    assert steps == (["create", "delete"] if found == "d" else [])

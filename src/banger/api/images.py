@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from banger.api.verb import BYTES, TAR, Download, Nothing, Request, Upload, Verb
 from banger.model.catalog import Offer
@@ -30,6 +30,12 @@ _REGISTRY = ("registry_denied", "registry_error", "tls_failed", "credentials_err
 
 class OneImage(Request):
     name: Ref
+
+
+class SaveImages(OneImage):
+    """`also` are the names of more images, for the same archive."""
+
+    also: Annotated[list[Ref], Meta(max_length=31)] = field(default_factory=list)
 
 
 class ImportImage(OneImage):
@@ -75,9 +81,9 @@ PUSH = Verb(
     example={"name": "mine", "ref": "registry.lan:5000/team/mine:1"},
 )
 SAVE = Download(
-    name="images.save", summary="An image as an archive that other tools load", method="GET", path="/v1/images/save",
-    request=OneImage, media=TAR, query=("name",), errors=(*_ONE, "image_invalid"),
-    example={"name": "mine"},
+    name="images.save", summary="Images as an archive that other tools load", method="GET", path="/v1/images/save",
+    request=SaveImages, media=TAR, query=("name", "also"), errors=(*_ONE, "image_invalid"),
+    example={"name": "mine", "also": ["mine:2"]},
 )
 IMPORT_TAR = Upload(
     name="images.import_tar", summary="Make an image of a tar stream of one tree", method="PUT",

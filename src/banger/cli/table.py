@@ -56,7 +56,7 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "build": ("building", "BUILD", "build an image from a Dockerfile, in a machine"),
         "pull": ("images", "PULL", "fetch an image and make a disk of it"),
         "push": ("sending", "PUSH", "send an image to a registry"),
-        "save": ("sending", "SAVE", "write an image to an archive that other tools load"),
+        "save": ("sending", "SAVE", "write images to an archive that other tools load"),
         "load": ("archives", "LOAD", "make images of an archive that another tool saved"),
         "import": ("archives", "IMPORT", "make an image of a tar archive with one file tree"),
         "catalog": ("catalogs", "IMAGE_CATALOG", "list the images that catalogs offer"),

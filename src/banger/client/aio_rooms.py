@@ -394,9 +394,9 @@ class ImagesVerbs(Room):
         call = calls.images_push(name, ref, insecure)
         return await self.client.perform(call)
 
-    async def save(self, name: str) -> AsyncIterator[bytes]:
-        """An image as an archive that other tools load."""
-        call = calls.images_save(name)
+    async def save(self, name: str, also: builtins.list[str] | None = None) -> AsyncIterator[bytes]:
+        """Images as an archive that other tools load."""
+        call = calls.images_save(name, also)
         answer = await self.client.open(call)
         async for piece in answer.chunks():
             yield piece

@@ -457,9 +457,9 @@ def images_push(name: str, ref: str = "", insecure: bool = False) -> Call[Operat
     return Call("POST", "/v1/images/push", "Operation[Pushed]", body)
 
 
-def images_save(name: str) -> Call[bytes]:
-    """An image as an archive that other tools load."""
-    query = chosen(("name", name))
+def images_save(name: str, also: list[str] | None = None) -> Call[bytes]:
+    """Images as an archive that other tools load."""
+    query = chosen(("name", name), ("also", also, None))
     return Call("GET", "/v1/images/save" + encode_query(query), "bytes")
 
 

@@ -25,8 +25,9 @@ def quote(value: object) -> str:
 
 
 def encode_query(pairs: dict[str, object]) -> str:
-    """`?a=b&c=d`, or nothing for no pairs."""
-    return "?" + "&".join(f"{quote(k)}={quote(v)}" for k, v in pairs.items()) if pairs else ""
+    """`?a=b&c=d`, or nothing for no pairs. A list becomes a pair for each of its values."""
+    each = [(k, one) for k, v in pairs.items() for one in (v if isinstance(v, list) else [v])]
+    return "?" + "&".join(f"{quote(k)}={quote(v)}" for k, v in each) if each else ""
 
 
 def encode_request(method: str, target: str, headers: dict[str, str]) -> bytes:

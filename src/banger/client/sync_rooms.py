@@ -390,9 +390,9 @@ class ImagesVerbs(Room):
         call = calls.images_push(name, ref, insecure)
         return self.client.perform(call)
 
-    def save(self, name: str) -> Iterator[bytes]:
-        """An image as an archive that other tools load."""
-        call = calls.images_save(name)
+    def save(self, name: str, also: builtins.list[str] | None = None) -> Iterator[bytes]:
+        """Images as an archive that other tools load."""
+        call = calls.images_save(name, also)
         return self.client.open(call).chunks()
 
     def import_tar(self, name: str, stream: Iterable[bytes], size_bytes: int = 0) -> Image:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -125,7 +125,8 @@ async def read_request(verb: Verb[Any, Any], request: Request) -> Any:
 
 
 def _read_query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
-    """The parameters that the verb knows. Bytes that are not UTF-8 become text as in `model.octets`."""
+    """The parameters that the verb knows; a list has one for each of its values. Bytes that are not UTF-8 become text
+    as in `model.octets`."""
     raw = request.scope["query_string"].decode("latin-1")
     try:
         pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
@@ -138,7 +139,12 @@ def _read_query(verb: Verb[Any, Any], request: Request) -> dict[str, Any]:
             continue
         if "\0" in value:
             raise Error("bad_request", f"the parameter {name} contains a NUL")
-        found[name] = _fit_parameter(name, text_of(value), kinds[name].type)
+        kind = kinds[name].type
+        listed = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        if get_origin(listed) is list:
+            found.setdefault(name, []).append(_fit_parameter(name, text_of(value), get_args(listed)[0]))
+        else:
+            found[name] = _fit_parameter(name, text_of(value), kind)
     for name in verb.query:
         if kinds[name].required and not found.get(name):
             raise Error("bad_request", f"the parameter {name} is missing")

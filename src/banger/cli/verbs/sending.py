@@ -11,6 +11,9 @@ from banger.cli.terminal import is_terminal
 from banger.client import calls
 from banger.errors import Error
 
+_DIRECTORIES = ("oci-dir", "docker-dir")
+_FORMATS = ("docker-archive", "oci-archive", *_DIRECTORIES)
+
 
 def _push_arguments(parser: Parser) -> None:
     parser.flag(
@@ -40,15 +43,37 @@ def _push(arguments: Arguments) -> int:
 
 def _save_arguments(parser: Parser) -> None:
     parser.flag("-o", "--output", metavar="FILE", help="file to write (default: stdout)")
-    parser.positional("name", metavar="NAME", help="name of the image")
+    parser.flag(
+        "--format",
+        choices=_FORMATS,
+        metavar="FORM",
+        help="docker-archive or oci-archive: accepted, and each archive has both forms",
+    )
+    parser.flag(
+        "-m",
+        "--multi-image-archive",
+        action="store_true",
+        help="accepted: an archive may always have several images",
+    )
+    parser.flag("-q", "--quiet", action="store_true", help="accepted: nothing but the archive is written")
+    parser.positional(
+        "name", nargs="+", metavar="NAME", help="name of the image; several go into one archive"
+    )
 
 
 def _save(arguments: Arguments) -> int:
     from banger.client.whole_file import write_whole
 
+    if arguments.format in _DIRECTORIES:
+        raise Error(
+            "unsupported",
+            f"banger writes archives, not the form {arguments.format}",
+            "an OCI layout: mkdir DIR && banger save NAME | tar -x -C DIR",
+        )
     if arguments.output is None and is_terminal(1):
         raise Error("bad_request", "an archive is not for a terminal", "name a file with -o FILE")
-    with Daemon().open(calls.images_save(arguments.name)) as answer:
+    name, *also = arguments.name
+    with Daemon().open(calls.images_save(name, also=also)) as answer:
         if arguments.output is not None:
             write_whole(arguments.output, answer.chunks())
             return 0
@@ -59,4 +84,6 @@ def _save(arguments: Arguments) -> int:
 
 
 PUSH = Verb(_push_arguments, _push, "banger push mine registry.lan:5000/team/mine:1")
-SAVE = Verb(_save_arguments, _save, "banger save -o mine.tar mine")
+SAVE = Verb(
+    _save_arguments, _save, "banger save -o mine.tar mine\nbanger save -o all.tar mine mine:2 debian-bookworm"
+)

@@ -46,12 +46,13 @@ _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
 @dataclass(frozen=True)
 class Place:
     """A repository at an endpoint. `sender`: the host whose text named the endpoint, "" for the user. `actions` is what
-    we want to do there."""
+    we want to do there, `source` another repository there that we want to read, too."""
 
     endpoint: Endpoint
     repository: str
     sender: str = field(default="", kw_only=True)
     actions: str = field(default="pull", kw_only=True)
+    source: str = field(default="", kw_only=True)
 
     @property
     def host(self) -> str:
@@ -68,7 +69,9 @@ class Place:
 
     @property
     def scope(self) -> str:
-        return f"repository:{self.name}:{self.actions}" if self.repository else ""
+        """What a token is asked for: one scope, or two with a space between them."""
+        own = f"repository:{self.name}:{self.actions}" if self.repository else ""
+        return f"{own} repository:{self.source}:pull" if self.source else own
 
     @property
     def tokens_elsewhere(self) -> bool:

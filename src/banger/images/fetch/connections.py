@@ -14,7 +14,7 @@ import ssl
 from http.client import HTTPException
 from typing import Any
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, Timeout
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import BaseSSLError, HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -63,10 +63,12 @@ class _Connection(HTTPConnection):
     _wire: _Socket | None = None
     _line: Lifeline | None = None
     gate: Gate
+    stall_s: float
     _address = ""
 
     def connect(self) -> None:
         super().connect()
+        self._be_patient()
         if self._address:
             self.gate.met(self._address, isinstance(self, HTTPSConnection))
 
@@ -104,9 +106,15 @@ class _Connection(HTTPConnection):
 
     def take(self) -> None:
         """Bind the connection to the lifeline of this thread's work."""
+        self._be_patient()
         self._line = current.get()
         if self._line is not None and self._wire is not None:
             self._line.hold(self._wire)
+
+    def _be_patient(self) -> None:
+        """Set the time-out for sending, which would be the one for connecting or that of the last answer."""
+        if self.sock is not None:
+            self.sock.settimeout(self.stall_s)
 
     def let_go(self) -> None:
         if self._line is not None and self._wire is not None:
@@ -147,11 +155,12 @@ class _TlsConnection(_Connection, HTTPSConnection):
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
     gate: Gate
+    stall_s: float
 
     def _new_conn(self) -> Any:
         connection = super()._new_conn()
         if isinstance(connection, _Connection):
-            connection.gate = self.gate
+            connection.gate, connection.stall_s = self.gate, self.stall_s
         return connection
 
     def _get_conn(self, timeout: float | None = None) -> Any:
@@ -175,19 +184,16 @@ class _TlsPool(_Pool, HTTPSConnectionPool):
             conn.connect()
 
 
-def make_pool(
-    context: ssl.SSLContext, proxy: str | None, connect_s: float, read_s: float, gate: Gate
-) -> PoolManager:
-    """Connections to one host. `proxy` is a URL."""
+def make_pool(context: ssl.SSLContext, proxy: str | None, stall_s: float, gate: Gate) -> PoolManager:
+    """Connections to one host. `proxy` is a URL; `stall_s` is how long one piece of a body may take to be sent."""
     options: dict[str, Any] = {
         "ssl_context": context,
         "cert_reqs": context.verify_mode,
         "maxsize": _PER_HOST,
-        "timeout": Timeout(connect=connect_s, read=read_s),
         "retries": False,
     }
     pool = ProxyManager(proxy, **options) if proxy else PoolManager(**options)
-    guarded = {"gate": gate}
+    guarded = {"gate": gate, "stall_s": stall_s}
     pool.pool_classes_by_scheme = {
         "http": type("_GuardedPool", (_Pool,), guarded),
         "https": type("_GuardedTlsPool", (_TlsPool,), guarded),

@@ -124,6 +124,22 @@ def for_status(host: str, what: str, status: int) -> Error:
     return nonsense(host, f"unexpected status {status} for {what}")
 
 
+def not_taken(host: str, what: str, status: int) -> Error:
+    """The error of an answer to a push that is not a success."""
+    refusals = {
+        404: (f"has no repository for {what}", "create the repository there first, or check the name"),
+        405: (f"takes no image for {what}", "push to the registry itself, not to a mirror or cache of it"),
+        413: (
+            f"does not take {what}: it is too large there",
+            "raise the limit of the registry, or of the proxy in front of it",
+        ),
+    }
+    if status not in refusals:
+        return for_status(host, what, status)
+    message, hint = refusals[status]
+    return Error("registry_error", f"{host} {message}", hint, {"host": host})
+
+
 def may_pass(status: int) -> bool:
     """Whether the same request may succeed later."""
     return status in (408, 429) or status >= 500

@@ -1,7 +1,8 @@
 """A challenge and credentials become an Authorization header.
 
-Only `pull` of the repository in question is asked for, whatever the challenge names. The realm gets the credentials
-that are kept for the registry, as the protocol wants it, but only over TLS or where plain HTTP is allowed.
+Only what is to be done is asked for (`pull`, or `pull,push` for a push), whatever the challenge names. The realm gets
+the credentials that are kept for the registry, as the protocol wants it, but only over TLS or where plain HTTP is
+allowed.
 Source: distribution-spec's token authentication (docs/spec/auth/{token,oauth}.md of distribution).
 """
 
@@ -67,19 +68,22 @@ def answer_challenge(
 
 
 def plan_token_request(challenge: Challenge, scope: str, credentials: Credentials | None) -> Request:
-    """The request to the realm. Raises ValueError if the realm is no URL."""
+    """The request to the realm. A query has a field for each scope, a form has all in one field. Raises ValueError if
+    the realm is no URL."""
     realm = split_url(challenge.parameters.get("realm", ""))
-    fields = {"service": challenge.parameters.get("service", ""), "scope": scope}
-    fields = {name: value for name, value in fields.items() if value}
+    service = challenge.parameters.get("service", "")
     if credentials is not None and credentials.identity_token:
-        fields |= {"grant_type": "refresh_token", "client_id": _CLIENT}
-        body = urlencode({**fields, "refresh_token": credentials.identity_token}).encode()
+        form = {"service": service, "scope": scope, "grant_type": "refresh_token", "client_id": _CLIENT}
+        form = {name: value for name, value in form.items() if value}
+        body = urlencode({**form, "refresh_token": credentials.identity_token}).encode()
         return Request(realm.geturl(), {"Content-Type": "application/x-www-form-urlencoded"}, body)
+    fields = [("service", service), *(("scope", one) for one in scope.split(" "))]
     headers = {}
     if credentials is not None and credentials.username:
         headers["Authorization"] = credentials.basic()
-        fields["account"] = credentials.username
-    query = "&".join(part for part in (realm.query, urlencode(fields)) if part)
+        fields.append(("account", credentials.username))
+    asked = urlencode([(name, value) for name, value in fields if value])
+    query = "&".join(part for part in (realm.query, asked) if part)
     return Request(realm._replace(query=query).geturl(), headers)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from urllib3 import BaseHTTPResponse, PoolManager
+from urllib3 import BaseHTTPResponse, PoolManager, Timeout
 
 from banger import __version__
 from banger.errors import Error
@@ -36,7 +36,7 @@ _MAYBE_PLAIN = (Kind.NOT_TLS, Kind.CLOSED, Kind.REFUSED)
 @dataclass(frozen=True)
 class Timeouts:
     """Seconds. `head`: from a request, with its redirects, to the headers; `small`: until a manifest or token is read;
-    `pace`: for each `pace_bytes` of a blob."""
+    `pace`: for each `pace_bytes` of a blob; `taken`: until the registry has stored a blob that it has got."""
 
     connect: float = 15
     read: float = 30
@@ -44,13 +44,15 @@ class Timeouts:
     small: float = 60
     pace: float = 60
     pace_bytes: int = 64 * 1024
+    taken: float = 300
 
 
 @dataclass(frozen=True)
 class Request:
     """`url` as https; the transport knows which hosts do not speak TLS. A `body` makes it a posted form that contains a
     secret. `sender` is the host whose text named the URL; "" for the user. A request with another `method` sends the
-    pieces of `content`, whose length is among its headers, and is never redirected."""
+    pieces of `content`, whose length is among its headers, and is never redirected. `answer_s` is how long its answer
+    may take, 0 for the usual time."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class Request:
     sender: str = ""
     method: str = "GET"
     content: Callable[[], Iterator[bytes]] | None = None
+    answer_s: float = 0
 
     @property
     def is_secret(self) -> bool:
@@ -173,12 +176,14 @@ class Transport:
         if parts.scheme == "http" and request.is_secret and not self.settings.may_be_plain(host):
             raise in_clear(host)
         headers = {"User-Agent": f"banger/{__version__}", "Accept-Encoding": "identity", **request.headers}
+        times = self.timeouts
         try:
             response = self._pool(host, request.sender).urlopen(
                 request.method if request.body is None else "POST",
                 parts.geturl(),
                 body=request.content() if request.content is not None else request.body,
                 headers=headers,
+                timeout=Timeout(connect=times.connect, read=request.answer_s or times.read),
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
@@ -238,9 +243,8 @@ class Transport:
         one."""
         with self._lock:
             if (host, sender) not in self._pools:
-                context, times = self._context(host), self.timeouts
                 self._pools[host, sender] = make_pool(
-                    context, find_proxy(host), times.connect, times.read, self._gate(host, sender)
+                    self._context(host), find_proxy(host), self.timeouts.pace, self._gate(host, sender)
                 )
             return self._pools[host, sender]
 

@@ -155,4 +155,5 @@ def _mark(entry: Entry, digest: bytes) -> _Mark:
     time_ns = 0 if entry.kind is Kind.DIRECTORY else entry.mtime_ns
     xattrs = tuple(sorted((entry.xattrs or {}).items()))
     owner = (entry.mode, entry.uid, entry.gid)
-    return (entry.kind, owner, time_ns, entry.size, entry.target, entry.device, xattrs, digest)
+    shape = (entry.size, entry.segments)  # the same data may be in another place of a file with holes
+    return (entry.kind, owner, time_ns, shape, entry.target, entry.device, xattrs, digest)

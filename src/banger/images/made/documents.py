@@ -8,25 +8,16 @@ from dataclasses import dataclass
 import msgspec
 
 from banger.images.fetch.byte_range import ByteRange
-from banger.images.reference.documents import LAYER_GZIP, OCI_CONFIG, OCI_MANIFEST, Layer, digest_of
+from banger.images.reference.documents import (
+    LAYER_GZIP,
+    OCI_CONFIG,
+    OCI_MANIFEST,
+    Documents,
+    Layer,
+    digest_of,
+)
 from banger.images.reference.reference import Reference
 from banger.model.image import Image
-
-
-@dataclass(frozen=True)
-class Documents:
-    """`manifest` and `config` are the bytes that their digests belong to."""
-
-    manifest: bytes
-    config: bytes
-
-    @property
-    def digest(self) -> str:
-        return digest_of(self.manifest)
-
-    @property
-    def config_digest(self) -> str:
-        return digest_of(self.config)
 
 
 @dataclass(frozen=True)

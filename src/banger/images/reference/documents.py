@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
@@ -142,11 +142,30 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Documents:
+    """Manifest and configuration of an image: the bytes that their digests belong to. `media_type` is that of the
+    manifest."""
+
+    manifest: bytes
+    config: bytes
+    media_type: str = OCI_MANIFEST
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.manifest)
+
+    @property
+    def config_digest(self) -> str:
+        return digest_of(self.config)
+
+
+@dataclass(frozen=True)
 class ImagePlan:
     """An image's parts: `layers` from the lowest up. `manifest_digest` is the digest of the document that was resolved:
     a manifest, or if the source has none, the configuration or the only layer. Without `whiteouts` the image is a plain
     tree, and a name that begins with `.wh.` is an ordinary name. `warnings` tell of documents that contradict each
-    other. `called` is the name that an archive gives the image, "" if it gives none."""
+    other. `called` is the name that an archive gives the image, "" if it gives none. `documents` are None if the source
+    has no manifest."""
 
     config: ImageConfig
     layers: tuple[Layer, ...]
@@ -158,6 +177,7 @@ class ImagePlan:
     whiteouts: bool = True
     warnings: tuple[str, ...] = ()
     called: str = ""
+    documents: Documents | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -226,30 +246,36 @@ def choose_manifest(index: Index, platform: Platform, name: str) -> Descriptor:
     raise no_platform(name, platform, [str(found) for _, found in known])
 
 
+def type_of(manifest: Manifest) -> str:
+    """The media type of a manifest, which OCI's need not have in them, but Docker's do."""
+    return manifest.media_type or OCI_MANIFEST
+
+
 def parse_config(data: bytes) -> Config:
     return decode(data, Config, "image configuration")
 
 
 def make_plan(
     manifest: Manifest,
-    manifest_digest: str,
-    config: Config,
+    documents: Documents,
     platform: Platform,
     name: str,
     named: Platform | None = None,
 ) -> ImagePlan:
-    """The plan of a manifest and its configuration, which are checked against each other. `named` is the platform that
-    an index gives. Raises `image_invalid`, `platform_not_found`, and `unsupported` for foreign layers."""
+    """The plan of a manifest and its configuration, which are checked against each other. `documents` are their bytes;
+    `named` is the platform that an index gives. Raises `image_invalid`, `platform_not_found`, and `unsupported` for
+    foreign layers."""
     layers = manifest.layers or []
-    return plan_layers(
+    plan = plan_layers(
         [_layer_fields(layer) for layer in layers],
-        config,
-        manifest_digest,
+        parse_config(documents.config),
+        documents.digest,
         platform,
         name,
         manifest.annotations or {},
         named,
     )
+    return replace(plan, documents=documents)
 
 
 def plan_layers(

@@ -23,7 +23,7 @@ from banger.images.made.documents import Layered, write_documents
 from banger.images.made.layer import make_layer
 from banger.images.records.sources.opening import open_source
 from banger.images.records.sources.spool import spool_stream
-from banger.images.reference.documents import Layer
+from banger.images.reference.documents import Documents, Layer
 from banger.images.reference.platform import parse_platform
 from banger.images.reference.reference import Reference, SourceRef, parse_source
 from banger.machines.ask.files import read_tar
@@ -48,17 +48,22 @@ class _Below:
     layers: list[tuple[Layer, ByteRange]] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
     origin: Reference | None = None
+    documents: Documents | None = None
 
 
 @asynccontextmanager
 async def open_layers(
     lives: Lives, makings: Makings, image: Image, owner: int, report: Report
 ) -> AsyncIterator[Layered]:
-    """The image as layers, whose blobs are open within the block. Raises the errors of a start, and `image_invalid`,
-    `insufficient_disk`; not those of the place that lower layers came from: without them, one layer has all files."""
+    """The image as layers, whose blobs are open within the block. An image as it was pulled keeps its documents, and so
+    its digest. Raises the errors of a start, and `image_invalid`, `insufficient_disk`; not those of the place that
+    lower layers came from: without them, one layer has all files."""
     async with AsyncExitStack() as owned:
         below = await _open_below(makings, image, owned, report)
         layers = below.layers
+        if below.documents is not None and below.documents.digest == image.manifest_digest:
+            yield Layered(below.documents, layers, below.origin)
+            return
         if below.image is None or below.image.digest != image.digest:
             layers = [
                 *layers,
@@ -76,7 +81,7 @@ async def _open_below(makings: Makings, image: Image, owned: AsyncExitStack, rep
             try:
                 below = await _fetch(makings, pulled, opened, report)
             except Error as exc:
-                gone.append(f"the layers of {pulled.name} are no longer there: {exc.message}")
+                gone.append(_gone(pulled, exc))
                 continue
             owned.push_async_exit(opened.pop_all())
             return below
@@ -86,10 +91,12 @@ async def _open_below(makings: Makings, image: Image, owned: AsyncExitStack, rep
 
 
 def _known_below(makings: Makings, image: Image) -> Iterator[Image]:
-    """The images with layers that have the disk of the image, then those with the disk that it stands on, and so on."""
+    """The images with layers that have the disk of the image, the image as it was pulled before others; then those with
+    the disk that it stands on, and so on."""
+    known = sorted(makings.images.list(), key=lambda one: one.manifest_digest != image.manifest_digest)
     wanted = [image.digest, image.base]
     for digest in wanted:  # which grows
-        for one in makings.images.list():
+        for one in known:
             if one.digest == digest and one.manifest_digest and makings.images.disk(one).exists():
                 yield one
                 wanted += [one.base] if one.base and one.base not in wanted else []
@@ -111,7 +118,14 @@ async def _fetch(makings: Makings, pulled: Image, opened: AsyncExitStack, report
         opened.callback(blob.close)
         layers.append((layer, blob))
     origin = source_ref if isinstance(source_ref, Reference) else None
-    return _Below(pulled, layers, plan.labels, origin)
+    return _Below(pulled, layers, plan.labels, origin, plan.documents)
+
+
+def _gone(pulled: Image, error: Error) -> str:
+    return (
+        f"the layers of {pulled.name} are no longer to be had, so one layer has all files, and the image has another "
+        f"digest: {error.message}"
+    )
 
 
 async def _open_difference(
@@ -152,7 +166,8 @@ async def _read_tree(
 async def _machine(
     lives: Lives, makings: Makings, image: Image, owner: int, report: Report
 ) -> AsyncIterator[Machine]:
-    """A machine that runs nothing and reaches nothing. If the daemon dies, the machine's time ends it."""
+    """A machine that runs nothing and reaches nothing. It is never finished: if this daemon dies meanwhile, the next
+    one ends it."""
     spec = MachineSpec(
         image=image.name,
         init="agent",
@@ -162,10 +177,21 @@ async def _machine(
         ttl_s=_LONGEST_S,
         command=Command(entrypoint=[], argv=[]),
     )
-    machine = lifecycle.create(lives.registry, makings.drivers, spec, wanted="running", owner=owner)
+    found = makings.images.find(image.name)
+    _require_same(image, found.digest if found is not None else "")
+    machine = lifecycle.create(
+        lives.registry, makings.drivers, spec, wanted="running", owner=owner, unfinished=True
+    )
     try:
         await lifecycle.start(lives, makings, machine, report)
+        _require_same(image, machine.image_digest)
         yield machine
     finally:
         with contextlib.suppress(Error):
             await asyncio.shield(lifecycle.delete(lives, machine, force=True))
+
+
+def _require_same(image: Image, digest: str) -> None:
+    """Raises `bad_state` if the name is gone or means another disk meanwhile: a start would pull that, or take it."""
+    if digest != image.digest:
+        raise Error("bad_state", f"the image {image.name} was changed or deleted meanwhile", "try again")

@@ -39,23 +39,22 @@ class _Layout(Struct):
 
 async def descend(
     data: bytes,
-    digest: str,
     platform: Platform,
     name: str,
     fetch: FetchManifest,
     named: Platform | None = None,
-) -> tuple[Manifest, str, Platform | None]:
-    """Follow indexes to the manifest for a platform. Returns the manifest, its digest, and the platform that the last
-    index gave for it. Checks what `fetch` returns."""
+) -> tuple[Manifest, bytes, Platform | None]:
+    """Follow indexes to the manifest for a platform. Returns the manifest, the bytes that it was read from, and the
+    platform that the last index gave for it. Checks what `fetch` returns."""
     for _ in range(_MAX_DEPTH):
         parsed = parse_document(data)
         if isinstance(parsed, Manifest):
-            return parsed, digest, named
+            return parsed, data, named
         entry = choose_manifest(parsed, platform, name)
         named = platform_of(entry) or named
-        data, digest = await fetch(entry), entry.digest
-        if len(data) != entry.size or digest_of(data) != digest:
-            raise invalid(f"{name}: the manifest is not {digest} of {entry.size} bytes")
+        data = await fetch(entry)
+        if len(data) != entry.size or digest_of(data) != entry.digest:
+            raise invalid(f"{name}: the manifest is not {entry.digest} of {entry.size} bytes")
     raise invalid(f"{name} is an index of indexes of indexes")
 
 

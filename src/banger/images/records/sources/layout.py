@@ -22,6 +22,7 @@ from banger.images.reference.documents import (
     MAX_MANIFEST_BYTES,
     REF_NAME,
     Descriptor,
+    Documents,
     ImagePlan,
     Index,
     Layer,
@@ -31,8 +32,8 @@ from banger.images.reference.documents import (
     digest_of,
     invalid,
     make_plan,
-    parse_config,
     platform_of,
+    type_of,
 )
 from banger.images.reference.platform import Platform
 from banger.images.reference.reference import check_digest
@@ -59,11 +60,10 @@ class LayoutSource:
         index = await in_thread(self._read_index)
         first = choose_manifest(select_image(index, self._wanted, self._name), platform, self._name)
         data = await self._fetch(first)
-        manifest, digest, named = await descend(
-            data, first.digest, platform, self._name, self._fetch, platform_of(first)
-        )
+        manifest, data, named = await descend(data, platform, self._name, self._fetch, platform_of(first))
         config = await in_thread(self._read_blob, manifest.config, MAX_CONFIG_BYTES)
-        plan = make_plan(manifest, digest, parse_config(config), platform, self._name, named)
+        documents = Documents(data, config, type_of(manifest))
+        plan = make_plan(manifest, documents, platform, self._name, named)
         return replace(plan, called=_name_in(first))
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:

@@ -20,10 +20,12 @@ from banger.images.records.sources.documents import descend
 from banger.images.reference.documents import (
     MAX_MANIFEST_BYTES,
     Descriptor,
+    Documents,
     ImagePlan,
     Layer,
+    digest_of,
     make_plan,
-    parse_config,
+    type_of,
 )
 from banger.images.reference.platform import Platform
 from banger.images.reference.reference import Reference
@@ -76,12 +78,14 @@ class RegistrySource:
         name = self.reference.familiar
         report("resolve", name)
         self._client.report = report
-        data, digest = await self._fetch_first()
-        manifest, digest, named = await descend(data, digest, platform, name, self._fetch_manifest)
+        data = await self._fetch_first()
+        manifest, data, named = await descend(data, platform, name, self._fetch_manifest)
         config = await self._fetch(manifest.config.digest, manifest.config.size, _ignore)
         with config:
-            text = await in_thread(config.readall)
-        return make_plan(manifest, digest, parse_config(text or b""), platform, name, named)
+            text = await in_thread(config.readall) or b""
+        # So that a push or save of the image needs no registry while the cache has its layers.
+        await in_thread(self._keep, data)
+        return make_plan(manifest, Documents(data, text, type_of(manifest)), platform, name, named)
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
         await in_thread(self._require_room, plan)
@@ -118,18 +122,18 @@ class RegistrySource:
         if missing:
             require_free(self._store.directory, missing + _SPARE_BYTES, self.reference.familiar)
 
-    async def _fetch_first(self) -> tuple[bytes, str]:
-        """The document that the reference names, and its digest. A document with a known digest comes from the store,
-        without a request."""
+    async def _fetch_first(self) -> bytes:
+        """The document that the reference names. A document with a known digest comes from the store, without a
+        request."""
         pinned = self.reference.digest
         if pinned and (kept := await self._read_kept(pinned)) is not None:
-            return kept, pinned
+            return kept
         document = await self._client.fetch_document(self._places, self.reference.version)
         # The place that had the manifest most likely has the rest, too.
         self._places.sort(key=lambda place: place != document.place)
         if pinned:
             await in_thread(self._store.keep, pinned, document.data)
-        return document.data, document.digest
+        return document.data
 
     async def _fetch_manifest(self, entry: Descriptor) -> bytes:
         if not self.reference.digest:
@@ -142,6 +146,11 @@ class RegistrySource:
 
     async def _fetch_listed(self, entry: Descriptor) -> bytes:
         return (await self._client.fetch_document(self._places, entry.digest, entry.size)).data
+
+    def _keep(self, manifest: bytes) -> None:
+        digest = digest_of(manifest)
+        if not self._store.have(digest):
+            self._store.keep(digest, manifest)
 
     async def _read_kept(self, digest: str) -> bytes | None:
         return await in_thread(self._store.read, digest, MAX_MANIFEST_BYTES)
