@@ -13,7 +13,6 @@ _BUILD = "banger does not build images yet: build elsewhere, save the image, and
 OTHERS = {
     "build": _BUILD,
     "buildx": _BUILD,
-    "diff": "banger does not compare disks yet: `banger export NAME` writes all files of a machine",
     "clone": "banger fork NAME makes a running copy",
     "shell": "banger exec -it NAME sh",
     "console": "banger logs --console NAME; `banger attach NAME` connects to the command",

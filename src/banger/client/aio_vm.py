@@ -17,6 +17,7 @@ from banger.model.machine import Machine, MachineState
 
 if TYPE_CHECKING:
     from banger.client.aio_files import AsyncFiles
+    from banger.model.difference import FileChange
     from banger.model.template import Snapshot
 
 _AT_REST = (MachineState.CREATED, MachineState.STOPPED, MachineState.FAILED)
@@ -235,6 +236,13 @@ class AsyncVm(MachineVerbs):
         """Save memory and disk; the machine keeps running. Without a `tag` one is made up: see `.tag` of the result."""
         tag = tag or f"s{os.urandom(6).hex()}"
         return await self._finish(calls.machines_snapshot(self.id, tag), progress, timeout_s)
+
+    async def diff(self, older: Snapshot | str = "", newer: Snapshot | str = "") -> list[FileChange]:
+        """The files that changed on the disk since the machine was made from its image, or since the snapshot `older`;
+        until now, or until the snapshot `newer`. Sorted by path."""
+        tags = [one if isinstance(one, str) else one.tag for one in (older, newer)]
+        answer = await self.client.open(calls.machines_diff(self.id, *tags))
+        return [results.read_change(line) async for line in answer.lines()]
 
     async def restore(
         self,

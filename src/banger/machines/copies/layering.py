@@ -7,8 +7,6 @@ the files of both disks, and the difference is taken here. No program of the hos
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,17 +24,11 @@ from banger.images.reference.documents import Layer
 from banger.images.reference.platform import parse_platform
 from banger.images.reference.reference import Reference, SourceRef, parse_source
 from banger.machines.ask.files import read_tar
-from banger.machines.life import lifecycle
+from banger.machines.copies.throw_away import open_throw_away
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
-from banger.model.command import Command
 from banger.model.image import Image
-from banger.model.machine import Machine, MachineSpec
 from banger.model.operation import Report
-from banger.model.sizes import GIB
-
-_LEAST_DISK_BYTES = 4 * GIB
-_LONGEST_S = 6 * 3600.0
 
 
 @dataclass
@@ -130,30 +122,5 @@ async def _read_tree(
     """The files of an image as a tar archive, sent by the agent of a machine of its own."""
     report("files", f"reading the files of {image.name} in a machine")
     directory = await in_thread(makings.images.blobs().make)
-    async with _machine(lives, makings, image, owner, report) as machine:
-        live = lives.of(machine)
-        with live.in_use():
-            return await spool_stream(read_tar(live, "/"), directory, keep_free)
-
-
-@asynccontextmanager
-async def _machine(
-    lives: Lives, makings: Makings, image: Image, owner: int, report: Report
-) -> AsyncIterator[Machine]:
-    """A machine that runs nothing and reaches nothing. If the daemon dies, the machine's time ends it."""
-    spec = MachineSpec(
-        image=image.name,
-        init="agent",
-        network="none",
-        cold=True,
-        disk_bytes=max(image.size_bytes, _LEAST_DISK_BYTES),
-        ttl_s=_LONGEST_S,
-        command=Command(entrypoint=[], argv=[]),
-    )
-    machine = lifecycle.create(lives.registry, makings.drivers, spec, wanted="running", owner=owner)
-    try:
-        await lifecycle.start(lives, makings, machine, report)
-        yield machine
-    finally:
-        with contextlib.suppress(Error):
-            await asyncio.shield(lifecycle.delete(lives, machine, force=True))
+    async with open_throw_away(lives, makings, image, owner, report) as live:
+        return await spool_stream(read_tar(live, "/"), directory, keep_free)
