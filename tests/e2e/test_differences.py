@@ -1,4 +1,4 @@
-"""What changed on a machine's disk, of running and stopped machines, forks, snapshots and committed images."""
+"""What changed on a machine's disk, of running and stopped machines, of forks, of machines of a committed image."""
 
 from __future__ import annotations
 
@@ -78,26 +78,6 @@ def test_changes_are_told_running_and_stopped_and_in_a_fork(own_images: Home, pr
     home.text("start", "box")
     assert home.text("exec", "box", "--", "cat", "/srv/same") == "two\n"
     home.text("rm", "-f", "box", "box-1")
-
-
-def test_snapshots_are_compared_with_each_other_and_with_now(own_images: Home, prepared: str) -> None:
-    home = own_images
-    home.text("run", "-d", "--name", "box", prepared)
-    home.text("exec", "box", "--", "touch", "/srv/one")
-    home.text("vm", "snapshot", "box", "first")
-    home.text("exec", "box", "--", "sh", "-c", "rm /srv/one; touch /srv/two")
-    home.text("vm", "snapshot", "box", "second")
-    home.text("exec", "box", "--", "touch", "/srv/three")
-    assert diff(home, "box", "--to", "first") == ["C /srv", "A /srv/one"]
-    assert diff(home, "--from", "first", "--to", "second", "box") == ["C /srv", "D /srv/one", "A /srv/two"]
-    assert diff(home, "--from", "second", "box") == ["C /srv", "A /srv/three"]
-    home.text("rm", "-f", "box")
-    assert diff(home, "--from", "second", "--to", "first", "box") == ["C /srv", "A /srv/one", "D /srv/two"]
-    failed = home.run("diff", "--from", "second", "box")
-    assert failed.returncode != 0 and b"no machine named" in failed.stderr
-    failed = home.run("diff", "--to", "third", "box")
-    assert failed.returncode != 0 and b"no snapshot" in failed.stderr
-    home.text("snapshot", "delete", "box", "first", "second")
 
 
 def test_a_machine_without_a_disk_has_no_changes(own_images: Home, prepared: str) -> None:

@@ -14,7 +14,7 @@ from banger.model.machine import Machine, MachineSpec, RunRequest
 from banger.model.network import Policy, PortRule, Rule
 from banger.model.operation import Operation
 from banger.model.report import FileStat, GuestPort, Health, Ping, Stats
-from banger.model.template import Snapshot, Tag, TagOrNone
+from banger.model.template import Snapshot, Tag
 
 _M = "/v1/machines/{machine}"
 _TALKS = ("machine_not_found", "bad_state", "vmm_failed", "timeout")
@@ -95,14 +95,6 @@ class PublishPort(OneMachine):
 
 class PingMachine(OneMachine):
     count: Annotated[int, Meta(ge=1, le=10_000)] = 1
-
-
-class DiffMachine(OneMachine):
-    """`older` and `newer` are tags of snapshots of the machine. Without `older` its image is compared, without `newer`
-    its present state."""
-
-    older: TagOrNone = ""
-    newer: TagOrNone = ""
 
 
 class TaggedMachine(OneMachine):
@@ -273,13 +265,11 @@ COMMIT = Verb(
     request=CommitMachine, result=Operation[Image], status=202, errors=_OPERATION,
     example={"machine": "dev", "image": "dev-with-tools"},
 )
-DIFF: Feed[DiffMachine, FileChange] = Feed(
-    name="machines.diff", summary="What changed on a machine's disk since its image or a snapshot", method="GET",
-    path=_M + "/diff", request=DiffMachine, lines=(FileChange,), query=("older", "newer"), waits=True,
-    errors=(
-        *_AWAKE, "snapshot_not_found", "image_not_found", "boot_timeout", "insufficient_memory", "insufficient_disk",
-    ),
-    example={"machine": "dev", "older": "clean"},
+DIFF: Feed[OneMachine, FileChange] = Feed(
+    name="machines.diff", summary="What changed on a machine's disk since it was made from its image", method="GET",
+    path=_M + "/diff", request=OneMachine, lines=(FileChange,), waits=True,
+    errors=(*_AWAKE, "image_not_found", "boot_timeout", "insufficient_memory", "insufficient_disk"),
+    example={"machine": "dev"},
 )
 WAIT = Verb(
     name="machines.wait", summary="Wait until a machine no longer runs", method="GET", path=_M + "/wait",

@@ -244,10 +244,9 @@ def machines_commit(machine: str, image: str) -> Call[Operation[Image]]:
     return Call("POST", f"/v1/machines/{quote(machine)}/commit", "Operation[Image]", body)
 
 
-def machines_diff(machine: str, older: str = "", newer: str = "") -> Call[bytes]:
-    """What changed on a machine's disk since its image or a snapshot."""
-    query = chosen(("older", older, ""), ("newer", newer, ""))
-    return Call("GET", f"/v1/machines/{quote(machine)}/diff" + encode_query(query), "bytes")
+def machines_diff(machine: str) -> Call[bytes]:
+    """What changed on a machine's disk since it was made from its image."""
+    return Call("GET", f"/v1/machines/{quote(machine)}/diff", "bytes")
 
 
 def machines_wait(machine: str) -> Call[Machine]:

@@ -239,11 +239,9 @@ class Vm(MachineVerbs):
         tag = tag or f"s{os.urandom(6).hex()}"
         return self._finish(calls.machines_snapshot(self.id, tag), progress, timeout_s)
 
-    def diff(self, older: Snapshot | str = "", newer: Snapshot | str = "") -> list[FileChange]:
-        """The files that changed on the disk since the machine was made from its image, or since the snapshot `older`;
-        until now, or until the snapshot `newer`. Sorted by path."""
-        tags = [one if isinstance(one, str) else one.tag for one in (older, newer)]
-        answer = self.client.open(calls.machines_diff(self.id, *tags))
+    def diff(self) -> list[FileChange]:
+        """What changed on the disk since the machine was made from its image, sorted by path."""
+        answer = self.client.open(calls.machines_diff(self.id))
         return [results.read_change(line) for line in answer.lines()]
 
     def restore(

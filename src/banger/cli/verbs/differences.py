@@ -12,27 +12,12 @@ _LETTERS = {"added": "A", "changed": "C", "deleted": "D"}
 
 
 def _arguments(parser: Parser) -> None:
-    parser.flag(
-        "--from",
-        dest="older",
-        default="",
-        metavar="TAG",
-        help="compare with this snapshot of the machine (default: with its image)",
-    )
-    parser.flag(
-        "--to",
-        dest="newer",
-        default="",
-        metavar="TAG",
-        help="compare this snapshot of the machine (default: its present state)",
-    )
     json_flag(parser)
     parser.positional("name", metavar="NAME", help="name or id of the machine")
 
 
 def _diff(arguments: Arguments) -> int:
-    call = calls.machines_diff(arguments.name, arguments.older, arguments.newer)
-    with Daemon().open(call) as answer:
+    with Daemon().open(calls.machines_diff(arguments.name)) as answer:
         changes = [decode_line(line) for line in answer.lines()]
     if arguments.json:
         print_json(changes)
@@ -43,4 +28,4 @@ def _diff(arguments: Arguments) -> int:
     return 0
 
 
-DIFF = Verb(_arguments, _diff, "banger diff dev\nbanger vm diff --from before-upgrade dev")
+DIFF = Verb(_arguments, _diff, "banger diff dev")
