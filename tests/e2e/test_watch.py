@@ -59,7 +59,7 @@ def test_changes_are_told_with_asyncio(vm: Vm) -> None:
         async with AsyncClient() as client:
             box = await client.machine(vm.name)
             await box.exec(["mkdir", "-p", "/srv/later"], check=True)
-            found = []
+            found: list[str] = []
             async with box.files.watch("/srv/later") as changes:
                 await box.files.write("/srv/later/file", "text")
                 async for change in changes:

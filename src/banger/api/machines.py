@@ -268,7 +268,7 @@ COMMIT = Verb(
 DIFF: Feed[OneMachine, FileChange] = Feed(
     name="machines.diff", summary="What changed on a machine's disk since it was made from its image", method="GET",
     path=_M + "/diff", request=OneMachine, lines=(FileChange,), waits=True,
-    errors=(*_AWAKE, "image_not_found", "boot_timeout", "insufficient_memory", "insufficient_disk"),
+    errors=(*_AWAKE, "image_not_found", "boot_timeout", "insufficient_memory"),
     example={"machine": "dev"},
 )
 WAIT = Verb(

@@ -31,7 +31,7 @@ class FileEvent(NamedTuple):
 
 
 class EventReader:
-    """Reads one stream. `events` are those that are not taken yet."""
+    """Reads one stream. `events` holds what was read and not taken yet."""
 
     def __init__(self, directory: str) -> None:
         self.is_ready = False

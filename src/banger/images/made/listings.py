@@ -23,7 +23,9 @@ from banger.tar.failure import TarFailure
 
 _CHUNK_BYTES = MIB
 _LONGEST = 64 * 1024  # of one text
-_FACTS = re.compile(rb"d( [0-9]{1,10}){3}|[flcbps]( [0-9]{1,10}){3} [0-9]+:[0-9]+( -?[0-9.]{1,30}){3}")
+_FACTS = re.compile(
+    rb"d(\x20[0-9]{1,10}){3}|[flcbps](\x20[0-9]{1,10}){3}\x20[0-9]+:[0-9]+(\x20-?[0-9.]{1,30}){3}"
+)
 Kind = Literal["added", "changed", "deleted"]
 # Facts and target by path: what must be equal for two entries to be the same.
 Marks = dict[bytes, bytes]

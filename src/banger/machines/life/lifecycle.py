@@ -108,8 +108,8 @@ async def start(
     image: Image | None = None,
     **fields: Unpack[Change],
 ) -> None:
-    """Start the machine, and its main command if it has one. `image` is the image to start from, instead of the one that
-    has the name now."""
+    """Start the machine, and its main command if it has one. `image` is the image to start from, instead of the
+    image that has the name now."""
     fields = Change(wanted="running") | fields
     async with lives.start(machine, report, **fields) as begun, contextlib.AsyncExitStack() as ports:
         lives.due.forget(machine)
