@@ -51,6 +51,8 @@ static const struct {
 	{ "stat", stat_path },
 	{ "sftp", sftp_serve },
 	{ "connect", connect_and_carry },
+	{ "tree", tree_list },
+	{ "watch", watch_tree },
 };
 
 enum { APPLETS = sizeof applets / sizeof applets[0] };

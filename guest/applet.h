@@ -27,5 +27,9 @@ int tar_in(int argc, char **argv);
 /* The server of SFTP, on stdin and stdout. */
 int sftp_serve(int argc, char **argv);
 int connect_and_carry(int argc, char **argv);
+/* What is in the root file system. */
+int tree_list(int argc, char **argv);
+/* What changes in a directory. */
+int watch_tree(int argc, char **argv);
 
 #endif

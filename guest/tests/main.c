@@ -16,6 +16,8 @@ int main(void)
 		{ "tar numbers", test_tar_numbers },
 		{ "tar verdicts", test_tar_verdicts },
 		{ "tar trees", test_tar_trees },
+		{ "lists of trees", test_tree },
+		{ "changes in trees", test_watch },
 		{ "socket tables", test_sockets },
 		{ "values", test_values },
 		{ "ext4", test_ext4 },

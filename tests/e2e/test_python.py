@@ -27,7 +27,8 @@ OWN = ("A machine", "asyncio", "Sandboxes in the shape of E2B")
 EXPECTED = {
     "A machine": ["Linux\n", "0"],
     "Commands": ["/ROOT", "text in, text out", r"b'\x00\x00\x00\x00'", "1\n2\n3\n", "True", "one", "two", "/dev/pts/"],
-    "Files": ["grüße\n", "8 False", "['hello.txt']", "['/srv/app', '/srv/app/hello.txt']", r"b'gr\xc3\xbc\xc3\x9fe\n'"],
+    "Files": ["grüße\n", "8 False", "['hello.txt']", "['/srv/app', '/srv/app/hello.txt']", r"b'gr\xc3\xbc\xc3\x9fe\n'",
+              "created /srv/in/a \n", "moved /srv/in/a /srv/in/b\n", "deleted /srv/in/b \n"],
     "Forks and snapshots": ["['1\\n', '1\\n']", "1\n"],
     "More of a machine": ["running 512", "True ["],
     "Errors": ["machine_not_found", "1\n", "bad_size", "True tcg"],

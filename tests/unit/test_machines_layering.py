@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,6 +21,7 @@ from banger.images.reference.documents import LAYER_TAR, Documents, ImagePlan, L
 from banger.images.reference.platform import Platform
 from banger.images.reference.reference import SourceRef, format_source
 from banger.machines.copies import layering
+from banger.machines.copies.throw_away import open_throw_away
 from banger.machines.life import lifecycle
 from banger.model.image import Image, ImageConfig
 from tests.support.paths import paths_below
@@ -153,34 +154,37 @@ def test_an_image_as_it_was_pulled_keeps_its_documents_even_beside_one_with_the_
         assert asyncio.run(made(image)) == documents[image.name]
 
 
-@pytest.mark.parametrize(("found", "started"), [("other", "d"), ("d", "other"), ("", "d")])
-def test_an_image_whose_name_means_another_one_meanwhile_is_not_read(
-    found: str, started: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_disk_is_read_whatever_the_name_of_its_image_means_meanwhile(
+    is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    image = pulled("base")
     steps: list[str] = []
-    machine = SimpleNamespace(image_digest="")
+    makings = makings_of(tmp_path, pulled("base", digest="other"), *([image] if is_there else []))
+    live = SimpleNamespace(in_use=nullcontext)
+    lives: Any = SimpleNamespace(registry=None, of=lambda machine: live)
 
-    def create(*_: object, **fields: object) -> object:
+    def create(*_: object, **fields: object) -> None:
         assert fields["unfinished"], "the next daemon would keep it"
         steps.append("create")
-        return machine
 
-    async def start(*_: object) -> None:
-        machine.image_digest = started
+    async def start(*_: object, image: Image) -> None:
+        steps.append(f"start {image.digest}")
 
     async def delete(*_: object, **__: object) -> None:
         steps.append("delete")
 
     for step in (create, start, delete):
         monkeypatch.setattr(lifecycle, step.__name__, step)
-    makings = makings_of(tmp_path, *([pulled("base", digest=found)] if found else []))
-    lives: Any = SimpleNamespace(registry=None)
 
     async def read() -> None:
-        async with layering._machine(lives, makings, pulled("base"), 0, lambda *_: None):
-            raise AssertionError("it is read")
+        async with open_throw_away(lives, makings, image, 0, lambda *_: None) as opened:
+            assert opened is live
 
+    if is_there:
+        asyncio.run(read())
+        assert steps == ["create", "start d", "delete"]
+        return
     with pytest.raises(Error) as caught:
         asyncio.run(read())
-    assert caught.value.code == "bad_state"
-    assert steps == (["create", "delete"] if found == "d" else [])
+    assert caught.value.code == "bad_state" and steps == []

@@ -34,7 +34,7 @@ from banger.model.machine import MachineSpec
 _PACKAGE = Path(__file__).parents[1]
 # Modules that are written for asyncio, and whose blocking half derives from them.
 _TWICE = (
-    *(f"client/aio_{name}.py" for name in ("waiting", "process", "files", "vm", "front")),
+    *(f"client/aio_{name}.py" for name in ("waiting", "process", "watch", "files", "vm", "front")),
     "compat/aio_sandbox.py",
 )
 _BEGIN, _END = "<!-- the table: begin -->\n", "<!-- the table: end -->\n"

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from banger.api.verb import BYTES, COMMAND_LIMIT_BYTES, TAR, Download, Request, Session, Upload, Verb
+from banger.api.verb import BYTES, COMMAND_LIMIT_BYTES, TAR, Download, Feed, Request, Session, Upload, Verb
 from banger.model.command import Bytes, Command, Exec, Exit
+from banger.model.difference import FileChange
 from banger.model.image import Image, Ref
 from banger.model.machine import Machine, MachineSpec, RunRequest
 from banger.model.network import Policy, PortRule, Rule
@@ -183,10 +184,11 @@ class TunnelMachine(OneMachine):
 
 class RunApplet(OneMachine):
     """`applet` is a program that is part of the agent: `sftp` speaks SFTP, for images without an SFTP server; `connect`
-    connects to `unix PATH` or `tcp HOST PORT` from the guest. `argv` are its arguments. `user` is the user of the guest
+    connects to `unix PATH` or `tcp HOST PORT` from the guest; `watch` tells what changes in a directory, as
+    docs/protocol.md has it. `argv` are its arguments. `user` is the user of the guest
     whose rights it has; empty means root."""
 
-    applet: Literal["sftp", "connect"]
+    applet: Literal["sftp", "connect", "watch"]
     argv: Annotated[list[Bytes], Meta(max_length=3)] = field(default_factory=list)
     user: Bytes = ""
 
@@ -262,6 +264,12 @@ COMMIT = Verb(
     name="machines.commit", summary="Make an image of a machine's disk", method="POST", path=_M + "/commit",
     request=CommitMachine, result=Operation[Image], status=202, errors=_OPERATION,
     example={"machine": "dev", "image": "dev-with-tools"},
+)
+DIFF: Feed[OneMachine, FileChange] = Feed(
+    name="machines.diff", summary="What changed on a machine's disk since it was made from its image", method="GET",
+    path=_M + "/diff", request=OneMachine, lines=(FileChange,), waits=True,
+    errors=(*_AWAKE, "image_not_found", "boot_timeout", "insufficient_memory"),
+    example={"machine": "dev"},
 )
 WAIT = Verb(
     name="machines.wait", summary="Wait until a machine no longer runs", method="GET", path=_M + "/wait",
@@ -375,8 +383,8 @@ APPLET = Session(
     request=RunApplet, errors=(*_AWAKE, "user_not_found"), example={"machine": "dev", "applet": "sftp"},
 )
 VERBS = (
-    LIST, CREATE, GET, DELETE, START, STOP, RESTART, KILL, PAUSE, RESUME, SNAPSHOT, RESTORE, FORK, COMMIT, WAIT,
-    HEALTH, PING, STATS, PORTS, CHANGE_NETWORK, CHANGE_EXPIRY, PUBLISH, UNPUBLISH, LOGS, EXECS, EXEC_DETACHED,
+    LIST, CREATE, GET, DELETE, START, STOP, RESTART, KILL, PAUSE, RESUME, SNAPSHOT, RESTORE, FORK, COMMIT, DIFF,
+    WAIT, HEALTH, PING, STATS, PORTS, CHANGE_NETWORK, CHANGE_EXPIRY, PUBLISH, UNPUBLISH, LOGS, EXECS, EXEC_DETACHED,
     GET_EXEC, SIGNAL_EXEC, WAIT_EXEC, GET_FILES, PUT_FILES, STAT_FILE,
 )
 SESSIONS = (RUN, EXEC, ATTACH, TUNNEL, APPLET)

@@ -11,7 +11,6 @@ from banger.cli.table import NOUN_ALIASES, NOUNS, SHORT_FORMS, VERB_ALIASES, fin
 # Words of other tools, and what to do instead.
 OTHERS = {
     "buildx": "banger build -t NAME DIRECTORY",
-    "diff": "banger does not compare disks yet: `banger export NAME` writes all files of a machine",
     "clone": "banger fork NAME makes a running copy",
     "shell": "banger exec -it NAME sh",
     "console": "banger logs --console NAME; `banger attach NAME` connects to the command",

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from banger.client.calls import SpecOptions
+    from banger.model.difference import FileChange
 
 T = TypeVar("T")
 
@@ -93,6 +94,11 @@ class Machines(MachinesVerbs):
             argv, shell=shell, stdin=bool(stdin), env=env, cwd=cwd, user=user, timeout_s=timeout_s
         )
         return await self._finish(calls.machines_exec_target(name), results.encode_exec(command), stdin)
+
+    async def diff(self, name: str) -> list[FileChange]:
+        """What changed on a machine's disk since it was made from its image. `name` is its name or id."""
+        answer = await self.client.open(calls.machines_diff(name))
+        return [results.read_change(line) async for line in answer.lines()]
 
     async def _finish(self, target: str, first: bytes, stdin: Text) -> CompletedRun[bytes]:
         stream = await begin(self.client, target, first)

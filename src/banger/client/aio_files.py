@@ -6,8 +6,9 @@ import builtins
 from typing import TYPE_CHECKING, Literal, overload
 
 from banger.client import calls, guest_files, results
-from banger.client.aio_methods import Carrier, consume
+from banger.client.aio_methods import Carrier, consume, entered
 from banger.client.aio_process import execute
+from banger.client.aio_watch import AsyncWatch, watch
 from banger.client.trees import Complaints, pack_tree, unpack_tree
 from banger.errors import CommandMissing, Error, NoSuchFile
 
@@ -121,6 +122,12 @@ class AsyncFiles:
         except OSError as exc:
             raise Error("bad_request", f"cannot write {target}: {exc.strerror}") from exc
         return complaints
+
+    @entered
+    async def watch(self, path: str, *, recursive: bool = False) -> AsyncWatch:
+        """Tell what changes in a directory from now on; with `recursive` also in all directories below it on the same
+        file system, at most 16384. Iterate over it. Raises `file_not_found`."""
+        return await watch(self._client, self._machine_id, guest_files.absolute(path), recursive)
 
     async def _place(self, path: str) -> tuple[str, str]:
         """The nearest directory above a path that exists, and the path from there."""

@@ -244,6 +244,11 @@ def machines_commit(machine: str, image: str) -> Call[Operation[Image]]:
     return Call("POST", f"/v1/machines/{quote(machine)}/commit", "Operation[Image]", body)
 
 
+def machines_diff(machine: str) -> Call[bytes]:
+    """What changed on a machine's disk since it was made from its image."""
+    return Call("GET", f"/v1/machines/{quote(machine)}/diff", "bytes")
+
+
 def machines_wait(machine: str) -> Call[Machine]:
     """Wait until a machine no longer runs."""
     return Call("GET", f"/v1/machines/{quote(machine)}/wait", "Machine")

@@ -15,11 +15,12 @@ from banger.client.messages import Exited
 from banger.client.stream import Collector
 from banger.errors import Error
 from banger.model.command import Command, ExecRequest
+from banger.model.difference import FileChange
 from banger.model.event import Event
 from banger.model.machine import MachineSpec, RunRequest
 from banger.model.mount import Mount
 from banger.model.network import Membership
-from banger.model.octets import text_of
+from banger.model.octets import bytes_of, text_of
 from banger.model.operation import Operation, OperationState, Progress
 
 if TYPE_CHECKING:
@@ -155,6 +156,11 @@ def encode_exec(command: Command) -> bytes:
     return encode(ExecRequest(command=command))
 
 
+def encode_applet(applet: str, argv: Sequence[str]) -> bytes:
+    """The first message of a stream of a program of the agent, which runs as root."""
+    return encode({"applet": applet, "argv": [text_of(word) for word in argv]})
+
+
 def encode_run(image: str, command: Command, options: SpecOptions) -> bytes:
     """The first message of a run stream. The machine is deleted afterwards unless `remove=False`."""
     chosen: SpecOptions = {"remove": True, **options}
@@ -192,6 +198,13 @@ def read_event(line: bytes) -> Progress | Operation[Any]:
 def read_told(line: bytes) -> Event:
     """A line of the journal."""
     return convert(decode_line(line), Event)
+
+
+def read_change(line: bytes) -> FileChange:
+    """A line of a comparison. Bytes of the path that are not UTF-8 are as `os.fsdecode` gives them."""
+    change = convert(decode_line(line), FileChange)
+    change.path = os.fsdecode(bytes_of(change.path))
+    return change
 
 
 def check_ended(operation: Operation[Any]) -> Operation[Any]:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from banger.client.calls import SpecOptions
+    from banger.model.difference import FileChange
 
 T = TypeVar("T")
 
@@ -92,6 +93,11 @@ class Machines(MachinesVerbs):
             argv, shell=shell, stdin=bool(stdin), env=env, cwd=cwd, user=user, timeout_s=timeout_s
         )
         return self._finish(calls.machines_exec_target(name), results.encode_exec(command), stdin)
+
+    def diff(self, name: str) -> list[FileChange]:
+        """What changed on a machine's disk since it was made from its image. `name` is its name or id."""
+        with self.client.open(calls.machines_diff(name)) as answer:
+            return [results.read_change(line) for line in answer.lines()]
 
     def _finish(self, target: str, first: bytes, stdin: Text) -> CompletedRun[bytes]:
         return results.completed(collect(begin(self.client, target, first), results.as_bytes(stdin)))

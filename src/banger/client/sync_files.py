@@ -8,8 +8,9 @@ import builtins
 from typing import TYPE_CHECKING, Literal, overload
 
 from banger.client import calls, guest_files, results
-from banger.client.sync_methods import Carrier, consume
+from banger.client.sync_methods import Carrier, consume, entered
 from banger.client.sync_process import execute
+from banger.client.sync_watch import Watch, watch
 from banger.client.trees import Complaints, pack_tree, unpack_tree
 from banger.errors import CommandMissing, Error, NoSuchFile
 
@@ -123,6 +124,12 @@ class Files:
         except OSError as exc:
             raise Error("bad_request", f"cannot write {target}: {exc.strerror}") from exc
         return complaints
+
+    @entered
+    def watch(self, path: str, *, recursive: bool = False) -> Watch:
+        """Tell what changes in a directory from now on; with `recursive` also in all directories below it on the same
+        file system, at most 16384. Iterate over it. Raises `file_not_found`."""
+        return watch(self._client, self._machine_id, guest_files.absolute(path), recursive)
 
     def _place(self, path: str) -> tuple[str, str]:
         """The nearest directory above a path that exists, and the path from there."""

@@ -19,6 +19,7 @@ from banger.model.machine import Machine, MachineState
 
 if TYPE_CHECKING:
     from banger.client.sync_files import Files
+    from banger.model.difference import FileChange
     from banger.model.template import Snapshot
 
 _AT_REST = (MachineState.CREATED, MachineState.STOPPED, MachineState.FAILED)
@@ -237,6 +238,11 @@ class Vm(MachineVerbs):
         """Save memory and disk; the machine keeps running. Without a `tag` one is made up: see `.tag` of the result."""
         tag = tag or f"s{os.urandom(6).hex()}"
         return self._finish(calls.machines_snapshot(self.id, tag), progress, timeout_s)
+
+    def diff(self) -> list[FileChange]:
+        """What changed on the disk since the machine was made from its image, sorted by path."""
+        answer = self.client.open(calls.machines_diff(self.id))
+        return [results.read_change(line) for line in answer.lines()]
 
     def restore(
         self,

@@ -158,6 +158,11 @@ export interface Exit {
   timed_out: boolean;
 }
 
+export interface FileChange {
+  kind: "added" | "changed" | "deleted";
+  path: string;
+}
+
 export interface FileStat {
   type: string;
   mode: number;

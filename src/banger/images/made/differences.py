@@ -113,11 +113,16 @@ def _entries(archive: ByteRange, line: Lifeline) -> Iterator[tuple[Entry, Iterat
         if entry.path in names:
             raise Refused("its name is there twice", entry.path)
         names.add(entry.path)
-        if entry.path and entry.path not in _OWN and not entry.path.startswith(_MOUNTED):
+        if not is_left_out(entry.path):
             yield entry, data
         for _ in data:
             pass
         cursor.skip_padding(entry.stored)
+
+
+def is_left_out(path: bytes) -> bool:
+    """Whether a plain path belongs to one machine, and not to what it made of its image."""
+    return not path or path in _OWN or path.startswith(_MOUNTED)
 
 
 def _keeps(name: bytes) -> bool:

@@ -61,6 +61,13 @@ async def read_tar(live: LiveMachine, path: str, follow: bool = False) -> AsyncI
         yield piece
 
 
+async def read_tree(live: LiveMachine) -> AsyncIterator[bytes]:
+    """What is in the root file system, as docs/protocol.md describes it for `tree`."""
+    process = await start_process(live.agent(), Command(), applet="tree")
+    async for piece in _checked_output(process, "/"):
+        yield piece
+
+
 async def _checked_output(process: GuestProcess, path: str) -> AsyncIterator[bytes]:
     complaints = Complaints()
     try:

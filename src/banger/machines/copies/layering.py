@@ -8,8 +8,6 @@ their agents send the files of both disks, and the difference is taken here. No 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,17 +25,11 @@ from banger.images.reference.documents import Documents, Layer
 from banger.images.reference.platform import parse_platform
 from banger.images.reference.reference import Reference, SourceRef, parse_source
 from banger.machines.ask.files import read_tar
-from banger.machines.life import lifecycle
+from banger.machines.copies.throw_away import open_throw_away
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
-from banger.model.command import Command
 from banger.model.image import Image
-from banger.model.machine import Machine, MachineSpec
 from banger.model.operation import Report
-from banger.model.sizes import GIB
-
-_LEAST_DISK_BYTES = 4 * GIB
-_LONGEST_S = 6 * 3600.0
 
 
 @dataclass
@@ -156,42 +148,5 @@ async def _read_tree(
     """The files of an image as a tar archive, sent by the agent of a machine of its own."""
     report("files", f"reading the files of {image.name} in a machine")
     directory = await in_thread(makings.images.blobs().make)
-    async with _machine(lives, makings, image, owner, report) as machine:
-        live = lives.of(machine)
-        with live.in_use():
-            return await spool_stream(read_tar(live, "/"), directory, keep_free)
-
-
-@asynccontextmanager
-async def _machine(
-    lives: Lives, makings: Makings, image: Image, owner: int, report: Report
-) -> AsyncIterator[Machine]:
-    """A machine that runs nothing and reaches nothing. It is never finished: if this daemon dies meanwhile, the next
-    one ends it."""
-    spec = MachineSpec(
-        image=image.name,
-        init="agent",
-        network="none",
-        cold=True,
-        disk_bytes=max(image.size_bytes, _LEAST_DISK_BYTES),
-        ttl_s=_LONGEST_S,
-        command=Command(entrypoint=[], argv=[]),
-    )
-    found = makings.images.find(image.name)
-    _require_same(image, found.digest if found is not None else "")
-    machine = lifecycle.create(
-        lives.registry, makings.drivers, spec, wanted="running", owner=owner, unfinished=True
-    )
-    try:
-        await lifecycle.start(lives, makings, machine, report)
-        _require_same(image, machine.image_digest)
-        yield machine
-    finally:
-        with contextlib.suppress(Error):
-            await asyncio.shield(lifecycle.delete(lives, machine, force=True))
-
-
-def _require_same(image: Image, digest: str) -> None:
-    """Raises `bad_state` if the name is gone or means another disk meanwhile: a start would pull that, or take it."""
-    if digest != image.digest:
-        raise Error("bad_state", f"the image {image.name} was changed or deleted meanwhile", "try again")
+    async with open_throw_away(lives, makings, image, owner, report) as live:
+        return await spool_stream(read_tar(live, "/"), directory, keep_free)

@@ -37,6 +37,7 @@ from banger.machines.life.publications import exposed_ports, publish
 from banger.machines.life.shares import check_mounts, share
 from banger.model.command import Command, Exit
 from banger.model.ending import Ending, VmmKilled
+from banger.model.image import Image
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
 from banger.model.operation import Report
@@ -104,14 +105,16 @@ async def start(
     machine: Machine,
     report: Report,
     viewer: Viewer | None = None,
+    image: Image | None = None,
     **fields: Unpack[Change],
 ) -> None:
-    """Start the machine, and its main command if it has one."""
+    """Start the machine, and its main command if it has one. `image` is the image to start from, instead of the
+    image that has the name now."""
     fields = Change(wanted="running") | fields
     async with lives.start(machine, report, **fields) as begun, contextlib.AsyncExitStack() as ports:
         lives.due.forget(machine)
         opened = ports.enter_context(bound(read_ports(machine.spec.ports)))
-        image = await makings.images.ensure(machine.spec.image, report)
+        image = image or await makings.images.ensure(machine.spec.image, report)
         opened += ports.enter_context(bound(exposed_ports(machine.spec, image.config.exposed_ports)))
         command = plan_command(machine.spec.command, image.config)
         if command is None and viewer is not None:
