@@ -123,10 +123,10 @@ def create_machines(count: int, prefix: str = "made") -> list[str]:
     return names
 
 
-def proportional_mb(pid: int) -> float:
-    """Memory of a process; pages that it shares with others count in equal parts."""
+def proportional_mb(pid: int, kind: str = "Pss") -> float:
+    """Memory of a process; pages that it shares with others count in equal parts. `kind` as in proc(5)."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(text.partition("\nPss:")[2].split()[0]) / 1024
+    return int(text.partition(f"\n{kind}:")[2].split()[0]) / 1024
 
 
 def delete_machines(keep: str = "") -> None:

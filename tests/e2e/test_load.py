@@ -180,7 +180,7 @@ def connect(path: str) -> http.client.HTTPConnection:
 
 
 def settled_bytes(pid: int) -> int:
-    """The proportional memory, once it changes no more."""
+    """The memory that is in no file, once it changes no more."""
     looks = [proportional_bytes(pid)]
 
     def settled() -> bool:
@@ -194,4 +194,4 @@ def settled_bytes(pid: int) -> int:
 
 def proportional_bytes(pid: int) -> int:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(text.partition("\nPss:")[2].split()[0]) * 1024
+    return int(text.partition("\nPss_Anon:")[2].split()[0]) * 1024
