@@ -67,8 +67,8 @@ from banger.vmm.drivers import find_drivers
 log = logging.getLogger("banger.daemon")
 
 _THREADS_END_S = 5.0
-# How long a thread may compute in Python before the loop gets its turn. A request takes several turns: with Python's 5 ms
-# each, the threads of a pull delay all requests.
+# How long a thread may compute in Python before the loop gets its turn. A request takes several turns: with 5 ms each,
+# as Python has it, the threads of a pull delay all requests.
 _SWITCH_S = 0.0005
 
 
