@@ -11,12 +11,17 @@ from bench import (
     cold_run,
     crowd,
     density,
+    endurance,
     exec,
+    followers,
     fork,
+    growth,
     idle,
     importing,
     jail,
+    listing,
     network,
+    page,
     ping,
     place,
     pulling,
@@ -30,8 +35,18 @@ from bench.table import Row, format_table, write_json
 
 Counted = Callable[..., list[Row]]
 
-# In the order in which they run: without a daemon, with one for all, each with daemons of its own.
-ALONE: dict[str, Counted] = {"version": version.measure, "importing": importing.measure, "jail": jail.measure}
+# In the order in which they run: without a daemon, or with one that starts no machine; with one for all; each with
+# daemons of its own.
+ALONE: dict[str, Counted] = {
+    "version": version.measure,
+    "importing": importing.measure,
+    "jail": jail.measure,
+    "growth": growth.measure,
+    "listing": listing.measure,
+    "followers": followers.measure,
+    "page": page.measure,
+    "endurance": endurance.measure,
+}
 SHARING = ("idle", "exec", "ping", "cold", "pull", "share", "boots")
 APART: dict[str, Counted] = {
     "warm": warm.measure,

@@ -12,14 +12,13 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 from banger.client.sync import Client
 from banger.host.cpu import available_memory_bytes
 from banger.model.sizes import GIB
 from bench.idle import WATCHED_S, cpu_ms
 from bench.noise import difference, sample, timed_ms
-from bench.place import IMAGE, ask, banger, own_daemon, poll
+from bench.place import IMAGE, ask, banger, own_daemon, poll, proportional_mb
 from bench.table import Row
 
 AT_A_TIME = 8
@@ -63,17 +62,12 @@ def _memory(names: Sequence[str]) -> list[Row]:
     with ThreadPoolExecutor(AT_A_TIME) as threads:
         for run in threads.map(lambda name: client.machines.exec(name, ["true"]), names):
             run.check()
-    taken = sample([_proportional_mb(machine["pid"]) for machine in ask("/v1/machines")])
+    taken = sample([proportional_mb(machine["pid"]) for machine in ask("/v1/machines")])
     kind = f"{len(names)} clones, after a command in each"
     return [
         Row(f"{kind}: proportional memory of a VMM", "MB", taken),
         Row(f"{kind}: the mean of that", "MB", sample([statistics.fmean(taken.values)]), aim=30),
     ]
-
-
-def _proportional_mb(pid: int) -> float:
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(text.partition("\nPss:")[2].split()[0]) / 1024
 
 
 def _idleness(names: Sequence[str]) -> list[Row]:

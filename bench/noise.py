@@ -30,8 +30,15 @@ class Sample:
 
     @property
     def p95(self) -> float:
-        """What 95 of 100 do not exceed: a measured value, none between two."""
-        return sorted(self.values)[math.ceil(len(self.values) * 0.95) - 1]
+        return self.reached_by(0.95)
+
+    @property
+    def p99(self) -> float:
+        return self.reached_by(0.99)
+
+    def reached_by(self, share: float) -> float:
+        """What this share of them does not exceed: a measured value, none between two."""
+        return sorted(self.values)[math.ceil(len(self.values) * share) - 1]
 
 
 def timed_ms(action: Callable[[], object]) -> float:

@@ -68,11 +68,7 @@ def own_daemon(settings: str = "") -> Iterator[None]:
     """A daemon with `settings` as its config.toml, started by the first command; image, kernel and template are at
     hand, and the pool is at rest. At the end its machines are deleted and it is stopped. One that an earlier bench
     left is stopped first."""
-    BUILD.mkdir(parents=True, exist_ok=True)
-    stop_daemon()
-    config = HOME / "config/config.toml"
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(settings)
+    _configure(settings)
     banger("vm", "run", "--rm", IMAGE, "--", "true")
     try:
         delete_machines()
@@ -81,6 +77,28 @@ def own_daemon(settings: str = "") -> Iterator[None]:
         yield
     finally:
         stop_daemon()
+
+
+@contextmanager
+def bare_daemon() -> Iterator[int]:
+    """As `own_daemon`, without an image at hand: for machines that are created and never started. Answers the daemon's
+    pid."""
+    _configure(NO_POOL)
+    banger("system", "start")
+    try:
+        delete_machines()
+        yield int(ask("/v1/system")["daemon_pid"])
+    finally:
+        stop_daemon()
+
+
+def _configure(settings: str) -> None:
+    """The next daemon of the home has these settings."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    stop_daemon()
+    config = HOME / "config/config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(settings)
 
 
 def stop_daemon() -> None:
@@ -92,6 +110,23 @@ def stop_daemon() -> None:
     delete_machines()
     ask("/v1/system/shutdown", "POST")
     poll("the daemon to end", lambda: ref_of(pid) is None)
+
+
+def create_machines(count: int, prefix: str = "made") -> list[str]:
+    """Their names. They have never run, and take no more than their records."""
+    from banger.client.sync import Client
+
+    names = [f"{prefix}-{number}" for number in range(count)]
+    with Client() as client:
+        for name in names:
+            client.machines.create(IMAGE, name=name)
+    return names
+
+
+def proportional_mb(pid: int, kind: str = "Pss") -> float:
+    """Memory of a process; pages that it shares with others count in equal parts. `kind` as in proc(5)."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(text.partition(f"\n{kind}:")[2].split()[0]) / 1024
 
 
 def delete_machines(keep: str = "") -> None:

@@ -17,33 +17,33 @@ from bench.table import Row
 from tests.support.registry import open_registry_server
 
 RUNS = 5
-_WORK = BUILD / "pulling"
+WORK = BUILD / "pulling"
 _DISK_BYTES = 1 << 30
 
 
 def measure() -> list[Row]:
-    shutil.rmtree(_WORK, ignore_errors=True)
+    shutil.rmtree(WORK, ignore_errors=True)
     directory = ensure_image(DEBIAN)
     try:
-        with open_registry_server(_WORK / "registry") as server:
+        with open_registry_server(WORK / "registry") as server:
             ref = f"{server.host}/debian:bench"
-            _push(directory, ref)
+            push_image(directory, ref)
             return _compare(directory, ref)
     finally:
-        shutil.rmtree(_WORK, ignore_errors=True)
+        shutil.rmtree(WORK, ignore_errors=True)
 
 
 def _compare(directory: Path, ref: str) -> list[Row]:
     _forget_peak()
     cold = in_turns(
         {
-            "banger": lambda: _timed_pull(ref, forget_blobs=True),
+            "banger": lambda: pull_ms(ref, forget_blobs=True),
             "others": lambda: _timed_others(ref),
             "floor": lambda: run_apart("floor", directory).taken_s * 1000,
         },
         RUNS,
     )
-    warm = Sample(tuple(_timed_pull(ref, forget_blobs=False) for _ in range(RUNS)))
+    warm = Sample(tuple(pull_ms(ref, forget_blobs=False) for _ in range(RUNS)))
     return [
         Row("pull: skopeo, umoci and mke2fs", "ms", cold["others"]),
         Row("pull: banger image pull, a whole process", "ms", cold["banger"]),
@@ -55,7 +55,8 @@ def _compare(directory: Path, ref: str) -> list[Row]:
     ]
 
 
-def _timed_pull(ref: str, *, forget_blobs: bool) -> float:
+def pull_ms(ref: str, *, forget_blobs: bool) -> float:
+    """A pull into a home that has not this image, and with `forget_blobs` none of its layers."""
     pull = partial(banger, "image", "pull", "-q", ref)
     # Also those of an earlier bench, at another port: the same layers are the same disk.
     for image in ask("/v1/images"):
@@ -67,11 +68,11 @@ def _timed_pull(ref: str, *, forget_blobs: bool) -> float:
 
 
 def _timed_others(ref: str) -> float:
-    work = _WORK / "others"
+    work = WORK / "others"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
 
-    policy = str(_WORK / "policy.json")
+    policy = str(WORK / "policy.json")
 
     def whole_way() -> None:
         call(
@@ -105,9 +106,9 @@ def _peak_mib() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def _push(directory: Path, ref: str) -> None:
-    """The image of `bench.importing` as an OCI layout, then into the registry."""
-    layout = _WORK / "layout"
+def push_image(directory: Path, ref: str) -> None:
+    """An image of `bench.importing` as an OCI layout, then into the registry."""
+    layout = WORK / "layout"
     blobs = layout / "blobs/sha256"
     blobs.mkdir(parents=True)
     layers = layers_of(directory)
@@ -132,7 +133,7 @@ def _push(directory: Path, ref: str) -> None:
     (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     index = {"schemaVersion": 2, "manifests": [{**manifest, "annotations": {_REF_NAME: "x"}}]}
     (layout / "index.json").write_text(json.dumps(index))
-    policy = _WORK / "policy.json"
+    policy = WORK / "policy.json"
     policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
     to = ("--dest-tls-verify=false", f"oci:{layout}:x", f"docker://{ref}")
     call("skopeo", "--policy", str(policy), "copy", "-q", *to)

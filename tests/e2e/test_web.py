@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from banger import Client
 from tests.support.browser import SHOTS, Visitor, link_to, open_browser, open_visitor
@@ -200,6 +202,29 @@ def test_files_go_there_and_come_back(visitor: Visitor, machine: str, tmp_path: 
     assert Path(fetching.value.path()).read_bytes() == sent.read_bytes()
 
 
+def test_names_of_any_bytes_are_listed_opened_and_fetched_also_without_a_shell(
+    visitor: Visitor, home: Home, machine: str
+) -> None:
+    script = r"""
+    mkdir "$(printf '/srv/caf\351')" && printf contents >"$(printf '/srv/caf\351/\377 \303\274\nb')"
+    mkdir /srv/many && cd /srv/many && seq -f 'file %g' 1000 | xargs -d '\n' touch
+    mv /usr/bin/sh /usr/bin/no-sh
+    """
+    home.text("exec", machine, "--", "sh", "-c", script)
+    page = visitor.go(f"/machines/{machine}?tab=files")
+    visitor.button("srv/", within=".files")
+    visitor.button("many/", within=".files")
+    visitor.wait_for_text(".files .name", "file 1")
+    assert page.get_by_role("table", name="Files").get_attribute("aria-rowcount") == "1001"
+    assert page.locator(".files .table-body .row").count() < 60
+    page.get_by_role("navigation", name="Directory").get_by_role("button", name="srv/").click()
+    visitor.button("caf\\xe9/", within=".files")
+    visitor.wait_for_text(".files .c1", "8 B")
+    with page.expect_download() as fetching:
+        visitor.button("Fetch \\xff ü b")
+    assert Path(fetching.value.path()).read_bytes() == b"contents"
+
+
 def test_names_and_output_of_a_guest_are_only_text(visitor: Visitor, home: Home, machine: str) -> None:
     script = (
         f"touch '/srv/{EVIL}'; printf '%s\\n' '{EVIL} in the log' >/dev/console;"
@@ -236,6 +261,77 @@ def test_a_link_to_a_guest_takes_no_cookie_along(visitor: Visitor, home: Home, n
     assert host in ("localhost", "127.0.0.1") and host != page.evaluate("location.hostname")
     assert not [cookie for cookie in visitor.context.cookies() if cookie["domain"] == host]
     home.text("vm", "delete", "-f", name)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_the_pages"), [("banger.localhost", True), ("localhost", False), ("127.0.0.1", False)]
+)
+def test_the_page_s_cookie_goes_to_its_own_name_alone(
+    visitor: Visitor, host: str, is_the_pages: bool
+) -> None:
+    heads: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(60)
+            heads.append(connection.recv(64 * 1024).lower())
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
+        server = threading.Thread(target=serve, args=(listener,))
+        server.start()
+        page = visitor.context.new_page()
+        page.goto(f"http://{host}:{listener.getsockname()[1]}/", wait_until="commit")
+        page.close()
+        server.join()
+    assert heads[0].startswith(b"get / http/1.1") and (b"\r\ncookie:" in heads[0]) == is_the_pages
+
+
+# What a session that only reads may press on any page.
+LOOKING = {"Look again", "Previous", "Next", *(tab.capitalize() for tab in TABS)}
+CHANGING = """async (machine) => {
+  const told = [];
+  const changes = [["POST", "/stop"], ["DELETE", "?force=true"], ["POST", "/published"], ["PUT", "/files?path=/"]];
+  for (const [method, path] of changes) {
+    const answer = await fetch(`/v1/machines/${machine}${path}`, { method, headers: { "X-Banger": "1" } });
+    told.push((await answer.json()).error.code);
+  }
+  told.push(await new Promise((resolve) => {
+    const socket = new WebSocket(`ws://${location.host}/v1/machines/${machine}/exec`);
+    socket.onopen = () => resolve("opened");
+    socket.onerror = () => resolve("refused");
+  }));
+  return told;
+}"""
+
+
+def test_a_session_that_may_only_read_looks_and_changes_nothing(
+    browser: Browser, home: Home, machine: str
+) -> None:
+    secret = home.text("token", "create", machine, "--read-only", "--expires", "1h").strip()
+    home.text("vm", "snapshot", machine, "kept")
+    home.text("network", "create", machine)
+    with open_visitor(browser, home, token=secret) as visitor:
+        visitor.wait_for_text(".who", "read-only")
+        for path in (*PAGES, *(f"/machines/{machine}?tab={tab}" for tab in TABS)):
+            page = visitor.go(path)
+            page.locator(".waiting").first.wait_for(state="detached")
+            buttons = page.locator("main button").all_inner_texts()
+            assert {*buttons} <= LOOKING, f"{path}: {buttons}"
+            for control in ("main select:visible", "main input[type=file]", "main a[href^='/new']"):
+                allowed = ["console\nmain command"] if "log" in path and "select" in control else []
+                assert page.locator(control).all_inner_texts() == allowed, f"{path}: {control}"
+        visitor.go(f"/machines/{machine}?tab=snapshots")
+        visitor.wait_for_text(".tree", "kept")
+        assert visitor.violations() == []
+        told = visitor.page.evaluate(CHANGING, machine)
+        assert told == ["not_permitted"] * 4 + ["refused"]
+    assert home.json("vm", "show", machine)["state"] == "running"
+    home.text("network", "delete", machine)
+    home.text("snapshot", "delete", machine, "kept")
+    home.text("token", "revoke", machine)
 
 
 def test_a_session_that_is_over_says_what_to_do(visitor: Visitor) -> None:
@@ -315,6 +411,42 @@ def test_the_keyboard_alone_creates_a_network(visitor: Visitor, home: Home, name
     visitor.wait_for_text("h2", name)
     assert page.evaluate("document.activeElement.textContent") == "New network"
     home.text("network", "delete", name)
+
+
+def tab_to(page: Page, words: str) -> None:
+    """Press Tab until the focus is at the control of this name."""
+    name = "(document.activeElement.labels?.[0] ?? document.activeElement).textContent"
+    seen = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.append(str(page.evaluate(name))[:60])
+        if seen[-1].startswith(words):
+            return
+    raise AssertionError(f"{words!r} is not among {seen}")
+
+
+def test_the_keyboard_alone_creates_a_machine_and_uses_its_terminal(
+    visitor: Visitor, home: Home, name: str
+) -> None:
+    page = visitor.go("/")
+    tab_to(page, "New machine")
+    page.keyboard.press("Enter")
+    visitor.wait_for_text("h1", "New machine")
+    for field, text in (("Name, or a reference", IMAGE), ("Name", name), ("Memory", "256")):
+        tab_to(page, field)
+        page.keyboard.type(text)
+    tab_to(page, "Create and start")
+    page.keyboard.press("Enter")
+    visitor.wait_for_text(".xterm-rows", "#")
+    visitor.wait_for_text(".terminal-status", "runs")
+    page.keyboard.type("echo $((41 + 1)) by keys")
+    page.keyboard.press("Enter")
+    visitor.wait_for_text(".xterm-rows", "42 by keys")
+    page.keyboard.press("Control+Shift+L")
+    assert page.evaluate("document.activeElement.textContent") == "Terminal"
+    page.keyboard.press("ArrowRight")
+    visitor.wait_for_text("[role=tab][aria-selected=true]", "Log")
+    home.text("vm", "delete", "-f", name)
 
 
 def test_a_page_is_small_and_soon_of_use(browser: Browser, home: Home, machine: str) -> None:

@@ -44,9 +44,9 @@ def link_to(home: Home, port: str = "") -> str:
 
 class Visitor:
     """A person at the page: from `open_visitor` until its block ends. `complaints` are errors of the page's own code,
-    and what its security policy refused."""
+    and what its security policy refused. The person logs in by a link, or with a token."""
 
-    def __init__(self, home: Home, context: BrowserContext) -> None:
+    def __init__(self, home: Home, context: BrowserContext, token: str = "") -> None:
         self.home = home
         self.context = context
         self.page: Page = context.new_page()
@@ -54,7 +54,13 @@ class Visitor:
         self.complaints: list[str] = []
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(link_to(home))
+        link = link_to(home)
+        if token:
+            self.page.goto(link.partition("#")[0])
+            self.page.get_by_label("A token").fill(token)
+            self.button("Log in")
+        else:
+            self.page.goto(link)
         self.page.wait_for_selector("nav.side")  # logged in, and at the page
         self.origin = re.sub(r"(//[^/]+).*", r"\1", self.page.url)
 
@@ -115,7 +121,13 @@ class Visitor:
 
 @contextmanager
 def open_visitor(
-    browser: Browser, home: Home, *, width: int = 1440, height: int = 900, dark: bool = False
+    browser: Browser,
+    home: Home,
+    *,
+    width: int = 1440,
+    height: int = 900,
+    dark: bool = False,
+    token: str = "",
 ) -> Iterator[Visitor]:
     """The page must not complain of itself."""
     context = browser.new_context(
@@ -124,7 +136,7 @@ def open_visitor(
         permissions=["clipboard-read", "clipboard-write"],
     )
     try:
-        visitor = Visitor(home, context)
+        visitor = Visitor(home, context, token)
         yield visitor
         assert not visitor.complaints
     finally:

@@ -16,7 +16,7 @@ from banger.guests.shares import find_sources, plan_server, prepare_share
 from banger.machines.life.shares import check_mounts
 from banger.model.machine import MachineSpec
 from banger.model.mount import Mount
-from banger.model.principal import Principal
+from banger.model.principal import Principal, Way
 from banger.wire.constants import Tag
 
 if TYPE_CHECKING:
@@ -175,6 +175,13 @@ def test_only_the_daemons_user_and_root_share_directories() -> None:
     refuse_mounts_of_others(Principal(uid=12345), spec_of())
     with pytest.raises(Error) as refused:
         refuse_mounts_of_others(Principal(uid=12345), spec_of("/b"))
+    assert refused.value.code == "not_permitted"
+
+
+@pytest.mark.parametrize("way", ["browser", "token"])
+def test_over_tcp_nobody_shares_directories(way: Way) -> None:
+    with pytest.raises(Error) as refused:
+        refuse_mounts_of_others(Principal(uid=os.geteuid(), way=way, label="t"), spec_of("/b"))
     assert refused.value.code == "not_permitted"
 
 

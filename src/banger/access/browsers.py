@@ -14,6 +14,9 @@ LINK_S = 120.0
 SESSION_S = 12 * 3600.0
 LINKS_MAX = 64
 SESSIONS_MAX = 256
+# Browsers lead this name to the loopback by themselves. They send a cookie to all ports of its host; guests are at
+# ports of 127.0.0.1 and localhost, and at this name there is the page alone.
+PAGE_NAME = "banger.localhost"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,13 @@ class Login:
     principal: Principal
     expires: float
     token: str = ""
+
+
+def link_at(url: str, secret: str) -> str:
+    """The address that logs a browser in at the daemon that listens at `url`."""
+    place = url.replace("http://127.0.0.1:", f"http://{PAGE_NAME}:", 1)
+    # What comes after # is for the page alone: browsers do not send it, and no log has it.
+    return f"{place}/login#{secret}"
 
 
 class Browsers:

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 
 from banger import __version__
+from banger.access.browsers import link_at
 from banger.api import access as verbs
 from banger.api.verb import Nothing
 from banger.engine.engine import Engine
@@ -31,9 +32,8 @@ async def open_door(engine: Engine, principal: Principal, request: verbs.OpenDoo
     door = engine.access.door
     url = await door.open(request.port)
     secret, expires = engine.access.browsers.make_link()
-    # What comes after # is for the page alone: browsers do not send it, and no log has it.
     return Doorway(
-        url=url, link=f"{url}/login#{secret}", link_expires=_written(expires), fingerprint=door.fingerprint
+        url=url, link=link_at(url, secret), link_expires=_written(expires), fingerprint=door.fingerprint
     )
 
 

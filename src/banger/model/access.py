@@ -25,8 +25,9 @@ class NewToken(Token, kw_only=True):
 
 
 class Doorway(Struct, kw_only=True):
-    """Where the daemon listens on TCP. `link` logs one browser in, once, until `link_expires`. `fingerprint` is the
-    SHA-256 of the certificate, if there is one."""
+    """Where the daemon listens on TCP. `link` logs one browser in, once, until `link_expires`; on the loopback it names
+    banger.localhost, where no guest sees the browser's cookie. `fingerprint` is the SHA-256 of the certificate, if
+    there is one."""
 
     url: str
     link: str

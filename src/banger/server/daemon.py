@@ -67,11 +67,15 @@ from banger.vmm.drivers import find_drivers
 log = logging.getLogger("banger.daemon")
 
 _THREADS_END_S = 5.0
+# How long a thread may compute in Python before the loop gets its turn. A request takes several turns: with 5 ms each,
+# as Python has it, the threads of a pull delay all requests.
+_SWITCH_S = 0.0005
 
 
 def main() -> None:
     arguments = _parse()
     begin_log()
+    sys.setswitchinterval(_SWITCH_S)
     mode = "system" if arguments.system else "user"
     try:
         shed(_starter())

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
+from banger.access.browsers import PAGE_NAME
 from banger.errors import Error
 
 Headers = Iterable[tuple[bytes, bytes]]
 # Names that no name server decides about: browsers lead them to the loopback.
-_OURS = frozenset({"localhost", "banger.localhost"})
+_OURS = frozenset({"localhost", PAGE_NAME})
 _SAME = frozenset({"same-origin", "none"})
 
 

@@ -1,6 +1,7 @@
 // Requests to the daemon: JSON there and back, lines, bytes. Failures have the daemon's code and hint.
 
 import { Cell } from "../cell";
+import { percentEncoded } from "../text/octets";
 import type { ErrorBody } from "./model";
 
 export type Query = Record<string, string | number | boolean | undefined>;
@@ -120,6 +121,6 @@ async function refusal(answer: Response): Promise<Failure> {
 
 function encoded(query: Query = {}): string {
   const chosen = Object.entries(query).flatMap(([name, value]) =>
-    value === undefined ? [] : [`${encodeURIComponent(name)}=${encodeURIComponent(String(value))}`]);
+    value === undefined ? [] : [`${encodeURIComponent(name)}=${percentEncoded(String(value))}`]);
   return chosen.length ? `?${chosen.join("&")}` : "";
 }

@@ -10,6 +10,7 @@ import { useCell } from "../cell";
 import { Complaint, Empty, Ready } from "../parts/basics";
 import { Virtual } from "../parts/virtual";
 import { cleanName } from "../text/clean";
+import { percentEncoded } from "../text/octets";
 import { age, bytes } from "../text/units";
 import { type Entry, list } from "./listing";
 import { firstFile, packed } from "./tar";
@@ -43,7 +44,7 @@ export function FilesPanel({ machine }: { machine: Machine }): JSX.Element {
     });
   };
   const fetchOne = (entry: Entry): void => void attempt(async () => {
-    await save(machine, join(directory, entry.name), entry.name);
+    await save(machine, join(directory, entry.name), cleanName(entry.name));
     return `Fetched ${cleanName(entry.name)}`;
   });
   return (
@@ -69,8 +70,8 @@ export function FilesPanel({ machine }: { machine: Machine }): JSX.Element {
               entry.kind === "directory"
                 ? <button class="link name" onClick={() => setDirectory(join(directory, entry.name))}>{cleanName(entry.name)}/</button>
                 : <span class="name" title={cleanName(entry.name)}>{cleanName(entry.name)}{entry.kind === "link" ? " →" : ""}</span>,
-              <span>{entry.kind === "file" && entry.size !== undefined ? bytes(entry.size) : entry.kind === "file" ? "" : entry.kind}</span>,
-              <span>{entry.modified === undefined ? "" : age(new Date(entry.modified * 1000).toISOString())}</span>,
+              <span>{entry.kind === "file" ? bytes(entry.size) : entry.kind}</span>,
+              <span>{age(new Date(entry.modified * 1000).toISOString())}</span>,
               entry.kind === "file" ? <button class="quiet" aria-label={`Fetch ${cleanName(entry.name)}`} onClick={() => fetchOne(entry)}>Fetch</button>
                 : <a class="button quiet" aria-label={`Fetch ${cleanName(entry.name)} as tar`} href={tarOf(machine, join(directory, entry.name))} download="files.tar">Tar</a>,
             ]} />}
@@ -96,7 +97,7 @@ function join(directory: string, name: string): string {
 }
 
 function tarOf(machine: Machine, at: string): string {
-  return `${path`/v1/machines/${machine.id}/files`}?path=${encodeURIComponent(at)}`;
+  return `${path`/v1/machines/${machine.id}/files`}?path=${percentEncoded(at)}`;
 }
 
 /** One file, taken out of its archive. What is too large for this page's memory comes as the archive. */

@@ -27,7 +27,7 @@ export function Ports({ ports }: { ports: readonly PublishedPort[] }): JSX.Eleme
   );
 }
 
-const LOOPBACK = /^(127\.|localhost$|\[?::1\]?$)/;
+const LOOPBACK = /^127\.|(^|\.)localhost$|^\[?::1\]?$/;
 
 /** Where the port can be reached from this browser. Never by the name of this page: a browser sends a page's cookies to
  * all ports of its host, and behind this one a guest listens. */

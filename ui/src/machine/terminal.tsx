@@ -87,7 +87,7 @@ export default function TerminalPanel({ machine }: { machine: Machine }): JSX.El
       </div>
       {status.kind === "failed" && <Complaint failure={status.failure} again={() => again()} />}
       <div class="screen" ref={place} />
-      <small class="muted">Ctrl+Shift+C copies, Ctrl+Shift+V pastes, Ctrl+Shift+Tab leaves the terminal.</small>
+      <small class="muted">Ctrl+Shift+C copies, Ctrl+Shift+V pastes, Ctrl+Shift+L leaves the terminal.</small>
     </div>
   );
 }
@@ -119,8 +119,13 @@ function keyIsForTerminal(event: KeyboardEvent, terminal: Terminal): boolean {
     if (event.type === "keydown") void copy(terminal);
     return false;
   }
-  // The browser pastes by itself; Tab moves the focus out of the terminal.
-  return event.code !== "KeyV" && event.code !== "Tab";
+  // No browser has a use of its own for it, as all have for Tab with both keys.
+  if (event.code === "KeyL") {
+    event.preventDefault();
+    if (event.type === "keydown") document.getElementById("tab-terminal")?.focus();
+    return false;
+  }
+  return event.code !== "KeyV"; // the browser pastes by itself
 }
 
 async function paste(terminal: Terminal): Promise<void> {

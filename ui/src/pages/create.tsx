@@ -79,6 +79,7 @@ export function CreatePage(): JSX.Element {
             <label class="field"><span>Main command</span>
               <input value={words} placeholder="that of the image" autocomplete="off" spellcheck={false} onInput={(event) => setWords(event.currentTarget.value)} />
               <small>The machine ends with it. Without one, it runs until it is stopped.</small></label>
+            <p class="muted">A directory of the host is given on the command line alone: <code>banger run -v DIRECTORY:PATH</code>.</p>
           </Section>
           <Section title="Network">
             <div class="fields">

@@ -135,7 +135,7 @@ function Overview({ machine }: { machine: Machine }): JSX.Element {
             ["VMM", measured && `${bytes(measured.vmm.memory_rss_bytes)} of memory, ${measured.vmm.threads} threads`],
             ["Limits", Object.entries(machine.limits).map(([key, value]) => `${key} ${value}`).join(", ")],
             ["Jail", machine.confinement.layers.join(", ")],
-            ["Shared directories", "none: files are copied"],
+            ["Directories of the host", spec.mounts.map((one) => `${one.target} is ${one.source}${one.read_only ? " (read-only)" : ""}`).join(", ")],
           ]} />
         </Section>
       </div>

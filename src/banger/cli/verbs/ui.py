@@ -10,6 +10,8 @@ from banger.cli.parser import Arguments, Parser, Verb, at_least, json_flag
 from banger.cli.verbs.listing import text_of
 from banger.client import calls
 
+_PAGE_NAME = "banger.localhost"
+
 
 def _arguments(parser: Parser) -> None:
     parser.flag("--no-open", action="store_true", help="print the link, and open no browser")
@@ -32,6 +34,8 @@ def _ui(arguments: Arguments) -> int:
     link = text_of(doorway, "link")
     print(printable(link))
     print("the link logs one browser in, once, within two minutes")
+    if f"//{_PAGE_NAME}:" in link:
+        print(f"in a browser that does not find {_PAGE_NAME}, write 127.0.0.1 in its place")
     if fingerprint := text_of(doorway, "fingerprint"):
         print(printable(f"SHA-256 of the certificate: {fingerprint}"))
     if not arguments.no_open:
