@@ -142,8 +142,8 @@ def parse_host(text: str) -> tuple[str, str, int]:
             raise Error("bad_request", "the path of a unix:// host is not absolute", _HINT)
         return scheme, rest, 0
     if not separator or scheme not in _PORTS:
-        known = scheme if separator and scheme.isalnum() and len(scheme) < 16 else "it"
-        raise Error("bad_request", f"{known} is no way to a daemon", _HINT)
+        known = f"with {scheme}://" if separator and scheme.isalnum() and len(scheme) < 16 else "so"
+        raise Error("bad_request", f"the place of a daemon does not begin {known}", _HINT)
     if "@" in rest:
         hint = f"name a file with the token: {TOKEN_FILE_VARIABLE}"
         raise Error("bad_request", "a host has no user and no password", hint)
