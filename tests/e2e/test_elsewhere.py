@@ -68,7 +68,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
         found = Elsewhere(home, certificate, directory)
         assert found.url.startswith("https://127.0.0.1:")
         yield found
-        assert not (found.far.directory / "state").exists(), "a daemon was started here"
+        assert not (found.far.state / "daemon.log").exists(), "a daemon was started here"
 
 
 def test_machines_run_there(there: Elsewhere, name: str) -> None:
@@ -176,6 +176,11 @@ def test_a_port_of_a_machine_there_is_reached_through_the_door(there: Elsewhere,
     finally:
         tunnel.terminate()
         tunnel.communicate()
+
+
+def test_ssh_leads_there(there: Elsewhere, name: str) -> None:
+    there.text("run", "-d", "--name", name, "--network", "none", IMAGE, "--", "sleep", "1000")
+    assert there.text("ssh", name, "echo", "far") == "far\n"
 
 
 def test_what_cannot_be_done_from_afar_is_refused_in_words(

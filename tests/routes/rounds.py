@@ -117,6 +117,8 @@ class Rounds:
         shown = f"{way.name}: {made.method} {made.path_url} {dict(made.headers)} {made.body!r}"
         try:
             answer = send(made, way)
+        except (ValueError, http.client.InvalidURL):
+            return  # no client would send it
         except (OSError, http.client.HTTPException) as exc:
             self._report.note(name, f"no answer: {type(exc).__name__}: {exc}", shown)
             return

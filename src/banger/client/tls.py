@@ -19,7 +19,7 @@ _HINT = "name the certificate, or that of its authority, in BANGER_CA_FILE"
 
 
 def trust(ca_file: str) -> ssl.SSLContext:
-    """A context that trusts the certificates in `ca_file` alone, or those that this host trusts. Raises
+    """A context that trusts the certificates in `ca_file` alone, or what this host trusts. Raises
     `bad_request`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks the certificate and its name
     context.minimum_version = ssl.TLSVersion.TLSv1_2

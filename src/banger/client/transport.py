@@ -122,7 +122,7 @@ class Answer:
 
 
 def is_foreign(status: int) -> bool:
-    """Whether no daemon answers so: it leads nobody elsewhere, and the client would not follow."""
+    """Whether an answer leads elsewhere: no daemon sends such an answer, and the client does not follow it."""
     return 300 <= status < 400
 
 

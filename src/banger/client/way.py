@@ -133,8 +133,8 @@ def refuse_elsewhere(what: str) -> None:
 
 
 def parse_host(text: str) -> tuple[str, str, int]:
-    """Scheme, name or path, and port of a host as a user writes it. Raises `bad_request`, which repeats no password
-    that somebody wrote into it."""
+    """Scheme, name or path, and port of a host as a user writes it. Raises `bad_request`, which does not repeat a
+    password."""
     scheme, separator, rest = text.partition("://")
     scheme = scheme.lower()
     if scheme == "unix" and separator:
