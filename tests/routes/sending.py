@@ -47,7 +47,7 @@ class Way:
         return urlsplit(self._place).netloc if self.token else "banger"
 
 
-def prepare(case: schemathesis.Case, way: Way) -> requests.PreparedRequest | None:
+def prepare(case: schemathesis.Case[Any], way: Way) -> requests.PreparedRequest | None:
     """The request on the wire; None for one that no HTTP client would send."""
     try:
         made = requests.Request(**case.as_transport_kwargs(base_url=f"http://{way.host}")).prepare()

@@ -60,17 +60,20 @@ class Way:
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
     def dial(self) -> Line:
-        """A new connection. Raises `daemon_unreachable`, `tls_failed`."""
+        """A new connection. Raises `daemon_unreachable`, `tls_failed`, `bad_request`."""
+        if self.is_safe and self._tls is None:
+            from banger.client.tls import trust
+
+            self._tls = trust(self._ca_file)
         try:
             connection = _connect(self.host, self.port, only_loopback=not self.is_safe)
         except (OSError, UnicodeError) as exc:
             why = getattr(exc, "strerror", None) or str(exc)
             hint = f"check the host ({HOST_VARIABLE}), and `listen` below [web] in its config.toml"
             raise Error("daemon_unreachable", f"cannot connect to {self.url}: {why}", hint) from exc
-        if self.is_safe:
-            from banger.client.tls import begin_tls, trust
+        if self._tls is not None:
+            from banger.client.tls import begin_tls
 
-            self._tls = self._tls or trust(self._ca_file)
             connection = begin_tls(connection, self._tls, self.host, self.url)
         return Line(self, connection.detach())
 
@@ -156,8 +159,9 @@ def parse_host(text: str) -> tuple[str, str, int]:
 def _split_port(place: str) -> tuple[str, int | None]:
     """The name and the port of "NAME:PORT" or "[ADDRESS]:PORT"; 0 without a port, None for what is neither."""
     if place.startswith("["):
-        name, _, port = place[1:].partition("]")
-        port, is_good = port.removeprefix(":"), ":" in name and port[:1] in ("", ":")
+        name, bracket, port = place[1:].partition("]")
+        is_good = bool(bracket) and ":" in name and (not port or port[:1] == ":") and port != ":"
+        port = port.removeprefix(":")
         allowed = frozenset("0123456789abcdefABCDEF:.")
     else:
         name, colon, port = place.partition(":")

@@ -28,7 +28,8 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _NEEDED = "opentelemetry.exporter.otlp"
 # Phases that the guest measured, amid others: there is no time at which they began.
 _OF_GUEST = "guest_"
-_END_MS = 2000
+# For one export, with all its tries: at its end, the daemon waits for the few that are left.
+_EXPORT_S = 1.0
 
 
 def begin_tally(endpoint: str, environment: Mapping[str, str], version: str) -> Tally:
@@ -54,7 +55,7 @@ def _begin_export(place: str, version: str) -> TracerProvider:
 
     about = Resource.create({"service.name": "bangerd", "service.version": version})
     provider = TracerProvider(resource=about, shutdown_on_exit=False)
-    exporter = OTLPSpanExporter(endpoint=f"{place.rstrip('/')}/v1/traces")
+    exporter = OTLPSpanExporter(endpoint=f"{place.rstrip('/')}/v1/traces", timeout=_EXPORT_S)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     log.info("traces go to %s", place)
     return provider
@@ -103,8 +104,7 @@ class TracedTally(Tally):
         self._tracer.start_span(phase, self._start, start_time=begun_ns).end(self._phase_begun_ns)
 
     def close(self) -> None:
-        """Send what is left, for a moment. Blocking."""
-        self._provider.force_flush(_END_MS)
+        """Send what is left, for some seconds at most. Blocking."""
         self._provider.shutdown()
 
 
