@@ -81,8 +81,8 @@ def state_of(home: Home) -> list[Any]:
 def test_who_may_only_read_looks_at_everything_and_changes_nothing(own_home: Home, name: str) -> None:
     own_home.text("network", "create", "shop")
     own_home.text("run", "-d", "--name", name, "--network", "shop", IMAGE, "--", "sleep", "1000")
-    own_home.text("vm", "create", "--name", "other", IMAGE)
-    own_home.text("vm", "start", "other")  # an operation to look at
+    own_home.text("run", "-d", "--name", "other", IMAGE, "--", "sleep", "1000")
+    own_home.text("stop", "-t", "0", "other")  # an operation to look at
     url = own_home.json("ui", "--no-open")["url"]
     secret = own_home.text("token", "create", "reader", "--read-only").strip()
     token = {"Authorization": f"Bearer {secret}"}

@@ -82,8 +82,7 @@ class Place:
         if field == "name":
             rooms = {"images": [IMAGE], "kernels": [self.kernel], "tokens": [], "catalogs": ["debian"]}
             # The kernel and the image have to stay: they are slow to make again.
-            # To pack the image takes longer than a request may.
-            return [] if operation.endswith(("_delete", "_revoke", "_save")) else rooms.get(room, [])
+            return [] if operation.endswith(("_delete", "_revoke")) else rooms.get(room, [])
         if field == "id" and room == "operations":
             return [one.id for one in self.client.operations.list()[-1:]]
         if field == "id" and operation in ("machines_get_exec", "machines_signal_exec"):

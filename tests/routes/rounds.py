@@ -20,7 +20,7 @@ from banger.server.openapi import describe_api
 from tests.routes.heads import knock
 from tests.routes.place import Place
 from tests.routes.sending import Way, prepare, send
-from tests.routes.tame import LEFT_OUT, bend, bends
+from tests.routes.tame import LEFT_OUT, NEVER_THERE, bend, bends
 from tests.routes.verdict import code_of, faults
 
 _MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
@@ -114,6 +114,8 @@ class Rounds:
                 known = self._place.known(name, one)
                 if known and choices.draw(st.integers(0, 9)) < (9 if is_good else 5):
                     values[one] = choices.draw(st.sampled_from(known))
+        if name in NEVER_THERE and "name" in case.query:
+            case.query["name"] = f"not-there/{case.query['name']}"
         way = choices.draw(st.sampled_from(self._ways))
         made = prepare(case, way)
         if made is None:

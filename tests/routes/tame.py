@@ -13,6 +13,8 @@ LEFT_OUT = {
     "system_shutdown": "it ends the daemon",
     "access_close": "it ends the door through which half of the requests come",
 }
+# Verbs whose images are never there.
+NEVER_THERE = {"images_save": "to pack an image takes as long as all other requests together"}
 # They end the machine, or change what the other verbs rely on: they get the machine that does not run.
 FOR_THE_SPARE = {
     *(

@@ -121,7 +121,8 @@ LOG_IN = Verb(
 )
 LOG_OUT = Verb(
     name="images.log_out", summary="Forget a registry's password", method="POST", path="/v1/registries/logout",
-    request=LogoutRequest, result=Login, errors=("bad_reference", "credentials_error"), example={"registry": "registry.lan:5000"},
+    request=LogoutRequest, result=Login, errors=("bad_reference", "credentials_error"),
+    example={"registry": "registry.lan:5000"},
 )
 # `/images/{name}` matches any rest of a path, so it comes after the paths with fixed names.
 VERBS = (
