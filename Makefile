@@ -5,13 +5,14 @@ BIN := .venv/bin
 RUN_IMAGE ?= debian-bookworm
 N ?= 200
 TIME ?= 60
+API_TIME ?= $(TIME)
 FUZZ ?= $(patsubst tests/fuzz/targets/%.py,%,$(wildcard tests/fuzz/targets/fuzz_*.py))
 NAMES ?=
 KILLS ?= 1000
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-long crash fuzz check-guest lint format man bench bench-boots recording clean
+.PHONY: help setup setup-test run test test-long crash fuzz fuzz-api check-guest lint format man bench bench-boots recording clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +30,8 @@ run: setup ## boot the default image and run a command in it
 test: lint check-guest ## lint, then every test
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests
 
-test-long: crash fuzz bench-boots ## what takes an hour or more: KILLS kills, each fuzzer for TIME seconds, N boots
+test-long: API_TIME = 300
+test-long: crash fuzz fuzz-api bench-boots ## what takes an hour or more: KILLS kills, each fuzzer for TIME seconds, N boots
 
 crash: setup-test ## kill daemons and VMMs at random moments (KILLS=1000), or replay a round (SEED=, ROUND=)
 	@$(BIN)/python -m tests.crash --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
@@ -38,6 +40,9 @@ fuzz: setup-test ## bytes of strangers, TIME seconds a target (TIME=60); what is
 	@set -e; for target in $(FUZZ); do \
 		$(BIN)/python -m tests.fuzz $$target build/fuzz/$$target -max_total_time=$(TIME) -max_len=65536 -timeout=10; \
 	done
+
+fuzz-api: setup-test ## made-up requests at every route of a real daemon, for TIME seconds (TIME=60, SEED=)
+	@$(BIN)/python -m tests.routes --seconds $(API_TIME) $(if $(SEED),--seed $(SEED))
 
 check-guest: setup-test ## the agent's own tests, under sanitizers
 	@$(MAKE) -s --no-print-directory -C guest check

@@ -25,7 +25,7 @@ from banger.model.operation import Operation
 
 # A name may be that of a directory of the host ("rootfs:/path").
 _ONE = ("image_not_found", "file_not_found", "bad_name")
-_REGISTRY = ("registry_denied", "registry_error", "tls_failed", "credentials_error")
+_REGISTRY = ("bad_reference", "registry_denied", "registry_error", "tls_failed", "credentials_error")
 
 
 class OneImage(Request):
@@ -127,7 +127,8 @@ LOG_IN = Verb(
 )
 LOG_OUT = Verb(
     name="images.log_out", summary="Forget a registry's password", method="POST", path="/v1/registries/logout",
-    request=LogoutRequest, result=Login, errors=("credentials_error",), example={"registry": "registry.lan:5000"},
+    request=LogoutRequest, result=Login, errors=("bad_reference", "credentials_error"),
+    example={"registry": "registry.lan:5000"},
 )
 # `/images/{name}` matches any rest of a path, so it comes after the paths with fixed names.
 VERBS = (

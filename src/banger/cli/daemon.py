@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 
-from banger import __version__, places
+from banger import __version__
 from banger.client.request_id import ensure_request_id
 from banger.client.transport import VERSION_HEADER, dial
+from banger.client.way import choose_way, names_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,12 +24,14 @@ class Daemon:
 
     def __init__(self, start: bool = True) -> None:
         ensure_request_id()
-        self.path = places.socket_path()
+        self.path, self._way = choose_way()
         self._start = start and "BANGER_COMPLETING" not in os.environ
         self._warned = False
 
     def dial(self) -> socket.socket:
-        if not self._start or os.environ.get("BANGER_SOCKET"):
+        if self._way is not None:
+            return self._way.dial()
+        if not self._start or names_host() or os.environ.get("BANGER_SOCKET"):
             return dial(self.path)
         from banger.client.start import dial_or_start
 
@@ -65,12 +68,14 @@ class Daemon:
         self._compare_version(stream.headers)
         return stream
 
+    @property
+    def _advice(self) -> str:
+        return "" if names_host() else ": run `banger system restart`"
+
     def _compare_version(self, headers: dict[str, str]) -> None:
         theirs = headers.get(VERSION_HEADER, __version__)
         if theirs != __version__ and not self._warned:
             from banger.cli.failure import warn
 
-            warn(
-                f"the daemon is version {theirs}, this command is version {__version__}: run `banger system restart`"
-            )
+            warn(f"the daemon is version {theirs}, this command is version {__version__}{self._advice}")
             self._warned = True

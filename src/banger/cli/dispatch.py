@@ -12,8 +12,9 @@ def dispatch(words: list[str]) -> int:
     from banger.cli.pipes import ensure_standard_files
 
     ensure_standard_files()
-    debug = "--debug" in words[:1]
-    words = words[1:] if debug else words
+    words, debug, host = _split_own(words)
+    if host is not None and not _name_host(host):
+        return _usage("--host needs the place of a daemon, such as https://10.0.0.7:8040")
     if words[:1] == ["help"]:
         words = _asked_about(words[1:])
     try:
@@ -24,6 +25,34 @@ def dispatch(words: list[str]) -> int:
         from banger.cli.failure import INTERRUPTED
 
         return INTERRUPTED
+
+
+def _split_own(words: list[str]) -> tuple[list[str], bool, str | None]:
+    """The words after our own options, whether there is --debug, and the value of --host, if it is there."""
+    debug, host = False, None
+    while words:
+        name, equals, value = words[0].partition("=")
+        if words[0] == "--debug":
+            debug, words = True, words[1:]
+        elif name in ("-H", "--host"):
+            host, words = (value, words[1:]) if equals else ("".join(words[1:2]), words[2:])
+        else:
+            break
+    return words, debug, host
+
+
+def _name_host(host: str) -> bool:
+    """Let `host` be the daemon of this process, and of programs that it becomes. False for nothing at all."""
+    import os
+
+    os.environ["BANGER_HOST"] = host
+    return bool(host)
+
+
+def _usage(message: str) -> int:
+    from banger.cli.failure import report_usage
+
+    return report_usage(message, "banger", False)
 
 
 def _run(words: list[str], debug: bool) -> int:

@@ -59,7 +59,7 @@ def overview(width: int = _WIDTH) -> str:
         "more short forms:",
         *_wrap([short for short in SHORT_FORMS if short not in _COMMON], width),
     ]
-    lines += ["", "options: --version, --debug (show tracebacks)"]
+    lines += ["", "options: --version, --debug (show tracebacks), -H, --host HOST (a daemon elsewhere)"]
     lines += ["`banger help COMMAND` explains a command,", "`banger NOUN` lists its verbs.", ""]
     return "\n".join([*lines, "example:", "  banger run --rm debian-bookworm -- uname -a"])
 
@@ -87,7 +87,8 @@ def _is_fresh() -> bool:
     from banger.places import state_directory
 
     try:
-        return not os.environ.get("BANGER_SOCKET") and not os.path.exists(state_directory())
+        named = os.environ.get("BANGER_SOCKET") or os.environ.get("BANGER_HOST")
+        return not named and not os.path.exists(state_directory())
     except Error:
         return False
 

@@ -16,7 +16,8 @@ _HEAD = """\
 
 Write a size as `512MiB`, `4GiB` or `4G`; a number without a unit is in MiB. Write a duration as `500ms`, `30s`, `5m`
 or `1h`; a number without a unit is in seconds. `--debug` shows the traceback of an error. `--json` prints the answer
-of the API.
+of the API. `banger -H HOST ...` (`--host HOST`, `BANGER_HOST`) uses a daemon of another host
+([security.md](security.md#a-daemon-of-another-host)).
 """
 
 _CODES = """\

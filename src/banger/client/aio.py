@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from banger import places
 from banger.client import calls, results
 from banger.client.aio_front import AsyncFront
 from banger.client.aio_methods import begin
@@ -37,8 +36,8 @@ from banger.client.exchange import plan_body
 from banger.client.http1 import may_ask_again
 from banger.client.patience import Patience
 from banger.client.results import CompletedRun, Env, Heard, Text
-from banger.client.start import dial_or_start
-from banger.client.transport import dial
+from banger.client.start import reach
+from banger.client.way import Way, choose_way, way_of
 from banger.errors import Error
 from banger.model.event import Event
 from banger.model.operation import Operation, Progress
@@ -144,13 +143,25 @@ class AsyncClient(AsyncFront):
     """The API of the daemon for asyncio. Each call has a connection of its own.
 
     With `start`, the client starts a daemon if none runs; it never starts a daemon for a socket path of your own.
+    `host` is the place of another daemon instead, such as "https://10.0.0.7:8040" or "unix:///run/banger.sock"; then
+    `token` is from `banger token create`, and `ca_file` has the certificate to trust, if this host does not trust it
+    anyway. What is left out is as BANGER_HOST, BANGER_TOKEN, BANGER_TOKEN_FILE and BANGER_CA_FILE say.
     `timeout_s` is the time in seconds that each call may take, and that a stream (logs, files, events) may take to
     begin; runs and execs have their own limits. Without it, calls that only read wait for a minute, and all other
     calls wait until the daemon answers or ends. A call that takes too long raises `timeout`.
     """
 
-    def __init__(self, socket_path: str = "", start: bool = True, timeout_s: float | None = None) -> None:
-        self.socket_path = socket_path or places.socket_path()
+    def __init__(
+        self,
+        socket_path: str = "",
+        start: bool = True,
+        timeout_s: float | None = None,
+        *,
+        host: str | Way = "",
+        token: str = "",
+        ca_file: str = "",
+    ) -> None:
+        self.socket_path, self._way = choose_way(socket_path, host, token, ca_file)
         self._start = start
         self._timeout_s = timeout_s
         self.machines = Machines(self)
@@ -173,12 +184,12 @@ class AsyncClient(AsyncFront):
 
     def with_timeout(self, timeout_s: float | None) -> AsyncClient:
         """A client of the same daemon with another time limit: `client.with_timeout(5).machines.list()`."""
-        return AsyncClient(self.socket_path, self._start, timeout_s)
+        return AsyncClient(self.socket_path, self._start, timeout_s, host=self._way or "")
 
     async def connect(self) -> Connection:
         """A new connection to the daemon. A thread starts the daemon if none runs."""
-        found = await asyncio.to_thread(dial_or_start if self._start else dial, self.socket_path)
-        return await asyncio.open_unix_connection(sock=found)
+        found = await asyncio.to_thread(reach, self.socket_path, self._way, self._start)
+        return Connection(*await asyncio.open_connection(sock=found), way_of(found))
 
     async def open(self, call: Call[object]) -> AsyncAnswer:
         """Send a call, and return the answer with its body still to read. A call that only reads, or has an

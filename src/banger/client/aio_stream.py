@@ -30,7 +30,8 @@ class AsyncStream:
     """Owns its connection. `close` before the end is what the API calls a broken connection."""
 
     def __init__(self, connection: Connection, rest: bytes) -> None:
-        self._reader, self._writer = connection
+        self._connection = connection
+        self._writer = connection.writer
         self._frames = FrameReader(limit=TOLD_LIMIT)
         self._rest = rest
         self._conversation = Conversation()
@@ -72,7 +73,7 @@ class AsyncStream:
 
     async def wait_long(self) -> list[Event]:
         """Wait for events, for as long as the daemon lives. Raises `timeout`, and the Error that the daemon reports."""
-        data, self._rest = self._rest or await receive(self._reader, self._writer, self._patience), b""
+        data, self._rest = self._rest or await receive(self._connection, self._patience), b""
         if not data:
             raise lost("before the command did")
         try:
@@ -127,13 +128,13 @@ async def collect(stream: AsyncStream, stdin: bytes) -> Collector:
 
 async def open_stream(connection: Connection, target: str, first: bytes) -> AsyncStream:
     """Open a WebSocket at `target`, and send the first message. Owns `connection` from now on."""
-    reader, writer = connection
+    writer = connection.writer
     try:
         key = make_key(os.urandom(16))
         parser, patience = AnswerReader(), Patience()
-        writer.write(encode_handshake(target, key))
+        writer.write(encode_handshake(target, key, connection.way))
         while parser.head is None:
-            parser.feed(await receive(reader, writer, patience))
+            parser.feed(await receive(connection, patience))
         if parser.head.status != 101:
             await AsyncAnswer(connection, parser, patience).checked()
             raise refuse("it does not speak WebSocket")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple
 
 from banger.client.http1 import AnswerReader, encode_chunk, refuse
 from banger.client.patience import Patience
@@ -13,11 +14,26 @@ from banger.client.transport import (
     READ_SIZE,
     Body,
     error_of,
+    is_foreign,
     prepare_head,
     require_life,
 )
+from banger.client.way import Way
 
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+class Connection(NamedTuple):
+    """A connection to the daemon; `way` is that of a connection to a door."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    way: Way | None = None
+
+    @property
+    def place(self) -> object:
+        """Where `require_life` asks."""
+        return self.way or self.writer.get_extra_info("peername")
+
+
 Connect = Callable[[], Awaitable[Connection]]
 
 
@@ -29,12 +45,12 @@ class AsyncAnswer:
             raise ValueError("an answer needs its head")
         self.status = parser.head.status
         self.headers = parser.head.headers
-        self._reader, self._writer = connection
+        self._connection = connection
         self._parser = parser
         self.patience = patience
 
     def close(self) -> None:
-        self._writer.close()
+        self._connection.writer.close()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, in pieces as they arrive."""
@@ -45,9 +61,9 @@ class AsyncAnswer:
                     yield piece
                 if self._parser.done:
                     return
-                self._parser.feed(await receive(self._reader, self._writer, self.patience))
+                self._parser.feed(await receive(self._connection, self.patience))
         finally:
-            self._writer.close()
+            self.close()
 
     async def read(self, limit: int = ANSWER_LIMIT) -> bytes:
         """The whole body, of at most `limit` bytes."""
@@ -55,7 +71,7 @@ class AsyncAnswer:
         async for piece in self.chunks():
             body += piece
             if len(body) > limit:
-                self._writer.close()
+                self.close()
                 raise refuse(f"an answer of more than {limit} bytes")
         return bytes(body)
 
@@ -73,6 +89,9 @@ class AsyncAnswer:
 
     async def checked(self) -> AsyncAnswer:
         """The answer itself. Raises the error that it contains."""
+        if is_foreign(self.status):
+            self.close()
+            raise refuse("it leads elsewhere")
         if self.status >= 400:
             raise error_of(self.status, await self.read(LINE_LIMIT))
         return self
@@ -88,17 +107,17 @@ async def request(
     patience: Patience | None = None,
 ) -> AsyncAnswer:
     """Send one request and wait for the head of its answer. Owns `connection` from now on."""
-    reader, writer = connection
+    writer = connection.writer
     parser, patience = AnswerReader(), patience or Patience()
     try:
-        head = prepare_head(method, target, body, content_type, key)
+        head = prepare_head(method, target, body, content_type, key, connection.way)
     except BaseException:
         writer.close()
         raise
     sending = asyncio.create_task(_send(writer, head, body))
     try:
         while parser.head is None:
-            parser.feed(await receive(reader, writer, patience))
+            parser.feed(await receive(connection, patience))
         return AsyncAnswer(connection, parser, patience)
     except BaseException:
         writer.close()
@@ -130,14 +149,14 @@ async def _send(writer: asyncio.StreamWriter, head: bytes, body: Body) -> None:
         raise
 
 
-async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: Patience) -> bytes:
+async def receive(connection: Connection, patience: Patience) -> bytes:
     """Bytes of the connection; none at its end. Raises `timeout`."""
     while True:
         try:
             async with asyncio.timeout(patience.wait_s()):
-                return await reader.read(READ_SIZE)
+                return await connection.reader.read(READ_SIZE)
         except ConnectionResetError:
             return b""
         except TimeoutError:
             patience.check()
-            await asyncio.to_thread(require_life, writer.get_extra_info("peername"))
+            await asyncio.to_thread(require_life, connection.place)

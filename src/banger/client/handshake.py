@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 
-from banger.client.http1 import Head, encode_request, refuse
+from banger.client.http1 import Head, refuse
 from banger.client.request_id import request_header
+from banger.client.way import Way, encode_head
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
-def encode_handshake(target: str, key: str) -> bytes:
+def encode_handshake(target: str, key: str, way: Way | None = None) -> bytes:
     """The request that asks for a WebSocket. `key` is from `make_key`."""
     headers = {
         "Connection": "Upgrade",
@@ -19,7 +20,7 @@ def encode_handshake(target: str, key: str) -> bytes:
         "Sec-WebSocket-Key": key,
         **request_header(),
     }
-    return encode_request("GET", target, headers)
+    return encode_head("GET", target, headers, way)
 
 
 def make_key(nonce: bytes) -> str:

@@ -30,9 +30,9 @@ def encode_query(pairs: dict[str, object]) -> str:
     return "?" + "&".join(f"{quote(k)}={quote(v)}" for k, v in each) if each else ""
 
 
-def encode_request(method: str, target: str, headers: dict[str, str]) -> bytes:
+def encode_request(method: str, target: str, headers: dict[str, str], host: str = "banger") -> bytes:
     """A request's head. A line break in any part of it is a bug of the caller: ValueError."""
-    lines = [f"{method} {target} HTTP/1.1", "Host: banger", *(f"{k}: {v}" for k, v in headers.items())]
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *(f"{k}: {v}" for k, v in headers.items())]
     if any(ord(letter) < 32 or ord(letter) == 127 for line in lines for letter in line):
         raise ValueError("a control character in a request's head")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
@@ -47,8 +47,8 @@ def refuse(reason: str) -> Error:
     """The error for bytes that no banger daemon sends."""
     return Error(
         "daemon_unreachable",
-        f"the answer on the socket does not come from a banger daemon: {reason}",
-        "find out which program listens there, or set BANGER_SOCKET to another path",
+        f"the answer does not come from a banger daemon: {reason}",
+        "find out which program listens there, or set BANGER_SOCKET or BANGER_HOST to another place",
     )
 
 

@@ -14,13 +14,12 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from banger import places
 from banger.client import calls, results
 from banger.client.answers import decode, encode
 from banger.client.call import Call
 from banger.client.exchange import open_answer
 from banger.client.results import CompletedRun, Env, Heard, Text
-from banger.client.start import dial_or_start
+from banger.client.start import reach
 from banger.client.stream import collect
 from banger.client.sync_front import Front
 from banger.client.sync_methods import begin
@@ -38,7 +37,8 @@ from banger.client.sync_rooms import (
     TokensVerbs,
 )
 from banger.client.sync_waiting import watch, watch_to_end
-from banger.client.transport import Answer, dial
+from banger.client.transport import Answer
+from banger.client.way import Way, choose_way
 from banger.model.event import Event
 from banger.model.operation import Operation, Progress
 
@@ -141,13 +141,25 @@ class Client(Front):
     """The API of the daemon. Each call has a connection of its own, so threads may share a client.
 
     With `start`, the client starts a daemon if none runs; it never starts a daemon for a socket path of your own.
+    `host` is the place of another daemon instead, such as "https://10.0.0.7:8040" or "unix:///run/banger.sock"; then
+    `token` is from `banger token create`, and `ca_file` has the certificate to trust, if this host does not trust it
+    anyway. What is left out is as BANGER_HOST, BANGER_TOKEN, BANGER_TOKEN_FILE and BANGER_CA_FILE say.
     `timeout_s` is the time in seconds that each call may take, and that a stream (logs, files, events) may take to
     begin; runs and execs have their own limits. Without it, calls that only read wait for a minute, and all other
     calls wait until the daemon answers or ends. A call that takes too long raises `timeout`.
     """
 
-    def __init__(self, socket_path: str = "", start: bool = True, timeout_s: float | None = None) -> None:
-        self.socket_path = socket_path or places.socket_path()
+    def __init__(
+        self,
+        socket_path: str = "",
+        start: bool = True,
+        timeout_s: float | None = None,
+        *,
+        host: str | Way = "",
+        token: str = "",
+        ca_file: str = "",
+    ) -> None:
+        self.socket_path, self._way = choose_way(socket_path, host, token, ca_file)
         self._start = start
         self._timeout_s = timeout_s
         self.machines = Machines(self)
@@ -170,11 +182,11 @@ class Client(Front):
 
     def with_timeout(self, timeout_s: float | None) -> Client:
         """A client of the same daemon with another time limit: `client.with_timeout(5).machines.list()`."""
-        return Client(self.socket_path, self._start, timeout_s)
+        return Client(self.socket_path, self._start, timeout_s, host=self._way or "")
 
     def dial(self) -> socket.socket:
         """A new connection to the daemon."""
-        return dial_or_start(self.socket_path) if self._start else dial(self.socket_path)
+        return reach(self.socket_path, self._way, self._start)
 
     def open(self, call: Call[object]) -> Answer:
         """Send a call, and return the answer with its body still to read. Raises the error that the answer carries."""

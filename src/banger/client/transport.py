@@ -14,9 +14,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from banger.client.http1 import AnswerReader, encode_chunk, encode_request, refuse
+from banger.client.http1 import AnswerReader, encode_chunk, refuse
 from banger.client.patience import Patience, patience_for_life, silent
 from banger.client.request_id import request_header
+from banger.client.way import CONNECT_TIMEOUT_S, Way, encode_head, way_of
 from banger.errors import Error, TimedOut
 
 Dial = Callable[[], socket.socket]
@@ -25,7 +26,6 @@ Body = bytes | Iterable[bytes] | None
 READ_SIZE = 256 * 1024
 ANSWER_LIMIT = 64 * 1024 * 1024
 LINE_LIMIT = 1024 * 1024
-CONNECT_TIMEOUT_S = 30
 VERSION_HEADER = "banger-version"
 _LIFE_TARGET = "/v1/system/info"
 
@@ -113,9 +113,17 @@ class Answer:
 
     def checked(self) -> Answer:
         """The answer itself. Raises the error that it contains."""
+        if is_foreign(self.status):
+            self.close()
+            raise refuse("it leads elsewhere")
         if self.status >= 400:
             raise error_of(self.status, self.read(LINE_LIMIT))
         return self
+
+
+def is_foreign(status: int) -> bool:
+    """Whether an answer leads elsewhere: no daemon sends such an answer, and the client does not follow it."""
+    return 300 <= status < 400
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -158,7 +166,8 @@ def request(
     patience = patience or Patience(silence_s=connection.gettimeout())
     try:
         reader = AnswerReader()
-        _send(connection, prepare_head(method, target, body, content_type, key), body, patience)
+        head = prepare_head(method, target, body, content_type, key, way_of(connection))
+        _send(connection, head, body, patience)
         while reader.head is None:
             reader.feed(receive(connection, patience))
         return Answer(connection, reader, patience)
@@ -167,7 +176,9 @@ def request(
         raise
 
 
-def prepare_head(method: str, target: str, body: Body, content_type: str, key: str = "") -> bytes:
+def prepare_head(
+    method: str, target: str, body: Body, content_type: str, key: str = "", way: Way | None = None
+) -> bytes:
     """The head of a request on a connection that ends with the answer."""
     headers = {"Connection": "close", "Accept": "*/*", **request_header()}
     if isinstance(body, bytes):
@@ -178,7 +189,7 @@ def prepare_head(method: str, target: str, body: Body, content_type: str, key: s
         headers["Content-Length"] = "0"
     if key:
         headers["Idempotency-Key"] = _header_text(key)
-    return encode_request(method, target, headers)
+    return encode_head(method, target, headers, way)
 
 
 def _header_text(value: str) -> str:
@@ -234,16 +245,18 @@ def receive(connection: socket.socket, patience: Patience) -> bytes:
 def go_on(connection: socket.socket, patience: Patience) -> None:
     """Call this after a wait without bytes. Raises `timeout`."""
     patience.check()
-    require_life(connection.getpeername())
+    require_life(way_of(connection) or connection.getpeername())
 
 
-def require_life(path: object) -> None:
-    """Check that the daemon at the other end answers other calls. Raises `timeout`. If no daemon listens on its socket
-    any more, that means nothing: a daemon that lost its socket still serves its connections."""
-    if not (isinstance(path, str) and path):
+def require_life(place: object) -> None:
+    """Check that the daemon at the other end, a way or the path of its socket, answers other calls. Raises `timeout`.
+    If no daemon listens there any more, that means nothing: a daemon that lost its socket still serves its
+    connections."""
+    if not (isinstance(place, str | Way) and place):
         return
     try:
-        request(dial(path), "GET", _LIFE_TARGET, patience=patience_for_life()).close()
+        connection = dial(place) if isinstance(place, str) else place.dial()
+        request(connection, "GET", _LIFE_TARGET, patience=patience_for_life()).close()
     except TimedOut:
         raise
     except Error:

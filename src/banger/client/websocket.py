@@ -31,6 +31,7 @@ from banger.client.handshake import check_handshake, encode_handshake, make_key
 from banger.client.http1 import AnswerReader, refuse
 from banger.client.patience import Patience
 from banger.client.transport import READ_SIZE, Answer, receive, require_life
+from banger.client.way import way_of
 
 
 class WebSocket:
@@ -108,7 +109,7 @@ class WebSocket:
 
     def require_life(self) -> None:
         """Check after a long silence that the daemon lives. Raises `timeout`."""
-        require_life(self._connection.getpeername())
+        require_life(way_of(self._connection) or self._connection.getpeername())
 
     def close(self, code: int = NORMAL) -> None:
         """Send a close frame and close the connection, without waiting. Bytes that the socket has accepted still
@@ -178,7 +179,7 @@ def open_websocket(connection: socket.socket, target: str) -> WebSocket:
         key = make_key(os.urandom(16))
         reader, patience = AnswerReader(), Patience()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            connection.sendall(encode_handshake(target, key))
+            connection.sendall(encode_handshake(target, key, way_of(connection)))
         while reader.head is None:
             reader.feed(receive(connection, patience))
         if reader.head.status != 101:

@@ -53,9 +53,16 @@ class Engine:
 
 
 def assemble(
-    paths: Paths, mode: str, settings: Settings, store: Store, shelf: Shelf, drivers: Drivers
+    paths: Paths,
+    mode: str,
+    settings: Settings,
+    store: Store,
+    shelf: Shelf,
+    drivers: Drivers,
+    tally: Tally | None = None,
 ) -> Engine:
     """Make all parts and connect them. Nothing starts."""
+    tally = tally or Tally()
     journal = Journal(store.events)
     tell = journal.try_to_tell
     images, kernels = ImageLibrary(paths, store.images, shelf), KernelLibrary(paths, store.kernels, shelf)
@@ -67,7 +74,7 @@ def assemble(
     trials = Trials(paths, store.resources)
     holdings = Holdings(paths, store.resources, drivers)
     lives = Lives(Registry(store, journal.tell), holdings, tell)
-    operations, tally = Operations(store.operations, tell), Tally()
+    operations = Operations(store.operations, tell)
     measuring = Measuring(tally)
     lives.registry.on_change.append(measuring.hear_change)
     operations.on_end.append(measuring.hear_end)

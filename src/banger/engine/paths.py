@@ -19,11 +19,11 @@ def refuse_sources_of_others(principal: Principal, source: str) -> None:
 
 
 def refuse_mounts_of_others(principal: Principal, spec: MachineSpec) -> None:
-    """Refuse directories of this host that a new machine is to share, as `refuse_path_of_others`."""
-    if spec.mounts and not _is_daemons_own(principal):
+    """Refuse directories of this host, as `refuse_path_of_others`."""
+    if spec.mounts and not _may_name_paths(principal):
         raise Error(
             "not_permitted",
-            f"{spec.mounts[0].source}: the daemon shares files only for the user that it runs as",
+            f"{spec.mounts[0].source}: the daemon shares files only {_for_whom(principal)}",
             "copy them: banger vm cp SRC NAME:DST",
         )
 
@@ -31,13 +31,17 @@ def refuse_mounts_of_others(principal: Principal, spec: MachineSpec) -> None:
 def refuse_path_of_others(principal: Principal, path: str) -> None:
     """Raises `not_permitted` for a path from a user who is neither the daemon's own nor root, or who is not at this
     host's socket."""
-    if not _is_daemons_own(principal):
+    if not _may_name_paths(principal):
         raise Error(
             "not_permitted",
-            f"{path}: the daemon opens files only for the user that it runs as",
+            f"{path}: the daemon opens files only {_for_whom(principal)}",
             "send the contents: tar -C DIRECTORY -c . | banger image import NAME -",
         )
 
 
-def _is_daemons_own(principal: Principal) -> bool:
+def _may_name_paths(principal: Principal) -> bool:
     return principal.is_local and principal.uid in (0, os.geteuid())
+
+
+def _for_whom(principal: Principal) -> str:
+    return "for the user that it runs as" if principal.is_local else "for users of its own host"

@@ -17,6 +17,7 @@ from typing import Any
 from banger.agent.connection import AgentConnection, open_connection
 from banger.directories import ensure_private_directory
 from banger.errors import Error
+from banger.guests.asker import MARK, note_request
 from banger.guests.confinement import Confinement, choose_user, confine
 from banger.guests.console import cause_of_panic, find_panic_line, read_console_tail
 from banger.guests.links import linked
@@ -141,6 +142,7 @@ def _start(
     if user is not None:
         identity["user"] = user
     noted = resources.note(owner, kinds.VMM.name, identity)
+    note_request(config.places.vmm_log, "started")
     vm = driver.start(dataclasses.replace(config, entrances=confinement.entrances, user=user))
     note_process(resources, noted, identity, vm.process)
     return vm
@@ -241,5 +243,6 @@ def _boot_timeout(places: VmPlaces, limit_s: float) -> Error:
 
 
 def _last_line(path: Path) -> str:
-    lines = read_console_tail(path, lines=1)
-    return lines[0] if lines else ""
+    """What the VMM said last, not we."""
+    (line,) = read_console_tail(path, lines=1) or [""]
+    return "" if line.startswith(MARK) else line

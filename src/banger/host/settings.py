@@ -23,6 +23,9 @@ hosts = []                  # names of this host beside its addresses
 certificate = ""            # PEM files for TLS; without them banger signs its own, except on the loopback
 key = ""
 
+[traces]
+endpoint = ""               # URL of a collector of OpenTelemetry (OTLP over HTTP), which gets traces
+
 [network]
 default = "internet"        # what a machine may reach if the user does not say: none, internet, lan or host
 """
@@ -93,6 +96,10 @@ class WebSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return parse_place(self.listen) if self.listen else None
 
 
+class TraceSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    endpoint: str = ""
+
+
 class VmmSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     programs: dict[str, str] = msgspec.field(default_factory=dict)
     jails: dict[str, str] = msgspec.field(default_factory=dict)
@@ -105,6 +112,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     limits: LimitSettings = msgspec.field(default_factory=LimitSettings)
     network: NetworkSettings = msgspec.field(default_factory=NetworkSettings)
     web: WebSettings = msgspec.field(default_factory=WebSettings)
+    traces: TraceSettings = msgspec.field(default_factory=TraceSettings)
     vmm: VmmSettings = msgspec.field(default_factory=VmmSettings)
 
 

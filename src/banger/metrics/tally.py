@@ -50,6 +50,9 @@ class Tally:
         series = self.histograms.setdefault(name, {})
         series.setdefault(_key(series, labels), Histogram()).add(seconds)
 
+    def close(self) -> None:
+        """Nothing is left to send. Blocking."""
+
 
 def _key(series: Mapping[Labels, object], labels: Mapping[str, str]) -> Labels:
     key = tuple(sorted(labels.items()))

@@ -52,6 +52,7 @@ from banger.machines.watch.disk_room import DiskRoom
 from banger.machines.watch.expiry import Expiry
 from banger.machines.watch.healthchecks import Healthchecks
 from banger.machines.watch.rounds import Rounds
+from banger.metrics.traces import begin_tally
 from banger.server.app import create_app
 from banger.server.assets import Assets
 from banger.server.door import DoorProtocol, TcpDoor
@@ -129,6 +130,7 @@ async def serve(paths: Paths, mode: str, listen: str = "") -> None:
             engine.passages.close()
             await engine.makings.guards.close()
             await log_sync.close()
+            await in_thread(engine.tally.close)
             await end_all(_THREADS_END_S)
             engine.store.close()
 
@@ -240,7 +242,8 @@ def _open_engine(paths: Paths, mode: str, listen: str) -> Engine:
     vmm = settings.vmm
     agent = agent_binary(cpu.architecture())
     drivers = find_drivers(agent, settings.limits.connections, vmm.programs, vmm.jails)
-    return assemble(paths, mode, settings, store, shelf, drivers)
+    tally = begin_tally(settings.traces.endpoint, os.environ, __version__)
+    return assemble(paths, mode, settings, store, shelf, drivers, tally)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,10 @@ from banger.ssh.identity import Identity, write_whole
 
 DOMAIN = ".banger"
 # Where our daemon and our keys are, if the user says so.
-_PLACES = ("BANGER_HOME", "BANGER_SOCKET", "XDG_STATE_HOME")
+_PLACES = (
+    *("BANGER_HOME", "BANGER_SOCKET", "XDG_STATE_HOME"),
+    *("BANGER_HOST", "BANGER_TOKEN_FILE", "BANGER_CA_FILE"),
+)
 _NOTE = "# Machines of banger; `banger ssh-config --uninstall` takes these two lines out."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client.start import become_doctor
+from banger.client.way import refuse_elsewhere
 
 
 def _options(parser: Parser) -> None:
@@ -21,6 +22,7 @@ def _options(parser: Parser) -> None:
 
 
 def _doctor(arguments: Arguments) -> int:
+    refuse_elsewhere("the doctor examines this host")
     flags = [f"--{name}" for name in ("json", "fix", "strict", "verbose") if getattr(arguments, name)]
     become_doctor([*flags, *(word for name in arguments.check for word in ("--check", name))])
 

@@ -10,6 +10,7 @@ from banger.cli.output import print_fields, print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.client import start
 from banger.client.calls import system_info, system_shutdown
+from banger.client.way import names_host, refuse_elsewhere
 from banger.errors import DaemonLost
 
 TYPE_CHECKING = False
@@ -36,6 +37,7 @@ def _info(arguments: Arguments) -> int:
 
 
 def _start(arguments: Arguments) -> int:
+    refuse_elsewhere("this starts a daemon of this user")
     path = places.socket_path()
     begun = start.ensure_daemon(path)
     print(f"daemon {'started' if begun else 'runs already'} on {path}")
@@ -48,13 +50,19 @@ def _stop(arguments: Arguments) -> int:
 
 
 def _restart(arguments: Arguments) -> int:
+    refuse_elsewhere("this starts a daemon of this user")
     _shut_down()
     return _start(arguments)
 
 
 def _shut_down() -> bool:
-    """Ask the daemon to stop, and wait for the end of its process and of its waiting clones. False if no daemon ran."""
-    return start.stop_daemon(places.socket_path(), lambda: Daemon(start=False).call(system_shutdown()))
+    """Ask the daemon to stop, and wait for the end of its process and of its waiting clones, if it is this user's own.
+    False if no daemon ran."""
+    daemon = Daemon(start=False)
+    if names_host():
+        daemon.call(system_shutdown())
+        return True
+    return start.stop_daemon(daemon.path, lambda: daemon.call(system_shutdown()))
 
 
 def _format_option(parser: Parser) -> None:

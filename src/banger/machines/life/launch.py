@@ -16,6 +16,7 @@ import logging
 import msgspec
 
 from banger.errors import BootFailure, Error, FrozenDamaged, Unsupported
+from banger.guests.asker import note_request
 from banger.guests.guest import Guest, boot, clone, with_disk_synced
 from banger.guests.identity import configure, invent_identity, machine_id_of, refresh
 from banger.guests.taps import GuardedTaps
@@ -175,6 +176,7 @@ class Launch:
         guest = await self._makings.pool.take(wanted, machine.id, machine.name)
         if guest is None:
             return None
+        note_request(guest.places.vmm_log, "taken from the pool")
         try:
             self._registry.change(
                 machine, place=guest.places.directory.name, origin=origin, root_disk=guest.root_disk or ""

@@ -20,6 +20,7 @@ from banger.machines.keep.registry import Registry
 from banger.machines.keep.states import LIVE, advance, wrong_state
 from banger.machines.life.live import LiveMachine
 from banger.machines.watch.idle import watch_idleness
+from banger.model.asked import ASKED
 from banger.model.ending import Ending, StartCancelled, StartFailed
 from banger.model.event import Tell, tell_nobody
 from banger.model.machine import Change, Machine, MachineState
@@ -131,6 +132,7 @@ class Lives:
                 timings_ms = {**watch.phases_ms, "start": watch.total_ms()}
                 self.registry.change(machine, has_started=True, timings_ms=timings_ms)
             except BaseException as exc:
+                _name_request(exc)
                 await self._give_up(machine, exc)
                 raise
             finally:
@@ -218,6 +220,13 @@ class Lives:
             if settle is not None:
                 await settle()
                 del self.overdue[machine.id]
+
+
+def _name_request(cause: BaseException) -> None:
+    """Let the error of a start say which request began it: logs of the daemon and of the VMM name it, too."""
+    asked = ASKED.get()
+    if asked is not None and isinstance(cause, Error):
+        cause.details.setdefault("request", asked.request)
 
 
 async def _to_its_end(work: Coroutine[None, None, None]) -> None:

@@ -1,0 +1,1 @@
+"""Made-up requests at every route of the API, against a real daemon."""
