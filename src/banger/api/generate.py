@@ -34,6 +34,7 @@ from banger.model.machine import MachineSpec
 _PACKAGE = Path(__file__).parents[1]
 # Modules that are written for asyncio, and whose blocking half derives from them.
 _TWICE = (
+    "client/aio.py",
     *(f"client/aio_{name}.py" for name in ("waiting", "process", "watch", "files", "vm", "front")),
     "compat/aio_sandbox.py",
 )
@@ -46,7 +47,7 @@ def written_files() -> dict[Path, str]:
     return {
         _PACKAGE / "client/calls.py": "".join(_calls()),
         **{_PACKAGE / f"client/{name}": text for name, text in written_rooms(VERBS).items()},
-        **{_PACKAGE / name.replace("aio_", "sync_"): _blocking(name) for name in _TWICE},
+        **{_PACKAGE / name.replace("/aio", "/sync"): _blocking(name) for name in _TWICE},
         document: _documented(document.read_text(encoding="utf-8")),
         _PACKAGE.parents[1] / "ui/src/api/model.ts": written_types(VERBS, SESSIONS),
     }

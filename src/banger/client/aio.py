@@ -1,17 +1,15 @@
-"""The SDK for asyncio: the same calls, results and errors as `sync`, and the same codecs.
+"""The client of the SDK (for asyncio).
 
-async with asyncio.TaskGroup() as group:
-    for word in words:
-        group.create_task(client.machines.run("debian-bookworm", ["echo", word]))
+`calls` describes each call; the attributes of the client group the calls by noun. Calls raise `banger.Error`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from banger.client import calls, results
+from banger.client.aio_caller import AsyncCaller
 from banger.client.aio_front import AsyncFront
 from banger.client.aio_methods import begin
 from banger.client.aio_rooms import (
@@ -28,17 +26,9 @@ from banger.client.aio_rooms import (
     TokensVerbs,
 )
 from banger.client.aio_stream import collect
-from banger.client.aio_transport import AsyncAnswer, Connection, request
 from banger.client.aio_waiting import watch, watch_to_end
-from banger.client.answers import decode, encode
-from banger.client.call import Call
-from banger.client.exchange import plan_body
-from banger.client.http1 import may_ask_again
-from banger.client.patience import Patience
 from banger.client.results import CompletedRun, Env, Heard, Text
-from banger.client.start import reach
-from banger.client.way import Way, choose_way, way_of
-from banger.errors import Error
+from banger.client.way import Way
 from banger.model.event import Event
 from banger.model.operation import Operation, Progress
 
@@ -139,8 +129,8 @@ class System(SystemVerbs):
             yield results.read_told(line)
 
 
-class AsyncClient(AsyncFront):
-    """The API of the daemon for asyncio. Each call has a connection of its own.
+class AsyncClient(AsyncCaller, AsyncFront):
+    """The API of the daemon (for asyncio). Each call has a connection of its own.
 
     With `start`, the client starts a daemon if none runs; it never starts a daemon for a socket path of your own.
     `host` is the place of another daemon instead, such as "https://10.0.0.7:8040" or "unix:///run/banger.sock"; then
@@ -161,9 +151,7 @@ class AsyncClient(AsyncFront):
         token: str = "",
         ca_file: str = "",
     ) -> None:
-        self.socket_path, self._way = choose_way(socket_path, host, token, ca_file)
-        self._start = start
-        self._timeout_s = timeout_s
+        super().__init__(socket_path, start, timeout_s, host, token, ca_file)
         self.machines = Machines(self)
         self.images = ImagesVerbs(self)
         self.catalogs = CatalogsVerbs(self)
@@ -185,32 +173,3 @@ class AsyncClient(AsyncFront):
     def with_timeout(self, timeout_s: float | None) -> AsyncClient:
         """A client of the same daemon with another time limit: `client.with_timeout(5).machines.list()`."""
         return AsyncClient(self.socket_path, self._start, timeout_s, host=self._way or "")
-
-    async def connect(self) -> Connection:
-        """A new connection to the daemon. A thread starts the daemon if none runs."""
-        found = await asyncio.to_thread(reach, self.socket_path, self._way, self._start)
-        return Connection(*await asyncio.open_connection(sock=found), way_of(found))
-
-    async def open(self, call: Call[object]) -> AsyncAnswer:
-        """Send a call, and return the answer with its body still to read. A call that only reads, or has an
-        idempotency key, is sent once more if the daemon ended instead of answering. Raises the error that the answer
-        carries."""
-        patience = Patience(self._timeout_s, call.silence_s)
-        try:
-            answer = await self._send(call, patience)
-        except Error as exc:
-            if not may_ask_again(call.method, call.key, exc):
-                raise
-            answer = await self._send(call, patience)
-        if call.is_stream:
-            answer.patience = Patience()
-        return await answer.checked()
-
-    async def _send(self, call: Call[object], patience: Patience) -> AsyncAnswer:
-        body, content_type = plan_body(call, encode)
-        connection = await self.connect()
-        return await request(connection, call.method, call.target, body, content_type, call.key, patience)
-
-    async def perform(self, call: Call[T]) -> T:
-        """Carry out a call of `banger.client.calls`, and return its result."""
-        return decode(call, await (await self.open(call)).read())

@@ -1,26 +1,17 @@
-"""The blocking SDK.
+# Written by `python -m banger.api.generate` from aio.py; not by hand.
+# fmt: off
+"""The client of the SDK (blocking).
 
-    from banger import Client
-
-    client = Client()
-    print(client.machines.run("debian-bookworm", ["uname", "-a"]).stdout.decode())
-
-`calls` describes each call; the attributes of `Client` group the calls by noun. Calls raise `banger.Error`.
+`calls` describes each call; the attributes of the client group the calls by noun. Calls raise `banger.Error`.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from banger.client import calls, results
-from banger.client.answers import decode, encode
-from banger.client.call import Call
-from banger.client.exchange import open_answer
-from banger.client.results import CompletedRun, Env, Heard, Text
-from banger.client.start import reach
-from banger.client.stream import collect
+from banger.client.sync_caller import Caller
 from banger.client.sync_front import Front
 from banger.client.sync_methods import begin
 from banger.client.sync_rooms import (
@@ -36,9 +27,10 @@ from banger.client.sync_rooms import (
     TemplatesVerbs,
     TokensVerbs,
 )
+from banger.client.stream import collect
 from banger.client.sync_waiting import watch, watch_to_end
-from banger.client.transport import Answer
-from banger.client.way import Way, choose_way
+from banger.client.results import CompletedRun, Env, Heard, Text
+from banger.client.way import Way
 from banger.model.event import Event
 from banger.model.operation import Operation, Progress
 
@@ -96,11 +88,12 @@ class Machines(MachinesVerbs):
 
     def diff(self, name: str) -> list[FileChange]:
         """What changed on a machine's disk since it was made from its image. `name` is its name or id."""
-        with self.client.open(calls.machines_diff(name)) as answer:
-            return [results.read_change(line) for line in answer.lines()]
+        answer = self.client.open(calls.machines_diff(name))
+        return [results.read_change(line) for line in answer.lines()]
 
     def _finish(self, target: str, first: bytes, stdin: Text) -> CompletedRun[bytes]:
-        return results.completed(collect(begin(self.client, target, first), results.as_bytes(stdin)))
+        stream = begin(self.client, target, first)
+        return results.completed(collect(stream, results.as_bytes(stdin)))
 
 
 class Operations(OperationsVerbs):
@@ -133,12 +126,13 @@ class System(SystemVerbs):
     ) -> Iterator[Event]:
         """Events of the past; with `follow`, also new events until the daemon stops. An event of kind "journal.gap"
         means that some events are missing."""
-        call = calls.system_events(since, machine, after, follow)
-        return map(results.read_told, self.client.open(call).lines())
+        answer = self.client.open(calls.system_events(since, machine, after, follow))
+        for line in answer.lines():
+            yield results.read_told(line)
 
 
-class Client(Front):
-    """The API of the daemon. Each call has a connection of its own, so threads may share a client.
+class Client(Caller, Front):
+    """The API of the daemon (blocking). Each call has a connection of its own.
 
     With `start`, the client starts a daemon if none runs; it never starts a daemon for a socket path of your own.
     `host` is the place of another daemon instead, such as "https://10.0.0.7:8040" or "unix:///run/banger.sock"; then
@@ -159,9 +153,7 @@ class Client(Front):
         token: str = "",
         ca_file: str = "",
     ) -> None:
-        self.socket_path, self._way = choose_way(socket_path, host, token, ca_file)
-        self._start = start
-        self._timeout_s = timeout_s
+        super().__init__(socket_path, start, timeout_s, host, token, ca_file)
         self.machines = Machines(self)
         self.images = ImagesVerbs(self)
         self.catalogs = CatalogsVerbs(self)
@@ -183,15 +175,3 @@ class Client(Front):
     def with_timeout(self, timeout_s: float | None) -> Client:
         """A client of the same daemon with another time limit: `client.with_timeout(5).machines.list()`."""
         return Client(self.socket_path, self._start, timeout_s, host=self._way or "")
-
-    def dial(self) -> socket.socket:
-        """A new connection to the daemon."""
-        return reach(self.socket_path, self._way, self._start)
-
-    def open(self, call: Call[object]) -> Answer:
-        """Send a call, and return the answer with its body still to read. Raises the error that the answer carries."""
-        return open_answer(self.dial, call, encode, self._timeout_s)
-
-    def perform(self, call: Call[T]) -> T:
-        """Carry out a call of `banger.client.calls`, and return its result."""
-        return decode(call, self.open(call).read())
