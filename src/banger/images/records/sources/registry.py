@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from banger.errors import Error
 from banger.host.fs import require_free
 from banger.host.thread import in_thread
 from banger.images.disks.source import SourceContext
@@ -149,8 +151,9 @@ class RegistrySource:
 
     def _keep(self, manifest: bytes) -> None:
         digest = digest_of(manifest)
-        if not self._store.have(digest):
-            self._store.keep(digest, manifest)
+        with contextlib.suppress(OSError, Error):  # a pull that writes nothing else needs no space
+            if not self._store.have(digest):
+                self._store.keep(digest, manifest)
 
     async def _read_kept(self, digest: str) -> bytes | None:
         return await in_thread(self._store.read, digest, MAX_MANIFEST_BYTES)
