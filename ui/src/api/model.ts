@@ -312,6 +312,7 @@ export interface Machine {
   address: string;
   network: MachineNetwork;
   stop_signal: string;
+  surroundings: Surroundings | null;
   pid: number;
   agent_boot: string;
   started: string;
@@ -591,6 +592,12 @@ export interface Stats {
 
 export interface StoppedAsAsked {
   kind: "as_asked";
+}
+
+export interface Surroundings {
+  env: Record<string, string>;
+  cwd: string;
+  user: string;
 }
 
 export interface SystemInfo {

@@ -11,7 +11,7 @@ import sys
 
 from banger.cli.command import exec_arguments
 from banger.cli.daemon import Daemon
-from banger.cli.output import part_of, print_fields, print_json, print_table, printable
+from banger.cli.output import print_fields, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, at_least, json_flag, seconds, worded
 from banger.errors import Error, NoSuchProject
 
@@ -321,15 +321,11 @@ def _exec_arguments(parser: Parser) -> None:
 
 
 def _exec(arguments: Arguments) -> int:
-    """As `vm exec`, with user, directory and variables of the service."""
+    """As `vm exec`, which has user, directory and variables of the service."""
     from banger.cli.verbs.execute import EXEC as EXEC_IN_MACHINE
 
     member = _one(_members(_Hands(True), arguments, [arguments.service]), arguments.index)
-    main = part_of(part_of(dict(member.record), "spec"), "command")
     arguments.name, arguments.env_file = member.name, []
-    arguments.env = [*(f"{name}={value}" for name, value in part_of(main, "env").items()), *arguments.env]
-    arguments.user = arguments.user or str(main.get("user") or "")
-    arguments.workdir = arguments.workdir or str(main.get("cwd") or "")
     return EXEC_IN_MACHINE.action(arguments)
 
 
