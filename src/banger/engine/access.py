@@ -33,7 +33,11 @@ async def open_door(engine: Engine, principal: Principal, request: verbs.OpenDoo
     secret, expires = engine.access.browsers.make_link()
     # What comes after # is for the page alone: browsers do not send it, and no log has it.
     return Doorway(
-        url=url, link=f"{url}/login#{secret}", link_expires=_written(expires), fingerprint=door.fingerprint
+        url=url,
+        link=f"{url}/login#{secret}",
+        link_expires=_written(expires),
+        fingerprint=door.fingerprint,
+        has_page=door.has_page,
     )
 
 

@@ -103,6 +103,7 @@ export interface Doorway {
   link: string;
   link_expires: string;
   fingerprint: string;
+  has_page: boolean;
 }
 
 export interface DriverReport {
