@@ -4,6 +4,7 @@ that is cut off is finished by the next one."""
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -102,6 +103,10 @@ def test_a_project_comes_up_is_used_changes_and_goes(shop: Shop, tmp_path: Path)
     assert sorted(shop.compose("logs").splitlines()) == [
         "db-1  | serves as shop-db-1", "web-1 | serves as shop-web-1", "web-2 | serves as shop-web-2"
     ]  # fmt: skip
+
+    (timed,) = shop.compose("logs", "-t", "--since", "1h", "--tail", "all", "db").splitlines()
+    assert re.fullmatch(r"db-1 \| [0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z serves as shop-db-1", timed)
+    assert shop.compose("logs", "--until", "1h") == ""
 
     shop.up("--scale", "web=1", env={"KIND": "other"})
     after = shop.ids()

@@ -61,6 +61,29 @@ def test_user_working_directory_entrypoint_and_environment(pulled: Home, shelf: 
     assert own == "a b\n"
 
 
+def test_other_commands_have_what_the_main_command_has(pulled: Home, shelf: Shelf, name: str) -> None:
+    script = "id -un; pwd; echo $WORD $OWN"
+
+    def seen(machine: str, *words: str) -> list[str]:
+        return pulled.text("exec", *words, machine, "--", "sh", "-c", script).splitlines()
+
+    words = ("-e", "OWN=mine", shelf.ref("worker"), "--", "while :; do sleep 0.1; done")
+    pulled.text("run", "-d", "--name", name, *words)
+    assert seen(name) == ["worker", "/srv/work", "hello mine"]
+    assert seen(name, "-u", "root", "-w", "/etc", "-e", "WORD=other") == ["root", "/etc", "other mine"]
+    assert "mine" not in pulled.text("vm", "show", name)
+    number = pulled.text("exec", "-d", name, "--", "sh", "-c", script).strip()
+    wait_until(lambda: "hello mine" in pulled.text("logs", "--exec", number, name), 20, "it has run")
+    pulled.text("fork", name)
+    pulled.text("vm", "snapshot", name, "kept")
+    pulled.text("rm", "-f", name)
+    pulled.text("restore", name, "kept")
+    for machine in (name, f"{name}-1"):
+        assert seen(machine) == ["worker", "/srv/work", "hello mine"]
+    pulled.text("rm", "-f", name, f"{name}-1")
+    pulled.text("snapshot", "delete", name, "kept")
+
+
 def test_the_stop_signal_is_the_images(pulled: Home, shelf: Shelf, name: str) -> None:
     script = "trap 'echo usr1; exit 3' USR1; echo up; while :; do sleep 0.1; done"
     pulled.text("run", "-d", "--name", name, shelf.ref("worker"), "--", script)

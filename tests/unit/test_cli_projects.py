@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from banger.cli import merged_logs
-from banger.cli.merged_logs import Source, print_merged
+from banger.cli.merged_logs import Source, Window, print_merged
 from banger.cli.table import split_leading
 from banger.errors import Error
 
@@ -39,6 +39,7 @@ class Logs:
 
     def __init__(self, logs: dict[str, list[list[bytes]]], after: dict[str, list[dict[str, Any]]]) -> None:
         self.logs = logs
+        self.asked: list[str] = []
         self.after = after
 
     def __call__(self) -> Logs:
@@ -46,7 +47,8 @@ class Logs:
 
     @contextmanager
     def open(self, call: Any) -> Iterator[Any]:
-        name = call.target.split("/")[3]
+        self.asked.append(call.target)
+        name = call.target.partition("?")[0].split("/")[3]
         if name not in self.logs:
             raise Error("machine_not_found", f"no machine named {name}")
         pieces = self.logs[name].pop(0)
@@ -110,6 +112,17 @@ def test_a_machine_that_is_gone_is_no_error_of_the_others(
     give(monkeypatch, Logs({"a": [[b"x"]]}, {}))
     assert print_merged([Source("gone", "gone", None), Source("a", "a", None)], False, prefix=False) == []
     assert b"".join(shown) == b"x\n"
+
+
+def test_times_are_asked_for_as_of_one_machine(monkeypatch: pytest.MonkeyPatch, shown: list[bytes]) -> None:
+    daemon = Logs({"a": [[b"2026-01-31T12:00:00.000Z one\n"]]}, {})
+    give(monkeypatch, daemon)
+    window = Window(since="2026-01-31T11:00:00Z", until="2026-01-31T13:00:00Z", timestamps=True)
+    assert print_merged([Source("a", "a", 5)], False, window=window) == []
+    assert b"".join(shown) == b"a | 2026-01-31T12:00:00.000Z one\n"
+    (asked,) = daemon.asked
+    for part in ("tail=5", "timestamps=true", "since=2026-01-31T11", "until=2026-01-31T13"):
+        assert part in asked
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from banger.machines.life.main_command import parse_signal, plan_command
+from banger.machines.keep.registry import Registry
+from banger.machines.life.main_command import parse_signal, plan_command, plan_exec, surroundings_of
+from banger.machines.life.surroundings import complete_surroundings
 from banger.model.command import Command
 from banger.model.image import ImageConfig
+from banger.model.machine import Machine, MachineSpec, MachineState
+from banger.store.store import Store
 
 PLAIN = ImageConfig()
 FULL = ImageConfig(
@@ -47,6 +54,55 @@ def test_what_is_asked_for_goes_before_what_the_image_says() -> None:
     assert planned is not None
     assert planned.env == {"A": "1", "B": "2"}
     assert (planned.cwd, planned.user) == ("/tmp", "worker")
+
+
+def machine(main: Command | None, config: ImageConfig | None) -> Machine:
+    given = None if config is None else surroundings_of(config)
+    spec = MachineSpec(image="debian", command=main)
+    return Machine(
+        id="0", name="web", state=MachineState.RUNNING, spec=spec, created="now", surroundings=given
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "main", "config", "env", "place"),
+    [
+        (Command(), None, None, {}, ("", "")),
+        (Command(), None, FULL, {"A": "1", "B": "x=y"}, ("/srv", "worker")),
+        (Command(), Command(env={"B": "2"}, user="1"), FULL, {"A": "1", "B": "2"}, ("/srv", "1")),
+        (Command(env={"A": ""}, cwd="/", user="root"), Command(env={"B": "2"}, cwd="/m", user="1"), FULL,
+         {"A": "", "B": "2"}, ("/", "root")),
+    ],
+)  # fmt: skip
+def test_another_command_has_what_the_main_command_has_unless_it_asks_for_something_else(
+    asked: Command,
+    main: Command | None,
+    config: ImageConfig | None,
+    env: dict[str, str],
+    place: tuple[str, str],
+) -> None:
+    asked.argv, asked.stdin = ["x"], True
+    planned = plan_exec(asked, machine(main, config))
+    assert planned.env == env and (planned.cwd, planned.user) == place
+    assert planned.argv == ["x"] and planned.stdin
+
+
+def test_a_machine_of_an_earlier_version_gets_what_its_image_says_if_that_is_there(tmp_path: Path) -> None:
+    store = Store(tmp_path / "banger.db")
+    registry, old = Registry(store), machine(None, None)
+    registry.add(old)
+    there: dict[str, Any] = {}
+    images: Any = SimpleNamespace(find=there.get)
+    live: Any = SimpleNamespace(machine=old)
+    complete_surroundings(registry, images)(live)
+    assert old.surroundings is None
+    there["debian"] = SimpleNamespace(config=FULL)
+    complete_surroundings(registry, images)(live)
+    there["debian"] = SimpleNamespace(config=PLAIN)  # another image has the name now
+    complete_surroundings(registry, images)(live)
+    assert old.surroundings == surroundings_of(FULL)
+    assert Registry(store).find("web").surroundings == surroundings_of(FULL)
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from banger.errors import Error
 from banger.machines.life import live
 from banger.machines.life.live import LiveMachine
 from banger.model.command import Command
+from banger.model.machine import Machine, MachineSpec, MachineState
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,8 @@ def test_whose_limit_it_was_is_told(
 
     monkeypatch.setattr(live, "start_process", start_process)
     machine: Any = LiveMachine.__new__(LiveMachine)
+    spec = MachineSpec(image="debian")
+    machine.machine = Machine(id="0", name="dev", state=MachineState.RUNNING, spec=spec, created="now")
     monkeypatch.setattr(machine, "agent", lambda: None)
     monkeypatch.setattr(machine, "_limits_of_processes", tuple)
     with pytest.raises(Error) as caught:

@@ -601,3 +601,39 @@ def said_on(path: str, head: str) -> bytes:
         connection.connect(path)
         connection.sendall(head.encode())
         return ended(connection)
+
+
+# The port
+
+
+def test_the_door_opens_at_its_last_port_again_unless_that_is_taken(tmp_path: Path) -> None:
+    with open_door(tmp_path) as first:
+        (_, last) = first.place
+    with open_door(tmp_path) as again:
+        assert again.place[1] == last
+    with socket.create_server(("127.0.0.1", last)), open_door(tmp_path) as elsewhere:
+        other = elsewhere.place[1]
+        assert other != last
+        with pytest.raises(Error) as refused:  # what is asked for by number is not replaced
+            elsewhere.do(elsewhere.door.close())
+            elsewhere.do(elsewhere.door.open(last))
+        assert refused.value.code == "listen_failed"
+    assert (tmp_path / "web/port").read_text() == f"{other}\n"
+
+
+@pytest.mark.parametrize("note", ["", "0", "65536", "-1", "8040x", "9" * 5000, "\N{SUPERSCRIPT TWO}"])
+def test_a_damaged_note_of_the_port_means_any_port(tmp_path: Path, note: str) -> None:
+    (tmp_path / "web").mkdir(mode=0o700)
+    (tmp_path / "web/port").write_text(note)
+    with open_door(tmp_path) as house:
+        assert (tmp_path / "web/port").read_text() == f"{house.place[1]}\n"
+
+
+def test_a_daemon_without_a_web_page_says_so(tmp_path: Path) -> None:
+    assets = Assets()
+    (tmp_path / "built").mkdir()
+    assets.read(tmp_path / "built")
+    assert not assets.has_page
+    (tmp_path / "built/index.html").write_text("<!doctype html>")
+    assets.read(tmp_path / "built")
+    assert assets.has_page

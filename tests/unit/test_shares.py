@@ -13,6 +13,7 @@ from banger.client.results import prepare_spec
 from banger.engine.paths import refuse_mounts_of_others
 from banger.errors import Error
 from banger.guests.shares import find_sources, plan_server, prepare_share
+from banger.machines.life.guest_wishes import check_wishes
 from banger.machines.life.shares import check_mounts
 from banger.model.machine import MachineSpec
 from banger.model.mount import Mount
@@ -82,7 +83,21 @@ def test_labels_of_selinux_are_taken_with_a_line() -> None:
     ],
 )
 def test_a_mount_is_read_as_docker_reads_it(word: str, expected: Facts) -> None:
-    assert read_mounts([word]) == [expected]
+    assert read_mounts([word]) == ([expected], [])
+
+
+@pytest.mark.parametrize(
+    ("word", "tmpfs"),
+    [
+        ("type=tmpfs,destination=/x", "/x"),
+        ("type=tmpfs,dst=/x,tmpfs-size=67108864", "/x:size=67108864"),
+        ("target=/x,type=tmpfs,tmpfs-mode=0700,tmpfs-size=64MiB", "/x:size=64m,mode=0700"),
+        ("type=tmpfs,target=/x,readonly,tmpfs-size=1G", "/x:ro,size=1g"),
+    ],
+)
+def test_a_tmpfs_of_mount_is_one_of_tmpfs(word: str, tmpfs: str) -> None:
+    assert read_mounts(["type=bind,source=/a,target=/b", word]) == ([mount("/a", "/b")], [tmpfs])
+    check_wishes(MachineSpec(image="x", tmpfs=[tmpfs]))
 
 
 @pytest.mark.parametrize(
@@ -91,6 +106,13 @@ def test_a_mount_is_read_as_docker_reads_it(word: str, expected: Facts) -> None:
         ("source=/a,target=/b", "bad_spec", "named volume"),
         ("type=volume,source=a,target=/b", "bad_spec", "named volume"),
         ("type=npipe,source=/a,target=/b", "bad_spec", "npipe"),
+        ("type=tmpfs", "bad_spec", "absolute path"),
+        ("type=tmpfs,target=x", "bad_spec", "absolute path"),
+        ("type=tmpfs,target=/x:exec", "bad_spec", "without colons"),
+        ("type=tmpfs,target=/x,source=/a", "bad_spec", "source"),
+        ("type=tmpfs,target=/x,tmpfs-size=much", "bad_spec", "not a size"),
+        ("type=tmpfs,target=/x,tmpfs-mode=0899", "bad_spec", "octal"),
+        ("type=tmpfs,target=/x,readonly=perhaps", "bad_spec", "readonly"),
         ("type=bind,target=/b", "bad_spec", "source="),
         ("type=bind,source=/a", "bad_spec", "target="),
         ("type=bind,source=/a,target=b", "bad_spec", "absolute"),

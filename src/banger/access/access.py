@@ -25,6 +25,10 @@ class Door(Protocol):
     def fingerprint(self) -> str:
         """The SHA-256 of the certificate, or empty."""
 
+    @property
+    def has_page(self) -> bool:
+        """Whether the web page was built."""
+
 
 class Access:
     """Lives as long as the daemon. `door` is there once the server runs."""

@@ -15,7 +15,7 @@ _LABEL = r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z"
 
 
 class OpenDoor(Request):
-    """`port` is a port of the loopback; without it, any that is free."""
+    """`port` is a port of the loopback; without it, the last one, or any that is free."""
 
     port: Annotated[int, Meta(ge=1, le=65535)] | None = None
 

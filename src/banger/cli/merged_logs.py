@@ -23,6 +23,17 @@ _JOIN_S = 0.2
 _LIVE = ("starting", "running", "paused", "stopping")
 
 
+class Window:
+    """Which lines are shown, by their times as in `machines_logs`, and whether with times; by default all, without."""
+
+    __slots__ = ("since", "timestamps", "until")
+
+    def __init__(self, since: str = "", until: str = "", timestamps: bool = False) -> None:
+        self.since = since
+        self.until = until
+        self.timestamps = timestamps
+
+
 class Source:
     """A machine whose output is shown: its name here, and how many of its last lines; None for all."""
 
@@ -34,10 +45,13 @@ class Source:
         self.tail = tail
 
 
-def print_merged(sources: Sequence[Source], follow: bool, prefix: bool = True) -> list[Error]:
+def print_merged(
+    sources: Sequence[Source], follow: bool, prefix: bool = True, window: Window | None = None
+) -> list[Error]:
     """Print the output of these machines, with `follow` until all have ended. Returns the errors of machines
     whose output could not be read."""
-    printer = _Printer(max((len(source.shown) for source in sources), default=0) if prefix else 0)
+    width = max((len(source.shown) for source in sources), default=0) if prefix else 0
+    printer = _Printer(width, window or Window())
     if not follow:
         return [
             error for number, source in enumerate(sources) for error in printer.show(source, number, False)
@@ -60,8 +74,9 @@ def print_merged(sources: Sequence[Source], follow: bool, prefix: bool = True) -
 class _Printer:
     """Writes whole lines to stdout, from several threads. A `width` of 0: without names."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, window: Window) -> None:
         self._width = width
+        self.window = window
         self._turn = threading.Lock()
         self._on_terminal = is_terminal(1)
         self._coloured = self._on_terminal and not os.environ.get("NO_COLOR")
@@ -104,7 +119,17 @@ class _Lines:
 
     def copy(self, machine: str, tail: int | None, follow: bool) -> None:
         cleaner, held = self._printer.cleaner(), b""
-        with Daemon().open(machines_logs(machine, source="exec", tail=tail, follow=follow)) as answer:
+        window = self._printer.window
+        call = machines_logs(
+            machine,
+            source="exec",
+            tail=tail,
+            follow=follow,
+            timestamps=window.timestamps,
+            since=window.since,
+            until=window.until,
+        )
+        with Daemon().open(call) as answer:
             for piece in answer.chunks():
                 held += cleaner.feed(piece) if cleaner else piece
                 if len(held) > _LINE_MAX and b"\n" not in held:

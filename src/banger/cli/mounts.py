@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from banger.errors import Error
 
@@ -19,6 +20,10 @@ _VOLUME_HINT = "name a directory of this host: -v ./data:/data"
 _FORM = 'write it like "./src:/src" or "./src:/src:ro"'
 _MOUNT_FORM = 'write it like "type=bind,source=./src,target=/src,readonly"'
 _KEYS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
+_TMPFS_FORM = 'write it like "type=tmpfs,target=/cache,tmpfs-size=64m,tmpfs-mode=0700"'
+_SIZE = re.compile(r"([0-9]{1,18})([kmg]?)i?b?", re.IGNORECASE)
+_MODE = re.compile(r"[0-7]{1,4}")
+_TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
 def read_volumes(words: Iterable[str], notes: list[str]) -> list[Facts]:
@@ -48,16 +53,47 @@ def _is_read_only(options: str, word: str, notes: list[str]) -> bool:
     return "ro" in given
 
 
-def read_mounts(words: Iterable[str]) -> list[Facts]:
-    """Mounts from type=bind,source=...,target=...[,readonly]. Raises `bad_spec`."""
-    return [_read_mount(word) for word in words]
+def read_mounts(words: Iterable[str]) -> tuple[list[Facts], list[str]]:
+    """Mounts from type=bind,source=...,target=...[,readonly], and what --tmpfs would be given for type=tmpfs. Raises
+    `bad_spec`."""
+    given = [(word, _read_keys(word)) for word in words]
+    tmpfs = [_read_tmpfs(word, keys) for word, keys in given if keys.get("type") == "tmpfs"]
+    return [_read_mount(word, keys) for word, keys in given if keys.get("type") != "tmpfs"], tmpfs
 
 
-def _read_mount(word: str) -> Facts:
+def _read_keys(word: str) -> dict[str, str]:
     given: dict[str, str] = {}
     for part in word.split(","):
         key, equals, value = part.partition("=")
         given[_KEYS.get(key, key)] = value if equals else "true"
+    return given
+
+
+def _read_tmpfs(word: str, given: dict[str, str]) -> str:
+    said = f"--mount {word}"
+    target, size, mode = (given.get(key, "") for key in ("target", "tmpfs-size", "tmpfs-mode"))
+    read_only = given.get("readonly", "false")
+    unknown = given.keys() - {"type", "target", "tmpfs-size", "tmpfs-mode", "readonly", "consistency"}
+    if unknown or read_only not in (*_TRUE, *_FALSE):
+        raise Error("bad_spec", f"{said}: unknown option {min(unknown, default='readonly')!r}", _TMPFS_FORM)
+    if not target.startswith("/") or ":" in target:
+        raise Error(
+            "bad_spec", f"{said}: the target {target!r} is not an absolute path without colons", _TMPFS_FORM
+        )
+    options = ["ro"] if read_only in _TRUE else []
+    if size:
+        measure = _SIZE.fullmatch(size)
+        if measure is None:
+            raise Error("bad_spec", f"{said}: {size!r} is not a size", _TMPFS_FORM)
+        options.append(f"size={measure[1]}{measure[2].lower()}")
+    if mode:
+        if not _MODE.fullmatch(mode):
+            raise Error("bad_spec", f"{said}: {mode!r} is not a mode in octal", _TMPFS_FORM)
+        options.append(f"mode={mode}")
+    return ":".join([target, *([",".join(options)] if options else [])])
+
+
+def _read_mount(word: str, given: dict[str, str]) -> Facts:
     kind = given.pop("type", "volume")
     if kind == "volume":
         raise Error("bad_spec", f"banger has no --mount of a named volume yet: {word}", _VOLUME_HINT)
@@ -65,19 +101,19 @@ def _read_mount(word: str) -> Facts:
         raise Error(
             "bad_spec",
             f"banger has no --mount of type {kind}: {word}",
-            "type=bind shares a directory of this host",
+            "type=bind shares a directory of this host, type=tmpfs is a directory in the memory of the machine",
         )
     read_only = given.pop("readonly", "false")
     given.pop("bind-propagation", None)
     given.pop("consistency", None)
     source, target = given.pop("source", ""), given.pop("target", "")
-    if given or read_only not in ("true", "false", "1", "0"):
+    if given or read_only not in (*_TRUE, *_FALSE):
         raise Error(
             "bad_spec", f"--mount {word}: unknown option {next(iter(given), 'readonly')!r}", _MOUNT_FORM
         )
     if not source or not target:
         raise Error("bad_spec", f"--mount {word} lacks {'target' if source else 'source'}=", _MOUNT_FORM)
-    return _mount(source, target, read_only in ("true", "1"), f"--mount {word}")
+    return _mount(source, target, read_only in _TRUE, f"--mount {word}")
 
 
 def _mount(source: str, target: str, read_only: bool, said: str) -> Facts:

@@ -33,7 +33,11 @@ async def open_door(engine: Engine, principal: Principal, request: verbs.OpenDoo
     url = await door.open(request.port)
     secret, expires = engine.access.browsers.make_link()
     return Doorway(
-        url=url, link=link_at(url, secret), link_expires=_written(expires), fingerprint=door.fingerprint
+        url=url,
+        link=link_at(url, secret),
+        link_expires=_written(expires),
+        fingerprint=door.fingerprint,
+        has_page=door.has_page,
     )
 
 

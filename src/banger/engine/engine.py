@@ -20,6 +20,7 @@ from banger.machines.keep.registry import Registry
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
 from banger.machines.life.neighbours import Neighbours
+from banger.machines.life.surroundings import complete_surroundings
 from banger.machines.watch.passages import Passages
 from banger.metrics.tally import Tally
 from banger.network.guards import Guards
@@ -74,6 +75,7 @@ def assemble(
     trials = Trials(paths, store.resources)
     holdings = Holdings(paths, store.resources, drivers)
     lives = Lives(Registry(store, journal.tell), holdings, tell)
+    lives.on_begin.append(complete_surroundings(lives.registry, images))
     operations = Operations(store.operations, tell)
     measuring = Measuring(tally)
     lives.registry.on_change.append(measuring.hear_change)

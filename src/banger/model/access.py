@@ -27,12 +27,13 @@ class NewToken(Token, kw_only=True):
 class Doorway(Struct, kw_only=True):
     """Where the daemon listens on TCP. `link` logs one browser in, once, until `link_expires`; on the loopback it names
     banger.localhost, where no guest sees the browser's cookie. `fingerprint` is the SHA-256 of the certificate, if
-    there is one."""
+    there is one. `has_page` is false where the web page was not built, and only the API answers."""
 
     url: str
     link: str
     link_expires: str
     fingerprint: str = ""
+    has_page: bool = True
 
 
 class Caller(Struct, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
@@ -29,6 +30,15 @@ class Command(Struct, kw_only=True, forbid_unknown_fields=True):
     rows: Rows = 24
     cols: Rows = 80
     timeout_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 0
+
+
+class Surroundings(Struct, kw_only=True, frozen=True):
+    """What commands of a machine get from its image, unless the user says otherwise: variables, directory, user. Empty
+    means that the image does not say."""
+
+    env: Mapping[str, str] = {}
+    cwd: str = ""
+    user: str = ""
 
 
 class Exit(Struct, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypedDict
 
 from msgspec import Meta, Struct
 
-from banger.model.command import Command, Exit
+from banger.model.command import Command, Exit, Surroundings
 from banger.model.ending import Ending, PauseCause
 from banger.model.healthcheck import HealthCheck, HealthState
 from banger.model.labels import Labels
@@ -127,7 +127,8 @@ class Machine(Struct, kw_only=True, frozen=True):
     `idle` and `disk_full` say the same. `disk_failed` is true after an access to the root disk failed since the latest
     start. `reason` has `ending` or `pause_cause` in words, which may change. `limits` are the limits in force, and the
     reasons why others are not. `confinement` is the jail that the VMM is in, `address` the IPv4 address of the guest
-    for its whole life, and `network` what else its network has. `agent_boot` tells the agent of this guest from others.
+    for its whole life, and `network` what else its network has. `surroundings` is what its image gives its commands,
+    None before the first start. `agent_boot` tells the agent of this guest from others.
     `origin` is what the machine came from, None before the first start. `unfinished` is true for a copy that is still
     being made; it goes if the daemon ends before. `wiped` is true from a reset to the next start. `place` names the
     machine's directory; empty means the id. `wanted` is the state that the user asked for last. `restarts` counts the
@@ -166,6 +167,7 @@ class Machine(Struct, kw_only=True, frozen=True):
     address: str = ""
     network: MachineNetwork = MachineNetwork()
     stop_signal: str = ""
+    surroundings: Surroundings | None = None
     pid: int = 0
     agent_boot: str = ""
     started: str = ""
@@ -209,6 +211,7 @@ class Change(TypedDict, total=False):
     address: str
     network: MachineNetwork
     stop_signal: str
+    surroundings: Surroundings | None
     pid: int
     started: str
     stopped: str

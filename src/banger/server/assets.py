@@ -45,6 +45,7 @@ class Assets:
 
     def __init__(self) -> None:
         self._files: dict[str, Asset] = {}
+        self.has_page = False
 
     def read(self, built: Path = BUILT) -> None:
         """Read all files again. Blocking."""
@@ -52,6 +53,7 @@ class Assets:
         files["/login"] = files.pop("/login.html")
         unbuilt = files.pop("/unbuilt.html")
         theirs = _read(built, _PAGE_POLICY)
+        self.has_page = "/index.html" in theirs
         self._files = {**theirs, **files, "/": theirs.get("/index.html", unbuilt)}
 
     def answer(self, path: str, accepted: str) -> Response | None:

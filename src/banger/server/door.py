@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, cast
 import uvicorn
 from uvicorn.server import ServerState
 
+from banger.directories import ensure_private_directory
 from banger.errors import Error
+from banger.host.fs import read_plain, write_file
 from banger.host.settings import WebSettings
 from banger.host.thread import in_thread
 from banger.server.assets import Assets
@@ -118,11 +120,29 @@ class TcpDoor:
         async with self._turn:
             await in_thread(self._assets.read)
             if self._listener is None:
-                await self._listen(LOOPBACK, port or 0)
+                await self._listen_as_before(port)
             elif port not in (None, self._listener.getsockname()[1]):
                 text = f"the daemon listens on {self._url} already"
                 raise Error("in_use", text, "leave out --port, or run `banger ui --stop` first")
             return self._url
+
+    async def _listen_as_before(self, port: int | None) -> None:
+        """On the port that is asked for, or else on the last one, so that bookmarks and open pages go on; on a free one
+        if that is taken."""
+        note = self._directory / "port"
+        last = await in_thread(_read_port, note) if port is None else port
+        try:
+            await self._listen(LOOPBACK, last)
+        except Error:
+            if port is not None or not last:
+                raise
+            await self._listen(LOOPBACK, 0)
+        assert self._listener is not None
+        await in_thread(_write_port, note, self._listener.getsockname()[1])
+
+    @property
+    def has_page(self) -> bool:
+        return self._assets.has_page
 
     async def close(self) -> None:
         """Stop listening, and end the connections."""
@@ -229,6 +249,25 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _read_port(note: Path) -> int:
+    """0 if none is noted. Blocking."""
+    try:
+        text = read_plain(note, 16).strip()
+    except OSError:
+        return 0
+    port = int(text) if text.isdigit() else 0
+    return port if 0 < port < 1 << 16 else 0
+
+
+def _write_port(note: Path, port: int) -> None:
+    """A failure is only logged: the door is open. Blocking."""
+    try:
+        ensure_private_directory(str(note.parent))
+        write_file(note, b"%d\n" % port)
+    except OSError as exc:
+        log.warning("the port is not remembered: %s", exc)
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -53,7 +53,7 @@ class Guest:
     async def _exec(
         self, argv: list[str], variables: dict[bytes, bytes], terminal: tuple[int, int] | None
     ) -> tuple[Leg, list[Event]]:
-        command = results.plan_command(argv, stdin=True, env=variables, user=self.user, tty=terminal)
+        command = results.plan_command(argv, stdin=True, env=variables, cwd="/", user=self.user, tty=terminal)
         return await self._open(calls.machines_exec_target(self._vm.id), results.encode_exec(command))
 
     async def serve_files(self) -> tuple[Leg, list[Event]]:

@@ -103,6 +103,7 @@ export interface Doorway {
   link: string;
   link_expires: string;
   fingerprint: string;
+  has_page: boolean;
 }
 
 export interface DriverReport {
@@ -317,6 +318,7 @@ export interface Machine {
   address: string;
   network: MachineNetwork;
   stop_signal: string;
+  surroundings: Surroundings | null;
   pid: number;
   agent_boot: string;
   started: string;
@@ -596,6 +598,12 @@ export interface Stats {
 
 export interface StoppedAsAsked {
   kind: "as_asked";
+}
+
+export interface Surroundings {
+  env: Record<string, string>;
+  cwd: string;
+  user: string;
 }
 
 export interface SystemInfo {

@@ -17,22 +17,7 @@ _VERB = "banger vm logs"
 
 def _logs_arguments(parser: Parser) -> None:
     parser.flag("-f", "--follow", action="store_true", help="keep printing until the machine stops")
-    parser.flag(
-        "-n",
-        "--tail",
-        type=worded(_lines),
-        metavar="N",
-        help="print only the last N lines (default: all)",
-    )
-    parser.flag(
-        "-t",
-        "--timestamps",
-        action="store_true",
-        help="begin each line with the time at which it came, in UTC",
-    )
-    when = 'this time, or this long ago, such as "2026-01-31T12:00" or "10m"'
-    parser.flag("--since", type=_moment, metavar="WHEN", help=f"print only lines that came after {when}")
-    parser.flag("--until", type=_moment, metavar="WHEN", help="print only lines that came before")
+    window_flags(parser)
     parser.flag(
         "--console",
         action="store_true",
@@ -47,6 +32,26 @@ def _logs_arguments(parser: Parser) -> None:
     )
     parser.flag("--raw", action="store_true", help="pass escape sequences to the terminal unchanged")
     parser.positional("name", metavar="NAME", nargs="?", help="name or id of the machine")
+
+
+def window_flags(parser: Parser, of_each: str = "") -> None:
+    """Which lines, and whether with times."""
+    parser.flag(
+        "-n",
+        "--tail",
+        type=worded(_lines),
+        metavar="N",
+        help=f"print only the last N lines{of_each} (default: all)",
+    )
+    parser.flag(
+        "-t",
+        "--timestamps",
+        action="store_true",
+        help="begin each line with the time at which it came, in UTC",
+    )
+    when = 'this time, or this long ago, such as "2026-01-31T12:00" or "10m"'
+    parser.flag("--since", type=_moment, metavar="WHEN", help=f"print only lines that came after {when}")
+    parser.flag("--until", type=_moment, metavar="WHEN", help="print only lines that came before")
 
 
 def _lines(text: str) -> int | None:

@@ -24,7 +24,7 @@ def _top_arguments(parser: Parser) -> None:
 def _top(arguments: Arguments) -> int:
     from banger.cli.attachment import Attachment
 
-    command = {"argv": ["ps", *(arguments.command or ["-ef"])], "user": "0"}
+    command = {"argv": ["ps", *(arguments.command or ["-ef"])], "user": "0", "cwd": "/"}
     try:
         ending = Attachment(
             Daemon().stream(machines_exec_target(arguments.name), {"command": command}), arguments.name

@@ -11,7 +11,7 @@ import sys
 
 from banger.cli.command import exec_arguments
 from banger.cli.daemon import Daemon
-from banger.cli.output import part_of, print_fields, print_json, print_table, printable
+from banger.cli.output import print_fields, print_json, print_table, printable
 from banger.cli.parser import Arguments, Parser, Verb, at_least, json_flag, seconds, worded
 from banger.errors import Error, NoSuchProject
 
@@ -295,20 +295,23 @@ def _row(member: Member) -> tuple[str, ...]:
 
 
 def _logs_arguments(parser: Parser) -> None:
+    from banger.cli.verbs.logs import window_flags
+
     _where(parser, short=False)
     parser.flag("-f", "--follow", action="store_true", help="keep printing until the machines stop")
-    parser.flag("--tail", type=at_least(0), metavar="N", help="print only the last N lines of each machine")
+    window_flags(parser, " of each machine")
     parser.flag("--no-log-prefix", action="store_true", help="print no names before lines")
     _services(parser)
 
 
 def _logs(arguments: Arguments) -> int:
     from banger.cli.failure import report
-    from banger.cli.merged_logs import Source, print_merged
+    from banger.cli.merged_logs import Source, Window, print_merged
 
     members = _members(_Hands(True), arguments, arguments.services)
     sources = [Source(m.name, _short(m.name, m.project), arguments.tail) for m in members]
-    errors = print_merged(sources, arguments.follow, not arguments.no_log_prefix)
+    window = Window(arguments.since or "", arguments.until or "", arguments.timestamps)
+    errors = print_merged(sources, arguments.follow, not arguments.no_log_prefix, window)
     return max(map(report, errors), default=0)
 
 
@@ -321,15 +324,11 @@ def _exec_arguments(parser: Parser) -> None:
 
 
 def _exec(arguments: Arguments) -> int:
-    """As `vm exec`, with user, directory and variables of the service."""
+    """As `vm exec`, which has user, directory and variables of the service."""
     from banger.cli.verbs.execute import EXEC as EXEC_IN_MACHINE
 
     member = _one(_members(_Hands(True), arguments, [arguments.service]), arguments.index)
-    main = part_of(part_of(dict(member.record), "spec"), "command")
     arguments.name, arguments.env_file = member.name, []
-    arguments.env = [*(f"{name}={value}" for name, value in part_of(main, "env").items()), *arguments.env]
-    arguments.user = arguments.user or str(main.get("user") or "")
-    arguments.workdir = arguments.workdir or str(main.get("cwd") or "")
     return EXEC_IN_MACHINE.action(arguments)
 
 
@@ -467,7 +466,7 @@ def _summary(name: str, members: Sequence[Member]) -> Facts:
 UP = Verb(_up_arguments, _up, "banger up -d\nbanger compose up --scale web=3 web")
 DOWN = Verb(_down_arguments, _down, "banger down\nbanger compose down -p shop")
 PS = Verb(_ps_arguments, _ps, "banger compose ps\nbanger compose ps --json -p shop")
-LOGS = Verb(_logs_arguments, _logs, "banger compose logs -f web db")
+LOGS = Verb(_logs_arguments, _logs, "banger compose logs -f web db\nbanger compose logs -t --since 10m")
 EXEC = Verb(
     _exec_arguments,
     _exec,

@@ -147,8 +147,8 @@ def _mount_options(parser: Parser) -> None:
     parser.flag(
         "--mount",
         action="append",
-        metavar="type=bind,...",
-        help='the same, written as in "type=bind,source=./src,target=/src,readonly"',
+        metavar="type=TYPE,...",
+        help='the same, written as in "type=bind,source=./src,target=/src,readonly", or "type=tmpfs,target=/tmp"',
     )
 
 
@@ -414,7 +414,7 @@ def plan_spec(arguments: Arguments, command: Facts | None) -> Facts:
         spec["init"] = arguments.init or "agent"
     spec |= _plan_processors(arguments.cpus, arguments.cpu_limit) | _plan_healthcheck(arguments)
     spec |= _plan_networks(arguments.network or [], arguments.network_alias or [])
-    spec |= _plan_mounts(arguments.volume or [], arguments.mount or [])
+    spec |= _plan_mounts(arguments.volume or [], arguments.mount or [], arguments.tmpfs or [])
     return {"image": _image(arguments.image), **spec} | ({"command": command} if command else {})
 
 
@@ -461,17 +461,18 @@ def _plan_networks(words: list[str], aliases: list[str]) -> Facts:
     return planned
 
 
-def _plan_mounts(volumes: list[str], mounts: list[str]) -> Facts:
+def _plan_mounts(volumes: list[str], mounts: list[str], tmpfs: list[str]) -> Facts:
     if not volumes and not mounts:
         return {}
     from banger.cli.failure import warn
     from banger.cli.mounts import read_mounts, read_volumes
 
     notes: list[str] = []
-    planned = [*read_volumes(volumes, notes), *read_mounts(mounts)]
+    shared, more_tmpfs = read_mounts(mounts)
+    planned: Facts = {"mounts": [*read_volumes(volumes, notes), *shared]}
     for note in notes:
         warn(note)
-    return {"mounts": planned}
+    return planned | ({"tmpfs": [*tmpfs, *more_tmpfs]} if more_tmpfs else {})
 
 
 def _image(ref: str) -> str:

@@ -16,7 +16,10 @@ _PAGE_NAME = "banger.localhost"
 def _arguments(parser: Parser) -> None:
     parser.flag("--no-open", action="store_true", help="print the link, and open no browser")
     parser.flag(
-        "--port", type=at_least(1), metavar="PORT", help="listen on this port (default: any that is free)"
+        "--port",
+        type=at_least(1),
+        metavar="PORT",
+        help="listen on this port (default: the last one, or any that is free)",
     )
     parser.flag("--stop", action="store_true", help="listen no more, and end the sessions of browsers")
     json_flag(parser)
@@ -38,6 +41,11 @@ def _ui(arguments: Arguments) -> int:
         print(f"in a browser that does not find {_PAGE_NAME}, write 127.0.0.1 in its place")
     if fingerprint := text_of(doorway, "fingerprint"):
         print(printable(f"SHA-256 of the certificate: {fingerprint}"))
+    if doorway.get("has_page") is False:
+        from banger.cli.failure import warn
+
+        warn("the web page is not built: run `make setup` in the checkout, and then `banger ui` again")
+        return 0
     if not arguments.no_open:
         from banger.client.start_browser import start_browser
 

@@ -71,6 +71,7 @@ def _create_child(registry: Registry, drivers: Drivers, parent: Machine, stem: s
                 owner=parent.owner,
                 image_digest=parent.image_digest,
                 stop_signal=parent.stop_signal,
+                surroundings=parent.surroundings,
                 kernel=parent.kernel,
                 kernel_digest=parent.kernel_digest,
             )

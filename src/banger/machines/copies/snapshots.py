@@ -276,8 +276,10 @@ def _as_it_was(record: Snapshot) -> Machine:
 
 
 def _what_it_was(machine: Machine, record: Snapshot) -> Change:
+    is_same_image = machine.image_digest == record.shape.image_digest
     return {
         "spec": msgspec.structs.replace(record.spec, name=machine.spec.name),
+        "surroundings": machine.surroundings if is_same_image else None,
         "image_digest": record.shape.image_digest,
         "kernel": record.kernel,
         "kernel_digest": record.shape.kernel_digest,

@@ -31,6 +31,7 @@ from banger.machines.life.guest_wishes import plan_mounts
 from banger.machines.life.limits import Held, hold, refuse_unconfined, refuse_unenforceable
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Start
+from banger.machines.life.main_command import surroundings_of
 from banger.machines.life.makings import Makings
 from banger.machines.life.passage import Passage, admit, choose_network, prepare_passage
 from banger.machines.life.shares import refuse_unshared
@@ -87,6 +88,7 @@ async def launch(
         kernel=kernel.name,
         kernel_digest=kernel.digest,
         stop_signal=image.config.stop_signal,
+        surroundings=surroundings_of(image.config),
     )
     watch.lap("resolve")
     coming = Launch(registry, holdings, makings, start, driver, config, passage)

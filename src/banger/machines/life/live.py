@@ -26,6 +26,7 @@ from banger.host.times import now
 from banger.machines.ask.deadlines import ANSWER_S, watch_deadline
 from banger.machines.ask.execs import ExecLog, RunningExec, Viewer, remove_exec_log
 from banger.machines.life.guest_wishes import plan_limits_of_processes
+from banger.machines.life.main_command import plan_exec
 from banger.model.command import Command, Exec
 from banger.model.machine import Machine, MachineState
 from banger.vmm.base import Driver, Vm, VmPlaces
@@ -232,14 +233,16 @@ class LiveMachine:
         return self.main
 
     async def start_exec(self, command: Command, viewer: Viewer | None, applet: str = "") -> RunningExec:
+        """Start a command beside the main command, with what that has (`plan_exec`). An `applet` has none of it."""
         label = EXEC_LABEL + (command.argv[0] if command.argv else "")[:60]
         limit_s = _start_limit_s(command)
         try:
             process = await start_process(
                 self.agent(),
-                _told(command, applet),
+                _words_of_applet(command) if applet else plan_exec(command, self.machine),
                 label=label,
                 applet=applet,
+                make_cwd=not (applet or command.cwd),  # the image's need not be on its disk
                 timeout_s=limit_s,
                 limits=self._limits_of_processes(),
             )
@@ -321,9 +324,9 @@ def _start_limit_s(command: Command) -> float:
     return min(_START_S, command.timeout_s + _START_MARGIN_S) if command.timeout_s else _START_S
 
 
-def _told(command: Command, applet: str) -> Command:
-    """What the agent is told: an applet has its name apart from its arguments."""
-    return replace(command, argv=command.argv[1:]) if applet else command
+def _words_of_applet(command: Command) -> Command:
+    """The agent is told the name of an applet apart from its arguments."""
+    return replace(command, argv=command.argv[1:])
 
 
 def _info(channel: int, pid: int, command: Command) -> Exec:

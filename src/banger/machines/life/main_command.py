@@ -1,11 +1,15 @@
-"""A machine's main command: made from the request and the image's configuration, as `docker run` does it."""
+"""What a machine's commands are made of: the request, the image's configuration, and for all but the main command also
+what the main command has, as in Docker."""
 
 from __future__ import annotations
 
 import signal
 
-from banger.model.command import Command
+from msgspec.structs import replace
+
+from banger.model.command import Command, Surroundings
 from banger.model.image import ImageConfig
+from banger.model.machine import Machine
 
 
 def parse_signal(name: str) -> int:
@@ -32,15 +36,32 @@ def plan_command(asked: Command | None, config: ImageConfig) -> Command | None:
         entrypoint, arguments = command.entrypoint, command.argv
     if not (entrypoint or arguments or command.tty or command.stdin):
         return None
-    env = dict(pair.partition("=")[::2] for pair in config.env)
+    given = surroundings_of(config)
     return Command(
         argv=[*entrypoint, *arguments],
-        env={**env, **command.env},
-        cwd=command.cwd or config.cwd,
-        user=command.user or config.user,
+        env={**given.env, **command.env},
+        cwd=command.cwd or given.cwd,
+        user=command.user or given.user,
         tty=command.tty,
         stdin=command.stdin,
         rows=command.rows,
         cols=command.cols,
         timeout_s=command.timeout_s,
+    )
+
+
+def surroundings_of(config: ImageConfig) -> Surroundings:
+    env = dict(pair.partition("=")[::2] for pair in config.env)
+    return Surroundings(env=env, cwd=config.cwd, user=config.user)
+
+
+def plan_exec(asked: Command, machine: Machine) -> Command:
+    """Another command of the machine, as `docker exec` does it: with the variables, the directory and the user of the
+    main command, unless `asked` says otherwise."""
+    given, main = machine.surroundings or Surroundings(), machine.spec.command or Command()
+    return replace(
+        asked,
+        env={**given.env, **main.env, **asked.env},
+        cwd=asked.cwd or main.cwd or given.cwd,
+        user=asked.user or main.user or given.user,
     )

@@ -19,6 +19,7 @@ from banger.machines.keep.events import tell_health
 from banger.machines.keep.registry import Registry
 from banger.machines.life.live import EXEC_LABEL, LiveMachine
 from banger.machines.life.lives import Lives
+from banger.machines.life.main_command import plan_exec
 from banger.model.command import Command
 from banger.model.healthcheck import HealthCheck, HealthState
 from banger.model.machine import MachineState
@@ -114,10 +115,7 @@ class _Watch:
 
 async def run_check(live: LiveMachine, check: HealthCheck) -> str:
     """Run the check once. Returns why it failed, empty for a success; ends in time whatever the guest does."""
-    main = live.machine.spec.command or Command()
-    command = Command(
-        argv=list(check.test), env=main.env, cwd=main.cwd, user=main.user, timeout_s=check.timeout_s
-    )
+    command = plan_exec(Command(argv=list(check.test), timeout_s=check.timeout_s), live.machine)
     process: GuestProcess | None = None
     try:
         async with asyncio.timeout(check.timeout_s + _MARGIN_S):
