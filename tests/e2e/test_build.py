@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.support.home import Home, open_home
+from tests.support.home import Home, open_home, wait_until
 from tests.support.registry import PASSWORD, USER, call, open_registry_server, require_tools
 from tests.support.registry_images import Builder
 
@@ -142,6 +143,24 @@ def test_a_step_that_fails_is_named_and_makes_no_image(site: Site, tmp_path: Pat
     assert done.returncode == 1 and error["code"] == "build_failed", lines
     assert "boom" in lines and "exit 3" in error["message"]
     assert site.home.run("image", "show", "broken").returncode != 0
+    assert site.home.json("vm", "show", site.builder())["state"] == "stopped"
+
+
+def test_a_build_whose_client_ends_leaves_a_builder_that_the_next_build_uses(
+    site: Site, tmp_path: Path
+) -> None:
+    file, errors = tmp_path / "Dockerfile", tmp_path / "errors"
+    words = ("build", "-f", str(file), "-t", "late", str(site.context))
+    for number, state in ((signal.SIGINT, "stopped"), (signal.SIGKILL, "running")):
+        file.write_text(f"FROM {site.registry}/base:1\nRUN echo it waits; cat /dev/zero > /dev/null\n")
+        with open(errors, "wb") as sink:
+            client = site.home.popen(*words, stderr=sink)
+        wait_until(lambda: errors.read_text().count("it waits") > 1, 200, "the step runs")
+        client.send_signal(number)
+        assert client.wait(timeout=100) in (130, -number)
+        assert site.home.json("vm", "show", site.builder())["state"] == state
+    file.write_text(f"FROM {site.registry}/base:1\nRUN true\n")
+    site.home.text(*words, timeout_s=_BUILD_S)
     assert site.home.json("vm", "show", site.builder())["state"] == "stopped"
 
 
