@@ -98,6 +98,19 @@ def test_a_reader_reads_and_changes_nothing(house: OpenDoor) -> None:
         assert house.told("GET", path, {**given, **HANDSHAKE}) == (403, "not_permitted")
 
 
+@pytest.mark.parametrize(
+    ("url", "link"),
+    [
+        ("http://127.0.0.1:8040", "http://banger.localhost:8040/login#s"),
+        ("http://[::1]:8040", "http://[::1]:8040/login#s"),
+        ("https://127.0.0.1:8040", "https://127.0.0.1:8040/login#s"),  # its certificate has no other name
+        ("https://192.0.2.7:8040", "https://192.0.2.7:8040/login#s"),
+    ],
+)
+def test_a_link_to_the_loopback_names_a_host_that_no_guest_has(url: str, link: str) -> None:
+    assert browsers.link_at(url, "s") == link
+
+
 def test_a_token_neither_makes_tokens_nor_opens_doors(house: OpenDoor) -> None:
     for given in (bearer(house.token()), {**house.logged_in(), **WORD}):
         for method, path, body in [
