@@ -50,6 +50,7 @@ def committed(shelf: Shelf) -> Iterator[Home]:
         yield home
 
 
+@pytest.mark.timeout(300)  # five machines boot
 def test_a_commit_is_pushed_as_one_layer_above_its_base(
     committed: Home, shelf: Shelf, tmp_path: Path
 ) -> None:
