@@ -76,7 +76,7 @@ PUSH = Verb(
 )
 SAVE = Download(
     name="images.save", summary="An image as an archive that other tools load", method="GET", path="/v1/images/save",
-    request=OneImage, media=TAR, query=("name",), errors=(*_ONE, "image_invalid"),
+    request=OneImage, media=TAR, query=("name",), errors=(*_ONE, "image_invalid"), waits=True,
     example={"name": "mine"},
 )
 IMPORT_TAR = Upload(
