@@ -128,5 +128,9 @@ def test_what_changes_something_is_carried_out_whether_or_not_its_client_stays(
 
 
 def test_what_waits_changes_nothing() -> None:
-    assert {verb.name for verb in VERBS if verb.waits} == {"machines.wait", "machines.wait_exec"}
+    assert {verb.name for verb in VERBS if verb.waits} == {
+        "machines.wait",
+        "machines.wait_exec",
+        "images.save",
+    }
     assert all(verb.method == "GET" for verb in VERBS if verb.waits)

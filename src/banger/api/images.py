@@ -82,7 +82,7 @@ PUSH = Verb(
 )
 SAVE = Download(
     name="images.save", summary="Images as an archive that other tools load", method="GET", path="/v1/images/save",
-    request=SaveImages, media=TAR, query=("name", "also"), errors=(*_ONE, "image_invalid"),
+    request=SaveImages, media=TAR, query=("name", "also"), errors=(*_ONE, "image_invalid"), waits=True,
     example={"name": "mine", "also": ["mine:2"]},
 )
 IMPORT_TAR = Upload(

@@ -51,8 +51,9 @@ class Verb(Generic[Q, R]):
     and `{field:path}` for a field that may contain slashes. `query` names the fields that travel in the query, `header`
     the fields that travel in a header. `body` is "" for a flat body, or the name of the one field that is the whole
     body. `errors` are codes of errors.CODES, beside the codes that every verb may answer. `example` is a request, as
-    JSON has it. A verb that `waits` for something that may never come ends when its client leaves. A verb that
-    `is_local` is for users of the daemon's socket alone, and refused over TCP."""
+    JSON has it. A verb that `waits` ends when its client leaves: it waits for something that may never come, or works
+    for long before its answer begins. A verb that `is_local` is for users of the daemon's socket alone, and refused
+    over TCP."""
 
     name: str
     summary: str
