@@ -34,7 +34,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def set_up(checkout: Path, what: str) -> subprocess.CompletedProcess[str]:
-    words = ["bash", checkout / "packaging/setup", what]
+    words = ["bash", str(checkout / "packaging/setup"), what]
     return subprocess.run(words, capture_output=True, text=True, timeout=60)
 
 

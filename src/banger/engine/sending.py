@@ -54,5 +54,7 @@ async def _save(engine: Engine, principal: Principal, image: Image) -> AsyncIter
             yield piece
 
 
-def _tell_nobody(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+def _tell_nobody(
+    phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
+) -> None:
     """The client of a download sees the bytes alone."""

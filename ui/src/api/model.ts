@@ -265,6 +265,13 @@ export interface Kernel {
   catalog: string;
 }
 
+export interface LayerProgress {
+  digest: string;
+  state: "waiting" | "loading" | "done";
+  done: number;
+  total: number;
+}
+
 export interface Leftover {
   kind: string;
   what: string;
@@ -483,6 +490,7 @@ export interface Progress {
   done: number;
   total: number;
   unit: string;
+  layers: Array<LayerProgress>;
 }
 
 export interface Pruned {
