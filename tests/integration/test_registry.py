@@ -385,7 +385,7 @@ def test_each_layer_of_a_pull_is_told_of_also_by_a_pull_that_waits_for_the_blobs
         return plan, told
 
     async def main() -> list[tuple[ImagePlan, list[Layers]]]:
-        return await asyncio.gather(watched(), watched())
+        return [*await asyncio.gather(watched(), watched())]
 
     for plan, told in asyncio.run(main()):
         assert [(layer.digest, layer.state, layer.done, layer.total) for layer in told[-1]] == [
