@@ -306,7 +306,9 @@ def test_a_cancelled_build_leaves_nothing_behind(paths: Paths, tmp_path: Path, c
     async def main() -> None:
         reached = asyncio.Event()
 
-        def note(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+        def note(
+            phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
+        ) -> None:
             if phase == cancelled_in and done >= 10:
                 reached.set()
 
@@ -390,7 +392,9 @@ def test_a_cancelled_pull_of_a_directory_leaves_nothing(
     async def main() -> None:
         reached = asyncio.Event()
 
-        def note(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+        def note(
+            phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
+        ) -> None:
             if done or cancelled_in == "packing":
                 reached.set()
 

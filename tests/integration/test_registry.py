@@ -37,6 +37,7 @@ from banger.images.records.sources.registry import open_registry
 from banger.images.reference.documents import ImagePlan
 from banger.images.reference.platform import Platform, parse_platform
 from banger.images.reference.reference import Reference, parse_reference, parse_source
+from banger.model.operation import Layers
 from tests.support.pace import allowed_s
 from tests.support.registry import (
     PASSWORD,
@@ -361,6 +362,35 @@ def test_two_pulls_at_once_fetch_each_blob_once(
             assert pulled.files == HELLO | BIG
     blobs = [asked.path for asked in between.asked if "/blobs/" in asked.path]
     assert len(blobs) == len(set(blobs)) == 3
+
+
+def test_each_layer_of_a_pull_is_told_of_also_by_a_pull_that_waits_for_the_blobs_of_another(
+    app: str, context: SourceContext
+) -> None:
+    async def watched() -> tuple[ImagePlan, list[Layers]]:
+        told: list[Layers] = []
+
+        def report(
+            phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: Layers = ()
+        ) -> None:
+            told.append(layers)
+            assert not layers or sum(layer.done for layer in layers) <= total
+
+        async with open_source(parse_source(app), context) as opened:
+            plan = await opened.resolve(AMD64, report)
+            await opened.prefetch(plan, report)
+            for layer in plan.layers:
+                (await opened.open_layer(layer)).close()
+            await asyncio.sleep(0)
+        return plan, told
+
+    async def main() -> list[tuple[ImagePlan, list[Layers]]]:
+        return [*await asyncio.gather(watched(), watched())]
+
+    for plan, told in asyncio.run(main()):
+        assert [(layer.digest, layer.state, layer.done, layer.total) for layer in told[-1]] == [
+            (layer.digest[7:19], "done", layer.size, layer.size) for layer in plan.layers
+        ]
 
 
 def test_pruning_during_a_pull_hurts_nobody(app: str, context: SourceContext) -> None:

@@ -77,7 +77,9 @@ def port(peer: Peer) -> str:
 def pull(
     tmp_path: Path, source: str, insecure: bool = False, sender: str = "", warned: list[str] | None = None
 ) -> Error:
-    def report(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+    def report(
+        phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
+    ) -> None:
         if phase == "warning" and warned is not None:
             warned.append(message)
 

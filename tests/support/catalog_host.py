@@ -35,7 +35,15 @@ class Host:
     def warnings(self) -> list[str]:
         return [message for phase, message in self.told if phase == "warning"]
 
-    def report(self, phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+    def report(
+        self,
+        phase: str,
+        message: str = "",
+        done: int = 0,
+        total: int = 0,
+        unit: str = "",
+        layers: object = (),
+    ) -> None:
         self.told.append((phase, message))
 
     def publish(self, kind: str, name: str, **options: Any) -> str:

@@ -37,7 +37,15 @@ class Reports:
     def __init__(self) -> None:
         self.warnings: list[str] = []
 
-    def __call__(self, phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+    def __call__(
+        self,
+        phase: str,
+        message: str = "",
+        done: int = 0,
+        total: int = 0,
+        unit: str = "",
+        layers: object = (),
+    ) -> None:
         if phase == "warning":
             self.warnings.append(message)
 

@@ -74,7 +74,9 @@ def test_ranges_of_subordinate_ids_are_counted(
 def test_lines_become_progress() -> None:
     seen: list[tuple[object, ...]] = []
 
-    def note(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+    def note(
+        phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
+    ) -> None:
         seen.append((phase, message, done, total, unit))
 
     progress = BuildProgress(note, 2)

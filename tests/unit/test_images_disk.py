@@ -179,7 +179,9 @@ def test_a_cancelled_thread_has_ended_before_the_cancellation_goes_on() -> None:
 def test_progress_is_in_bytes_and_ends_with_the_total() -> None:
     seen: list[tuple[int, int, str]] = []
 
-    def note(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+    def note(
+        phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
+    ) -> None:
         seen.append((done, total, unit))
 
     def work(count: Count, cancel: Event) -> str:

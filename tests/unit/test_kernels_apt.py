@@ -117,7 +117,9 @@ def test_the_files_of_a_plan_are_read() -> None:
 def test_progress_is_a_share_of_the_size() -> None:
     seen: list[tuple[object, ...]] = []
 
-    def note(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+    def note(
+        phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
+    ) -> None:
         seen.append((phase, message, done, total, unit))
 
     for line in ("dlstatus:1:25.5:Retrieving file 1 of 1", "dlstatus:1:x:y", "pmstatus:a:1:b", "E: no", ""):

@@ -252,7 +252,7 @@ class Attachment:
 
         if self._progress is None:
             self._progress = ProgressView(self._quiet)
-        self._progress.show(Step(said.phase, said.message, said.done, said.total, said.unit))
+        self._progress.show(Step(said.phase, said.message, said.done, said.total, said.unit, said.layers))
 
     def _close_progress(self) -> None:
         if self._progress:

@@ -17,20 +17,37 @@ from banger.model.sizes import format_size
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 ASKED_BY = "BANGER_PROGRESS"
 PATIENCE_S = 0.3
 WARNING = "warning"
 _LINE_EVERY_S = 2.0
 _REDRAW_EVERY_S = 0.1
+_LAYERS_SHOWN = 8
+
+
+class Layer:
+    """A layer that is being loaded, in bytes."""
+
+    __slots__ = ("digest", "done", "total")
+
+    def __init__(self, digest: str, done: int, total: int) -> None:
+        self.digest = digest
+        self.done = done
+        self.total = total
 
 
 class Step:
-    """Progress of one phase. A `total` of 0 means that it is unknown."""
+    """Progress of one phase. A `total` of 0 means that it is unknown. `layers` are given as the API has them, and a few
+    that are being loaded are kept."""
 
-    __slots__ = ("done", "message", "phase", "total", "unit")
+    __slots__ = ("done", "layers", "message", "phase", "total", "unit")
 
-    def __init__(self, phase: str, message: str, done: int, total: int, unit: str) -> None:
+    def __init__(
+        self, phase: str, message: str, done: int, total: int, unit: str, layers: object = None
+    ) -> None:
+        self.layers = _loading(layers)
         self.phase = phase
         self.message = message
         self.done = done
@@ -52,6 +69,16 @@ class Step:
 
     def _count(self, number: int) -> str:
         return format_size(number) if self.unit == "bytes" else str(number)
+
+
+def _loading(layers: object) -> list[Layer]:
+    found = []
+    for layer in layers if isinstance(layers, list) else []:
+        if isinstance(layer, dict) and layer.get("state") == "loading":
+            digest, done, total = layer.get("digest"), layer.get("done"), layer.get("total")
+            if isinstance(digest, str) and isinstance(done, int) and isinstance(total, int):
+                found.append(Layer(digest, done, total))
+    return found[:_LAYERS_SHOWN]
 
 
 class Progress:
@@ -141,6 +168,7 @@ class _Bar:
         )
         self._bars.start()
         self._task = self._bars.add_task("", total=None, amount="")
+        self._layers: dict[str, TaskID] = {}
         self._drawn = 0.0
 
     def draw(self, step: Step) -> None:
@@ -149,6 +177,7 @@ class _Bar:
             return
         self._drawn = now
         text = f"{step.phase}: {step.message}" if step.message else step.phase
+        self._draw_layers(step.layers)
         self._bars.update(
             self._task,
             description=printable(text),
@@ -157,6 +186,20 @@ class _Bar:
             amount=step.amount(),
             refresh=True,
         )
+
+    def _draw_layers(self, layers: list[Layer]) -> None:
+        """A bar below for each layer that is being loaded."""
+        loading = {layer.digest for layer in layers}
+        for digest in [digest for digest in self._layers if digest not in loading]:
+            self._bars.remove_task(self._layers.pop(digest))
+        for layer in layers:
+            if layer.digest not in self._layers:
+                text = printable(f"  {layer.digest}")
+                self._layers[layer.digest] = self._bars.add_task(text, total=None, amount="")
+            amount = f"{format_size(layer.done)} of {format_size(layer.total)}"
+            self._bars.update(
+                self._layers[layer.digest], completed=layer.done, total=layer.total or None, amount=amount
+            )
 
     def close(self) -> None:
         self._bars.stop()

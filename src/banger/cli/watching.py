@@ -57,4 +57,5 @@ def _step(event: Json) -> Step:
         done if isinstance(done, int) else 0,
         total if isinstance(total, int) else 0,
         str(event.get("unit", "")),
+        event.get("layers"),
     )

@@ -41,9 +41,10 @@ class Output(Event):
 class Progress(Event):
     """Progress of the work before the command. A `total` of 0 means that it is unknown."""
 
-    __slots__ = ("done", "message", "phase", "total", "unit")
+    __slots__ = ("done", "layers", "message", "phase", "total", "unit")
 
     def __init__(self, said: Json) -> None:
+        self.layers = said.get("layers")
         self.phase = _text(said, "phase")
         self.message = _text(said, "message")
         self.done = _number(said, "done")

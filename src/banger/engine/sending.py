@@ -78,7 +78,9 @@ def _tagged(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
-def _tell_log(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+def _tell_log(
+    phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
+) -> None:
     """The client of a download sees the bytes alone; a warning is for the log."""
     if phase == "warning":
         log.warning("%s", message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -17,9 +17,21 @@ class OperationState(str, Enum):
     CANCELLED = "cancelled"
 
 
+class LayerProgress(Struct, kw_only=True, frozen=True):
+    """How far a layer of an image is: `done` of `total` bytes. `digest` has the first twelve hex digits."""
+
+    digest: str
+    state: Literal["waiting", "loading", "done"] = "waiting"
+    done: int = 0
+    total: int = 0
+
+
+Layers = tuple[LayerProgress, ...]
+
+
 class Progress(Struct, kw_only=True):
     """One step of an operation. `done` and `total` are in `unit` ("bytes", "packages", ""); a `total` of 0 is
-    unknown."""
+    unknown. `layers` are those of an image that is downloaded, in its order, the first 128 at most."""
 
     seq: int
     phase: str
@@ -27,6 +39,7 @@ class Progress(Struct, kw_only=True):
     done: int = 0
     total: int = 0
     unit: str = ""
+    layers: Layers = ()
 
 
 class ErrorBody(Struct, kw_only=True):
@@ -67,5 +80,11 @@ class Report(Protocol):
     """What long work calls to report its progress. Cheap, never raises, never blocks."""
 
     def __call__(
-        self, phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = ""
+        self,
+        phase: str,
+        message: str = "",
+        done: int = 0,
+        total: int = 0,
+        unit: str = "",
+        layers: Layers = (),
     ) -> None: ...

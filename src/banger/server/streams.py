@@ -145,7 +145,7 @@ async def _send(socket: WebSocket, one: Said) -> None:
 
 def _message(one: Said) -> dict[str, object]:
     if isinstance(one, Progress):
-        said = {name: getattr(one, name) for name in ("phase", "message", "done", "total", "unit")}
+        said = {name: getattr(one, name) for name in ("phase", "message", "done", "total", "unit", "layers")}
         return {"type": "progress", **said}
     if isinstance(one, MachineMade):
         return {"type": "machine", "machine": one.machine}

@@ -270,6 +270,13 @@ export interface Kernel {
   catalog: string;
 }
 
+export interface LayerProgress {
+  digest: string;
+  state: "waiting" | "loading" | "done";
+  done: number;
+  total: number;
+}
+
 export interface Leftover {
   kind: string;
   what: string;
@@ -488,6 +495,7 @@ export interface Progress {
   done: number;
   total: number;
   unit: string;
+  layers: Array<LayerProgress>;
 }
 
 export interface Pruned {

@@ -14,6 +14,7 @@ type Work = Operation<unknown>;
 export const works = new Cell<readonly Work[]>([]);
 const PAUSE_MS = 400;
 const SHOWN_MS = 4000;
+const LAYERS_SHOWN = 8;
 
 /** Begin an operation. What is wrong with the request is thrown; its progress and its end show in the tray. */
 export async function begin(target: string, body?: unknown): Promise<void> {
@@ -53,6 +54,12 @@ export function Steps({ work }: { work: Work }): JSX.Element {
     <>
       <Bar done={step.done} total={step.total} label={title(work)} />
       <small>{cleanName([step.phase, step.message, amount].filter(Boolean).join(" · "))}</small>
+      {step.layers.filter((layer) => layer.state === "loading").slice(0, LAYERS_SHOWN).map((layer) => (
+        <div class="layer" key={layer.digest}>
+          <Bar done={layer.done} total={layer.total} label={`layer ${layer.digest}`} />
+          <small>{cleanName(layer.digest)} · {bytes(layer.done)} of {bytes(layer.total)}</small>
+        </div>
+      ))}
     </>
   );
 }

@@ -133,6 +133,13 @@ class BlobStore:
             partial.close()
         return partial if partial.fd >= 0 else None
 
+    def fetched_bytes(self, digest: str) -> int:
+        """How much of a blob has come that another task may be fetching."""
+        try:
+            return (self._partials / _hex(digest)).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def publish(self, partial: PartialBlob) -> ByteRange:
         """Give a verified partial file its name, and return the blob, open."""
         os.fsync(partial.fd)

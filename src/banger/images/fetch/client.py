@@ -94,7 +94,9 @@ class Document:
     place: Place
 
 
-def tell_log(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+def tell_log(
+    phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
+) -> None:
     """A `Report` that only writes to the log."""
     log.log(logging.WARNING if phase == "warning" else logging.INFO, "%s", message)
 

@@ -43,15 +43,20 @@ async def fetch_blob(
 
     Raises `download_failed`, `registry_error`, `registry_denied`, `registry_busy`, `image_not_found`, `tls_failed`,
     `insufficient_disk`."""
+    counted = 0  # of the bytes that another task fetches
     while True:
         present = await on_lifeline(lambda line: _open_verified(store, digest, size, line))
         if present is not None:
-            on_bytes(size)
+            on_bytes(size - counted)
             return present
         partial = await in_thread(store.claim, digest)
         if partial is None:
+            fetched = min(size, await in_thread(store.fetched_bytes, digest))
+            on_bytes(fetched - counted)
+            counted = fetched
             await asyncio.sleep(_POLL_S)
             continue
+        on_bytes(-counted)
         with partial:
             return await _download_from_any(client, places, partial, size, store, on_bytes)
 

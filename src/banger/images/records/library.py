@@ -23,7 +23,6 @@ from banger.catalogs.sources import pull_first
 from banger.errors import BadConfig, BadReference, Cancelled, Error, NameTaken, NoSpace
 from banger.host import cpu
 from banger.host.apt import AptTree, suite_directory
-from banger.host.bounded import Locks
 from banger.host.fs import PARTIAL, disk_usage_bytes, remove_whole_aside, require_free
 from banger.host.paths import Paths
 from banger.host.run import find_tool
@@ -40,6 +39,7 @@ from banger.images.records.namespace import (
     require_namespace,
 )
 from banger.images.records.rootfs import PREFIX, RootfsRef, parse_rootfs_ref, require_directory
+from banger.images.records.turns import Turns
 from banger.images.reference.documents import ImagePlan
 from banger.images.reference.platform import Platform, parse_platform
 from banger.images.reference.reference import (
@@ -96,7 +96,7 @@ class ImageLibrary:
         self._paths = paths
         self._records = records
         self._shelf = shelf or Shelf(paths)
-        self._pulling = Locks()
+        self._pulling = Turns()
         self.tell: Tell = tell_nobody
 
     async def pull(self, ref: str, report: Report, wish: Wish | None = None) -> Image:
@@ -113,15 +113,15 @@ class ImageLibrary:
                 raise Error(
                     "name_taken", f"{rootfs.name} is an image of a catalog", f"use {PREFIX}NAME=/path"
                 )
-            async with self._pulling[rootfs.name]:
+            async with self._pulling.take(rootfs.name, report) as report:
                 return await self._pull_rootfs(rootfs, report, wish.force)
         found = await self._look_up(ref, wish, report)
         if found is not None:
-            async with self._pulling[found.name]:
+            async with self._pulling.take(found.name, report) as report:
                 return await self._pull_entry(found, report, wish)
         refuse_misspelt(ref, self._shelf)
         source = parse_source(ref)
-        async with self._pulling[ref]:
+        async with self._pulling.take(ref, report) as report:
             return await self._pull_oci(source, report, wish)
 
     async def ensure(self, ref: str, report: Report) -> Image:

@@ -25,9 +25,9 @@ from banger.images.fetch.download import fetch_blob
 from banger.images.fetch.lifeline import Lifeline, on_lifeline
 from banger.images.fetch.retries import FOR_DOCUMENTS, with_retries
 from banger.images.fetch.settings import Endpoint, RegistrySettings, load_settings
+from banger.images.fetch.tally import Tally
 from banger.images.fetch.transport import Request, Transport, split_url
 from banger.images.records.sources.files import open_file
-from banger.images.records.sources.registry import Tally
 from banger.model.operation import Report
 from banger.model.sizes import MIB
 

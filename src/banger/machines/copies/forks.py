@@ -126,7 +126,9 @@ def _first(errors: BaseExceptionGroup[Error]) -> Error:
     return first if isinstance(first, Error) else _first(first)
 
 
-def _silent(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+def _silent(
+    phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
+) -> None:
     """Ignores the progress of a single child: the fork reports its own."""
 
 

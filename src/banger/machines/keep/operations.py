@@ -14,7 +14,7 @@ from banger.errors import Error
 from banger.host.times import now
 from banger.model.asked import ASKED
 from banger.model.event import Tell, tell_nobody
-from banger.model.operation import ErrorBody, Operation, OperationState, Progress, Report
+from banger.model.operation import ErrorBody, Layers, Operation, OperationState, Progress, Report
 from banger.store.tables import OperationTable
 
 log = logging.getLogger("banger.operations")
@@ -40,7 +40,15 @@ class RunningOperation(Generic[T]):
         self._events: deque[Progress] = deque(maxlen=_EVENTS_KEPT)
         self._changed = asyncio.Event()
 
-    def report(self, phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+    def report(
+        self,
+        phase: str,
+        message: str = "",
+        done: int = 0,
+        total: int = 0,
+        unit: str = "",
+        layers: Layers = (),
+    ) -> None:
         last = self.operation.progress
         progress = Progress(
             seq=last.seq + 1 if last else 1,
@@ -49,6 +57,7 @@ class RunningOperation(Generic[T]):
             done=done,
             total=total,
             unit=unit,
+            layers=layers,
         )
         self.operation.progress = progress
         self._events.append(progress)

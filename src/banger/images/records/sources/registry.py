@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from banger.errors import Error
@@ -17,6 +16,7 @@ from banger.images.fetch.byte_range import ByteRange
 from banger.images.fetch.client import RegistryClient
 from banger.images.fetch.download import fetch_blob
 from banger.images.fetch.settings import RegistrySettings, load_settings
+from banger.images.fetch.tally import Tally
 from banger.images.fetch.transport import Timeouts, Transport
 from banger.images.records.sources.documents import descend
 from banger.images.reference.documents import (
@@ -35,7 +35,6 @@ from banger.model.operation import Report
 from banger.model.sizes import MIB
 
 PARALLEL = 4
-_REPORT_EVERY_S = 0.1
 _SPARE_BYTES = 64 * MIB
 
 
@@ -82,7 +81,7 @@ class RegistrySource:
         self._client.report = report
         data = await self._fetch_first()
         manifest, data, named = await descend(data, platform, name, self._fetch_manifest)
-        config = await self._fetch(manifest.config.digest, manifest.config.size, _ignore)
+        config = await self._fetch(manifest.config.digest, manifest.config.size)
         with config:
             text = await in_thread(config.readall) or b""
         # So that a push or save of the image needs no registry while the cache has its layers.
@@ -91,7 +90,9 @@ class RegistrySource:
 
     async def prefetch(self, plan: ImagePlan, report: Report) -> None:
         await in_thread(self._require_room, plan)
-        self._tally = Tally(asyncio.get_running_loop(), report, plan.size_bytes)
+        sizes_bytes = {layer.digest: layer.size for layer in plan.layers}
+        loop = asyncio.get_running_loop()
+        self._tally = Tally(loop, report, sum(sizes_bytes.values()), sizes_bytes)
         for layer in plan.layers:
             self._begin(layer)
 
@@ -111,13 +112,22 @@ class RegistrySource:
 
     def _begin(self, layer: Layer) -> asyncio.Task[ByteRange]:
         if layer.digest not in self._begun:
-            on_bytes = self._tally.add if self._tally else _ignore
-            self._begun[layer.digest] = asyncio.create_task(self._fetch(layer.digest, layer.size, on_bytes))
+            self._begun[layer.digest] = asyncio.create_task(self._fetch_layer(layer, self._tally))
         return self._begun[layer.digest]
 
-    async def _fetch(self, digest: str, size: int, on_bytes: Callable[[int], None]) -> ByteRange:
+    async def _fetch_layer(self, layer: Layer, tally: Tally | None) -> ByteRange:
         async with self._slots:
-            return await fetch_blob(self._client, self._places, digest, size, self._store, on_bytes)
+            on_bytes = tally.begin(layer.digest) if tally else _ignore
+            fetched = await fetch_blob(
+                self._client, self._places, layer.digest, layer.size, self._store, on_bytes
+            )
+        if tally:
+            tally.finish(layer.digest)
+        return fetched
+
+    async def _fetch(self, digest: str, size: int) -> ByteRange:
+        async with self._slots:
+            return await fetch_blob(self._client, self._places, digest, size, self._store, _ignore)
 
     def _require_room(self, plan: ImagePlan) -> None:
         missing = sum({x.digest: x.size for x in plan.layers if not self._store.have(x.digest)}.values())
@@ -157,31 +167,6 @@ class RegistrySource:
 
     async def _read_kept(self, digest: str) -> bytes | None:
         return await in_thread(self._store.read, digest, MAX_MANIFEST_BYTES)
-
-
-class Tally:
-    """Adds up the progress of downloads in threads, and reports it from the event loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, report: Report, total_bytes: int) -> None:
-        self._loop = loop
-        self._report = report
-        self._total = total_bytes
-        self._done = 0
-        self._told = 0.0
-
-    def add(self, count: int) -> None:
-        """Threads may lose a count now and then: this is for people only."""
-        self._done += count
-        now = time.monotonic()
-        if now - self._told >= _REPORT_EVERY_S or self._done >= self._total:
-            self._told = now
-            try:
-                self._loop.call_soon_threadsafe(self._tell)
-            except RuntimeError:
-                pass  # the loop has ended: no task waits for progress
-
-    def _tell(self) -> None:
-        self._report("download", "", max(0, min(self._done, self._total)), self._total, "bytes")
 
 
 def _ignore(count: int) -> None:
