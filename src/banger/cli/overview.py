@@ -59,7 +59,8 @@ def overview(width: int = _WIDTH) -> str:
         "more short forms:",
         *_wrap([short for short in SHORT_FORMS if short not in _COMMON], width),
     ]
-    lines += ["", "options: --version, --debug (show tracebacks), -H, --host HOST (a daemon elsewhere)"]
+    lines += ["", "options: --version, --debug (show tracebacks),"]
+    lines += ["         -H, --host HOST (a daemon of another host)"]
     lines += ["`banger help COMMAND` explains a command,", "`banger NOUN` lists its verbs.", ""]
     return "\n".join([*lines, "example:", "  banger run --rm debian-bookworm -- uname -a"])
 
