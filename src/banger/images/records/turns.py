@@ -1,4 +1,4 @@
-"""Pulls of the same image: one after the other, and those that wait hear how far the one at work is."""
+"""Pulls of the same image: one after the other, and each pull that waits hears how far the pull at work is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WARNING = "warning"
 
 
 class Turns:
-    """Nothing is kept of an image that nobody pulls."""
+    """Lives as long as its library. An image without a pull takes no memory."""
 
     def __init__(self) -> None:
         self._locks = Locks()
@@ -23,8 +23,8 @@ class Turns:
 
     @asynccontextmanager
     async def take(self, name: str, report: Report) -> AsyncIterator[Report]:
-        """Wait for the turn of this pull of `name`. What is reported to the result, all hear that wait for their turn;
-        warnings not, since each pull finds its own."""
+        """Wait for the turn of this pull of `name`. The result is a report that all pulls hear which wait for
+        their turn, except for warnings, since each pull finds its own."""
         heard = self._heard.setdefault(name, [])
         heard.append(report)
 
