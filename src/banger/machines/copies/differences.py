@@ -120,5 +120,7 @@ async def _bounded(live: LiveMachine) -> AsyncIterator[bytes]:
         yield piece
 
 
-def _tell_nobody(phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "") -> None:
+def _tell_nobody(
+    phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
+) -> None:
     """The client gets the changes alone."""
