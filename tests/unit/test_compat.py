@@ -68,7 +68,7 @@ def test_commands_are_lines_for_the_shell_in_the_home_directory(stand_in: StandI
     sandbox.commands.run("echo hi", envs={"X": "1"}, user="user", cwd="sub", timeout=5)
     command = stand_in.requests[-1]["command"]
     assert (command["argv"], command["cwd"]) == (["/bin/sh", "-c", "echo hi"], "/home/user/sub")
-    assert (command["user"], command["timeout_s"], command["env"]) == ("", 5, {"X": "1"})
+    assert (command["user"], command["timeout_s"], command["env"]) == ("0", 5, {"X": "1"})
     sandbox.commands.run("id", user="web", cwd="/srv")
     command = stand_in.requests[-1]["command"]
     assert (command["user"], command["cwd"]) == ("web", "/srv")

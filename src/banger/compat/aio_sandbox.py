@@ -176,7 +176,7 @@ class AsyncCommands:
                 shell=True,
                 env={**self._envs, **(envs or {})},
                 cwd=posixpath.join(HOME, cwd or ""),
-                user="" if user in _ROOT else user,
+                user="0" if user in _ROOT else user,
                 timeout_s=timeout or 0,
             )
         handle = AsyncCommandHandle(process)

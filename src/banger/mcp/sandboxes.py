@@ -99,7 +99,7 @@ class Sandboxes:
         vm = await self.find(name)
         limit_s = min(timeout_s or self.limits.exec_s, self.limits.exec_s)
         kept = _Kept(self.limits.output_bytes)
-        async with vm.spawn(command, shell=True, cwd=cwd, timeout_s=limit_s) as process:
+        async with vm.spawn(command, shell=True, cwd=cwd, user="0", timeout_s=limit_s) as process:
             async for said in process.exchange(stdin):
                 kept.take(said)
             ended = process.ended([])
