@@ -444,8 +444,8 @@ def test_what_means_nothing_is_said_once_and_what_would_be_missing_is_refused(ca
 
 @pytest.mark.parametrize("verb", FOREIGN)
 def test_other_verbs_accept_or_refuse_options_by_name(verb: str, capsys: Capture) -> None:
-    foreign, (noun, name) = FOREIGN[verb], verb.split()
-    parser = load_verb(noun, name).parser(f"banger {verb}", "x")
+    foreign, (_, noun, name) = FOREIGN[verb], verb.split()
+    parser = load_verb(noun, name).parser(verb, "x")
     assert not {*parser.names} & (foreign.accepted.keys() | foreign.refused.keys())
     assert not foreign.accepted.keys() & foreign.refused.keys()
     words = [f"x{number}" for number, each in enumerate(parser.positionals) if each.nargs != "?"]

@@ -99,6 +99,9 @@ class Vm:
     async def agent_port_is_held(self) -> bool:
         return True
 
+    async def ask_guest_to_end(self) -> bool:
+        return False
+
     def terminate(self) -> None:
         send_signal(self.process, signal.SIGTERM)
 

@@ -131,6 +131,7 @@ def test_what_waits_changes_nothing() -> None:
     assert {verb.name for verb in VERBS if verb.waits} == {
         "machines.wait",
         "machines.wait_exec",
+        "machines.diff",
         "images.save",
     }
     assert all(verb.method == "GET" for verb in VERBS if verb.waits)

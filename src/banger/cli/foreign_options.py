@@ -3,8 +3,6 @@ refused, because what the user relies on would be missing."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 _OWN_KERNEL = "a machine has its own kernel, and its root can do nothing to the host"
 _NO_SHARING = "a machine shares no namespace with the host"
 _WEIGHTS = "machines share the host evenly; --cpu-limit and --memory-limit limit one"
@@ -18,11 +16,12 @@ _SHARE = "banger shares no files between machines: `banger cp` copies them"
 Options = dict[str, tuple[bool, str]]
 
 
-class Foreign(NamedTuple):
+class Foreign:
     """The options of one verb: `accepted` with the reason why they mean nothing, `refused` with what to do instead."""
 
-    accepted: Options
-    refused: Options
+    def __init__(self, accepted: Options, refused: Options) -> None:
+        self.accepted = accepted
+        self.refused = refused
 
 
 # Of `run` and `exec`.
@@ -99,26 +98,26 @@ _SUBNET = (True, _ADDRESS)
 _ATTACH = (False, "`banger start NAME`, then `banger attach NAME`")
 # Of the other verbs.
 FOREIGN: dict[str, Foreign] = {
-    "vm list": Foreign(
+    "banger vm list": Foreign(
         dict.fromkeys(("-s", "--size"), (False, "`banger stats` shows what a machine takes of the disk")), {}
     ),
-    "vm logs": Foreign({"--details": (False, "the log has no attributes")}, {}),
-    "vm stop": Foreign({}, dict.fromkeys(("-s", "--signal"), _SIGNAL)),
-    "vm restart": Foreign({}, dict.fromkeys(("-s", "--signal"), _SIGNAL)),
-    "vm start": Foreign({}, dict.fromkeys(("-a", "--attach", "-i", "--interactive", "-ai"), _ATTACH)),
-    "vm attach": Foreign({"--sig-proxy": (False, "without a terminal, banger always passes signals on")}, {}),
-    "vm cp": Foreign(dict.fromkeys(("-q", "--quiet"), (False, "a copy prints nothing unless it fails")), {}),
-    "vm delete": Foreign(dict.fromkeys(("-l", "--link"), (False, "machines have no links")), {}),
-    "vm commit": Foreign(
+    "banger vm logs": Foreign({"--details": (False, "the log has no attributes")}, {}),
+    "banger vm stop": Foreign({}, dict.fromkeys(("-s", "--signal"), _SIGNAL)),
+    "banger vm restart": Foreign({}, dict.fromkeys(("-s", "--signal"), _SIGNAL)),
+    "banger vm start": Foreign({}, dict.fromkeys(("-a", "--attach", "-i", "--interactive", "-ai"), _ATTACH)),
+    "banger vm attach": Foreign({"--sig-proxy": (False, "without a terminal, banger always passes signals on")}, {}),
+    "banger vm cp": Foreign(dict.fromkeys(("-q", "--quiet"), (False, "a copy prints nothing unless it fails")), {}),
+    "banger vm delete": Foreign(dict.fromkeys(("-l", "--link"), (False, "machines have no links")), {}),
+    "banger vm commit": Foreign(
         {
             **dict.fromkeys(("-m", "--message", "-a", "--author"), _NO_MESSAGE),
             **dict.fromkeys(("-p", "--pause"), (False, "the machine stands still for a moment, and goes on")),
         },
         dict.fromkeys(("-c", "--change"), _CHANGE),
     ),
-    "vm prune": Foreign({}, {"--filter": _FILTER}),
-    "network prune": Foreign({}, {"--filter": _FILTER}),
-    "image prune": Foreign(
+    "banger vm prune": Foreign({}, {"--filter": _FILTER}),
+    "banger network prune": Foreign({}, {"--filter": _FILTER}),
+    "banger image prune": Foreign(
         {},
         {
             "--filter": _FILTER,
@@ -127,28 +126,28 @@ FOREIGN: dict[str, Foreign] = {
             ),
         },
     ),
-    "system prune": Foreign({"--volumes": (False, "banger has no named volumes")}, {"--filter": _FILTER}),
-    "image list": Foreign(
+    "banger system prune": Foreign({"--volumes": (False, "banger has no named volumes")}, {"--filter": _FILTER}),
+    "banger image list": Foreign(
         {
             "--digests": (False, "`banger inspect IMAGE` shows the digest"),
             "--tree": (False, "an image is one disk"),
         },
         {},
     ),
-    "image pull": Foreign(
+    "banger image pull": Foreign(
         {"--disable-content-trust": _VERIFIED}, dict.fromkeys(("-a", "--all-tags"), _ONE_TAG)
     ),
-    "image push": Foreign(
+    "banger image push": Foreign(
         {"--disable-content-trust": _VERIFIED}, dict.fromkeys(("-a", "--all-tags"), _ONE_TAG)
     ),
-    "image delete": Foreign({"--no-prune": (False, "an image has no untagged parents")}, {}),
-    "image import": Foreign(
+    "banger image delete": Foreign({"--no-prune": (False, "an image has no untagged parents")}, {}),
+    "banger image import": Foreign(
         dict.fromkeys(("-m", "--message"), _NO_MESSAGE), dict.fromkeys(("-c", "--change"), _CHANGE)
     ),
-    "image login": Foreign(
+    "banger image login": Foreign(
         {}, dict.fromkeys(("-p", "--password"), (True, "all users of this host see it: use --password-stdin"))
     ),
-    "network create": Foreign(
+    "banger network create": Foreign(
         {
             **dict.fromkeys(
                 ("-d", "--driver", "-o", "--opt"), (True, "a network is routed, and has no drivers")
@@ -158,7 +157,7 @@ FOREIGN: dict[str, Foreign] = {
         },
         dict.fromkeys(("--subnet", "--gateway", "--ip-range", "--aux-address", "--ipam-driver"), _SUBNET),
     ),
-    "system events": Foreign(
+    "banger system events": Foreign(
         {},
         {
             "--filter": (True, "--machine NAME prints the events of one machine"),
@@ -169,7 +168,7 @@ FOREIGN: dict[str, Foreign] = {
 
 
 def foreign_to(verb: str) -> Foreign:
-    """Of a verb, such as "vm stop"."""
+    """Of a verb, such as "banger vm stop"."""
     return FOREIGN.get(verb, Foreign({}, {}))
 
 

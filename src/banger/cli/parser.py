@@ -180,7 +180,7 @@ class Verb:
         except UsageError:
             from banger.cli.foreign_options import foreign_to
 
-            kept = _without_foreign(parser, own, foreign_to(parser.prog.removeprefix("banger ")))
+            kept = _without_foreign(parser, own, foreign_to(parser.prog))
             if kept == own:
                 raise
         return parser.parse(kept)
