@@ -105,8 +105,12 @@ FOREIGN: dict[str, Foreign] = {
     "banger vm stop": Foreign({}, dict.fromkeys(("-s", "--signal"), _SIGNAL)),
     "banger vm restart": Foreign({}, dict.fromkeys(("-s", "--signal"), _SIGNAL)),
     "banger vm start": Foreign({}, dict.fromkeys(("-a", "--attach", "-i", "--interactive", "-ai"), _ATTACH)),
-    "banger vm attach": Foreign({"--sig-proxy": (False, "without a terminal, banger always passes signals on")}, {}),
-    "banger vm cp": Foreign(dict.fromkeys(("-q", "--quiet"), (False, "a copy prints nothing unless it fails")), {}),
+    "banger vm attach": Foreign(
+        {"--sig-proxy": (False, "without a terminal, banger always passes signals on")}, {}
+    ),
+    "banger vm cp": Foreign(
+        dict.fromkeys(("-q", "--quiet"), (False, "a copy prints nothing unless it fails")), {}
+    ),
     "banger vm delete": Foreign(dict.fromkeys(("-l", "--link"), (False, "machines have no links")), {}),
     "banger vm commit": Foreign(
         {
@@ -126,7 +130,9 @@ FOREIGN: dict[str, Foreign] = {
             ),
         },
     ),
-    "banger system prune": Foreign({"--volumes": (False, "banger has no named volumes")}, {"--filter": _FILTER}),
+    "banger system prune": Foreign(
+        {"--volumes": (False, "banger has no named volumes")}, {"--filter": _FILTER}
+    ),
     "banger image list": Foreign(
         {
             "--digests": (False, "`banger inspect IMAGE` shows the digest"),
