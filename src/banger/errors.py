@@ -151,8 +151,12 @@ class NoSuchFile(Error, codes=("file_not_found",)):
     """Nothing is at a path."""
 
 
-class NoSuchImage(Error, codes=("image_not_found", "platform_not_found")):
-    """No image has the name, or an archive has no such image, or none for this host."""
+class NoSuchImage(Error, codes=("image_not_found",)):
+    """No image has the name, or an archive has no such image."""
+
+
+class NoSuchPlatform(NoSuchImage, codes=("platform_not_found",)):
+    """An image is not for this host, or not for the platform that was asked for."""
 
 
 class NoSuchKernel(Error, codes=("kernel_not_found",)):

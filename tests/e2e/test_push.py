@@ -13,6 +13,7 @@ import pytest
 
 from banger.host import cpu
 from tests.support.home import Home, open_home
+from tests.support.layers import Member, digest, tar_of
 from tests.support.registry import call, open_registry_server, require_tools
 from tests.support.shelf import Shelf
 
@@ -218,3 +219,23 @@ def _check_run(home: Home, image: str) -> None:
     script = "cat /srv/made /srv/changed /srv/hard; ls /srv; stat -c %a /srv/private"
     said = home.text("run", "--rm", "--entrypoint", "/sh", image, "--", "-c", script).split()
     assert said == ["made", "other", "made", "changed", "hard", "link", "made", "private", "700"]
+
+
+def test_an_image_of_an_archive_that_is_for_another_platform_hides_none_after_it(
+    committed: Home, tmp_path: Path
+) -> None:
+    ours = cpu.architecture()
+    layer = tar_of([Member(b"file", data=b"one")])
+    members, entries = [Member(b"layer.tar", data=layer)], []
+    for number, architecture in enumerate([ours, "s390x", ours]):
+        rootfs = {"type": "layers", "diff_ids": [digest(layer)]}
+        config = {"os": "linux", "architecture": architecture, "config": {}, "rootfs": rootfs}
+        members.append(Member(f"{number}.json".encode(), data=json.dumps(config).encode()))
+        tags = [f"mixed/image-{number}:1"]
+        entries.append({"Config": f"{number}.json", "RepoTags": tags, "Layers": ["layer.tar"]})
+    file = tmp_path / "mixed.tar"
+    file.write_bytes(tar_of([*members, Member(b"manifest.json", data=json.dumps(entries).encode())]))
+    loaded = committed.run("load", "-i", str(file))
+    assert loaded.stdout == b"Loaded image: mixed/image-0:1\nLoaded image: mixed/image-2:1\n"
+    assert loaded.returncode == 125 and b"s390x" in loaded.stderr
+    committed.text("rmi", "mixed/image-0:1", "mixed/image-2:1")

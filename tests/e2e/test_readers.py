@@ -47,7 +47,8 @@ def target_of(verb: Verb[Any, Any] | Session[Any], known: dict[str, str]) -> str
         path = path.replace("{" + name + "}", quote(str(values[name]), safe=""))
     asked_for = getattr(verb, "query", ())
     query = {n: json.dumps(v) if isinstance(v, bool) else v for n, v in values.items() if n in asked_for}
-    query.pop("follow", None)
+    for name in ("follow", "also"):  # no end, and no such image
+        query.pop(name, None)
     return path + ("?" + urlencode(query) if query else "")
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from banger.cli.daemon import Daemon
+from banger.cli.failure import report
 from banger.cli.output import print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb
 from banger.client import calls
-from banger.errors import Error, ImageInvalid, NoSuchFile, NoSuchImage
+from banger.errors import Error, ImageInvalid, NoSuchFile, NoSuchImage, NoSuchPlatform
 
 _PIECE = 256 * 1024
 _IMAGES_MAX = 1000
@@ -34,12 +35,15 @@ def _load(arguments: Arguments) -> int:
         except _OTHER_FORM:
             _pull(f"oci-archive:{path}", arguments)
             return 0
+        code = 0
         for number in range(1, _IMAGES_MAX):
             try:
                 _pull(f"docker-archive:{path}:@{number}", arguments)
+            except NoSuchPlatform as exc:  # the images after it may be for this host
+                code = report(exc, arguments.json)
             except NoSuchImage:
                 break
-    return 0
+    return code
 
 
 def _pull(ref: str, arguments: Arguments) -> None:
