@@ -66,7 +66,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("build")
     with open_registry_server(directory / "registry", htpasswd=True) as server:
         _push_base(directory, server.host)
-        with open_home(own_images=True) as home:
+        with open_home(builder=True) as home:
             login = ("image", "login", "-u", USER, "--password-stdin", server.host)
             home.text(*login, stdin=f"{PASSWORD}\n".encode())
             context = directory / "My box"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.home import IMAGE, REPOSITORY, Home
+from tests.support.home import IMAGE, REPOSITORY, Home, open_home
 
 pytestmark = pytest.mark.e2e
 
@@ -94,15 +95,22 @@ test -z "$(docker ps -aq)"
 }
 
 
+@pytest.fixture
+def images_home() -> Iterator[Home]:
+    """Scripts that make images, and prune them."""
+    with open_home(own_images=True) as home:
+        yield home
+
+
 @pytest.mark.timeout(900)
-def test_scripts_of_others_run_unchanged(own_home: Home, tmp_path: Path) -> None:
+def test_scripts_of_others_run_unchanged(images_home: Home, tmp_path: Path) -> None:
     assert sum(len(re.findall(r"\bdocker \w", script)) for script in SCRIPTS.values()) >= 60
-    own_home.text("tag", IMAGE, "debian:bookworm")
+    images_home.text("tag", IMAGE, "debian:bookworm")
     shim = tmp_path / "banger"
-    shim.write_text("#!/bin/sh\nexec " + " ".join(own_home.argv()) + ' "$@"\n')
+    shim.write_text("#!/bin/sh\nexec " + " ".join(images_home.argv()) + ' "$@"\n')
     shim.chmod(0o755)
     env = {
-        **own_home.env,
+        **images_home.env,
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "PYTHONPATH": str(REPOSITORY / "src"),
         "SCRATCH": str(tmp_path),

@@ -6,11 +6,12 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.home import IMAGE, REPOSITORY, Home
+from tests.support.home import IMAGE, REPOSITORY, Home, open_home
 
 pytestmark = pytest.mark.e2e
 ROW = re.compile(r"^\| `docker (.+?)` \| (works|says why|refused|not yet) \|(.*)\|$", re.MULTILINE)
@@ -22,15 +23,25 @@ def test_every_row_has_a_verdict() -> None:
     assert len(ROWS) == text.count("\n| `docker ") >= 80
 
 
+@pytest.fixture
+def building_home() -> Iterator[Home]:
+    with open_home(builder=True) as home:
+        yield home
+
+
 @pytest.mark.builds
 @pytest.mark.timeout(900)
-def test_command_lines_of_docker_run_as_they_are(own_home: Home, tmp_path: Path) -> None:
+def test_command_lines_of_docker_run_as_they_are(building_home: Home, tmp_path: Path) -> None:
     """In the order of the page: a row uses what the rows before it made."""
-    own_home.text("tag", IMAGE, "debian:bookworm")
+    building_home.text("tag", IMAGE, "debian:bookworm")
     shim = tmp_path / "banger"
-    shim.write_text("#!/bin/sh\nexec " + " ".join(own_home.argv()) + ' "$@"\n')
+    shim.write_text("#!/bin/sh\nexec " + " ".join(building_home.argv()) + ' "$@"\n')
     shim.chmod(0o755)
-    env = {**own_home.env, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY / "src")}
+    env = {
+        **building_home.env,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": str(REPOSITORY / "src"),
+    }
     (tmp_path / "habit-box").mkdir()
     (tmp_path / "habit-box/Dockerfile").write_text("FROM scratch\nCOPY . /\nARG A\nENV A=$A\n")
     wrong = []

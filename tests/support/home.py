@@ -177,10 +177,16 @@ class Home:
 
 @contextmanager
 def open_home(
-    *, own_images: bool = False, own_templates: bool = False, pool: int = 0, config: str = ""
+    *,
+    own_images: bool = False,
+    own_templates: bool = False,
+    builder: bool = False,
+    pool: int = 0,
+    config: str = "",
 ) -> Iterator[Home]:
     """A home that has the kernel and the image. With `own_images` what it pulls and prunes is its own, with
-    `own_templates` what it freezes; `pool` clones of each template wait; `config` is added to its config.toml."""
+    `own_templates` what it freezes; with `builder` it has the image of builders, and images of its own; `pool` clones
+    of each template wait; `config` is added to its config.toml."""
     golden = golden_home()
     HOMES.mkdir(exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix="h", dir=HOMES))
@@ -191,12 +197,9 @@ def open_home(
     (directory / "config").mkdir()
     (directory / "config/config.toml").write_text(f"[pool]\nper_template = {pool}\n{config}")
     shared = golden.directory / "cache"
-    if own_images:
-        (directory / "cache/images").mkdir(parents=True)
-        for disk in (shared / "images").glob("*.ext4"):
-            (directory / "cache/images" / disk.name).symlink_to(disk)
-        for name in ("kernels", "initramfs", "apt"):
-            (directory / "cache" / name).symlink_to(shared / name)
+    if own_images or builder:
+        _share_all_but_images(directory, shared)
+        _link_disks(directory, shared)
     else:
         (directory / "cache").symlink_to(shared)
     with sqlite3.connect(golden.state / "banger.db") as source:
@@ -204,6 +207,8 @@ def open_home(
         source.backup(copy)
         copy.close()
     source.close()
+    if builder:
+        _add_builder(directory, golden_builder())
     home = Home(directory)
     try:
         yield home
@@ -225,15 +230,36 @@ def golden_home() -> Home:
     return home
 
 
-def golden_builder() -> None:
-    """Make the image of builders once, before a home that builds is opened."""
-    golden = golden_home()
+def golden_builder() -> Home:
+    """Make the image of builders once, in a home of its own: other homes have only the one image."""
+    golden, home = golden_home(), Home(CACHE / "builder")
     with open(CACHE / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (CACHE / "ready-builder").exists():
-            golden.run("image", "pull", BUILDER, check=True, timeout_s=900)
-            golden.close()
+            shutil.rmtree(home.directory, ignore_errors=True)
+            _share_all_but_images(home.directory, golden.directory / "cache")
+            home.run("image", "pull", BUILDER, check=True, timeout_s=900)
+            home.close()
             (CACHE / "ready-builder").touch()
+    return home
+
+
+def _share_all_but_images(directory: Path, cache: Path) -> None:
+    (directory / "cache/images").mkdir(parents=True)
+    for name in ("kernels", "initramfs", "apt"):
+        (directory / "cache" / name).symlink_to(cache / name)
+
+
+def _link_disks(directory: Path, cache: Path) -> None:
+    for disk in (cache / "images").glob("*.ext4"):
+        (directory / "cache/images" / disk.name).symlink_to(disk)
+
+
+def _add_builder(directory: Path, golden: Home) -> None:
+    _link_disks(directory, golden.directory / "cache")
+    with contextlib.closing(sqlite3.connect(directory / "state/banger.db")) as database, database:
+        database.execute("ATTACH ? AS golden", (str(golden.state / "banger.db"),))
+        database.execute("INSERT INTO images SELECT * FROM golden.images WHERE name = ?", (BUILDER,))
 
 
 def command_lines() -> list[tuple[int, bytes]]:
