@@ -122,7 +122,7 @@ OFFERS = Verb(
 )
 LOG_IN = Verb(
     name="images.log_in", summary="Check a password and keep it for later pulls", method="POST",
-    path="/v1/registries/login", request=LoginRequest, result=Login, errors=_REGISTRY,
+    path="/v1/registries/login", request=LoginRequest, result=Login, errors=(*_REGISTRY, "download_failed"),
     example={"registry": "registry.lan:5000", "username": "me", "password": "secret"},
 )
 LOG_OUT = Verb(
