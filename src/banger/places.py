@@ -12,6 +12,9 @@ import zlib
 from banger.errors import Error
 
 SYSTEM_RUN = "/run/banger"
+# Browsers lead this name to the loopback by themselves. They send a cookie to all ports of its host; guests are at
+# ports of 127.0.0.1 and localhost, and at this name there is the page alone.
+PAGE_NAME = "banger.localhost"
 _LONGEST_RUN = 60
 
 

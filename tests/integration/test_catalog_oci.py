@@ -267,7 +267,7 @@ def test_without_a_good_bundle_the_registry_is_asked(
     offer(host, web, lab, bundle, app.source)
     image = host.pull("app")
     assert (image.name, image.catalog, image.manifest_digest) == ("app", "lab", app.digest)
-    (warning,) = host.warnings
+    (warning,) = host.report.warnings
     assert warning.startswith(f"app: bundle {digest_of(data)[:19]}: ") and warning.endswith(
         "; trying another source"
     )
@@ -283,7 +283,7 @@ def test_a_bundle_that_is_whole_and_no_image_is_passed_over_too(
     bundle = {"type": "bundle", "digest": digest_of(data), "size_bytes": len(data)}
     offer(host, web, lab, bundle, app.source)
     assert host.pull("app").manifest_digest == app.digest
-    assert len(host.warnings) == 1 and "zstd" in host.warnings[0]
+    assert len(host.report.warnings) == 1 and "zstd" in host.report.warnings[0]
 
 
 def place_bundle(publisher: Publisher, digest: str, data: bytes) -> None:
@@ -301,7 +301,7 @@ def test_a_registry_that_fails_is_passed_over_for_the_next(
     offer(host, web, lab, gone, app.source)
     image = host.pull("app")
     assert image.source == app.reference
-    (warning,) = host.warnings
+    (warning,) = host.report.warnings
     assert warning.startswith("app: oci: ") and nobody in warning
 
 
@@ -345,7 +345,7 @@ def test_what_is_wrong_with_the_wish_is_no_fault_of_a_source(
 ) -> None:
     offer(host, web, lab, app.source, MISSING)
     error = refusal(host, wish=Wish(name="app@sha256:x"))
-    assert error.code == "bad_reference" and host.warnings == []
+    assert error.code == "bad_reference" and host.report.warnings == []
 
 
 # Precedence, caches, other ways to a registry
@@ -389,10 +389,10 @@ def test_an_image_that_is_here_needs_no_registry(
         offer(host, web, lab, push(builder, local_app, server, "app:1").source)
         image = host.pull("app")
     lab.directory.rename(tmp_path / "taken away")
-    assert host.pull("app") == image and host.warnings == []
+    assert host.pull("app") == image and host.report.warnings == []
     clock.ahead_s = 2 * 3600
     assert host.pull("app") == image
-    (warning,) = host.warnings
+    (warning,) = host.report.warnings
     assert "catalog lab: using its index of" in warning and "from the cache" in warning
     assert host.pull("app", Wish(force=True)).digest == image.digest
     asyncio.run(host.images.delete("app", lambda _: []))

@@ -18,33 +18,17 @@ from banger.model.catalog import PublishRequest
 from banger.model.image import Image, Kernel
 from tests.support.paths import paths_below
 from tests.support.records import Records
+from tests.support.reports import Reports
 
 
 class Host:
-    """`told` has phase and message of all that was reported."""
-
     def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
         self.paths = paths_below(directory)
         self.shelf = Shelf(self.paths, LazyWeb(self.paths.config, BlobStore(self.paths.oci)), clock)
         self.kernel_records: Records[Kernel] = Records()
         self.images = ImageLibrary(self.paths, Records[Image](), self.shelf)
         self.kernels = KernelLibrary(self.paths, self.kernel_records, self.shelf)
-        self.told: list[tuple[str, str]] = []
-
-    @property
-    def warnings(self) -> list[str]:
-        return [message for phase, message in self.told if phase == "warning"]
-
-    def report(
-        self,
-        phase: str,
-        message: str = "",
-        done: int = 0,
-        total: int = 0,
-        unit: str = "",
-        layers: object = (),
-    ) -> None:
-        self.told.append((phase, message))
+        self.report = Reports()
 
     def publish(self, kind: str, name: str, **options: Any) -> str:
         request = PublishRequest(kind=cast("Any", kind), name=name, **options)

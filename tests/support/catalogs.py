@@ -31,25 +31,6 @@ class Clock:
         return time.time() + self.ahead_s
 
 
-class Reports:
-    """Keeps the warnings of what is reported."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def __call__(
-        self,
-        phase: str,
-        message: str = "",
-        done: int = 0,
-        total: int = 0,
-        unit: str = "",
-        layers: object = (),
-    ) -> None:
-        if phase == "warning":
-            self.warnings.append(message)
-
-
 class Publisher:
     """Writes `directory`/index.json and its signature."""
 

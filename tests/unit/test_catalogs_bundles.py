@@ -156,11 +156,11 @@ def test_what_was_downloaded_once_needs_no_server_and_that_is_said(
     first = taker.pull("app")
     lab.rename(tmp_path / "taken away")
     asyncio.run(taker.images.delete("app", lambda image: []))
-    assert ("cache", "the bundle of app is here") not in taker.told
+    assert ("cache", "the bundle of app is here") not in taker.report.told
     clock.ahead_s = 2 * 3600
     assert taker.pull("app").digest == first.digest
-    assert ("cache", "the bundle of app is here") in taker.told
-    (warning,) = taker.warnings
+    assert ("cache", "the bundle of app is here") in taker.report.told
+    (warning,) = taker.report.warnings
     assert "from the cache" in warning
     assert web.count(".tar.zst") == 1
 
@@ -303,7 +303,7 @@ def test_sources_are_tried_in_their_order(lab: Path, web: Web, taker: Host, keys
     sign_anew(lab, keys, index)
     add(taker, web, keys)
     assert taker.pull("app").catalog == "lab"
-    assert any(phase == "warning" and "another source" in message for phase, message in taker.told)
+    assert any(phase == "warning" and "another source" in message for phase, message in taker.report.told)
 
 
 def test_a_mirror_has_it_too(lab: Path, web: Web, taker: Host, keys: Path) -> None:
@@ -409,7 +409,7 @@ def test_what_a_stranger_wrote_is_not_signed(lab: Path, maker: Host, keys: Path)
 def test_without_a_key_the_index_waits_for_a_signature(maker: Host, lab: Path, keys: Path) -> None:
     maker.publish("image", "app", directory=str(lab))
     assert not (lab / "index.json.minisig").exists()
-    assert any("minisign -Sm" in message for _, message in maker.told)
+    assert any("minisign -Sm" in message for _, message in maker.report.told)
     argv = ["minisign", "-Sm", "index.json", "-s", str(keys / "lab.key")]
     subprocess.run(argv, cwd=lab, check=True, capture_output=True)
     request = VerifyRequest(directory=str(lab), key=(keys / "lab.pub").read_text())

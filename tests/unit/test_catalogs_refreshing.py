@@ -19,9 +19,10 @@ from banger.errors import Error
 from banger.images.fetch.blobs import BlobStore
 from banger.images.records.lazy_web import LazyWeb
 from banger.model.sizes import KIB, MIB
-from tests.support.catalogs import Clock, Publisher, Reports, image_entry
+from tests.support.catalogs import Clock, Publisher, image_entry
 from tests.support.paths import paths_below
 from tests.support.registry_peers import Asked, open_peer, reply
+from tests.support.reports import Reports
 from tests.support.web import Web
 
 INDEX, SIGNATURE = "/lab/index.json", "/lab/index.json.minisig"

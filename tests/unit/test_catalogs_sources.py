@@ -9,7 +9,8 @@ import pytest
 from banger.catalogs.sources import pull_first
 from banger.errors import Error, NoSpace
 from banger.model.catalog import BundleSource, DebianSource, ImageEntry, OciSource, Source
-from tests.support.catalogs import DIGEST, Reports
+from tests.support.catalogs import DIGEST
+from tests.support.reports import Reports
 
 BUNDLE = BundleSource(digest=DIGEST, size_bytes=1)
 OCI = OciSource(reference=f"registry.example.org/app@{DIGEST}")

@@ -18,8 +18,9 @@ from banger.errors import Error
 from banger.images.fetch.blobs import BlobStore
 from banger.images.records.lazy_web import LazyWeb
 from banger.model.catalog import Catalog
-from tests.support.catalogs import DAY_S, Clock, Publisher, Reports, image_entry
+from tests.support.catalogs import DAY_S, Clock, Publisher, image_entry
 from tests.support.paths import paths_below
+from tests.support.reports import Reports
 from tests.support.web import Web
 
 

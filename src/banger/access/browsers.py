@@ -9,14 +9,12 @@ from dataclasses import dataclass
 
 from banger.access.secret import digest_of, new_secret
 from banger.model.principal import Principal
+from banger.places import PAGE_NAME
 
 LINK_S = 120.0
 SESSION_S = 12 * 3600.0
 LINKS_MAX = 64
 SESSIONS_MAX = 256
-# Browsers lead this name to the loopback by themselves. They send a cookie to all ports of its host; guests are at
-# ports of 127.0.0.1 and localhost, and at this name there is the page alone.
-PAGE_NAME = "banger.localhost"
 
 
 @dataclass(frozen=True)

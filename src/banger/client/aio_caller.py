@@ -1,4 +1,4 @@
-"""How the asyncio client reaches its daemon, and carries out a call."""
+"""How the asyncio client carries out a call."""
 
 from __future__ import annotations
 
@@ -12,32 +12,19 @@ from banger.client.call import Call
 from banger.client.exchange import plan_body
 from banger.client.http1 import may_ask_again
 from banger.client.patience import Patience
-from banger.client.start import reach
-from banger.client.way import Way, choose_way, way_of
+from banger.client.reach import Reach
+from banger.client.way import way_of
 from banger.errors import Error
 
 T = TypeVar("T")
 
 
-class AsyncCaller(Carrier):
-    """Lives as long as its client; `AsyncClient` says what its arguments mean. Holds no connection."""
-
-    def __init__(
-        self,
-        socket_path: str,
-        start: bool,
-        timeout_s: float | None,
-        host: str | Way,
-        token: str,
-        ca_file: str,
-    ) -> None:
-        self.socket_path, self._way = choose_way(socket_path, host, token, ca_file)
-        self._start = start
-        self._timeout_s = timeout_s
+class AsyncCaller(Reach, Carrier):
+    """Lives as long as its client."""
 
     async def connect(self) -> Connection:
         """A new connection to the daemon. A thread starts the daemon if none runs."""
-        found = await asyncio.to_thread(reach, self.socket_path, self._way, self._start)
+        found = await asyncio.to_thread(self.dial)
         return Connection(*await asyncio.open_connection(sock=found), way_of(found))
 
     async def open(self, call: Call[object]) -> AsyncAnswer:

@@ -31,7 +31,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from banger.client.way import Way
 
 DAEMON_MODULE = "banger.server.daemon"
 DOCTOR_MODULE = "banger.doctor"
@@ -43,13 +42,6 @@ _STOP_S, _COLLECT_S = 30.0, 2.0
 _POLL_S = 0.02
 _LOG_TAIL_BYTES = 4096
 _LOG_TAIL_LINES = 8
-
-
-def reach(path: str, way: Way | None, start: bool) -> socket.socket:
-    """A connection to the daemon: through a door, or on the socket at `path`, behind which a daemon may be started."""
-    if way is not None:
-        return way.dial()
-    return dial_or_start(path) if start else transport.dial(path)
 
 
 def dial_or_start(path: str) -> socket.socket:

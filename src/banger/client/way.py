@@ -179,9 +179,7 @@ def _is_loopback(name: str) -> bool:
     """Whether the name stands for this host: connections are made to addresses of the loopback only, then."""
     four = name.split(".")
     is_four = len(four) == 4 and all(part.isdigit() and int(part) < 256 for part in four)
-    return (
-        (is_four and four[0] == "127") or name == "::1" or name.lower() in ("localhost", "banger.localhost")
-    )
+    return (is_four and four[0] == "127") or name == "::1" or name.lower() in ("localhost", places.PAGE_NAME)
 
 
 def _find_token(given: str) -> str:
@@ -205,7 +203,7 @@ def _find_token(given: str) -> str:
 
 def _connect(host: str, port: int, only_loopback: bool) -> socket.socket:
     """The first address that answers. Raises OSError."""
-    name = "localhost" if host.lower() == "banger.localhost" else host
+    name = "localhost" if host.lower() == places.PAGE_NAME else host
     failure = OSError(f"{host} has no address" + (" of the loopback" if only_loopback else ""))
     for family, kind, protocol, _, address in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM):
         if only_loopback and not (str(address[0]).startswith("127.") or address[0] == "::1"):

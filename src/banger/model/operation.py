@@ -88,3 +88,9 @@ class Report(Protocol):
         unit: str = "",
         layers: Layers = (),
     ) -> None: ...
+
+
+def report_to_nobody(
+    phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: Layers = ()
+) -> None:
+    """For work whose progress is not followed."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from banger.access.browsers import PAGE_NAME
 from banger.errors import Error
+from banger.places import PAGE_NAME
 
 Headers = Iterable[tuple[bytes, bytes]]
 # Names that no name server decides about: browsers lead them to the loopback.

@@ -3,6 +3,7 @@
 
 import { failureFrom, type Failure, path, send, socketAt } from "../api/call";
 import type { ErrorBody } from "../api/model";
+import { joined } from "../text/octets";
 
 export interface Screen {
   write: (data: Uint8Array) => void;
@@ -167,16 +168,6 @@ export class TerminalSession {
       this.sent += data.length;
     }
   }
-}
-
-function joined(parts: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 /** How many of the first bytes of `came` are the last ones of `old`. */

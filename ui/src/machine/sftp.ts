@@ -3,6 +3,7 @@
 
 import { Failure, failureFrom, failureOf, path, socketAt } from "../api/call";
 import type { ErrorBody } from "../api/model";
+import { joined } from "../text/octets";
 
 export const Kind = { INIT: 1, CLOSE: 4, OPENDIR: 11, READDIR: 12, VERSION: 2, STATUS: 101, HANDLE: 102, NAME: 104 } as const;
 export const Code = { END: 1, NO_SUCH_FILE: 2 } as const;
@@ -99,7 +100,7 @@ export class Sftp {
   }
 
   private write(data: Uint8Array): void {
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(joined(Uint8Array.of(STDIN), data));
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(joined([Uint8Array.of(STDIN), data]));
   }
 
   private take(said: Said): void {
@@ -108,7 +109,7 @@ export class Sftp {
   }
 
   private collect(data: Uint8Array): void {
-    this.came = joined(this.came, data);
+    this.came = joined([this.came, data]);
     if (this.came.length < HEAD) return;
     const length = HEAD + new DataView(this.came.buffer).getUint32(0);
     // It answers only what was asked: there is never more than one answer.
@@ -132,22 +133,12 @@ export function garbled(): Failure {
 }
 
 function packet(kind: number, ...parts: Uint8Array[]): Uint8Array {
-  const body = joined(Uint8Array.of(kind), ...parts);
-  return joined(number(body.length), body);
+  const body = joined([Uint8Array.of(kind), ...parts]);
+  return joined([number(body.length), body]);
 }
 
 function number(value: number): Uint8Array {
   const raw = new Uint8Array(4);
   new DataView(raw.buffer).setUint32(0, value);
   return raw;
-}
-
-function joined(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -22,6 +22,10 @@ export function bytesOf(text: string): Uint8Array {
   // Every second part is a byte.
   const parts = text.split(ESCAPE).map((part, index) =>
     index % 2 ? Uint8Array.of(parseInt(part, 16)) : encoder.encode(part));
+  return joined(parts);
+}
+
+export function joined(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

@@ -9,8 +9,7 @@ from banger.cli.output import print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, at_least, json_flag
 from banger.cli.verbs.listing import text_of
 from banger.client import calls
-
-_PAGE_NAME = "banger.localhost"
+from banger.places import PAGE_NAME
 
 
 def _arguments(parser: Parser) -> None:
@@ -37,8 +36,8 @@ def _ui(arguments: Arguments) -> int:
     link = text_of(doorway, "link")
     print(printable(link))
     print("the link logs one browser in, once, within two minutes")
-    if f"//{_PAGE_NAME}:" in link:
-        print(f"in a browser that does not find {_PAGE_NAME}, write 127.0.0.1 in its place")
+    if f"//{PAGE_NAME}:" in link:
+        print(f"in a browser that does not find {PAGE_NAME}, write 127.0.0.1 in its place")
     if fingerprint := text_of(doorway, "fingerprint"):
         print(printable(f"SHA-256 of the certificate: {fingerprint}"))
     if doorway.get("has_page") is False:

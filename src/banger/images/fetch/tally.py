@@ -1,4 +1,4 @@
-"""How far downloads are: counted in threads, reported from the event loop, as a whole and for each layer."""
+"""How far transfers are: counted in threads, reported from the event loop, as a whole and for each layer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DIGITS = 12
 
 
 class Tally:
-    """Lives as long as the downloads of one image or file. `sizes_bytes` are those of its layers, by digest. The number
+    """Lives as long as the transfers of one image or file. `sizes_bytes` are those of its layers, by digest. The number
     of reports does not depend on the number of bytes, but for each layer that begins or ends there may be one."""
 
     def __init__(
@@ -29,10 +29,13 @@ class Tally:
         report: Report,
         total_bytes: int,
         sizes_bytes: Mapping[str, int] | None = None,
+        phase: str = "download",
     ) -> None:
         self._loop = loop
         self._report = report
         self._total = total_bytes
+        self._phase = phase
+        self._message = ""
         self._done = 0
         self._told = 0.0
         shown = list((sizes_bytes or {}).items())[:LAYERS_SHOWN]
@@ -52,6 +55,11 @@ class Tally:
                 self._loop.call_soon_threadsafe(self._tell)
             except RuntimeError:
                 pass  # the loop has ended: no task waits for progress
+
+    def say(self, message: str) -> None:
+        """What is transferred from now on. Called from the loop."""
+        self._message = message
+        self._tell()
 
     def begin(self, digest: str) -> Callable[[int], None]:
         """The layer is being loaded; what is returned counts its bytes, and is for threads."""
@@ -80,4 +88,4 @@ class Tally:
 
     def _tell(self) -> None:
         done = max(0, min(self._done, self._total))
-        self._report("download", "", done, self._total, "bytes", self.layers)
+        self._report(self._phase, self._message, done, self._total, "bytes", self.layers)

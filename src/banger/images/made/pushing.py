@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from pathlib import Path
 
 from banger.host.thread import in_thread
 from banger.images.fetch.byte_range import ByteRange
 from banger.images.fetch.client import Place, RegistryClient
 from banger.images.fetch.settings import Endpoint, load_settings
+from banger.images.fetch.tally import Tally
 from banger.images.fetch.transport import Timeouts, Transport
 from banger.images.fetch.upload import Blob, Upload
 from banger.images.made.documents import Layered
 from banger.images.reference.reference import Reference
 from banger.model.image import Pushed
 from banger.model.operation import Report
-
-_REPORT_EVERY_S = 0.1
 
 
 async def push(
@@ -54,10 +52,11 @@ async def push(
 async def _send_layers(upload: Upload, image: Layered, report: Report) -> int:
     """Send each layer once, the lowest first. Returns how many the registry did not have."""
     blobs = {layer.digest: Blob(layer.digest, blob) for layer, blob in image.layers}
-    counted, sent = _Progress(report, sum(blob.size for blob in blobs.values())), 0
+    total_bytes = sum(blob.size for blob in blobs.values())
+    tally, sent = Tally(asyncio.get_running_loop(), report, total_bytes, phase="upload"), 0
     for number, blob in enumerate(blobs.values(), 1):
-        counted.begin(f"layer {number} of {len(blobs)}")
-        sent += await upload.send_blob(blob, counted.add)
+        tally.say(f"layer {number} of {len(blobs)}")
+        sent += await upload.send_blob(blob, tally.add)
     return sent
 
 
@@ -74,30 +73,3 @@ def _mount_from(origin: Reference | None, target: Reference) -> str:
     if origin is None or origin.registry != target.registry or origin.repository == target.repository:
         return ""
     return origin.repository
-
-
-class _Progress:
-    """Adds up what threads count, and reports it from the loop, a few times in a second."""
-
-    def __init__(self, report: Report, total: int) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._report = report
-        self._total = total
-        self._done = 0
-        self._told = 0.0
-        self._what = ""
-
-    def begin(self, what: str) -> None:
-        self._what = what
-        self._tell()
-
-    def add(self, count: int) -> None:
-        """Called from threads."""
-        self._done += count
-        now = time.monotonic()
-        if now - self._told >= _REPORT_EVERY_S or self._done >= self._total:
-            self._told = now
-            self._loop.call_soon_threadsafe(self._tell)
-
-    def _tell(self) -> None:
-        self._report("upload", self._what, max(0, min(self._done, self._total)), self._total, "bytes")

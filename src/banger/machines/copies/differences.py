@@ -29,6 +29,7 @@ from banger.machines.life.makings import Makings
 from banger.model.difference import FileChange
 from banger.model.image import Image
 from banger.model.machine import Machine
+from banger.model.operation import report_to_nobody
 from banger.vmm.frozen import Frozen
 
 _LONGEST_S = 1800.0
@@ -101,7 +102,7 @@ async def _list_machine(
 async def _list_disk(
     lives: Lives, makings: Makings, image: Image, owner: int, below: DiskBelow | None = None
 ) -> ByteRange:
-    async with open_throw_away(lives, makings, image, owner, _tell_nobody, below) as live:
+    async with open_throw_away(lives, makings, image, owner, report_to_nobody, below) as live:
         return await _list(makings, live)
 
 
@@ -118,9 +119,3 @@ async def _bounded(live: LiveMachine) -> AsyncIterator[bytes]:
         if left < 0:
             raise Error("agent_error", f"{live.machine.name} has more files than can be compared")
         yield piece
-
-
-def _tell_nobody(
-    phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
-) -> None:
-    """The client gets the changes alone."""

@@ -25,7 +25,7 @@ from banger.machines.life.publications import specs_of_copies
 from banger.machines.life.revival import Original, revive
 from banger.model.machine import Machine
 from banger.model.names import check_name
-from banger.model.operation import Report
+from banger.model.operation import Report, report_to_nobody
 from banger.model.origin import ForkedFrom
 from banger.templates.frozen import Checks
 from banger.vmm.base import Driver
@@ -105,7 +105,7 @@ async def _revive_all(
         async with turns:
             if not checks.is_right():
                 await in_thread(checks.check)
-            await revive(lives, makings, child, original, _silent, as_itself=False)
+            await revive(lives, makings, child, original, report_to_nobody, as_itself=False)
         done += 1
         report("clone", f"{child.name} is running", done, len(children))
 
@@ -124,12 +124,6 @@ async def _revive_all(
 def _first(errors: BaseExceptionGroup[Error]) -> Error:
     first = errors.exceptions[0]
     return first if isinstance(first, Error) else _first(first)
-
-
-def _silent(
-    phase: str, message: str = "", done: int = 0, total: int = 0, unit: str = "", layers: object = ()
-) -> None:
-    """Ignores the progress of a single child: the fork reports its own."""
 
 
 async def _remove_all(lives: Lives, machines: list[Machine]) -> None:
