@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,11 @@ async def size_of_body(request: Request) -> Response:
     return Response(str(len(await request.body())))
 
 
+async def later(request: Request) -> Response:
+    await asyncio.sleep(0.2)
+    return Response("later")
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[str]:
     with serving(str(tmp_path / "s")) as found:
@@ -37,7 +44,8 @@ def serving(path: str) -> Iterator[str]:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
-    app = Starlette(routes=[Route("/size", size_of_body, methods=["GET", "POST"])])
+    routes = [Route("/size", size_of_body, methods=["GET", "POST"]), Route("/later", later)]
+    app = Starlette(routes=routes)
     config = uvicorn.Config(app, http=BoundedProtocol, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
@@ -121,6 +129,26 @@ def test_a_long_body_and_an_ordinary_head_are_taken_however_they_come(path: str,
 
 def test_what_is_no_http_is_told_so_in_the_form_of_the_api(path: str) -> None:
     assert code_of(send(path, b"\x16\x03\x01 nonsense\r\n\r\n")) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_a_refusal_is_the_last_that_a_connection_says(
+    path: str, waiting: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also if a request before it is not answered yet. While others wait for that one, nothing more is read."""
+    request = b"GET /later HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connect(path) as connection:
+        connection.sendall(request * (1 + waiting))
+        time.sleep(0.05)  # the first is at work
+        connection.sendall(b"nonsense\r\n\r\n")
+        said = b""
+        while piece := connection.recv(65536):
+            said += piece
+        time.sleep(0.4)  # the rest of the answers would come now
+    nothing, *answers = said.split(b"HTTP/1.1 ")
+    assert nothing == b"" and [answer[:3] for answer in answers] == [b"200"] * waiting + [b"400"]
+    assert json.loads(answers[-1].partition(b"\r\n\r\n")[2])["error"]["code"] == "bad_request"
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_a_head_has_to_come_in_time(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

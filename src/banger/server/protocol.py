@@ -11,12 +11,15 @@ import resource
 import socket
 import struct
 from http import HTTPStatus
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from banger.errors import Error
 from banger.model.encoding import encode_json
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 # The key in a scope's `state` of the uid of the process at the other end.
 PEER_UID = "peer_uid"
@@ -46,6 +49,8 @@ class BoundedProtocol(HttpToolsProtocol):
     _held_bytes = 0
     _too_large = _refused = False
     _deadline: asyncio.TimerHandle | None = None
+    # The request that is being answered. Further requests of the connection wait for its end.
+    _at_work: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
@@ -99,6 +104,10 @@ class BoundedProtocol(HttpToolsProtocol):
         too_large = _too_large(self.head_limit_bytes)
         self._refuse(too_large if self._too_large else Error("bad_request", "this is not an HTTP request"))
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._at_work = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _count(self, size: int) -> None:
         """Count bytes of the head. The parser stops at the exception, and answers 400."""
         self._head_bytes += size
@@ -130,6 +139,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: Error) -> None:
         self._head_is_here()
+        if self._at_work is not None:  # its client sent more than it may: the rest of its answer is not sent
+            self._at_work.disconnected = True
+            self._at_work.message_event.set()
         body = encode_json({"error": error.as_dict()})
         status = HTTPStatus(error.http_status)
         head = [f"HTTP/1.1 {status.value} {status.phrase}", "Content-Type: application/json"]
