@@ -69,6 +69,17 @@ def test_the_openapi_document_has_every_verb_and_no_open_end() -> None:
         assert reference.removeprefix("#/components/schemas/") in names
 
 
+def test_a_verb_with_a_key_answers_a_request_that_is_sent_again_with_200() -> None:
+    paths = msgspec.json.decode(msgspec.json.encode(describe_api()))["paths"]
+    again = {
+        (path, method)
+        for path, methods in paths.items()
+        for method, described in methods.items()
+        if {"200", "201"} <= described["responses"].keys()
+    }
+    assert again == {("/v1/machines", "post")}
+
+
 def references(node: Any) -> list[str]:
     if isinstance(node, dict):
         own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []

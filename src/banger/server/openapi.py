@@ -91,10 +91,7 @@ def _operation(verb: Verb[Any, Any], shapes: _Shapes) -> Schema:
             *_parameters(verb, "query", {name: name for name in verb.query}, shapes),
             *_parameters(verb, "header", verb.header, shapes),
         ],
-        "responses": {
-            str(204 if verb.result is type(None) else verb.status): _success(verb, shapes),
-            **_errors(verb.errors),
-        },
+        "responses": {**_successes(verb, shapes), **_errors(verb.errors)},
     }
     if isinstance(verb, Upload):
         described["requestBody"] = {"required": True, "content": {verb.takes: {"schema": _binary()}}}
@@ -104,6 +101,15 @@ def _operation(verb: Verb[Any, Any], shapes: _Shapes) -> Schema:
             "content": {"application/json": {"schema": _body(verb, shapes), **_example(verb)}},
         }
     return described
+
+
+def _successes(verb: Verb[Any, Any], shapes: _Shapes) -> Schema:
+    """The responses that are no errors, by status."""
+    success = _success(verb, shapes)
+    found = {str(204 if verb.result is type(None) else verb.status): success}
+    if "idempotency_key" in verb.header:
+        found["200"] = {**success, "description": "What an earlier request with this key made, as it is now"}
+    return found
 
 
 def _session(session: Session[Any], shapes: _Shapes) -> Schema:
