@@ -28,6 +28,7 @@ from banger.server import door as door_module
 from banger.server.assets import Assets
 from banger.server.certificates import ensure_own, load_tls
 from banger.server.door import is_loopback
+from banger.server.protocol import GUARD_HEADERS
 from tests.support.open_door import HANDSHAKE, OpenDoor, open_door, open_socket
 
 WORD = {"X-Banger": "1"}
@@ -317,6 +318,18 @@ def test_each_answer_forbids_what_a_page_could_be_misused_for(house: OpenDoor) -
         assert "unsafe-eval" not in policy and "script-src 'unsafe-inline'" not in policy
         assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
         assert "access-control-allow-origin" not in headers
+
+
+@pytest.mark.parametrize("head", [b"nonsense\r\n\r\n", b"GET /" + b"x" * 40_000])
+def test_a_refusal_before_any_request_guards_browsers_too(house: OpenDoor, head: bytes) -> None:
+    with house.connect() as connection:
+        connection.sendall(head)
+        said = b""
+        while piece := connection.recv(65536):
+            said += piece
+    lines = said.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    assert lines[0].split()[1] in ("400", "431")
+    assert {f"{name}: {value}" for name, value in GUARD_HEADERS.items()} <= {*lines}
 
 
 @pytest.mark.parametrize(

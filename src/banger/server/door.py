@@ -24,7 +24,7 @@ from banger.host.settings import WebSettings
 from banger.host.thread import in_thread
 from banger.server.assets import Assets
 from banger.server.certificates import ensure_own, load_tls
-from banger.server.protocol import BoundedProtocol
+from banger.server.protocol import GUARD_HEADERS, BoundedProtocol
 
 if TYPE_CHECKING:
     import ssl
@@ -50,6 +50,7 @@ class DoorProtocol(BoundedProtocol):
     head_limit_bytes = 32 * 1024
     head_timeout_s = 10.0
     connections_limit = CONNECTIONS_MAX
+    refusal_headers = GUARD_HEADERS
     _look: asyncio.TimerHandle | None = None
     _came_bytes = 0
 

@@ -26,7 +26,7 @@ from banger.model.principal import Principal
 from banger.server.assets import Assets
 from banger.server.calls import PRINCIPAL, check_may_write, read_limited
 from banger.server.origins import check_host, check_origin, one_of, refuse_pages, values_of
-from banger.server.protocol import PEER_UID
+from banger.server.protocol import GUARD_HEADERS, PEER_UID
 
 COOKIE = "banger"
 REQUEST_HEADER = b"banger-request"
@@ -34,14 +34,6 @@ SAFE_COOKIE = "__Host-banger"
 _LOGIN_LIMIT_BYTES = 4096
 _LOGIN_TIMEOUT_S = 10.0
 _API = ("/v1/", "/openapi.json", "/metrics")
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 
 
 class Gate:
@@ -262,7 +254,7 @@ def _guarded(send: Send) -> Send:
 
     async def guarded(message: Message) -> None:
         if message["type"].endswith("response.start"):
-            message = {**message, "headers": _with_headers(message.get("headers", ()), _HEADERS)}
+            message = {**message, "headers": _with_headers(message.get("headers", ()), GUARD_HEADERS)}
         await send(message)
 
     return guarded

@@ -10,7 +10,9 @@ import asyncio
 import resource
 import socket
 import struct
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -23,6 +25,15 @@ if TYPE_CHECKING:
 
 # The key in a scope's `state` of the uid of the process at the other end.
 PEER_UID = "peer_uid"
+# What each answer over TCP says to browsers.
+GUARD_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 HEAD_LIMIT_BYTES = 64 * 1024
 HEAD_TIMEOUT_S = 20.0
@@ -44,6 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
     head_limit_bytes = HEAD_LIMIT_BYTES
     head_timeout_s = HEAD_TIMEOUT_S
     connections_limit = _CONNECTIONS_MAX
+    refusal_headers: Mapping[str, str] = MappingProxyType({})
     _head_bytes = 0  # in the complete lines of this head
     # Received since the parser last returned something: the rest of a head, of a trailer, of a chunk's size.
     _held_bytes = 0
@@ -145,8 +157,9 @@ class BoundedProtocol(HttpToolsProtocol):
         body = encode_json({"error": error.as_dict()})
         status = HTTPStatus(error.http_status)
         head = [f"HTTP/1.1 {status.value} {status.phrase}", "Content-Type: application/json"]
-        head += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
-        self.transport.write("\r\n".join(head).encode() + body)
+        head += [f"Content-Length: {len(body)}", "Connection: close"]
+        head += [f"{name}: {value}" for name, value in self.refusal_headers.items()]
+        self.transport.write("\r\n".join([*head, "", ""]).encode() + body)
         if self.transport.can_write_eof():  # not with TLS
             self.transport.write_eof()
         self._refused = True
