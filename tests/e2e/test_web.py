@@ -156,6 +156,11 @@ def test_a_pull_is_watched_and_a_prune_says_what_it_frees(browser: Browser, tmp_
             page.locator(".tray progress").wait_for()
             visitor.wait_for_text(".images .name", ref)
             (image,) = [one for one in home.json("image", "list") if one["name"] == ref]
+            (step,) = home.json("image", "show", ref)["steps"]
+            assert step["size_bytes"] > 16 * 1024 * 1024 and not image["steps"]
+            visitor.button(f"Layers of {ref}")
+            visitor.wait_for_text("dialog", step["digest"][7:19])
+            assert "Cancel" not in visitor.confirm("Close")
 
             push_heap(tmp_path / "second", ref)
             home.text("image", "pull", "--force", ref)  # the name moves to another disk

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -163,6 +164,7 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
     adopting = in_background(_take_over(lives, restarts, expiry, running), "adopting machines")
     # Modules that the first stream of an answer needs: loaded in a thread before a client asks.
     in_background(load_modules("anyio._backends._asyncio"), "loading modules")
+    gc.freeze()  # what is there for good need not be looked at again: a whole pass would stop the loop for 50 ms
     _tell_starter(b"ready\n")
     _tell_systemd()
     log.info("serving on %s", makings.paths.socket)

@@ -244,6 +244,8 @@ export interface Image {
   layers: number;
   catalog: string;
   base: string;
+  other_names: Array<string>;
+  steps: Array<ImageStep>;
   kernel: string;
   init: string;
 }
@@ -256,6 +258,14 @@ export interface ImageConfig {
   user: string;
   stop_signal: string;
   exposed_ports: Array<string>;
+}
+
+export interface ImageStep {
+  created: string;
+  created_by: string;
+  comment: string;
+  digest: string;
+  size_bytes: number;
 }
 
 export interface Kernel {
