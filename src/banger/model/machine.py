@@ -61,9 +61,9 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     are limits of its commands, such as "nofile=1024:4096", all as Docker writes them. `labels` are words of the user.
     `healthcheck` is run as long as the machine runs. An empty `stop_signal` means the image's, and `stop_grace_s` is
     how long a clean shutdown may take by default. `aslr` says whether the guest's programs get random addresses; "auto"
-    means not where emulation is several times slower with them. `confine` says whether a layer of the jail that this host does not
-    have is an error. `remove` deletes the machine when its command ends. `ttl_s` deletes the machine when it is that
-    old, in seconds; 0 means never. `cold` boots the machine instead of starting it from a template."""
+    means not where emulation is several times slower with them. `confine` says whether a layer of the jail that this
+    host does not have is an error. `remove` deletes the machine when its command ends. `ttl_s` deletes the machine when
+    it is that old, in seconds; 0 means never. `cold` boots the machine instead of starting it from a template."""
 
     image: Annotated[str, Meta(min_length=1, max_length=1024)]
     name: Annotated[str, Meta(max_length=64)] = ""
