@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shlex
 import stat
 import subprocess
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from banger.errors import Error
 from banger.ssh import config
+from banger.ssh.channel import Channel
 from banger.ssh.guest import choose_variables, is_own, split_words
 from banger.ssh.identity import Identity, ensure_identity, keep_lines, public_text
 
@@ -180,3 +183,11 @@ def test_a_client_sets_only_variables_of_the_list() -> None:
 )
 def test_forwards_lead_to_the_machine_alone(host: str, own: bool) -> None:
     assert is_own(host, "dev", "10.0.0.2") is own
+
+
+def test_the_library_still_has_the_handlers_that_ours_replace() -> None:
+    """They are no public part of it: docs/decisions/0055-ssh.md."""
+    theirs = asyncssh.SSHServerChannel
+    replaced = [name for name in vars(Channel) if name.startswith("_process_")]
+    assert len(replaced) == 2 and all(name in vars(theirs) for name in replaced)
+    assert list(inspect.signature(theirs._start_session).parameters) == ["self", "command", "subsystem"]

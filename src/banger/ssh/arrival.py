@@ -1,4 +1,4 @@
-"""A connection that somebody made to a listener in the guest, as the host sees it."""
+"""A connection that a program of the guest made to a listener there, as the host sees it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class Arrival:
-    """Lives until both sides have said all, or one of them broke off. Has what a `Leg` has for those who carry bytes.
+    """Lives until both sides have said all, or one side broke off. Has what a `Leg` has for the code that carries bytes.
     `post` sends a message some time, `send` waits until the stream has room for more."""
 
     def __init__(self, number: int, peer: tuple[str, int], post: Post, send: Send) -> None:
@@ -71,7 +71,7 @@ class Arrival:
             self._said.append(Exited({"code": 0}))
             self._stirred.set()
 
-    # For the one who carries its bytes.
+    # For the code that carries its bytes.
 
     async def events(self) -> AsyncIterator[Event]:
         """What is said, to the end of the connection."""
@@ -94,7 +94,7 @@ class Arrival:
             self._taken_bytes = 0
 
     async def feed(self, data: bytes) -> None:
-        """Send to the one who connected, and wait for room."""
+        """Send to the program that connected, and wait for room."""
         rest = memoryview(data)
         while rest and not self.finished:
             if not self._credit:
@@ -113,7 +113,7 @@ class Arrival:
             self._finish_if_over()
 
     def close(self) -> None:
-        """Whoever connected hears of a reset, if something was still to be said."""
+        """The program that connected hears of a reset, unless both sides have ended."""
         if not self.finished:
             self._post(Message(Kind.BROKEN, self.number))
             self.break_off()

@@ -24,8 +24,8 @@ _POSTED_MAX = 4096
 
 
 class Listener(asyncssh.SSHListener):
-    """Lives until `end`, or until the guest ends it. Each connection is taken in a task of its own; `close` lets those
-    that there are go on, as servers of SSH do."""
+    """Lives until `end`, or until the guest ends it. Each connection is taken in a task of its own; `close` lets open
+    connections go on, as servers of SSH do."""
 
     def __init__(self, leg: Leg, take: Take) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Listener(asyncssh.SSHListener):
         elif message.kind is Kind.OPENED:
             self._welcome(message)
         elif message.number > self._latest:
-            raise refuse("something of a connection that nobody made")
+            raise refuse("something of a connection that no program made")
         elif (arrival := self._arrivals.get(message.number)) is not None:
             arrival.hear(message)
             self._forget(arrival)
@@ -153,7 +153,7 @@ class Listener(asyncssh.SSHListener):
 
 
 def parse_peer(data: bytes) -> tuple[str, int]:
-    """Who connected: an address and a port, or nothing for a Unix socket. The guest says so; nobody relies on it."""
+    """Who connected: an address and a port, or nothing for a Unix socket. The guest says so; nothing relies on it."""
     host, _, port = data.decode("ascii", "replace").partition(" ")
     return (host, parse_port(port)) if parse_port(port) else ("", 0)
 

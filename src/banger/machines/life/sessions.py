@@ -170,7 +170,7 @@ def _is_applet(entry: KnownExec) -> bool:
 
 
 async def _end_applet(live: LiveMachine, running: RunningExec) -> None:
-    """It worked for a client of an earlier session, who is gone. One that listens would hold its port for ever."""
+    """It worked for a client of an earlier session, who is gone. A listener would hold its port for ever."""
     running.note_hang_up(signal.SIGHUP)
     with contextlib.suppress(Error):
         await running.hang_up()
