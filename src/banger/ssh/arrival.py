@@ -22,8 +22,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class Arrival:
-    """Lives until both sides have said all, or one side broke off. Has what a `Leg` has for the code that carries bytes.
-    `post` sends a message some time, `send` waits until the stream has room for more."""
+    """Lives until both sides have said all, or one side broke off. Has what a `Leg` has for the code that carries
+    bytes. `post` sends a message some time, `send` waits until the stream has room for more."""
 
     def __init__(self, number: int, peer: tuple[str, int], post: Post, send: Send) -> None:
         self.number, self.peer = number, peer
