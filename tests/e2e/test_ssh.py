@@ -325,10 +325,16 @@ def test_the_document_works_word_by_word(ssh: Ssh, home: Home) -> None:
     ssh.config.write_text("")
     try:
         for line, expected in steps:
-            done = subprocess.run(
-                ["bash", "-c", line], env=ssh.env, cwd=ssh.place, capture_output=True, timeout=PATIENCE_S * 3
-            )
-            assert done.returncode == 0, (line, done.stderr.decode())
+            with open(ssh.place / "stderr", "wb") as stderr:  # of a client in the background, too
+                done = subprocess.run(
+                    ["bash", "-c", line],
+                    env=ssh.env,
+                    cwd=ssh.place,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    timeout=PATIENCE_S * 3,
+                )
+            assert done.returncode == 0, (line, (ssh.place / "stderr").read_text())
             said = done.stdout.decode().replace(str(ssh.config), "~/.ssh/config").splitlines()
             assert said == expected, line
     finally:

@@ -7,6 +7,7 @@ import os
 import shlex
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import asyncssh
@@ -191,3 +192,19 @@ def test_the_library_still_has_the_handlers_that_ours_replace() -> None:
     replaced = [name for name in vars(Channel) if name.startswith("_process_")]
     assert len(replaced) == 2 and all(name in vars(theirs) for name in replaced)
     assert list(inspect.signature(theirs._start_session).parameters) == ["self", "command", "subsystem"]
+
+
+def test_the_library_is_loaded_without_a_compiler_or_any_other_program() -> None:
+    """Python's search for libraries starts some: on each connection, if nothing stopped it."""
+    watch = "import sys; sys.addaudithook(lambda event, _: event == 'subprocess.Popen' and print('started'))"
+    loads = (
+        "import asyncssh",
+        "from banger.ssh.library import load_library as f; f(); import banger.ssh.serving",
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", f"{watch}; {load}"], capture_output=True, text=True, check=True
+        ).stdout
+        for load in loads
+    ]
+    assert "started" in said[0] and said[1] == ""
