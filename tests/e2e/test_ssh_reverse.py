@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.home import IMAGE, Home, wait_until
-from tests.support.openssh import FAILED, PATIENCE_S, Ssh, carry_program, free_port
+from tests.support.openssh import FAILED, PATIENCE_S, Ssh, carry_program, free_port, have_openssh
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -160,19 +161,18 @@ def test_a_remote_proxy_leads_where_the_client_leads(ssh: Ssh, host: str, servic
 
 
 def test_a_copy_of_the_machine_and_a_new_daemon_have_no_listener_of_a_client_that_is_not_theirs(
-    ssh: Ssh, home: Home, name: str, service: int
+    own_home: Home, tmp_path: Path, service: int
 ) -> None:
-    home.text("run", "-d", "--name", name, IMAGE)
-    try:
-        with forwarding(ssh, f"{name}.banger"):
-            port = allocated(ssh, f"{name}.banger", f"localhost:{service}")
-            (copy,) = home.text("vm", "fork", "--name", f"{name}-b", name).split()
-            wait_until(lambda: not listens(home, copy, port), PATIENCE_S, "the copy does not listen")
-            assert ssh.text("ssh", f"{name}.banger", asking(f"127.0.0.1:{port}"), stdin=b"hi") == "hi"
-            os.kill(home.daemon_pid(), 9)
-            wait_until(lambda: not listens(home, name, port), PATIENCE_S, "the port is closed")
-    finally:
-        home.run("rm", "-f", name, f"{name}-b")
+    have_openssh()
+    ssh, host = Ssh(own_home, tmp_path), "one.banger"
+    own_home.text("run", "-d", "--name", "one", IMAGE)
+    with forwarding(ssh, host):
+        port = allocated(ssh, host, f"localhost:{service}")
+        own_home.text("vm", "fork", "--name", "two", "one")
+        wait_until(lambda: not listens(own_home, "two", port), PATIENCE_S, "the copy does not listen")
+        assert ssh.text("ssh", host, asking(f"127.0.0.1:{port}"), stdin=b"hi") == "hi"
+        os.kill(own_home.daemon_pid(), signal.SIGKILL)
+        wait_until(lambda: not listens(own_home, "one", port), PATIENCE_S, "the port is closed")
 
 
 @pytest.fixture
