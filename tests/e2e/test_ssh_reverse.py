@@ -60,6 +60,7 @@ def forwarding(ssh: Ssh, host: str, *words: str) -> Iterator[subprocess.Popen[by
     with ssh.beside("ssh", *flags, *words, host) as program:
         wait_until(lambda: path.exists() or program.poll() is not None, PATIENCE_S, "ssh has connected")
         ssh.run(*master(ssh), host, "true")
+        assert program.poll() is None
         yield program
     path.unlink(missing_ok=True)
 
@@ -98,16 +99,16 @@ def test_a_unix_socket_of_the_machine_is_its_user_s_and_goes_with_the_connection
         listener.bind(str(ssh.place / "here"))
         listener.listen()
         threading.Thread(target=serve_all, args=(listener,), daemon=True).start()
-        forwards = [f"-R/tmp/there:{ssh.place}/here", f"-Rrelative:localhost:{service}"]
+        forwards = [f"-R/tmp/there:{ssh.place}/here", f"-R/root/other:localhost:{service}"]
         with forwarding(ssh, f"nobody@{host}", "-R/tmp/mine:localhost:1"):
             assert ssh.text("ssh", host, "stat -c '%a %U %F' /tmp/mine") == "600 nobody socket\n"
         with forwarding(ssh, host, *forwards):
             assert ssh.text("ssh", host, asking("/tmp/there"), stdin=b"hi") == "hi"
-            assert ssh.text("ssh", host, asking("/root/relative"), stdin=b"ho") == "ho"
+            assert ssh.text("ssh", host, asking("/root/other"), stdin=b"ho") == "ho"
             done = ssh.run("ssh", f"nobody@{host}", asking("/tmp/there"), code=13)
             assert b"nobody: Permission denied" in done.stderr
         listener.shutdown(socket.SHUT_RDWR)
-    gone = "until ! test -e /tmp/there && ! test -e relative && ! test -e /tmp/mine; do sleep 0.2; done"
+    gone = "until ! test -e /tmp/there && ! test -e other && ! test -e /tmp/mine; do sleep 0.2; done"
     ssh.run("ssh", host, gone)
 
 
@@ -168,8 +169,8 @@ def test_a_copy_of_the_machine_and_a_new_daemon_have_no_listener_of_a_client_tha
     own_home.text("run", "-d", "--name", "one", IMAGE)
     with forwarding(ssh, host):
         port = allocated(ssh, host, f"localhost:{service}")
-        own_home.text("vm", "fork", "--name", "two", "one")
-        wait_until(lambda: not listens(own_home, "two", port), PATIENCE_S, "the copy does not listen")
+        (copy,) = own_home.text("vm", "fork", "one").split()
+        wait_until(lambda: not listens(own_home, copy, port), PATIENCE_S, "the copy does not listen")
         assert ssh.text("ssh", host, asking(f"127.0.0.1:{port}"), stdin=b"hi") == "hi"
         os.kill(own_home.daemon_pid(), signal.SIGKILL)
         wait_until(lambda: not listens(own_home, "one", port), PATIENCE_S, "the port is closed")
@@ -209,7 +210,7 @@ def test_an_agent_is_there_for_the_session_that_asks_and_for_its_user(
 
 def test_an_agent_of_one_session_is_not_that_of_another(ssh: Ssh, host: str, agent: str) -> None:
     carry_program(ssh, host, "ssh-add")
-    with forwarding(ssh, host):
+    with forwarding(ssh, host, "-A"):
         shared = master(ssh)
         with ssh.beside(*shared, "-A", host, "echo $SSH_AUTH_SOCK; cat") as first:
             assert first.stdin is not None and first.stdout is not None

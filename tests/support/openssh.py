@@ -68,6 +68,8 @@ class Ssh:
             yield program
         finally:
             program.kill()
+            if program.stdin is not None and program.stdin.closed:
+                program.stdin = None
             program.communicate(timeout=PATIENCE_S)
 
 
