@@ -26,6 +26,7 @@ from bench import (
     place,
     pulling,
     share,
+    ssh,
     systemd,
     version,
     vmms,
@@ -47,7 +48,7 @@ ALONE: dict[str, Counted] = {
     "page": page.measure,
     "endurance": endurance.measure,
 }
-SHARING = ("idle", "exec", "ping", "cold", "pull", "share", "boots")
+SHARING = ("idle", "exec", "ping", "ssh", "cold", "pull", "share", "boots")
 APART: dict[str, Counted] = {
     "warm": warm.measure,
     "systemd": systemd.measure,
@@ -92,10 +93,11 @@ def measure(names: set[str], count: int | None) -> list[Row]:
 def measure_sharing(names: set[str], *counted: int) -> list[Row]:
     """In a daemon that runs."""
     rows = idle.measure() if "idle" in names else []
-    if names & {"exec", "ping"}:
+    if names & {"exec", "ping", "ssh"}:
         with place.machine("bench") as machine:
             rows += exec.measure(machine) if "exec" in names else []
             rows += ping.measure(machine) if "ping" in names else []
+            rows += ssh.measure(machine) if "ssh" in names else []
     rows += cold_run.measure() if "cold" in names else []
     rows += pulling.measure() if "pull" in names else []
     rows += share.measure() if "share" in names else []

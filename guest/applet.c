@@ -51,6 +51,7 @@ static const struct {
 	{ "stat", stat_path },
 	{ "sftp", sftp_serve },
 	{ "connect", connect_and_carry },
+	{ "listen", listen_and_carry },
 	{ "tree", tree_list },
 	{ "watch", watch_tree },
 };

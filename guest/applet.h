@@ -27,6 +27,8 @@ int tar_in(int argc, char **argv);
 /* The server of SFTP, on stdin and stdout. */
 int sftp_serve(int argc, char **argv);
 int connect_and_carry(int argc, char **argv);
+/* The same for connections that others make in the guest. */
+int listen_and_carry(int argc, char **argv);
 /* What is in the root file system. */
 int tree_list(int argc, char **argv);
 /* What changes in a directory. */

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from tests.support.home import IMAGE, Home
+from tests.support.openssh import Ssh, have_openssh
 
 
 @pytest.fixture
@@ -17,3 +19,15 @@ def dev(home: Home) -> str:
         home.run("vm", "delete", "-f", name)
         home.text("run", "-d", "--name", name, IMAGE)
     return name
+
+
+@pytest.fixture
+def ssh(home: Home, tmp_path: Path) -> Ssh:
+    have_openssh()
+    return Ssh(home, tmp_path)
+
+
+@pytest.fixture
+def host(dev: str) -> str:
+    """The machine of these tests, as OpenSSH knows it."""
+    return f"{dev}.banger"

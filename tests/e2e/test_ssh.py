@@ -8,111 +8,24 @@ import io
 import os
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.home import IMAGE, Home, wait_until
+from tests.support.openssh import FAILED, PATIENCE_S, Ssh, ask, await_port, carry_program, connect, free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 DOCUMENT = Path(__file__).parents[2] / "docs/ssh.md"
-PATIENCE_S = 60
-FAILED = 255
 ECHO = (
     "use IO::Socket; $s = IO::Socket::INET->new(Listen => 9, LocalAddr => '127.0.0.1', LocalPort => 7007,"
     " ReuseAddr => 1) or die; while ($c = $s->accept) { while (sysread $c, $d, 65536) { syswrite $c, $d }"
     " syswrite $c, 'end'; close $c }"
 )
-
-
-class Ssh:
-    """Programs of OpenSSH with the configuration that `ssh-config --install` made, as if it were the user's own."""
-
-    def __init__(self, home: Home, place: Path) -> None:
-        self.home, self.place = home, place
-        self.config = place / "config"
-        home.text("ssh-config", "--install", "--file", str(self.config))
-        programs = place / "bin"
-        programs.mkdir()
-        for name in ("ssh", "scp", "sftp"):
-            self._wrap(programs / name, f'exec {shutil.which(name)} -F {self.config} "$@"')
-        banger = shlex.join(home.argv())
-        to_own = f'[ "$1" = ssh-config ] && shift && exec {banger} ssh-config --file {self.config} "$@"'
-        self._wrap(programs / "banger", f'{to_own}\nexec {banger} "$@"')
-        self.env = {**home.env, "PATH": f"{programs}:{os.environ['PATH']}"}
-        del self.env["COLUMNS"]
-
-    @staticmethod
-    def _wrap(path: Path, line: str) -> None:
-        path.write_text(f"#!/bin/sh\n{line}\n")
-        path.chmod(0o755)
-
-    def run(self, *words: str, stdin: bytes = b"", code: int = 0) -> subprocess.CompletedProcess[bytes]:
-        done = subprocess.run(
-            words, input=stdin, env=self.env, cwd=self.place, capture_output=True, timeout=PATIENCE_S * 2
-        )
-        assert done.returncode == code, (done.stdout[-2000:], done.stderr.decode(errors="replace"))
-        return done
-
-    def text(self, *words: str, stdin: bytes = b"") -> str:
-        return self.run(*words, stdin=stdin).stdout.decode()
-
-    @contextlib.contextmanager
-    def beside(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A program that runs until the end of the block. It is killed: ssh may miss a signal that it handles. Its
-        proxy holds stderr, and must end by itself."""
-        program = subprocess.Popen(
-            words,
-            env=self.env,
-            cwd=self.place,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        try:
-            yield program
-        finally:
-            program.kill()
-            program.communicate(timeout=PATIENCE_S)
-
-
-@pytest.fixture
-def ssh(home: Home, tmp_path: Path) -> Ssh:
-    for name in ("ssh", "scp", "sftp"):
-        if shutil.which(name) is None:
-            pytest.skip(f"capability missing: {name} (Debian: openssh-client)")
-    return Ssh(home, tmp_path)
-
-
-@pytest.fixture
-def host(dev: str) -> str:
-    return f"{dev}.banger"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
-
-
-def await_port(port: int) -> None:
-    def is_open() -> bool:
-        try:
-            connect(port).close()
-        except OSError:
-            return False
-        return True
-
-    wait_until(is_open, PATIENCE_S, "ssh listens")
 
 
 def test_a_command_has_its_streams_its_exit_code_and_its_user_s_home(ssh: Ssh, host: str) -> None:
@@ -230,23 +143,6 @@ def test_scp_copies_trees_there_and_back(ssh: Ssh, host: str) -> None:
     ssh.run("ssh", host, "rm -r /srv/scp")
 
 
-def carry_program(ssh: Ssh, host: str, name: str, *aliases: str) -> None:
-    """Give the machine a program of this host, with the libraries that it needs, whatever both are made of."""
-    program = shutil.which(name)
-    if program is None:
-        pytest.skip(f"capability missing: {name} (Debian: {name})")
-    listed = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
-    libraries = re.findall(r"(/\S+) \(0x", listed)
-    loader = next(path for path in libraries if "/ld-" in path)
-    ssh.run("ssh", host, f"mkdir -p /opt/{name}")
-    ssh.run("scp", "-q", program, *libraries, f"{host}:/opt/{name}/")
-    start = f"/opt/{name}/{os.path.basename(loader)} --library-path /opt/{name}"
-    for alias in (name, *aliases):
-        verb = alias.removeprefix(f"{name}-") if alias != name else ""
-        line = f'#!/bin/sh\nexec {start} /opt/{name}/{name} {verb} "$@"\n'
-        ssh.run("ssh", host, f"cat > /usr/bin/{alias}; chmod +x /usr/bin/{alias}", stdin=line.encode())
-
-
 def test_rsync_brings_a_tree_and_then_nothing_more(ssh: Ssh, host: str) -> None:
     carry_program(ssh, host, "rsync")
     tree = ssh.place / "tree"
@@ -283,13 +179,6 @@ def echo(ssh: Ssh, host: str, home: Home, dev: str) -> int:
         home.text("exec", "-d", dev, "--", "perl", "-e", ECHO)
         wait_until(lambda: "7007" in home.text("vm", "ports", dev), PATIENCE_S, "the guest serves")
     return 7007
-
-
-def ask(connection: socket.socket, data: bytes) -> bytes:
-    with connection:
-        connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def test_a_local_forward_reaches_the_guest_s_loopback(ssh: Ssh, host: str, echo: int) -> None:
@@ -347,12 +236,16 @@ def test_a_local_forward_reaches_a_unix_socket_of_the_guest(ssh: Ssh, host: str)
 
 
 def test_nothing_of_this_host_is_opened_for_a_client(ssh: Ssh, host: str) -> None:
-    """A remote forward, a forwarded agent and a forwarded display would be sockets of this host, if the translator
-    served them as libraries do."""
-    done = ssh.run("ssh", "-o", "ExitOnForwardFailure=yes", "-R", "0:localhost:1", host, "true", code=FAILED)
-    assert b"forwarding failed" in done.stderr
-    said = ssh.text("ssh", "-A", "-X", host, "echo [$SSH_AUTH_SOCK$DISPLAY]")
-    assert said == "[]\n"
+    """What a client forwards to itself listens in the machine, and nothing of its own is forwarded unless it says so. A
+    display is forwarded by no means."""
+    port = free_port()
+    with ssh.beside("ssh", "-N", "-o", "ExitOnForwardFailure=yes", "-R", f"{port}:localhost:1", host):
+        ssh.run("ssh", host, f"until grep -qi ':{port:04X} ' /proc/net/tcp; do sleep 0.2; done")
+        with pytest.raises(ConnectionRefusedError):
+            connect(port)
+    ssh.env |= {"DISPLAY": ":1", "SSH_AUTH_SOCK": str(ssh.place / "none")}
+    done = ssh.run("ssh", "-Y", host, "echo [$SSH_AUTH_SOCK$DISPLAY]")
+    assert done.stdout == b"[]\n" and b"X11 forwarding request failed" in done.stderr
 
 
 def test_one_connection_carries_many_sessions(ssh: Ssh, host: str) -> None:
@@ -419,33 +312,6 @@ def test_a_stopped_machine_starts_and_keeps_its_host_key_and_a_copy_has_another(
         home.run("rm", "-f", name, f"{name}-b")
 
 
-def test_an_image_without_a_shell_has_commands_and_files(ssh: Ssh, home: Home, name: str) -> None:
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        pytest.skip("capability missing: busybox (Debian: busybox-static)")
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for directory in ("app", "dev", "proc", "sys", "tmp", "etc"):
-            entry = tarfile.TarInfo(directory)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            archive.addfile(entry)
-        archive.add(busybox, "app/cat", filter=lambda entry: entry)
-    home.run("image", "import", "-", f"{name}:1", stdin=packed.getvalue(), check=True)
-    home.text("run", "-d", "--name", name, f"{name}:1", timeout_s=200)
-    try:
-        host = f"{name}.banger"
-        assert ssh.run("ssh", host, "/app/cat", stdin=b"\0\xff hi").stdout == b"\0\xff hi"
-        done = ssh.run("ssh", host, "/app/cat | /app/cat", code=FAILED)
-        assert b"has no /bin/sh" in done.stderr
-        (ssh.place / "a").write_bytes(os.urandom(300_000))
-        ssh.run("scp", "-q", "a", f"{host}:/tmp/a")
-        ssh.run("sftp", "-q", "-b", "-", host, stdin=b"rename /tmp/a /tmp/b\nget /tmp/b back\n")
-        assert (ssh.place / "back").read_bytes() == (ssh.place / "a").read_bytes()
-    finally:
-        home.run("rm", "-f", name)
-        home.run("rmi", f"{name}:1")
-
-
 def test_the_document_works_word_by_word(ssh: Ssh, home: Home) -> None:
     """Each line after `$` is run as it stands, in one directory, and prints what stands below it."""
     steps: list[tuple[str, list[str]]] = []
@@ -459,10 +325,16 @@ def test_the_document_works_word_by_word(ssh: Ssh, home: Home) -> None:
     ssh.config.write_text("")
     try:
         for line, expected in steps:
-            done = subprocess.run(
-                ["bash", "-c", line], env=ssh.env, cwd=ssh.place, capture_output=True, timeout=PATIENCE_S * 3
-            )
-            assert done.returncode == 0, (line, done.stderr.decode())
+            with open(ssh.place / "stderr", "wb") as stderr:  # of a client in the background, too
+                done = subprocess.run(
+                    ["bash", "-c", line],
+                    env=ssh.env,
+                    cwd=ssh.place,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    timeout=PATIENCE_S * 3,
+                )
+            assert done.returncode == 0, (line, (ssh.place / "stderr").read_text())
             said = done.stdout.decode().replace(str(ssh.config), "~/.ssh/config").splitlines()
             assert said == expected, line
     finally:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shlex
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from banger.errors import Error
 from banger.ssh import config
+from banger.ssh.channel import Channel
 from banger.ssh.guest import choose_variables, is_own, split_words
 from banger.ssh.identity import Identity, ensure_identity, keep_lines, public_text
 
@@ -180,3 +184,27 @@ def test_a_client_sets_only_variables_of_the_list() -> None:
 )
 def test_forwards_lead_to_the_machine_alone(host: str, own: bool) -> None:
     assert is_own(host, "dev", "10.0.0.2") is own
+
+
+def test_the_library_still_has_the_handlers_that_ours_replace() -> None:
+    """They are no public part of it: docs/decisions/0055-ssh.md."""
+    theirs = asyncssh.SSHServerChannel
+    replaced = [name for name in vars(Channel) if name.startswith("_process_")]
+    assert len(replaced) == 2 and all(name in vars(theirs) for name in replaced)
+    assert list(inspect.signature(theirs._start_session).parameters) == ["self", "command", "subsystem"]
+
+
+def test_the_library_is_loaded_without_a_compiler_or_any_other_program() -> None:
+    """Python's search for libraries starts some: on each connection, if nothing stopped it."""
+    watch = "import sys; sys.addaudithook(lambda event, _: event == 'subprocess.Popen' and print('started'))"
+    loads = (
+        "import asyncssh",
+        "from banger.ssh.library import load_library as f; f(); import banger.ssh.serving",
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", f"{watch}; {load}"], capture_output=True, text=True, check=True
+        ).stdout
+        for load in loads
+    ]
+    assert "started" in said[0] and said[1] == ""

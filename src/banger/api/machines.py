@@ -184,11 +184,11 @@ class TunnelMachine(OneMachine):
 
 class RunApplet(OneMachine):
     """`applet` is a program that is part of the agent: `sftp` speaks SFTP, for images without an SFTP server; `connect`
-    connects to `unix PATH` or `tcp HOST PORT` from the guest; `watch` tells what changes in a directory, as
-    docs/protocol.md has it. `argv` are its arguments. `user` is the user of the guest
-    whose rights it has; empty means root."""
+    connects to `unix PATH` or `tcp HOST PORT` from the guest; `listen` takes connections that are made in the guest,
+    and `watch` tells what changes in a directory, both as docs/protocol.md has it. `argv` are its arguments. `user` is
+    the user of the guest whose rights it has; empty means root."""
 
-    applet: Literal["sftp", "connect", "watch"]
+    applet: Literal["sftp", "connect", "listen", "watch"]
     argv: Annotated[list[Bytes], Meta(max_length=3)] = field(default_factory=list)
     user: Bytes = ""
 

@@ -1,22 +1,35 @@
-"""Connections that a client forwards to services of the machine."""
+"""Connections that a client forwards: to services of the machine, and from the machine to services of the client."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 import asyncssh
 
 from banger.client.messages import Event, Exited, Output, OutputEnded
 from banger.errors import Error
-from banger.ssh.leg import Leg
+
+
+class Carries(Protocol):
+    """A connection in the machine."""
+
+    def events(self) -> AsyncIterator[Event]: ...
+
+    async def feed(self, data: bytes) -> None: ...
+
+    def end_input(self) -> None: ...
+
+    def close(self) -> None: ...
+
 
 Handler = Callable[["asyncssh.SSHReader[bytes]", "asyncssh.SSHWriter[bytes]"], Awaitable[None]]
 _PIECE = 64 * 1024
 
 
-def carrying(leg: Leg, events: list[Event]) -> Handler:
+def carrying(leg: Carries, events: list[Event]) -> Handler:
     """What carries a channel's bytes to a connection and back."""
 
     async def carry(reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]) -> None:
@@ -47,7 +60,7 @@ async def _show(event: Event, writer: asyncssh.SSHWriter[bytes]) -> None:
         writer.channel.abort()
 
 
-async def _send(leg: Leg, reader: asyncssh.SSHReader[bytes]) -> None:
+async def _send(leg: Carries, reader: asyncssh.SSHReader[bytes]) -> None:
     with contextlib.suppress(OSError, asyncssh.Error):
         while data := await reader.read(_PIECE):
             await leg.feed(data)

@@ -16,6 +16,7 @@ from banger.errors import CommandMissing, Error
 from banger.model.octets import text_of
 from banger.ssh.config import DOMAIN
 from banger.ssh.leg import Leg
+from banger.ssh.listener import Listener, Take
 
 _SHELL = "/bin/sh"
 _COMPLAINT_BYTES = 1000
@@ -69,6 +70,18 @@ class Guest:
     async def connect_to_socket(self, path: str) -> tuple[Leg, list[Event]]:
         """Connect to a Unix socket of the machine. Raises `port_refused`."""
         return await self._connect("unix", path)
+
+    async def listen(self, take: Take, *words: str) -> Listener:
+        """Listen in the machine, at `unix PATH`, at `tcp HOST PORT`, or where only this user finds it (`agent`). `take`
+        carries each connection. Raises `listen_failed`."""
+        leg, events = await self._begin("listen", *words)
+        listener = Listener(leg, take)
+        try:
+            await listener.begin(events)
+        except BaseException:
+            leg.close()
+            raise
+        return listener
 
     async def _connect(self, *words: str) -> tuple[Leg, list[Event]]:
         leg, events = await self._begin("connect", *words)

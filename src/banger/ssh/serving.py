@@ -20,10 +20,13 @@ from banger.client.aio_vm import AsyncVm
 from banger.errors import Error
 from banger.model.machine import MachineState
 from banger.model.shown import printable
+from banger.ssh.channel import Channel, make_channel
 from banger.ssh.config import DOMAIN, host_name
 from banger.ssh.forwarding import carrying
 from banger.ssh.guest import Guest
 from banger.ssh.identity import Identity, ensure_identity, private_text
+from banger.ssh.listener import Listener
+from banger.ssh.reverse import listen_at_path, listen_at_port, listen_for_agent
 from banger.ssh.session import FAILED, Session
 
 _PIECE = 256 * 1024
@@ -109,12 +112,15 @@ def _join(end: socket.socket) -> threading.Thread:
 
 class Reception(asyncssh.SSHServer):
     """Lets the key of this installation in, and no other. What it does not name here is refused: nothing of this host
-    is opened for a client."""
+    is opened for a client. What a client forwards to itself listens in the machine."""
 
     def __init__(self, client: AsyncClient, vm: AsyncVm, identity: Identity) -> None:
         self._client, self._vm = client, vm
         self._key = asyncssh.import_public_key(identity.read_user_key())
         self._guest = Guest(client, vm, "")
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
 
     def begin_auth(self, username: str) -> bool:
         self._guest = Guest(self._client, self._vm, username)
@@ -126,8 +132,17 @@ class Reception(asyncssh.SSHServer):
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         return key.public_data == self._key.public_data
 
-    def session_requested(self) -> Session:
-        return Session(self._guest)
+    def session_requested(self) -> tuple[Channel, Session]:
+        return make_channel(self._connection), Session(self._guest, self._listen_for_agent)
+
+    async def _listen_for_agent(self) -> Listener:
+        return await listen_for_agent(self._connection, self._guest)
+
+    def server_requested(self, listen_host: str, listen_port: int) -> Awaitable[Listener | bool]:
+        return listen_at_port(self._connection, self._guest, listen_host, listen_port)
+
+    def unix_server_requested(self, listen_path: str) -> Awaitable[Listener | bool]:
+        return listen_at_path(self._connection, self._guest, listen_path)
 
     def connection_requested(
         self, dest_host: str, dest_port: int, orig_host: str, orig_port: int

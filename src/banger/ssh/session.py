@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncssh
@@ -13,8 +14,10 @@ import asyncssh
 from banger.client.messages import STDERR, Event, Exited, Output
 from banger.errors import CommandMissing, Error
 from banger.model.shown import printable
+from banger.ssh.channel import Channel
 from banger.ssh.guest import Guest, choose_variables
 from banger.ssh.leg import Leg
+from banger.ssh.listener import Listener
 
 FAILED = 255
 FILES = "sftp"
@@ -28,8 +31,9 @@ class Session(asyncssh.SSHServerSession[bytes]):
     """Lives as long as its channel. What the client sends waits here until the machine takes it, and beyond a bound the
     client is not read. A client that leaves hangs up."""
 
-    def __init__(self, guest: Guest) -> None:
-        self._guest = guest
+    def __init__(self, guest: Guest, open_agent: Callable[[], Awaitable[Listener]]) -> None:
+        self._guest, self._open_agent = guest, open_agent
+        self._agent: Listener | None = None
         self._held: deque[bytes] = deque()
         self._held_bytes, self._ends = 0, False
         self._arrived, self._writable, self._closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -41,6 +45,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
     # What the client does.
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
+        assert isinstance(chan, Channel)
         self._channel = chan
 
     def shell_requested(self) -> bool:
@@ -105,6 +110,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
             pass  # the client is gone
         finally:
             await _end(gone, talk)
+            if self._agent is not None:
+                self._agent.end()
 
     async def _talk(self) -> None:
         leg, events = await self._begin()
@@ -129,7 +136,18 @@ class Session(asyncssh.SSHServerSession[bytes]):
             cols, rows, _, _ = self._channel.get_terminal_size()
             terminal = (min(rows, _SIZE_MAX), min(cols, _SIZE_MAX))
         variables = choose_variables(dict(self._channel.get_environment_bytes()), terminal_type)
+        if self._channel.wants_agent:
+            variables.update(await self._bring_agent())
         return await self._guest.run(self._channel.get_command(), variables, terminal)
+
+    async def _bring_agent(self) -> dict[bytes, bytes]:
+        """The variable that leads to the client's agent; without one the session has no agent."""
+        try:
+            self._agent = await self._open_agent()
+        except Error as exc:
+            self._say(f"banger: no agent in the machine: {exc.message}")
+            return {}
+        return {b"SSH_AUTH_SOCK": self._agent.ready.encode("utf-8", "surrogateescape")}
 
     async def _feed(self, leg: Leg) -> None:
         while self._held or not self._ends:
@@ -158,12 +176,14 @@ class Session(asyncssh.SSHServerSession[bytes]):
 
     def _refuse(self, error: Error) -> None:
         """Say it as the command line does, with the exit code that a shell or ssh would have."""
-        lines = [f"banger: {printable(error.message)}"]
-        lines += [f"hint: {printable(error.hint)}"] if error.hint else []
         with contextlib.suppress(OSError, asyncssh.Error):
-            told = "".join(f"{line}\r\n" for line in lines)
-            self._channel.write_stderr(told.encode("utf-8", "replace"))
+            self._say(f"banger: {error.message}")
+            if error.hint:
+                self._say(f"hint: {error.hint}")
             self._channel.exit(error.exit_code if isinstance(error, CommandMissing) else FAILED)
+
+    def _say(self, line: str) -> None:
+        self._channel.write_stderr(f"{printable(line)}\r\n".encode("utf-8", "replace"))
 
 
 def _signal_name(number: int) -> str:

@@ -79,6 +79,9 @@ def _proxy_arguments(parser: Parser) -> None:
 
 def _proxy(arguments: Arguments) -> int:
     from banger.cli.failure import report
+    from banger.ssh.library import load_library
+
+    load_library()
     from banger.ssh.serving import serve
 
     try:

@@ -36,6 +36,8 @@ from banger.wire.constants import Type
 # prefix.
 MAIN_LABEL = "main"
 EXEC_LABEL = "$ "
+# Of a program of the agent that works for a client.
+APPLET_LABEL = "@ "
 _ENDED_EXECS_KEPT = 64
 _OOM_VICTIMS_KEPT = 64
 _START_S = 30.0
@@ -234,7 +236,7 @@ class LiveMachine:
 
     async def start_exec(self, command: Command, viewer: Viewer | None, applet: str = "") -> RunningExec:
         """Start a command beside the main command, with what that has (`plan_exec`). An `applet` has none of it."""
-        label = EXEC_LABEL + (command.argv[0] if command.argv else "")[:60]
+        label = (APPLET_LABEL if applet else EXEC_LABEL) + (command.argv[0] if command.argv else "")[:60]
         limit_s = _start_limit_s(command)
         try:
             process = await start_process(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import time
 from collections.abc import Iterable
 
@@ -17,7 +18,7 @@ from banger.guests.identity import refresh
 from banger.machines.ask.execs import ExecLog, RunningExec
 from banger.machines.keep.registry import Registry
 from banger.machines.life.lifecycle import end_without_main, watch_main
-from banger.machines.life.live import EXEC_LABEL, MAIN_LABEL, LiveMachine
+from banger.machines.life.live import APPLET_LABEL, EXEC_LABEL, MAIN_LABEL, LiveMachine
 from banger.machines.life.lives import Lives
 from banger.model.command import Exec
 from banger.model.machine import MachineState
@@ -158,8 +159,21 @@ async def adopt_execs(lives: Lives, live: LiveMachine, known: list[KnownExec]) -
             watch_main(lives, live, running)
         else:
             live.use_until_end(running)
+        if _is_applet(entry):
+            await _end_applet(live, running)
     if live.main is None and live.machine.exit is not None:  # the main command ended, then the last daemon
         end_without_main(lives, live)
+
+
+def _is_applet(entry: KnownExec) -> bool:
+    return entry.label.startswith(APPLET_LABEL)
+
+
+async def _end_applet(live: LiveMachine, running: RunningExec) -> None:
+    """It worked for a client of an earlier session, who is gone. A listener would hold its port for ever."""
+    running.note_hang_up(signal.SIGHUP)
+    with contextlib.suppress(Error):
+        await running.hang_up()
 
 
 def _is_over(live: LiveMachine, entry: KnownExec) -> bool:
@@ -171,12 +185,12 @@ def _is_over(live: LiveMachine, entry: KnownExec) -> bool:
 async def _adopt_exec(live: LiveMachine, entry: KnownExec) -> RunningExec:
     """The command's log continues where it ended, or begins with the output that is still unread."""
     is_main = entry.label == MAIN_LABEL
-    sink = _open_log(live, None if is_main else entry.channel)
+    sink = None if _is_applet(entry) else _open_log(live, None if is_main else entry.channel)
     seen = sink.positions if sink is not None else (0, 0)
     process = await adopt_process(live.agent(), entry, seen)
     if sink is not None:
         sink.go_on_at(process.received)
-    argv = [entry.label.removeprefix(EXEC_LABEL)]
+    argv = [entry.label.removeprefix(EXEC_LABEL).removeprefix(APPLET_LABEL)]
     info = Exec(
         id=entry.channel,
         argv=argv,
