@@ -15,9 +15,12 @@ void share_reader_part(struct share_reader *reader)
 
 uint8_t *share_reader_room(struct share_reader *reader, size_t *room)
 {
-	memmove(reader->buffer, reader->buffer + reader->start, reader->end - reader->start);
-	reader->end -= reader->start;
-	reader->start = 0;
+	/* Not for each piece of a long message: it may come in a hundred. */
+	if (reader->start) {
+		memmove(reader->buffer, reader->buffer + reader->start, reader->end - reader->start);
+		reader->end -= reader->start;
+		reader->start = 0;
+	}
 	*room = SHARE_WHOLE - reader->end;
 	return reader->buffer + reader->end;
 }
