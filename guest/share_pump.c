@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/fuse.h>
@@ -29,6 +30,10 @@ enum {
 	LOOK_MS = 100,
 	WRITE_MAX = 32768, /* as of the agent's port */
 	WRITE_SMALL = 2048,
+	/* Of a message of which this much is to come it does not wait for the next piece, but for many. */
+	NAP_FROM = 16384,
+	NAP_NS_PER_BYTE = 8,
+	NAP_MOST_NS = 1000000,
 	IN_HEADER = sizeof(struct fuse_in_header),
 	IO_FLUSHER = 57, /* a prctl: memory for these requests may not wait for their own end */
 };
@@ -353,8 +358,29 @@ static bool others_are_there(void)
 	return found;
 }
 
+/* The host sends pieces of 4 KiB. A wake for each would cost more than the piece. Not twice without a piece between: the
+ * sender may have stopped. */
+static bool nap(void)
+{
+	static size_t missed;
+	size_t missing = share_reader_missing(&reader);
+	struct timespec time = { .tv_nsec = (long)missing * NAP_NS_PER_BYTE };
+	bool moved = missing != missed;
+
+	missed = missing;
+	if (missing < NAP_FROM || !moved)
+		return false;
+	if (time.tv_nsec > NAP_MOST_NS)
+		time.tv_nsec = NAP_MOST_NS;
+	nanosleep(&time, NULL);
+	readable = true;
+	return true;
+}
+
 static int patience_ms(void)
 {
+	if (nap())
+		return 0;
 	if (look_at || asked_to_end || !reader.met)
 		return LOOK_MS;
 	return -1;

@@ -30,6 +30,16 @@ void share_reader_filled(struct share_reader *reader, size_t length)
 	reader->end += length;
 }
 
+size_t share_reader_missing(const struct share_reader *reader)
+{
+	size_t have = reader->end - reader->start, whole;
+
+	if (!reader->met || have < SHARE_HEAD)
+		return 0;
+	whole = SHARE_HEAD + load32(reader->buffer + reader->start) + SHARE_TAIL;
+	return whole > have ? whole - have : 0;
+}
+
 static enum share_found hunt(struct share_reader *reader)
 {
 	const uint8_t *at = reader->buffer + reader->start;
