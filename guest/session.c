@@ -19,7 +19,7 @@
 enum {
 	READS_A_ROUND = 16,
 	/* One write to the port at most, so that an answer never waits for more than this. */
-	STAGE_BYTES = 32768,
+	STAGE_BYTES = 65536,
 	/* Of a frame of which this much is to come it does not wait for the next piece, but for many. */
 	NAP_FROM = 16384,
 	NAP_NS_PER_BYTE = 8,

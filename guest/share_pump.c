@@ -19,6 +19,7 @@
 
 #include "files.h"
 #include "loop.h"
+#include "port.h"
 #include "share_stream.h"
 #include "wire.h"
 
@@ -28,8 +29,6 @@ enum {
 	/* How long requests wait for another server before they fail. */
 	GRACE_MS = 30000,
 	LOOK_MS = 100,
-	WRITE_MAX = 32768, /* as of the agent's port */
-	WRITE_SMALL = 2048,
 	/* Of a message of which this much is to come it does not wait for the next piece, but for many. */
 	NAP_FROM = 16384,
 	NAP_NS_PER_BYTE = 8,
@@ -197,11 +196,11 @@ static void take_in(void)
 
 static void look_for_host(void)
 {
-	struct pollfd port = { .fd = port_fd, .events = POLLIN };
+	struct pollfd way = { .fd = port_fd, .events = POLLIN };
 
 	look_at = 0;
 	readable = true;
-	if (poll(&port, 1, 0) > 0 && port.revents & POLLHUP && reader.met) {
+	if (poll(&way, 1, 0) > 0 && way.revents & POLLHUP && reader.met) {
 		share_reader_part(&reader);
 		part();
 	}
@@ -210,11 +209,8 @@ static void look_for_host(void)
 static void give_out(void)
 {
 	while (writable && out_at < out_end) {
-		size_t length = out_end - out_at;
-		ssize_t written = write(port_fd, out + out_at, length > WRITE_MAX ? WRITE_MAX : length);
+		ssize_t written = port_write_piece(port_fd, out + out_at, out_end - out_at);
 
-		if (written < 0 && errno == ENOMEM)
-			written = write(port_fd, out + out_at, length > WRITE_SMALL ? WRITE_SMALL : length);
 		if (written <= 0) {
 			writable = false;
 			if (written < 0 && errno == ENOMEM && !look_at)
@@ -421,11 +417,11 @@ static void become_pump(void)
 	sigprocmask(SIG_SETMASK, &most, NULL);
 }
 
-_Noreturn void share_pump(const struct share_mount *mounts, size_t count, int port, int mounted)
+_Noreturn void share_pump(const struct share_mount *mounts, size_t count, int way, int mounted)
 {
 	struct epoll_event events[SHARES_MAX + 2];
 
-	port_fd = port;
+	port_fd = way;
 	mounted_fd = mounted;
 	for (lane_count = 0; lane_count < count; lane_count++)
 		lanes[lane_count].mount = mounts[lane_count];
