@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 
 #include <linux/magic.h>
 
@@ -47,7 +48,8 @@ static struct known *known[LINK_BUCKETS];
 static char path[TAR_PATH_SIZE]; /* the name in the archive of what is being written */
 static char pax[TAR_EXTENSION_MAX]; /* as much as tar-in takes: what is said of the entry that comes */
 static size_t pax_used;
-static _Alignas(DIRECT_UNIT) uint8_t chunk[CHUNK];
+static _Alignas(DIRECT_UNIT) uint8_t chunks[2][CHUNK];
+static uint8_t *chunk = chunks[0]; /* the one that may be written to */
 static bool emitted;
 static int failed; /* the errno of the first failure, 0 without one */
 
@@ -67,6 +69,31 @@ static void emit(const void *bytes, size_t length)
 	emitted = true;
 	if (write_all(1, bytes, length) < 0)
 		_exit(1);
+}
+
+/* Lends a whole chunk to the pipe, in place of a copy. Once the pipe has all of it, nothing of the other chunk is left in
+ * there, for a pipe holds no more than a chunk: that one is written to from then on. False: nothing is lent. */
+static bool lend(void)
+{
+	struct iovec rest = { chunk, CHUNK };
+
+	if (fcntl(1, F_GETPIPE_SZ) > CHUNK)
+		return false;
+	while (rest.iov_len) {
+		ssize_t lent = vmsplice(1, &rest, 1, 0);
+
+		if (lent < 0 && errno == EINTR)
+			continue;
+		if (lent <= 0 && rest.iov_len == CHUNK)
+			return false;
+		if (lent <= 0)
+			_exit(1); /* as emit() */
+		rest.iov_base = (uint8_t *)rest.iov_base + lent;
+		rest.iov_len -= (size_t)lent;
+	}
+	emitted = true;
+	chunk = chunks[chunk == chunks[0]];
+	return true;
 }
 
 static void pad(uint64_t size)
@@ -207,7 +234,8 @@ static void emit_stretch(int fd, int64_t left)
 			memset(chunk, 0, want);
 			got = (ssize_t)want;
 		}
-		emit(chunk, (size_t)got);
+		if (got != CHUNK || !lend())
+			emit(chunk, (size_t)got);
 		left -= got;
 	}
 }
