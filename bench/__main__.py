@@ -9,6 +9,7 @@ from pathlib import Path
 from bench import (
     boots,
     cold_run,
+    copying,
     crowd,
     density,
     endurance,
@@ -48,7 +49,7 @@ ALONE: dict[str, Counted] = {
     "page": page.measure,
     "endurance": endurance.measure,
 }
-SHARING = ("idle", "exec", "ping", "ssh", "cold", "pull", "share", "boots")
+SHARING = ("idle", "exec", "ping", "ssh", "cold", "pull", "share", "copy", "boots")
 APART: dict[str, Counted] = {
     "warm": warm.measure,
     "systemd": systemd.measure,
@@ -101,6 +102,7 @@ def measure_sharing(names: set[str], *counted: int) -> list[Row]:
     rows += cold_run.measure() if "cold" in names else []
     rows += pulling.measure() if "pull" in names else []
     rows += share.measure() if "share" in names else []
+    rows += copying.measure() if "copy" in names else []
     rows += boots.measure(*counted) if "boots" in names else []
     return rows
 

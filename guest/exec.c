@@ -229,6 +229,13 @@ static int open_pipe(int *read_end, int *write_end, int *ours)
 	return fcntl(*ours, F_SETFL, O_NONBLOCK);
 }
 
+/* Archives pass through these: the fewer turns, the better. */
+static void widen(int fd)
+{
+	if (fd >= 0)
+		fcntl(fd, F_SETPIPE_SZ, STREAM_WINDOW);
+}
+
 static int open_terminal(struct plumbing *plumbing, int rows, int columns)
 {
 	struct winsize size = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns };
@@ -248,6 +255,7 @@ static int open_terminal(struct plumbing *plumbing, int rows, int columns)
 static int plumbing_open(struct plumbing *plumbing, const struct fields *fields)
 {
 	int *child = plumbing->child, *ours = plumbing->ours;
+	struct span applet;
 
 	if (open_pipe(&plumbing->report_read, &plumbing->report_write, &plumbing->report_read) < 0)
 		return -1;
@@ -258,6 +266,10 @@ static int plumbing_open(struct plumbing *plumbing, const struct fields *fields)
 		return -1;
 	if (open_pipe(&ours[1], &child[1], &ours[1]) < 0)
 		return -1;
+	if (fields_span(fields, TAG_APPLET, &applet)) {
+		widen(ours[0]);
+		widen(ours[1]);
+	}
 	return open_pipe(&ours[2], &child[2], &ours[2]);
 }
 

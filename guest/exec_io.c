@@ -10,7 +10,7 @@
 #include "fd.h"
 
 enum {
-	READ_BYTES = 16384,
+	READ_BYTES = 65536,
 	READS_A_TURN = 4,
 	/* Smaller pieces than this are not squeezed into the end of a write. */
 	PIECE_MIN = 4096,
@@ -315,6 +315,8 @@ static size_t emit_data(struct exec *exec, int index, uint8_t *at, size_t room)
 		return 0;
 	if (length > room - head)
 		length = room - head;
+	if (length > STREAM_DATA_MAX)
+		length = STREAM_DATA_MAX;
 	frame_header_write(at, FRAME_DATA, (uint8_t)(index + 1), exec->channel,
 			   (uint32_t)(OFFSET_BYTES + length));
 	store64(at + FRAME_HEADER, stream->sent);

@@ -24,8 +24,8 @@ enum {
 	SERIAL_PORTS = 8,
 	/* A write is copied into one kernel allocation. When memory is too fragmented for a large
 	 * one, a page still goes through. */
-	WRITE_MAX = 32768,
-	WRITE_SMALL = 2048,
+	WRITE_MAX = 65536,
+	WRITE_SMALL = 1024,
 	RETRY_MS = 20,
 	ABSENCE_MS = 100,
 };
@@ -204,6 +204,18 @@ ssize_t port_read(void *bytes, size_t length)
 	return -1;
 }
 
+ssize_t port_write_piece(int fd, const void *bytes, size_t length)
+{
+	ssize_t written = -1;
+
+	for (size_t most = WRITE_MAX; most >= WRITE_SMALL; most /= 4) {
+		written = write(fd, bytes, length > most ? most : length);
+		if (written >= 0 || errno != ENOMEM)
+			break;
+	}
+	return written;
+}
+
 ssize_t port_write(const void *bytes, size_t length)
 {
 	ssize_t written;
@@ -212,9 +224,7 @@ ssize_t port_write(const void *bytes, size_t length)
 		port.writable = false;
 		return -1;
 	}
-	written = write(stream.fd, bytes, length > WRITE_MAX ? WRITE_MAX : length);
-	if (written < 0 && errno == ENOMEM)
-		written = write(stream.fd, bytes, length > WRITE_SMALL ? WRITE_SMALL : length);
+	written = port_write_piece(stream.fd, bytes, length);
 	if (written > 0)
 		return written;
 	port.writable = false;

@@ -21,6 +21,8 @@ int port_open_serial(struct err *err);
 int port_open_vsock(struct err *err);
 /* The descriptor of the virtio-serial port `banger.shares`, for a process of its own. */
 int port_open_shares(struct err *err);
+/* As write(2) to a port, of as much as the kernel has memory for; ENOMEM if it has hardly any. */
+ssize_t port_write_piece(int fd, const void *bytes, size_t length);
 /* Registers with the event loop; again after the loop was opened anew. */
 int port_watch(void);
 void port_close(void);

@@ -12,12 +12,14 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/fuse.h>
 
 #include "files.h"
 #include "loop.h"
+#include "port.h"
 #include "share_stream.h"
 #include "wire.h"
 
@@ -27,8 +29,10 @@ enum {
 	/* How long requests wait for another server before they fail. */
 	GRACE_MS = 30000,
 	LOOK_MS = 100,
-	WRITE_MAX = 32768, /* as of the agent's port */
-	WRITE_SMALL = 2048,
+	/* Of a message of which this much is to come it does not wait for the next piece, but for many. */
+	NAP_FROM = 16384,
+	NAP_NS_PER_BYTE = 8,
+	NAP_MOST_NS = 1000000,
 	IN_HEADER = sizeof(struct fuse_in_header),
 	IO_FLUSHER = 57, /* a prctl: memory for these requests may not wait for their own end */
 };
@@ -192,11 +196,11 @@ static void take_in(void)
 
 static void look_for_host(void)
 {
-	struct pollfd port = { .fd = port_fd, .events = POLLIN };
+	struct pollfd way = { .fd = port_fd, .events = POLLIN };
 
 	look_at = 0;
 	readable = true;
-	if (poll(&port, 1, 0) > 0 && port.revents & POLLHUP && reader.met) {
+	if (poll(&way, 1, 0) > 0 && way.revents & POLLHUP && reader.met) {
 		share_reader_part(&reader);
 		part();
 	}
@@ -205,11 +209,8 @@ static void look_for_host(void)
 static void give_out(void)
 {
 	while (writable && out_at < out_end) {
-		size_t length = out_end - out_at;
-		ssize_t written = write(port_fd, out + out_at, length > WRITE_MAX ? WRITE_MAX : length);
+		ssize_t written = port_write_piece(port_fd, out + out_at, out_end - out_at);
 
-		if (written < 0 && errno == ENOMEM)
-			written = write(port_fd, out + out_at, length > WRITE_SMALL ? WRITE_SMALL : length);
 		if (written <= 0) {
 			writable = false;
 			if (written < 0 && errno == ENOMEM && !look_at)
@@ -353,8 +354,29 @@ static bool others_are_there(void)
 	return found;
 }
 
+/* The host sends pieces of 4 KiB. A wake for each would cost more than the piece. Not twice without a piece between: the
+ * sender may have stopped. */
+static bool nap(void)
+{
+	static size_t missed;
+	size_t missing = share_reader_missing(&reader);
+	struct timespec time = { .tv_nsec = (long)missing * NAP_NS_PER_BYTE };
+	bool moved = missing != missed;
+
+	missed = missing;
+	if (missing < NAP_FROM || !moved)
+		return false;
+	if (time.tv_nsec > NAP_MOST_NS)
+		time.tv_nsec = NAP_MOST_NS;
+	nanosleep(&time, NULL);
+	readable = true;
+	return true;
+}
+
 static int patience_ms(void)
 {
+	if (nap())
+		return 0;
 	if (look_at || asked_to_end || !reader.met)
 		return LOOK_MS;
 	return -1;
@@ -395,11 +417,11 @@ static void become_pump(void)
 	sigprocmask(SIG_SETMASK, &most, NULL);
 }
 
-_Noreturn void share_pump(const struct share_mount *mounts, size_t count, int port, int mounted)
+_Noreturn void share_pump(const struct share_mount *mounts, size_t count, int way, int mounted)
 {
 	struct epoll_event events[SHARES_MAX + 2];
 
-	port_fd = port;
+	port_fd = way;
 	mounted_fd = mounted;
 	for (lane_count = 0; lane_count < count; lane_count++)
 		lanes[lane_count].mount = mounts[lane_count];

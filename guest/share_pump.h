@@ -14,8 +14,8 @@ struct share_mount {
 	gid_t group;
 };
 
-/* Never returns. `port` is the way to the server; from `mounted` come the numbers of the mounts that are made, a byte
+/* Never returns. `way` leads to the server; from `mounted` come the numbers of the mounts that are made, a byte
  * each. The process owns all of these descriptors. */
-_Noreturn void share_pump(const struct share_mount *mounts, size_t count, int port, int mounted);
+_Noreturn void share_pump(const struct share_mount *mounts, size_t count, int way, int mounted);
 
 #endif

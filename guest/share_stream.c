@@ -15,9 +15,12 @@ void share_reader_part(struct share_reader *reader)
 
 uint8_t *share_reader_room(struct share_reader *reader, size_t *room)
 {
-	memmove(reader->buffer, reader->buffer + reader->start, reader->end - reader->start);
-	reader->end -= reader->start;
-	reader->start = 0;
+	/* Not for each piece of a long message: it may come in a hundred. */
+	if (reader->start) {
+		memmove(reader->buffer, reader->buffer + reader->start, reader->end - reader->start);
+		reader->end -= reader->start;
+		reader->start = 0;
+	}
 	*room = SHARE_WHOLE - reader->end;
 	return reader->buffer + reader->end;
 }
@@ -25,6 +28,16 @@ uint8_t *share_reader_room(struct share_reader *reader, size_t *room)
 void share_reader_filled(struct share_reader *reader, size_t length)
 {
 	reader->end += length;
+}
+
+size_t share_reader_missing(const struct share_reader *reader)
+{
+	size_t have = reader->end - reader->start, whole;
+
+	if (!reader->met || have < SHARE_HEAD)
+		return 0;
+	whole = SHARE_HEAD + load32(reader->buffer + reader->start) + SHARE_TAIL;
+	return whole > have ? whole - have : 0;
 }
 
 static enum share_found hunt(struct share_reader *reader)

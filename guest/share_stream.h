@@ -39,6 +39,8 @@ void share_reader_part(struct share_reader *reader);
 /* Where the next bytes go, and how many fit: at least one, after SHARE_NOTHING. */
 uint8_t *share_reader_room(struct share_reader *reader, size_t *room);
 void share_reader_filled(struct share_reader *reader, size_t length);
+/* How many bytes are to come of a message that has begun; 0 if none has, as far as is known. After SHARE_NOTHING. */
+size_t share_reader_missing(const struct share_reader *reader);
 /* SHARE_MET: a server greets, whose greeting is to be sent back. A message that is broken off means that its sender is
  * gone; it is not found, but then nothing is until the next greeting. */
 enum share_found share_reader_next(struct share_reader *reader, struct share_message *message);

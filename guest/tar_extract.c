@@ -14,7 +14,14 @@
 #include "tar.h"
 #include "tar_made.h"
 
-enum { CHUNK = 65536 };
+enum {
+	CHUNK = 262144,
+	/* So many zeros become a hole. */
+	HOLE = 65536,
+	/* What is written past the kernel's cache of files, which costs a machine without hardware support as much again. */
+	DIRECT = 65536,
+	DIRECT_UNIT = 4096,
+};
 
 /* A directory's mode and time come last: entries below still have to be made in it. */
 struct later {
@@ -24,7 +31,7 @@ struct later {
 
 struct tar_target tar_target = { .root = -1 };
 static struct later *laters;
-static uint8_t chunk[CHUNK];
+static _Alignas(DIRECT_UNIT) uint8_t chunk[CHUNK];
 
 void tar_complain(const char *name, const char *what)
 {
@@ -76,12 +83,39 @@ bool tar_skip(int64_t size)
 	return true;
 }
 
+static int write_run(int fd, const uint8_t *at, size_t length)
+{
+	if (length >= DIRECT && lseek(fd, 0, SEEK_CUR) % DIRECT_UNIT == 0 && fcntl(fd, F_SETFL, O_DIRECT) == 0) {
+		ssize_t written = write(fd, at, length / DIRECT_UNIT * DIRECT_UNIT);
+
+		fcntl(fd, F_SETFL, 0);
+		if (written > 0) { /* else the failure comes again */
+			at += written;
+			length -= (size_t)written;
+		}
+	}
+	return write_all(fd, at, length);
+}
+
+static bool is_hole(const uint8_t *at, size_t length)
+{
+	return at[0] == 0 && memcmp(at, at + 1, length - 1) == 0;
+}
+
 /* Zeros become a hole: the file is new, and gets its length at the end. */
 static int put(int fd, size_t length)
 {
-	if (chunk[0] == 0 && memcmp(chunk, chunk + 1, length - 1) == 0)
-		return lseek(fd, (off_t)length, SEEK_CUR) < 0 ? -1 : 0;
-	return write_all(fd, chunk, length);
+	size_t begun = 0; /* what is not written yet */
+
+	for (size_t at = 0, piece; at < length; at += piece) {
+		piece = length - at < HOLE ? length - at : HOLE;
+		if (!is_hole(chunk + at, piece))
+			continue;
+		if (write_run(fd, chunk + begun, at - begun) < 0 || lseek(fd, (off_t)piece, SEEK_CUR) < 0)
+			return -1;
+		begun = at + piece;
+	}
+	return write_run(fd, chunk + begun, length - begun);
 }
 
 /* Passes bytes of the archive on to *fd, which becomes -1 when that fails. False if the archive ends

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 
 #include <linux/magic.h>
 
@@ -23,8 +24,16 @@
 enum {
 	LINK_BUCKETS = 1024,
 	LINK_TARGET_MAX = 65536,
-	CHUNK = 65536,
+	CHUNK = 262144,
+	DIRECT_UNIT = 4096,
 	UNTOLD_MAX = 4 << 20,
+	STRETCHES_MAX = 10000,
+	LINE_MAX_BYTES = 42, /* of the map: two numbers */
+};
+
+/* Of a file with holes: where there is data. */
+struct stretch {
+	int64_t offset, length;
 };
 
 /* A file with several names: the first is stored, the others refer to it. */
@@ -37,8 +46,10 @@ struct known {
 
 static struct known *known[LINK_BUCKETS];
 static char path[TAR_PATH_SIZE]; /* the name in the archive of what is being written */
-static char pax[TAR_EXTENSION_MAX]; /* as much as tar-in takes */
-static uint8_t chunk[CHUNK];
+static char pax[TAR_EXTENSION_MAX]; /* as much as tar-in takes: what is said of the entry that comes */
+static size_t pax_used;
+static _Alignas(DIRECT_UNIT) uint8_t chunks[2][CHUNK];
+static uint8_t *chunk = chunks[0]; /* the one that may be written to */
 static bool emitted;
 static int failed; /* the errno of the first failure, 0 without one */
 
@@ -58,6 +69,31 @@ static void emit(const void *bytes, size_t length)
 	emitted = true;
 	if (write_all(1, bytes, length) < 0)
 		_exit(1);
+}
+
+/* Lends a whole chunk to the pipe, in place of a copy. Once the pipe has all of it, nothing of the other chunk is left in
+ * there, for a pipe holds no more than a chunk: that one is written to from then on. False: nothing is lent. */
+static bool lend(void)
+{
+	struct iovec rest = { chunk, CHUNK };
+
+	if (fcntl(1, F_GETPIPE_SZ) > CHUNK)
+		return false;
+	while (rest.iov_len) {
+		ssize_t lent = vmsplice(1, &rest, 1, 0);
+
+		if (lent < 0 && errno == EINTR)
+			continue;
+		if (lent <= 0 && rest.iov_len == CHUNK)
+			return false;
+		if (lent <= 0)
+			_exit(1); /* as emit() */
+		rest.iov_base = (uint8_t *)rest.iov_base + lent;
+		rest.iov_len -= (size_t)lent;
+	}
+	emitted = true;
+	chunk = chunks[chunk == chunks[0]];
+	return true;
 }
 
 static void pad(uint64_t size)
@@ -129,23 +165,23 @@ static void set_time(char *field, size_t size, struct timespec time, size_t *use
 static void emit_header(char type, const struct stat *stat, const char *link, int64_t size, int fd)
 {
 	struct tar_header header = { .type = type };
-	size_t used = 0;
 
-	set_text(header.name, sizeof header.name, "path", path, &used);
-	set_text(header.link, sizeof header.link, "linkpath", link, &used);
+	set_text(header.name, sizeof header.name, "path", path, &pax_used);
+	set_text(header.link, sizeof header.link, "linkpath", link, &pax_used);
 	tar_put_number(header.mode, sizeof header.mode, stat->st_mode & 07777);
-	set_number(header.uid, sizeof header.uid, "uid", (int64_t)stat->st_uid, &used);
-	set_number(header.gid, sizeof header.gid, "gid", (int64_t)stat->st_gid, &used);
-	set_number(header.size, sizeof header.size, "size", size, &used);
-	set_time(header.mtime, sizeof header.mtime, stat->st_mtim, &used);
+	set_number(header.uid, sizeof header.uid, "uid", (int64_t)stat->st_uid, &pax_used);
+	set_number(header.gid, sizeof header.gid, "gid", (int64_t)stat->st_gid, &pax_used);
+	set_number(header.size, sizeof header.size, "size", size, &pax_used);
+	set_time(header.mtime, sizeof header.mtime, stat->st_mtim, &pax_used);
 	if (type == '3' || type == '4') {
 		tar_put_number(header.major, sizeof header.major, (int64_t)major(stat->st_rdev));
 		tar_put_number(header.minor, sizeof header.minor, (int64_t)minor(stat->st_rdev));
 	}
-	if (fd >= 0 && tar_xattr_put(fd, pax, sizeof pax, &used) < 0)
+	if (fd >= 0 && tar_xattr_put(fd, pax, sizeof pax, &pax_used) < 0)
 		complain(path, errno);
-	if (used)
-		emit_pax(pax, used);
+	if (pax_used)
+		emit_pax(pax, pax_used);
+	pax_used = 0;
 	tar_seal(&header);
 	emit(&header, sizeof header);
 }
@@ -172,14 +208,24 @@ static const char *earlier_name(const struct stat *stat)
 	return NULL;
 }
 
-/* Exactly as many bytes as the header said, whatever happens to the file meanwhile. */
-static void emit_contents(int fd, int64_t size)
+/* Past the kernel's cache of files where that is possible, for to fill the cache costs a machine without hardware support
+ * more than to read. */
+static ssize_t read_chunk(int fd, size_t want)
 {
-	int64_t left = size;
+	bool direct = want == CHUNK && lseek(fd, 0, SEEK_CUR) % DIRECT_UNIT == 0 && fcntl(fd, F_SETFL, O_DIRECT) == 0;
+	ssize_t got = read(fd, chunk, want);
 
+	if (direct)
+		fcntl(fd, F_SETFL, 0);
+	return direct && got < 0 ? read(fd, chunk, want) : got;
+}
+
+/* Exactly as many bytes as the header said, whatever happens to the file meanwhile. */
+static void emit_stretch(int fd, int64_t left)
+{
 	while (left > 0) {
 		size_t want = left < CHUNK ? (size_t)left : CHUNK;
-		ssize_t got = read(fd, chunk, want);
+		ssize_t got = read_chunk(fd, want);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -188,10 +234,97 @@ static void emit_contents(int fd, int64_t size)
 			memset(chunk, 0, want);
 			got = (ssize_t)want;
 		}
-		emit(chunk, (size_t)got);
+		if (got != CHUNK || !lend())
+			emit(chunk, (size_t)got);
 		left -= got;
 	}
-	pad((uint64_t)size);
+}
+
+/* Returns their number; 0: it has no holes, or none that can be found. */
+static size_t find_stretches(int fd, int64_t size, struct stretch *found)
+{
+	size_t count = 0;
+	int64_t end = 0;
+
+	while (end < size) {
+		int64_t start = lseek(fd, end, SEEK_DATA);
+
+		if (start < 0 && errno != ENXIO)
+			return 0;
+		if (start < 0 || start >= size)
+			break;
+		end = lseek(fd, start, SEEK_HOLE);
+		if (end <= start || end > size || count + 1 == STRETCHES_MAX)
+			end = size;
+		found[count++] = (struct stretch){ start, end - start };
+	}
+	if (count == 1 && found[0].length == size)
+		return 0;
+	/* One without data gives the length of the file, as in GNU tar. */
+	found[count++] = (struct stretch){ size, 0 };
+	return count;
+}
+
+/* The map in front of the data, as GNU tar's manual has it in "PAX Format, Version 1.0". Returns its length. */
+static size_t write_map(char *map, const struct stretch *found, size_t count)
+{
+	size_t length = (size_t)sprintf(map, "%zu\n", count);
+
+	for (size_t i = 0; i < count; i++)
+		length += (size_t)sprintf(map + length, "%lld\n%lld\n", (long long)found[i].offset,
+					  (long long)found[i].length);
+	return length;
+}
+
+static void set_sparse(int64_t size)
+{
+	char text[24];
+	int length = snprintf(text, sizeof text, "%lld", (long long)size);
+
+	tar_put_record(pax, sizeof pax, &pax_used, "GNU.sparse.major", "1", 1);
+	tar_put_record(pax, sizeof pax, &pax_used, "GNU.sparse.minor", "0", 1);
+	tar_put_record(pax, sizeof pax, &pax_used, "GNU.sparse.name", path, strlen(path));
+	tar_put_record(pax, sizeof pax, &pax_used, "GNU.sparse.realsize", text, (size_t)length);
+}
+
+static void emit_mapped(int fd, const struct stat *stat, const struct stretch *found, size_t count, char *map)
+{
+	size_t length = write_map(map, found, count);
+	int64_t stored = 0;
+
+	for (size_t i = 0; i < count; i++)
+		stored += found[i].length;
+	set_sparse(stat->st_size);
+	emit_header('0', stat, "", (int64_t)((length + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK) + stored, fd);
+	emit(map, length);
+	pad(length);
+	for (size_t i = 0; i < count; i++) {
+		lseek(fd, found[i].offset, SEEK_SET);
+		emit_stretch(fd, found[i].length);
+	}
+	pad((uint64_t)stored);
+}
+
+/* False: it has no holes, and nothing is written of it. */
+static bool emit_sparse(int fd, const struct stat *stat)
+{
+	struct stretch *found = NULL;
+	char *map = NULL;
+	size_t count = 0;
+
+	if (stat->st_blocks * 512 >= stat->st_size)
+		return false;
+	found = malloc((STRETCHES_MAX + 1) * sizeof *found);
+	map = malloc((STRETCHES_MAX + 2) * LINE_MAX_BYTES);
+	if (found && map)
+		count = find_stretches(fd, stat->st_size, found);
+	if (count)
+		emit_mapped(fd, stat, found, count, map);
+	else
+		lseek(fd, 0, SEEK_SET);
+	free(found);
+	free(map);
+	return count > 0;
 }
 
 /* Kernel interfaces mounted below the tree are no files of it, and some never end. */
@@ -256,8 +389,11 @@ static void emit_file(int directory, const char *leaf)
 		emit_untold(fd, &stat);
 		return;
 	}
+	if (emit_sparse(fd, &stat))
+		return;
 	emit_header('0', &stat, "", stat.st_size, fd);
-	emit_contents(fd, stat.st_size);
+	emit_stretch(fd, stat.st_size);
+	pad((uint64_t)stat.st_size);
 }
 
 static void emit_link(int directory, const char *leaf, const struct stat *stat)

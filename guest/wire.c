@@ -107,6 +107,17 @@ void frame_reader_filled(struct frame_reader *reader, size_t length)
 	reader->end += length;
 }
 
+size_t frame_reader_missing(const struct frame_reader *reader)
+{
+	size_t held = reader->end - reader->start, whole;
+	struct frame frame;
+
+	if (held < FRAME_HEADER || !frame_header_parse(reader->buffer + reader->start, &frame))
+		return 0;
+	whole = FRAME_HEADER + (size_t)frame.length;
+	return whole > held ? whole - held : 0;
+}
+
 bool frame_reader_next(struct frame_reader *reader, struct frame *frame)
 {
 	for (;;) {

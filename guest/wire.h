@@ -82,4 +82,8 @@ void frame_reader_filled(struct frame_reader *reader, size_t length);
 /* The next whole frame. Its payload stays valid until frame_reader_room(). */
 bool frame_reader_next(struct frame_reader *reader, struct frame *frame);
 
+/* How many bytes are to come of a frame that has begun; 0 if none has. Once frame_reader_next() has found no more
+ * frames. */
+size_t frame_reader_missing(const struct frame_reader *reader);
+
 #endif

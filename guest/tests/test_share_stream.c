@@ -135,8 +135,30 @@ static void no_message_is_longer_than_the_buffer(void)
 	CHECK(room > 0);
 }
 
+static void it_is_known_how_much_is_missing(void)
+{
+	struct share_reader reader = reader_anew();
+	struct share_message message;
+	uint8_t bytes[100];
+	size_t length = message_write(bytes, "first", true);
+
+	CHECK(share_reader_missing(&reader) == 0);
+	feed(&reader, greeting, SHARE_GREETING);
+	CHECK(share_reader_next(&reader, &message) == SHARE_MET && share_reader_missing(&reader) == 0);
+	for (size_t i = 0; i < length; i++) {
+		feed(&reader, bytes + i, 1);
+		CHECK(share_reader_missing(&reader) == (i + 1 < SHARE_HEAD ? 0 : length - i - 1));
+	}
+	CHECK(share_reader_next(&reader, &message) == SHARE_MESSAGE);
+	feed(&reader, bytes, SHARE_HEAD); /* behind one that was taken */
+	CHECK(share_reader_missing(&reader) == length - SHARE_HEAD);
+	share_reader_part(&reader);
+	CHECK(share_reader_missing(&reader) == 0);
+}
+
 void test_share_stream(void)
 {
+	it_is_known_how_much_is_missing();
 	a_greeting_is_found_behind_anything();
 	messages_come_whole();
 	half_an_answer_is_none();

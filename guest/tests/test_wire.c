@@ -128,8 +128,25 @@ static void garbage_before_a_frame_is_skipped(void)
 	CHECK(frame_reader_next(&reader, &frame) && frame.channel == 3);
 }
 
+static void it_is_known_how_much_is_missing(void)
+{
+	struct frame_reader reader = { .buffer = buffer };
+	uint8_t bytes[FRAME_HEADER + 10] = { 0 };
+	struct frame frame;
+
+	frame_header_write(bytes, FRAME_DATA, 1, 7, 10);
+	for (size_t i = 0; i < sizeof bytes; i++) {
+		feed(&reader, bytes + i, 1);
+		CHECK(frame_reader_missing(&reader) == (i + 1 < FRAME_HEADER ? 0 : sizeof bytes - i - 1));
+	}
+	CHECK(frame_reader_next(&reader, &frame) && frame_reader_missing(&reader) == 0);
+	feed(&reader, (const uint8_t *)"this is no header", 17);
+	CHECK(frame_reader_missing(&reader) == 0);
+}
+
 void test_wire(void)
 {
+	it_is_known_how_much_is_missing();
 	headers_have_the_bytes_of_the_document();
 	headers_that_are_wrong_are_refused();
 	frames_come_out_of_single_bytes();

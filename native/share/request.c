@@ -41,6 +41,8 @@ void request_put(struct request *request, const void *bytes, size_t size)
 	request->length += size;
 }
 
+enum { READ_AHEAD_MOST = 1024 * 1024 };
+
 static int do_init(struct request *request)
 {
 	/* Newer kernels send more than this, and take what an older server answers. */
@@ -61,7 +63,8 @@ static int do_init(struct request *request)
 		return EINVAL;
 	if (in.major != FUSE_KERNEL_VERSION || in.minor < 23)
 		return EPROTO;
-	out.max_readahead = in.max_readahead;
+	/* The guest's agent sets how far the kernel reads ahead, perhaps later than this. */
+	out.max_readahead = READ_AHEAD_MOST;
 	out.flags = in.flags & (FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS |
 				FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_AUTO_INVAL_DATA |
 				FUSE_HANDLE_KILLPRIV_V2);

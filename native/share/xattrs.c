@@ -45,8 +45,9 @@ int do_getxattr(struct request *request)
 
 	if (!request_take(request, &in, sizeof in) || !(name = request_text(request)))
 		return EINVAL;
+	/* Programs that list a directory ask once for what is not supported, and for what is not there once a file. */
 	if (!is_for_users(name))
-		return ENODATA;
+		return EOPNOTSUPP;
 	int descriptor = open_node(request);
 	if (descriptor < 0)
 		return descriptor == -ESTALE ? ESTALE : ENODATA;

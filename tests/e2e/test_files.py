@@ -1,4 +1,4 @@
-"""`banger cp`: files and trees into and out of a guest."""
+"""`banger cp`: files and trees into and out of a guest, and from guest to guest."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import json
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from banger.model.sizes import MIB
-from tests.support.home import Home
+from tests.support.home import IMAGE, Home
 
 pytestmark = pytest.mark.e2e
 
@@ -168,6 +169,47 @@ def test_a_sparse_file_arrives_as_it_is(home: Home, dev: str, tmp_path: Path, fo
     ).split()
     assert said[0] == hashlib.sha256((tmp_path / "sparse").read_bytes()).hexdigest()
     assert int(said[2]) < 2000
+
+
+@pytest.fixture(scope="module")
+def other(home: Home) -> Iterator[str]:
+    name = "other-" + os.environ.get("PYTEST_XDIST_WORKER", "main")
+    home.text("run", "-d", "--name", name, IMAGE)
+    yield name
+    home.text("vm", "delete", "-f", name)
+
+
+def test_a_tree_goes_from_machine_to_machine(home: Home, dev: str, other: str) -> None:
+    script = """
+        mkdir -p /root/from/deep /root/to; cd /root/from; head -c 3000001 /dev/urandom >large; ln large deep/again
+        ln -s ../large deep/soft; truncate -s 200M holes; echo end >>holes; echo x >run; chmod 6755 run
+        chown -R 12:13 .; mknod null c 1 3
+    """
+    home.text("exec", dev, "--", "sh", "-c", script)
+    home.text("exec", other, "--", "mkdir", "-p", "/srv/there")
+    done = home.run("cp", f"{dev}:/root/from", f"{other}:/srv/there/")
+    assert done.returncode == 1 and b"left out from/null" in done.stderr
+    listed = "cd {}; sha256sum large deep/again holes; readlink deep/soft; stat -c %h large"
+    left, arrived = (
+        home.text("exec", machine, "--", "sh", "-c", listed.format(place))
+        for machine, place in ((dev, "/root/from"), (other, "/srv/there/from"))
+    )
+    assert arrived == left
+    script = "cd /srv/there/from; stat -c '%u:%g %a' run; stat -c %b holes"
+    owner_and_mode, blocks = home.text("exec", other, "--", "sh", "-c", script).splitlines()
+    assert owner_and_mode == "0:0 755"
+    assert int(blocks) * 512 < MIB
+    home.run("cp", "-a", f"{dev}:/root/from/run", f"{other}:/srv/kept", check=True)
+    assert home.text("exec", other, "--", "stat", "-c", "%u:%g %a", "/srv/kept") == "12:13 6755\n"
+
+
+def test_a_tree_is_not_copied_into_itself(home: Home, dev: str) -> None:
+    home.text("exec", dev, "--", "sh", "-c", "mkdir -p /root/self/in; echo x >/root/self/f")
+    for target in ("/root/self/in/", "/root/self/new", "/root"):
+        done = home.run("cp", f"{dev}:/root/self", f"{dev}:{target}")
+        assert done.returncode != 0 and b"into itself" in done.stderr
+    home.text("cp", f"{dev}:/root/self", f"{dev}:/root/self-2")
+    assert home.text("exec", dev, "--", "cat", "/root/self-2/f") == "x\n"
 
 
 def test_the_api_answers_a_missing_path_with_a_status(home: Home, dev: str) -> None:

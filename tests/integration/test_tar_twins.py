@@ -437,6 +437,31 @@ def test_a_file_of_more_than_octal_digits_can_say_has_its_size(applets: Path, tm
     assert first is not None and (first.name, first.size) == ("large", (8 << 30) + 1)
 
 
+def test_holes_are_not_in_what_the_agent_writes(applets: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    with open(tmp_path / "holes", "wb") as file:
+        for number in range(300):
+            file.seek(number * 10_000_000)
+            file.write(os.urandom(5000))
+        file.truncate(1 << 40)
+    done = subprocess.run([applets, "tar-out", "--", tmp_path / "holes"], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(done.stdout) < 4 << 20
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        [member] = archive
+        assert (member.name, member.size) == ("holes", 1 << 40)
+        contents = archive.extractfile(member)
+        assert contents is not None
+        with open(tmp_path / "holes", "rb") as file:
+            assert contents.read(3_000_000) == file.read(3_000_000)
+            for reader in (contents, file):
+                reader.seek(299 * 10_000_000 - 100)
+            assert contents.read(10_000) == file.read(10_000)
+    subprocess.run([applets, "tar-in", tmp_path / "copy"], input=done.stdout, check=True, timeout=60)
+    made = (tmp_path / "copy/holes").stat()
+    assert (made.st_size, made.st_blocks * 512 < 8 << 20) == (1 << 40, True)
+
+
 @pytest.mark.parametrize(
     ("words", "names"),
     [

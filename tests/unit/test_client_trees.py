@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.cli.verbs.copy import _plan_here
-from banger.client.trees import Complaints, pack_tree, unpack_tree
+from banger.client.trees import Complaints, pack_tree, pass_tree, unpack_tree
 from banger.client.trees.unpacking import safe_parts
 from banger.errors import Error
 from tests.support.layers import END, base256, extended, header, padded
@@ -577,3 +577,84 @@ def test_what_is_remembered_of_a_copy_has_a_bound(place: Path, monkeypatch: pyte
     assert (place / "here/0").samefile(place / "here/link-0")
     with pytest.raises(Error, match="more directories than a copy may have"):
         unpack(place, ROOT, *(member(f"tree/d{number}", tarfile.DIRTYPE) for number in range(40)))
+
+
+def passed(
+    pieces: Iterable[bytes], name: str = "copy", *, keep_owner: bool = False
+) -> tuple[list[str], list[tarfile.TarInfo]]:
+    """Pass a stream on; what is said of that, and what arrives."""
+    complaints = Complaints()
+    directory, stream = pass_tree(pieces, lambda _: ("/srv", name), keep_owner, complaints)
+    assert directory == "/srv"
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+        return complaints.first, tar.getmembers()
+
+
+def test_a_tree_passed_on_has_its_new_name_and_the_rest_of_it(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "a").write_bytes(os.urandom(400_001))
+    (source / "sub/soft").symlink_to("../a")
+    os.link(source / "a", source / "sub/hard")
+    with open(source / "holes", "wb") as holes:
+        holes.truncate(50 << 20)
+        holes.seek(1 << 20)
+        holes.write(b"x" * 5000)
+    packed = list(pack_tree(str(source), "source"))
+    _, stream = pass_tree(packed, lambda _: ("/", "copy"))
+    pieces = list(stream)
+    assert sum(map(len, pieces)) < sum(map(len, packed)) + (64 << 10)
+    unpack_tree(pieces, lambda _: (str(tmp_path), "copy"))
+    copy = tmp_path / "copy"
+    assert (copy / "a").read_bytes() == (source / "a").read_bytes()
+    assert (copy / "a").samefile(copy / "sub/hard")
+    assert (copy / "sub/soft").readlink() == Path("../a")
+    assert (copy / "holes").read_bytes() == (source / "holes").read_bytes()
+    assert (copy / "holes").stat().st_blocks * 512 < 1 << 20
+
+
+def test_what_is_passed_on_belongs_to_root_and_lends_no_rights() -> None:
+    tree, file = member("tree", tarfile.DIRTYPE, mode=0o3755), member("tree/run", data=b"x", mode=0o6755)
+    for info, _ in (tree, file):
+        info.uid, info.gid = 1000, 1001
+    said, members = passed([stream(tree, file)])
+    assert not said
+    assert [(one.name, one.mode, one.uid, one.gid) for one in members] == [
+        ("copy", 0o3755, 0, 0), ("copy/run", 0o755, 0, 0)
+    ]  # fmt: skip
+    _, members = passed([stream(tree, file)], keep_owner=True)
+    assert [(one.mode, one.uid, one.gid) for one in members] == [(0o3755, 1000, 1001), (0o6755, 1000, 1001)]
+
+
+def test_contents_alone_are_passed_on_below_a_dot() -> None:
+    _, members = passed([stream(ROOT, member("tree/a", data=b"x"))], "")
+    assert [one.name for one in members] == [".", "./a"]
+
+
+def test_what_would_leave_the_tree_is_not_passed_on() -> None:
+    said, members = passed(
+        [
+            stream(
+                ROOT,
+                member("elsewhere/a", data=b"x"),
+                member("tree/out", tarfile.LNKTYPE, link="elsewhere/a"),
+                member("tree/null", tarfile.CHRTYPE),
+                member("tree/last", data=b"y"),
+            )
+        ]
+    )
+    assert [one.name for one in members] == ["copy", "copy/last"]
+    assert len(said) == 3
+
+
+@pytest.mark.parametrize("cut", [0, 100, 512, 1300, 2100])
+def test_a_stream_that_is_cut_short_is_not_passed_on_whole(cut: int) -> None:
+    whole = stream(ROOT, member("tree/a", data=b"x" * 600))
+    with pytest.raises(Error) as refused:
+        passed([whole[:cut]])
+    assert refused.value.code == "agent_error"
+
+
+def test_a_name_with_dots_ends_the_passing() -> None:
+    with pytest.raises(Error, match="leads out of the tree"):
+        passed([stream(ROOT, member("tree/../../etc/passwd", data=b"x"))])

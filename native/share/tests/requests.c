@@ -241,6 +241,24 @@ static void nothing_is_changed_where_that_is_not_allowed(void)
 	assert(ask(FUSE_OPEN, node, &in, sizeof in, NULL, 0) == 0);
 }
 
+static int ask_attribute(uint64_t node, const char *name)
+{
+	struct fuse_getxattr_in in = {.size = 100};
+
+	return ask(FUSE_GETXATTR, node, &in, sizeof in, name, strlen(name) + 1);
+}
+
+/* Who lists a directory asks for these of each file until it hears that there are none. */
+static void attributes_that_are_not_for_users_are_not_supported(void)
+{
+	uint64_t handle, node = create(FUSE_ROOT_ID, "attributed", &handle);
+
+	assert(ask_attribute(node, "system.posix_acl_access") == EOPNOTSUPP);
+	assert(ask_attribute(node, "security.selinux") == EOPNOTSUPP);
+	int failure = ask_attribute(node, "user.none");
+	assert(failure == ENODATA || failure == EOPNOTSUPP); /* as the file system has it */
+}
+
 static void one_file_is_a_mount_too(void)
 {
 	struct mount file;
@@ -276,6 +294,7 @@ int main(void)
 	pipes_are_not_opened();
 	what_appends_goes_to_the_end();
 	directories_are_read_in_pieces();
+	attributes_that_are_not_for_users_are_not_supported();
 	one_file_is_a_mount_too();
 	serve_no_more();
 	serve(true);

@@ -224,10 +224,10 @@ class GuestProcess:
             self._stdin_room.set()
 
     def _credit(self, stream: int) -> None:
-        """Tell the agent, in steps of a quarter of the window, that it may send more. It takes no credit for what it
+        """Tell the agent, in steps of half the window, that it may send more. It takes no credit for what it
         has not sent in this session."""
         consumed = min(self._consumed[stream], self._offered[stream])
-        if consumed - self._credited[stream] >= WINDOW // 4:
+        if consumed - self._credited[stream] >= WINDOW // 2:
             self._credited[stream] = consumed
             self._connection.send(Type.CREDIT, self.channel, _OFFSET.pack(consumed), stream)
 

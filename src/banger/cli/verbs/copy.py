@@ -1,11 +1,11 @@
-"""`vm cp`: files copied between this host and a machine, with the rules of `docker cp`."""
+"""`vm cp`: files copied between this host and a machine, or between machines, with the rules of `docker cp`."""
 
 from __future__ import annotations
 
 import errno
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from banger.cli.daemon import Daemon
@@ -17,6 +17,7 @@ from banger.errors import Error, NoSuchFile
 from banger.model.names import check_name
 
 if TYPE_CHECKING:
+    from banger.client.messages import Json
     from banger.client.trees import Complaints
 
 
@@ -27,6 +28,7 @@ def _copy_arguments(parser: Parser) -> None:
         action="store_true",
         help="keep owners in a copy into a machine (default: root owns all of it)",
     )
+    parser.flag("-q", "--quiet", action="store_true", help="show no progress")
     parser.flag(
         "-L", "--follow-link", action="store_true", help="copy what SRC links to, not the link itself"
     )
@@ -77,15 +79,17 @@ def _copy(arguments: Arguments) -> int:
 def _copy_one_way(arguments: Arguments) -> int:
     source_machine, source = split_place(arguments.source)
     target_machine, target = split_place(arguments.target)
-    if bool(source_machine) == bool(target_machine):
+    if not source_machine and not target_machine:
         raise Error(
             "bad_request",
-            "one of SRC and DST must be in a machine, and the other one on this host",
+            "at least one of SRC and DST must be in a machine",
             "write the path in the machine as NAME:/path",
         )
-    if source_machine:
-        return _copy_out(Daemon(), source_machine, source, target, arguments.follow_link)
-    return _copy_in(Daemon(), arguments, source, target_machine, target)
+    if not source_machine:
+        return _copy_in(Daemon(), arguments, source, target_machine, target)
+    if not target_machine:
+        return _copy_out(Daemon(), arguments, source_machine, source, target)
+    return _copy_between(Daemon(), arguments, source_machine, source, target_machine, target)
 
 
 def _copy_in(daemon: Daemon, arguments: Arguments, source: str, machine: str, target: str) -> int:
@@ -109,8 +113,24 @@ def _copy_in(daemon: Daemon, arguments: Arguments, source: str, machine: str, ta
     tree = pack_tree(
         os.path.realpath(real) if is_directory else real, name or ".", arguments.archive, complaints
     )
-    daemon.call(calls.machines_put_files(machine, directory, tree))
+    size = 0 if is_directory else os.lstat(real).st_size
+    daemon.call(calls.machines_put_files(machine, directory, _shown(tree, arguments.quiet, source, size)))
     return _complain(complaints)
+
+
+def _shown(pieces: Iterable[bytes], quiet: bool, what: str, size_bytes: int) -> Iterator[bytes]:
+    """The pieces, and progress while they pass. `size_bytes`: of a single file, 0 for a tree."""
+    from banger.cli.progress import Progress, Step
+
+    progress, done = Progress(quiet), 0
+    try:
+        for piece in pieces:
+            done += len(piece)
+            total = max(size_bytes, done) if size_bytes else 0
+            progress.show(Step("copying", what, done, total, "bytes"))
+            yield piece
+    finally:
+        progress.close()
 
 
 def _own_name(path: str) -> str:
@@ -126,21 +146,30 @@ def _read_stdin() -> Iterator[bytes]:
 
 def _kind_in_machine(daemon: Daemon, machine: str, path: str) -> str:
     """ "directory", "file", or "" if there is nothing; for a link, the kind of its target."""
-    kind = _stat_type(daemon, machine, path)
-    return kind if kind in ("", "directory") else "file"
+    found = _stat(daemon, machine, path)
+    return "" if not found else "directory" if found.get("type") == "directory" else "file"
 
 
-def _stat_type(daemon: Daemon, machine: str, path: str) -> str:
+def _stat(daemon: Daemon, machine: str, path: str) -> Json:
+    """What is at the path; empty if there is nothing."""
     try:
-        return str(daemon.record(calls.machines_stat_file(machine, path)).get("type", "other"))
+        return daemon.record(calls.machines_stat_file(machine, path))
     except NoSuchFile:
-        return ""
+        return {}
 
 
-def _copy_out(daemon: Daemon, machine: str, source: str, target: str, follow: bool) -> int:
-    if not _stat_type(daemon, machine, source):
-        raise Error("file_not_found", f"{source} does not exist in {machine}")
-    with daemon.open(calls.machines_get_files(machine, source, follow)) as answer:
+def _size_in_machine(daemon: Daemon, machine: str, path: str) -> int:
+    """The size of a file in bytes; 0 of all else. Raises `file_not_found`."""
+    found = _stat(daemon, machine, path)
+    if not found:
+        raise Error("file_not_found", f"{path} does not exist in {machine}")
+    size = found.get("size_bytes")
+    return size if isinstance(size, int) and found.get("type") == "file" else 0
+
+
+def _copy_out(daemon: Daemon, arguments: Arguments, machine: str, source: str, target: str) -> int:
+    size = _size_in_machine(daemon, machine, source)
+    with daemon.open(calls.machines_get_files(machine, source, arguments.follow_link)) as answer:
         if target == "-":
             for piece in answer.chunks():
                 _write_all(piece)
@@ -148,15 +177,55 @@ def _copy_out(daemon: Daemon, machine: str, source: str, target: str, follow: bo
         from banger.client.trees import Complaints, unpack_tree
 
         complaints = Complaints()
-        unpack_tree(answer.chunks(), lambda is_dir: _plan_here(source, is_dir, target), complaints)
+        pieces = _shown(answer.chunks(), arguments.quiet, source, size)
+        unpack_tree(pieces, lambda is_dir: _plan_here(source, is_dir, target), complaints)
     return _complain(complaints)
 
 
-def _plan_here(source: str, is_directory: bool, target: str) -> tuple[str, str]:
+def _copy_between(
+    daemon: Daemon,
+    arguments: Arguments,
+    source_machine: str,
+    source: str,
+    target_machine: str,
+    target: str,
+) -> int:
+    """No file on this host, and of the stream only a piece at a time."""
+    from banger.client.trees import Complaints, pass_tree
+
+    size = _size_in_machine(daemon, source_machine, source)
+    kind = _kind_in_machine(daemon, target_machine, target)
+    complaints = Complaints()
+
+    def plan(is_directory: bool) -> tuple[str, str]:
+        directory, name = _plan_from_machine(source, is_directory, target, kind)
+        if source_machine == target_machine:
+            _refuse_into_itself(source, posixpath.join(directory, name))
+        return directory, name
+
+    with daemon.open(calls.machines_get_files(source_machine, source, arguments.follow_link)) as answer:
+        pieces = _shown(answer.chunks(), arguments.quiet, source, size)
+        directory, tree = pass_tree(pieces, plan, arguments.archive, complaints)
+        daemon.call(calls.machines_put_files(target_machine, directory, tree))
+    return _complain(complaints)
+
+
+def _refuse_into_itself(source: str, target: str) -> None:
+    """Such a copy would copy what it has just written, and so on."""
+    above = posixpath.normpath(source)
+    if posixpath.commonpath((above, posixpath.normpath(target))) == above:
+        raise Error("bad_request", f"cannot copy {source} into itself", "choose a DST outside SRC")
+
+
+def _plan_from_machine(source: str, is_directory: bool, target: str, target_kind: str) -> tuple[str, str]:
     name = posixpath.basename(posixpath.normpath(source)) or "root"
     if source.endswith(("/", "/.")) and not is_directory:
         raise Error("agent_error", f"the machine did not send the directory {source}, but something else")
-    directory, name = plan_copy(name, is_directory, source.endswith("/."), target, _kind_here(target))
+    return plan_copy(name, is_directory, source.endswith("/."), target, target_kind)
+
+
+def _plan_here(source: str, is_directory: bool, target: str) -> tuple[str, str]:
+    directory, name = _plan_from_machine(source, is_directory, target, _kind_here(target))
     # A final slash: then a link before it is followed.
     return (posixpath.join(directory, "") if directory != target else directory), name
 
@@ -214,5 +283,6 @@ EXPORT = Verb(_export_arguments, _export, "banger export -o dev.tar dev")
 COPY = Verb(
     _copy_arguments,
     _copy,
-    "banger vm cp ./app dev:/srv/\nbanger vm cp dev:/var/log/. ./logs\ntar c . | banger vm cp - dev:/srv",
+    "banger vm cp ./app dev:/srv/\nbanger vm cp dev:/var/log/. ./logs\nbanger vm cp dev:/srv/app test:/srv/\n"
+    "tar c . | banger vm cp - dev:/srv",
 )

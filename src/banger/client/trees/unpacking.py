@@ -35,7 +35,7 @@ _ZEROS = bytes(_PIECE)
 # As long and as deep as in the agent.
 _NAME_BYTES = 65535
 _DEPTH = 1000
-_LIMITS = Bounds(target_bytes=_NAME_BYTES)
+LIMITS = Bounds(target_bytes=_NAME_BYTES)
 _HELD_BYTES = 256 << 20
 _HELD_BESIDES_NAME = 200
 _OPEN_MODE = 0o755
@@ -51,15 +51,23 @@ def unpack_tree(
     write to and the name of the root there ("": the root is that directory itself). Raises `agent_error` for a
     malformed or truncated stream; the entries before that are written.
     """
-    chunks = iter(pieces)
-    cursor = Cursor(lambda: _next_of(chunks))
+    cursor = cursor_of(pieces)
     try:
         _unpack(cursor, place, Complaints() if complaints is None else complaints)
         while cursor.fetch():  # a connection that breaks after the last entry is an error, too
             pass
     except TarFailure as exc:
-        where = f"entry '{printable(exc.entry)}': " if exc.entry is not None else ""
-        raise Error("agent_error", f"the machine sent a broken tar stream: {where}{exc.what}") from exc
+        raise broken(exc) from exc
+
+
+def broken(failure: TarFailure) -> Error:
+    where = f"entry '{printable(failure.entry)}': " if failure.entry is not None else ""
+    return Error("agent_error", f"the machine sent a broken tar stream: {where}{failure.what}")
+
+
+def cursor_of(pieces: Iterable[bytes]) -> Cursor:
+    chunks = iter(pieces)
+    return Cursor(lambda: _next_of(chunks))
 
 
 def _next_of(chunks: Iterator[bytes]) -> memoryview | None:
@@ -68,7 +76,7 @@ def _next_of(chunks: Iterator[bytes]) -> memoryview | None:
 
 
 def _unpack(cursor: Cursor, place: Callable[[bool], tuple[str, str]], complaints: Complaints) -> None:
-    entries = read_entries(cursor, _LIMITS, _is_kept, to_its_end=True)
+    entries = read_entries(cursor, LIMITS, _is_kept, to_its_end=True)
     root = next(entries, None)
     if root is None:
         complaints.add("nothing was copied: the machine sent an empty tree")

@@ -15,6 +15,10 @@ from banger.wire.constants import PORT_NAME, PORT_NAME_SHARES
 # docs/decisions/0012-limits.md.
 TRANSLATED_MIB = 128
 
+# Without erms and fsrm, by which a processor says that it copies fast byte by byte: this one is slow at that, and kernel and C
+# libraries believe it. See docs/decisions/0063-bytes-between-host-and-guest.md.
+EMULATED_CPU = "max,erms=off,fsrm=off"
+
 # Forbids what QEMU does not need after its start: new programs, other users, obsolete system calls.
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
@@ -64,7 +68,7 @@ def plan_machine(config: VmConfig) -> list[str]:
 
     `-no-reboot`: QEMU ends when its guest resets (also after a panic, with `panic=-1`).
     """
-    cpu = "host" if config.accel == "kvm" else "max"
+    cpu = "host" if config.accel == "kvm" else EMULATED_CPU
     return [
         "-name", f"guest=banger-{config.places.name},process=banger-{config.places.name}",
         "-M", "microvm,acpi=on,pit=off,pic=off,rtc=on,usb=off,auto-kernel-cmdline=off,"
