@@ -225,6 +225,7 @@ def _resident_kib(pid: int) -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
 
 
+@pytest.mark.timeout(600 + FILES // 50)
 def test_many_files_are_found_and_forgotten(own_home: Home, tmp_path: Path) -> None:
     many = tmp_path / "many"
     for number in range(FILES):

@@ -140,7 +140,7 @@ class SnapshotLibrary:
                 chunks,
                 directory,
                 Limits(total_bytes=_LARGEST_BYTES, disk_bytes=_LARGEST_BYTES),
-                self._check_manifest,
+                self.check_manifest,
             )
             brought = sealed.manifest.snapshot
             record = msgspec.structs.replace(
@@ -167,7 +167,7 @@ class SnapshotLibrary:
     async def _all(self) -> Snapshots:
         return await in_thread(_read_all, self._root)
 
-    def _check_manifest(self, sealed: SealedManifest) -> FrozenFiles:
+    def check_manifest(self, sealed: SealedManifest) -> FrozenFiles:
         """Raises `snapshot_invalid`, `snapshot_incompatible`."""
         record = sealed.manifest.snapshot
         if record.spec.mounts:  # paths of this host, which a stranger has chosen
