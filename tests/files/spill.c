@@ -52,7 +52,6 @@ static void by_mapping(void)
 	memset(map, 7, size);
 	say("msync", msync(map, size, MS_SYNC));
 	munmap(map, size);
-	say("fsync after it", fsync(file));
 	close(file);
 	unlink("mapped");
 }

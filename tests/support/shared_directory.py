@@ -23,17 +23,17 @@ class Sharer:
 
     def sh(self, script: str, *, machine: str = "", timeout_s: float = 90) -> str:
         return self.home.text(
-            "vm", "exec", machine or self.name, "--", "sh", "-c", script, timeout_s=timeout_s
+            "vm", "exec", "-u", "root", machine or self.name, "--", "sh", "-c", script, timeout_s=timeout_s
         )
 
     def fails(self, script: str, *, machine: str = "") -> str:
         """What it said."""
-        done = self.home.run("vm", "exec", machine or self.name, "--", "sh", "-c", script)
+        done = self.home.run("vm", "exec", "-u", "root", machine or self.name, "--", "sh", "-c", script)
         assert done.returncode != 0, done.stdout
         return done.stderr.decode()
 
     def perl(self, script: str, *, machine: str = "") -> str:
-        words = ("vm", "exec", "-i", machine or self.name, "--", "perl", "-")
+        words = ("vm", "exec", "-u", "root", "-i", machine or self.name, "--", "perl", "-")
         return self.home.text(*words, stdin=script.encode())
 
     def put(self, program: Path) -> str:
