@@ -21,7 +21,7 @@ from tests.support.small_disk import mounted_small
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 # `make test-long` has a million.
-FILES = int(os.environ.get("BANGER_SHARED_FILES", "50000"))
+FILES = int(os.environ.get("BANGER_SHARED_FILES", "20000"))
 A_DIRECTORY = 1000
 
 
@@ -194,12 +194,12 @@ def test_a_root_of_the_guest_does_not_get_past_reading_only(own_home: Home, tmp_
     said = machine.perl(r"""
         system("mount", "-o", "remount,rw", "/fixed") == 0 or print "not mounted anew\n";
         sub try { my ($what, $done) = @_; print "$what\n" if $done }
-        chdir "/fixed"; my $name = "file"; my $x = "x";
+        chdir "/fixed"; my ($name, $key, $x) = ("file", "user.a", "x");
         try "open", open(F, ">>", "file"); try "open both", open(F, "+<", "file"); try "truncate", truncate("file", 0);
         try "create", open(F, ">", "new"); try "unlink", unlink("file"); try "mkdir", mkdir("new");
         try "rmdir", rmdir("directory"); try "rename", rename("file", "other"); try "link", link("file", "other");
         try "symlink", symlink("file", "other"); try "chmod", chmod(0600, "file"); try "utime", utime(5, 5, "file");
-        try "setxattr", syscall(188, $name, "user.a", $x, 1, 0) == 0; try "chown", chown(0, 0, "file") && 0;
+        try "setxattr", syscall(188, $name, $key, $x, 1, 0) == 0;
         print "end\n";
     """)
     assert said == "end\n"
@@ -236,7 +236,7 @@ def test_many_files_are_found_and_forgotten(own_home: Home, tmp_path: Path) -> N
     machine = Sharer(own_home, "counter", many)
     names = FILES + (FILES + A_DIRECTORY - 1) // A_DIRECTORY + 1
     used = []
-    for _ in range(3):
+    for _ in range(2):
         # Each file is looked at, so each has a node.
         assert machine.sh(
             "find /src -size -1 -o -print | wc -l; find /src | wc -l", timeout_s=20 + FILES / 50
@@ -245,7 +245,7 @@ def test_many_files_are_found_and_forgotten(own_home: Home, tmp_path: Path) -> N
         used.append(_resident_kib(server))
         machine.sh("sync; echo 2 >/proc/sys/vm/drop_caches", timeout_s=20 + FILES / 200)
     assert used[0] < 8192 + FILES * 400 // 1024, used
-    assert used[2] < used[0] * 1.3, used  # what the guest forgot was given back
+    assert used[1] < used[0] * 1.3, used  # what the guest forgot was given back
     assert alive(server)
     machine.sh("rm -r /src/1", timeout_s=300)
     assert not (many / "1").exists()
