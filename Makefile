@@ -13,7 +13,9 @@ REV ?= HEAD~1
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-long crash fuzz fuzz-api check-guest lint format man bench bench-compare bench-boots recording clean
+.PHONY: help setup setup-test run test test-long crash fuzz fuzz-api many-files check-guest lint format man bench bench-compare bench-boots recording clean
+SHARED ?= 1000000
+
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +34,7 @@ test: lint check-guest ## lint, then every test
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests
 
 test-long: API_TIME = 300
-test-long: crash fuzz fuzz-api bench-boots ## what takes an hour or more: KILLS kills, each fuzzer for TIME seconds, N boots
+test-long: crash fuzz fuzz-api bench-boots many-files ## what takes an hour or more: KILLS kills, each fuzzer for TIME seconds, N boots, SHARED files
 
 crash: setup-test ## kill daemons and VMMs at random moments (KILLS=1000), or replay a round (SEED=, ROUND=)
 	@$(BIN)/python -m tests.crash --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
@@ -44,6 +46,9 @@ fuzz: setup-test ## bytes of strangers, TIME seconds a target (TIME=60); what is
 
 fuzz-api: setup-test ## made-up requests at every route of a real daemon, for TIME seconds (TIME=60, SEED=)
 	@$(BIN)/python -m tests.routes --seconds $(API_TIME) $(if $(SEED),--seed $(SEED))
+
+many-files: setup-test ## a machine with a directory of SHARED=1000000 files
+	@BANGER_SHARED_FILES=$(SHARED) $(BIN)/pytest tests/e2e/test_share_hard_cases.py -k many_files
 
 check-guest: setup-test ## the agent's own tests, under sanitizers
 	@$(MAKE) -s --no-print-directory -C guest check

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from bench.noise import sample
 from bench.place import BANGER, BUILD, IMAGE, banger
+from bench.share_tools import COMPILE, ENVIRONMENT, STATUS, fill_work, find_tools, send_tools
 from bench.table import Row
 
 _NAME = "bench-share"
@@ -18,11 +19,12 @@ _LIMIT_S = 600
 
 
 class Amounts(NamedTuple):
-    """`listed` and `made`: numbers of files; `mib`: of one file."""
+    """`listed`, `made` and `compiled`: numbers of files; `mib`: of one file."""
 
     listed: int = 10_000
     made: int = 1000
     mib: int = 100
+    compiled: int = 20
     runs: int = 3
 
 
@@ -54,6 +56,16 @@ def works(amounts: Amounts) -> list[Work]:
             3000,
         ),
         Work(f"{made} removals", "rm -r $d/new"),
+        *_works_with_tools(amounts),
+    ]
+
+
+def _works_with_tools(amounts: Amounts) -> list[Work]:
+    if not find_tools():
+        return []
+    return [
+        Work(f"git status of {amounts.listed} files", STATUS),
+        Work(f"compilation of {amounts.compiled} files", COMPILE),
     ]
 
 
@@ -77,7 +89,7 @@ def _round(amounts: Amounts) -> list[list[float]]:
         for work in works(amounts)
     ]
     return [
-        [float(word) / 1000 for word in _in_guest(f"d={d}; " + "\n".join(lines)).split()]
+        [float(word) / 1000 for word in _in_guest(f"{ENVIRONMENT}; d={d}; " + "\n".join(lines)).split()]
         for d in ("/share", "/own")
     ]
 
@@ -97,7 +109,11 @@ def _machine(amounts: Amounts) -> Iterator[None]:
     _fill(directory, amounts)
     banger("vm", "run", "-d", "--name", _NAME, "-v", f"{directory}:/share", IMAGE, "--", "sleep", "infinity")
     try:
-        _in_guest("cp -r /share /own; sync")
+        _in_guest("cp -a /share /own; sync")
+        if tools := find_tools():
+            send_tools(tools, _NAME)
+            # What git knows of the files holds for the place where it learned it.
+            _in_guest(f"{ENVIRONMENT}; for d in /share /own; do {STATUS}; done")
         yield
     finally:
         banger("vm", "delete", "--force", _NAME)
@@ -112,3 +128,5 @@ def _fill(directory: Path, amounts: Amounts) -> None:
     with open(directory / "large", "wb") as large:
         for number in range(amounts.mib):
             large.write(bytes([number % 251]) * (1 << 20))
+    if find_tools():
+        fill_work(directory, amounts.compiled)

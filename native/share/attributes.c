@@ -10,12 +10,21 @@
 
 enum { NOBODY = 65534, FCHMODAT2 = 452 /* Linux 6.6 */ };
 
-#define RIGHTS 0777
+#define RIGHTS (0777 | S_ISVTX)
+#define EVERY_BIT 07777
+
+/* All file systems below the root are one for the guest, and in it one number is one file. */
+static uint64_t inode_number(const struct mount *mount, const struct statx *found)
+{
+	uint64_t device = identity_of(found).device;
+
+	return device == mount->device ? found->stx_ino : found->stx_ino ^ device * UINT64_C(0x9e3779b97f4a7c15);
+}
 
 void fill_attributes(const struct mount *mount, const struct statx *found, struct fuse_attr *attributes)
 {
 	*attributes = (struct fuse_attr){
-		.ino = found->stx_ino,
+		.ino = inode_number(mount, found),
 		.size = found->stx_size,
 		.blocks = found->stx_blocks,
 		.atime = (uint64_t)found->stx_atime.tv_sec,
@@ -159,9 +168,9 @@ int do_setattr(struct request *request)
 		failure = check_owner(request->mount, &in, &found);
 	if (!failure && in.valid & FATTR_SIZE)
 		failure = set_size(request, handle >= 0 ? handle : descriptor, in.size);
-	/* No program of a guest runs with the rights of the host's user: there are no such bits. */
+	/* No program of a guest runs with the rights of the host's user. Of a directory these bits lend no rights. */
 	if (!failure && in.valid & FATTR_MODE)
-		failure = set_mode(request, descriptor, &place, in.mode & (S_ISDIR(found.stx_mode) ? RIGHTS | S_ISVTX : RIGHTS));
+		failure = set_mode(request, descriptor, &place, in.mode & (S_ISDIR(found.stx_mode) ? EVERY_BIT : RIGHTS));
 	if (!failure && in.valid & (FATTR_ATIME | FATTR_MTIME))
 		failure = set_times(descriptor, &place, &in);
 	if (!failure)

@@ -3,12 +3,13 @@
 #include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-enum { BUCKETS_FIRST = 1024 };
+enum { BUCKETS_FIRST = 1024, LOOKED_THROUGH = 65536, GIVEN_UP_MOST = 16 };
 
 bool nodes_open(struct nodes *nodes, uint64_t first)
 {
-	*nodes = (struct nodes){.buckets = BUCKETS_FIRST, .next = first};
+	*nodes = (struct nodes){.buckets = BUCKETS_FIRST, .next = first, .most = NODES_MOST};
 	nodes->root.number = FUSE_ROOT_ID;
 	nodes->by_number = calloc(BUCKETS_FIRST, sizeof *nodes->by_number);
 	nodes->by_identity = calloc(BUCKETS_FIRST, sizeof *nodes->by_identity);
@@ -46,7 +47,8 @@ static struct node **place_of_identity(const struct nodes *nodes, const struct i
 
 static bool same(const struct identity *one, const struct identity *other)
 {
-	return one->inode == other->inode && one->device == other->device && one->born_ns == other->born_ns;
+	return one->inode == other->inode && one->device == other->device && one->born_ns == other->born_ns &&
+	       one->kind == other->kind;
 }
 
 struct node *nodes_find(struct nodes *nodes, uint64_t number)
@@ -98,41 +100,6 @@ static void grow(struct nodes *nodes)
 	nodes->buckets = grown.buckets;
 	nodes->by_number = grown.by_number;
 	nodes->by_identity = grown.by_identity;
-}
-
-static struct node *add(struct nodes *nodes, struct node *parent, const char *name, const struct identity *identity)
-{
-	if (nodes->count >= NODES_MOST)
-		return NULL;
-	if (nodes->count >= nodes->buckets)
-		grow(nodes);
-	struct node *node = calloc(1, sizeof *node);
-	char *own_name = strdup(name);
-	if (!node || !own_name) {
-		free(node);
-		free(own_name);
-		return NULL;
-	}
-	*node = (struct node){
-		.number = nodes->next++, .identity = *identity, .is_there = true, .parent = parent, .name = own_name};
-	parent->below++;
-	put(place_of_number(nodes, node->number), node, &node->next_number);
-	put(place_of_identity(nodes, identity), node, &node->next_identity);
-	nodes->count++;
-	return node;
-}
-
-struct node *nodes_look_up(struct nodes *nodes, struct node *parent, const char *name, const struct identity *identity)
-{
-	struct node *node = nodes_find_identity(nodes, identity);
-
-	if (!node)
-		node = add(nodes, parent, name, identity);
-	else if (!nodes_move(nodes, node, parent, name))
-		return NULL;
-	if (node)
-		node->looked_up++;
-	return node;
 }
 
 void nodes_remove(struct nodes *nodes, struct node *node)
@@ -191,6 +158,80 @@ bool nodes_move(struct nodes *nodes, struct node *node, struct node *parent, con
 	before->below--;
 	drop(nodes, before);
 	return true;
+}
+
+/* A node takes memory for as long as the kernel remembers it, and that is up to the guest. */
+static bool give_one_up(struct nodes *nodes)
+{
+	for (size_t i = 0; i < nodes->buckets && i < LOOKED_THROUGH; i++) {
+		struct node *node = nodes->by_number[nodes->hand];
+
+		/* A process may be in a directory, and would not look for its name again. */
+		while (node && (node->below || node->handles || node->identity.kind == S_IFDIR))
+			node = node->next_number;
+		nodes->hand = (nodes->hand + 1) & (nodes->buckets - 1);
+		if (!node)
+			continue;
+		node->looked_up = 0;
+		drop(nodes, node);
+		return true;
+	}
+	return false;
+}
+
+/* One with a name of its own; NULL without memory. */
+static struct node *allocate(const char *name)
+{
+	struct node *node = calloc(1, sizeof *node);
+	char *own_name = strdup(name);
+
+	if (node && own_name) {
+		node->name = own_name;
+		return node;
+	}
+	free(node);
+	free(own_name);
+	return NULL;
+}
+
+static struct node *add(struct nodes *nodes, struct node *parent, const char *name, const struct identity *identity)
+{
+	struct node *node = NULL;
+
+	for (int tries = 0; tries < GIVEN_UP_MOST && !node; tries++) {
+		bool is_room = nodes->count < nodes->most;
+
+		if (is_room && tries == 0 && nodes->count >= nodes->buckets)
+			grow(nodes);
+		if (is_room)
+			node = allocate(name);
+		if (!node && !give_one_up(nodes))
+			return NULL;
+	}
+	if (!node)
+		return NULL;
+	node->number = nodes->next++;
+	node->identity = *identity;
+	node->is_there = true;
+	node->parent = parent;
+	parent->below++;
+	put(place_of_number(nodes, node->number), node, &node->next_number);
+	put(place_of_identity(nodes, identity), node, &node->next_identity);
+	nodes->count++;
+	return node;
+}
+
+struct node *nodes_look_up(struct nodes *nodes, struct node *parent, const char *name, const struct identity *identity)
+{
+	struct node *node = nodes_find_identity(nodes, identity);
+
+	if (!node)
+		node = add(nodes, parent, name, identity);
+	else if (!nodes_move(nodes, node, parent, name))
+		return NULL;
+	if (node)
+		node->looked_up++;
+	return node;
 }
 
 bool nodes_path(const struct nodes *nodes, const struct node *node, char path[PATH_MAX])

@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 enum { LOOKED_AT = STATX_BASIC_STATS | STATX_BTIME, TRIES = 8 };
@@ -16,6 +17,7 @@ bool mount_open(struct mount *mount, char *path, bool read_only)
 	*mount = (struct mount){.directory = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW), .name = ".", .read_only = read_only};
 	if (mount->directory < 0 || fstat(mount->directory, &found) != 0)
 		return false;
+	mount->device = (uint64_t)major(found.st_dev) << 32 | minor(found.st_dev);
 	if (S_ISDIR(found.st_mode))
 		return true;
 	/* A descriptor of a file leads nowhere without /proc: hold its directory. */
@@ -95,7 +97,10 @@ int look_at(int descriptor, struct statx *found)
 struct identity identity_of(const struct statx *found)
 {
 	struct identity identity = {
-		.device = (uint64_t)found->stx_dev_major << 32 | found->stx_dev_minor, .inode = found->stx_ino};
+		.device = (uint64_t)found->stx_dev_major << 32 | found->stx_dev_minor,
+		.inode = found->stx_ino,
+		.kind = found->stx_mode & S_IFMT,
+	};
 
 	if (found->stx_mask & STATX_BTIME)
 		identity.born_ns = (uint64_t)found->stx_btime.tv_sec * 1000000000 + found->stx_btime.tv_nsec;
@@ -131,11 +136,42 @@ int node_look(struct mount *mount, struct node *node, struct place *place, int *
 	return look_at(*descriptor, found);
 }
 
+/* A descriptor that may do what the flags ask for; -1 if none of the node's handles may. */
+static int open_again(const struct node *node, int flags)
+{
+	for (const struct handle *handle = node->handles; handle; handle = handle->next) {
+		int access = fcntl(handle->descriptor, F_GETFL) & O_ACCMODE;
+
+		if (handle->is_directory)
+			return openat(handle->descriptor, ".", flags | O_CLOEXEC);
+		/* All reading and writing names its place, so the two may share theirs. */
+		if (access == O_RDWR || access == (flags & O_ACCMODE))
+			return fcntl(handle->descriptor, F_DUPFD_CLOEXEC, 0);
+	}
+	return -1;
+}
+
+static int open_nameless(const struct node *node, int flags, struct statx *found)
+{
+	int descriptor = open_again(node, flags);
+	int failure = descriptor < 0 ? ESTALE : look_at(descriptor, found);
+
+	if (!failure)
+		return descriptor;
+	if (descriptor >= 0)
+		close(descriptor);
+	return -failure;
+}
+
 int node_open(struct mount *mount, struct node *node, int flags, struct statx *found)
 {
 	AUTO_PLACE place = {0};
-	int failure = place_of(mount, node, &place), descriptor;
+	int failure, descriptor;
 
+	/* Where the guest took the name away, no name is to be looked for again. */
+	if (!node->is_there && node != &mount->nodes.root)
+		return open_nameless(node, flags, found);
+	failure = place_of(mount, node, &place);
 	if (failure)
 		return -failure;
 	/* The opening of a pipe would wait, and that of a device do something. */

@@ -23,6 +23,7 @@ struct mount {
 	int directory;
 	const char *name;
 	bool is_file, read_only;
+	uint64_t device; /* of the root: what is on others gets other inode numbers */
 	uint32_t guest_user, guest_group;
 	struct nodes nodes;
 	struct handles handles;

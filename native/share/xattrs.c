@@ -35,7 +35,20 @@ static int open_node(struct request *request)
 	int descriptor = node_open(request->mount, request->node, O_RDONLY, &found);
 
 	/* Links, pipes and devices have no such attributes, and a file may be there to be written to only. */
-	return descriptor == -EACCES ? node_open(request->mount, request->node, O_WRONLY, &found) : descriptor;
+	if (descriptor == -EACCES)
+		descriptor = node_open(request->mount, request->node, O_WRONLY, &found);
+	/* Without a name that is known it may be open. */
+	if ((descriptor == -ESTALE || descriptor == -EACCES) && request->node->handles)
+		return fcntl(request->node->handles->descriptor, F_DUPFD_CLOEXEC, 0);
+	return descriptor;
+}
+
+static bool is_link(struct request *request)
+{
+	AUTO_PLACE place = {0};
+	struct statx found;
+
+	return node_place(request->mount, request->node, &place, &found) == 0 && S_ISLNK(found.stx_mode);
 }
 
 int do_getxattr(struct request *request)
@@ -81,8 +94,10 @@ int do_listxattr(struct request *request)
 	if (!request_take(request, &in, sizeof in))
 		return EINVAL;
 	int descriptor = open_node(request);
+	if (descriptor == -ESTALE && !is_link(request))
+		return ESTALE;
 	if (descriptor < 0)
-		return descriptor == -ESTALE ? ESTALE : put_sized(request, 0, in.size);
+		return put_sized(request, 0, in.size);
 	ssize_t length = flistxattr(descriptor, (char *)request->answer, LIST_MOST);
 	int failure = length < 0 ? errno : 0;
 	close(descriptor);

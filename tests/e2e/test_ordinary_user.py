@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -145,3 +146,53 @@ def test_run_snapshot_fork_and_adopt_in_a_user_namespace(user: Banger) -> None:
     user("vm", "snapshot", "a-1", "two")
     user("vm", "commit", "a", "made")
     assert user("run", "--rm", "made", "--", "cat", "/root/word") == "kept\n"
+
+
+@pytest.fixture
+def owned() -> Iterator[Path]:
+    """A directory of that user, with a file that is only root's."""
+    with tempfile.TemporaryDirectory(prefix="bs-") as directory:
+        top = Path(directory)
+        (top / "seen").write_text("seen\n")
+        (top / "secret").write_text("secret\n")
+        (top / "secret").chmod(0o600)
+        (top / "mine").write_text("mine\n")
+        for path in (top, top / "mine"):
+            os.chown(path, NOBODY, NOBODY)
+        top.chmod(0o755)
+        yield top
+
+
+def test_directories_give_a_guest_what_their_user_may_do(user: Banger, owned: Path) -> None:
+    user("run", "-d", "--name", "a", "-v", f"{owned}:/src", "-v", f"{owned}:/fixed:ro", IMAGE)
+
+    def sh(script: str, machine: str = "a") -> str:
+        return user("exec", machine, "--", "sh", "-c", script)
+
+    # Of this user's namespace, the files of others belong to this user's number: it is that of nobody.
+    assert sh("stat -c '%u %n' /src/mine") == "0 /src/mine\n"
+    # The guest's root is no more than the user.
+    assert sh("cat /src/seen; ! cat /src/secret; ! echo x >>/src/seen; echo end") == "seen\nend\n"
+    sh(
+        "echo guest >/src/new && mkdir -m 700 /src/directory && cp /src/new /src/directory/ && ! touch /fixed/x"
+    )
+    assert (owned / "new").stat().st_uid == NOBODY and (owned / "directory/new").read_text() == "guest\n"
+    [server] = [
+        int(entry.name)
+        for entry in Path("/proc").glob("[0-9]*")
+        if f"rw:{owned}".encode() in _command_line(entry) and b"--channel" in _command_line(entry)
+    ]
+    status = Path(f"/proc/{server}/status").read_text()
+    assert f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}" in status
+    os.kill(server, signal.SIGKILL)
+    assert sh("sleep 0.5; cat /src/new") == "guest\n"
+    user("vm", "fork", "a")
+    sh("echo child >/src/child", "a-1")
+    assert sh("cat /src/child") == "child\n"
+
+
+def _command_line(entry: Path) -> bytes:
+    try:
+        return (entry / "cmdline").read_bytes()
+    except OSError:
+        return b""

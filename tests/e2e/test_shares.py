@@ -284,13 +284,6 @@ def test_a_directory_that_vanishes_is_an_error_not_a_wait(shared: Shared) -> Non
     shared.home.text("vm", "delete", "--force", "loser")
 
 
-def test_a_machine_with_directories_is_not_copied(shared: Shared) -> None:
-    for words in (("vm", "fork", shared.name), ("vm", "snapshot", shared.name, "tag")):
-        done = shared.home.run(*words)
-        assert done.returncode != 0
-        assert b"has directories of this host" in done.stderr
-
-
 def test_a_source_that_cannot_be_opened_is_named(shared: Shared, places: Path) -> None:
     for source, why in ((places / "missing", b"No such file"), (Path("/"), b"cannot share /")):
         done = shared.home.run("vm", "run", "--rm", "-v", f"{source}:/x", IMAGE, "--", "true")

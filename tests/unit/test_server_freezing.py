@@ -197,6 +197,7 @@ def test_verbs_are_operations_with_their_results(client: Client, asked: Asked) -
     assert [one.result for one in ended] == [KEPT, DEV, [DEV, DEV], MADE]
     assert asked == [
         ("snapshot", "dev", "one"),
+        ("find", "gone", "one"),
         ("restore", "gone", "one"),
         ("fork", "dev", 2, "w"),
         ("commit", "dev", "team/app:1"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from banger.client.results import prepare_spec
 from banger.engine.paths import refuse_mounts_of_others
 from banger.errors import Error
 from banger.guests.shares import find_sources, plan_server, prepare_share
+from banger.machines.copies.snapshots import SnapshotLibrary
 from banger.machines.life.guest_wishes import check_wishes
 from banger.machines.life.shares import check_mounts
 from banger.model.machine import MachineSpec
@@ -218,3 +220,14 @@ def test_python_means_sources_as_its_program_would(tmp_path: Path) -> None:
         Mount(source=str(tmp_path), target="/c", read_only=True),
         Mount(source="/d", target="/e"),
     ]
+
+
+def test_a_snapshot_of_strangers_that_names_directories_is_refused(tmp_path: Path) -> None:
+    """They would be directories of this host, which a stranger has chosen."""
+    holdings: Any = SimpleNamespace(paths=SimpleNamespace(snapshots=tmp_path))
+    spec = MachineSpec(image="x", mounts=[Mount(source="/etc", target="/etc")])
+    snapshot = SimpleNamespace(machine="theirs", tag="one", spec=spec)
+    sealed: Any = SimpleNamespace(manifest=SimpleNamespace(snapshot=snapshot))
+    with pytest.raises(Error, match="theirs:one names directories") as refused:
+        SnapshotLibrary(holdings).check_manifest(sealed)
+    assert refused.value.code == "snapshot_invalid"

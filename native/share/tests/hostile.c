@@ -61,6 +61,41 @@ static void ask_for_anything(void)
 	assert(request_answer(&served, asked, length, answered) <= MESSAGE_MOST);
 }
 
+/* All that is below the directory, as a sum: names, kinds, sizes, modes, and when each was changed last. */
+static uint64_t sum;
+
+static int add_to_sum(const char *path, const struct stat *found, int kind, struct FTW *where)
+{
+	const int64_t facts[] = {found->st_size, found->st_mode, found->st_ctim.tv_sec, found->st_ctim.tv_nsec, (int64_t)found->st_ino};
+
+	(void)kind, (void)where;
+	for (const char *at = path; *at; at++)
+		sum = sum * 31 + (uint8_t)*at;
+	for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+		sum = sum * 31 + (uint64_t)facts[i];
+	return 0;
+}
+
+static uint64_t sum_of_all(void)
+{
+	sum = 0;
+	nftw(served_path, add_to_sum, 16, FTW_PHYS);
+	return sum;
+}
+
+static void nothing_changes_what_is_for_reading_only(void)
+{
+	serve(true);
+	assert(symlink("../secret", host("a")) == 0 && mkdir(host("b"), 0755) == 0 && mkdir(host("b/a"), 0755) == 0);
+	close(open(host("c"), O_CREAT | O_WRONLY, 0600));
+	uint64_t before = sum_of_all();
+	for (int i = 0; i < REQUESTS; i++)
+		ask_for_anything();
+	assert(served.nodes.next > 1003);
+	assert(sum_of_all() == before);
+	serve_no_more();
+}
+
 int main(void)
 {
 	struct stat secret;
@@ -76,5 +111,6 @@ int main(void)
 	snprintf(path, sizeof path, "%.4000s/secret", served_path);
 	assert(stat(path, &secret) == 0 && secret.st_size == 0 && (secret.st_mode & 07777) == 0644);
 	serve_no_more();
+	nothing_changes_what_is_for_reading_only();
 	return 0;
 }

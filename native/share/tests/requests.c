@@ -153,6 +153,90 @@ static void names_of_one_file_are_one_node(void)
 	assert(get_attributes(node) == 0);
 }
 
+/* What of it is left can be found again, and what is open or a directory is never given up. */
+static void more_names_than_there_is_room_for_are_found_all_the_same(void)
+{
+	uint64_t directory = make_directory(FUSE_ROOT_ID, "crowd"), open_handle, open_node, first = 0;
+	char name[32];
+
+	open_node = create(directory, "open", &open_handle);
+	served.nodes.most = served.nodes.count + 20;
+	for (int i = 0; i < 500; i++) {
+		snprintf(name, sizeof name, "crowd/file-%d", i);
+		close(open(host(name), O_CREAT | O_WRONLY, 0644));
+		uint64_t node = look_up(directory, name + 6);
+		first = first ? first : node;
+		assert(get_attributes(node) == 0);
+		assert(served.nodes.count <= served.nodes.most);
+	}
+	assert(get_attributes(first) == ESTALE);
+	forget(first, 1);
+	assert(get_attributes(look_up(directory, "file-0")) == 0);
+	assert(write_at(open_node, open_handle, 0, "here", 0) == 0);
+	/* Directories alone can fill it. */
+	int failure = 0, made = 0;
+	for (; made < 500 && !failure; made++) {
+		snprintf(name, sizeof name, "crowd/directory-%d", made);
+		assert(mkdir(host(name), 0755) == 0);
+		failure = ask_name(FUSE_LOOKUP, directory, name + 6);
+	}
+	assert(failure == ENFILE && made > 10);
+	assert(look_up(directory, "directory-0") && get_attributes(FUSE_ROOT_ID) == 0);
+	served.nodes.most = NODES_MOST;
+	assert(look_up(directory, name + 6));
+}
+
+/* The guest took away the name, and the file stays for whoever has it open. */
+static void what_is_open_without_a_name_can_be_opened_again(void)
+{
+	uint64_t handle, node = create(FUSE_ROOT_ID, "nameless", &handle), again;
+	struct fuse_open_in in = {.flags = O_WRONLY};
+	struct fuse_setattr_in set = {.valid = FATTR_SIZE, .size = 2};
+	struct {
+		uint32_t size, flags;
+	} attribute = {.size = 1};
+
+	assert(ask_name(FUSE_UNLINK, FUSE_ROOT_ID, "nameless") == 0);
+	int other = open(host("nameless"), O_CREAT | O_WRONLY, 0644); /* another file under its name */
+	assert(write(other, "other", 5) == 5 && close(other) == 0);
+	assert(ask(FUSE_OPEN, node, &in, sizeof in, NULL, 0) == 0);
+	again = ANSWER(struct fuse_open_out).fh;
+	assert(write_at(node, again, 0, "again", 0) == 0);
+	assert(read_at(node, handle, 0, 100) == 5);
+	assert(ask(FUSE_SETATTR, node, &set, sizeof set, NULL, 0) == 0);
+	assert(read_at(node, handle, 0, 100) == 2);
+	int attributes = ask(FUSE_SETXATTR, node, &attribute, sizeof attribute, "user.a\0x", 8);
+	assert(attributes == 0 || attributes == EOPNOTSUPP);
+	struct stat found;
+	assert(stat(host("nameless"), &found) == 0 && found.st_size == 5);
+	/* Nobody has it open any more. */
+	struct fuse_release_in release = {.fh = handle};
+	assert(ask(FUSE_RELEASE, node, &release, sizeof release, NULL, 0) == 0);
+	release.fh = again;
+	assert(ask(FUSE_RELEASE, node, &release, sizeof release, NULL, 0) == 0);
+	assert(ask(FUSE_OPEN, node, &in, sizeof in, NULL, 0) == ESTALE);
+}
+
+static void files_on_other_devices_have_other_inode_numbers(void)
+{
+	struct statx found = {.stx_ino = 12, .stx_dev_major = (uint32_t)(served.device >> 32), .stx_dev_minor = (uint32_t)served.device};
+	struct fuse_attr here, there;
+
+	fill_attributes(&served, &found, &here);
+	found.stx_dev_minor++;
+	fill_attributes(&served, &found, &there);
+	assert(here.ino == 12 && there.ino != 12);
+}
+
+/* Where a file system does not say when a file was born, an inode comes again as something else. */
+static void an_inode_of_another_kind_is_another_file(void)
+{
+	struct statx file = {.stx_ino = 12, .stx_mode = S_IFREG}, directory = {.stx_ino = 12, .stx_mode = S_IFDIR};
+	struct identity one = identity_of(&file), other = identity_of(&directory);
+
+	assert(memcmp(&one, &other, sizeof one) != 0);
+}
+
 static void bits_that_lend_rights_are_not_set(void)
 {
 	uint64_t handle, node = create(FUSE_ROOT_ID, "program", &handle);
@@ -163,6 +247,10 @@ static void bits_that_lend_rights_are_not_set(void)
 
 	assert(ask(FUSE_SETATTR, node, &set, sizeof set, NULL, 0) == 0);
 	assert(stat(host("program"), &found) == 0 && (found.st_mode & 07777) == 0755);
+	uint64_t directory = make_directory(FUSE_ROOT_ID, "of-a-group");
+	set.mode = S_ISGID | S_ISVTX | 0755;
+	assert(ask(FUSE_SETATTR, directory, &set, sizeof set, NULL, 0) == 0);
+	assert(stat(host("of-a-group"), &found) == 0 && (found.st_mode & 07777) == 03755);
 	assert(ask(FUSE_MKNOD, FUSE_ROOT_ID, &pipe, sizeof pipe, "pipe", 5) == EPERM);
 	assert(ask(FUSE_SETATTR, node, &give, sizeof give, NULL, 0) == EPERM);
 	give.uid = served.guest_user;
@@ -296,6 +384,10 @@ int main(void)
 	directories_are_read_in_pieces();
 	attributes_that_are_not_for_users_are_not_supported();
 	one_file_is_a_mount_too();
+	what_is_open_without_a_name_can_be_opened_again();
+	files_on_other_devices_have_other_inode_numbers();
+	an_inode_of_another_kind_is_another_file();
+	more_names_than_there_is_room_for_are_found_all_the_same();
 	serve_no_more();
 	serve(true);
 	nothing_is_changed_where_that_is_not_allowed();

@@ -152,6 +152,7 @@ async def restore(engine: Engine, principal: Principal, request: verbs.TaggedMac
     async def work(report: Report) -> Machine:
         library, lives, makings = engine.snapshots, engine.lives, engine.makings
         name, tag = request.machine, request.tag
+        refuse_mounts_of_others(principal, (await library.find(name, tag)).spec)
         return await snapshots.restore(library, lives, makings, name, tag, report, owner=principal.uid)
 
     return engine.operations.begin("restore", f"machine/{request.machine}", work).operation

@@ -20,7 +20,6 @@ from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
 from banger.machines.life.passage import link_in_use
 from banger.machines.life.sessions import catch_up
-from banger.machines.life.shares import refuse_shared
 from banger.model.machine import MachineState
 from banger.model.sizes import MIB
 from banger.model.template import Shape
@@ -49,7 +48,6 @@ async def capture(lives: Lives, makings: Makings, live: LiveMachine, directory: 
     """Freeze `live` into `directory`; its vCPUs are stopped for a part of that time only. Raises `bad_state`,
     `vmm_failed`, `insufficient_disk`, `unsupported`."""
     machine = live.machine
-    refuse_shared(machine)
     await live.adopted.wait()
     async with lives.locks[machine.id], live.pausing:  # no task may resume it before all is written
         if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):

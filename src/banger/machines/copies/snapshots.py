@@ -111,8 +111,15 @@ class SnapshotLibrary:
             await in_thread(remove_tree, aside)
 
     async def export(self, machine: str, tag: str) -> AsyncIterator[bytes]:
-        """The bundle that `take_in` reads, on this or another host. Raises `snapshot_not_found`, `frozen_damaged`."""
+        """The bundle that `take_in` reads, on this or another host. Raises `snapshot_not_found`, `frozen_damaged`,
+        `unsupported` for a machine with directories of this host."""
         record = await self.find(machine, tag)
+        if record.spec.mounts:
+            raise Error(
+                "unsupported",
+                f"{machine}:{tag} has directories of this host, which it would not find elsewhere",
+                f"banger commit {machine} NAME, and push that image",
+            )
         directory = self.directory(record)
         driver = self._holdings.drivers.named(record.shape.driver)
         async with working_directory(self._holdings, "export") as work:
@@ -133,7 +140,7 @@ class SnapshotLibrary:
                 chunks,
                 directory,
                 Limits(total_bytes=_LARGEST_BYTES, disk_bytes=_LARGEST_BYTES),
-                lambda sealed: _refuse_strange_members(self._files_of(sealed.manifest.snapshot), sealed),
+                self.check_manifest,
             )
             brought = sealed.manifest.snapshot
             record = msgspec.structs.replace(
@@ -159,6 +166,17 @@ class SnapshotLibrary:
 
     async def _all(self) -> Snapshots:
         return await in_thread(_read_all, self._root)
+
+    def check_manifest(self, sealed: SealedManifest) -> FrozenFiles:
+        """Raises `snapshot_invalid`, `snapshot_incompatible`."""
+        record = sealed.manifest.snapshot
+        if record.spec.mounts:  # paths of this host, which a stranger has chosen
+            raise Error(
+                "snapshot_invalid",
+                f"{record.machine}:{record.tag} names directories of the host that it was made on",
+                "make the snapshot of a machine without them",
+            )
+        return _refuse_strange_members(self._files_of(record), sealed)
 
     def _files_of(self, record: Snapshot) -> FrozenFiles:
         """The files of the driver that made the snapshot. Raises `snapshot_incompatible`: a stranger's bundle may name

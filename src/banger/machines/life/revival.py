@@ -17,6 +17,7 @@ from banger.machines.life.makings import Makings, unavailable
 from banger.machines.life.passage import Passage, link_in_use, prepare_passage
 from banger.machines.life.publications import exposed_ports, publish
 from banger.machines.life.sessions import adopt_execs
+from banger.machines.life.shares import require_sources, share_on
 from banger.model.machine import Change, Machine
 from banger.model.operation import Report
 from banger.model.origin import Origin
@@ -87,6 +88,7 @@ async def revive(
             live = LiveMachine(machine, guest)
             lives.begin(live)
             await publish(makings.guards, lives.registry, machine, opened)
+            await share_on(lives.holdings.resources, live)
             await adopt_execs(lives, live, known)
             begun.watch.lap("exec")
         except BaseException:
@@ -107,8 +109,10 @@ async def prepare_revival(
 ) -> tuple[Driver, VmConfig, Passage]:
     """The same driver, accelerator, kernel and kind of link as the frozen machine had. Raises `snapshot_incompatible`,
     `accelerator_unavailable` if this host lacks one of them; `limit_unenforceable`, `confinement_missing`,
-    `network_unenforceable`, `network_not_found` for limits, a jail or a policy that this host lacks."""
+    `network_unenforceable`, `network_not_found` for limits, a jail or a policy that this host lacks; `bad_mount` for
+    a directory that is gone."""
     refuse_unenforceable(machine.spec)
+    await require_sources(machine.spec)
     driver, accel = await makings.drivers.choose(shape.accel, shape.driver)
     kernel = makings.kernels.get_version(machine.kernel, shape.kernel_digest)
     if not makings.kernels.vmlinux(kernel).exists():

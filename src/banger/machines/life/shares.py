@@ -1,7 +1,7 @@
 """The directories of the host that a machine has, for as long as its VMM runs.
 
 A server that ends is started again, whichever daemon runs then. Requests of the guest wait for it, and fail after half
-a minute. A machine that has directories is not frozen: its copies would have the files open that it has.
+a minute. To a guest that continues from a frozen one, its server is such a second one: what was open is stale.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from banger.host.background import in_background
 from banger.host.proc import wait_gone
 from banger.host.thread import in_thread
 from banger.machines.life.live import LiveMachine
-from banger.model.machine import Machine, MachineSpec
+from banger.model.machine import MachineSpec
 from banger.store.resources import ResourceTable
 from banger.vmm.base import Driver
 
@@ -46,31 +46,37 @@ def refuse_unshared(spec: MachineSpec, driver: Driver) -> None:
         )
 
 
-def refuse_shared(machine: Machine) -> None:
-    """Raises `unsupported` for a machine that has directories, and so cannot be frozen."""
-    if machine.spec.mounts:
-        raise Error(
-            "unsupported",
-            f"{machine.name} has directories of this host, so its memory cannot be copied",
-            "copy a machine without them; `banger commit` copies the disk alone",
-        )
+async def require_sources(spec: MachineSpec) -> None:
+    """Raises `bad_mount` for a source that is not there. Called before a machine's present state is lost."""
+    await in_thread(find_sources, spec.mounts)
 
 
 async def share(resources: ResourceTable, live: LiveMachine, user: str) -> None:
     """Give the guest that has just started its directories. `user`: whom the files belong to in it. Raises `bad_mount`,
     and the errors of the agent."""
-    machine = live.machine
-    mounts = machine.spec.mounts
+    mounts = live.machine.spec.mounts
     if not mounts:
         return
     sources = await in_thread(find_sources, mounts)
     are_files = await in_thread(lambda: [source.is_file() for source in sources])
-    try:
-        await start_server(resources, machine.id, live.places, live.vm, mounts)
-    except OSError as exc:
-        raise Error("vmm_failed", f"no stream to {machine.name} for its directories: {exc.strerror}") from exc
+    await _serve(resources, live)
     await mount_all(live.agent(), mounts, are_files, user)
     keep_sharing(resources, live)
+
+
+async def share_on(resources: ResourceTable, live: LiveMachine) -> None:
+    """Serve the directories of a guest that continues from a frozen one, and has them mounted. Raises `bad_mount`."""
+    if live.machine.spec.mounts:
+        await _serve(resources, live)
+        keep_sharing(resources, live)
+
+
+async def _serve(resources: ResourceTable, live: LiveMachine) -> None:
+    machine = live.machine
+    try:
+        await start_server(resources, machine.id, live.places, live.vm, machine.spec.mounts)
+    except OSError as exc:
+        raise Error("vmm_failed", f"no stream to {machine.name} for its directories: {exc.strerror}") from exc
 
 
 def keep_sharing(resources: ResourceTable, live: LiveMachine) -> None:
