@@ -167,6 +167,7 @@ class House:
                 pool=fake(drain=None),
                 trials=fake(),
                 guards=fake(),
+                vault=fake(),
             ),
             passages=fake(),
             neighbours=fake(),

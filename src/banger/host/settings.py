@@ -26,6 +26,9 @@ key = ""
 [traces]
 endpoint = ""               # URL of a collector of OpenTelemetry (OTLP over HTTP), which gets traces
 
+[secrets]
+key = ""                    # file with the key of secrets; empty: secrets.key beside the store
+
 [network]
 default = "internet"        # what a machine may reach if the user does not say: none, internet, lan or host
 """
@@ -84,6 +87,10 @@ class NetworkSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     default: Policy = "internet"
 
 
+class SecretSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    key: Annotated[str, msgspec.Meta(pattern=r"^(/.*)?\Z")] = ""
+
+
 class WebSettings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     listen: str = ""
     hosts: list[str] = msgspec.field(default_factory=list)
@@ -111,6 +118,7 @@ class Settings(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pool: PoolSettings = msgspec.field(default_factory=PoolSettings)
     limits: LimitSettings = msgspec.field(default_factory=LimitSettings)
     network: NetworkSettings = msgspec.field(default_factory=NetworkSettings)
+    secrets: SecretSettings = msgspec.field(default_factory=SecretSettings)
     web: WebSettings = msgspec.field(default_factory=WebSettings)
     traces: TraceSettings = msgspec.field(default_factory=TraceSettings)
     vmm: VmmSettings = msgspec.field(default_factory=VmmSettings)
