@@ -167,6 +167,10 @@ class NoSuchNetwork(Error, codes=("network_not_found",)):
     """No network has the name."""
 
 
+class NoSuchSecret(Error, codes=("secret_not_found",)):
+    """No secret has the name."""
+
+
 class NoSuchMachine(Error, codes=("machine_not_found",)):
     """No machine has the name."""
 

@@ -21,7 +21,9 @@ from banger.machines.life.passage import (
 )
 from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineSpec, MachineState
+from banger.model.mount import Mount
 from banger.model.network import LinkKind, MachineNetwork, Membership, Network, Policy
+from banger.model.secret import SecretUse
 from banger.vmm.link import NoLink, Tap, UserNat, kind_of
 
 fake: Any = SimpleNamespace
@@ -144,6 +146,7 @@ def test_a_snapshot_from_elsewhere_opens_nothing_here() -> None:
     opened = spec(
         network="host", allow=["host.banger.internal"], deny=["*"], ports=["0.0.0.0:22:22"], hosts=["db:192.0.2.7"],
         dns=["192.0.2.7"], publish_all=True, networks=[Membership(network="shop")],
+        mounts=[Mount(source="/home", target="/x")], secrets=[SecretUse(name="db")],
     )  # fmt: skip
     assert without_reach(opened) == spec(deny=["*"])
     assert without_reach(spec(network="none")) == spec(network="none")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.errors import Error
-from banger.model.secret import VALUE_MAX_BYTES
+from banger.model.sizes import SECRET_MAX_BYTES
 from banger.store.store import Store
 from banger.vault.key_file import KeyFile
 from banger.vault.sealing import KEY_BYTES, OVERHEAD_BYTES, id_of, seal, unseal
@@ -37,7 +37,9 @@ class Safe:
     def tell(self, kind: str, target: str, message: str, /, **data: object) -> None:
         self.told.append((kind, target, f"{message} {data}"))
 
-    def set(self, name: str, value: bytes, labels: dict[str, str] | None = None, replace: bool = True) -> None:
+    def set(
+        self, name: str, value: bytes, labels: dict[str, str] | None = None, replace: bool = True
+    ) -> None:
         asyncio.run(self.vault.set(name, value, labels, replace=replace))
 
     def open(self, name: str) -> bytes:
@@ -215,10 +217,10 @@ def test_what_cannot_be_a_name_is_refused_and_not_repeated(safe: Safe, name: str
 
 
 def test_a_value_has_a_limit_and_so_has_their_number(safe: Safe) -> None:
-    safe.set("largest", bytes(VALUE_MAX_BYTES))
-    assert safe.open("largest") == bytes(VALUE_MAX_BYTES)
+    safe.set("largest", bytes(SECRET_MAX_BYTES))
+    assert safe.open("largest") == bytes(SECRET_MAX_BYTES)
     with pytest.raises(Error) as caught:
-        safe.set("larger", bytes(VALUE_MAX_BYTES + 1))
+        safe.set("larger", bytes(SECRET_MAX_BYTES + 1))
     assert caught.value.code == "payload_too_large"
     safe.sql(
         "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "

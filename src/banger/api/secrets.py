@@ -20,7 +20,7 @@ class OneSecret(Request):
 class PutSecret(OneSecret):
     """The body is the value: any bytes, also none, at most 512 KiB. A machine that runs keeps the value that it has
     until its next start. With `create` a secret that is there stays as it is. `label` is repeated, each NAME=VALUE;
-    without any, the secret keeps those that it has."""
+    without any, the secret keeps its labels."""
 
     create: bool = False
     label: Annotated[list[Annotated[str, Meta(max_length=_LABEL_MAX)]], Meta(max_length=64)] = field(

@@ -8,7 +8,6 @@ from msgspec import Meta, Struct
 
 from banger.model.labels import Labels
 
-VALUE_MAX_BYTES = 512 * 1024
 DIRECTORY = "/run/secrets"
 
 SecretName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]

@@ -1,7 +1,7 @@
 """All secrets of this installation.
 
-A value is in memory in clear from the request that sets it until it is sealed, and at the start of a machine that uses it
-until the guest has it. No value leaves the daemon another way.
+A value is in memory in clear from the request that sets it until it is sealed, and at the start of a machine that uses
+it, until the guest has it. No value leaves the daemon another way.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from banger.errors import Error
 from banger.host.thread import in_thread
 from banger.host.times import now
 from banger.model.event import Tell, tell_nobody
-from banger.model.secret import VALUE_MAX_BYTES, Secret, SecretName
+from banger.model.secret import Secret, SecretName
+from banger.model.sizes import SECRET_MAX_BYTES
 from banger.store.secrets import SecretTable
 from banger.vault.key_file import KeyFile
 from banger.vault.sealing import damaged, seal, unseal
@@ -48,8 +49,8 @@ class Vault:
     async def set(
         self, name: str, value: bytes, labels: Mapping[str, str] | None = None, *, replace: bool = True
     ) -> Secret:
-        """A new secret, or with `replace` a new value of one that is there; without `labels` it keeps those that it
-        has. Raises `bad_name`, `name_taken`, `payload_too_large`, `too_many_secrets`, `secret_key_lost`."""
+        """A new secret, or with `replace` a new value of one that is there; without `labels` it keeps its labels.
+        Raises `bad_name`, `name_taken`, `payload_too_large`, `too_many_secrets`, `secret_key_lost`."""
         check_secret_name(name)
         check_size(len(value))
         async with self._changing:
@@ -117,9 +118,9 @@ def check_secret_name(name: str) -> None:
 
 def check_size(size_bytes: int) -> None:
     """Raises `payload_too_large`."""
-    if size_bytes > VALUE_MAX_BYTES:
+    if size_bytes > SECRET_MAX_BYTES:
         raise Error(
             "payload_too_large",
-            f"a secret may have at most {VALUE_MAX_BYTES // 1024} KiB",
+            f"a secret may have at most {SECRET_MAX_BYTES // 1024} KiB",
             "share large files as a directory: -v ./files:/files:ro",
         )

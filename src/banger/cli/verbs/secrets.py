@@ -14,13 +14,13 @@ from banger.cli.verbs.listing import print_list, text_of
 from banger.cli.verbs.run import label
 from banger.client import calls
 from banger.errors import Error
+from banger.model.sizes import SECRET_MAX_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from banger.client.messages import Json
 
 _HEADINGS = ("name", "age", "changed", "machines")
-_VALUE_MAX_BYTES = 512 * 1024
 _NOT_HERE = "other users see command lines: give it on stdin, by --from-file or by --from-env"
 
 
@@ -87,7 +87,7 @@ def _put(arguments: Arguments, value: bytes, *, create: bool) -> int:
 def _read_file(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return _checked(file.read(_VALUE_MAX_BYTES + 1))
+            return _checked(file.read(SECRET_MAX_BYTES + 1))
     except OSError as exc:
         raise Error("bad_request", f"cannot read {path}: {exc.strerror}") from exc
 
@@ -105,13 +105,13 @@ def _read_stdin(name: str) -> bytes:
         from getpass import getpass
 
         return _checked(os.fsencode(getpass(f"value of {printable(name)}, which is not shown: ")))
-    return _checked(sys.stdin.buffer.read(_VALUE_MAX_BYTES + 1))
+    return _checked(sys.stdin.buffer.read(SECRET_MAX_BYTES + 1))
 
 
 def _checked(value: bytes) -> bytes:
-    if len(value) > _VALUE_MAX_BYTES:
+    if len(value) > SECRET_MAX_BYTES:
         hint = "share large files as a directory: -v ./files:/files:ro"
-        raise Error("payload_too_large", f"a secret may have at most {_VALUE_MAX_BYTES // 1024} KiB", hint)
+        raise Error("payload_too_large", f"a secret may have at most {SECRET_MAX_BYTES // 1024} KiB", hint)
     return value
 
 
