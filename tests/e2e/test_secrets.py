@@ -263,7 +263,7 @@ def test_the_sdk_sets_and_gives_secrets(safe: Home) -> None:
     use = {"name": "sdk", "kind": "env", "target": "WORD"}
     with client.run(IMAGE, secrets=[use, {"name": "sdk"}]) as vm:
         assert vm.exec(["printenv", "WORD"]).stdout == "wörd\n"
-        assert vm.files.read_text("/run/secrets/sdk") == "wörd"
+        assert vm.files.read("/run/secrets/sdk") == "wörd"
         assert client.secrets.get("sdk").machines == (vm.name,)
     client.secrets.delete("sdk")
     assert "sdk" not in [secret.name for secret in client.secrets.list()]

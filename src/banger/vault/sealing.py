@@ -37,7 +37,7 @@ def seal(key: bytes, name: str, changed: str, value: bytes) -> bytes:
 
 
 def unseal(key: bytes, name: str, changed: str, sealed: bytes) -> bytes:
-    """Raises `secret_key_lost` for a value under another key, `secret_damaged` for one that was changed."""
+    """Raises `secret_key_lost` for a value under another key, `secret_damaged` for a changed value."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 

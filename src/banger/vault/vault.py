@@ -49,7 +49,7 @@ class Vault:
     async def set(
         self, name: str, value: bytes, labels: Mapping[str, str] | None = None, *, replace: bool = True
     ) -> Secret:
-        """A new secret, or with `replace` a new value of one that is there; without `labels` it keeps its labels.
+        """A new secret, or with `replace` a new value of a secret that exists; without `labels` it keeps its labels.
         Raises `bad_name`, `name_taken`, `payload_too_large`, `too_many_secrets`, `secret_key_lost`."""
         check_secret_name(name)
         check_size(len(value))
