@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -23,7 +24,7 @@
 #define HOME "/run/secrets"
 #define VARIABLES HOME "/.variables"
 
-enum { VARIABLES_MAX = 4 << 20, ELSEWHERE_MAX = 1000 };
+enum { VARIABLES_MAX = 16 << 20, ELSEWHERE_MAX = 1000 };
 
 static const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 /* Of the request whose job is about to begin. */
@@ -36,16 +37,26 @@ static bool is_mounted(void)
 	return stat(HOME, &home) == 0 && stat("/run", &above) == 0 && home.st_dev != above.st_dev;
 }
 
-/* Never on the guest's swap, where its kernel can promise that (since 6.4). */
+/* Whether a tmpfs can stay out of the guest's swap. An older kernel would complain on the console. */
+static bool kernel_has_noswap(void)
+{
+	struct utsname system;
+	int major, minor;
+
+	return uname(&system) == 0 && sscanf(system.release, "%d.%d", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 4));
+}
+
 static int open_home(struct err *err)
 {
+	const char *options = kernel_has_noswap() ? "mode=755,size=64m,noswap" : "mode=755,size=64m";
+
 	if (is_mounted())
 		return mount(NULL, HOME, NULL, MS_REMOUNT | flags, NULL) < 0 ?
 			       err_set(err, ERR_IO, errno, HOME) : 0;
 	if (make_directories(HOME) < 0)
 		return err_set(err, ERR_IO, errno, HOME);
-	if (mount("secrets", HOME, "tmpfs", flags, "mode=755,size=64m,noswap") < 0 &&
-	    mount("secrets", HOME, "tmpfs", flags, "mode=755,size=64m") < 0)
+	if (mount("secrets", HOME, "tmpfs", flags, options) < 0)
 		return err_set(err, ERR_IO, errno, "tmpfs on " HOME);
 	return 0;
 }

@@ -15,6 +15,7 @@ from banger.machines.life.secrets import check_secrets, refuse_secret_memory
 from banger.model.command import Command, Surroundings
 from banger.model.image import ImageConfig
 from banger.model.machine import Machine, MachineSpec, MachineState
+from banger.model.mount import Mount
 from banger.model.secret import SecretUse
 from banger.wire.constants import Tag
 
@@ -81,6 +82,18 @@ def test_uses_that_cannot_be_are_refused(uses: list[SecretUse], words: str) -> N
     with pytest.raises(Error, match=words) as caught:
         check_secrets(spec(*uses))
     assert caught.value.code == "bad_spec" and caught.value.hint
+
+
+def test_nothing_else_is_mounted_where_secrets_are() -> None:
+    use = SecretUse(name="a")
+    for fields in (
+        {"tmpfs": ["/run/secrets:size=1m"]},
+        {"mounts": [Mount(source="/a", target="/run/secrets/x/")]},
+    ):
+        with pytest.raises(Error, match="nothing else can be mounted"):
+            check_secrets(spec(use, **fields))
+        check_secrets(spec(**fields))
+    check_secrets(spec(use, tmpfs=["/run:size=1m", "/run/secretsx"]))
 
 
 def test_a_variable_is_either_a_secret_or_given() -> None:

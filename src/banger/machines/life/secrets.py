@@ -15,7 +15,7 @@ from banger.guests.secrets import give
 from banger.machines.life.live import LiveMachine
 from banger.model.event import Tell
 from banger.model.machine import Machine, MachineSpec
-from banger.model.secret import SecretUse
+from banger.model.secret import DIRECTORY, SecretUse
 from banger.vault.vault import Vault
 
 log = logging.getLogger("banger.machines")
@@ -28,6 +28,13 @@ _NEVER = ("/dev", "/proc", "/sys")
 
 def check_secrets(spec: MachineSpec) -> None:
     """Raises `bad_spec` for uses of secrets that cannot be."""
+    targets = [mount.target for mount in spec.mounts] + [text.partition(":")[0] for text in spec.tmpfs]
+    if spec.secrets and any(_is_below(posixpath.normpath(target), DIRECTORY) for target in targets):
+        raise Error(
+            "bad_spec",
+            f"a machine with secrets has them in {DIRECTORY}, where nothing else can be mounted",
+            "choose another directory",
+        )
     taken: set[str] = set()
     given = spec.command.env if spec.command else {}
     for use in spec.secrets:
@@ -48,11 +55,15 @@ def _check_path(use: SecretUse) -> str:
     parts = use.path.split("/")[1:]
     if ".." in parts or "." in parts or "" in parts or len(use.path.encode("utf-8", "replace")) > 500:
         raise _refuse(use, "its path is not that of a file", "write it like file:/etc/app/key")
-    if use.path.startswith("/run/secrets/."):
+    if use.path.startswith(f"{DIRECTORY}/."):
         raise _refuse(use, "banger keeps files of its own there", "use a name without a dot in front")
-    if any(posixpath.commonpath((use.path, never)) == never for never in _NEVER):
+    if any(_is_below(use.path, never) for never in _NEVER):
         raise _refuse(use, "no secret can be there", "choose another path")
     return use.path
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(f"{directory}/")
 
 
 def _refuse(use: SecretUse, why: str, hint: str) -> Error:
