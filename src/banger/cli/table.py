@@ -174,7 +174,7 @@ NOUN_SUMMARIES = {
     "template": "frozen machines that new ones start from",
     "snapshot": "saved states of machines",
     "network": "networks by which machines reach one another",
-    "secret": "passwords and keys for machines, encrypted at rest",
+    "secret": "passwords and keys for machines",
     "compose": "machines that a Compose file describes",
     "operation": "long work of the daemon",
     "system": "the daemon itself",
