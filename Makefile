@@ -10,12 +10,11 @@ FUZZ ?= $(patsubst tests/fuzz/targets/%.py,%,$(wildcard tests/fuzz/targets/fuzz_
 NAMES ?=
 KILLS ?= 1000
 REV ?= HEAD~1
+SHARED ?= 1000000
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test run test test-long crash fuzz fuzz-api many-files check-guest lint format man bench bench-compare bench-boots recording clean
-SHARED ?= 1000000
-
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -15,6 +15,7 @@
 #include "applet.h"
 #include "fd.h"
 #include "files.h"
+#include "secret.h"
 #include "space.h"
 #include "users.h"
 
@@ -79,6 +80,23 @@ static void add_default(char **env, const char *entry)
 		if (strncmp(env[count], entry, key) == 0)
 			return;
 	env[count] = strdup(entry);
+}
+
+/* They are no part of the request, so that neither the host's records nor its memory need their values. */
+static char **with_secrets(const struct fields *fields, const char *secrets, size_t length)
+{
+	const char *end, *from = secrets ? secrets : "";
+	size_t count = 0;
+	char **env;
+
+	for (size_t i = 0; i < length; i++)
+		count += !from[i];
+	env = list_of(fields, TAG_ENV, count + DEFAULTS);
+	for (; env && (end = memchr(from, 0, length)); from = end + 1) {
+		length -= (size_t)(end + 1 - from);
+		add_default(env, from);
+	}
+	return env;
 }
 
 static void add_user_default(char **env, const char *key, const char *value)
@@ -271,13 +289,16 @@ static int child_prepare(const struct child_plan *plan, struct user *user, struc
 static int child_start(const struct child_plan *plan, struct err *err)
 {
 	static struct user user;
+	size_t length = 0;
 	struct span applet;
+	bool is_applet = fields_span(&plan->fields, TAG_APPLET, &applet);
+	char *secrets = is_applet ? NULL : secret_variables(&length); /* as root */
 	char **argv, **env;
 
 	if (child_prepare(plan, &user, err) < 0)
 		return -1;
 	argv = list_of(&plan->fields, TAG_ARGV, 0);
-	env = list_of(&plan->fields, TAG_ENV, DEFAULTS);
+	env = with_secrets(&plan->fields, secrets, length);
 	if (!argv || !env)
 		return err_set(err, ERR_IO, ENOMEM, "arguments");
 	add_default(env, DEFAULT_PATH);
@@ -290,7 +311,7 @@ static int child_start(const struct child_plan *plan, struct err *err)
 	if (plan->tty)
 		add_default(env, "TERM=xterm");
 	environ = env; /* the PATH that counts is the request's */
-	if (fields_span(&plan->fields, TAG_APPLET, &applet))
+	if (is_applet)
 		_exit(run_applet(duplicate(applet), argv, plan->report_fd));
 	return run_program(argv, &user, err);
 }

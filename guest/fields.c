@@ -14,6 +14,7 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_ENTROPY:
 	case TAG_LABEL:
 	case TAG_FILE:
+	case TAG_SECRET:
 		return KIND_BYTES;
 	case TAG_AGENT:
 	case TAG_STATE:
@@ -77,6 +78,7 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_DIAL_PORT:
 	case TAG_SHARE_FLAGS:
 	case TAG_PROTECT_ROOT:
+	case TAG_FILE_MODE:
 		return KIND_INT;
 	}
 	return KIND_UNKNOWN;

@@ -14,10 +14,10 @@
 #include "fd.h"
 #include "files.h"
 #include "jobs.h"
+#include "mount_point.h"
 #include "out.h"
 #include "port.h"
 #include "share_pump.h"
-#include "tmpfs.h"
 #include "users.h"
 #include "wire.h"
 
@@ -105,19 +105,6 @@ static int start_pump(struct err *err)
 	return pid < 0 ? err_set(err, ERR_IO, errno, "fork") : 0;
 }
 
-static int make_target(const struct target *target, struct err *err)
-{
-	char above[PATH_MAX];
-
-	if (!(target->flags & SHARE_IS_FILE))
-		return make_directories(target->path) < 0 ? err_set(err, ERR_IO, errno, "%s", target->path) : 0;
-	snprintf(above, sizeof above, "%.*s", (int)(strrchr(target->path, '/') - target->path), target->path);
-	if (*above && make_directories(above) < 0)
-		return err_set(err, ERR_IO, errno, "%s", above);
-	AUTO_FD fd = open(target->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
-	return fd < 0 ? err_set(err, ERR_IO, errno, "%s", target->path) : 0;
-}
-
 /* Further than the kernel's 128 KiB, so that several requests are on their way at once: each takes long. What the number
  * of the file system is, is known without the server. */
 static void read_ahead(const char *path)
@@ -133,20 +120,6 @@ static void read_ahead(const char *path)
 		return;
 }
 
-/* A read-only root gets the target, too, as it gets those of tmpfs. */
-static int ensure_target(const struct target *target, struct err *err)
-{
-	static const struct fields none;
-	struct err later;
-	int done = make_target(target, err);
-
-	if (done == 0 || err->number != EROFS)
-		return done;
-	root_unprotect();
-	done = make_target(target, err);
-	return root_protect(&none, done < 0 ? &later : err) < 0 ? -1 : done;
-}
-
 static int mount_one(size_t i, struct err *err)
 {
 	const struct target *target = &targets[i];
@@ -154,7 +127,7 @@ static int mount_one(size_t i, struct err *err)
 	char options[160];
 	uint8_t number = (uint8_t)i;
 
-	if (ensure_target(target, err) < 0)
+	if (mount_point_ensure(target->path, target->flags & SHARE_IS_FILE, err) < 0)
 		return -1;
 	snprintf(options, sizeof options, "fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other,default_permissions",
 		 mounts[i].fuse, target->flags & SHARE_IS_FILE ? S_IFREG : S_IFDIR);

@@ -15,6 +15,7 @@
 #include "out.h"
 #include "pieces.h"
 #include "root.h"
+#include "secret.h"
 #include "session.h"
 #include "share.h"
 #include "shutdown.h"
@@ -233,6 +234,7 @@ static const struct verb verbs[] = {
 	{ FRAME_REFRESH, true, refresh },
 	{ FRAME_DIAL, false, exec_dial },
 	{ FRAME_SHARE, false, share },
+	{ FRAME_SECRET, false, secret },
 };
 
 static const struct verb *verb_of(uint8_t type)
@@ -252,8 +254,9 @@ static int check(struct frame *frame, const struct verb *verb, struct fields *fi
 	if (exec_find(frame->channel))
 		return err_set(err, ERR_BUSY, 0, "channel %u is an exec's", frame->channel);
 	/* The others may go on with their fields after their answer. */
-	if (pieces.pending && pieces.channel == frame->channel && frame->type != FRAME_EXEC)
-		return err_set(err, ERR_BAD_REQUEST, 0, "MORE is for EXEC");
+	if (pieces.pending && pieces.channel == frame->channel && frame->type != FRAME_EXEC &&
+	    frame->type != FRAME_SECRET)
+		return err_set(err, ERR_BAD_REQUEST, 0, "MORE is for EXEC and SECRET");
 	if (!pieces_join(&pieces, frame))
 		return err_set(err, ERR_BAD_REQUEST, 0, "a request has at most %d bytes", REQUEST_MAX);
 	if (!fields_parse(fields, frame->payload, frame->length))

@@ -167,6 +167,10 @@ class NoSuchNetwork(Error, codes=("network_not_found",)):
     """No network has the name."""
 
 
+class NoSuchSecret(Error, codes=("secret_not_found",)):
+    """No secret has the name."""
+
+
 class NoSuchMachine(Error, codes=("machine_not_found",)):
     """No machine has the name."""
 
@@ -224,12 +228,14 @@ CODES: dict[str, tuple[int, int]] = {
     "snapshot_not_found": (404, 125),
     "exec_not_found": (404, 125),
     "network_not_found": (404, 125),
+    "secret_not_found": (404, 125),
     "not_permitted": (403, 125),
     "not_logged_in": (401, 125),
     "origin_refused": (403, 125),
     "too_many_tries": (429, 125),
     "too_many_tokens": (409, 125),
     "token_not_found": (404, 125),
+    "too_many_secrets": (409, 125),
     "listen_failed": (409, 125),
     "method_not_allowed": (405, 125),
     "name_taken": (409, 125),
@@ -299,6 +305,8 @@ CODES: dict[str, tuple[int, int]] = {
     "frozen_damaged": (500, 125),
     "snapshot_invalid": (422, 125),
     "snapshot_incompatible": (422, 125),
+    "secret_damaged": (500, 125),
+    "secret_key_lost": (500, 125),
     "store_damaged": (500, 125),
     "store_failed": (500, 125),
     "store_too_new": (500, 125),

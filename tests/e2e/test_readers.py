@@ -98,6 +98,7 @@ def _facts(state: list[Any]) -> list[tuple[str, Any]]:
 
 def test_who_may_only_read_looks_at_everything_and_changes_nothing(own_home: Home, name: str) -> None:
     own_home.text("network", "create", "shop")
+    own_home.text("secret", "set", "db-password", stdin=b"x")
     own_home.text("run", "-d", "--name", name, "--network", "shop", IMAGE, "--", "sleep", "1000")
     own_home.text("run", "-d", "--name", "other", IMAGE, "--", "sleep", "1000")
     own_home.text("stop", "-t", "0", "other")  # an operation to look at

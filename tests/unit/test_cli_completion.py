@@ -27,6 +27,7 @@ case "$*" in
 "kernel list -q") echo debian-cloud ;;
 "operation list -q") echo op1 ;;
 "compose list -q") echo shop ;;
+"secret list -q") echo db-password; echo token ;;
 "template list -q") echo 4be1c07d5a77; echo 09aa17c3b0d2 ;;
 "snapshot list -q") echo dev one; echo old last; echo dev two ;;
 *) exit 9 ;;
@@ -66,6 +67,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("banger run --kernel ", "debian-cloud"),
         ("banger run --me", "--memory --memory-limit"),
         ("banger run --name ", ""),
+        ("banger run --secret d", "db-password"),
+        ("banger secret rm db-password t", "token"),
         ("banger run alpine --", ""),
         ("banger exec dev ", ""),
         ("banger exec -i d", "dev"),

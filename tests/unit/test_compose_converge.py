@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 import pytest
 
@@ -30,12 +30,14 @@ services:
 
 
 class Host:
-    """The daemon, as far as projects use it: machines and networks by name. `log` has what changed, in order;
+    """The daemon, as far as projects use it: machines, networks and secrets by name. `log` has what changed, in order;
     `on_start` says how a machine is after its start; `dies_after` calls that change something, the client ends."""
 
     def __init__(self) -> None:
         self.machines: dict[str, dict[str, Any]] = {}
         self.networks: dict[str, dict[str, Any]] = {}
+        self.secrets: dict[str, dict[str, Any]] = {}
+        self.values: dict[str, bytes] = {}
         self.log: list[str] = []
         self.said: list[str] = []
         self.on_start: Callable[[dict[str, Any]], None] = _becomes_right
@@ -50,6 +52,8 @@ class Host:
             raise KeyboardInterrupt
         self.dies_after = None if self.dies_after is None else self.dies_after - 1
         body: Any = call.body
+        if words[0] == "secrets":
+            return self._secret(call.method, words[1], body, query)
         if words[0] == "networks":
             return self._network(call.method, words, body)
         return self._machine(call.method, words, body, query)
@@ -69,6 +73,17 @@ class Host:
                 raise Error("in_use", "machines are on it")
             del self.networks[words[1]]
             self.log.append(f"no network {words[1]}")
+        return None
+
+    def _secret(self, method: str, name: str, body: Any, query: str) -> object:
+        if method == "PUT":
+            labels = dict(word.split("=", 1) for word in parse_qs(query)["label"])
+            self.secrets[name] = {"name": name, "labels": labels}
+            self.values[name] = b"".join(body.pieces)
+            self.log.append(f"set {name}")
+        else:
+            del self.secrets[name]
+            self.log.append(f"no secret {name}")
         return None
 
     def _machine(self, method: str, words: list[str], body: Any, query: str) -> object:
@@ -320,3 +335,56 @@ def test_a_machine_that_ended_by_itself_meanwhile_is_stopped(
 
     host.finish = finish  # type: ignore[method-assign]
     stop(host, look(host, "shop"), None)
+
+
+SECRETS = """
+services:
+  web: {image: debian, secrets: [file, {source: env, target: /etc/key, mode: 0440, uid: 7}, theirs]}
+secrets:
+  file: {file: ./value.txt}
+  env: {environment: VALUE}
+  theirs: {external: true}
+  unused: {file: ./not-there}
+"""
+
+
+def test_secrets_of_a_file_are_set_before_its_machines_and_deleted_after_them(
+    host: Host, read: Callable[..., Project], tmp_path: Path
+) -> None:
+    (tmp_path / "value.txt").write_bytes(b"binary \0 and \n")
+    host.secrets["theirs"] = {"name": "theirs"}
+    project = read(SECRETS, environ={"VALUE": "from here"})
+    changed = up(host, project)
+    assert changed.index("set shop-env") < changed.index("make shop-web-1")
+    assert host.values == {"shop-file": b"binary \0 and \n", "shop-env": b"from here"}
+    assert host.machines["shop-web-1"]["spec"]["secrets"] == [
+        {"name": "shop-file", "target": "file"},
+        {"name": "shop-env", "target": "/etc/key", "mode": 0o440, "uid": 7},
+        {"name": "theirs", "target": "theirs"},
+    ]
+    assert "from here" not in repr(host.machines) + repr(project) + repr(host.said)
+    assert up(host, project) == ["set shop-file", "set shop-env"]
+    host.log.clear()
+    assert down(host, "shop", None)
+    assert host.log[-2:] == ["no secret shop-env", "no secret shop-file"]
+    assert [*host.secrets] == ["theirs"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (("environment: VALUE", "environment: UNSET"), "compose_invalid", "UNSET is not set"),
+        (("value.txt", "gone.txt"), "compose_invalid", "cannot read"),
+        (("external: true", "external: true, name: other"), "secret_not_found", "'other'"),
+        (("environment: VALUE", "environment: VALUE, name: theirs"), "name_taken", "theirs exists"),
+    ],
+)
+def test_a_secret_that_cannot_be_set_ends_an_up_before_it_makes_machines(
+    host: Host, read: Callable[..., Project], tmp_path: Path, change: tuple[str, str], code: str, words: str
+) -> None:
+    (tmp_path / "value.txt").write_text("x")
+    host.secrets["theirs"] = {"name": "theirs"}
+    with pytest.raises(Error, match=words) as failed:
+        up(host, read(SECRETS.replace(*change), environ={"VALUE": "from here"}))
+    assert failed.value.code == code
+    assert not host.machines and "from here" not in str(failed.value.as_dict())

@@ -61,3 +61,7 @@ def test_limits_too_low_to_work_with_are_named(shell: str, word: str) -> None:
     """Of an ordinary user: root may raise them."""
     error = shed(shell, AS_NOBODY="1")
     assert error["code"] == "daemon_start_failed" and word in error["hint"]
+
+
+def test_no_core_is_dumped_neither_to_a_file_nor_to_a_program() -> None:
+    assert shed("ulimit -c unlimited")["limits"]["RLIMIT_CORE"] == [1, 1]

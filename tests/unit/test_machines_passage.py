@@ -16,12 +16,14 @@ from banger.machines.life.passage import (
     describe_to_relay,
     link_in_use,
     prepare_passage,
-    with_usual_network,
+    without_reach,
 )
 from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineSpec, MachineState
+from banger.model.mount import Mount
 from banger.model.network import LinkKind, MachineNetwork, Membership, Network, Policy
 from banger.model.settings import NetworkSettings
+from banger.model.secret import SecretUse
 from banger.vmm.link import NoLink, Tap, UserNat, kind_of
 
 fake: Any = SimpleNamespace
@@ -144,9 +146,10 @@ def test_a_snapshot_from_elsewhere_opens_nothing_here() -> None:
     opened = spec(
         network="host", allow=["host.banger.internal"], deny=["*"], ports=["0.0.0.0:22:22"], hosts=["db:192.0.2.7"],
         dns=["192.0.2.7"], publish_all=True, networks=[Membership(network="shop")],
+        mounts=[Mount(source="/home", target="/x")], secrets=[SecretUse(name="db")],
     )  # fmt: skip
-    assert with_usual_network(opened) == spec(deny=["*"])
-    assert with_usual_network(spec(network="none")) == spec(network="none")
+    assert without_reach(opened) == spec(deny=["*"])
+    assert without_reach(spec(network="none")) == spec(network="none")
 
 
 def test_nothing_but_what_a_rule_allows_needs_a_tap() -> None:

@@ -167,6 +167,7 @@ class House:
                 pool=fake(drain=None),
                 trials=fake(),
                 guards=fake(),
+                vault=fake(),
             ),
             passages=fake(),
             neighbours=fake(),
@@ -401,7 +402,7 @@ def test_memory_follows_the_store_whichever_write_fails(
         await scene(house)
         await house.clear()
 
-    async def freeze(locks: Locks, makings: Makings, live: LiveMachine, directory: Path) -> Shape:
+    async def freeze(locks: Locks, makings: Makings, live: LiveMachine, directory: Path, **_: Any) -> Shape:
         for name in FakeFrozenFiles().members:
             (directory / name).write_bytes(b"x")
         return SHAPE

@@ -90,8 +90,16 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         return DEV
 
     async def fork(
-        lives: object, makings: object, machine: Machine, count: int, name: str, report: object
+        lives: object,
+        makings: object,
+        machine: Machine,
+        count: int,
+        name: str,
+        report: object,
+        *,
+        with_secrets: bool,
     ) -> list[Machine]:
+        assert not with_secrets
         told.append(("fork", machine.name, count, name))
         return [DEV] * count
 

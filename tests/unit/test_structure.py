@@ -22,7 +22,7 @@ FLOORS = [
     {"api"},
     {"host", "client"},
     {"store", "catalogs", "bundles", "network", "builds", "compose", "mcp", "compat", "ssh"},
-    {"resources", "access", "metrics"},
+    {"resources", "access", "metrics", "vault"},
     {"vmm", "agent", "images", "kernels"},
     {"guests"},
     {"templates"},

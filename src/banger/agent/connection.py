@@ -33,6 +33,7 @@ _UNSENT_MAX = 8 * 1024 * 1024
 _SKIPPED_MAX = 2 * RESYNC_PAD
 _HELLO_RETRY_S = 0.2
 _CHANNELS = 1 << 32
+_IN_PIECES = (Type.EXEC, Type.SECRET)
 
 FieldList = Iterable[tuple[int, Value]]
 
@@ -217,7 +218,7 @@ class AgentConnection(asyncio.Protocol):
 
     def _encode_request(self, verb: Type, channel: int, fields: FieldList | bytes) -> bytes:
         payload = fields if isinstance(fields, bytes) else encode_fields(fields)
-        most = self.welcome.request_max if self.welcome and verb == Type.EXEC else MAX_PAYLOAD
+        most = self.welcome.request_max if self.welcome and verb in _IN_PIECES else MAX_PAYLOAD
         if len(payload) > most:
             raise Error(
                 "payload_too_large",

@@ -21,7 +21,7 @@ _TALKS = ("machine_not_found", "bad_state", "vmm_failed", "timeout")
 _AWAKE = (*_TALKS, "agent_lost", "agent_silent", "agent_restarted", "agent_error")
 _OPERATION = ("machine_not_found", "too_many_operations")
 _COMMAND = ("command_not_found", "command_not_executable", "user_not_found", "bad_working_directory")
-_MADE = ("bad_name", "name_taken", "image_not_found")
+_MADE = ("bad_name", "name_taken", "image_not_found", "secret_not_found")
 _STARTED = (
     *_MADE, *_COMMAND, "kernel_not_found", "driver_not_found", "boot_timeout", "vmm_failed", "insufficient_memory",
     "bad_state", "agent_lost", "too_many_operations", "network_not_found", "network_full",
@@ -104,10 +104,12 @@ class TaggedMachine(OneMachine):
 
 
 class ForkMachine(OneMachine):
-    """The copies are named NAME-1, NAME-2 and so on. NAME is `name`, or the name of the machine if `name` is empty."""
+    """The copies are named NAME-1, NAME-2 and so on. NAME is `name`, or the name of the machine if `name` is empty. A
+    machine that has secrets is copied only `with_secrets`: the copies have them in their memory, too."""
 
     count: Annotated[int, Meta(ge=1, le=256)] = 1
     name: Annotated[str, Meta(max_length=60)] = ""
+    with_secrets: bool = False
 
 
 class CommitMachine(OneMachine):
@@ -204,6 +206,7 @@ CREATE = Verb(
     header={"idempotency_key": "Idempotency-Key"}, body_limit_bytes=COMMAND_LIMIT_BYTES,
     errors=(
         "bad_name", "name_taken", "driver_not_found", "network_not_found", "network_full", "idempotency_conflict",
+        "secret_not_found",
     ),
     example={"spec": {"image": "debian-bookworm", "name": "dev", "memory_mib": 1024}},
 )

@@ -186,6 +186,15 @@ def inspected_network(network: Json) -> Json:
     return {"Name": network.get("name"), "Internal": network.get("internal")}
 
 
+def inspected_secret(secret: Json) -> Json:
+    return {
+        "ID": secret.get("name"),
+        "CreatedAt": secret.get("created"),
+        "UpdatedAt": secret.get("changed"),
+        "Spec": {"Name": secret.get("name"), "Labels": part_of(secret, "labels")},
+    }
+
+
 def _ports(network: Json) -> Json:
     """Ports of the guest, each with the places on the host."""
     ports: dict[str, list[Json]] = {}

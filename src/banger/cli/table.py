@@ -110,6 +110,14 @@ NOUNS: dict[str, dict[str, Entry]] = {
         "delete": ("networks", "DELETE", "delete networks that have no machines"),
         "prune": ("networks", "PRUNE", "delete all networks that have no machines"),
     },
+    "secret": {
+        "set": ("secrets", "SET", "set the value of a secret, from stdin, a file or a variable"),
+        "create": ("secrets", "CREATE", "set a secret that must be new"),
+        "list": ("secrets", "LIST", "list secrets, without their values"),
+        "show": ("secrets", "SHOW", "show all about a secret but its value"),
+        "inspect": ("inspecting", "SECRET_INSPECT", "print all about secrets but their values as JSON"),
+        "delete": ("secrets", "DELETE", "delete secrets"),
+    },
     "compose": {
         "up": ("projects", "UP", "make the machines of a Compose file, and start them"),
         "down": ("projects", "DOWN", "stop and delete the machines and networks of a project"),
@@ -172,6 +180,7 @@ NOUN_SUMMARIES = {
     "template": "frozen machines that new ones start from",
     "snapshot": "saved states of machines",
     "network": "networks by which machines reach one another",
+    "secret": "passwords and keys for machines",
     "compose": "machines that a Compose file describes",
     "operation": "long work of the daemon",
     "system": "the daemon itself",
@@ -197,6 +206,7 @@ NOUN_ALIASES = {
     "templates": "template",
     "snapshots": "snapshot",
     "networks": "network",
+    "secrets": "secret",
     "tokens": "token",
     "op": "operation",
 }

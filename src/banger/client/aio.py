@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from banger.client import calls, results
@@ -20,6 +20,7 @@ from banger.client.aio_rooms import (
     MachinesVerbs,
     NetworksVerbs,
     OperationsVerbs,
+    SecretsVerbs,
     SnapshotsVerbs,
     SystemVerbs,
     TemplatesVerbs,
@@ -31,6 +32,7 @@ from banger.client.results import CompletedRun, Env, Heard, Text
 from banger.client.way import Way
 from banger.model.event import Event
 from banger.model.operation import Operation, Progress
+from banger.model.secret import Secret
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -129,6 +131,16 @@ class System(SystemVerbs):
             yield results.read_told(line)
 
 
+class Secrets(SecretsVerbs):
+    async def set(
+        self, name: str, value: Text, labels: Mapping[str, str] | None = None, *, create: bool = False
+    ) -> Secret:
+        """Set a secret, at most 512 KiB of any bytes; with `create` only if there is none of the name. Machines that
+        run keep the value that they have. No verb gives a value back."""
+        words = [f"{label}={said}" for label, said in (labels or {}).items()]
+        return await self.put(name, [results.as_bytes(value)], create, words)
+
+
 class AsyncClient(AsyncCaller, AsyncFront):
     """The API of the daemon (for asyncio). Each call has a connection of its own.
 
@@ -159,6 +171,7 @@ class AsyncClient(AsyncCaller, AsyncFront):
         self.templates = TemplatesVerbs(self)
         self.snapshots = SnapshotsVerbs(self)
         self.networks = NetworksVerbs(self)
+        self.secrets = Secrets(self)
         self.access = AccessVerbs(self)
         self.tokens = TokensVerbs(self)
         self.operations = Operations(self)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Stats,
         SystemInfo,
     )
+    from banger.model.secret import Secret, SecretUse
     from banger.model.template import Snapshot, Template
 
     class SpecOptions(TypedDict, total=False):
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
         mounts: list[Mount | Facts]
         read_only: bool
         tmpfs: list[str]
+        secrets: list[SecretUse | Facts]
         ulimits: list[str]
         labels: dict[str, str]
         healthcheck: HealthCheck | Facts | None
@@ -121,6 +123,7 @@ def machines_create(
     mounts: list[Mount | Facts] | None = None,
     read_only: bool = False,
     tmpfs: list[str] | None = None,
+    secrets: list[SecretUse | Facts] | None = None,
     ulimits: list[str] | None = None,
     labels: dict[str, str] | None = None,
     healthcheck: HealthCheck | Facts | None = None,
@@ -166,6 +169,7 @@ def machines_create(
         ("mounts", mounts, None),
         ("read_only", read_only, False),
         ("tmpfs", tmpfs, None),
+        ("secrets", secrets, None),
         ("ulimits", ulimits, None),
         ("labels", labels, None),
         ("healthcheck", healthcheck, None),
@@ -235,9 +239,14 @@ def machines_restore(machine: str, tag: str) -> Call[Operation[Machine]]:
     return Call("POST", f"/v1/machines/{quote(machine)}/restore", "Operation[Machine]", body)
 
 
-def machines_fork(machine: str, count: int = 1, name: str = "") -> Call[Operation[list[Machine]]]:
+def machines_fork(
+    machine: str,
+    count: int = 1,
+    name: str = "",
+    with_secrets: bool = False,
+) -> Call[Operation[list[Machine]]]:
     """Make running copies of a running machine."""
-    body = chosen(("count", count, 1), ("name", name, ""))
+    body = chosen(("count", count, 1), ("name", name, ""), ("with_secrets", with_secrets, False))
     return Call("POST", f"/v1/machines/{quote(machine)}/fork", "Operation[list[Machine]]", body or None)
 
 
@@ -720,6 +729,38 @@ def networks_connect(network: str, machine: str, aliases: list[str] | None = Non
 def networks_disconnect(network: str, machine: str) -> Call[None]:
     """Take a machine off a network, also while it runs."""
     return Call("DELETE", f"/v1/networks/{quote(network)}/machines/{quote(machine)}", "None")
+
+
+def secrets_list() -> Call[list[Secret]]:
+    """All secrets, without their values."""
+    return Call("GET", "/v1/secrets", "list[Secret]")
+
+
+def secrets_get(name: str) -> Call[Secret]:
+    """What is known of a secret, without its value."""
+    return Call("GET", f"/v1/secrets/{quote(name)}", "Secret")
+
+
+def secrets_put(
+    name: str,
+    stream: Iterable[bytes],
+    create: bool = False,
+    label: list[str] | None = None,
+) -> Call[Secret]:
+    """Set a secret; the body is its value."""
+    query = chosen(("create", create, False), ("label", label, None))
+    return Call(
+        "PUT",
+        f"/v1/secrets/{quote(name)}" + encode_query(query),
+        "Secret",
+        Pieces(stream, "application/octet-stream"),
+    )
+
+
+def secrets_delete(name: str, force: bool = False) -> Call[None]:
+    """Delete a secret."""
+    query = chosen(("force", force, False))
+    return Call("DELETE", f"/v1/secrets/{quote(name)}" + encode_query(query), "None")
 
 
 def system_info() -> Call[SystemInfo]:

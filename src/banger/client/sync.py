@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from banger.client import calls, results
@@ -22,6 +22,7 @@ from banger.client.sync_rooms import (
     MachinesVerbs,
     NetworksVerbs,
     OperationsVerbs,
+    SecretsVerbs,
     SnapshotsVerbs,
     SystemVerbs,
     TemplatesVerbs,
@@ -33,6 +34,7 @@ from banger.client.results import CompletedRun, Env, Heard, Text
 from banger.client.way import Way
 from banger.model.event import Event
 from banger.model.operation import Operation, Progress
+from banger.model.secret import Secret
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -131,6 +133,16 @@ class System(SystemVerbs):
             yield results.read_told(line)
 
 
+class Secrets(SecretsVerbs):
+    def set(
+        self, name: str, value: Text, labels: Mapping[str, str] | None = None, *, create: bool = False
+    ) -> Secret:
+        """Set a secret, at most 512 KiB of any bytes; with `create` only if there is none of the name. Machines that
+        run keep the value that they have. No verb gives a value back."""
+        words = [f"{label}={said}" for label, said in (labels or {}).items()]
+        return self.put(name, [results.as_bytes(value)], create, words)
+
+
 class Client(Caller, Front):
     """The API of the daemon (blocking). Each call has a connection of its own.
 
@@ -161,6 +173,7 @@ class Client(Caller, Front):
         self.templates = TemplatesVerbs(self)
         self.snapshots = SnapshotsVerbs(self)
         self.networks = NetworksVerbs(self)
+        self.secrets = Secrets(self)
         self.access = AccessVerbs(self)
         self.tokens = TokensVerbs(self)
         self.operations = Operations(self)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Stats,
         SystemInfo,
     )
+    from banger.model.secret import Secret, SecretUse
     from banger.model.template import Snapshot, Template
 
 
@@ -79,6 +80,7 @@ class MachinesVerbs(Room):
         mounts: builtins.list[Mount | Facts] | None = None,
         read_only: bool = False,
         tmpfs: builtins.list[str] | None = None,
+        secrets: builtins.list[SecretUse | Facts] | None = None,
         ulimits: builtins.list[str] | None = None,
         labels: dict[str, str] | None = None,
         healthcheck: HealthCheck | Facts | None = None,
@@ -124,6 +126,7 @@ class MachinesVerbs(Room):
             mounts=mounts,
             read_only=read_only,
             tmpfs=tmpfs,
+            secrets=secrets,
             ulimits=ulimits,
             labels=labels,
             healthcheck=healthcheck,
@@ -187,9 +190,15 @@ class MachinesVerbs(Room):
         call = calls.machines_restore(machine, tag)
         return self.client.perform(call)
 
-    def fork(self, machine: str, count: int = 1, name: str = "") -> Operation[builtins.list[Machine]]:
+    def fork(
+        self,
+        machine: str,
+        count: int = 1,
+        name: str = "",
+        with_secrets: bool = False,
+    ) -> Operation[builtins.list[Machine]]:
         """Make running copies of a running machine."""
-        call = calls.machines_fork(machine, count, name)
+        call = calls.machines_fork(machine, count, name, with_secrets)
         return self.client.perform(call)
 
     def commit(self, machine: str, image: str) -> Operation[Image]:
@@ -621,6 +630,34 @@ class NetworksVerbs(Room):
     def disconnect(self, network: str, machine: str) -> None:
         """Take a machine off a network, also while it runs."""
         call = calls.networks_disconnect(network, machine)
+        return self.client.perform(call)
+
+
+class SecretsVerbs(Room):
+    def list(self) -> builtins.list[Secret]:
+        """All secrets, without their values."""
+        call = calls.secrets_list()
+        return self.client.perform(call)
+
+    def get(self, name: str) -> Secret:
+        """What is known of a secret, without its value."""
+        call = calls.secrets_get(name)
+        return self.client.perform(call)
+
+    def put(
+        self,
+        name: str,
+        stream: Iterable[bytes],
+        create: bool = False,
+        label: builtins.list[str] | None = None,
+    ) -> Secret:
+        """Set a secret; the body is its value."""
+        call = calls.secrets_put(name, stream, create, label)
+        return self.client.perform(call)
+
+    def delete(self, name: str, force: bool = False) -> None:
+        """Delete a secret."""
+        call = calls.secrets_delete(name, force)
         return self.client.perform(call)
 
 

@@ -225,11 +225,18 @@ class Vm(MachineVerbs):
 
     @entered
     def fork(
-        self, count: int = 1, name: str = "", *, progress: Heard | None = None, timeout_s: float | None = None
+        self,
+        count: int = 1,
+        name: str = "",
+        *,
+        with_secrets: bool = False,
+        progress: Heard | None = None,
+        timeout_s: float | None = None,
     ) -> Vms:
-        """Running copies of this machine, with its memory and its disk. In an `async with`, all are deleted at the
-        end."""
-        records = self._finish(calls.machines_fork(self.id, count, name), progress, timeout_s)
+        """Running copies of this machine, with its memory and its disk; of a machine that has secrets only
+        `with_secrets`. In an `async with`, all are deleted at the end."""
+        call = calls.machines_fork(self.id, count, name, with_secrets)
+        records = self._finish(call, progress, timeout_s)
         return Vms(Vm(self.client, record) for record in records)
 
     def snapshot(

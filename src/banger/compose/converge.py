@@ -4,6 +4,7 @@ moment is continued by the next one.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -11,10 +12,11 @@ from typing import Protocol
 from banger.client import calls
 from banger.client.call import Call
 from banger.compose import records
-from banger.compose.project import Dependency, Project, Service
-from banger.compose.records import Member, find_members, find_networks, in_stages
+from banger.compose.project import Dependency, Project, ProjectSecret, Service
+from banger.compose.records import Member, find_members, find_own, in_stages
 from banger.compose.steps import Plan, Step
-from banger.errors import BadState, Error, NoSuchMachine, NoSuchNetwork
+from banger.errors import BadState, Error, NoSuchMachine, NoSuchNetwork, NoSuchSecret
+from banger.model.sizes import SECRET_MAX_BYTES
 
 _LOOK_EVERY_S = 0.5
 _PATIENCE_S = 2.0
@@ -74,6 +76,7 @@ class Up:
         """Do all that the plan says; with `wait`, return when all is healthy. Raises the first error;
         the steps beside a step that failed are brought to their ends."""
         make_networks(self._hands, self._project)
+        set_secrets(self._hands, self._project)
         gone = [*plan.surplus, *(plan.orphans if remove_orphans else ())]
         take_down(self._hands, gone, None)
         if plan.orphans and not remove_orphans:
@@ -212,10 +215,59 @@ def _check_network(record: Mapping[str, object], project: str, internal: bool) -
         )
 
 
+def set_secrets(hands: Hands, project: Project) -> None:
+    """Give each secret of the project the value that it has now. Machines that run keep what they have. Raises
+    `secret_not_found`, `name_taken`, `compose_invalid`."""
+    if not project.secrets:
+        return
+    existing = {str(record.get("name")): record for record in _records(hands.call(calls.secrets_list()))}
+    for secret in project.secrets.values():
+        record = existing.get(secret.name)
+        if secret.external:
+            if record is None:
+                raise Error(
+                    "secret_not_found",
+                    f"there is no secret {secret.name!r}, which the file calls external",
+                    f"banger secret set {secret.name}",
+                )
+            continue
+        if record is not None and records.labels_of(record).get(records.PROJECT) != project.name:
+            raise Error(
+                "name_taken",
+                f"the secret {secret.name} exists, and was not made for the project {project.name}",
+                "write external: true below the secret, or give it another name:",
+            )
+        labels = {**secret.labels, records.PROJECT: project.name}
+        words = [f"{name}={value}" for name, value in labels.items()]
+        hands.call(calls.secrets_put(secret.name, [_value_of(secret)], False, words))
+        if record is None:
+            hands.say(f"secret {secret.name}", "set")
+
+
+def _value_of(secret: ProjectSecret) -> bytes:
+    if secret.variable:
+        if secret.value is None:
+            message = f"secret {secret.key}: the variable {secret.variable} is not set"
+            raise Error("compose_invalid", message, f"export {secret.variable}")
+        return os.fsencode(secret.value)
+    try:
+        with open(secret.file, "rb") as file:
+            value = file.read(SECRET_MAX_BYTES + 1)
+    except OSError as exc:
+        message = f"secret {secret.key}: cannot read {secret.file}: {exc.strerror}"
+        raise Error("compose_invalid", message, "put the value into this file") from exc
+    if len(value) > SECRET_MAX_BYTES:
+        message = f"secret {secret.key}: {secret.file} has more than {SECRET_MAX_BYTES // 1024} KiB"
+        raise Error("compose_invalid", message, "share large files as a directory: volumes")
+    return value
+
+
 def down(hands: Hands, project: str, grace_s: float | None) -> bool:
-    """Stop and delete all machines of the project, then its networks. Returns whether there was anything."""
+    """Stop and delete all machines of the project, then its networks and secrets. Returns whether there was anything to
+    delete."""
     members = look(hands, project)
-    networks = find_networks(_records(hands.call(calls.networks_list())), project)
+    networks = find_own(_records(hands.call(calls.networks_list())), project)
+    secrets = find_own(_records(hands.call(calls.secrets_list())), project)
     take_down(hands, members, grace_s)
     for name in networks:
         try:
@@ -223,7 +275,13 @@ def down(hands: Hands, project: str, grace_s: float | None) -> bool:
             hands.say(f"network {name}", "deleted")
         except NoSuchNetwork:
             pass
-    return bool(members or networks)
+    for name in secrets:
+        try:
+            hands.call(calls.secrets_delete(name))
+            hands.say(f"secret {name}", "deleted")
+        except NoSuchSecret:
+            pass
+    return bool(members or networks or secrets)
 
 
 def take_down(hands: Hands, members: Sequence[Member], grace_s: float | None) -> None:

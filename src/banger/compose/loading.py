@@ -18,6 +18,7 @@ from banger.compose.plan import plan_spec
 from banger.compose.ports import describe_port
 from banger.compose.project import Project, ProjectNetwork, Service
 from banger.compose.reading import Reader, is_null
+from banger.compose.secrets import read_secrets
 from banger.compose.services import ServiceReader, read_labels
 from banger.compose.tree import SIZE_MAX, Node, read_tree
 from banger.compose.variables import Variables, read_env_file
@@ -29,7 +30,7 @@ FILES = (
     "banger.yaml", "banger.yml", "compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml",
 )  # fmt: skip
 STDIN = "-"
-_ROOT = ("version", "name", "services", "networks")
+_ROOT = ("version", "name", "services", "networks", "secrets")
 _NETWORK = ("name", "internal", "external", "driver", "labels", "enable_ipv6", "attachable")
 _DEFAULT = "default"
 
@@ -123,16 +124,19 @@ class _Loader:
             raise refuse(self._tree.place, "no services", "write services: and below it a name: for each")
         services = self._services(fields["services"])
         networks = self._networks(name, fields.get("networks"), services.values())
+        secrets = read_secrets(reader, name, self._directory, fields.get("secrets"), services.values())
         chosen = _in_order(_chosen(services, asked.services, self._profiles()))
         self._check_machines(name, chosen)
         for variable, place in reader.variables.unset.items():
             self._warnings.append(f"{place}: the variable {variable} is not set; it counts as empty")
         used = {joined.key for service in chosen.values() for joined in service.networks}
+        needed = {used.key for service in chosen.values() for used in service.secrets}
         project = Project(
             name=name,
             directory=self._directory,
             services=chosen,
             networks={key: network for key, network in networks.items() if key in used},
+            secrets={key: secret for key, secret in secrets.items() if key in needed},
             known=tuple(services),
             warnings=tuple(self._warnings),
         )

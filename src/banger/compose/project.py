@@ -44,6 +44,15 @@ class Joined:
 
 
 @dataclass(frozen=True)
+class UsedSecret:
+    """A secret that a service uses; `key` is its name in the file, and `use` what a SecretUse has beside the name."""
+
+    key: str
+    place: Place
+    use: Facts
+
+
+@dataclass(frozen=True)
 class Service:
     """`spec` has what all machines of the service have in common. `machine_name` is set if the file names the one
     machine itself."""
@@ -56,6 +65,7 @@ class Service:
     labels: dict[str, str] = field(default_factory=dict)
     ports: tuple[Port, ...] = ()
     networks: tuple[Joined, ...] = ()
+    secrets: tuple[UsedSecret, ...] = ()
     depends_on: tuple[Dependency, ...] = ()
     profiles: tuple[str, ...] = ()
 
@@ -72,6 +82,20 @@ class ProjectNetwork:
 
 
 @dataclass(frozen=True)
+class ProjectSecret:
+    """`name` is what the daemon calls it. Its value is what the `file` has, or `value`, that of the `variable`; an
+    `external` secret is set already."""
+
+    key: str
+    name: str
+    file: str = ""
+    variable: str = ""
+    value: str | None = field(default=None, repr=False)
+    external: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Project:
     """`directory` is where relative paths begin. `services` are in the order of their dependencies; `known`
     are the names of all services of the file, chosen or not."""
@@ -80,5 +104,6 @@ class Project:
     directory: str
     services: dict[str, Service]
     networks: dict[str, ProjectNetwork]
+    secrets: dict[str, ProjectSecret] = field(default_factory=dict)
     known: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

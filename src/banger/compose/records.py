@@ -60,13 +60,13 @@ def find_members(records: Iterable[Mapping[str, object]], project: str = "") -> 
     return sorted(mine, key=lambda member: (member.project, member.service, member.number))
 
 
-def find_networks(records: Iterable[Mapping[str, object]], project: str) -> list[str]:
-    """The names of the networks that were made for the project."""
+def find_own(records: Iterable[Mapping[str, object]], project: str) -> list[str]:
+    """The names of the networks or secrets that were made for the project."""
     return sorted(str(record.get("name")) for record in records if labels_of(record).get(PROJECT) == project)
 
 
 def labels_of(record: Mapping[str, object]) -> Mapping[str, str]:
-    """The labels of a network, or of a spec."""
+    """The labels of a network, a secret or a spec."""
     labels = record.get("labels")
     return labels if isinstance(labels, dict) else {}
 

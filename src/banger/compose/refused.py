@@ -67,7 +67,6 @@ SERVICE = {
     "provider": _LATER,
     "read_only": "a machine has a disk of its own: leave the key out",
     "runtime": "every service is a machine: leave the key out",
-    "secrets": _FILES,
     "security_opt": _ROOT,
     "shm_size": "mount it in the machine: /dev/shm takes half of its memory",
     "storage_opt": "use x-banger: {disk: 8g}",
@@ -83,13 +82,17 @@ PROJECT = {
     "configs": _FILES,
     "include": _INCLUDE,
     "models": _LATER,
-    "secrets": _FILES,
     "volumes": NO_VOLUMES,
 }
 NETWORK = {
     "driver_opts": "every network is the same kind of bridge: leave the key out",
     "enable_ipv4": "machines always have both kinds of addresses: leave the key out",
     "ipam": "banger chooses the addresses, and a machine keeps its own: leave the key out",
+}
+SECRET = {
+    "driver": "banger keeps secrets itself: leave the key out",
+    "driver_opts": "banger keeps secrets itself: leave the key out",
+    "template_driver": "write the value into the file as it is: leave the key out",
 }
 JOINED = {
     "driver_opts": NETWORK["driver_opts"],

@@ -15,6 +15,7 @@ from banger.compose.mounts import read_mount
 from banger.compose.ports import read_port
 from banger.compose.project import Condition, Dependency, Facts, Joined, Service
 from banger.compose.reading import Reader, is_null, mapped
+from banger.compose.secret_uses import read_use
 from banger.compose.tree import Mapping as Map
 from banger.compose.tree import Node, Sequence
 from banger.errors import Error
@@ -40,7 +41,7 @@ _POLICIES = ("none", "internet", "lan", "host")
 KNOWN = (
     "image command entrypoint environment env_file ports expose depends_on healthcheck networks network_mode restart "
     "deploy scale mem_limit cpus hostname container_name labels working_dir user dns extra_hosts stop_signal "
-    "stop_grace_period profiles tty stdin_open init pull_policy volumes x-banger"
+    "stop_grace_period profiles tty stdin_open init pull_policy volumes secrets x-banger"
 ).split()
 _BANGER = "disk kernel init network allow deny io_limit iops_limit idle_pause".split()
 _HEALTHCHECK = "test interval timeout retries start_period start_interval disable".split()
@@ -90,6 +91,9 @@ class ServiceReader:
             if "ports" in fields
             else (),
             networks=self._joined(name, fields),
+            secrets=tuple(read_use(reader, item) for item in reader.items(fields["secrets"], "secrets"))
+            if "secrets" in fields
+            else (),
             depends_on=self._depends_on(fields.get("depends_on")),
             profiles=tuple(mapped(fields, "profiles", reader.texts) or ()),
         )

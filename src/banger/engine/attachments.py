@@ -19,6 +19,7 @@ from banger.api import machines as verbs
 from banger.engine.engine import Engine
 from banger.engine.machines import find
 from banger.engine.paths import refuse_mounts_of_others, refuse_sources_of_others
+from banger.engine.secrets import require_known
 from banger.errors import Error
 from banger.host.times import Stopwatch
 from banger.machines.ask import commands
@@ -53,6 +54,7 @@ def run(engine: Engine, principal: Principal, request: RunRequest) -> Attachment
     """Make a machine, start it, attach to its main command, and stay to its end. Raises `not_permitted`."""
     refuse_sources_of_others(principal, request.spec.image)
     refuse_mounts_of_others(principal, request.spec)
+    require_known(engine, request.spec)
 
     async def life(attachment: Attachment) -> Last:
         watch = Stopwatch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from banger.access.access import Access
 from banger.catalogs.shelf import Shelf
@@ -28,6 +29,8 @@ from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
 from banger.templates.pool import Pool
 from banger.templates.trials import Trials
+from banger.vault.key_file import KeyFile
+from banger.vault.vault import Vault
 from banger.vmm.drivers import Drivers
 
 
@@ -74,6 +77,7 @@ def assemble(
     pool = Pool(paths, store.resources, templates, settings.pool, taps)
     trials = Trials(paths, store.resources)
     holdings = Holdings(paths, store.resources, drivers)
+    vault = Vault(store.secrets, KeyFile(Path(settings.secrets.key or paths.secrets_key)), tell)
     lives = Lives(Registry(store, journal.tell), holdings, tell)
     lives.on_begin.append(complete_surroundings(lives.registry, images))
     operations = Operations(store.operations, tell)
@@ -86,7 +90,7 @@ def assemble(
         journal=journal,
         operations=operations,
         shelf=shelf,
-        makings=Makings(paths, settings, images, kernels, drivers, templates, pool, trials, guards),
+        makings=Makings(paths, settings, images, kernels, drivers, templates, pool, trials, guards, vault),
         lives=lives,
         passages=Passages(lives, guards),
         neighbours=Neighbours(lives, guards),

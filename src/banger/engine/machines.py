@@ -10,6 +10,7 @@ from banger.api.verb import Again
 from banger.engine.engine import Engine
 from banger.engine.moments import read_milliseconds
 from banger.engine.paths import refuse_mounts_of_others, refuse_sources_of_others
+from banger.engine.secrets import require_known
 from banger.engine.verbs import begun, carries_out, gives_out, takes_in
 from banger.errors import Error
 from banger.machines.ask import commands, files, inspect, logs, networks, pausing
@@ -49,6 +50,7 @@ async def create(
 ) -> Machine | Again[Machine]:
     refuse_sources_of_others(principal, request.spec.image)
     refuse_mounts_of_others(principal, request.spec)
+    require_known(engine, request.spec)
     registry, drivers, key = engine.registry, engine.makings.drivers, request.idempotency_key
     if key is None:
         return lifecycle.create(registry, drivers, request.spec, owner=principal.uid)
@@ -163,7 +165,15 @@ async def fork(engine: Engine, principal: Principal, request: verbs.ForkMachine)
     machine = find(engine.registry, request)
 
     async def work(report: Report) -> list[Machine]:
-        return await forks.fork(engine.lives, engine.makings, machine, request.count, request.name, report)
+        return await forks.fork(
+            engine.lives,
+            engine.makings,
+            machine,
+            request.count,
+            request.name,
+            report,
+            with_secrets=request.with_secrets,
+        )
 
     return engine.operations.begin("fork", f"machine/{machine.name}", work).operation
 
@@ -300,7 +310,14 @@ async def start_exec(engine: Engine, principal: Principal, request: verbs.StartE
 
 @gives_out(verbs.GET_FILES)
 async def read_files(engine: Engine, principal: Principal, request: verbs.ReadFiles) -> AsyncIterator[bytes]:
-    return await begun(_read_tar(engine.lives, find(engine.registry, request), request.path, request.follow))
+    machine = find(engine.registry, request)
+    if machine.spec.secrets and not principal.may_write:
+        raise Error(
+            "not_permitted",
+            f"{principal.short} may only read, and {machine.name} has secrets among its files",
+            "use a token that was made without --read-only",
+        )
+    return await begun(_read_tar(engine.lives, machine, request.path, request.follow))
 
 
 async def _read_tar(lives: Lives, machine: Machine, path: str, follow: bool) -> AsyncIterator[bytes]:

@@ -12,6 +12,7 @@ from banger.engine import (
     kernels,
     machines,
     networks,
+    secrets,
     sending,
     system,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "kernels",
     "machines",
     "networks",
+    "secrets",
     "sending",
     "system",
 ]

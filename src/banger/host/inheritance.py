@@ -33,6 +33,7 @@ def shed(keep: int | None) -> None:
     when a limit that cannot be raised is too low for the daemon."""
     close_files(keep)
     raise_limits()
+    refuse_core_dumps()
     os.environ.update(settled := without_working_directory(os.environ))
     for name in os.environ.keys() - settled.keys():
         del os.environ[name]
@@ -59,6 +60,13 @@ def raise_limits() -> None:
     size, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if _below(size, _SMALLEST_FILE):
         raise _too_low(f"files of {format_size(size)}", "ulimit -f", "unlimited")
+
+
+def refuse_core_dumps() -> None:
+    """For values of secrets may be in our memory. A limit of one byte also keeps the kernel from piping a dump to a
+    program, which a limit of zero does not."""
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
 
 
 def _raise(limit: int) -> None:

@@ -48,6 +48,10 @@ class Paths:
         return self.state / "banger.db"
 
     @property
+    def secrets_key(self) -> Path:
+        return self.state / "secrets.key"
+
+    @property
     def daemon_log(self) -> Path:
         return self.state / "daemon.log"
 

@@ -15,6 +15,7 @@ from banger.model.labels import Labels
 from banger.model.mount import Mount
 from banger.model.network import AddressText, MachineNetwork, Membership, Policy, PortRule, Rule
 from banger.model.origin import Origin
+from banger.model.secret import SecretUse
 from banger.model.sizes import GIB
 
 Accel = Literal["auto", "kvm", "tcg"]
@@ -58,7 +59,8 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     empty `hostname` means the machine's name. `ports` are ports of the host that lead to the guest, such as "8080:80";
     `publish_all` publishes each port that the image exposes. `mounts` are directories of the host. `read_only` mounts
     the root disk read-only, `tmpfs` are directories in the memory of the guest, such as "/run:size=64m", and `ulimits`
-    are limits of its commands, such as "nofile=1024:4096", all as Docker writes them. `labels` are words of the user.
+    are limits of its commands, such as "nofile=1024:4096", all as Docker writes them. `secrets` are the secrets that it
+    gets at each start. `labels` are words of the user.
     `healthcheck` is run as long as the machine runs. An empty `stop_signal` means the image's, and `stop_grace_s` is
     how long a clean shutdown may take by default. `aslr` says whether the guest's programs get random addresses; "auto"
     means not where emulation is several times slower with them. `confine` says whether a layer of the jail that this
@@ -97,6 +99,7 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     mounts: Annotated[list[Mount], Meta(max_length=32)] = []
     read_only: bool = False
     tmpfs: Annotated[list[Annotated[str, Meta(max_length=8192)]], Meta(max_length=64)] = []
+    secrets: Annotated[list[SecretUse], Meta(max_length=64)] = []
     ulimits: Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(max_length=32)] = []
     labels: Labels = {}
     healthcheck: HealthCheck | None = None

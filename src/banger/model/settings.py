@@ -99,6 +99,16 @@ class NetworkSettings(msgspec.Struct, kw_only=True):
     ] = "internet"
 
 
+class SecretSettings(msgspec.Struct, kw_only=True):
+    key: Annotated[
+        str,
+        Meta(
+            pattern=r"^(/.*)?\Z",
+            description="absolute path of the file with the key of secrets; empty: secrets.key beside the store",
+        ),
+    ] = ""
+
+
 class WebSettings(msgspec.Struct, kw_only=True):
     listen: Annotated[
         str, Meta(description="HOST:PORT, to serve API and web page on TCP from the start; bangerd --listen")
@@ -141,6 +151,7 @@ class Settings(msgspec.Struct, kw_only=True):
     pool: PoolSettings = msgspec.field(default_factory=PoolSettings)
     limits: LimitSettings = msgspec.field(default_factory=LimitSettings)
     network: NetworkSettings = msgspec.field(default_factory=NetworkSettings)
+    secrets: SecretSettings = msgspec.field(default_factory=SecretSettings)
     web: WebSettings = msgspec.field(default_factory=WebSettings)
     traces: TraceSettings = msgspec.field(default_factory=TraceSettings)
     vmm: VmmSettings = msgspec.field(default_factory=VmmSettings)
@@ -180,6 +191,8 @@ class Key:
                 if kind.le is not None
                 else f"{noun} of at least {kind.ge}"
             )
+        if isinstance(kind, msgspec.inspect.StrType) and kind.pattern is not None:
+            return "an absolute path"
         return {bool: "true or false", list: "a list of texts", dict: "a table of texts"}.get(
             type(self.default), "a text"
         )

@@ -11,6 +11,8 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 TIB = 1024 * GIB
+# The most that a secret has.
+SECRET_MAX_BYTES = 512 * KIB
 
 _NAMES = ((1, "B"), (KIB, "KiB"), (MIB, "MiB"), (GIB, "GiB"), (TIB, "TiB"))
 _UNITS = {"": MIB, "b": 1} | {

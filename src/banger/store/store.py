@@ -11,6 +11,7 @@ from banger.store.database import Database
 from banger.store.events import EventTable
 from banger.store.keys import KeyTable
 from banger.store.resources import ResourceTable
+from banger.store.secrets import SecretTable
 from banger.store.tables import MachineTable, NamedTable, OperationTable
 from banger.store.tokens import TokenTable
 
@@ -30,6 +31,7 @@ class Store:
         self.events = EventTable(self.database)
         self.keys = KeyTable(self.database)
         self.tokens = TokenTable(self.database, self.damage)
+        self.secrets = SecretTable(self.database, self.damage)
 
     def close(self) -> None:
         self.database.close()

@@ -44,6 +44,7 @@ class Type(IntEnum):
     MORE = 0x30
     DIAL = 0x31
     SHARE = 0x32
+    SECRET = 0x38
     DATA = 0x40
     EOF = 0x41
     CREDIT = 0x42
@@ -120,6 +121,8 @@ class Tag(IntEnum):
     PROTECT_ROOT = 102
     RLIMIT = 103
     RANDOMIZE = 104
+    SECRET = 112
+    FILE_MODE = 113
 
 
 class ShareFlag(IntEnum):

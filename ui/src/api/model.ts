@@ -391,6 +391,7 @@ export interface MachineSpec {
   mounts: Array<Mount>;
   read_only: boolean;
   tmpfs: Array<string>;
+  secrets: Array<SecretUse>;
   ulimits: Array<string>;
   labels: Record<string, string>;
   healthcheck: HealthCheck | null;
@@ -559,6 +560,23 @@ export interface Room {
   count: number;
   bytes: number;
   reclaimable_bytes: number;
+}
+
+export interface Secret {
+  name: string;
+  created: string;
+  changed: string;
+  labels: Record<string, string>;
+  machines: Array<string>;
+}
+
+export interface SecretUse {
+  name: string;
+  kind: "file" | "env";
+  target: string;
+  mode: number;
+  uid: number | null;
+  gid: number | null;
 }
 
 export interface SettledMachine {

@@ -87,7 +87,7 @@ _banger() {
         ;;
     esac
     case $kind in
-    vm | image | kernel | catalog | template | network | compose | operation) words=$(_banger_names "$kind") ;;
+    vm | image | kernel | catalog | template | network | secret | compose | operation) words=$(_banger_names "$kind") ;;
     snapshot) words=$(_banger_snapshots) ;;
     tag) words=$(_banger_snapshots "$named") ;;
     place)
@@ -134,7 +134,7 @@ _KINDS = {
     "tags": "tag+",
     "vm": "vm",
 }
-_VALUE_KINDS = {"kernel": "kernel", "machine": "vm", "project": "compose"}
+_VALUE_KINDS = {"kernel": "kernel", "machine": "vm", "project": "compose", "secret": "secret"}
 
 
 def bash_script() -> str:

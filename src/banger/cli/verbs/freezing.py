@@ -41,6 +41,11 @@ def _fork_arguments(parser: Parser) -> None:
         metavar="NAME",
         help="name the copies NAME-1, NAME-2 and so on (default: the machine's name)",
     )
+    parser.flag(
+        "--with-secrets",
+        action="store_true",
+        help="copy a machine that has secrets: the copies have them in their memory, too",
+    )
     _options(parser)
     _name(parser)
 
@@ -71,7 +76,8 @@ def _restore(arguments: Arguments) -> int:
 
 
 def _fork(arguments: Arguments) -> int:
-    return _finish(arguments, calls.machines_fork(arguments.name, arguments.count, arguments.children))
+    call = calls.machines_fork(arguments.name, arguments.count, arguments.children, arguments.with_secrets)
+    return _finish(arguments, call)
 
 
 def _commit(arguments: Arguments) -> int:

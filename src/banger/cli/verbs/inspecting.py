@@ -71,13 +71,20 @@ def _without_values(record: Json) -> Json:
 
 def _find(daemon: Daemon, name: str, kind: str | None) -> Json:
     """The record of that kind, or of the first kind that has the name, with Docker's fields beside its own."""
-    from banger.cli.docker_view import inspected_image, inspected_machine, inspected_network
+    from banger.cli.docker_view import (
+        inspected_image,
+        inspected_machine,
+        inspected_network,
+        inspected_secret,
+    )
 
     kinds: dict[str, tuple[Callable[[str], Call[object]], Callable[[Json], Json]]] = {
         "machine": (calls.machines_get, inspected_machine),
         "image": (calls.images_get, inspected_image),
         "network": (calls.networks_get, inspected_network),
     }
+    if kind == "secret":
+        kinds[kind] = (calls.secrets_get, inspected_secret)
     for call, view in [kinds[kind]] if kind else kinds.values():
         try:
             record = daemon.record(call(name))
@@ -94,5 +101,8 @@ IMAGE_INSPECT = Verb(
 )
 NETWORK_INSPECT = Verb(
     _arguments, lambda arguments: _print(arguments, "network"), "banger network inspect shop"
+)
+SECRET_INSPECT = Verb(
+    _arguments, lambda arguments: _print(arguments, "secret"), "banger secret inspect db-password"
 )
 INSPECT = Verb(_inspect_arguments, _inspect, "banger inspect dev\nbanger inspect -f '{{.State.Status}}' dev")

@@ -415,8 +415,8 @@ def _print_config(project: Project, arguments: Arguments) -> None:
 
 
 def _meaning(project: Project) -> Facts:
-    """The machines and networks that the file asks for."""
-    from dataclasses import asdict
+    """The machines, networks and secrets that the file asks for, without values of secrets."""
+    from dataclasses import asdict, replace
 
     from banger.compose.plan import plan_spec
 
@@ -428,7 +428,14 @@ def _meaning(project: Project) -> Facts:
         for service in project.services.values()
     }
     networks = [asdict(network) for network in project.networks.values()]
-    return {"name": project.name, "directory": project.directory, "networks": networks, "services": services}
+    secrets = [asdict(replace(secret, value=None)) for secret in project.secrets.values()]
+    return {
+        "name": project.name,
+        "directory": project.directory,
+        "networks": networks,
+        "secrets": secrets,
+        "services": services,
+    }
 
 
 def _list_arguments(parser: Parser) -> None:

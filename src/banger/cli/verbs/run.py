@@ -132,6 +132,13 @@ def _machine_options(parser: Parser) -> None:
         help='a limit of the commands in the machine, such as "nofile=1024:4096" (may be repeated)',
     )
     parser.flag(
+        "--secret",
+        action="append",
+        metavar="NAME[=USE]",
+        help="give the machine a secret: as the file /run/secrets/NAME, or as USE says: file:PATH, env or env:VARIABLE "
+        "(may be repeated)",
+    )
+    parser.flag(
         "--cidfile", metavar="FILE", help="write the name of the machine to this file, which must not exist"
     )
 
@@ -421,6 +428,7 @@ def plan_spec(arguments: Arguments, command: Facts | None) -> Facts:
         spec["init"] = arguments.init or "agent"
     spec |= _plan_processors(arguments.cpus, arguments.cpu_limit) | _plan_healthcheck(arguments)
     spec |= _plan_networks(arguments.network or [], arguments.network_alias or [])
+    spec |= _plan_secrets(arguments.secret)
     spec |= _plan_mounts(arguments.volume or [], arguments.mount or [], arguments.tmpfs or [])
     return {"image": _image(arguments.image), **spec} | ({"command": command} if command else {})
 
@@ -480,6 +488,14 @@ def _plan_mounts(volumes: list[str], mounts: list[str], tmpfs: list[str]) -> Fac
     for note in notes:
         warn(note)
     return planned | ({"tmpfs": [*tmpfs, *more_tmpfs]} if more_tmpfs else {})
+
+
+def _plan_secrets(words: list[str] | None) -> Facts:
+    if not words:
+        return {}
+    from banger.cli.secret_words import read_secrets
+
+    return {"secrets": read_secrets(words)}
 
 
 def _image(ref: str) -> str:

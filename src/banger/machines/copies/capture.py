@@ -19,6 +19,7 @@ from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
 from banger.machines.life.passage import link_in_use
+from banger.machines.life.secrets import refuse_secret_memory
 from banger.machines.life.sessions import catch_up
 from banger.model.machine import MachineState
 from banger.model.sizes import MIB
@@ -44,10 +45,13 @@ async def working_directory(holdings: Holdings, purpose: str) -> AsyncIterator[P
         await asyncio.shield(teardown.release(holdings.resources, owner))
 
 
-async def capture(lives: Lives, makings: Makings, live: LiveMachine, directory: Path) -> Shape:
-    """Freeze `live` into `directory`; its vCPUs are stopped for a part of that time only. Raises `bad_state`,
-    `vmm_failed`, `insufficient_disk`, `unsupported`."""
+async def capture(
+    lives: Lives, makings: Makings, live: LiveMachine, directory: Path, *, with_secrets: bool = False
+) -> Shape:
+    """Freeze `live` into `directory`; its vCPUs are stopped for a part of that time only. A machine that has secrets is
+    frozen only `with_secrets`. Raises `bad_state`, `vmm_failed`, `insufficient_disk`, `unsupported`."""
     machine = live.machine
+    refuse_secret_memory(machine, asked=with_secrets)
     await live.adopted.wait()
     async with lives.locks[machine.id], live.pausing:  # no task may resume it before all is written
         if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):

@@ -36,14 +36,21 @@ log = logging.getLogger("banger.machines")
 
 
 async def fork(
-    lives: Lives, makings: Makings, machine: Machine, count: int, name: str, report: Report
+    lives: Lives,
+    makings: Makings,
+    machine: Machine,
+    count: int,
+    name: str,
+    report: Report,
+    *,
+    with_secrets: bool = False,
 ) -> list[Machine]:
     """Start `count` children, all or none, called NAME-1 and so on. Raises the errors of `capture` and `revive`."""
     live = lives.of(machine)
     await makings.make_room(machine.spec.memory_mib)
     async with working_directory(lives.holdings, "fork") as directory:
         report("freeze", f"freezing {machine.name}")
-        shape = await capture(lives, makings, live, directory)
+        shape = await capture(lives, makings, live, directory, with_secrets=with_secrets)
         original = Original(ForkedFrom(machine=machine.name), Frozen(directory), shape)
         children: list[Machine] = []
         try:

@@ -26,7 +26,7 @@ from banger.machines.life.lifecycle import create, kill
 from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
 from banger.machines.life.neighbours import refuse_crowd
-from banger.machines.life.passage import with_usual_network
+from banger.machines.life.passage import without_reach
 from banger.machines.life.revival import Original, prepare_revival, revive
 from banger.model.event import Tell, tell_nobody
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
@@ -145,7 +145,7 @@ class SnapshotLibrary:
             brought = sealed.manifest.snapshot
             record = msgspec.structs.replace(
                 brought,
-                spec=with_usual_network(brought.spec),
+                spec=without_reach(brought.spec),
                 id=secrets.token_hex(6),
                 machine=check_name(machine or brought.machine),
                 tag=_check_tag(tag or brought.tag),

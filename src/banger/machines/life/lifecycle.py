@@ -29,11 +29,12 @@ from banger.machines.life.launch import launch
 from banger.machines.life.limits import check_asked, find_memory_kill
 from banger.machines.life.live import LiveMachine
 from banger.machines.life.lives import Lives
-from banger.machines.life.main_command import parse_signal, plan_command
+from banger.machines.life.main_command import parse_signal, plan_command, secret_variables
 from banger.machines.life.makings import Makings
 from banger.machines.life.neighbours import refuse_crowd
 from banger.machines.life.passage import check_network
 from banger.machines.life.publications import exposed_ports, publish
+from banger.machines.life.secrets import check_secrets, give_secrets, require_secrets
 from banger.machines.life.shares import check_mounts, share
 from banger.model.command import Command, Exit
 from banger.model.ending import Ending, VmmKilled
@@ -78,6 +79,7 @@ def create(
     check_network(spec)
     check_mounts(spec)
     check_wishes(spec)
+    check_secrets(spec)
     if spec.driver not in ("", AUTO):
         drivers.named(spec.driver)
     name = check_name(spec.name) if spec.name else _invent_free_name(registry)
@@ -113,10 +115,11 @@ async def start(
     fields = Change(wanted="running") | fields
     async with lives.start(machine, report, **fields) as begun, contextlib.AsyncExitStack() as ports:
         lives.due.forget(machine)
+        await require_secrets(makings.vault, machine.spec)
         opened = ports.enter_context(bound(read_ports(machine.spec.ports)))
         image = image or await makings.images.ensure(machine.spec.image, report)
         opened += ports.enter_context(bound(exposed_ports(machine.spec, image.config.exposed_ports)))
-        command = plan_command(machine.spec.command, image.config)
+        command = plan_command(machine.spec.command, image.config, secret_variables(machine.spec))
         if command is None and viewer is not None:
             raise _nothing_to_run(machine)
         places = lives.holdings.places(machine)
@@ -130,7 +133,9 @@ async def start(
             report("init", "waiting for the image's init")
             await wait_for_init(live.agent(), machine.spec.boot_timeout_s)
             begun.watch.lap("init")
-        await share(lives.holdings.resources, live, (command or Command()).user or image.config.user)
+        user = (command or Command()).user or image.config.user
+        await share(lives.holdings.resources, live, user)
+        await give_secrets(makings.vault, live, user, lives.tell)
         if command is not None:
             main = await live.start_main(command, viewer, process_1=machine.spec.init == "entrypoint")
             begun.watch.lap("exec")

@@ -4,12 +4,13 @@ what the main command has, as in Docker."""
 from __future__ import annotations
 
 import signal
+from collections.abc import Collection, Mapping
 
 from msgspec.structs import replace
 
 from banger.model.command import Command, Surroundings
 from banger.model.image import ImageConfig
-from banger.model.machine import Machine
+from banger.model.machine import Machine, MachineSpec
 
 
 def parse_signal(name: str) -> int:
@@ -25,8 +26,9 @@ def parse_signal(name: str) -> int:
     return number if number <= signal.SIGRTMAX else signal.SIGTERM
 
 
-def plan_command(asked: Command | None, config: ImageConfig) -> Command | None:
-    """The main command from the request and the image, as `docker run` does it.
+def plan_command(asked: Command | None, config: ImageConfig, secrets: Collection[str] = ()) -> Command | None:
+    """The main command from the request and the image, as `docker run` does it, without the image's values of the
+    variables that are `secrets`.
 
     None: there is no program to run and no client for a shell; the machine just runs.
     """
@@ -39,7 +41,7 @@ def plan_command(asked: Command | None, config: ImageConfig) -> Command | None:
     given = surroundings_of(config)
     return Command(
         argv=[*entrypoint, *arguments],
-        env={**given.env, **command.env},
+        env={**_without(given.env, secrets), **command.env},
         cwd=command.cwd or given.cwd,
         user=command.user or given.user,
         tty=command.tty,
@@ -48,6 +50,16 @@ def plan_command(asked: Command | None, config: ImageConfig) -> Command | None:
         cols=command.cols,
         timeout_s=command.timeout_s,
     )
+
+
+def secret_variables(spec: MachineSpec) -> list[str]:
+    """The names of the variables that are secrets. The guest adds them to each command."""
+    return [use.variable for use in spec.secrets if use.kind == "env"]
+
+
+def _without(env: Mapping[str, str], secrets: Collection[str]) -> dict[str, str]:
+    """The guest does not replace what a request says."""
+    return {name: value for name, value in env.items() if name not in secrets}
 
 
 def surroundings_of(config: ImageConfig) -> Surroundings:
@@ -59,9 +71,10 @@ def plan_exec(asked: Command, machine: Machine) -> Command:
     """Another command of the machine, as `docker exec` does it: with the variables, the directory and the user of the
     main command, unless `asked` says otherwise."""
     given, main = machine.surroundings or Surroundings(), machine.spec.command or Command()
+    secrets = secret_variables(machine.spec)
     return replace(
         asked,
-        env={**given.env, **main.env, **asked.env},
+        env={**_without(given.env, secrets), **main.env, **asked.env},
         cwd=asked.cwd or main.cwd or given.cwd,
         user=asked.user or main.user or given.user,
     )

@@ -26,6 +26,7 @@ from banger.network.guards import Guards
 from banger.templates.library import TemplateLibrary
 from banger.templates.pool import Pool
 from banger.templates.trials import ALWAYS, Trials
+from banger.vault.vault import Vault
 from banger.vmm.base import Driver, VmConfig, VmPlaces
 from banger.vmm.drivers import Drivers
 from banger.vmm.link import Link
@@ -44,6 +45,7 @@ class Makings:
     pool: Pool
     trials: Trials
     guards: Guards
+    vault: Vault
 
     async def make_room(self, memory_mib: int) -> None:
         """Release waiting clones if the machine needs their memory. Raises `insufficient_memory`."""

@@ -150,9 +150,9 @@ def check_network(spec: MachineSpec) -> None:
     read_ports(spec.ports)
 
 
-def with_usual_network(spec: MachineSpec) -> MachineSpec:
-    """The spec of a snapshot that came from elsewhere: without all by which a stranger would open this host or its
-    network to the guest. What closes stays."""
+def without_reach(spec: MachineSpec) -> MachineSpec:
+    """The spec of a snapshot that came from elsewhere: without all by which a stranger would open this host, its
+    network, its directories or its secrets to the guest. What closes stays."""
     return msgspec.structs.replace(
         spec,
         network="none" if spec.network == "none" else "",
@@ -162,6 +162,8 @@ def with_usual_network(spec: MachineSpec) -> MachineSpec:
         hosts=[],
         ports=[],
         publish_all=False,
+        mounts=[],
+        secrets=[],
         labels={},
     )
 
