@@ -13,6 +13,7 @@
 #include "tcp_reset.h"
 #include "tmpfs.h"
 #include "values.h"
+#include "volumes.h"
 
 /* Checked before anything is done. */
 static int check(const struct fields *fields, bool *image, struct err *err)
@@ -52,7 +53,7 @@ static int apply_identity(const struct fields *fields, bool first, struct err *e
 		tcp_reset_all(); /* under the new address, so that the old one says no farewell */
 	boot_id_set(fields);
 	root_unprotect();
-	if (tmpfs_mount_all(fields, err) < 0)
+	if (tmpfs_mount_all(fields, err) < 0 || volumes_mount_all(fields, err) < 0)
 		return -1;
 	identity_write_files(fields);
 	return 0;

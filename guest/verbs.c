@@ -20,6 +20,7 @@
 #include "shutdown.h"
 #include "sockets.h"
 #include "stats.h"
+#include "volumes.h"
 
 static void ping(const struct request *request)
 {
@@ -233,6 +234,7 @@ static const struct verb verbs[] = {
 	{ FRAME_REFRESH, true, refresh },
 	{ FRAME_DIAL, false, exec_dial },
 	{ FRAME_SHARE, false, share },
+	{ FRAME_VOLUMES, false, volumes },
 };
 
 static const struct verb *verb_of(uint8_t type)

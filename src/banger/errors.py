@@ -175,6 +175,10 @@ class NoSuchProject(Error, codes=("project_not_found",)):
     """There is no Compose file, or no project of the name."""
 
 
+class NoSuchVolume(Error, codes=("volume_not_found",)):
+    """No volume has the name."""
+
+
 class RegistryBusy(Error, codes=("registry_busy",)):
     """A registry asks to come back later."""
 
@@ -224,6 +228,7 @@ CODES: dict[str, tuple[int, int]] = {
     "snapshot_not_found": (404, 125),
     "exec_not_found": (404, 125),
     "network_not_found": (404, 125),
+    "volume_not_found": (404, 125),
     "not_permitted": (403, 125),
     "not_logged_in": (401, 125),
     "origin_refused": (403, 125),
@@ -299,6 +304,7 @@ CODES: dict[str, tuple[int, int]] = {
     "frozen_damaged": (500, 125),
     "snapshot_invalid": (422, 125),
     "snapshot_incompatible": (422, 125),
+    "volume_invalid": (422, 125),
     "store_damaged": (500, 125),
     "store_failed": (500, 125),
     "store_too_new": (500, 125),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from banger.api import access, catalogs, changes, frozen, images, kernels, machines, networks, system
+from banger.api import access, catalogs, changes, frozen, images, kernels, machines, networks, system, volumes
 from banger.api.verb import Session, Verb
 
 VERBS: tuple[Verb[Any, Any], ...] = (
@@ -15,6 +15,7 @@ VERBS: tuple[Verb[Any, Any], ...] = (
     *catalogs.VERBS,
     *frozen.VERBS,
     *networks.VERBS,
+    *volumes.VERBS,
     *system.VERBS,
     *access.VERBS,
 )

@@ -14,6 +14,7 @@ from banger.engine import (
     networks,
     sending,
     system,
+    volumes,
 )
 from banger.engine.verbs import HANDLERS
 
@@ -30,4 +31,5 @@ __all__ = [
     "networks",
     "sending",
     "system",
+    "volumes",
 ]

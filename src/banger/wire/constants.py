@@ -44,6 +44,7 @@ class Type(IntEnum):
     MORE = 0x30
     DIAL = 0x31
     SHARE = 0x32
+    VOLUMES = 0x36
     DATA = 0x40
     EOF = 0x41
     CREDIT = 0x42
@@ -119,6 +120,7 @@ class Tag(IntEnum):
     TMPFS = 101
     PROTECT_ROOT = 102
     RLIMIT = 103
+    VOLUME = 110
 
 
 class ShareFlag(IntEnum):

@@ -35,8 +35,10 @@ from banger.machines.life.neighbours import refuse_crowd
 from banger.machines.life.passage import check_network
 from banger.machines.life.publications import exposed_ports, publish
 from banger.machines.life.shares import check_mounts, share
+from banger.machines.life.volumes import check_volumes, mount_late
 from banger.model.command import Command, Exit
 from banger.model.ending import Ending, VmmKilled
+from banger.model.event import Tell
 from banger.model.image import Image
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
@@ -77,6 +79,7 @@ def create(
     check_asked(spec)
     check_network(spec)
     check_mounts(spec)
+    check_volumes(spec)
     check_wishes(spec)
     if spec.driver not in ("", AUTO):
         drivers.named(spec.driver)
@@ -86,7 +89,12 @@ def create(
     )
     machine = msgspec.structs.replace(machine, **fields)
     refuse_crowd(registry, machine)
-    registry.add(machine, lambda tell: also(machine))
+
+    def write_more(tell: Tell) -> None:
+        registry.volumes.add_missing(spec)
+        also(machine)
+
+    registry.add(machine, write_more)
     return machine
 
 
@@ -131,6 +139,7 @@ async def start(
             await wait_for_init(live.agent(), machine.spec.boot_timeout_s)
             begun.watch.lap("init")
         await share(lives.holdings.resources, live, (command or Command()).user or image.config.user)
+        await mount_late(lives.registry, live)
         if command is not None:
             main = await live.start_main(command, viewer, process_1=machine.spec.init == "entrypoint")
             begun.watch.lap("exec")

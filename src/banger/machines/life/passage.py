@@ -157,6 +157,8 @@ def with_usual_network(spec: MachineSpec) -> MachineSpec:
         spec,
         network="none" if spec.network == "none" else "",
         networks=[],
+        mounts=[],
+        volumes=[],
         allow=[],
         dns=[],
         hosts=[],
