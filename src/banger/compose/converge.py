@@ -14,7 +14,7 @@ from banger.compose import records
 from banger.compose.project import Dependency, Project, Service
 from banger.compose.records import Member, find_members, find_networks, in_stages
 from banger.compose.steps import Plan, Step
-from banger.errors import BadState, Error, NoSuchMachine, NoSuchNetwork
+from banger.errors import BadState, Error, NoSuchMachine, NoSuchNetwork, NoSuchVolume
 
 _LOOK_EVERY_S = 0.5
 _PATIENCE_S = 2.0
@@ -74,6 +74,7 @@ class Up:
         """Do all that the plan says; with `wait`, return when all is healthy. Raises the first error;
         the steps beside a step that failed are brought to their ends."""
         make_networks(self._hands, self._project)
+        make_volumes(self._hands, self._project)
         gone = [*plan.surplus, *(plan.orphans if remove_orphans else ())]
         take_down(self._hands, gone, None)
         if plan.orphans and not remove_orphans:
@@ -212,8 +213,35 @@ def _check_network(record: Mapping[str, object], project: str, internal: bool) -
         )
 
 
-def down(hands: Hands, project: str, grace_s: float | None) -> bool:
-    """Stop and delete all machines of the project, then its networks. Returns whether there was anything."""
+def make_volumes(hands: Hands, project: Project) -> None:
+    """Make the volumes that do not exist yet. Raises `volume_not_found`, `name_taken`."""
+    if not project.volumes:
+        return
+    existing = {str(record.get("name")): record for record in _records(hands.call(calls.volumes_list()))}
+    for volume in project.volumes.values():
+        record = existing.get(volume.name)
+        if volume.external:
+            if record is None:
+                raise Error(
+                    "volume_not_found",
+                    f"there is no volume {volume.name!r}, which the file calls external",
+                    f"banger volume create {volume.name}",
+                )
+        elif record is None:
+            labels = {**volume.labels, records.PROJECT: project.name}
+            hands.call(calls.volumes_create(volume.name, volume.size_bytes, labels))
+            hands.say(f"volume {volume.name}", "made")
+        elif records.labels_of(record).get(records.PROJECT) != project.name:
+            raise Error(
+                "name_taken",
+                f"the volume {volume.name} exists, and was not made for the project {project.name}",
+                "write external: true below the volume, or give it another name:",
+            )
+
+
+def down(hands: Hands, project: str, grace_s: float | None, *, volumes: bool = False) -> bool:
+    """Stop and delete all machines of the project, then its networks; with `volumes`, also the volumes that were made for
+    it. Returns whether there was anything."""
     members = look(hands, project)
     networks = find_networks(_records(hands.call(calls.networks_list())), project)
     take_down(hands, members, grace_s)
@@ -223,7 +251,14 @@ def down(hands: Hands, project: str, grace_s: float | None) -> bool:
             hands.say(f"network {name}", "deleted")
         except NoSuchNetwork:
             pass
-    return bool(members or networks)
+    made = records.find_volumes(_records(hands.call(calls.volumes_list())), project) if volumes else []
+    for name in made:
+        try:
+            hands.call(calls.volumes_delete(name))
+            hands.say(f"volume {name}", "deleted")
+        except NoSuchVolume:
+            pass
+    return bool(members or networks or made)
 
 
 def take_down(hands: Hands, members: Sequence[Member], grace_s: float | None) -> None:

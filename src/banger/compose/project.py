@@ -46,7 +46,7 @@ class Joined:
 @dataclass(frozen=True)
 class Service:
     """`spec` has what all machines of the service have in common. `machine_name` is set if the file names the one
-    machine itself."""
+    machine itself. `volumes` are mounts with the names that volumes have in the file."""
 
     name: str
     place: Place
@@ -56,6 +56,7 @@ class Service:
     labels: dict[str, str] = field(default_factory=dict)
     ports: tuple[Port, ...] = ()
     networks: tuple[Joined, ...] = ()
+    volumes: tuple[Facts, ...] = ()
     depends_on: tuple[Dependency, ...] = ()
     profiles: tuple[str, ...] = ()
 
@@ -72,6 +73,17 @@ class ProjectNetwork:
 
 
 @dataclass(frozen=True)
+class ProjectVolume:
+    """`name` is what the daemon calls it. An `external` volume exists already. `size_bytes` 0 means the usual size."""
+
+    key: str
+    name: str
+    external: bool = False
+    size_bytes: int = 0
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Project:
     """`directory` is where relative paths begin. `services` are in the order of their dependencies; `known`
     are the names of all services of the file, chosen or not."""
@@ -80,5 +92,6 @@ class Project:
     directory: str
     services: dict[str, Service]
     networks: dict[str, ProjectNetwork]
+    volumes: dict[str, ProjectVolume] = field(default_factory=dict)
     known: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import time
 from pathlib import Path
 
 from banger.errors import Error
@@ -36,7 +37,8 @@ def write_empty(directory: Path, volume_id: str, size_bytes: int, keep_free_byte
         grows_to_bytes=max(TIB, size_bytes),
         keep_free_bytes=keep_free_bytes,
     ) as writer:
-        writer.finish(Node(Kind.DIRECTORY, 0o755), size_bytes=size_bytes, lost_and_found=False)
+        root = Node(Kind.DIRECTORY, 0o755, mtime_ns=time.time_ns())
+        writer.finish(root, size_bytes=size_bytes, lost_and_found=False)
 
 
 def copy_disk(source: Path, directory: Path) -> None:
@@ -49,7 +51,9 @@ def cannot_make(directory: Path, exc: OSError) -> Error:
     """The error for a directory that cannot be written."""
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return Error("insufficient_disk", f"no space left for {directory}", "free space there, and try again")
-    return Error("volume_invalid", f"cannot write {directory}: {exc.strerror or exc}", "check the host's disk")
+    return Error(
+        "volume_invalid", f"cannot write {directory}: {exc.strerror or exc}", "check the host's disk"
+    )
 
 
 def used_bytes(directory: Path) -> int:
