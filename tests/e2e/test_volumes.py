@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-import banger
+from banger import Client
+from banger.model.volume import VolumeMount
 from tests.support.guests import resource_owners
 from tests.support.home import IMAGE, Home, alive, open_home, wait_until
 from tests.support.shelter import delete_machines
@@ -311,13 +312,16 @@ volumes:
     assert home.json("volume", "list") == []
 
 
-def test_python_has_volumes(home: Home) -> None:
-    with banger.Client(socket=str(home.run_directory / "banger.sock")) as client:
-        client.volumes.create("data", size_bytes=64 << 20)
-        mounts = [{"volume": "data", "target": "/data"}]
-        client.run(IMAGE, ["sh", "-c", "echo from python >/data/file"], volumes=mounts)
-        done = client.run(IMAGE, ["cat", "/data/file"], volumes=mounts)
-        assert done.stdout == "from python\n"
-        file = b"".join(client.volumes.export("data"))
-        assert client.volumes.import_file([file], "again").size_bytes == 64 << 20
-        assert [volume.name for volume in client.volumes.list()] == ["again", "data"]
+def test_python_has_volumes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BANGER_HOME", home.env["BANGER_HOME"])
+    client = Client()
+    client.volumes.create("data", size_bytes=64 << 20)
+    wanted: list[Any] = [VolumeMount(volume="data", target="/data"), {"volume": "more", "target": "/more"}]
+    for script in ("echo from python >/data/file", "cat /data/file"):
+        with client.run(IMAGE, volumes=wanted) as vm:
+            said = vm.exec(script, shell=True, check=True).stdout
+    assert said == "from python\n"
+    file = b"".join(client.volumes.export("data"))
+    assert client.volumes.import_file([file], "again").size_bytes == 64 << 20
+    assert client.volumes.create("copy", copy_of="data").size_bytes == 64 << 20
+    assert [volume.name for volume in client.volumes.list()] == ["again", "copy", "data", "more"]

@@ -45,7 +45,7 @@ REFUSED: list[tuple[str | bytes, str, str]] = [
     ("services:\n  web: {image: a, volumes: ['x:/y']}\n", "2:3", "which the file does not have"),
     ("services:\n  web: {image: a, volumes: ['./x:y']}\n", "2:29", "not an absolute path"),
     ("services:\n  web: {image: a, volumes: ['./x:/y:rx']}\n", "2:29", "unknown option 'rx'"),
-    ("services:\n  web: {image: a, volumes: [{type: volume, source: x, target: /y}]}\n", "2:3", "which the file does not have"),
+    ("services:\n  web: {image: a, volumes: [{type: volume, source: x, target: /y}]}\n", "2:3", "does not have"),
     ("services:\n  web: {image: a, volumes: [{type: npipe, source: x, target: /y}]}\n", "2:29", "of type npipe"),
     ("services:\n  web: {image: a, volumes: ['x']}\n", "2:29", "not SOURCE:TARGET"),
     ("services:\n  web: {image: a, volumes: [{type: bind, source: x}]}\n", "2:29", "without target"),

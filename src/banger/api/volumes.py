@@ -19,12 +19,12 @@ class OneVolume(Request):
 
 
 class CreateVolume(Request):
-    """An empty `name` means one by chance, `size_bytes` 0 the usual size. `source` is a volume to copy."""
+    """An empty `name` means one by chance, `size_bytes` 0 the usual size. `copy_of` is a volume to copy."""
 
     name: _NameText = ""
     size_bytes: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0
     labels: Labels = field(default_factory=dict)
-    source: _NameText = ""
+    copy_of: _NameText = ""
 
 
 class PruneVolumes(Request):

@@ -738,14 +738,14 @@ def volumes_create(
     name: str = "",
     size_bytes: int = 0,
     labels: dict[str, str] | None = None,
-    source: str = "",
+    copy_of: str = "",
 ) -> Call[Volume]:
     """Create a named volume, empty or as a copy of another."""
     body = chosen(
         ("name", name, ""),
         ("size_bytes", size_bytes, 0),
         ("labels", labels, None),
-        ("source", source, ""),
+        ("copy_of", copy_of, ""),
     )
     return Call("POST", "/v1/volumes", "Volume", body or None)
 

@@ -641,10 +641,10 @@ class VolumesVerbs(Room):
         name: str = "",
         size_bytes: int = 0,
         labels: dict[str, str] | None = None,
-        source: str = "",
+        copy_of: str = "",
     ) -> Volume:
         """Create a named volume, empty or as a copy of another."""
-        call = calls.volumes_create(name, size_bytes, labels, source)
+        call = calls.volumes_create(name, size_bytes, labels, copy_of)
         return self.client.perform(call)
 
     def import_file(self, stream: Iterable[bytes], name: str = "") -> Volume:

@@ -240,8 +240,8 @@ def make_volumes(hands: Hands, project: Project) -> None:
 
 
 def down(hands: Hands, project: str, grace_s: float | None, *, volumes: bool = False) -> bool:
-    """Stop and delete all machines of the project, then its networks; with `volumes`, also the volumes that were made for
-    it. Returns whether there was anything."""
+    """Stop and delete all machines of the project, then its networks; with `volumes`, also the volumes that were
+    made for it. Returns whether there was anything."""
     members = look(hands, project)
     networks = find_networks(_records(hands.call(calls.networks_list())), project)
     take_down(hands, members, grace_s)

@@ -24,7 +24,7 @@ async def list_all(engine: Engine, principal: Principal, request: Nothing) -> li
 @carries_out(verbs.CREATE)
 async def create(engine: Engine, principal: Principal, request: verbs.CreateVolume) -> Volume:
     hands = _hands(engine)
-    made = await volumes.make(hands, request.name, request.size_bytes, request.labels, request.source)
+    made = await volumes.make(hands, request.name, request.size_bytes, request.labels, request.copy_of)
     return await volumes.describe(hands, made)
 
 
