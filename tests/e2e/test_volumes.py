@@ -57,7 +57,8 @@ def refused(home: Home, *words: str) -> dict[str, Any]:
     assert done.returncode != 0, done.stdout
     lines = done.stderr.decode().splitlines()
     error: dict[str, Any] = json.loads(next(line for line in reversed(lines) if line.startswith("{")))
-    return error.get("error", error)
+    inner: dict[str, Any] = error.get("error", error)
+    return inner
 
 
 def disk_of(home: Home, volume: str) -> Path:

@@ -19,18 +19,25 @@ from banger.host.paths import Paths
 from banger.host.settings import LimitSettings
 from banger.machines.ask import volumes
 from banger.machines.ask.volumes import Hands
-from banger.machines.copies.capture import refuse_frozen
 from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.registry import Registry
 from banger.machines.life.adopt import release_ownerless
 from banger.machines.life.lifecycle import create
 from banger.machines.life.passage import with_usual_network
-from banger.machines.life.volumes import check_volumes, claim, ensure_disk, plan_volumes, refuse_volumes
+from banger.machines.life.volumes import (
+    check_volumes,
+    claim,
+    ensure_disk,
+    plan_volumes,
+    refuse_frozen,
+    refuse_volumes,
+)
 from banger.model.machine import Machine, MachineSpec
 from banger.model.mount import Mount
 from banger.model.sizes import GIB, MIB, TIB
 from banger.model.volume import VolumeMount, check_volume_name, check_volume_size
 from banger.resources import kinds
+from banger.store.resources import Identity
 from banger.store.store import Store
 from banger.vmm.drivers import Drivers
 from banger.vmm.qemu.argv import plan_volume_slots, slots_for
@@ -310,9 +317,9 @@ async def test_a_volume_in_use_is_not_deleted(place: Place) -> None:
 async def test_a_deletion_that_the_daemon_did_not_survive_is_completed(place: Place) -> None:
     directory = await make(place, "data")
     volume = place.registry.volumes.find("data")
-    note = {"path": str(directory)}
+    note: Identity = {"path": str(directory)}
     place.registry.volumes.remove(
-        volume, lambda: bool(place.store.resources.note(f"volume-{volume.id}", kinds.FILES.name, note))
+        volume, lambda: place.store.resources.note(f"volume-{volume.id}", kinds.FILES.name, note)
     )
     await release_ownerless(place.store, place.registry, place.paths.state)
     assert place.files() == []

@@ -20,7 +20,7 @@ from banger.machines.keep.registry import Registry
 from banger.machines.life.volumes import ensure_disk, filled, find_writer, holds, users_of
 from banger.model.volume import Volume, VolumeUser
 from banger.resources import kinds, teardown
-from banger.store.resources import ResourceTable
+from banger.store.resources import Identity
 from banger.volumes.bundle import Manifest, pack, unpack
 from banger.volumes.disks import copy_disk, require_disk, used_bytes
 
@@ -143,14 +143,11 @@ async def delete(hands: Hands, name: str) -> None:
         if registry.volumes.read_here[name]:
             raise Error("in_use", f"the volume {name} is being exported or copied", "delete it later")
         owner, directory = f"volume-{volume.id}", hands.holdings.paths.volumes / volume.id
-        registry.volumes.remove(volume, lambda: _note(resources, owner, directory))
+        note: Identity = {"path": str(directory)}
+        registry.volumes.remove(volume, lambda: resources.note(owner, kinds.FILES.name, note))
         errors = await asyncio.shield(teardown.release(resources, owner))
     if errors:
         raise errors[0]
-
-
-def _note(resources: ResourceTable, owner: str, directory: Path) -> None:
-    resources.note(owner, kinds.FILES.name, {"path": str(directory)})
 
 
 def unused(registry: Registry) -> list[Volume]:

@@ -68,7 +68,7 @@ class Volumes:
             labels=dict(labels or {}),
         )
 
-    def add(self, volume: Volume, also: Callable[[], None] = nothing_else) -> None:
+    def add(self, volume: Volume, also: Callable[[], object] = nothing_else) -> None:
         """Write a new record, together with what `also` writes. Raises `name_taken`."""
         if volume.name in self._by_name:
             self.plan(volume.name)
@@ -90,7 +90,7 @@ class Volumes:
         self._tell("volume.created", f"volume/{volume.name}", f"the volume {volume.name} was created")
         self._database.when_written(lambda: self._by_name.update({volume.name: volume}))
 
-    def note_made(self, volume: Volume, also: Callable[[], None]) -> Volume:
+    def note_made(self, volume: Volume, also: Callable[[], object]) -> Volume:
         """Record that the volume has its disk, together with what `also` writes."""
         made = msgspec.structs.replace(volume, made=True)
 
@@ -102,7 +102,7 @@ class Volumes:
         self._database.together(write)
         return made
 
-    def remove(self, volume: Volume, also: Callable[[], None]) -> None:
+    def remove(self, volume: Volume, also: Callable[[], object]) -> None:
         """Remove a record, together with what `also` writes."""
         name = volume.name
 
