@@ -404,6 +404,26 @@ async def test_a_disk_that_is_gone_is_not_made_again(place: Place) -> None:
     assert not disk_of(directory).exists()
 
 
+@in_a_loop
+async def test_an_ext4_disk_is_imported_as_it_is(place: Place) -> None:
+    disk = disk_of(await make(place, "data"))
+    contents = disk.read_bytes()
+    received = await volumes.take_in(place.hands, pieces(contents + b"end", 777_777), "raw")
+    copy = disk_of(place.paths.volumes / received.id)
+    assert received.size_bytes == len(contents) + 4096
+    assert copy.read_bytes() == contents + b"end" + bytes(4093)
+    assert copy.stat().st_blocks * 512 < 4 * MIB
+    small = await volumes.take_in(place.hands, pieces(contents[:2000]), "small")
+    assert small.size_bytes == 16 * MIB
+    with pytest.raises(Error) as caught:
+        await volumes.take_in(place.hands, pieces(contents[:2000]), "")
+    assert caught.value.code == "bad_name"
+    with pytest.raises(Error) as caught:
+        await volumes.take_in(place.hands, pieces(b"\0" * 10000), "zeros")
+    assert caught.value.code == "volume_invalid"
+    assert len(place.files()) == 3 and place.store.resources.all() == []
+
+
 def manifest(**changed: object) -> bytes:
     file = {"name": DISK, "size_bytes": 32 * MIB, "sha256": "0" * 64}
     whole = {"format": 1, "name": "data", "size_bytes": 32 * MIB, "files": [file], **changed}

@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -20,11 +22,14 @@ from msgspec import Meta, Struct
 from banger.bundles import reader, writer
 from banger.bundles.members import MANIFEST, BundleFile, quoted
 from banger.errors import BundleInvalid, Error
+from banger.host.sparse import CHUNK, write_sparse
 from banger.model.labels import Labels
-from banger.model.volume import MOST_SIZE_BYTES, Volume, check_volume_size
+from banger.model.volume import LEAST_SIZE_BYTES, MOST_SIZE_BYTES, Volume, check_volume_size
 from banger.volumes.disks import DISK, disk_of
 
 FORMAT = 1
+_ZSTD_MARK = b"\x28\xb5\x2f\xfd"
+_EXT4_MARK, _EXT4_MARK_END = b"\x53\xef", 1024 + 0x3A
 
 
 class Manifest(Struct, kw_only=True, frozen=True):
@@ -63,12 +68,44 @@ def _reading(directory: Path) -> Iterator[None]:
 
 
 def unpack(pieces: Iterator[bytes], directory: Path, stop: Event) -> Manifest:
-    """Write the disk of a stranger's bundle into a directory of the caller, who removes it when this raises
-    `volume_invalid`, `insufficient_disk` or `cancelled`. What is on the disk is not looked at."""
+    """Write the disk of a stranger's bundle, or a stranger's ext4 disk as it is, into a directory of the caller, who
+    removes it when this raises `volume_invalid`, `bad_size`, `insufficient_disk` or `cancelled`. Of what is on the
+    disk, only the mark of ext4 is looked at. An ext4 disk has no name."""
+    head = b""
+    while len(head) < _EXT4_MARK_END and (piece := next(pieces, None)) is not None:
+        head += piece
+    whole = chain([head], pieces)
+    if head[_EXT4_MARK_END - len(_EXT4_MARK) : _EXT4_MARK_END] == _EXT4_MARK and head[:4] != _ZSTD_MARK:
+        return _unpack_raw(whole, disk_of(directory), stop)
     try:
-        return reader.unpack(pieces, directory, parse_manifest, MOST_SIZE_BYTES, stop)
+        return reader.unpack(whole, directory, parse_manifest, MOST_SIZE_BYTES, stop)
     except BundleInvalid as exc:
         raise invalid(exc.message, exc.hint) from exc
+
+
+def _unpack_raw(pieces: Iterator[bytes], disk: Path, stop: Event) -> Manifest:
+    """Blocks of zeros become holes."""
+    size_bytes, waiting = 0, bytearray()
+    with open(disk, "xb", buffering=0, opener=_private) as file:
+        for piece in chain(pieces, [None]):
+            if stop.is_set():
+                raise Error("cancelled", "the import of the disk was cancelled")
+            waiting += piece or b""
+            while len(waiting) >= CHUNK or (piece is None and waiting):
+                length = min(CHUNK, len(waiting))
+                if size_bytes + length > MOST_SIZE_BYTES:
+                    check_volume_size(size_bytes + length)
+                file.truncate(size_bytes + length)
+                write_sparse(file.fileno(), waiting, length, size_bytes)
+                size_bytes += length
+                del waiting[:length]
+        size_bytes = check_volume_size(max(size_bytes, LEAST_SIZE_BYTES))
+        file.truncate(size_bytes)
+    return Manifest(name="", size_bytes=size_bytes, files=())
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 class _AnyFormat(Struct):

@@ -205,7 +205,9 @@ def _import_arguments(parser: Parser) -> None:
         "--name", default="", metavar="VOLUME", help="name of the volume (default: the name in the file)"
     )
     json_flag(parser)
-    parser.positional("file", metavar="FILE", help="file that `banger volume export` wrote; - for stdin")
+    parser.positional(
+        "file", metavar="FILE", help="file that `banger volume export` wrote, or an ext4 disk; - for stdin"
+    )
 
 
 def _import(arguments: Arguments) -> int:
@@ -215,7 +217,7 @@ def _import(arguments: Arguments) -> int:
             volume = Daemon().record(calls.volumes_import_file(_pieces(file), arguments.name))
     except OSError as exc:
         what = "stdin" if is_stdin else arguments.file
-        hint = "give a file that `banger volume export` wrote"
+        hint = "give a file that `banger volume export` wrote, or an ext4 disk"
         raise Error("file_not_found", f"cannot read {what}: {exc.strerror}", hint) from exc
     print_json(volume) if arguments.json else print(printable(text_of(volume, "name")))
     return 0

@@ -70,8 +70,8 @@ async def _copy(hands: Hands, name: str, size_bytes: int, labels: Mapping[str, s
 async def take_in(
     hands: Hands, chunks: AsyncIterator[bytes], name: str, labels: Mapping[str, str] | None = None
 ) -> Volume:
-    """A new volume from an export, under the name in it or under `name`. Raises `volume_invalid`, `bad_name`,
-    `name_taken`, `insufficient_disk`."""
+    """A new volume from an export, under the name in it or under `name`, or from an ext4 disk. Raises `volume_invalid`,
+    `bad_name`, `bad_size`, `name_taken`, `insufficient_disk`."""
     volumes = hands.registry.volumes
     draft = volumes.plan(name)
     manifests: list[Manifest] = []
@@ -81,6 +81,8 @@ async def take_in(
 
     async with filled(hands.holdings, draft, fill) as settle:
         manifest = manifests[0]
+        if not (name or manifest.name):
+            raise Error("bad_name", "a disk says no name for the volume", "add --name NAME")
         planned = volumes.plan(name or manifest.name, manifest.size_bytes, labels or manifest.labels)
         volume = msgspec.structs.replace(planned, id=draft.id, made=True)
         volumes.add(volume, settle)
