@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,7 +159,7 @@ def test_daemon_and_vmm_are_killed_at_once(home: Home) -> None:
 def test_a_daemon_that_is_killed_amid_a_start_leaves_a_volume_that_works(home: Home, after_s: float) -> None:
     begun = home.popen("run", "-d", "--name", "one", "-v", "data:/data", IMAGE, "--", *SLEEP)
     pid = home.daemon_pid()
-    with pytest.raises(Exception, match="timed out"):
+    with contextlib.suppress(subprocess.TimeoutExpired):
         begun.wait(timeout=after_s)
     os.kill(pid, signal.SIGKILL)
     begun.wait(timeout=60)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
+import io
 import os
+import tarfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from threading import Event
@@ -12,8 +15,9 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+import zstandard
 
-from banger.bundles.members import BundleFile
+from banger.bundles.members import MANIFEST
 from banger.errors import Error
 from banger.host.paths import Paths
 from banger.host.settings import LimitSettings
@@ -42,7 +46,7 @@ from banger.store.store import Store
 from banger.vmm.drivers import Drivers
 from banger.vmm.qemu.argv import plan_volume_slots, slots_for
 from banger.vmm.qemu.volumes import plan_layer, plan_raw
-from banger.volumes.bundle import Manifest, pack, parse_manifest, unpack
+from banger.volumes.bundle import Manifest, find_stretches, pack, parse_manifest, unpack
 from banger.volumes.disks import DISK, disk_of
 from banger.wire.constants import Tag
 
@@ -425,9 +429,7 @@ async def test_an_ext4_disk_is_imported_as_it_is(place: Place) -> None:
 
 
 def manifest(**changed: object) -> bytes:
-    file = {"name": DISK, "size_bytes": 32 * MIB, "sha256": "0" * 64}
-    whole = {"format": 1, "name": "data", "size_bytes": 32 * MIB, "files": [file], **changed}
-    return msgspec.json.encode(whole)
+    return msgspec.json.encode({"format": 1, "name": "data", "size_bytes": 32 * MIB, **changed})
 
 
 def test_a_manifest_is_read() -> None:
@@ -437,16 +439,70 @@ def test_a_manifest_is_read() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"[]", b"{", b"\xff", manifest(format=2), manifest(files=[]), manifest(name="x" * 129),
-        manifest(size_bytes=64 * MIB), manifest(labels={"a": 1}),
-        manifest(files=[{"name": "../disk", "size_bytes": 32 * MIB, "sha256": "0" * 64}]),
-        manifest(files=[{"name": DISK, "size_bytes": -1, "sha256": "0" * 64}], size_bytes=-1),
-        manifest(files=[{"name": DISK, "size_bytes": 17 * MIB + 1, "sha256": "0" * 64}], size_bytes=17 * MIB + 1),
-        manifest(files=[{"name": DISK, "size_bytes": 1 << 62, "sha256": "0" * 64}], size_bytes=1 << 62),
+        b"", b"[]", b"{", b"\xff", manifest(format=2), manifest(name="x" * 129), manifest(labels={"a": 1}),
+        manifest(size_bytes=-1), manifest(size_bytes=0), manifest(size_bytes=17 * MIB + 1),
+        manifest(size_bytes=1 << 62), manifest(size_bytes="1"),
     ],
 )  # fmt: skip
 def test_a_manifest_that_makes_no_sense_is_refused(data: bytes) -> None:
     assert code_of(parse_manifest, data) in ("volume_invalid", "bad_size")
+
+
+def bundle_of(*members: tuple[str, bytes]) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return zstandard.compress(archive.getvalue())
+
+
+WHOLE = b"\0" * 5000 + b"disk" + b"\0" * (16 * MIB - 5004)
+SUM = hashlib.sha256(b"0 %d\n" % len(WHOLE) + WHOLE).hexdigest().encode()
+SMALL = manifest(size_bytes=16 * MIB)
+
+
+def test_a_file_of_plain_tar_is_read(tmp_path: Path) -> None:
+    data = bundle_of((MANIFEST, SMALL), (DISK, WHOLE), ("disk.sha256", SUM))
+    assert unpack(iter([data]), tmp_path, Event()).name == "data"
+    assert disk_of(tmp_path).read_bytes() == WHOLE and disk_of(tmp_path).stat().st_blocks <= 16
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [], [(DISK, WHOLE)], [(MANIFEST, SMALL)], [(MANIFEST, SMALL), (DISK, WHOLE)],
+        [(MANIFEST, SMALL), ("../disk.ext4", WHOLE), ("disk.sha256", SUM)],
+        [(MANIFEST, SMALL), (DISK, WHOLE[1:]), ("disk.sha256", SUM)],
+        [(MANIFEST, SMALL), (DISK, WHOLE), ("disk.sha256", SUM[::-1])],
+        [(MANIFEST, SMALL), (DISK, WHOLE), ("disk.sha256", SUM * 2)],
+        [(MANIFEST, SMALL), (DISK, WHOLE), ("disk.sha256", SUM), (DISK, WHOLE)],
+        [(MANIFEST, SMALL + b" " * MIB), (DISK, WHOLE), ("disk.sha256", SUM)],
+    ],
+)  # fmt: skip
+def test_a_file_with_other_members_is_refused(tmp_path: Path, members: list[tuple[str, bytes]]) -> None:
+    assert code_of(unpack, iter([bundle_of(*members)]), tmp_path, Event()) == "volume_invalid"
+
+
+def test_a_file_that_is_stopped_is_cancelled(tmp_path: Path) -> None:
+    stop = Event()
+    stop.set()
+    data = bundle_of((MANIFEST, SMALL), (DISK, WHOLE), ("disk.sha256", SUM))
+    with pytest.raises(Error) as caught:
+        unpack(iter([data]), tmp_path, stop)
+    assert caught.value.code == "cancelled"
+
+
+def test_many_stretches_become_few(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with open(path, "w+b") as file:
+        for i in range(64):
+            os.pwrite(file.fileno(), b"x", i * 256 * 1024)
+        all_of_them = find_stretches(file.fileno())
+        few = find_stretches(file.fileno(), 8)
+    assert len(all_of_them) == 64 and len(few) <= 8
+    assert few[0][0] == 0 and sum(few[-1]) == sum(all_of_them[-1])
 
 
 @in_a_loop
@@ -454,11 +510,11 @@ async def test_a_name_in_a_strangers_file_is_checked(place: Place, tmp_path: Pat
     await make(place, "data")
     volume = place.registry.volumes.find("data")
     evil = msgspec.structs.replace(volume, name="../../etc")
-    bundle = b"".join(pack(evil, place.paths.volumes / volume.id, Event()))
+    bundle = b"".join(pack(evil, place.paths.volumes / volume.id))
     with pytest.raises(Error) as caught:
         await volumes.take_in(place.hands, pieces(bundle), "")
     assert caught.value.code == "bad_name" and len(place.files()) == 1
     directory = tmp_path / "unpacked"
     directory.mkdir()
     found = unpack(iter([bundle]), directory, Event())
-    assert isinstance(found, Manifest) and [type(file) for file in found.files] == [BundleFile]
+    assert isinstance(found, Manifest) and found.name == "../../etc"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +15,7 @@ from banger.bundles import transfer
 from banger.errors import Error
 from banger.host.fs import require_free
 from banger.host.settings import LimitSettings
-from banger.host.thread import in_stoppable_thread, in_thread
+from banger.host.thread import in_thread
 from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.registry import Registry
 from banger.machines.life.volumes import ensure_disk, filled, find_writer, holds, users_of
@@ -76,15 +77,20 @@ async def take_in(
     draft = volumes.plan(name)
     manifests: list[Manifest] = []
 
-    async def fill(directory: Path) -> None:
-        manifests.append(await transfer.receive(chunks, lambda pieces, stop: unpack(pieces, directory, stop)))
-
-    async with filled(hands.holdings, draft, fill) as settle:
-        manifest = manifests[0]
+    def plan(manifest: Manifest) -> Volume:
         if not (name or manifest.name):
             raise Error("bad_name", "a disk says no name for the volume", "add --name NAME")
         planned = volumes.plan(name or manifest.name, manifest.size_bytes, labels or manifest.labels)
-        volume = msgspec.structs.replace(planned, id=draft.id, made=True)
+        return msgspec.structs.replace(planned, id=draft.id, made=True)
+
+    def work(pieces: Iterator[bytes], directory: Path, stop: Event) -> Manifest:
+        return unpack(pieces, directory, stop, plan)
+
+    async def fill(directory: Path) -> None:
+        manifests.append(await transfer.receive(chunks, lambda pieces, stop: work(pieces, directory, stop)))
+
+    async with filled(hands.holdings, draft, fill) as settle:
+        volume = plan(manifests[0])
         volumes.add(volume, settle)
     return volume
 
@@ -93,8 +99,7 @@ async def export(hands: Hands, name: str) -> AsyncIterator[bytes]:
     """The volume in one file. Raises `volume_not_found`, `in_use`, `volume_invalid`."""
     async with reading(hands, hands.registry.volumes.find(name)) as disk:
         volume = hands.registry.volumes.find(name)
-        pieces = await in_stoppable_thread(lambda stop: pack(volume, disk.parent, stop))
-        async with contextlib.aclosing(transfer.send(pieces)) as stream:
+        async with contextlib.aclosing(transfer.send(pack(volume, disk.parent))) as stream:
             async for chunk in stream:
                 yield chunk
 
