@@ -19,6 +19,7 @@
 #include "tcp_reset.h"
 #include "tmpfs.h"
 #include "values.h"
+#include "volumes.h"
 
 /* Checked before anything is done. */
 static int check(const struct fields *fields, bool *image, struct err *err)
@@ -72,7 +73,7 @@ static int apply_identity(const struct fields *fields, bool first, struct err *e
 	boot_id_set(fields);
 	randomize(fields);
 	root_unprotect();
-	if (tmpfs_mount_all(fields, err) < 0)
+	if (tmpfs_mount_all(fields, err) < 0 || volumes_mount_all(fields, err) < 0)
 		return -1;
 	identity_write_files(fields);
 	return 0;

@@ -15,6 +15,7 @@
 
 #define ROOT_SERIAL "banger-root"
 #define MODULES_SERIAL "banger-modules"
+#define VOLUME_SERIAL "banger-volume%lu"
 
 enum { ROOT_WAIT_MS = 5000 };
 
@@ -100,6 +101,14 @@ bool disks_find_modules(char device[DEVICE_NAME_MAX])
 		return true;
 	/* By its place only where the root was found that way, too: it might be a user's disk. */
 	return given && !find_by_serial(ROOT_SERIAL, root) && find_by_letter('b', ROOT_SERIAL, device);
+}
+
+bool disks_find_volume(unsigned long slot, char device[DEVICE_NAME_MAX])
+{
+	char serial[32];
+
+	snprintf(serial, sizeof serial, VOLUME_SERIAL, slot);
+	return find_by_serial(serial, device);
 }
 
 const char *disk_type(const char *device)

@@ -41,6 +41,7 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_TARGET:
 	case TAG_TMPFS:
 	case TAG_RLIMIT:
+	case TAG_VOLUME:
 		return KIND_TEXT;
 	case TAG_VERSION_MIN:
 	case TAG_MAKE_CWD:

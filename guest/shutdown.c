@@ -18,6 +18,7 @@
 #include "out.h"
 #include "root.h"
 #include "session.h"
+#include "volumes.h"
 
 enum {
 	KILL_WAIT_MS = 2000,
@@ -58,6 +59,8 @@ static void reboot_now(void)
 static void put_away(void)
 {
 	sync();
+	if (mode != SHUTDOWN_NOW)
+		volumes_put_away();
 	if (mode != SHUTDOWN_NOW && mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
 		sync();
 	reboot_now();

@@ -21,6 +21,7 @@
 #include "shutdown.h"
 #include "sockets.h"
 #include "stats.h"
+#include "volumes.h"
 
 static void ping(const struct request *request)
 {
@@ -234,6 +235,7 @@ static const struct verb verbs[] = {
 	{ FRAME_REFRESH, true, refresh },
 	{ FRAME_DIAL, false, exec_dial },
 	{ FRAME_SHARE, false, share },
+	{ FRAME_VOLUMES, false, volumes },
 	{ FRAME_SECRET, false, secret },
 };
 

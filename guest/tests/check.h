@@ -43,6 +43,7 @@ void test_inet6(void);
 void test_keeper(void);
 void test_dial(void);
 void test_tmpfs(void);
+void test_volumes(void);
 void test_tree(void);
 void test_watch(void);
 

@@ -27,6 +27,7 @@ int main(void)
 		{ "IPv6 addresses", test_inet6 },
 		{ "the keeper", test_keeper },
 		{ "connections to ports", test_dial },
+		{ "volumes", test_volumes },
 		{ "the stream of directories", test_share_stream },
 	};
 

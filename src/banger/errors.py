@@ -179,6 +179,10 @@ class NoSuchProject(Error, codes=("project_not_found",)):
     """There is no Compose file, or no project of the name."""
 
 
+class NoSuchVolume(Error, codes=("volume_not_found",)):
+    """No volume has the name."""
+
+
 class RegistryBusy(Error, codes=("registry_busy",)):
     """A registry asks to come back later."""
 
@@ -229,6 +233,7 @@ CODES: dict[str, tuple[int, int]] = {
     "exec_not_found": (404, 125),
     "network_not_found": (404, 125),
     "secret_not_found": (404, 125),
+    "volume_not_found": (404, 125),
     "not_permitted": (403, 125),
     "not_logged_in": (401, 125),
     "origin_refused": (403, 125),
@@ -307,6 +312,7 @@ CODES: dict[str, tuple[int, int]] = {
     "snapshot_incompatible": (422, 125),
     "secret_damaged": (500, 125),
     "secret_key_lost": (500, 125),
+    "volume_invalid": (422, 125),
     "store_damaged": (500, 125),
     "store_failed": (500, 125),
     "store_too_new": (500, 125),

@@ -56,6 +56,13 @@ class Place:
         )
         if "net" not in {one.name for one in self.client.networks.list()}:
             self.client.networks.create("net")
+        self._thin_out(
+            [one.name for one in self.client.volumes.list() if not one.users],
+            _KEPT_OTHERS,
+            self.client.volumes.delete,
+        )
+        if "vol" not in {one.name for one in self.client.volumes.list()}:
+            self.client.volumes.create("vol", size_bytes=16 << 20)
         ours = [one.name for one in self.client.tokens.list() if one.name != "made-up"]
         self._thin_out(ours, _KEPT_OTHERS, self.client.tokens.revoke)
 
@@ -77,6 +84,8 @@ class Place:
             return [self.spare] if operation in FOR_THE_SPARE else [self.dev]
         if field == "network":
             return ["net"]
+        if field == "volume":
+            return ["vol"]
         if field == "path":
             return ["/etc", "/etc/hostname", "/tmp"]
         if field == "name":

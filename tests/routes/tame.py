@@ -60,6 +60,8 @@ def bends(scratch: Path) -> dict[str, Bend]:
         # Ports of the host, for anybody.
         "ports": lambda value: [] if isinstance(value, list) else value,
         "port": lambda value: "127.0.0.1::80" if isinstance(value, str) and _DIGIT.search(value) else value,
+        # Of a volume: the tables of a large one take long to write.
+        "size_bytes": lambda value: min(value, 1 << 32) if isinstance(value, int) else value,
         "count": lambda value: 1 if isinstance(value, int) else value,  # 256 copies of a machine
         "restart": lambda value: "no" if isinstance(value, str) else value,  # a machine without end
     }

@@ -230,6 +230,9 @@ class FakeVm:
     def watch_disk(self, on_full: Callable[[], None], on_failed: Callable[[str], None]) -> None:
         pass
 
+    async def attach_volume(self, slot: int, disk: Path, *, read_only: bool) -> None:
+        raise Error("unsupported", "a fake VM has no volumes")
+
     async def open_shares(self) -> socket.socket:
         raise Error("unsupported", "a fake VM has no directories of the host")
 

@@ -39,6 +39,7 @@ NOT_OF = {
     ("machines.get_files", "archive_invalid"): "of archives that the agent reads",
     ("machines.stat_file", "archive_invalid"): "of archives that the agent reads",
     ("images.register", "bad_size"): "sizes of the configuration are checked when it is read",
+    ("volumes.export", "bad_size"): "sizes of the configuration are checked when it is read",
     ("machines.pause", "agent_lost"): "of requests that wait for an answer when their session ends",
     ("system.disk_usage", "not_released"): "it looks, and removes nothing",
 }

@@ -103,7 +103,6 @@ def test_a_short_form_asks_what_it_means(stand_in: StandIn, words: str, method: 
         ("helth", "did you mean `banger vm health`?"),
         ("builder prune", "banger build --prune"),
         ("shell dev", "banger exec -it NAME sh"),
-        ("volume ls", "-v ./data:/data"),
         ("zzzzz", "banger --help"),
         ("ps --fromat x", "did you mean `--format`?"),
         ("run --nam x debian", "did you mean `--name`?"),
@@ -250,7 +249,7 @@ def test_inspect_has_the_fields_of_docker_and_our_own(stand_in: StandIn, capsys:
     assert image["Id"] == image["digest"] == "sha256:ab"
     assert dispatch(["inspect", "nope"]) == 125
     said = capsys.readouterr()
-    assert said.out == "[]\n" and "no machine, image or network is named 'nope'" in said.err
+    assert said.out == "[]\n" and "no machine, image, network or volume is named 'nope'" in said.err
     assert dispatch(["inspect", "--type", "image", "dev"]) == 125
 
 

@@ -42,14 +42,21 @@ REFUSED: list[tuple[str | bytes, str, str]] = [
     ("services:\n  web:\n    image: a\n    commando: b\n", "4:5", "did you mean 'command'?"),
     ("services:\n  web:\n", "2:3", "no image"),
     ("services:\n  web:\n    command: a\n", "2:3", "no image"),
-    ("services:\n  web: {image: a, volumes: ['x:/y']}\n", "2:29", "no named volumes yet"),
+    ("services:\n  web: {image: a, volumes: ['x:/y']}\n", "2:3", "which the file does not have"),
     ("services:\n  web: {image: a, volumes: ['./x:y']}\n", "2:29", "not an absolute path"),
     ("services:\n  web: {image: a, volumes: ['./x:/y:rx']}\n", "2:29", "unknown option 'rx'"),
-    ("services:\n  web: {image: a, volumes: [{type: volume, source: x, target: /y}]}\n", "2:29", "no named volumes"),
+    ("services:\n  web: {image: a, volumes: [{type: volume, source: x, target: /y}]}\n", "2:3", "does not have"),
+    ("services:\n  web: {image: a, volumes: [{type: npipe, source: x, target: /y}]}\n", "2:29", "of type npipe"),
+    ("services:\n  web: {image: a, volumes: ['x']}\n", "2:29", "not SOURCE:TARGET"),
     ("services:\n  web: {image: a, volumes: [{type: bind, source: x}]}\n", "2:29", "without target"),
     ("services:\n  web: {image: a, build: .}\n", "2:19", "name it with `image:`"),
     ("services:\n  web: {image: a, privileged: true}\n", "2:19", "a kernel of its own"),
-    ("volumes:\n  data: {}\nservices:\n  web: {image: a}\n", "1:1", "no named volumes yet"),
+    ("volumes:\n  d*: {}\nservices:\n  web: {image: a}\n", "2:3", "cannot be made"),
+    ("volumes:\n  d: {driver: nfs}\nservices:\n  web: {image: a}\n", "2:15", "driver"),
+    ("volumes:\n  d: {driver_opts: {type: nfs}}\nservices:\n  web: {image: a}\n", "2:21", "type"),
+    (
+        "volumes: {d: }\nservices:\n  web: {image: a, scale: 2, volumes: ['d:/d']}\n", "3:3", "cannot write to one"
+    ),
     ("services:\n  web: {image: a}\n  web: {image: b}\n", "3:3", "twice (first in line 2)"),
     ("services:\n  web: {image: a,\n", "3:1", "this is not YAML"),
     ("services:\n\tweb:\n", "2:1", "not YAML"),
@@ -414,4 +421,26 @@ def test_directories_of_the_host_are_looked_for_beside_the_file(tmp_path: Path) 
         {"source": str(tmp_path.parent / "data"), "target": "/data", "read_only": False},
         {"source": "/etc", "target": "/host", "read_only": False},
         {"source": str(tmp_path / "conf"), "target": "/conf", "read_only": True},
+    ]
+
+
+def test_volumes_have_the_name_of_the_project(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(
+        """services:
+  web:
+    image: a
+    volumes: [data:/data, {type: volume, source: own, target: /own, read_only: true, volume: {nocopy: true}}]
+volumes:
+  data: {driver: local, driver_opts: {size: 1g}, labels: {a: b}}
+  own: {external: true, name: shared}
+  unused:
+"""
+    )
+    project = load_project(Asked(directory=str(tmp_path), name="shop"))
+    assert [(one.name, one.size_bytes, one.external) for one in project.volumes.values()] == [
+        ("shop_data", 1 << 30, False), ("shared", 0, True)
+    ]  # fmt: skip
+    assert plan_spec(project, project.services["web"], 1)["volumes"] == [
+        {"volume": "shop_data", "target": "/data", "read_only": False, "no_copy": False},
+        {"volume": "shared", "target": "/own", "read_only": True, "no_copy": True},
     ]

@@ -22,8 +22,8 @@ from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.mount import Mount
 from banger.model.network import LinkKind, MachineNetwork, Membership, Network, Policy
-from banger.model.settings import NetworkSettings
 from banger.model.secret import SecretUse
+from banger.model.settings import NetworkSettings
 from banger.vmm.link import NoLink, Tap, UserNat, kind_of
 
 fake: Any = SimpleNamespace

@@ -50,9 +50,10 @@ def test_a_volume_is_read_as_docker_reads_it(word: str, expected: Facts) -> None
 @pytest.mark.parametrize(
     ("word", "code", "said"),
     [
-        ("/a", "bad_spec", "without a source"),
+        ("/a", "bad_spec", "without a name"),
         ("a", "bad_spec", "SOURCE:TARGET"),
-        ("data:/b", "bad_spec", "named volume"),
+        ("d*ta:/b", "bad_spec", "name of a volume"),
+        ("data:b", "bad_spec", "absolute"),
         ("/a:b", "bad_spec", "absolute"),
         ("/a:/b:rx", "bad_spec", "'rx'"),
         ("/a:/b:ro:x", "bad_spec", "SOURCE:TARGET"),
@@ -105,8 +106,10 @@ def test_a_tmpfs_of_mount_is_one_of_tmpfs(word: str, tmpfs: str) -> None:
 @pytest.mark.parametrize(
     ("word", "code", "said"),
     [
-        ("source=/a,target=/b", "bad_spec", "named volume"),
-        ("type=volume,source=a,target=/b", "bad_spec", "named volume"),
+        ("source=/a,target=/b", "bad_spec", "name of a volume"),
+        ("type=volume,source=a,target=b", "bad_spec", "absolute"),
+        ("type=volume,source=a", "bad_spec", "target="),
+        ("type=volume,source=a,target=/b,volume-driver=nfs", "bad_spec", "volume-driver"),
         ("type=npipe,source=/a,target=/b", "bad_spec", "npipe"),
         ("type=tmpfs", "bad_spec", "absolute path"),
         ("type=tmpfs,target=x", "bad_spec", "absolute path"),

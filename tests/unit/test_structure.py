@@ -25,7 +25,7 @@ FLOORS = [
     {"resources", "access", "metrics", "vault"},
     {"vmm", "agent", "images", "kernels"},
     {"guests"},
-    {"templates"},
+    {"templates", "volumes"},
     {"machines", "doctor"},
     {"engine"},
     {"server"},

@@ -37,6 +37,7 @@ READERS = {
     "banger.vmm.firecracker.api": "HTTP",
     "banger.vmm.qemu.driver": "QEMU",
     "banger.vmm.qemu.memory": "the kernel's maps of a process",
+    "banger.vmm.qemu.volumes": "QEMU",
 }
 # Whether a sentence names something already, so that it is not named twice.
 NAMES_ONCE = {"banger.images.fetch.failures", "banger.images.records.library"}

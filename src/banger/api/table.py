@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from banger.api import access, catalogs, changes, frozen, images, kernels, machines, networks, secrets, system
+from banger.api import (
+    access,
+    catalogs,
+    changes,
+    frozen,
+    images,
+    kernels,
+    machines,
+    networks,
+    secrets,
+    system,
+    volumes,
+)
 from banger.api.verb import Session, Verb
 
 VERBS: tuple[Verb[Any, Any], ...] = (
@@ -15,6 +27,7 @@ VERBS: tuple[Verb[Any, Any], ...] = (
     *catalogs.VERBS,
     *frozen.VERBS,
     *networks.VERBS,
+    *volumes.VERBS,
     *secrets.VERBS,
     *system.VERBS,
     *access.VERBS,

@@ -44,8 +44,8 @@ def listed_machine(machine: Json) -> Json:
         "Labels": ",".join(f"{name}={value}" for name, value in labels.items()),
         "Label": lambda name="": labels.get(name, ""),
         "Networks": ",".join(str(one.get("network", "")) for one in _list(spec.get("networks"))),
-        "Mounts": ",".join(str(one.get("source", "")) for one in _list(spec.get("mounts"))),
-        "LocalVolumes": "0",
+        "Mounts": ",".join(_sources(spec)),
+        "LocalVolumes": str(len(_list(spec.get("volumes")))),
         "Size": "",
     }
 
@@ -120,14 +120,24 @@ def inspected_machine(machine: Json) -> Json:
                 for one in _list(spec.get("networks"))
             },
         },
-        "Mounts": [_mounted(mount) for mount in _list(spec.get("mounts"))],
+        "Mounts": [
+            *(_mounted(mount) for mount in _list(spec.get("mounts"))),
+            *(_mounted(volume) for volume in _list(spec.get("volumes"))),
+        ],
     }
+
+
+def _sources(spec: Json) -> list[str]:
+    directories = [str(one.get("source", "")) for one in _list(spec.get("mounts"))]
+    return directories + [str(one.get("volume", "")) for one in _list(spec.get("volumes"))]
 
 
 def _mounted(mount: Json) -> Json:
     writable = not mount.get("read_only", False)
+    name = mount.get("volume")
+    kind: Json = {"Type": "volume", "Name": name, "Driver": "local"} if name else {"Type": "bind"}
     return {
-        "Type": "bind",
+        **kind,
         "Source": mount.get("source", ""),
         "Destination": mount.get("target", ""),
         "Mode": "" if writable else "ro",
@@ -184,6 +194,17 @@ def inspected_image(image: Json) -> Json:
 
 def inspected_network(network: Json) -> Json:
     return {"Name": network.get("name"), "Internal": network.get("internal")}
+
+
+def inspected_volume(volume: Json) -> Json:
+    return {
+        "Name": volume.get("name"),
+        "Driver": "local",
+        "Scope": "local",
+        "CreatedAt": volume.get("created"),
+        "Labels": volume.get("labels"),
+        "Options": {"size": str(volume.get("size_bytes"))},
+    }
 
 
 def inspected_secret(secret: Json) -> Json:

@@ -65,8 +65,8 @@ ACCEPTED: Options = {
     "--dns-search": (True, "the machine's resolver has no search list"),
 }
 REFUSED: Options = {
-    "--volumes-from": (True, _SHARE),
-    "--volume-driver": (True, _SHARE),
+    "--volumes-from": (True, "name the volume for each machine: -v NAME:TARGET"),
+    "--volume-driver": (True, "banger has one kind of volumes: leave it out"),
     "--device": (True, _DEVICES),
     "--device-cgroup-rule": (True, _DEVICES),
     "--gpus": (True, _DEVICES),
@@ -93,6 +93,8 @@ _CHANGE = (True, "a Dockerfile with `FROM IMAGE` changes CMD, ENV and the like: 
 _NO_MESSAGE = (True, "an image of banger has neither author nor message")
 _VERIFIED = (False, "banger verifies digests of all images")
 _FILTER = (True, "choose by name: `banger rm $(banger ps -aq --filter label=...)`")
+_FILTER_VOLUMES = (True, "choose by name: `banger volume rm NAME`")
+_FORMAT = (True, "--quiet prints names, --json prints JSON")
 _ONE_TAG = (False, "name each tag")
 _SUBNET = (True, _ADDRESS)
 _ATTACH = (False, "`banger start NAME`, then `banger attach NAME`")
@@ -130,9 +132,9 @@ FOREIGN: dict[str, Foreign] = {
             ),
         },
     ),
-    "banger system prune": Foreign(
-        {"--volumes": (False, "banger has no named volumes")}, {"--filter": _FILTER}
-    ),
+    "banger system prune": Foreign({}, {"--filter": _FILTER}),
+    "banger volume list": Foreign({}, {"--filter": _FILTER_VOLUMES, "--format": _FORMAT}),
+    "banger volume prune": Foreign({}, {"--filter": _FILTER_VOLUMES}),
     "banger image list": Foreign(
         {
             "--digests": (False, "`banger inspect IMAGE` shows the digest"),

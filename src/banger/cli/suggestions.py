@@ -21,7 +21,6 @@ OTHERS = {
     "remove": "banger rm NAME",
     "mount": "banger run -v ./src:/src IMAGE gives a machine a directory of this host",
     "transfer": "banger cp SRC NAME:DST",
-    "volume": "banger has no named volumes yet; `banger run -v ./data:/data IMAGE` keeps files on this host",
     "context": "BANGER_HOST, or `banger -H HOST`, names another daemon",
     "swarm": "one daemon manages the machines of one host",
     "service": "`banger up` makes the machines of a Compose file",

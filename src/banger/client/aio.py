@@ -25,6 +25,7 @@ from banger.client.aio_rooms import (
     SystemVerbs,
     TemplatesVerbs,
     TokensVerbs,
+    VolumesVerbs,
 )
 from banger.client.aio_stream import collect
 from banger.client.aio_waiting import watch, watch_to_end
@@ -171,6 +172,7 @@ class AsyncClient(AsyncCaller, AsyncFront):
         self.templates = TemplatesVerbs(self)
         self.snapshots = SnapshotsVerbs(self)
         self.networks = NetworksVerbs(self)
+        self.volumes = VolumesVerbs(self)
         self.secrets = Secrets(self)
         self.access = AccessVerbs(self)
         self.tokens = TokensVerbs(self)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from banger.model.secret import Secret, SecretUse
     from banger.model.template import Snapshot, Template
+    from banger.model.volume import Volume, VolumeMount
 
     class SpecOptions(TypedDict, total=False):
         """The fields of MachineSpec that have defaults."""
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
         ports: list[str]
         publish_all: bool
         mounts: list[Mount | Facts]
+        volumes: list[VolumeMount | Facts]
         read_only: bool
         tmpfs: list[str]
         secrets: list[SecretUse | Facts]
@@ -121,6 +123,7 @@ def machines_create(
     ports: list[str] | None = None,
     publish_all: bool = False,
     mounts: list[Mount | Facts] | None = None,
+    volumes: list[VolumeMount | Facts] | None = None,
     read_only: bool = False,
     tmpfs: list[str] | None = None,
     secrets: list[SecretUse | Facts] | None = None,
@@ -167,6 +170,7 @@ def machines_create(
         ("ports", ports, None),
         ("publish_all", publish_all, False),
         ("mounts", mounts, None),
+        ("volumes", volumes, None),
         ("read_only", read_only, False),
         ("tmpfs", tmpfs, None),
         ("secrets", secrets, None),
@@ -729,6 +733,59 @@ def networks_connect(network: str, machine: str, aliases: list[str] | None = Non
 def networks_disconnect(network: str, machine: str) -> Call[None]:
     """Take a machine off a network, also while it runs."""
     return Call("DELETE", f"/v1/networks/{quote(network)}/machines/{quote(machine)}", "None")
+
+
+def volumes_list() -> Call[list[Volume]]:
+    """All named volumes, with the machines that mount them."""
+    return Call("GET", "/v1/volumes", "list[Volume]")
+
+
+def volumes_prune(dry_run: bool = False) -> Call[list[Volume]]:
+    """Delete the volumes that no machine mounts, with all that they have."""
+    query = chosen(("dry_run", dry_run, False))
+    return Call("POST", "/v1/volumes/prune" + encode_query(query), "list[Volume]")
+
+
+def volumes_create(
+    name: str = "",
+    size_bytes: int = 0,
+    labels: dict[str, str] | None = None,
+    copy_of: str = "",
+) -> Call[Volume]:
+    """Create a named volume, empty or as a copy of another."""
+    body = chosen(
+        ("name", name, ""),
+        ("size_bytes", size_bytes, 0),
+        ("labels", labels, None),
+        ("copy_of", copy_of, ""),
+    )
+    return Call("POST", "/v1/volumes", "Volume", body or None)
+
+
+def volumes_import_file(stream: Iterable[bytes], name: str = "") -> Call[Volume]:
+    """Import an exported volume."""
+    query = chosen(("name", name, ""))
+    return Call(
+        "PUT",
+        "/v1/volumes/import" + encode_query(query),
+        "Volume",
+        Pieces(stream, "application/zstd"),
+    )
+
+
+def volumes_get(volume: str) -> Call[Volume]:
+    """One named volume."""
+    return Call("GET", f"/v1/volumes/{quote(volume)}", "Volume")
+
+
+def volumes_delete(volume: str) -> Call[None]:
+    """Delete a volume that no machine mounts."""
+    return Call("DELETE", f"/v1/volumes/{quote(volume)}", "None")
+
+
+def volumes_export(volume: str) -> Call[bytes]:
+    """A volume as one file, for an import on this host or on another."""
+    return Call("GET", f"/v1/volumes/{quote(volume)}/export", "bytes")
 
 
 def secrets_list() -> Call[list[Secret]]:

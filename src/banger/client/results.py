@@ -22,6 +22,7 @@ from banger.model.mount import Mount
 from banger.model.network import Membership
 from banger.model.octets import bytes_of, text_of
 from banger.model.operation import Operation, OperationState, Progress
+from banger.model.volume import VolumeMount
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -177,6 +178,8 @@ def prepare_spec(image: str, command: Command | None, **options: Unpack[SpecOpti
     networks = given.pop("networks", [])
     given["networks"] = [one if isinstance(one, Membership) else convert(one, Membership) for one in networks]
     given["mounts"] = [_prepare_mount(mount) for mount in given.pop("mounts", [])]
+    volumes = given.pop("volumes", [])
+    given["volumes"] = [one if isinstance(one, VolumeMount) else convert(one, VolumeMount) for one in volumes]
     return MachineSpec(image=image, command=command, **given)
 
 

@@ -27,6 +27,7 @@ from banger.client.sync_rooms import (
     SystemVerbs,
     TemplatesVerbs,
     TokensVerbs,
+    VolumesVerbs,
 )
 from banger.client.stream import collect
 from banger.client.sync_waiting import watch, watch_to_end
@@ -173,6 +174,7 @@ class Client(Caller, Front):
         self.templates = TemplatesVerbs(self)
         self.snapshots = SnapshotsVerbs(self)
         self.networks = NetworksVerbs(self)
+        self.volumes = VolumesVerbs(self)
         self.secrets = Secrets(self)
         self.access = AccessVerbs(self)
         self.tokens = TokensVerbs(self)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from banger.model.secret import Secret, SecretUse
     from banger.model.template import Snapshot, Template
+    from banger.model.volume import Volume, VolumeMount
 
 
 class MachinesVerbs(Room):
@@ -78,6 +79,7 @@ class MachinesVerbs(Room):
         ports: builtins.list[str] | None = None,
         publish_all: bool = False,
         mounts: builtins.list[Mount | Facts] | None = None,
+        volumes: builtins.list[VolumeMount | Facts] | None = None,
         read_only: bool = False,
         tmpfs: builtins.list[str] | None = None,
         secrets: builtins.list[SecretUse | Facts] | None = None,
@@ -124,6 +126,7 @@ class MachinesVerbs(Room):
             ports=ports,
             publish_all=publish_all,
             mounts=mounts,
+            volumes=volumes,
             read_only=read_only,
             tmpfs=tmpfs,
             secrets=secrets,
@@ -631,6 +634,49 @@ class NetworksVerbs(Room):
         """Take a machine off a network, also while it runs."""
         call = calls.networks_disconnect(network, machine)
         return self.client.perform(call)
+
+
+class VolumesVerbs(Room):
+    def list(self) -> builtins.list[Volume]:
+        """All named volumes, with the machines that mount them."""
+        call = calls.volumes_list()
+        return self.client.perform(call)
+
+    def prune(self, dry_run: bool = False) -> builtins.list[Volume]:
+        """Delete the volumes that no machine mounts, with all that they have."""
+        call = calls.volumes_prune(dry_run)
+        return self.client.perform(call)
+
+    def create(
+        self,
+        name: str = "",
+        size_bytes: int = 0,
+        labels: dict[str, str] | None = None,
+        copy_of: str = "",
+    ) -> Volume:
+        """Create a named volume, empty or as a copy of another."""
+        call = calls.volumes_create(name, size_bytes, labels, copy_of)
+        return self.client.perform(call)
+
+    def import_file(self, stream: Iterable[bytes], name: str = "") -> Volume:
+        """Import an exported volume."""
+        call = calls.volumes_import_file(stream, name)
+        return self.client.perform(call)
+
+    def get(self, volume: str) -> Volume:
+        """One named volume."""
+        call = calls.volumes_get(volume)
+        return self.client.perform(call)
+
+    def delete(self, volume: str) -> None:
+        """Delete a volume that no machine mounts."""
+        call = calls.volumes_delete(volume)
+        return self.client.perform(call)
+
+    def export(self, volume: str) -> Iterator[bytes]:
+        """A volume as one file, for an import on this host or on another."""
+        call = calls.volumes_export(volume)
+        return self.client.open(call).chunks()
 
 
 class SecretsVerbs(Room):

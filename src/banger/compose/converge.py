@@ -15,7 +15,7 @@ from banger.compose import records
 from banger.compose.project import Dependency, Project, ProjectSecret, Service
 from banger.compose.records import Member, find_members, find_own, in_stages
 from banger.compose.steps import Plan, Step
-from banger.errors import BadState, Error, NoSuchMachine, NoSuchNetwork, NoSuchSecret
+from banger.errors import BadState, Error, NoSuchMachine, NoSuchNetwork, NoSuchSecret, NoSuchVolume
 from banger.model.sizes import SECRET_MAX_BYTES
 
 _LOOK_EVERY_S = 0.5
@@ -76,6 +76,7 @@ class Up:
         """Do all that the plan says; with `wait`, return when all is healthy. Raises the first error;
         the steps beside a step that failed are brought to their ends."""
         make_networks(self._hands, self._project)
+        make_volumes(self._hands, self._project)
         set_secrets(self._hands, self._project)
         gone = [*plan.surplus, *(plan.orphans if remove_orphans else ())]
         take_down(self._hands, gone, None)
@@ -215,6 +216,32 @@ def _check_network(record: Mapping[str, object], project: str, internal: bool) -
         )
 
 
+def make_volumes(hands: Hands, project: Project) -> None:
+    """Make the volumes that do not exist yet. Raises `volume_not_found`, `name_taken`."""
+    if not project.volumes:
+        return
+    existing = {str(record.get("name")): record for record in _records(hands.call(calls.volumes_list()))}
+    for volume in project.volumes.values():
+        record = existing.get(volume.name)
+        if volume.external:
+            if record is None:
+                raise Error(
+                    "volume_not_found",
+                    f"there is no volume {volume.name!r}, which the file calls external",
+                    f"banger volume create {volume.name}",
+                )
+        elif record is None:
+            labels = {**volume.labels, records.PROJECT: project.name}
+            hands.call(calls.volumes_create(volume.name, volume.size_bytes, labels))
+            hands.say(f"volume {volume.name}", "made")
+        elif records.labels_of(record).get(records.PROJECT) != project.name:
+            raise Error(
+                "name_taken",
+                f"the volume {volume.name} exists, and was not made for the project {project.name}",
+                "write external: true below the volume, or give it another name:",
+            )
+
+
 def set_secrets(hands: Hands, project: Project) -> None:
     """Give each secret of the project the value that it has now. Machines that run keep what they have. Raises
     `secret_not_found`, `name_taken`, `compose_invalid`."""
@@ -262,9 +289,9 @@ def _value_of(secret: ProjectSecret) -> bytes:
     return value
 
 
-def down(hands: Hands, project: str, grace_s: float | None) -> bool:
-    """Stop and delete all machines of the project, then its networks and secrets. Returns whether there was anything to
-    delete."""
+def down(hands: Hands, project: str, grace_s: float | None, *, volumes: bool = False) -> bool:
+    """Stop and delete all machines of the project, then its networks and secrets; with `volumes`, also the volumes that
+    were made for it. Returns whether there was anything to delete."""
     members = look(hands, project)
     networks = find_own(_records(hands.call(calls.networks_list())), project)
     secrets = find_own(_records(hands.call(calls.secrets_list())), project)
@@ -281,7 +308,14 @@ def down(hands: Hands, project: str, grace_s: float | None) -> bool:
             hands.say(f"secret {name}", "deleted")
         except NoSuchSecret:
             pass
-    return bool(members or networks or secrets)
+    made = records.find_volumes(_records(hands.call(calls.volumes_list())), project) if volumes else []
+    for name in made:
+        try:
+            hands.call(calls.volumes_delete(name))
+            hands.say(f"volume {name}", "deleted")
+        except NoSuchVolume:
+            pass
+    return bool(members or networks or secrets or made)
 
 
 def take_down(hands: Hands, members: Sequence[Member], grace_s: float | None) -> None:

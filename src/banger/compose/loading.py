@@ -16,7 +16,7 @@ from banger.compose.complaint import Place, refuse
 from banger.compose.naming import machine_name, name_of_directory, plain_name
 from banger.compose.plan import plan_spec
 from banger.compose.ports import describe_port
-from banger.compose.project import Project, ProjectNetwork, Service
+from banger.compose.project import Project, ProjectNetwork, ProjectVolume, Service
 from banger.compose.reading import Reader, is_null
 from banger.compose.secrets import read_secrets
 from banger.compose.services import ServiceReader, read_labels
@@ -25,13 +25,15 @@ from banger.compose.variables import Variables, read_env_file
 from banger.errors import Error
 from banger.model.machine import MachineSpec
 from banger.model.names import MAX_LENGTH, check_name
+from banger.model.volume import check_volume_name
 
 FILES = (
     "banger.yaml", "banger.yml", "compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml",
 )  # fmt: skip
 STDIN = "-"
-_ROOT = ("version", "name", "services", "networks", "secrets")
+_ROOT = ("version", "name", "services", "networks", "volumes", "secrets")
 _NETWORK = ("name", "internal", "external", "driver", "labels", "enable_ipv6", "attachable")
+_VOLUME = ("name", "external", "driver", "driver_opts", "labels")
 _DEFAULT = "default"
 
 
@@ -124,18 +126,21 @@ class _Loader:
             raise refuse(self._tree.place, "no services", "write services: and below it a name: for each")
         services = self._services(fields["services"])
         networks = self._networks(name, fields.get("networks"), services.values())
+        volumes = self._volumes(name, fields.get("volumes"), services.values())
         secrets = read_secrets(reader, name, self._directory, fields.get("secrets"), services.values())
         chosen = _in_order(_chosen(services, asked.services, self._profiles()))
         self._check_machines(name, chosen)
         for variable, place in reader.variables.unset.items():
             self._warnings.append(f"{place}: the variable {variable} is not set; it counts as empty")
         used = {joined.key for service in chosen.values() for joined in service.networks}
+        mounted = {mount["volume"] for service in chosen.values() for mount in service.volumes}
         needed = {used.key for service in chosen.values() for used in service.secrets}
         project = Project(
             name=name,
             directory=self._directory,
             services=chosen,
             networks={key: network for key, network in networks.items() if key in used},
+            volumes={key: volume for key, volume in volumes.items() if key in mounted},
             secrets={key: secret for key, secret in secrets.items() if key in needed},
             known=tuple(services),
             warnings=tuple(self._warnings),
@@ -232,6 +237,51 @@ class _Loader:
             external=external,
             labels=read_labels(reader, fields.get("labels")),
         )
+
+    def _volumes(
+        self, project: str, node: Node | None, services: Iterable[Service]
+    ) -> dict[str, ProjectVolume]:
+        entries = self._reader.entries(node, "volumes") if node is not None and not is_null(node) else ()
+        found = {key: self._volume(project, key, place, value) for key, place, value in entries}
+        for service in services:
+            for mount in service.volumes:
+                name = mount["volume"]
+                if name not in found:
+                    raise refuse(
+                        service.place,
+                        f"service {service.name} mounts the volume {name!r}, which the file does not have",
+                        f"add volumes: {{{name}: }} to the file, or write ./{name} for a directory",
+                    )
+                if service.replicas > 1 and not mount["read_only"]:
+                    raise refuse(
+                        service.place,
+                        f"{service.replicas} machines of service {service.name} cannot write to one volume",
+                        "give it one replica, or mount the volume read only",
+                    )
+        return found
+
+    def _volume(self, project: str, key: str, place: Place, node: Node) -> ProjectVolume:
+        reader = self._reader
+        fields = {} if is_null(node) else reader.fields(node, f"volume {key}", _VOLUME, refused.VOLUME)
+        if "driver" in fields:
+            reader.one_of(fields["driver"], "driver", ("local",))
+        options = (
+            reader.fields(fields["driver_opts"], "driver_opts", ("size",), {})
+            if "driver_opts" in fields
+            else {}
+        )
+        external = "external" in fields and reader.flag(fields["external"], "external")
+        name = reader.text(fields["name"], "name") if "name" in fields else ""
+        try:
+            return ProjectVolume(
+                key=key,
+                name=check_volume_name(name or (key if external else f"{project}_{key}")),
+                external=external,
+                size_bytes=reader.size_bytes(options["size"], "size") if "size" in options else 0,
+                labels=read_labels(reader, fields.get("labels")),
+            )
+        except Error as exc:
+            raise refuse(place, f"the volume {key} cannot be made: {exc.message}", exc.hint) from exc
 
     def _check_machines(self, project: str, services: Mapping[str, Service]) -> None:
         """Each machine has a name that can be one, no two have the same, and no two publish the same port."""

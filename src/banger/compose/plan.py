@@ -74,6 +74,10 @@ def plan_spec(project: Project, service: Service, number: int) -> Facts:
             }
             for joined in service.networks
         ]
+    if service.volumes:
+        spec["volumes"] = [
+            {**mount, "volume": project.volumes[mount["volume"]].name} for mount in service.volumes
+        ]
     if service.secrets:
         spec["secrets"] = [{"name": project.secrets[used.key].name, **used.use} for used in service.secrets]
     digest = hashlib.sha256(json.dumps([spec, service.labels], sort_keys=True).encode()).hexdigest()

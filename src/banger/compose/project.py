@@ -55,7 +55,7 @@ class UsedSecret:
 @dataclass(frozen=True)
 class Service:
     """`spec` has what all machines of the service have in common. `machine_name` is set if the file names the one
-    machine itself."""
+    machine itself. `volumes` are mounts with the names that volumes have in the file."""
 
     name: str
     place: Place
@@ -65,6 +65,7 @@ class Service:
     labels: dict[str, str] = field(default_factory=dict)
     ports: tuple[Port, ...] = ()
     networks: tuple[Joined, ...] = ()
+    volumes: tuple[Facts, ...] = ()
     secrets: tuple[UsedSecret, ...] = ()
     depends_on: tuple[Dependency, ...] = ()
     profiles: tuple[str, ...] = ()
@@ -78,6 +79,17 @@ class ProjectNetwork:
     name: str
     internal: bool = False
     external: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProjectVolume:
+    """`name` is what the daemon calls it. An `external` volume exists already. `size_bytes` 0 means the usual size."""
+
+    key: str
+    name: str
+    external: bool = False
+    size_bytes: int = 0
     labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -104,6 +116,7 @@ class Project:
     directory: str
     services: dict[str, Service]
     networks: dict[str, ProjectNetwork]
+    volumes: dict[str, ProjectVolume] = field(default_factory=dict)
     secrets: dict[str, ProjectSecret] = field(default_factory=dict)
     known: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 _ROOT = "root in a machine has a kernel of its own, and may do there what it wants: leave the key out"
-NO_VOLUMES = (
-    "banger has no named volumes yet: name a directory of this host, or leave the data on the machine's disk"
-)
 _BUILD = "build the image first (`banger build -t NAME DIRECTORY`), and name it with `image:`"
 _HOST = "a machine shares nothing with the host: leave the key out"
 _LATER = "leave the key out"
@@ -76,13 +73,12 @@ SERVICE = {
     "use_api_socket": _HOST,
     "userns_mode": _HOST,
     "uts": _HOST,
-    "volumes_from": NO_VOLUMES,
+    "volumes_from": "name the volume for each service, below volumes:",
 }
 PROJECT = {
     "configs": _FILES,
     "include": _INCLUDE,
     "models": _LATER,
-    "volumes": NO_VOLUMES,
 }
 NETWORK = {
     "driver_opts": "every network is the same kind of bridge: leave the key out",
@@ -103,6 +99,7 @@ JOINED = {
     "link_local_ips": NETWORK["ipam"],
     "mac_address": "leave the key out",
 }
+VOLUME: dict[str, str] = {}
 DEPLOY = {
     "endpoint_mode": "names lead to all machines of a service: leave the key out",
     "placement": "there is one host: leave the key out",

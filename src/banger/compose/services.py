@@ -75,9 +75,12 @@ class ServiceReader:
         )
         if "healthcheck" in fields and (check := self._healthcheck(fields["healthcheck"])):
             spec["healthcheck"] = check
+        volumes: list[Facts] = []
         if "volumes" in fields:
-            volumes = reader.items(fields["volumes"], "volumes")
-            spec["mounts"] = [read_mount(reader, volume, self._directory) for volume in volumes]
+            items = reader.items(fields["volumes"], "volumes")
+            mounts = [read_mount(reader, item, self._directory) for item in items]
+            spec["mounts"] = [mount for mount in mounts if "source" in mount]
+            volumes = [mount for mount in mounts if "volume" in mount]
         self._settled(fields)
         replicas = self._replicas(fields, deploy)
         return Service(
@@ -91,6 +94,7 @@ class ServiceReader:
             if "ports" in fields
             else (),
             networks=self._joined(name, fields),
+            volumes=tuple(volumes),
             secrets=tuple(read_use(reader, item) for item in reader.items(fields["secrets"], "secrets"))
             if "secrets" in fields
             else (),

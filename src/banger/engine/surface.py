@@ -15,6 +15,7 @@ from banger.engine import (
     secrets,
     sending,
     system,
+    volumes,
 )
 from banger.engine.verbs import HANDLERS
 
@@ -32,4 +33,5 @@ __all__ = [
     "secrets",
     "sending",
     "system",
+    "volumes",
 ]

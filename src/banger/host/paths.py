@@ -7,6 +7,7 @@
 <state>/network/             sockets and logs of keeper and relay
 <state>/templates/<id>/      the VMM's files, meta.json
 <state>/snapshots/<id>/      the same, of users' own
+<state>/volumes/<id>/        a named volume: disk.ext4
 <state>/catalogs/<name>.json a catalog that was added: its key, its newest index
 <cache>/images/<hex>.ext4    root disks, named by content
 <cache>/kernels/<hex>/       vmlinux modules.ext4 order modules/
@@ -66,6 +67,10 @@ class Paths:
     @property
     def snapshots(self) -> Path:
         return self.state / "snapshots"
+
+    @property
+    def volumes(self) -> Path:
+        return self.state / "volumes"
 
     @property
     def catalogs(self) -> Path:

@@ -17,6 +17,7 @@ from banger.model.network import AddressText, MachineNetwork, Membership, Policy
 from banger.model.origin import Origin
 from banger.model.secret import SecretUse
 from banger.model.sizes import GIB
+from banger.model.volume import VolumeMount
 
 Accel = Literal["auto", "kvm", "tcg"]
 # Process 1: the agent; the image's init, with the agent beside it; the agent, while the main command is process 1 of a
@@ -57,8 +58,8 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     networks that the machine is on. `allow` and `deny` are exceptions from the policy, such as "example.com:443". `dns`
     are name servers to use instead of the host's, `hosts` are names with an address each, such as "db:192.0.2.7". An
     empty `hostname` means the machine's name. `ports` are ports of the host that lead to the guest, such as "8080:80";
-    `publish_all` publishes each port that the image exposes. `mounts` are directories of the host. `read_only` mounts
-    the root disk read-only, `tmpfs` are directories in the memory of the guest, such as "/run:size=64m", and `ulimits`
+    `publish_all` publishes each port that the image exposes. `mounts` are directories of the host, `volumes` are named
+    volumes. `read_only` mounts the root disk read-only, `tmpfs` are directories in the memory of the guest, such as "/run:size=64m", and `ulimits`
     are limits of its commands, such as "nofile=1024:4096", all as Docker writes them. `secrets` are the secrets that it
     gets at each start. `labels` are words of the user.
     `healthcheck` is run as long as the machine runs. An empty `stop_signal` means the image's, and `stop_grace_s` is
@@ -97,6 +98,7 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     ports: Annotated[list[PortRule], Meta(max_length=256)] = []
     publish_all: bool = False
     mounts: Annotated[list[Mount], Meta(max_length=32)] = []
+    volumes: Annotated[list[VolumeMount], Meta(max_length=16)] = []
     read_only: bool = False
     tmpfs: Annotated[list[Annotated[str, Meta(max_length=8192)]], Meta(max_length=64)] = []
     secrets: Annotated[list[SecretUse], Meta(max_length=64)] = []

@@ -39,8 +39,14 @@ class Directory(Kind):
 
 
 def places_of_files(paths: Paths) -> list[tuple[Path, str]]:
-    """All directories of machines; of snapshots and templates only directories that were set aside to be removed."""
-    return [(paths.machines, "*"), (paths.snapshots, ".*"), (paths.templates, ".*")]
+    """All directories of machines; of snapshots, templates and volumes only directories in the making, or set aside to
+    be removed."""
+    return [
+        (paths.machines, "*"),
+        (paths.snapshots, ".*"),
+        (paths.templates, ".*"),
+        (paths.volumes, ".*"),
+    ]
 
 
 def places_of_sockets(paths: Paths) -> list[tuple[Path, str]]:

@@ -63,6 +63,7 @@ STEPS: tuple[str, ...] = (
     "-- the tables stay as they are",
     "CREATE TABLE tokens (name TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, record BLOB NOT NULL) STRICT",
     "-- the tables stay as they are",
+    "CREATE TABLE volumes (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT",
     "CREATE TABLE secrets (name TEXT PRIMARY KEY, record BLOB NOT NULL, sealed BLOB NOT NULL) STRICT",
 )
 # How each record of a machine changes, by the version that introduced the change.

@@ -24,7 +24,7 @@ _BEYOND = 1000
 # The most statements for one table, at some 10 µs each.
 _PATIENCE = 200_000
 _NAMES_SHOWN = 20
-_TABLES_OF_PEOPLE = dict.fromkeys(("machines", "images", "kernels", "networks", "secrets"), "name")
+_TABLES_OF_PEOPLE = dict.fromkeys(("machines", "images", "kernels", "networks", "volumes", "secrets"), "name")
 
 # SQLite's messages about a damaged schema quote it, and it may not be text.
 _UNREACHABLE = (sqlite3.Error, UnicodeDecodeError)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from banger.model.image import Image, Kernel
 from banger.model.network import Network
+from banger.model.volume import Volume
 from banger.store.damage import Damage
 from banger.store.database import Database
 from banger.store.events import EventTable
@@ -26,6 +27,7 @@ class Store:
         self.images = NamedTable(self.database, self.damage, "images", Image)
         self.kernels = NamedTable(self.database, self.damage, "kernels", Kernel)
         self.networks = NamedTable(self.database, self.damage, "networks", Network)
+        self.volumes = NamedTable(self.database, self.damage, "volumes", Volume)
         self.operations = OperationTable(self.database, self.damage)
         self.resources = ResourceTable(self.database, self.damage)
         self.events = EventTable(self.database)

@@ -22,7 +22,7 @@ R = TypeVar("R", bound=Named)
 
 
 class NamedTable(Generic[R]):
-    """Records that are found by name: images, kernels, networks."""
+    """Records that are found by name: images, kernels, networks, volumes."""
 
     def __init__(self, database: Database, damage: Damage, table: str, kind: type[R]) -> None:
         self._db = database

@@ -72,9 +72,10 @@ AS_NEEDED = VmLimits()
 class VmConfig:
     """A VM to start. `marker` goes into the VMM's environment; `disk_bytes` is the least size of its root disk. With
     `frozen` the VM starts as a paused clone of that frozen VM, whose disk lies above `image_disk` already.
-    `image_digest`: of the image that its disk lies on, "" if that is not known or if there is no disk yet. `limits`:
-    limits that the user asked for; `entrances`: control groups that the VMM starts in (see `host.cgroup`); `user`:
-    number of the user that the VMM runs as, None for the daemon's user."""
+    `image_digest`: of the image that its disk lies on, "" if that is not known or if there is no disk yet. `volumes`:
+    how many volumes it can be given (see `Vm.attach_volume`). `limits`: limits that the user asked for; `entrances`:
+    control groups that the VMM starts in (see `host.cgroup`); `user`: number of the user that the VMM runs as, None for
+    the daemon's user."""
 
     places: VmPlaces
     marker: str
@@ -84,6 +85,7 @@ class VmConfig:
     image_disk: Path
     disk_bytes: int
     image_digest: str = ""
+    volumes: int = 0
     cpus: int
     memory_mib: int
     accel: str
@@ -136,7 +138,8 @@ class Capabilities:
     vsock when they boot; `capture_ends_session`: a capture ends the connection to the agent, which must be opened again
     after the VM was resumed; `jailed`: its VMMs run in a jail; `kvm_only`: it runs no machine in software emulation;
     `own_jail`: the VMM's own jail that its machines run in, empty for ours alone, and `jail_without`: the layers of
-    ours that they do without for that, each with the reason; `shares`: guests can have directories of the host."""
+    ours that they do without for that, each with the reason; `shares`: guests can have directories of the host;
+    `volumes`: guests can have volumes."""
 
     links: frozenset[type[Link]]
     freezes: bool
@@ -148,6 +151,7 @@ class Capabilities:
     own_jail: str = ""
     jail_without: Mapping[str, str] = field(default_factory=dict)
     shares: bool = False
+    volumes: bool = False
 
 
 class Vm(Protocol):
@@ -184,6 +188,11 @@ class Vm(Protocol):
 
     async def limit_io(self, bytes_per_s: int, operations_per_s: int) -> None:
         """Limit the root disk, reads and writes together; 0: no limit. Raises `vmm_failed`."""
+
+    async def attach_volume(self, slot: int, disk: Path, *, read_only: bool) -> None:
+        """Give the guest a raw disk, until the VM ends. `slot` counts from 0, and has no disk yet. A guest that has a
+        disk `read_only` writes to a layer of its own, which is gone afterwards: so its kernel can replay a journal.
+        Raises `vmm_failed`, `in_use` if another process has the disk, `unsupported`."""
 
     def watch_disk(self, on_full: Callable[[], None], on_failed: Callable[[str], None]) -> None:
         """Call `on_full` each time the VMM stops the vCPUs because the host's disk is full, and once if they are

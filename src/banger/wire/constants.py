@@ -44,6 +44,7 @@ class Type(IntEnum):
     MORE = 0x30
     DIAL = 0x31
     SHARE = 0x32
+    VOLUMES = 0x36
     SECRET = 0x38
     DATA = 0x40
     EOF = 0x41
@@ -121,6 +122,7 @@ class Tag(IntEnum):
     PROTECT_ROOT = 102
     RLIMIT = 103
     RANDOMIZE = 104
+    VOLUME = 110
     SECRET = 112
     FILE_MODE = 113
 

@@ -389,6 +389,7 @@ export interface MachineSpec {
   ports: Array<string>;
   publish_all: boolean;
   mounts: Array<Mount>;
+  volumes: Array<VolumeMount>;
   read_only: boolean;
   tmpfs: Array<string>;
   secrets: Array<SecretUse>;
@@ -715,4 +716,29 @@ export interface VmmStats {
   memory_pss_bytes: number;
   threads: number;
   disk_bytes: number;
+}
+
+export interface Volume {
+  name: string;
+  id: string;
+  size_bytes: number;
+  made: boolean;
+  created: string;
+  labels: Record<string, string>;
+  used_bytes: number;
+  users: Array<VolumeUser>;
+}
+
+export interface VolumeMount {
+  volume: string;
+  target: string;
+  read_only: boolean;
+  no_copy: boolean;
+}
+
+export interface VolumeUser {
+  machine: string;
+  target: string;
+  read_only: boolean;
+  attached: boolean;
 }

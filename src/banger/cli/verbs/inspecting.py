@@ -1,4 +1,4 @@
-"""`vm inspect`: machines, images and networks as JSON, with the field names of Docker beside banger's own."""
+"""`vm inspect`: machines, images, networks and volumes as JSON, with the field names of Docker beside banger's own."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def _inspect_arguments(parser: Parser) -> None:
     parser.flag(
         "--type",
         metavar="KIND",
-        choices=("machine", "container", "vm", "image", "network"),
-        help="look only for this kind: machine, image or network (default: machines, then images, then networks)",
+        choices=("machine", "container", "vm", "image", "network", "volume"),
+        help="look only for this kind: machine, image, network or volume (default: one after the other)",
     )
     _arguments(parser)
 
@@ -76,12 +76,14 @@ def _find(daemon: Daemon, name: str, kind: str | None) -> Json:
         inspected_machine,
         inspected_network,
         inspected_secret,
+        inspected_volume,
     )
 
     kinds: dict[str, tuple[Callable[[str], Call[object]], Callable[[Json], Json]]] = {
         "machine": (calls.machines_get, inspected_machine),
         "image": (calls.images_get, inspected_image),
         "network": (calls.networks_get, inspected_network),
+        "volume": (calls.volumes_get, inspected_volume),
     }
     if kind == "secret":
         kinds[kind] = (calls.secrets_get, inspected_secret)
@@ -92,8 +94,10 @@ def _find(daemon: Daemon, name: str, kind: str | None) -> Json:
         except Error as exc:
             if kind or exc.http_status not in (400, 404):
                 raise
-    hint = "`banger ps`, `banger images` and `banger network list` list all"
-    raise Error("machine_not_found", f"no machine, image or network is named {printable(name)!r}", hint)
+    hint = "`banger ps`, `banger images`, `banger network list` and `banger volume list` list all"
+    raise Error(
+        "machine_not_found", f"no machine, image, network or volume is named {printable(name)!r}", hint
+    )
 
 
 IMAGE_INSPECT = Verb(
@@ -102,6 +106,7 @@ IMAGE_INSPECT = Verb(
 NETWORK_INSPECT = Verb(
     _arguments, lambda arguments: _print(arguments, "network"), "banger network inspect shop"
 )
+VOLUME_INSPECT = Verb(_arguments, lambda arguments: _print(arguments, "volume"), "banger volume inspect data")
 SECRET_INSPECT = Verb(
     _arguments, lambda arguments: _print(arguments, "secret"), "banger secret inspect db-password"
 )

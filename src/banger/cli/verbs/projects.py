@@ -248,7 +248,7 @@ def _down_arguments(parser: Parser) -> None:
     _where(parser)
     _grace(parser)
     parser.flag(
-        "-v", "--volumes", action="store_true", help="accepted; the data of machines is deleted anyway"
+        "-v", "--volumes", action="store_true", help="delete the volumes that were made for the project, too"
     )
     parser.flag(
         "--remove-orphans",
@@ -263,7 +263,7 @@ def _down(arguments: Arguments) -> int:
 
     hands = _Hands(arguments.quiet)
     name = _project_name(hands, arguments)
-    if not down(hands, name, arguments.timeout):
+    if not down(hands, name, arguments.timeout, volumes=arguments.volumes):
         hands.warn(f"the project {name} has no machines and no networks")
     return 0
 
@@ -428,11 +428,13 @@ def _meaning(project: Project) -> Facts:
         for service in project.services.values()
     }
     networks = [asdict(network) for network in project.networks.values()]
+    volumes = [asdict(volume) for volume in project.volumes.values()]
     secrets = [asdict(replace(secret, value=None)) for secret in project.secrets.values()]
     return {
         "name": project.name,
         "directory": project.directory,
         "networks": networks,
+        "volumes": volumes,
         "secrets": secrets,
         "services": services,
     }

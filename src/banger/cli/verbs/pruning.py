@@ -33,6 +33,9 @@ def _prune_arguments(parser: Parser) -> None:
     parser.flag(
         "--machines", action="store_true", help="delete machines that do not run, and their disks, too"
     )
+    parser.flag(
+        "--volumes", action="store_true", help="delete volumes that no machine mounts, with their files, too"
+    )
     _options(parser)
 
 
@@ -42,21 +45,21 @@ def _prune(arguments: Arguments) -> int:
     machines = _ended(daemon) if arguments.machines else []
     if arguments.dry_run or not arguments.force:
         plan = [_one(daemon, what, call) for what, call in _rooms(arguments.all, dry_run=True)]
-        networks = daemon.records(calls.networks_prune(True))
+        others = _others(daemon, arguments.volumes, dry_run=True)
         if arguments.dry_run and arguments.json:
-            print_json({"machines": machines, "networks": networks, "rooms": plan})
+            print_json({"machines": machines, **others, "rooms": plan})
             return 0
-        _say(plan, machines, [str(network.get("name")) for network in networks], "would be removed")
+        _say(plan, machines, others, "would be removed")
         if arguments.dry_run:
             return 0
         _ask()
     code = _delete(daemon, machines, quiet=True)
-    networks = daemon.records(calls.networks_prune(False))
+    others = _others(daemon, arguments.volumes, dry_run=False)
     done = [_one(daemon, what, call) for what, call in _rooms(arguments.all, dry_run=False)]
     if arguments.json:
-        print_json({"machines": machines, "networks": networks, "rooms": done})
+        print_json({"machines": machines, **others, "rooms": done})
     else:
-        _say(done, machines, [str(network.get("name")) for network in networks], "removed")
+        _say(done, machines, others, "removed")
     return code or (1 if any(room.get("kept") for room in done) else 0)
 
 
@@ -72,8 +75,15 @@ def _one(daemon: Daemon, what: str, call: Call[object]) -> Json:
     return {"what": what, **daemon.record(call)}
 
 
-def _say(rooms: list[Json], machines: list[str], networks: list[str], verb: str) -> None:
-    for what, names in (("machines", machines), ("networks", networks)):
+def _others(daemon: Daemon, volumes: bool, dry_run: bool) -> dict[str, list[Json]]:
+    """Networks, and volumes if the user named these: nothing else has a copy of what they have."""
+    others = {"networks": daemon.records(calls.networks_prune(dry_run))}
+    return others | ({"volumes": daemon.records(calls.volumes_prune(dry_run))} if volumes else {})
+
+
+def _say(rooms: list[Json], machines: list[str], others: dict[str, list[Json]], verb: str) -> None:
+    named = {what: [str(record.get("name")) for record in records] for what, records in others.items()}
+    for what, names in {"machines": machines, **named}.items():
         print(printable(f"{what} {verb}: {' '.join(names) or 'none'}"))
     freed = 0
     for room in rooms:

@@ -150,13 +150,15 @@ def _mount_options(parser: Parser) -> None:
         "--volume",
         action="append",
         metavar="SOURCE:TARGET[:ro]",
-        help="let the machine have a directory of this host, such as ./src:/src; ro: for reading only (repeatable)",
+        help="let the machine have a directory of this host, such as ./src:/src, or a volume, such as data:/data; "
+        "ro: for reading only (repeatable)",
     )
     parser.flag(
         "--mount",
         action="append",
         metavar="type=TYPE,...",
-        help='the same, written as in "type=bind,source=./src,target=/src,readonly", or "type=tmpfs,target=/tmp"',
+        help='the same, written as in "type=bind,source=./src,target=/src,readonly", '
+        '"type=volume,source=data,target=/data", or "type=tmpfs,target=/tmp"',
     )
 
 
@@ -483,8 +485,11 @@ def _plan_mounts(volumes: list[str], mounts: list[str], tmpfs: list[str]) -> Fac
     from banger.cli.mounts import read_mounts, read_volumes
 
     notes: list[str] = []
-    shared, more_tmpfs = read_mounts(mounts)
-    planned: Facts = {"mounts": [*read_volumes(volumes, notes), *shared]}
+    given, more_tmpfs = read_mounts(mounts)
+    given = [*read_volumes(volumes, notes), *given]
+    planned: Facts = {"mounts": [one for one in given if "source" in one]}
+    if named := [one for one in given if "volume" in one]:
+        planned["volumes"] = named
     for note in notes:
         warn(note)
     return planned | ({"tmpfs": [*tmpfs, *more_tmpfs]} if more_tmpfs else {})

@@ -21,6 +21,7 @@ from banger.machines.life.makings import Makings
 from banger.machines.life.passage import link_in_use
 from banger.machines.life.secrets import refuse_secret_memory
 from banger.machines.life.sessions import catch_up
+from banger.machines.life.volumes import refuse_frozen
 from banger.model.machine import MachineState
 from banger.model.sizes import MIB
 from banger.model.template import Shape
@@ -52,6 +53,7 @@ async def capture(
     frozen only `with_secrets`. Raises `bad_state`, `vmm_failed`, `insufficient_disk`, `unsupported`."""
     machine = live.machine
     refuse_secret_memory(machine, asked=with_secrets)
+    refuse_frozen(machine)
     await live.adopted.wait()
     async with lives.locks[machine.id], live.pausing:  # no task may resume it before all is written
         if machine.state not in (MachineState.RUNNING, MachineState.PAUSED):

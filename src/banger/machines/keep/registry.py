@@ -12,7 +12,8 @@ from banger.host.times import now
 from banger.machines.keep.events import tell_created, tell_deleted, tell_moved
 from banger.machines.keep.networks import Networks
 from banger.machines.keep.reasons import with_reason
-from banger.machines.keep.states import Verb, advance
+from banger.machines.keep.states import LIVE, Verb, advance
+from banger.machines.keep.volumes import Volumes
 from banger.model.ending import Ending
 from banger.model.event import Tell, tell_nobody
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
@@ -39,8 +40,10 @@ class Registry:
         self._by_id = {machine.id: with_reason(machine) for machine in self._table.all()}
         self._id_of_name = {machine.name: machine.id for machine in self._by_id.values()}
         self.networks = Networks(store, tell)
+        self.volumes = Volumes(store, tell)
+        self.volumes.claimed.update(one.id for one in self._by_id.values() if one.state in LIVE)
         self.on_add: list[Callable[[Machine], None]] = []
-        self.on_change: list[Callable[[Machine, Machine], None]] = []
+        self.on_change: list[Callable[[Machine, Machine], None]] = [self.volumes.hear_change]
         store.database.on_mended = self._write_again
 
     def find(self, name_or_id: str) -> Machine:
@@ -162,6 +165,7 @@ class Registry:
         for machine in self._by_id.values():
             self._table.put(machine)
         self.networks.write_again()
+        self.volumes.write_again()
 
 
 def _changed(machine: Machine, fields: Change) -> Machine:

@@ -59,7 +59,12 @@ async def disk_usage(makings: Makings, lives: Lives, snapshots: SnapshotLibrary)
     frozen = await makings.templates.prune(everything=True, dry_run=True)
     kernels = [makings.kernels.directory(kernel) for kernel in makings.kernels.list()]
     stale = await _stale_disks(makings.images, lives.registry, snapshots)
-    return await in_thread(_measure, makings.paths, makings.images.blobs(), stale, machines, kernels, frozen)
+    used = {mount.volume for machine in lives.registry.all() for mount in machine.spec.volumes}
+    root, known = makings.paths.volumes, lives.registry.volumes.all()
+    volumes = [root / volume.id for volume in known]
+    idle = [root / volume.id for volume in known if volume.name not in used]
+    blobs = makings.images.blobs()
+    return await in_thread(_measure, makings.paths, blobs, stale, machines, kernels, frozen, volumes, idle)
 
 
 def _measure(
@@ -69,6 +74,8 @@ def _measure(
     machines: list[Path],
     kernels: list[Path],
     frozen: Pruned,
+    volumes: list[Path],
+    idle: list[Path],
 ) -> DiskUsage:
     disks = [*paths.images.glob("[!.]*.ext4")]
     blobs = blob_store.usage()
@@ -91,6 +98,7 @@ def _measure(
                 reclaimable_bytes=frozen.freed_bytes,
             ),
             Room(kind="snapshots", count=len(snapshots), bytes=_total(snapshots), reclaimable_bytes=0),
+            Room(kind="volumes", count=len(volumes), bytes=_total(volumes), reclaimable_bytes=_total(idle)),
             Room(kind="machines", count=len(machines), bytes=_total(machines), reclaimable_bytes=0),
         ],
         free_bytes=info.f_bavail * info.f_frsize,

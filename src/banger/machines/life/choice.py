@@ -40,7 +40,9 @@ async def choose_driver(
     if spec.accel not in (AUTO, _ACCEL):
         return ""
     for driver in _fast(makings):
-        if spec.mounts and not driver.capabilities.shares:
+        if (spec.mounts and not driver.capabilities.shares) or (
+            spec.volumes and not driver.capabilities.volumes
+        ):
             continue
         if why_not(await driver.info()) or (_has_network(spec) and await _lacks_network(makings, driver)):
             continue

@@ -35,6 +35,7 @@ from banger.machines.life.main_command import surroundings_of
 from banger.machines.life.makings import Makings
 from banger.machines.life.passage import Passage, admit, choose_network, prepare_passage
 from banger.machines.life.shares import refuse_unshared
+from banger.machines.life.volumes import attach, claim, ensure_disks, plan_volumes, refuse_volumes
 from banger.model.event import Tell
 from banger.model.image import Image
 from banger.model.machine import Machine, MachineSpec
@@ -65,6 +66,9 @@ async def launch(
     passage = await prepare_passage(makings, registry.networks, driver, machine.spec)
     refuse_unconfined(machine.spec, driver, passage.link)
     refuse_unshared(machine.spec, driver)
+    refuse_volumes(machine.spec, driver)
+    claim(registry, holdings.resources, machine)
+    await ensure_disks(registry, holdings, spec, makings.settings.limits.disk_reserve_bytes)
     kernel = await makings.kernels.ensure(spec.kernel, report)
     await makings.make_room(spec.memory_mib)
     await makings.require_disk_room(machine)
@@ -103,6 +107,7 @@ async def launch(
             guest = await coming.boot()
         try:
             held = await hold(machine, guest, config, report)
+            await attach(guest.vm, registry, holdings, spec)
             answer = await coming.identify(guest, held, has_ids=guest.has_ids)
             coming.warn_of_small_root(answer)
         except BaseException:
@@ -258,7 +263,8 @@ class Launch:
         )
         await self._admit()
         disk_bytes, limit_s = self._config.disk_bytes, spec.boot_timeout_s
-        mounts = () if lived else tuple(plan_mounts(spec))  # a copy has those of its original
+        # A copy has those of its original.
+        mounts = () if lived else (*plan_mounts(spec), *plan_volumes(self._registry, spec))
         fields = ((Tag.RANDOMIZE, int(randomizes)), *mounts)
         return await configure(guest.connection, identity, guest_init(spec), disk_bytes, limit_s, more=fields)
 

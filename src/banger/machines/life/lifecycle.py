@@ -36,8 +36,10 @@ from banger.machines.life.passage import check_network
 from banger.machines.life.publications import exposed_ports, publish
 from banger.machines.life.secrets import check_secrets, give_secrets, require_secrets
 from banger.machines.life.shares import check_mounts, share
+from banger.machines.life.volumes import check_volumes, mount_late
 from banger.model.command import Command, Exit
 from banger.model.ending import Ending, VmmKilled
+from banger.model.event import Tell
 from banger.model.image import Image
 from banger.model.machine import Change, Machine, MachineSpec, MachineState
 from banger.model.names import check_name, invent_name
@@ -54,6 +56,8 @@ _TERM_S = 5.0
 _AGENT_MARGIN_S = 3.0
 _OWN_SHUTDOWN_S = 15.0
 _INIT_SHUTDOWN_S = 5.0
+# A guest holds up to half of its memory that its disks do not have yet.
+_WRITE_BACK_S = 30.0
 _AFTER_AN_END = "what follows a machine's end"
 _SIGNALS_OF_INITS = (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP)
 
@@ -78,6 +82,7 @@ def create(
     check_asked(spec)
     check_network(spec)
     check_mounts(spec)
+    check_volumes(spec)
     check_wishes(spec)
     check_secrets(spec)
     if spec.driver not in ("", AUTO):
@@ -88,7 +93,12 @@ def create(
     )
     machine = msgspec.structs.replace(machine, **fields)
     refuse_crowd(registry, machine)
-    registry.add(machine, lambda tell: also(machine))
+
+    def write_more(tell: Tell) -> None:
+        registry.volumes.add_missing(spec)
+        also(machine)
+
+    registry.add(machine, write_more)
     return machine
 
 
@@ -135,6 +145,7 @@ async def start(
             begun.watch.lap("init")
         user = (command or Command()).user or image.config.user
         await share(lives.holdings.resources, live, user)
+        await mount_late(lives.registry, live)
         await give_secrets(makings.vault, live, user, lives.tell)
         if command is not None:
             main = await live.start_main(command, viewer, process_1=machine.spec.init == "entrypoint")
@@ -328,7 +339,8 @@ def _want_stopped(lives: Lives, machine: Machine) -> bool:
 
 
 async def kill(lives: Lives, machine: Machine, *, by_user: bool = True) -> None:
-    """Send SIGKILL to the VMM now. Returns when the machine is `stopped` (and gone, with `remove`)."""
+    """Send SIGKILL to the VMM now; if it may write to volumes, after the guest has written back what it holds in
+    memory. Returns when the machine is `stopped` (and gone, with `remove`)."""
     await lives.settle_overdue(machine)
     if by_user and _want_stopped(lives, machine):
         return
@@ -336,9 +348,30 @@ async def kill(lives: Lives, machine: Machine, *, by_user: bool = True) -> None:
         await lives.cancel_start(machine)
         return
     live = lives.of(machine)
+    stands_still = machine.state is MachineState.PAUSED
     if machine.state is not MachineState.STOPPING:
         lives.registry.move(machine, "stop")
+    if not all(volume.read_only for volume in machine.spec.volumes) and await _write_back(live, stands_still):
+        return
     await _kill(live)
+
+
+async def _write_back(live: LiveMachine, stands_still: bool) -> bool:
+    """Let the guest write back its volumes, and end: a user whose command has ended expects its files to be there.
+    Returns whether it has ended."""
+    if live.disk_full:
+        return False
+    try:
+        if stands_still:
+            await live.vm.resume()
+        await live.agent().request(Type.SHUTDOWN, [(Tag.MODE, "halt-now")], timeout_s=_SIGNAL_S)
+    except Error as exc:
+        log.info("machine=%s its volumes are not written back: %s", live.machine.name, exc.message)
+        return False
+    if not await _gone_within(live, _WRITE_BACK_S):
+        return False
+    await live.ended.wait()
+    return True
 
 
 async def _kill(live: LiveMachine) -> None:

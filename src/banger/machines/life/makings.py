@@ -92,6 +92,7 @@ class Makings:
             image_disk=self.images.disk(image) if image else Path(),
             image_digest=machine.image_digest,
             disk_bytes=max(spec.disk_bytes, image.size_bytes) if image else spec.disk_bytes,
+            volumes=len(spec.volumes),
             cpus=spec.cpus,
             memory_mib=spec.memory_mib,
             accel=accel,

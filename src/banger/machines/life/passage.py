@@ -157,6 +157,8 @@ def without_reach(spec: MachineSpec) -> MachineSpec:
         spec,
         network="none" if spec.network == "none" else "",
         networks=[],
+        mounts=[],
+        volumes=[],
         allow=[],
         dns=[],
         hosts=[],

@@ -173,6 +173,9 @@ class FirecrackerVm:
         if self._metrics is not None:  # else it is not connected to yet
             self._metrics.watch(on_failed)
 
+    async def attach_volume(self, slot: int, disk: Path, *, read_only: bool) -> None:
+        raise Error("unsupported", "firecracker gives a machine no volumes", "use --driver qemu")
+
     async def open_shares(self) -> socket.socket:
         raise Error(
             "unsupported", "firecracker gives a machine no directories of this host", "use --driver qemu"

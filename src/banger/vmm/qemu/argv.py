@@ -57,6 +57,7 @@ def plan_argv(
         *plan_agent_port(descriptors.agent),
         *plan_shares_port(descriptors.shares),
         *plan_network(config),
+        *plan_volume_slots(slots_for(config.volumes)),
         *plan_control(descriptors.control),
         *("-sandbox", SANDBOX),
     ]
@@ -181,6 +182,29 @@ def plan_network(config: VmConfig) -> list[str]:
         *(["-netdev", netdev, "-device", device] if netdev else []),
         "-device", "virtio-rng-device",
     ]  # fmt: skip
+
+
+def slots_for(volumes: int) -> int:
+    """How many slots a VM gets for so many volumes: a power of 2, so that few kinds of templates are enough."""
+    return 1 << (volumes - 1).bit_length() if volumes else 0
+
+
+def volume_device(slot: int) -> str:
+    """The id of the device, and the end of its serial number."""
+    return f"volume{slot}"
+
+
+def plan_volume_slots(count: int) -> list[str]:
+    """Disks of no size, for `volumes` to replace: a `microvm` cannot be given a device while it runs, and a clone has
+    the devices of its template. Behind all other devices, whose places stay the same."""
+    planned = []
+    for slot in range(count):
+        device = volume_device(slot)
+        planned += [
+            "-blockdev", f"driver=null-co,node-name=no-{device},size=0",
+            "-device", f"virtio-blk-device,drive=no-{device},id={device},serial=banger-{device}",
+        ]  # fmt: skip
+    return planned
 
 
 def plan_control(fd: int) -> list[str]:

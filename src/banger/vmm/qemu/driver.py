@@ -45,7 +45,7 @@ from banger.vmm.ending import End, EndKind
 from banger.vmm.failures import cannot_write
 from banger.vmm.frozen import Frozen
 from banger.vmm.link import Link, NoLink, Tap, UserNat
-from banger.vmm.qemu import layers, memory, names, preload, trial
+from banger.vmm.qemu import layers, memory, names, preload, trial, volumes
 from banger.vmm.qemu.argv import (
     TRANSLATED_MIB,
     Descriptors,
@@ -68,6 +68,8 @@ _OWN_CPUS = 0.25
 _OWN_THREADS = 128
 # QEMU's sockets, event descriptors and logs, and the files of a disk. Connections may use all of them that are free.
 _OWN_FILES = 32 + layers.MAX_LAYERS
+# Of one volume: its disk, the layer of a reader, and a copy of each while they are opened.
+_VOLUME_FILES = 4
 # What QEMU's address translation (libslirp) buffers for one connection, in both directions together.
 _CONNECTION_BYTES = 256 * KIB
 # Address space that is reserved and hardly touched: stacks of threads and coroutines, the C library's arenas.
@@ -196,6 +198,12 @@ class QemuVm:
         rates |= {"iops": operations_per_s, "iops_rd": 0, "iops_wr": 0}
         await self._monitor.execute("block_set_io_throttle", {"device": "root", **rates})
 
+    async def attach_volume(self, slot: int, disk: Path, *, read_only: bool) -> None:
+        size_bytes = await in_thread(volumes.size_of, disk)
+        allow_files(self._process, longest_file(size_bytes, 0))
+        layer = names.volume_layer(self._places.directory, slot) if read_only else None
+        await volumes.attach(self._monitor, slot, disk, size_bytes, layer)
+
     def watch_disk(self, on_full: Callable[[], None], on_failed: Callable[[str], None]) -> None:
         self._monitor.on_disk_full = on_full
         self._monitor.on_disk_failed = on_failed
@@ -242,6 +250,7 @@ class QemuDriver:
         capture_ends_session=False,
         jailed=True,
         shares=True,
+        volumes=True,
     )
     disks = QemuDisks()
     frozen = QemuFrozenFiles()
@@ -294,7 +303,7 @@ class QemuDriver:
         connection fails; without memory the VMM ends; for a file that is too long, see `file_bound`."""
         longest = longest_file(layers.read_head(disk).size_bytes, config.memory_mib * MIB)
         return {
-            resource.RLIMIT_NOFILE: self._files(),
+            resource.RLIMIT_NOFILE: self._files() + _VOLUME_FILES * config.volumes,
             resource.RLIMIT_DATA: self.needs(config).memory_bytes + _UNTOUCHED_BYTES,
             resource.RLIMIT_FSIZE: bound_of_files(longest, config.user),
         }

@@ -26,6 +26,11 @@ def devices(directory: Path) -> Path:
     return directory / DEVICES
 
 
+def volume_layer(directory: Path, slot: int) -> Path:
+    """What a VM writes to a volume that it has for reading only."""
+    return directory / f"volume{slot}.qcow2"
+
+
 def agent_socket(places: VmPlaces) -> Path:
     return places.run_directory / "agent.sock"
 

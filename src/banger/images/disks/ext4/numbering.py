@@ -24,8 +24,8 @@ class Numbering:
 
     `copies`  copy → original, where a node has more names than an inode can have: a copy takes some of them"""
 
-    def __init__(self, root: Node) -> None:
-        """Add a lost+found to the root if it has none."""
+    def __init__(self, root: Node, *, lost_and_found: bool = True) -> None:
+        """Add a lost+found to the root if it has none, unless the disk is to have none."""
         if root.kind is not Kind.DIRECTORY:
             raise ValueError("the root is not a directory")
         self.root = root
@@ -35,15 +35,16 @@ class Numbering:
         self._copy_of: dict[Node, Node] = {}
         self._parents: dict[Node, int] = {}
         self._more_links: dict[Node, int] = {}
-        if LOST_AND_FOUND not in root.children:
+        if lost_and_found and LOST_AND_FOUND not in root.children:
             root.children[LOST_AND_FOUND] = Node(Kind.DIRECTORY, 0o700, mtime_ns=root.mtime_ns)
 
     def directories(self) -> Iterator[tuple[Node, int, list[bytes]]]:
         """Each directory, once all its children are numbered: (node, its parent's number, names in order). Raises
         `image_build_failed` for a tree that no disk can hold."""
         names = sorted(self.root.children)
-        names.remove(LOST_AND_FOUND)
-        names.insert(0, LOST_AND_FOUND)
+        if LOST_AND_FOUND in names:
+            names.remove(LOST_AND_FOUND)
+            names.insert(0, LOST_AND_FOUND)
         self.root.ino = ROOT_INO
         self._number(self.root, names)
         yield self.root, ROOT_INO, names

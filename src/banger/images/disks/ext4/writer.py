@@ -96,15 +96,20 @@ class Ext4Writer:
         self._fd = -1
 
     def finish(
-        self, root: Node, *, size_bytes: int | None = None, headroom_bytes: int | None = None
+        self,
+        root: Node,
+        *,
+        size_bytes: int | None = None,
+        headroom_bytes: int | None = None,
+        lost_and_found: bool = True,
     ) -> DiskInfo:
         """Write everything that is not data. From then on the tree belongs to the writer: directories get size and
-        extents, and the root a lost+found if it has none.
+        extents, and the root a lost+found if it has none and `lost_and_found`: e2fsck makes one when it needs one.
 
         `size_bytes`: the size of the disk; by default what the tree needs and `headroom_bytes` (by default a quarter of
         that and 64 MiB). Raises `bad_size` if that is too small (details: `least_bytes`), `image_build_failed` for a
         tree that ext4 cannot hold, `insufficient_disk`."""
-        numbering = Numbering(root)
+        numbering = Numbering(root, lost_and_found=lost_and_found)
         try:
             contents = Contents(numbering, self._stream, self._seed, self._hash_seed)
             data_end = self._stream.next_block
