@@ -57,6 +57,7 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_RESET_TCP:
 	case TAG_IPV6:
 	case TAG_AWAIT_LINK:
+	case TAG_RANDOMIZE:
 	case TAG_TTY:
 	case TAG_ROWS:
 	case TAG_COLS:

@@ -16,7 +16,6 @@ from typing import Any, cast
 import msgspec
 import pytest
 import zstandard
-from banger.host.settings import LimitSettings
 
 from banger.bundles.members import MANIFEST
 from banger.errors import Error
@@ -27,7 +26,7 @@ from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.registry import Registry
 from banger.machines.life.adopt import release_ownerless
 from banger.machines.life.lifecycle import create
-from banger.machines.life.passage import with_usual_network
+from banger.machines.life.passage import without_reach
 from banger.machines.life.volumes import (
     check_volumes,
     claim,
@@ -38,6 +37,7 @@ from banger.machines.life.volumes import (
 )
 from banger.model.machine import Machine, MachineSpec
 from banger.model.mount import Mount
+from banger.model.settings import LimitSettings
 from banger.model.sizes import GIB, MIB, TIB
 from banger.model.volume import VolumeMount, check_volume_name, check_volume_size
 from banger.resources import kinds
@@ -251,7 +251,7 @@ def test_a_strangers_snapshot_brings_neither_directories_nor_volumes() -> None:
         mounts=[Mount(source="/etc", target="/a")],
         volumes=[VolumeMount(volume="data", target="/b")],
     )
-    kept = with_usual_network(spec)
+    kept = without_reach(spec)
     assert kept.mounts == [] and kept.volumes == []
 
 

@@ -308,7 +308,7 @@ def down(hands: Hands, project: str, grace_s: float | None, *, volumes: bool = F
             hands.say(f"secret {name}", "deleted")
         except NoSuchSecret:
             pass
-    made = records.find_volumes(_records(hands.call(calls.volumes_list())), project) if volumes else []
+    made = find_own(_records(hands.call(calls.volumes_list())), project) if volumes else []
     for name in made:
         try:
             hands.call(calls.volumes_delete(name))

@@ -61,17 +61,12 @@ def find_members(records: Iterable[Mapping[str, object]], project: str = "") -> 
 
 
 def find_own(records: Iterable[Mapping[str, object]], project: str) -> list[str]:
-    """The names of the networks or secrets that were made for the project."""
+    """The names of the networks, volumes or secrets that were made for the project."""
     return sorted(str(record.get("name")) for record in records if labels_of(record).get(PROJECT) == project)
 
 
-def find_volumes(records: Iterable[Mapping[str, object]], project: str) -> list[str]:
-    """The names of the volumes that were made for the project."""
-    return find_networks(records, project)
-
-
 def labels_of(record: Mapping[str, object]) -> Mapping[str, str]:
-    """The labels of a network, a secret or a spec."""
+    """The labels of a network, a volume, a secret or a spec."""
     labels = record.get("labels")
     return labels if isinstance(labels, dict) else {}
 

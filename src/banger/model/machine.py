@@ -59,9 +59,9 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     are name servers to use instead of the host's, `hosts` are names with an address each, such as "db:192.0.2.7". An
     empty `hostname` means the machine's name. `ports` are ports of the host that lead to the guest, such as "8080:80";
     `publish_all` publishes each port that the image exposes. `mounts` are directories of the host, `volumes` are named
-    volumes. `read_only` mounts the root disk read-only, `tmpfs` are directories in the memory of the guest, such as "/run:size=64m", and `ulimits`
-    are limits of its commands, such as "nofile=1024:4096", all as Docker writes them. `secrets` are the secrets that it
-    gets at each start. `labels` are words of the user.
+    volumes. `read_only` mounts the root disk read-only, `tmpfs` are directories in the memory of the guest, such as
+    "/run:size=64m", and `ulimits` are limits of its commands, such as "nofile=1024:4096", all as Docker writes them.
+    `secrets` are the secrets that the machine gets at each start. `labels` are words of the user.
     `healthcheck` is run as long as the machine runs. An empty `stop_signal` means the image's, and `stop_grace_s` is
     how long a clean shutdown may take by default. `aslr` says whether the guest's programs get random addresses; "auto"
     means not where emulation is several times slower with them. `confine` says whether a layer of the jail that this

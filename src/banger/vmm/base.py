@@ -118,13 +118,12 @@ class DriverInfo(NamedTuple):
     problem: str
     lacks: tuple[Lack, ...] = ()
     pause_ends_session: bool = False
+    jail: str = ""
     translates_anew: bool = False
 
     def randomizes(self, accel: str, wish: Literal["auto", "on", "off"] = "auto") -> bool:
         """Whether programs of a guest with this accelerator get random addresses."""
         return wish == "on" or (wish == "auto" and not (accel == "tcg" and self.translates_anew))
-
-    jail: str = ""
 
     @property
     def lacks_in_words(self) -> tuple[str, ...]:

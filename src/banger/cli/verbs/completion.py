@@ -87,7 +87,9 @@ _banger() {
         ;;
     esac
     case $kind in
-    vm | image | kernel | catalog | template | network | volume | secret | compose | operation) words=$(_banger_names "$kind") ;;
+    vm | image | kernel | catalog | template | network | volume | secret | compose | operation)
+        words=$(_banger_names "$kind")
+        ;;
     snapshot) words=$(_banger_snapshots) ;;
     tag) words=$(_banger_snapshots "$named") ;;
     place)

@@ -14,11 +14,11 @@ import msgspec
 from banger.bundles import transfer
 from banger.errors import Error
 from banger.host.fs import require_free
-from banger.host.settings import LimitSettings
 from banger.host.thread import in_thread
 from banger.machines.keep.holdings import Holdings
 from banger.machines.keep.registry import Registry
 from banger.machines.life.volumes import ensure_disk, filled, find_writer, holds, users_of
+from banger.model.settings import LimitSettings
 from banger.model.volume import Volume, VolumeUser
 from banger.resources import kinds, teardown
 from banger.store.resources import Identity

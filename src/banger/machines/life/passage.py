@@ -164,7 +164,6 @@ def without_reach(spec: MachineSpec) -> MachineSpec:
         hosts=[],
         ports=[],
         publish_all=False,
-        mounts=[],
         secrets=[],
         labels={},
     )
