@@ -12,7 +12,7 @@ KILLS ?= 1000
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-long crash fuzz fuzz-api check-guest lint format man bench bench-boots recording clean
+.PHONY: help setup setup-test run test test-long crash fuzz fuzz-api check-guest lint format man docs bench bench-boots recording clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ format: setup-test ## let ruff rewrite imports and layout
 
 man: setup ## manual pages of all commands, from their parsers, into build/man
 	@$(BIN)/python -m banger.cli.manual build/man
+
+docs: setup-test ## the documentation as a site, into build/docs/html; each broken link is an error
+	@$(BIN)/python -m sphinx -q -n -W --keep-going -b html -d build/docs/doctrees docs build/docs/html
+	@echo "build/docs/html/index.html"
 
 bench: setup-test ## measure what SPECIFICATION.md promises (or NAMES="warm fork"); also into build/bench.json
 	@$(BIN)/python -m bench $(NAMES)

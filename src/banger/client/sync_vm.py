@@ -28,7 +28,7 @@ _AT_REST = (MachineState.CREATED, MachineState.STOPPED, MachineState.FAILED)
 class Vm(MachineVerbs):
     """A machine. `record` is what the daemon told of it last; `refresh` asks again.
 
-    In an `async with`, the machine and all that belongs to it is deleted at the end of the block. Without one it stays
+    In a `with`, the machine and all that belongs to it is deleted at the end of the block. Without one it stays
     until it is deleted, also when this process ends.
     """
 
@@ -227,7 +227,7 @@ class Vm(MachineVerbs):
     def fork(
         self, count: int = 1, name: str = "", *, progress: Heard | None = None, timeout_s: float | None = None
     ) -> Vms:
-        """Running copies of this machine, with its memory and its disk. In an `async with`, all are deleted at the
+        """Running copies of this machine, with its memory and its disk. In a `with`, all are deleted at the
         end."""
         records = self._finish(calls.machines_fork(self.id, count, name), progress, timeout_s)
         return Vms(Vm(self.client, record) for record in records)
@@ -257,7 +257,7 @@ class Vm(MachineVerbs):
 
 
 class Vms(list[Vm]):
-    """Several machines. In an `async with`, all are deleted at the end of the block."""
+    """Several machines. In a `with`, all are deleted at the end of the block."""
 
     def __enter__(self) -> Vms:
         return self
