@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from banger.cli.dispatch import _find
 from banger.cli.parser import UsageError, load_verb
 from banger.client.reference import reference
 from banger.errors import CODES, Error
-from banger.host.settings import Settings
 from tests.support.home import REPOSITORY
 from tests.support.pages import (
     DOCS,
@@ -132,32 +129,6 @@ def test_there_are_commands() -> None:
 def test_the_page_of_the_sdk_is_current() -> None:
     """`python -m banger.client.reference > docs/sdk.md` makes it so."""
     assert (DOCS / "sdk.md").read_text() == "\n".join(reference())
-
-
-def test_the_page_of_the_configuration_has_each_key_and_its_default() -> None:
-    page = (DOCS / "configuration.md").read_text()
-    match = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
-    assert match is not None
-    written = tomllib.loads(match[1])
-    assert msgspec.to_builtins(read_like_settings(written)) == msgspec.to_builtins(as_sizes(Settings()))
-    for section in msgspec.structs.fields(Settings):
-        inner = msgspec.structs.fields(section.type)
-        assert {one.name for one in inner} == set(written[section.name]), f"[{section.name}]"
-
-
-def read_like_settings(written: object) -> Settings:
-    settings = as_sizes(msgspec.convert(written, Settings))
-    # Without these tables, programs and jails are those that the page names.
-    assert settings.vmm.programs == {"firecracker": "firecracker", "jailer": "jailer"}
-    assert settings.vmm.jails == {"firecracker": "ours"}
-    settings.vmm.programs, settings.vmm.jails = {}, {}
-    return settings
-
-
-def as_sizes(settings: Settings) -> Settings:
-    """One spelling for sizes that are the same."""
-    settings.images.max_inflated = str(settings.images.max_inflated_bytes)
-    return settings
 
 
 def test_each_code_has_an_entry_that_says_what_happened_why_and_what_to_do() -> None:
