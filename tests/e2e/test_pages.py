@@ -76,7 +76,8 @@ def check_python(page: Path, block: Block, names: dict[str, Any]) -> None:
     with contextlib.redirect_stdout(said):
         exec(compile(block.text, f"{page.name}:{block.line}", "exec"), names)
     if block.printed is not None:
-        assert prints(block.printed.splitlines(), said.getvalue().splitlines()), said.getvalue()
+        expected, found = (text.rstrip("\n").splitlines() for text in (block.printed, said.getvalue()))
+        assert prints(expected, found), said.getvalue()
 
 
 def test_a_page_that_says_what_is_not_so_is_noticed(home: Home, tmp_path: Path) -> None:
