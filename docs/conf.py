@@ -19,6 +19,8 @@ exclude_patterns: list[str] = []
 myst_heading_anchors = 4
 # Each link that leads nowhere is a warning, and `make docs` makes an error of it.
 nitpicky = True
+# Quotes and hyphens of commands in a sentence stay as they are typed.
+smartquotes = False
 
 html_theme = "furo"
 html_title = f"banger {__version__}"
