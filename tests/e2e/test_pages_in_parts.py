@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,3 +121,16 @@ def test_each_command_line_of_a_page_succeeds(page: str, with_images: Home, tmp_
                 timeout=PATIENCE_S,
             )
             assert ended.returncode == 0, f"{command}\n{ended.stdout.decode()}{ended.stderr.decode()}"
+
+
+def test_a_program_that_follows_events_hears_how_a_machine_ended(home: Home, tmp_path: Path) -> None:
+    (program,) = [block.text for block in blocks(REPOSITORY / "docs/events.md") if block.language == "python"]
+    home.text("run", "-d", "--name", "dev", IMAGE, "sh", "-c", "sleep 3; exit 7")
+    command = [sys.executable, "-u", "-c", program]
+    with subprocess.Popen(command, env=reader_environment(home, tmp_path), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"command its command ended with 7\n"
+        finally:
+            process.kill()
+            home.text("rm", "-f", "dev")

@@ -91,7 +91,7 @@ def commands() -> list[tuple[str, str]]:
 
 def words_of(line: str) -> list[str]:
     """The words of banger's part of a line: no comment, no redirection, nothing after a pipe."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer = shlex.shlex(re.sub(r"\$\([^)]*\)", "word", line), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     found: list[str] = []
     words = iter(lexer)
