@@ -1,6 +1,7 @@
 """Pages whose blocks are parts of a session that they do not show in full: each line is run, after what it needs.
 
-The pages are docs/events.md, docs/network.md and docs/snapshots.md.
+The pages are docs/compose.md, docs/events.md, docs/files.md, docs/limits.md, docs/network.md, docs/snapshots.md and
+docs/web.md.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ PATIENCE_S = 180
 
 @dataclass
 class Session:
-    """What a page leaves out. `before` has commands to run before the line that contains their key, `instead` words to
-    put in the place of others, and `without` the lines that are not run: their beginnings, and why."""
+    """What a page leaves out. `files` are there from the beginning. `before` has commands to run before the line that
+    contains their key, `instead` words to put in the place of others, and `without` the lines that are not run: their
+    beginnings, and why."""
 
+    files: dict[str, str] = field(default_factory=dict)
     before: dict[str, list[str]] = field(default_factory=dict)
     instead: dict[str, str] = field(default_factory=dict)
     without: dict[str, str] = field(default_factory=dict)
@@ -38,7 +41,32 @@ def free_port() -> str:
         return str(listener.getsockname()[1])
 
 
+PROJECT = f"""\
+services:
+  web:
+    image: {IMAGE}
+    command: sleep 900
+  db:
+    image: {IMAGE}
+    command: sleep 900
+    healthcheck: {{test: "true", interval: 1s}}
+"""
+
 SESSIONS = {
+    "docs/compose.md": Session(
+        files={"compose.yaml": PROJECT},
+        instead={"psql -l": "true"},
+        without={
+            "banger up  ": "runs until it is interrupted",
+            "banger compose logs -f": "runs until the machine stops",
+        },
+    ),
+    "docs/files.md": Session(
+        before={"-v ./src:/src": ["mkdir src site data"]},
+        instead={"nginx": IMAGE},
+    ),
+    "docs/limits.md": Session(instead={"--io-limit 20MiB": "--limits best-effort --io-limit 20MiB"}),
+    "docs/web.md": Session(instead={"banger ui": "banger ui --no-open"}),
     "docs/snapshots.md": Session(
         before={
             "vm fork dev": [f"banger run -d --name dev {IMAGE}"],
@@ -97,6 +125,8 @@ def test_what_is_said_of_a_page_is_of_lines_that_it_has() -> None:
 def test_each_command_line_of_a_page_succeeds(page: str, with_images: Home, tmp_path: Path) -> None:
     session, env, port = SESSIONS[page], reader_environment(with_images, tmp_path), free_port()
     done = []
+    for name, text in session.files.items():
+        (tmp_path / name).write_text(text)
     for line in lines_of(page):
         if any(line.startswith(beginning) for beginning in session.without):
             continue
