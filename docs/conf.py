@@ -6,7 +6,13 @@ network: fonts are those of the reader, and search runs in the browser.
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 from banger import __version__
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "banger"
 author = "the authors of banger"
@@ -28,3 +34,26 @@ html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
 html_theme_options: dict[str, list[str]] = {"top_of_page_buttons": []}
+
+# Files of the root to which pages link, and the pages that show them here.
+_ROOT = {
+    "README": "index",
+    "CHANGELOG": "changelog",
+    "CONTRIBUTING": "contributing",
+    "SECURITY": "vulnerabilities",
+    "SPECIFICATION": "performance",
+}
+
+
+def _stay_inside(_app: Sphinx, page: str, source: list[str]) -> None:
+    """Lead links to files of the root to the pages of the site that show them."""
+    above = re.escape("../" * page.count("/") + "../")
+    for name, shown in _ROOT.items():
+        # A heading of the README is not one of the first page.
+        kept = "" if shown == "index" else r"\1"
+        target = "../" * page.count("/") + f"{shown}.md"
+        source[0] = re.sub(rf"\]\({above}{name}\.md(#[^)]*)?\)", rf"]({target}{kept})", source[0])
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", _stay_inside)

@@ -90,6 +90,21 @@ def test_a_page_finds_others_without_a_server(site: Path) -> None:
     assert (site / "searchindex.js").stat().st_size > 10_000
 
 
+def test_a_link_to_a_file_of_the_root_leads_to_the_page_that_shows_it(tmp_path: Path) -> None:
+    source = tmp_path / "docs"
+    (source / "inner").mkdir(parents=True)
+    (source / "conf.py").write_text((REPOSITORY / "docs/conf.py").read_text())
+    (source / "index.md").write_text(
+        "# A\n\n```{toctree}\ninner/b\nchangelog\n```\n\n[c](../CHANGELOG.md#c)\n"
+    )
+    (source / "inner/b.md").write_text("# B\n\n[readme](../../README.md#install)\n")
+    (source / "changelog.md").write_text("# C\n")
+    done = build(source, tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    assert "changelog.html#c" in read(tmp_path / "html/index.html").links
+    assert "../index.html" in read(tmp_path / "html/inner/b.html").links
+
+
 def test_a_broken_link_and_a_page_in_no_menu_fail(tmp_path: Path) -> None:
     source = tmp_path / "docs"
     source.mkdir()
