@@ -14,7 +14,7 @@ SHARED ?= 1000000
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-long crash fuzz fuzz-api many-files check-guest lint format man dist deb smoke bench bench-compare bench-boots recording clean
+.PHONY: help setup setup-test run test test-long crash fuzz fuzz-api many-files check-guest lint format man docs dist deb smoke bench bench-compare bench-boots recording clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,10 @@ format: setup-test ## let ruff rewrite imports and layout
 
 man: setup ## manual pages of all commands, from their parsers, into build/man
 	@$(BIN)/python -m banger.cli.manual build/man
+
+docs: setup-test ## the documentation as a site, into build/docs/html; each broken link is an error
+	@$(BIN)/python -m sphinx -q -n -W --keep-going -b html -d build/docs/doctrees docs build/docs/html
+	@echo "build/docs/html/index.html"
 
 dist: ## an sdist and a wheel of the last commit in build/dist: the same bytes for the same commit
 	@PYTHON=$(PYTHON) packaging/setup dist

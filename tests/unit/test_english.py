@@ -18,7 +18,10 @@ DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     ROOT / "SPECIFICATION.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs/howto").glob("*.md")),
 ]
 EXEMPT = {"style.md"}  # it quotes them
 SOURCES = sorted((ROOT / "src/banger").rglob("*.py"))

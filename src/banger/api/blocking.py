@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 _CHANGES = (
+    (r"\ban `async with`", "a `with`"),
     (r"\basync (?=def |with |for )", ""),
     (r"\bawait ", ""),
     (r"\bAsync(?=[A-Z])", ""),

@@ -43,7 +43,7 @@ class Front(Carrier):
         timeout_s: float | None = None,
         **options: Unpack[SpecOptions],
     ) -> Vm:
-        """Make a machine and start it; the image is pulled if it is not here. In an `async with`, the machine is
+        """Make a machine and start it; the image is pulled if it is not here. In a `with`, the machine is
         deleted at the end of the block.
 
         `memory` and `disk` are sizes, such as "512MiB". `argv` is its main command: the machine ends with it. Without

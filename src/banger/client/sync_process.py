@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Process:
     """A command that runs while this client is attached. Made by `spawn` and `attach`.
 
-    Iterate over it for its output, or `wait` for the rest of it. Use it in an `async with`: a block that ends before
+    Iterate over it for its output, or `wait` for the rest of it. Use it in a `with`: a block that ends before
     the command does hangs up, and the command gets SIGHUP, unless it was started detached. One task or thread uses it
     at a time. `refused` has why signals and sizes did not reach the command.
     """

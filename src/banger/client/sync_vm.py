@@ -28,7 +28,7 @@ _AT_REST = (MachineState.CREATED, MachineState.STOPPED, MachineState.FAILED)
 class Vm(MachineVerbs):
     """A machine. `record` is what the daemon told of it last; `refresh` asks again.
 
-    In an `async with`, the machine and all that belongs to it is deleted at the end of the block. Without one it stays
+    In a `with`, the machine and all that belongs to it is deleted at the end of the block. Without one it stays
     until it is deleted, also when this process ends.
     """
 
@@ -234,7 +234,7 @@ class Vm(MachineVerbs):
         timeout_s: float | None = None,
     ) -> Vms:
         """Running copies of this machine, with its memory and its disk; of a machine that has secrets only
-        `with_secrets`. In an `async with`, all are deleted at the end."""
+        `with_secrets`. In a `with`, all are deleted at the end."""
         call = calls.machines_fork(self.id, count, name, with_secrets)
         records = self._finish(call, progress, timeout_s)
         return Vms(Vm(self.client, record) for record in records)
@@ -264,7 +264,7 @@ class Vm(MachineVerbs):
 
 
 class Vms(list[Vm]):
-    """Several machines. In an `async with`, all are deleted at the end of the block."""
+    """Several machines. In a `with`, all are deleted at the end of the block."""
 
     def __enter__(self) -> Vms:
         return self

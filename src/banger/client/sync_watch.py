@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Watch:
     """Iterate over it for the changes, as they happen, from the moment on at which `files.watch` returned it.
 
-    Use it in an `async with`, or `close` it: until then a program of the agent watches, and an idle machine is not
+    Use it in a `with`, or `close` it: until then a program of the agent watches, and an idle machine is not
     paused. The iteration ends by itself when the directory is deleted or moved. One task or thread uses it at a time.
     """
 

@@ -30,7 +30,7 @@ Heard = Callable[[str], Any]
 
 
 class Sandbox:
-    """A machine that lives for `timeout` seconds, and is deleted then. In an `async with`, it is deleted at the end."""
+    """A machine that lives for `timeout` seconds, and is deleted then. In a `with`, it is deleted at the end."""
 
     default_timeout = 300
 
