@@ -71,12 +71,17 @@ static void watch(int fd, uint32_t events)
 	epoll_ctl(events_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
-static void answer_failed(const struct lane *lane, uint64_t unique)
+static void answer_error(const struct lane *lane, uint64_t unique, int number)
 {
-	struct fuse_out_header header = { .len = sizeof header, .error = -EIO, .unique = unique };
+	struct fuse_out_header header = { .len = sizeof header, .error = -number, .unique = unique };
 
 	if (write(lane->mount.fuse, &header, sizeof header) < 0)
 		return; /* nobody waits for it any more */
+}
+
+static void answer_failed(const struct lane *lane, uint64_t unique)
+{
+	answer_error(lane, unique, EIO);
 }
 
 static bool is_init(const struct lane *lane, uint64_t unique)
@@ -245,6 +250,14 @@ static bool note(struct lane *lane, const uint8_t *request, size_t length)
 	return reader.met;
 }
 
+/* The kernel asks for `security.capability` of each file before its first write. There are none but for users. */
+static bool asks_in_vain(const uint8_t *request, size_t length)
+{
+	size_t name = IN_HEADER + sizeof(struct fuse_getxattr_in);
+
+	return load32(request + 4) == FUSE_GETXATTR && length > name + 5 && memcmp(request + name, "user.", 5) != 0;
+}
+
 /* The next request of the kernel, put out to the server, or failed where there has been none for long. */
 static bool take_request(struct lane *lane)
 {
@@ -257,6 +270,10 @@ static bool take_request(struct lane *lane)
 		if (got < 0 && errno == ENODEV)
 			lane->made = false; /* somebody in the guest has unmounted it */
 		return false;
+	}
+	if (asks_in_vain(out + SHARE_HEAD, (size_t)got)) {
+		answer_error(lane, load64(out + SHARE_HEAD + 8), EOPNOTSUPP);
+		return true;
 	}
 	if (note(lane, out + SHARE_HEAD, (size_t)got)) {
 		share_head_write(out, (uint32_t)got, (uint16_t)(lane - lanes), SHARE_FUSE);

@@ -182,8 +182,8 @@ def other(home: Home) -> Iterator[str]:
 def test_a_tree_goes_from_machine_to_machine(home: Home, dev: str, other: str) -> None:
     script = """
         mkdir -p /root/from/deep /root/to; cd /root/from; head -c 3000001 /dev/urandom >large; ln large deep/again
-        ln -s ../large deep/soft; truncate -s 200M holes; echo end >>holes; echo x >run; chmod 6755 run
-        chown -R 12:13 .; mknod null c 1 3
+        ln -s ../large deep/soft; truncate -s 200M holes; echo end >>holes; echo x >run
+        chown -R 12:13 .; chmod 6755 run; mknod null c 1 3
     """
     home.text("exec", dev, "--", "sh", "-c", script)
     home.text("exec", other, "--", "mkdir", "-p", "/srv/there")
