@@ -333,3 +333,19 @@ def test_python_has_volumes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None
     assert client.volumes.import_file([file], "again").size_bytes == 64 << 20
     assert client.volumes.create("copy", copy_of="data").size_bytes == 64 << 20
     assert [volume.name for volume in client.volumes.list()] == ["again", "copy", "data", "more"]
+
+
+def test_a_clone_in_waiting_gets_a_volume() -> None:
+    with open_home(pool=1) as home:
+        keep(home, "first", "-v", "data:/data")
+        sh(home, "first", "echo kept >/data/file")
+        home.text("stop", "first")
+        wait_until(lambda: any(one["ready"] for one in home.json("template", "list")), 60, "a clone waits")
+        keep(home, "second", "-v", "data:/data")
+        assert "taken from the pool" in (home.files_of("second") / "vmm.log").read_text()
+        assert sh(home, "second", "cat /data/file") == "kept\n"
+        shown = home.json("volume", "show", "data")
+        assert [(one["machine"], one["attached"]) for one in shown["users"]] == [
+            ("first", False),
+            ("second", True),
+        ]

@@ -36,9 +36,10 @@ def write_empty(directory: Path, volume_id: str, size_bytes: int, keep_free_byte
         hash_seed=identity[16:],
         grows_to_bytes=max(TIB, size_bytes),
         keep_free_bytes=keep_free_bytes,
+        lost_and_found=False,
     ) as writer:
         root = Node(Kind.DIRECTORY, 0o755, mtime_ns=time.time_ns())
-        writer.finish(root, size_bytes=size_bytes, lost_and_found=False)
+        writer.finish(root, size_bytes=size_bytes)
 
 
 def copy_disk(source: Path, directory: Path) -> None:

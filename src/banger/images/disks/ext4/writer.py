@@ -56,11 +56,13 @@ class Ext4Writer:
         hash_seed: bytes,
         grows_to_bytes: int = TIB,
         keep_free_bytes: int = 0,
+        lost_and_found: bool = True,
     ) -> None:
         """`place`: a path where no file exists, or the descriptor of an empty file, which the caller still owns. `uuid`
         and `hash_seed` have 16 bytes each. A mounted disk can grow to `grows_to_bytes` (at most 8 TiB) without moving
         anything; room for that is kept before the data. `keep_free_bytes` of the host's file system stay free; if that
-        is not possible, `insufficient_disk` is raised."""
+        is not possible, `insufficient_disk` is raised. Without `lost_and_found` the root gets none: e2fsck makes one
+        when it needs it."""
         if len(uuid) != 16 or len(hash_seed) != 16:
             raise ValueError("uuid and hash_seed have 16 bytes each")
         self._owned = not isinstance(place, int)
@@ -68,6 +70,7 @@ class Ext4Writer:
             self._fd = place
         else:
             self._fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._lost_and_found = lost_and_found
         self._uuid = uuid
         self._hash_seed = hash_seed
         self._seed = extend(0, uuid)
@@ -101,15 +104,14 @@ class Ext4Writer:
         *,
         size_bytes: int | None = None,
         headroom_bytes: int | None = None,
-        lost_and_found: bool = True,
     ) -> DiskInfo:
         """Write everything that is not data. From then on the tree belongs to the writer: directories get size and
-        extents, and the root a lost+found if it has none and `lost_and_found`: e2fsck makes one when it needs one.
+        extents, and the root a lost+found if it has none.
 
         `size_bytes`: the size of the disk; by default what the tree needs and `headroom_bytes` (by default a quarter of
         that and 64 MiB). Raises `bad_size` if that is too small (details: `least_bytes`), `image_build_failed` for a
         tree that ext4 cannot hold, `insufficient_disk`."""
-        numbering = Numbering(root, lost_and_found=lost_and_found)
+        numbering = Numbering(root, lost_and_found=self._lost_and_found)
         try:
             contents = Contents(numbering, self._stream, self._seed, self._hash_seed)
             data_end = self._stream.next_block
