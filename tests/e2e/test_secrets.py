@@ -244,8 +244,8 @@ def test_who_may_only_read_does_not_read_files_of_a_machine_with_secrets(safe: H
 def test_with_an_init_of_the_image_secrets_are_there_for_the_command_and_outlive_the_agent(
     safe: Home, name: str
 ) -> None:
-    words = ("--secret", "word", "--secret", "word=env:WORD", "--memory", "768MiB")
-    words = ("--init", "image", "--boot-timeout", "5m", *words)
+    words = ["--secret", "word", "--secret", "word=env:WORD", "--memory", "768MiB"]
+    words += ["--init", "image", "--boot-timeout", "5m"]
     safe.text("run", "-d", "--name", name, *words, IMAGE, "--", "sleep", "1000", timeout_s=500)
     script = 'cat /run/secrets/word; echo " $WORD"'
     assert sh(safe, name, script) == "from the store from the store\n"
@@ -321,7 +321,7 @@ class Watch(threading.Thread):
                     except OSError:
                         continue
             self.looks += 1
-            time.sleep(0.005)
+            time.sleep(0.02)
 
     def end(self) -> None:
         self.done.set()
@@ -329,12 +329,12 @@ class Watch(threading.Thread):
 
 
 def files_with(needle: bytes, *directories: Path) -> list[str]:
-    """The files below, through links, that contain the needle. Disks and memories too; holes are passed over."""
-    argv = ["grep", "-rlaFs", "--devices=skip", "-e", needle.decode(), *map(str, directories)]
-    argv[1:1] = ["--dereference-recursive"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=300)
+    """The files below, through links, that contain the needle, also disks and memories. The needle is on stdin, not in
+    a command line."""
+    argv = ["grep", "-RlaFs", "--devices=skip", "-f", "-", *map(str, directories)]
+    done = subprocess.run(argv, input=needle, capture_output=True, timeout=300)
     assert done.returncode in (0, 1, 2), done.stderr
-    return done.stdout.splitlines()
+    return done.stdout.decode().splitlines()
 
 
 def test_a_value_is_nowhere_on_the_host_but_in_the_machine(name: str) -> None:
