@@ -58,5 +58,10 @@ class Leg:
         if not self._stream.finished:
             self._stream.resize(rows, cols)
 
+    def detach(self) -> None:
+        """Leave, and let what runs continue."""
+        if not self._stream.finished:
+            self._stream.detach()
+
     def close(self) -> None:
         self._stream.close()

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -50,10 +51,14 @@ async def _serve(name: str) -> int:
     identity.note_host(names, vm.id, [one.id for one in await client.machines.list()])
     ours, theirs = socket.socketpair()
     flusher = _join(ours)
+    # OpenSSH's client, and the terminal, send these to us, too. Its end is the end of our stdin.
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    reception = Reception(client, vm, identity)
     try:
         connection = await asyncssh.run_server(
             theirs,
-            server_factory=lambda: Reception(client, vm, identity),
+            server_factory=lambda: reception,
             server_host_keys=[asyncssh.import_private_key(private_text(identity.host_key(vm.id)))],
             encoding=None,
             allow_scp=False,
@@ -67,6 +72,7 @@ async def _serve(name: str) -> int:
             config=[],
         )
         await connection.wait_closed()
+        await reception.over()
     except (OSError, asyncssh.Error):
         return FAILED  # the client says what was wrong
     finally:
@@ -118,6 +124,7 @@ class Reception(asyncssh.SSHServer):
         self._client, self._vm = client, vm
         self._key = asyncssh.import_public_key(identity.read_user_key())
         self._guest = Guest(client, vm, "")
+        self._sessions: list[Session] = []
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
@@ -133,7 +140,14 @@ class Reception(asyncssh.SSHServer):
         return key.public_data == self._key.public_data
 
     def session_requested(self) -> tuple[Channel, Session]:
-        return make_channel(self._connection), Session(self._guest, self._listen_for_agent)
+        session = Session(self._guest, self._listen_for_agent)
+        self._sessions.append(session)
+        return make_channel(self._connection), session
+
+    async def over(self) -> None:
+        """Wait until all sessions are over, after the connection is."""
+        for session in self._sessions:
+            await session.over()
 
     async def _listen_for_agent(self) -> Listener:
         return await listen_for_agent(self._connection, self._guest)

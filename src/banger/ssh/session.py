@@ -23,13 +23,14 @@ FAILED = 255
 FILES = "sftp"
 _HELD_BYTES = 1 << 20
 _SIZE_MAX = 0xFFFF
+_PARTING_S = 2.0
 # RFC 4254 has names for these.
 _NAMED = frozenset("ABRT ALRM FPE HUP ILL INT KILL PIPE QUIT SEGV TERM USR1 USR2".split())
 
 
 class Session(asyncssh.SSHServerSession[bytes]):
     """Lives as long as its channel. What the client sends waits here until the machine takes it, and beyond a bound the
-    client is not read. A client that leaves hangs up."""
+    client is not read."""
 
     def __init__(self, guest: Guest, open_agent: Callable[[], Awaitable[Listener]]) -> None:
         self._guest, self._open_agent = guest, open_agent
@@ -91,6 +92,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._held.clear()
+        self._ends = True
         self._closed.set()
         self._writable.set()
         self._arrived.set()
@@ -102,6 +105,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
         talk = asyncio.create_task(self._talk())
         try:
             await asyncio.wait({gone, talk}, return_when=asyncio.FIRST_COMPLETED)
+            if not talk.done() and self._leg is not None and self._channel.get_terminal_type() is None:
+                await self._part(self._leg, talk)
             if talk.done():
                 talk.result()
         except Error as exc:
@@ -112,6 +117,18 @@ class Session(asyncssh.SSHServerSession[bytes]):
             await _end(gone, talk)
             if self._agent is not None:
                 self._agent.end()
+
+    async def _part(self, leg: Leg, talk: asyncio.Task[None]) -> None:
+        """The client is gone, and there was no terminal to hang up: the command hears of it, and what it has started in
+        the background does not. Servers of editors rely on that."""
+        leg.signal(signal.SIGHUP)
+        await asyncio.wait({talk}, timeout=_PARTING_S)
+        leg.detach()
+
+    async def over(self) -> None:
+        """Wait until the command has heard of the end of the connection."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
 
     async def _talk(self) -> None:
         leg, events = await self._begin()
@@ -163,6 +180,8 @@ class Session(asyncssh.SSHServerSession[bytes]):
         leg.end_input()
 
     async def _show(self, event: Event) -> None:
+        if self._closed.is_set():
+            return
         if isinstance(event, Output):
             await self._writable.wait()
             kind = asyncssh.EXTENDED_DATA_STDERR if event.channel == STDERR else None
