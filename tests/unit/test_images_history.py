@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from banger.cli.verbs.image_history import _lines
-from banger.images.reference.documents import LAYER_GZIP, Layer
+from banger.images.reference.documents import LAYER_GZIP, NO_HISTORY, Layer, parse_config
 from banger.images.reference.history import steps_of
 
 LAYERS = [Layer(f"sha256:{number}", number * 100, LAYER_GZIP, f"sha256:d{number}") for number in (1, 2)]
@@ -47,7 +47,7 @@ def test_steps_get_their_layers_and_those_without_files_get_none() -> None:
 )
 def test_a_history_that_does_not_fit_its_layers_is_none(history: object) -> None:
     assert told(history) == [("", "sha256:1", 100), ("", "sha256:2", 200)]
-    assert len(steps_of(None, LAYERS)) == 2
+    assert len(steps_of(NO_HISTORY, LAYERS)) == 2
 
 
 def test_texts_of_authors_are_cut() -> None:
@@ -60,7 +60,7 @@ def test_a_deep_nest_is_no_history() -> None:
 
 
 def test_the_newest_step_is_first_and_has_the_id() -> None:
-    image = {"digest": "sha256:" + "a" * 64, "steps": msgspec.to_builtins(steps_of(None, LAYERS))}
+    image = {"digest": "sha256:" + "a" * 64, "steps": msgspec.to_builtins(steps_of(NO_HISTORY, LAYERS))}
     image["steps"][0]["created_by"] = ADD["created_by"]
     lines = _lines(image, whole=False)
     assert [(line["ID"], line["CreatedBy"], line["Size"]) for line in lines] == [
@@ -74,3 +74,10 @@ def test_an_image_whose_steps_are_not_known_is_one_line() -> None:
     image = {"digest": "sha256:b", "source": "disk:/x.ext4", "layers": 3, "used_bytes": 2048, "steps": []}
     (line,) = _lines(image, whole=False)
     assert (line["CreatedBy"], line["Comment"]) == ("disk:/x.ext4", "3 layers in one disk")
+
+
+@pytest.mark.parametrize("history", [None, [], [ADD, RUN], "none", 3])
+def test_a_configuration_is_read_whatever_its_history_is(history: object) -> None:
+    config = parse_config(json.dumps({"rootfs": {"diff_ids": []}, "history": history}).encode())
+    assert json.loads(bytes(config.history)) == history
+    assert parse_config(b'{"rootfs": {}}').history == NO_HISTORY

@@ -110,6 +110,10 @@ class RunConfig(Struct, rename="pascal"):
     labels: dict[str, str] | None = None
 
 
+# A union of `Raw` with None would take None alone.
+NO_HISTORY = msgspec.Raw(b"null")
+
+
 class RootFs(Struct):
     diff_ids: list[str] | None = None
 
@@ -123,7 +127,7 @@ class Config(Struct):
     variant: str | None = None
     created: str | None = None
     config: RunConfig | None = None
-    history: msgspec.Raw | None = None
+    history: msgspec.Raw = NO_HISTORY
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ class ImagePlan:
     warnings: tuple[str, ...] = ()
     called: str = ""
     also: tuple[str, ...] = ()
-    history: msgspec.Raw | None = None
+    history: msgspec.Raw = field(default_factory=lambda: NO_HISTORY)
     documents: Documents | None = None
 
     @property

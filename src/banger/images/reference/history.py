@@ -24,7 +24,7 @@ class _Entry(Struct):
     empty_layer: bool | None = None
 
 
-def steps_of(history: msgspec.Raw | None, layers: Sequence[Layer]) -> list[ImageStep]:
+def steps_of(history: msgspec.Raw, layers: Sequence[Layer]) -> list[ImageStep]:
     """The steps from the lowest up; only the layers if there is no history, or one of another number of layers."""
     entries = _read(history)
     if len([entry for entry in entries if not entry.empty_layer]) != len(layers):
@@ -33,9 +33,9 @@ def steps_of(history: msgspec.Raw | None, layers: Sequence[Layer]) -> list[Image
     return [_step(entry, None if entry.empty_layer else next(rest)) for entry in entries]
 
 
-def _read(history: msgspec.Raw | None) -> list[_Entry]:
+def _read(history: msgspec.Raw) -> list[_Entry]:
     try:
-        entries = msgspec.json.decode(history or b"null", type=list[_Entry] | None) or []
+        entries = msgspec.json.decode(history, type=list[_Entry] | None) or []
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return []
     return entries if len(entries) <= _STEPS_MAX else []
