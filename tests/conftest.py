@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from banger.store.store import Store
 from tests.support.home import Home, golden_builder, golden_home, open_home
@@ -19,6 +20,10 @@ from tests.support.web import Web, open_web
 for ignorable in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(ignorable, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes is up to the host and its load.
+settings.register_profile("without limits of time", deadline=None)
+settings.load_profile("without limits of time")
 
 
 @pytest.hookimpl(wrapper=True)

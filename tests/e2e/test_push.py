@@ -231,11 +231,12 @@ def test_an_image_of_an_archive_that_is_for_another_platform_hides_none_after_it
         rootfs = {"type": "layers", "diff_ids": [digest(layer)]}
         config = {"os": "linux", "architecture": architecture, "config": {}, "rootfs": rootfs}
         members.append(Member(f"{number}.json".encode(), data=json.dumps(config).encode()))
-        tags = [f"mixed/image-{number}:1"]
+        tags = [f"mixed/image-{number}:1", *([] if number else ["mixed/also"])]
         entries.append({"Config": f"{number}.json", "RepoTags": tags, "Layers": ["layer.tar"]})
     file = tmp_path / "mixed.tar"
     file.write_bytes(tar_of([*members, Member(b"manifest.json", data=json.dumps(entries).encode())]))
     loaded = committed.run("load", "-i", str(file))
-    assert loaded.stdout == b"Loaded image: mixed/image-0:1\nLoaded image: mixed/image-2:1\n"
+    names = "mixed/image-0:1", "mixed/also:latest", "mixed/image-2:1"
+    assert loaded.stdout.decode() == "".join(f"Loaded image: {name}\n" for name in names)
     assert loaded.returncode == 125 and b"s390x" in loaded.stderr
-    committed.text("rmi", "mixed/image-0:1", "mixed/image-2:1")
+    committed.text("rmi", *names)

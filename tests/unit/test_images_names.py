@@ -8,7 +8,7 @@ import pytest
 
 from banger.catalogs.shelf import Shelf
 from banger.errors import Error, NoSuchImage
-from banger.images.records.names import name_of, refuse_misspelt
+from banger.images.records.names import name_of, other_names, refuse_misspelt
 from banger.images.reference.reference import parse_source
 from tests.support.paths import paths_below
 
@@ -62,3 +62,14 @@ def test_an_image_that_is_asked_for_by_number_is_called_what_its_archive_says(
     with pytest.raises(Error) as caught:
         name_of(parse_source(source), shelf, called)
     assert caught.value.code == "bad_name"
+
+
+def test_an_image_that_is_asked_for_by_number_gets_all_names_of_its_archive(tmp_path: Path) -> None:
+    shelf, also = Shelf(paths_below(tmp_path)), ("team/app", "lan:5000/app:2")
+    by_number, by_name = "docker-archive:/tmp/app.tar:@0", "docker-archive:/tmp/app.tar:app:1"
+    assert other_names(parse_source(by_number), shelf, also) == ["team/app:latest", "lan:5000/app:2"]
+    assert other_names(parse_source(by_name), shelf, also) == []
+    for name, code in (("debian-bookworm", "name_taken"), ("../../evil", "bad_reference")):
+        with pytest.raises(Error) as caught:
+            other_names(parse_source(by_number), shelf, [name])
+        assert caught.value.code == code

@@ -303,7 +303,7 @@ def test_an_archive_says_what_its_images_are_called(tmp_path: Path, context: Sou
     files = docker_of("team/app:2", "team/app:latest")
     (tmp_path / "d.tar").write_bytes(make_tar(*files.items()))
     plan, _ = asyncio.run(read(f"docker-archive:{tmp_path}/d.tar:@0", context))
-    assert plan.called == "team/app:2"
+    assert plan.called == "team/app:2" and plan.also == ("team/app:latest",)
     for place, tag, called in (("short", "1.0", ""), ("whole", "lan/app:1.0", "lan/app:1.0")):
         write_all(tmp_path / place, layout_of(tag=tag))
         plan, _ = asyncio.run(read(f"oci:{tmp_path / place}:@0", context))

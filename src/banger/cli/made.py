@@ -22,7 +22,11 @@ def made_names(operation: Json) -> list[str]:
     """Names of machines, images, kernels, entries and catalogs; MACHINE:TAG of a snapshot."""
     made = operation.get("result")
     several = made if isinstance(made, list) else [] if made is None else [made]
-    return [_name(one) for one in several]
+    return [name for one in several for name in (_name(one), *_other_names(one))]
+
+
+def _other_names(made: object) -> list[str]:
+    return list(made.get("other_names", ())) if isinstance(made, dict) else []
 
 
 def _name(made: object) -> str:

@@ -27,7 +27,7 @@ READ_SIZE = 256 * 1024
 ANSWER_LIMIT = 64 * 1024 * 1024
 LINE_LIMIT = 1024 * 1024
 VERSION_HEADER = "banger-version"
-_LIFE_TARGET = "/v1/system/info"
+_LIFE_TARGET = "/v1/session"
 
 
 def dial(path: str) -> socket.socket:

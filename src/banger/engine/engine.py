@@ -10,7 +10,6 @@ from banger.catalogs.shelf import Shelf
 from banger.engine.measuring import Measuring
 from banger.guests.taps import GuardedTaps
 from banger.host.paths import Paths
-from banger.host.settings import Settings
 from banger.images.records.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
 from banger.machines.copies.snapshots import SnapshotLibrary
@@ -24,6 +23,7 @@ from banger.machines.life.neighbours import Neighbours
 from banger.machines.life.surroundings import complete_surroundings
 from banger.machines.watch.passages import Passages
 from banger.metrics.tally import Tally
+from banger.model.settings import Settings
 from banger.network.guards import Guards
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary
@@ -77,7 +77,7 @@ def assemble(
     pool = Pool(paths, store.resources, templates, settings.pool, taps)
     trials = Trials(paths, store.resources)
     holdings = Holdings(paths, store.resources, drivers)
-    vault = Vault(store.secrets, KeyFile(Path(settings.secrets.key or paths.secrets_key)), tell)
+    vault = Vault(store.secrets, KeyFile(Path(settings.secrets.key_file or paths.secrets_key)), tell)
     lives = Lives(Registry(store, journal.tell), holdings, tell)
     lives.on_begin.append(complete_surroundings(lives.registry, images))
     operations = Operations(store.operations, tell)

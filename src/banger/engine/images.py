@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from banger.api import images as verbs
 from banger.api.verb import Nothing
 from banger.engine.engine import Engine
@@ -34,7 +36,7 @@ _LOGIN = "banger.images.fetch.login"
 
 @carries_out(verbs.LIST)
 async def list_all(engine: Engine, principal: Principal, request: Nothing) -> list[Image]:
-    return engine.makings.images.list()
+    return [msgspec.structs.replace(image, steps=[]) for image in engine.makings.images.list()]
 
 
 @carries_out(verbs.GET)

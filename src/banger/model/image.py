@@ -21,13 +21,26 @@ class ImageConfig(Struct, kw_only=True):
     exposed_ports: list[str] = []
 
 
+class ImageStep(Struct, kw_only=True):
+    """A step in the making of an image, as its author tells it. `digest` and `size_bytes` are those of its layer as the
+    registry or archive has it, compressed or not; "" and 0 for a step that changed no file."""
+
+    created: str = ""
+    created_by: str = ""
+    comment: str = ""
+    digest: str = ""
+    size_bytes: int = 0
+
+
 class Image(Struct, kw_only=True):
     """A root disk. `digest` is the digest of the disk file. `size_bytes` is the size of the disk, `used_bytes` the
     space that it takes on the host. `source` says where the image came from. `manifest_digest` is its digest in a
     registry or archive, empty for disks of other origin. `catalog` is the catalog that has the image as an entry, if
     there is one. `base` is the digest of the disk of an image with layers that the image stands on: a machine's disk
-    was committed above it, or an archive has its layers. `kernel` and `init` are the defaults for machines of this
-    image; empty means the usual ones."""
+    was committed above it, or an archive has its layers. `other_names` are the other names that an archive gave the
+    image at the same time, in the answer of that pull only. `steps` is how the image was made, from the lowest layer
+    up, in the answer for one image only. `kernel` and `init` are the defaults for machines of this image; empty means
+    the usual ones."""
 
     name: str
     digest: str
@@ -41,6 +54,8 @@ class Image(Struct, kw_only=True):
     layers: int = 0
     catalog: str = ""
     base: str = ""
+    other_names: list[str] = []
+    steps: list[ImageStep] = []
     kernel: str = ""
     init: str = ""
 

@@ -19,10 +19,10 @@ from banger.api.verb import Session, Verb
 from banger.engine.engine import Engine
 from banger.errors import Error
 from banger.metrics.tally import Tally
-from banger.model.asked import ASKED
+from banger.model.asked import bug
 from banger.model.encoding import encode_json
 from banger.server import streams
-from banger.server.calls import PRINCIPAL, principal_of, respond
+from banger.server.calls import principal_of, respond
 from banger.server.metrics import MEDIA, Exposition
 from banger.server.openapi import describe_api
 
@@ -93,11 +93,7 @@ async def _on_http(request: Request, exc: Exception) -> Response:
 
 async def _on_bug(request: Request, exc: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=exc)
-    principal, asked = request.scope.get("state", {}).get(PRINCIPAL), ASKED.get()
-    if principal is not None and not principal.is_local:  # the text may have paths of the host
-        where = f"see the daemon's log, request {asked.request}" if asked else "see the daemon's log"
-        return error_response(Error("internal", "the daemon failed to carry out this request", where))
-    return error_response(Error("internal", f"{type(exc).__name__}: {exc}", "see the daemon's log"))
+    return error_response(bug(exc))
 
 
 def error_response(error: Error) -> Response:

@@ -120,6 +120,7 @@ class Tag(IntEnum):
     TMPFS = 101
     PROTECT_ROOT = 102
     RLIMIT = 103
+    RANDOMIZE = 104
     SECRET = 112
     FILE_MODE = 113
 

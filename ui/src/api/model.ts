@@ -244,6 +244,8 @@ export interface Image {
   layers: number;
   catalog: string;
   base: string;
+  other_names: Array<string>;
+  steps: Array<ImageStep>;
   kernel: string;
   init: string;
 }
@@ -256,6 +258,14 @@ export interface ImageConfig {
   user: string;
   stop_signal: string;
   exposed_ports: Array<string>;
+}
+
+export interface ImageStep {
+  created: string;
+  created_by: string;
+  comment: string;
+  digest: string;
+  size_bytes: number;
 }
 
 export interface Kernel {
@@ -326,6 +336,7 @@ export interface Machine {
   network: MachineNetwork;
   stop_signal: string;
   surroundings: Surroundings | null;
+  aslr: "" | "on" | "off";
   pid: number;
   agent_boot: string;
   started: string;
@@ -385,6 +396,7 @@ export interface MachineSpec {
   labels: Record<string, string>;
   healthcheck: HealthCheck | null;
   stop_signal: string;
+  aslr: "auto" | "on" | "off";
   stop_grace_s: number | null;
   confine: "strict" | "best-effort";
   boot_timeout_s: number;

@@ -46,7 +46,7 @@ function Images({ images, may }: { images: Image[]; may: boolean }): JSX.Element
         <><span class="name" title={cleanName(image.name)}>{cleanName(image.name)}</span>
           <small class="muted" title={cleanName(image.source)}>{image.architecture} · {cleanName(image.source)}</small></>,
         <span>{bytes(image.size_bytes)}</span>, <span>{bytes(image.used_bytes)}</span>,
-        <span>{image.layers || "–"}</span>, <span title={image.created}>{age(image.created)}</span>,
+        image.layers ? <button class="quiet" aria-label={`Layers of ${cleanName(image.name)}`} onClick={() => showSteps(image)}>{image.layers}</button> : <span>–</span>, <span title={image.created}>{age(image.created)}</span>,
         <span class="users">{(users.get(image.digest) ?? []).map((name) => <Go key={name} to={path`/machines/${name}`}>{cleanName(name)}</Go>)}</span>,
         may && <>
           <Go class="button quiet" to={`/new?image=${encodeURIComponent(image.name)}`} aria-label={`Create a machine of ${cleanName(image.name)}`}>Create</Go>
@@ -76,6 +76,25 @@ function askToPull(): void {
 
 function pull(ref: string): Promise<void> {
   return begin("/v1/images/pull", { ref });
+}
+
+function showSteps(image: Image): void {
+  ask({ title: `Layers of ${cleanName(image.name)}`, body: <Steps image={image} />, action: "Close" });
+}
+
+/** From the newest step down, as `banger history` shows them. */
+function Steps({ image }: { image: Image }): JSX.Element {
+  const whole = useLoaded((signal) => get<Image>(imagePath(image.name), {}, signal), image.digest, ["image"]);
+  return (
+    <Ready of={whole}>{({ steps }) => steps.length === 0 ? <p>How this image was made is not known; pull it again to learn it.</p> : (
+      <ol class="rows" reversed>{[...steps].reverse().map((step, place) => (
+        <li key={place}>
+          <span>{cleanName(step.created_by) || "not told"}</span>
+          <span class="muted" title={step.digest}>{step.digest ? `${bytes(step.size_bytes)} · ${step.digest.slice(7, 19)}` : "no files"}</span>
+        </li>
+      ))}</ol>
+    )}</Ready>
+  );
 }
 
 function askToDelete(image: Image): void {

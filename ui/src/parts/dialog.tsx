@@ -1,4 +1,4 @@
-// Questions before something happens: a dialog that takes the focus, and gives it back.
+// Questions before something happens, and what is only shown: a dialog that takes the focus, and gives it back.
 
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
@@ -6,13 +6,14 @@ import { type Failure, failureOf } from "../api/call";
 import { Cell, useCell } from "../cell";
 import { Complaint } from "./basics";
 
+/** Without `act` the dialog only shows something. */
 interface Question {
   title: string;
   body: ComponentChildren;
   action: string;
   danger?: boolean;
   field?: { label: string; value?: string; pattern?: string; hint?: string; optional?: boolean };
-  act: (value: string) => Promise<unknown>;
+  act?: (value: string) => Promise<unknown>;
 }
 
 const open = new Cell<Question | undefined>(undefined);
@@ -40,7 +41,7 @@ function Dialog({ title, body, action, danger, field, act }: Question): JSX.Elem
     event.preventDefault();
     setBusy(true);
     try {
-      await act(value.trim());
+      await act?.(value.trim());
       open.set(undefined);
     } catch (reason) {
       setFailure(failureOf(reason));
@@ -62,7 +63,7 @@ function Dialog({ title, body, action, danger, field, act }: Question): JSX.Elem
         )}
         {failure && <Complaint failure={failure} />}
         <div class="actions end">
-          <button type="button" onClick={() => place.current?.close()}>Cancel</button>
+          {act && <button type="button" onClick={() => place.current?.close()}>Cancel</button>}
           <button type="submit" class={danger ? "danger" : "primary"} disabled={busy} autofocus={!field}>{action}</button>
         </div>
       </form>

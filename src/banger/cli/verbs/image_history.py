@@ -1,4 +1,4 @@
-"""`image history`: where an image came from. A machine starts from one disk, so an image has one line."""
+"""`image history`: how an image was made. Sizes are those of layers as they are sent; all are one disk here."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from banger.client.messages import Json
 
 _SHORT = 12
+_NO_ID = "<missing>"
 
 
 def _arguments(parser: Parser) -> None:
@@ -28,29 +29,53 @@ def _history(arguments: Arguments) -> int:
     if arguments.json:
         print_json([image])
         return 0
-    line = _line(image, whole=arguments.no_trunc)
+    lines = _lines(image, whole=arguments.no_trunc)
     if arguments.quiet:
-        print(line["ID"])
+        for line in lines:
+            print(line["ID"])
     elif arguments.format:
         from banger.cli.formats import print_formatted
 
-        print_formatted([line], arguments.format)
+        print_formatted(lines, arguments.format)
     else:
         names = {"image": "ID", "created": "CreatedSince", "created by": "CreatedBy", "size": "Size"}
-        print_table(list(names), [[str(line[field]) for field in names.values()]], whole=arguments.no_trunc)
+        rows = [[str(line[field]) for field in names.values()] for line in lines]
+        print_table(list(names), rows, whole=arguments.no_trunc)
     return 0
 
 
-def _line(image: Json, whole: bool) -> Json:
+def _lines(image: Json, whole: bool) -> list[Json]:
+    """The newest step first, as docker does; the image's id stands there. An image whose steps are not known is one."""
     digest = str(image.get("digest", ""))
-    created, size_bytes, layers = str(image.get("created", "")), image.get("used_bytes"), image.get("layers")
+    known = image.get("steps")
+    steps: list[Json] = known if isinstance(known, list) and known else [_one_step(image)]
+    ids = [digest if whole else digest.removeprefix("sha256:")[:_SHORT]] + [_NO_ID] * (len(steps) - 1)
+    return [_line(step, id, whole) for step, id in zip(reversed(steps), ids, strict=True)]
+
+
+def _one_step(image: Json) -> Json:
     return {
-        "ID": digest if whole else digest.removeprefix("sha256:")[:_SHORT],
+        "created": image.get("created", ""),
+        "created_by": image.get("source", ""),
+        "comment": f"{image['layers']} layers in one disk" if image.get("layers") else "",
+        "size_bytes": image.get("used_bytes"),
+    }
+
+
+def _line(step: Json, id: str, whole: bool) -> Json:
+    created, size_bytes, by = (
+        str(step.get("created", "")),
+        step.get("size_bytes"),
+        str(step.get("created_by", "")),
+    )
+    words = by if whole else " ".join(by.split())
+    return {
+        "ID": id,
         "CreatedAt": created,
-        "CreatedSince": f"{age(created)} ago",
-        "CreatedBy": str(image.get("source", "")),
+        "CreatedSince": f"{age(created)} ago" if created else "",
+        "CreatedBy": words,
         "Size": format_size(size_bytes if isinstance(size_bytes, int) else 0),
-        "Comment": f"{layers} layers in one disk" if layers else "",
+        "Comment": str(step.get("comment", "")),
     }
 
 

@@ -26,12 +26,18 @@ from banger.host.apt import AptTree, suite_directory
 from banger.host.fs import PARTIAL, disk_usage_bytes, remove_whole_aside, require_free
 from banger.host.paths import Paths
 from banger.host.run import find_tool
-from banger.host.settings import Settings, read_settings
 from banger.host.thread import LONG, in_stoppable_thread, in_thread, load_modules
 from banger.images.disks.source import Source, SourceContext
 from banger.images.fetch.blobs import BlobStore
 from banger.images.records.debian import build_tree, prepare_image, recipe_of
-from banger.images.records.names import local_name, name_of, not_found, own_name, refuse_misspelt
+from banger.images.records.names import (
+    local_name,
+    name_of,
+    not_found,
+    other_names,
+    own_name,
+    refuse_misspelt,
+)
 from banger.images.records.namespace import (
     have_ranges,
     open_work_directory,
@@ -41,6 +47,7 @@ from banger.images.records.namespace import (
 from banger.images.records.rootfs import PREFIX, RootfsRef, parse_rootfs_ref, require_directory
 from banger.images.records.turns import Turns
 from banger.images.reference.documents import ImagePlan
+from banger.images.reference.history import steps_of
 from banger.images.reference.platform import Platform, parse_platform
 from banger.images.reference.reference import (
     Reference,
@@ -54,6 +61,7 @@ from banger.model.catalog import Source as EntrySource
 from banger.model.event import Tell, tell_nobody
 from banger.model.image import Image, ImageConfig
 from banger.model.operation import Report
+from banger.model.settings import Settings, read_settings
 from banger.model.sizes import GIB
 
 _BUILD_NEEDS_BYTES = GIB
@@ -350,12 +358,14 @@ class ImageLibrary:
         async with open_source(source_ref, context) as source:
             plan = await _resolve(source, platform, report, format_source(source_ref))
             record = _record_of(plan, source_ref)
+            others: list[str] = []
             if found is not None:
                 record = self._marked(record, found, wish)
             elif wish.name:
                 record.name = own_name(wish.name, self._shelf)
             else:
                 record.name = name_of(source_ref, self._shelf, plan.called)
+                others = other_names(source_ref, self._shelf, plan.also)
             diff_ids = [layer.diff_id for layer in plan.layers]
             disk = plan_disk(diff_ids, wish.size_bytes, settings, plan.whiteouts)
             record.digest = disk.digest
@@ -363,7 +373,10 @@ class ImageLibrary:
                 record.base = find_lower(diff_ids, self.digests(), settings)
             if wish.force or not self.disk(record).exists():
                 await import_layers(source, plan, disk, self.disk(record), report)
-        return self._keep(record)
+        kept = self._keep(record)
+        for name in others:
+            self._add(msgspec.structs.replace(kept, name=name))
+        return msgspec.structs.replace(kept, other_names=others)
 
     def _named(self, ref: str) -> Image | None:
         """By exact name first: the image of a directory has no tag. A reference with a catalog finds only images of
@@ -462,6 +475,7 @@ def _record_of(plan: ImagePlan, source: SourceRef) -> Image:
     """A record without a name, which the caller sets."""
     record = _record("", plan.platform.architecture, "", format_source(source), plan.config)
     record.manifest_digest, record.layers = plan.manifest_digest, len(plan.layers)
+    record.steps = steps_of(plan.history, plan.layers)
     return record
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from banger.catalogs.shelf import PREFIX as CATALOG
@@ -48,6 +49,13 @@ def own_name(name: str, shelf: Shelf) -> str:
             "use NAME or NAME:TAG",
         )
     return reference.familiar
+
+
+def other_names(source: SourceRef, shelf: Shelf, also: Iterable[str]) -> list[str]:
+    """The names that an archive gives an image beside `called`, if the image was asked for by its number. Raises
+    `bad_reference`, `name_taken`."""
+    by_number = getattr(source, "image", "").startswith("@")
+    return [own_name(name, shelf) for name in also] if by_number else []
 
 
 def name_of(source: SourceRef, shelf: Shelf, called: str = "") -> str:

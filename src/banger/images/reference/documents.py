@@ -123,6 +123,7 @@ class Config(Struct):
     variant: str | None = None
     created: str | None = None
     config: RunConfig | None = None
+    history: msgspec.Raw | None = None
 
 
 @dataclass(frozen=True)
@@ -164,8 +165,8 @@ class ImagePlan:
     """An image's parts: `layers` from the lowest up. `manifest_digest` is the digest of the document that was resolved:
     a manifest, or if the source has none, the configuration or the only layer. Without `whiteouts` the image is a plain
     tree, and a name that begins with `.wh.` is an ordinary name. `warnings` tell of documents that contradict each
-    other. `called` is the name that an archive gives the image, "" if it gives none. `documents` are None if the source
-    has no manifest."""
+    other. `called` is the name that an archive gives the image, "" if it gives none, and `also` its other names there.
+    `history` is as the configuration has it. `documents` are None if the source has no manifest."""
 
     config: ImageConfig
     layers: tuple[Layer, ...]
@@ -177,6 +178,8 @@ class ImagePlan:
     whiteouts: bool = True
     warnings: tuple[str, ...] = ()
     called: str = ""
+    also: tuple[str, ...] = ()
+    history: msgspec.Raw | None = None
     documents: Documents | None = None
 
     @property
@@ -303,6 +306,7 @@ def plan_layers(
         annotations=annotations or {},
         labels=run.labels or {},
         warnings=warnings,
+        history=config.history,
     )
 
 

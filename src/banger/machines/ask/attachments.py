@@ -18,6 +18,7 @@ from banger.agent.dialing import GuestConnection
 from banger.agent.process import Output
 from banger.errors import Error
 from banger.machines.ask.execs import RunningExec
+from banger.model.asked import bug
 from banger.model.command import Exit
 from banger.model.machine import Machine
 from banger.model.network import Denial
@@ -325,8 +326,7 @@ class Attachment:
             self._said.append(Failed(exc))
         except Exception as exc:
             log.exception("an attachment failed")
-            error = Error("internal", f"{type(exc).__name__}: {exc}", "see the daemon's log")
-            self._said.append(Failed(error))
+            self._said.append(Failed(bug(exc)))
 
 
 async def _end(tasks: list[asyncio.Task[Any]]) -> None:

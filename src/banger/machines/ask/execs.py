@@ -16,6 +16,7 @@ from banger.errors import Error
 from banger.host.foreign import open_to_write
 from banger.host.fs import remove_tree
 from banger.machines.ask.log_times import TimesWriter
+from banger.model.asked import bug
 from banger.model.command import Exec, Exit
 from banger.wire.constants import STDOUT
 
@@ -224,7 +225,7 @@ class RunningExec:
             self._fail(exc)
         except Exception as exc:
             log.exception("exec %d", self.info.id)
-            self._fail(Error("internal", f"{type(exc).__name__}: {exc}", "see the daemon's log"))
+            self._fail(bug(exc))
         finally:
             if self._log is not None:
                 self._log.close()

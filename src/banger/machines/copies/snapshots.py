@@ -280,6 +280,7 @@ def _what_it_was(machine: Machine, record: Snapshot) -> Change:
     return {
         "spec": msgspec.structs.replace(record.spec, name=machine.spec.name),
         "surroundings": machine.surroundings if is_same_image else None,
+        "stop_signal": machine.stop_signal if is_same_image else "",
         "image_digest": record.shape.image_digest,
         "kernel": record.kernel,
         "kernel_digest": record.shape.kernel_digest,

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from banger.errors import Error
 from banger.host.times import now
-from banger.model.asked import ASKED
+from banger.model.asked import ASKED, bug
 from banger.model.event import Tell, tell_nobody
 from banger.model.operation import ErrorBody, Layers, Operation, OperationState, Progress, Report
 from banger.store.tables import OperationTable
@@ -180,7 +180,7 @@ class Operations:
         except Exception as exc:
             log.exception("operation %s (%s) failed", operation.id, operation.kind)
             operation.state = OperationState.FAILED
-            running.error = Error("internal", f"{type(exc).__name__}: {exc}", "see the daemon's log")
+            running.error = bug(exc)
         if running.error is not None:
             operation.error = error_body(running.error)
         operation.ended = now()

@@ -1,5 +1,5 @@
-"""What a machine's image gives its commands, for machines whose record does not have it: made by an earlier version, or
-restored from a snapshot of another image. Each start of a machine records it."""
+"""What a machine's image gives its commands, for machines whose record does not have it: made by an earlier version,
+restored after its deletion, or from a snapshot of another image. Each start of a machine records it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def complete_surroundings(registry: Registry, images: ImageLibrary) -> Callable[
         machine = live.machine
         if machine.surroundings is None and (image := images.find(machine.spec.image)) is not None:
             with contextlib.suppress(Error):  # the store cannot be written: the machine goes on
-                registry.change(machine, surroundings=surroundings_of(image.config))
+                signal = machine.stop_signal or image.config.stop_signal
+                registry.change(machine, surroundings=surroundings_of(image.config), stop_signal=signal)
 
     return complete

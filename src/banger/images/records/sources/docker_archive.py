@@ -74,7 +74,8 @@ class DockerArchiveSource:
         entry = select_entry(entries, self._wanted, self._archive.name)
         config, digest = self._read_config(entry)
         plan = plan_layers(self._layers(entry, config, line), config, digest, platform, self._archive.name)
-        return replace(plan, called=next(iter(entry.repo_tags or []), ""))
+        called, *also = entry.repo_tags or [""]
+        return replace(plan, called=called, also=tuple(also))
 
     def _read_config(self, entry: Entry) -> tuple[Config, str]:
         data = read_file(self._archive, entry.config, MAX_CONFIG_BYTES)
