@@ -58,7 +58,7 @@ _BANGER = frozenset(
 # Sections of config.toml: BANGER_POOL_KEEP is `keep` of `[pool]`. A misspelt one is passed, too: the daemon refuses it.
 SETTINGS = tuple(
     f"BANGER_{section}_"
-    for section in ("IMAGES", "TEMPLATES", "POOL", "LIMITS", "NETWORK", "WEB", "TRACES", "VMM")
+    for section in ("IMAGES", "TEMPLATES", "POOL", "LIMITS", "NETWORK", "SECRETS", "WEB", "TRACES", "VMM")
 )
 _PYTHON = frozenset(
     {
