@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banger.errors import Error
@@ -67,6 +67,7 @@ def safe(tmp_path: Path) -> Iterator[Safe]:
     safe.store.close()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_come_back_and_none_of_them_shows(value: bytes) -> None:
     sealed = seal(KEY, "name", MOMENT, value)

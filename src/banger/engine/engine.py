@@ -77,7 +77,7 @@ def assemble(
     pool = Pool(paths, store.resources, templates, settings.pool, taps)
     trials = Trials(paths, store.resources)
     holdings = Holdings(paths, store.resources, drivers)
-    vault = Vault(store.secrets, KeyFile(Path(settings.secrets.key or paths.secrets_key)), tell)
+    vault = Vault(store.secrets, KeyFile(Path(settings.secrets.key_file or paths.secrets_key)), tell)
     lives = Lives(Registry(store, journal.tell), holdings, tell)
     lives.on_begin.append(complete_surroundings(lives.registry, images))
     operations = Operations(store.operations, tell)

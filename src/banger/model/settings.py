@@ -100,11 +100,11 @@ class NetworkSettings(msgspec.Struct, kw_only=True):
 
 
 class SecretSettings(msgspec.Struct, kw_only=True):
-    key: Annotated[
+    key_file: Annotated[
         str,
         Meta(
             pattern=r"^(/.*)?\Z",
-            description="absolute path of the file with the key of secrets; empty: secrets.key beside the store",
+            description="absolute path of the file with the key of secrets; without it, secrets.key beside the store",
         ),
     ] = ""
 

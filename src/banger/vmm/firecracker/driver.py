@@ -184,7 +184,15 @@ class FirecrackerDriver:
         lacks = (*versions.lacks_of(version), *(each.lack for each in unknown))
         deafens = versions.deafens(version)
         return DriverInfo(
-            self.name, str(version), build, path, accels, problem, lacks, deafens, self.capabilities.own_jail
+            self.name,
+            str(version),
+            build,
+            path,
+            accels,
+            problem,
+            lacks,
+            deafens,
+            jail=self.capabilities.own_jail,
         )
 
     async def _problem_of_jailer(self, program: str, version: versions.Version) -> str:
