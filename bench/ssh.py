@@ -32,13 +32,13 @@ def measure(machine: str) -> list[Row]:
                 "shared": partial(timed_ms, partial(call, *shared, host, "true")),
                 "exec": partial(timed_ms, partial(banger, "vm", "exec", machine, "--", "true")),
             }
-            taken = in_turns(commands, runs=10)
+            taken = in_turns(commands, runs=5)
         copies = {
             "there": partial(_timed_s, [*scp, str(there), f"{host}:/root/copied"]),
             "back": partial(_timed_s, [*scp, f"{host}:/root/copied", str(back)]),
             "cp": partial(_timed_s, None, str(there), f"{machine}:/root/copied.cp"),
         }
-        copied = in_turns(copies, runs=3)
+        copied = in_turns(copies, runs=2, warm_ups=0)
     finally:
         banger("ssh-config", "--uninstall", "--file", config)
         there.unlink(missing_ok=True)
@@ -61,7 +61,8 @@ def _timed_s(argv: list[str] | None, *copied: str) -> float:
 @contextmanager
 def _master(ssh: list[str], host: str) -> Iterator[list[str]]:
     """A connection that stays; the words of an `ssh` that uses it."""
-    call(*ssh, "-M", "-f", "-N", host)
+    # Its proxy would hold a pipe of ours open.
+    subprocess.run([*ssh, "-M", "-f", "-N", host], check=True, stderr=subprocess.DEVNULL)
     try:
         yield ssh
     finally:

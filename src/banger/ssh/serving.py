@@ -141,7 +141,7 @@ class Reception(asyncssh.SSHServer):
 
     def session_requested(self) -> tuple[Channel, Session]:
         session = Session(self._guest, self._listen_for_agent)
-        self._sessions.append(session)
+        self._sessions = [*(one for one in self._sessions if not one.is_over), session]
         return make_channel(self._connection), session
 
     async def over(self) -> None:

@@ -125,6 +125,10 @@ class Session(asyncssh.SSHServerSession[bytes]):
         await asyncio.wait({talk}, timeout=_PARTING_S)
         leg.detach()
 
+    @property
+    def is_over(self) -> bool:
+        return self._task is not None and self._task.done()
+
     async def over(self) -> None:
         """Wait until the command has heard of the end of the connection."""
         if self._task is not None:
