@@ -10,13 +10,14 @@ FUZZ ?= $(patsubst tests/fuzz/targets/%.py,%,$(wildcard tests/fuzz/targets/fuzz_
 NAMES ?=
 KILLS ?= 1000
 SHARED ?= 1000000
+REV ?= HEAD~1
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-long crash fuzz fuzz-api many-files check-guest lint format man bench bench-boots recording clean
+.PHONY: help setup setup-test run test test-long crash fuzz fuzz-api many-files check-guest lint format man bench bench-compare bench-boots recording clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what is missing (Debian packages, .venv) and build the guest agent
 	@PYTHON=$(PYTHON) packaging/setup run
@@ -69,6 +70,9 @@ man: setup ## manual pages of all commands, from their parsers, into build/man
 
 bench: setup-test ## measure what SPECIFICATION.md promises (or NAMES="warm fork"); also into build/bench.json
 	@$(BIN)/python -m bench $(NAMES)
+
+bench-compare: setup-test ## the same commands of this checkout and of another commit, in turns (REV=HEAD~1)
+	@$(BIN)/python -m bench.compare $(REV)
 
 bench-boots: setup-test ## N cold boots in a row (N=200), all of which must come up
 	@$(BIN)/python -m bench boots --count $(N)

@@ -90,7 +90,8 @@ async def _load(socket: str, path: str, rate: int, seconds: float) -> _Heard:
             )
             heard.late.append((clock() - due) * 1000)
             try:
-                heard.failed += await line.get(path) >= 300
+                status = await line.get(path)  # not within the addition: others count meanwhile
+                heard.failed += status >= 300
                 free.append(line)
             except (OSError, EOFError):
                 heard.failed += 1

@@ -1,8 +1,14 @@
 #include "configure.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "agent.h"
 #include "boot_id.h"
 #include "console.h"
+#include "fd.h"
 #include "identity.h"
 #include "init.h"
 #include "net.h"
@@ -34,6 +40,19 @@ static int check(const struct fields *fields, bool *image, struct err *err)
 	return 0;
 }
 
+/* Of programs that start from now on. The kernel's word for it is there from its boot. */
+static void randomize(const struct fields *fields)
+{
+	int64_t wanted = fields_int(fields, TAG_RANDOMIZE, -1);
+	AUTO_FD setting = -1;
+
+	if (wanted < 0)
+		return;
+	setting = open("/proc/sys/kernel/randomize_va_space", O_WRONLY | O_CLOEXEC);
+	if (setting < 0 || write(setting, wanted ? "2" : "0", 1) != 1)
+		console("random addresses: %s", strerror(errno));
+}
+
 static int apply_identity(const struct fields *fields, bool first, struct err *err)
 {
 	struct err thaw;
@@ -51,6 +70,7 @@ static int apply_identity(const struct fields *fields, bool first, struct err *e
 	if (fields_int(fields, TAG_RESET_TCP, 0))
 		tcp_reset_all(); /* under the new address, so that the old one says no farewell */
 	boot_id_set(fields);
+	randomize(fields);
 	root_unprotect();
 	if (tmpfs_mount_all(fields, err) < 0)
 		return -1;

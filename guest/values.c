@@ -68,6 +68,7 @@ static const char *complaint(const struct field *field)
 	case TAG_GROW: return in_range(value, 1) ? NULL : "GROW is 0 or 1";
 	case TAG_RESET_TCP: return in_range(value, 1) ? NULL : "RESET_TCP is 0 or 1";
 	case TAG_IPV6: return in_range(value, 1) ? NULL : "IPV6 is 0 or 1";
+	case TAG_RANDOMIZE: return in_range(value, 1) ? NULL : "RANDOMIZE is 0 or 1";
 	case TAG_AWAIT_LINK: return in_range(value, 1) ? NULL : "AWAIT_LINK is 0 or 1";
 	}
 	return NULL;

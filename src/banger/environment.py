@@ -55,6 +55,11 @@ _BANGER = frozenset(
         *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
     }
 )
+# Sections of config.toml: BANGER_POOL_KEEP is `keep` of `[pool]`. A misspelt one is passed, too: the daemon refuses it.
+SETTINGS = tuple(
+    f"BANGER_{section}_"
+    for section in ("IMAGES", "TEMPLATES", "POOL", "LIMITS", "NETWORK", "WEB", "TRACES", "VMM")
+)
 _PYTHON = frozenset(
     {
         *(
@@ -96,12 +101,12 @@ _PLACES = frozenset(
 
 
 def for_daemon(given: Mapping[str, str]) -> dict[str, str]:
-    return _only(given, _DAEMON)
+    return _only(given, _DAEMON | _settings(given))
 
 
 def for_doctor(given: Mapping[str, str]) -> dict[str, str]:
     """The variables of the daemon, so that both find the same files, and those of the terminal."""
-    return _only(given, _DOCTOR)
+    return _only(given, _DOCTOR | _settings(given))
 
 
 def for_helpers(given: Mapping[str, str]) -> dict[str, str]:
@@ -119,6 +124,10 @@ def for_vmms(given: Mapping[str, str]) -> dict[str, str]:
 def without_working_directory(given: Mapping[str, str]) -> dict[str, str]:
     """All variables, with places made absolute."""
     return {name: value for name, text in given.items() if (value := _settled(name, text)) or not text}
+
+
+def _settings(given: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(name for name in given if name.startswith(SETTINGS))
 
 
 def _only(given: Mapping[str, str], names: frozenset[str]) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""The paths of the API's socket and of the state. Only strings and the environment, so that importing this costs a
-client nothing.
+"""The paths of the API's socket, of the state and of the configuration. Only strings and the environment, so that
+importing this costs a client nothing.
 
 The run directory holds sockets, whose paths have at most 107 bytes, so its path is short.
 """
@@ -12,6 +12,7 @@ import zlib
 from banger.errors import Error
 
 SYSTEM_RUN = "/run/banger"
+SYSTEM_CONFIG = "/etc/banger"
 # Browsers lead this name to the loopback by themselves. They send a cookie to all ports of its host; guests are at
 # ports of 127.0.0.1 and localhost, and at this name there is the page alone.
 PAGE_NAME = "banger.localhost"
@@ -43,6 +44,19 @@ def state_directory() -> str:
     if not state.startswith("/"):
         state = os.path.join(home_directory(), ".local/state")
     return os.path.join(state, "banger")
+
+
+def config_directory(system: bool = False) -> str:
+    """The directory of config.toml: of the system's daemon, or as `state_directory`. Raises `daemon_start_failed`."""
+    if system:
+        return SYSTEM_CONFIG
+    own = os.environ.get("BANGER_HOME")
+    if own:
+        return os.path.join(os.path.abspath(own), "config")
+    config = os.environ.get("XDG_CONFIG_HOME", "")
+    if not config.startswith("/"):
+        config = os.path.join(home_directory(), ".config")
+    return os.path.join(config, "banger")
 
 
 def home_directory() -> str:

@@ -75,3 +75,30 @@ def start_without_taps(home: Home) -> None:
     if subprocess.run(command, env=home.env, capture_output=True).returncode != 0:
         pytest.skip("capability missing: a mount namespace")
     assert home.json("system", "info")["no_taps"]
+
+
+_COMPARED = """
+import pathlib, sys
+from bench.compare import Side, compare
+from bench.table import format_table
+program, *homes = sys.argv[1:]
+print(format_table(compare([Side(name, program, pathlib.Path(home)) for name, home in zip("ab", homes)], 1)))
+"""
+
+
+def test_two_commits_are_compared() -> None:
+    """Here they are the same; nothing fails, and both leave nothing."""
+    with open_home(pool=1) as one, open_home(pool=1) as other:
+        program = str(Path(sys.executable).parent / "banger")
+        directories = [str(home.directory) for home in (one, other)]
+        done = subprocess.run(
+            [sys.executable, "-c", _COMPARED, program, *directories],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        assert one.leftovers() == [] and other.leftovers() == []
+    rows = done.stdout.splitlines()[1:]
+    assert len(rows) == 18 and sum(": a over b  " in row for row in rows) == 6

@@ -146,3 +146,24 @@ def _say_what_does_not_grow(home: Home, name: str, tmp_path: Path) -> None:
         assert [words in text for text in (done.stderr.decode(), shown, told)] == [said] * 3
         home.text("rm", "-f", machine)
         home.text("image", "delete", name)
+
+
+_ADDRESS = "sed -n 's/-.*\\[stack\\]//p' /proc/self/maps; cat /proc/sys/kernel/randomize_va_space"
+
+
+@pytest.mark.parametrize("how", [(), ("--cold",)], ids=["clone", "boot"])
+@pytest.mark.parametrize("wish", ["auto", "on", "off"])
+def test_programs_have_random_addresses_as_the_user_wishes(
+    home: Home, name: str, wish: str, how: tuple[str, ...]
+) -> None:
+    home.text("run", "-d", "--name", name, "--aslr", wish, *how, IMAGE)
+    has = home.json("vm", "show", name)["aslr"]
+    assert has in ("on", "off") if wish == "auto" else has == wish
+    stacks, settings = set(), set()
+    for _ in range(3):
+        stack, setting = home.text("exec", name, "--", "sh", "-c", _ADDRESS).split()
+        stacks.add(stack)
+        settings.add(setting)
+    assert settings == {"2" if has == "on" else "0"}
+    assert (len(stacks) > 1) is (has == "on")
+    home.text("rm", "-f", name)

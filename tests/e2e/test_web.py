@@ -135,9 +135,10 @@ def test_the_page_goes_on_after_the_daemon_was_killed(browser: Browser, own_home
         port = visitor.origin.rpartition(":")[2]
         link = link_to(own_home, port)
         visitor.wait_for_text("main > .lost", "This session is over")
-        other = visitor.context.new_page()
-        other.goto(link)
-        other.close()
+        visitor.context.new_page().goto(
+            link
+        )  # stays open: Chromium sometimes never closes a page on a busy host
+        visitor.page.bring_to_front()
         visitor.page.locator("main > .lost").wait_for(state="detached")
         visitor.wait_for_text(".terminal-status", "runs")
         visitor.type_in_terminal("echo again-$kept")
@@ -268,7 +269,7 @@ def test_a_link_to_a_guest_takes_no_cookie_along(visitor: Visitor, home: Home, n
     home.text("vm", "delete", "-f", name)
 
 
-# A page that is loaded as soon as it has come: Chromium may never close one that is still being loaded.
+# A page that asks for nothing more once it has come.
 NO_ICON = b'<!doctype html><link rel="icon" href="data:,"><title>guest</title>'
 
 
@@ -295,7 +296,6 @@ def test_the_page_s_cookie_goes_to_its_own_name_alone(
         page = visitor.context.new_page()
         page.goto(f"http://{host}:{listener.getsockname()[1]}/")
         server.join()
-        page.close()
     assert heads[0].startswith(b"get / http/1.1") and (b"\r\ncookie:" in heads[0]) == is_the_pages
 
 

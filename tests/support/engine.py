@@ -13,7 +13,6 @@ from pathlib import Path
 from banger.catalogs.shelf import Shelf
 from banger.engine.engine import assemble
 from banger.host.paths import Paths
-from banger.host.settings import LimitSettings, PoolSettings, Settings
 from banger.machines.keep.lost_records import find_vmms
 from banger.machines.keep.reconcile import find_leftovers
 from banger.machines.life.adopt import adopt_all, release_ownerless
@@ -21,6 +20,7 @@ from banger.machines.life.lifecycle import create, delete, start
 from banger.model.command import Command
 from banger.model.image import Image, Kernel
 from banger.model.machine import Machine, MachineSpec
+from banger.model.settings import LimitSettings, PoolSettings, Settings
 from banger.model.sizes import MIB
 from banger.store.store import Store
 from banger.vmm.base import Driver

@@ -18,9 +18,9 @@ import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from banger.access.access import Access
-from banger.host.settings import WebSettings
 from banger.machines.keep.operations import Operations
 from banger.machines.keep.registry import Registry
+from banger.model.settings import WebSettings
 from banger.server.app import create_app
 from banger.server.assets import Assets
 from banger.server.door import DoorProtocol, TcpDoor

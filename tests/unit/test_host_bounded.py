@@ -12,9 +12,9 @@ import pytest
 
 from banger.errors import Error
 from banger.host.bounded import Bounded, Locks
-from banger.host.settings import PoolSettings
 from banger.images.fetch.grants import Grant, Grants
 from banger.images.records.library import ImageLibrary
+from banger.model.settings import PoolSettings
 from banger.store import keys
 from banger.store.damage import Damage
 from banger.store.keys import Made

@@ -12,11 +12,11 @@ import pytest
 
 from banger.errors import Error
 from banger.host.run import Result
-from banger.host.settings import Settings
 from banger.images.disks.importing import Count, DiskPlan, in_counting_thread, plan_disk, write_disk
 from banger.images.disks.merge import LayerInput, Limits, merge_layers
 from banger.images.records import tree_tar
 from banger.images.records.tree_tar import PackedTree, list_names, pack_tree, plan_tar, write_tree_disk
+from banger.model.settings import Settings
 from banger.model.sizes import MIB, TIB
 from tests.support.layers import Member, MemorySink, layer_of, tar_of
 from tests.support.reports import silent

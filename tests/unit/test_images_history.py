@@ -65,7 +65,7 @@ def test_the_newest_step_is_first_and_has_the_id() -> None:
     lines = _lines(image, whole=False)
     assert [(line["ID"], line["CreatedBy"], line["Size"]) for line in lines] == [
         ("a" * 12, "", "200B"),
-        ("<missing>", "ADD file:1 in /", "100B"),
+        ("<missing>", "/bin/sh -c #(nop) ADD file:1 in /", "100B"),
     ]
     assert _lines(image, whole=True)[1]["CreatedBy"] == ADD["created_by"]
 

@@ -12,7 +12,6 @@ from typing import Any, cast
 import pytest
 
 from banger.errors import Error
-from banger.host.settings import Settings
 from banger.images.disks.importing import find_lower, plan_disk
 from banger.images.disks.source import SourceContext
 from banger.images.made.pushing import hold
@@ -24,6 +23,7 @@ from banger.machines.copies import layering
 from banger.machines.copies.throw_away import open_throw_away
 from banger.machines.life import lifecycle
 from banger.model.image import Image, ImageConfig
+from banger.model.settings import Settings
 from tests.support.paths import paths_below
 
 HOST = "catalog.example"

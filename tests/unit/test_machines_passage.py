@@ -9,7 +9,6 @@ from typing import Any, Literal
 import pytest
 
 from banger.errors import Error
-from banger.host.settings import NetworkSettings
 from banger.machines.life.passage import (
     Passage,
     check_network,
@@ -22,6 +21,7 @@ from banger.machines.life.passage import (
 from banger.model.ending import PauseCause
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.network import LinkKind, MachineNetwork, Membership, Network, Policy
+from banger.model.settings import NetworkSettings
 from banger.vmm.link import NoLink, Tap, UserNat, kind_of
 
 fake: Any = SimpleNamespace

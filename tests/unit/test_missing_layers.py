@@ -13,9 +13,9 @@ from banger.guests.confinement import describe_jail
 from banger.host import jail
 from banger.host.jail import LAYERS, Layers
 from banger.host.paths import Paths
-from banger.host.settings import Settings
 from banger.machines.life.limits import refuse_unconfined
 from banger.model.machine import MachineSpec
+from banger.model.settings import Settings
 from banger.vmm.link import Link, NoLink, Tap, UserNat
 from banger.vmm.qemu.driver import QemuDriver
 from tests.support.vm_configs import vm_config

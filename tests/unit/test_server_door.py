@@ -22,8 +22,8 @@ from banger.access.browsers import LINK_S, LINKS_MAX, SESSION_S, SESSIONS_MAX, B
 from banger.access.tries import BURST, EACH_S, Tries
 from banger.engine.paths import refuse_path_of_others
 from banger.errors import Error
-from banger.host.settings import parse_place
 from banger.model.principal import Principal
+from banger.model.settings import parse_place
 from banger.server import door as door_module
 from banger.server.assets import Assets
 from banger.server.certificates import ensure_own, load_tls

@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -22,6 +22,7 @@ from banger.vmm.qemu.argv import (
     plan_argv,
     plan_command_line,
     plan_network,
+    translates_anew,
 )
 from banger.vmm.qemu.driver import QemuDriver
 from banger.vmm.qemu.overlay import encode_overlay, write_overlay
@@ -55,6 +56,35 @@ def test_kvm_takes_the_hosts_processor(tmp_path: Path) -> None:
 def test_the_kernel_is_told_the_tsc_only_when_it_is_known() -> None:
     assert "tsc_early_khz=2000000" in plan_command_line(2000000)
     assert "tsc_early" not in plan_command_line(0)
+
+
+def test_a_qemu_that_gains_by_it_starts_programs_at_fixed_addresses() -> None:
+    assert "norandmaps" in plan_command_line(0, at_fixed_addresses=True).split()
+    assert "norandmaps" not in plan_command_line(0)
+    assert [translates_anew(version) for version in ("7.2.17", "10.0.2", "8.0", "x")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("accel", "wish", "old", "new"),
+    [
+        ("tcg", "auto", False, True),
+        ("kvm", "auto", True, True),
+        ("tcg", "on", True, True),
+        ("tcg", "off", False, False),
+        ("kvm", "off", False, False),
+    ],
+)
+def test_random_addresses_are_the_users_choice_and_auto_is_the_faster_one(
+    accel: str, wish: Literal["auto", "on", "off"], old: bool, new: bool
+) -> None:
+    info = DriverInfo("qemu", "7.2", "", "", ("tcg",), "", translates_anew=True)
+    assert info.randomizes(accel, wish) is old
+    assert info._replace(translates_anew=False).randomizes(accel, wish) is new
 
 
 @pytest.mark.parametrize("size", [512, 1000, 1 << 20, 4 << 30, (5 << 40) + 512, 16 << 40])

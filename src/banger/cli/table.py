@@ -146,6 +146,12 @@ NOUNS: dict[str, dict[str, Entry]] = {
             "check whether this host can run machines, and say how to fix what is missing",
         ),
     },
+    "config": {
+        "show": ("configuring", "SHOW", "show all settings, and where each comes from"),
+        "set": ("configuring", "SET", "change a setting in config.toml"),
+        "unset": ("configuring", "UNSET", "take settings out of config.toml, so that the defaults hold"),
+        "edit": ("configuring", "EDIT", "open config.toml in an editor, and check it before it counts"),
+    },
     "token": {
         "create": ("tokens", "CREATE", "make a token, and print its secret once"),
         "list": ("tokens", "LIST", "list tokens"),
@@ -169,6 +175,7 @@ NOUN_SUMMARIES = {
     "compose": "machines that a Compose file describes",
     "operation": "long work of the daemon",
     "system": "the daemon itself",
+    "config": "settings, in config.toml",
     "token": "what programs show to use the API over TCP",
     "completion": "completion for shells",
 }

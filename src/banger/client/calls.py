@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         labels: dict[str, str]
         healthcheck: HealthCheck | Facts | None
         stop_signal: str
+        aslr: Literal["auto", "on", "off"]
         stop_grace_s: float | None
         confine: Literal["strict", "best-effort"]
         boot_timeout_s: float
@@ -124,6 +125,7 @@ def machines_create(
     labels: dict[str, str] | None = None,
     healthcheck: HealthCheck | Facts | None = None,
     stop_signal: str = "",
+    aslr: Literal["auto", "on", "off"] = "auto",
     stop_grace_s: float | None = None,
     confine: Literal["strict", "best-effort"] = "best-effort",
     boot_timeout_s: float = 60,
@@ -168,6 +170,7 @@ def machines_create(
         ("labels", labels, None),
         ("healthcheck", healthcheck, None),
         ("stop_signal", stop_signal, ""),
+        ("aslr", aslr, "auto"),
         ("stop_grace_s", stop_grace_s, None),
         ("confine", confine, "best-effort"),
         ("boot_timeout_s", boot_timeout_s, 60),

@@ -158,6 +158,12 @@ def become_program(argv: Sequence[str]) -> NoReturn:
     os.execvp(argv[0], list(argv))
 
 
+def run_program(argv: Sequence[str]) -> int:
+    """Run a program that the user has, on this terminal, to its end. Returns its exit code. Raises OSError."""
+    sys.stdout.flush()
+    return os.spawnvp(os.P_WAIT, argv[0], list(argv))
+
+
 def begin_in_utf_8() -> None:
     """Replace this process by itself in a UTF-8 locale: names are bytes, and are read as UTF-8, as in a guest."""
     if not sys.flags.utf8_mode and len(sys.orig_argv) > 1:

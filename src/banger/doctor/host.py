@@ -15,7 +15,7 @@ from banger.client.calls import system_info
 from banger.client.exchange import decode_json, encode_json, open_answer
 from banger.errors import Error, TimedOut
 from banger.host.paths import Paths
-from banger.host.settings import Settings, read_settings
+from banger.model.settings import Settings, read_settings
 from banger.places import socket_path
 
 _ANSWER_S = 3.0

@@ -17,12 +17,12 @@ from banger.doctor.host import Host
 from banger.doctor.records import open_store, read_records
 from banger.errors import Error
 from banger.host.paths import Paths
-from banger.host.settings import read_settings
 from banger.images.fetch.settings import load_settings
 from banger.images.records.rootfs import PREFIX as ROOTFS
 from banger.images.records.rootfs import parse_rootfs_ref
 from banger.images.reference.reference import Reference, parse_source
 from banger.kernels.debian import DEFAULT as USUAL_KERNEL
+from banger.model.settings import read_settings
 from banger.resources.kinds import look, unknown
 from banger.store.migrations import STEPS
 

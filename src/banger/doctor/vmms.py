@@ -15,8 +15,8 @@ from banger.doctor.host import Host
 from banger.errors import Error
 from banger.host import cpu, jail
 from banger.host.run import run
-from banger.host.settings import read_settings
 from banger.model.doctor import Status
+from banger.model.settings import read_settings
 from banger.templates.trials import read_trials
 from banger.vmm.drivers import FIRECRACKER, Drivers, find_drivers
 

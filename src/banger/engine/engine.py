@@ -9,7 +9,6 @@ from banger.catalogs.shelf import Shelf
 from banger.engine.measuring import Measuring
 from banger.guests.taps import GuardedTaps
 from banger.host.paths import Paths
-from banger.host.settings import Settings
 from banger.images.records.library import ImageLibrary
 from banger.kernels.library import KernelLibrary
 from banger.machines.copies.snapshots import SnapshotLibrary
@@ -23,6 +22,7 @@ from banger.machines.life.neighbours import Neighbours
 from banger.machines.life.surroundings import complete_surroundings
 from banger.machines.watch.passages import Passages
 from banger.metrics.tally import Tally
+from banger.model.settings import Settings
 from banger.network.guards import Guards
 from banger.store.store import Store
 from banger.templates.library import TemplateLibrary

@@ -104,12 +104,12 @@ async def configure(
     limit_s: float,
     *,
     will_be_frozen: bool = False,
-    mounts: FieldList = (),
+    more: FieldList = (),
 ) -> Fields:
-    """Give the guest its identity, and what is mounted in it; return the agent's answer, which has the times of its
-    phases."""
+    """Give the guest its identity, and `more` that it needs before its first program; return the agent's answer, which
+    has the times of its phases."""
     fields = prepare_configure(identity, init, disk_bytes, will_be_frozen=will_be_frozen)
-    answer = await connection.request(Type.CONFIGURE, [*fields, *mounts], limit_s)
+    answer = await connection.request(Type.CONFIGURE, [*fields, *more], limit_s)
     if abs(answer.int_(Tag.CLOCK_NS) - time.time_ns()) > _CLOCK_OFF_NS:
         await refresh(connection, entropy=False)
     return answer

@@ -24,7 +24,14 @@ from pathlib import Path
 
 from banger.errors import Error
 from banger.model.octets import text_of
-from banger.places import SYSTEM_RUN, home_directory, run_directory, state_directory
+from banger.places import (
+    SYSTEM_CONFIG,
+    SYSTEM_RUN,
+    config_directory,
+    home_directory,
+    run_directory,
+    state_directory,
+)
 
 
 class Paths:
@@ -111,7 +118,7 @@ class Paths:
 
     @classmethod
     def system(cls) -> Paths:
-        return cls(Path("/var/lib/banger"), Path("/var/cache/banger"), Path(SYSTEM_RUN), Path("/etc/banger"))
+        return cls(Path("/var/lib/banger"), Path("/var/cache/banger"), Path(SYSTEM_RUN), Path(SYSTEM_CONFIG))
 
     @classmethod
     def user(cls) -> Paths:
@@ -121,13 +128,13 @@ class Paths:
         own = os.environ.get("BANGER_HOME")
         if own:
             base = Path(own).absolute()
-            return cls(base / "state", base / "cache", run, base / "config")._checked()
+            return cls(base / "state", base / "cache", run, Path(config_directory()))._checked()
         home = Path(home_directory())
         return cls(
             Path(state_directory()),
             _xdg("XDG_CACHE_HOME", home / ".cache"),
             run,
-            _xdg("XDG_CONFIG_HOME", home / ".config"),
+            Path(config_directory()),
         )._checked()
 
     def _checked(self) -> Paths:

@@ -37,10 +37,10 @@ class Image(Struct, kw_only=True):
     space that it takes on the host. `source` says where the image came from. `manifest_digest` is its digest in a
     registry or archive, empty for disks of other origin. `catalog` is the catalog that has the image as an entry, if
     there is one. `base` is the digest of the disk of an image with layers that the image stands on: a machine's disk
-    was committed above it, or an archive has its layers. `other_names` are those that an archive gave the image at the
-    same time, in the answer of that pull only. `steps` is how the image was made, from the lowest layer up, in the
-    answer for one image only. `kernel` and `init` are the defaults for machines of this
-    image; empty means the usual ones."""
+    was committed above it, or an archive has its layers. `other_names` are the other names that an archive gave the
+    image at the same time, in the answer of that pull only. `steps` is how the image was made, from the lowest layer
+    up, in the answer for one image only. `kernel` and `init` are the defaults for machines of this image; empty means
+    the usual ones."""
 
     name: str
     digest: str

@@ -60,9 +60,10 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     the root disk read-only, `tmpfs` are directories in the memory of the guest, such as "/run:size=64m", and `ulimits`
     are limits of its commands, such as "nofile=1024:4096", all as Docker writes them. `labels` are words of the user.
     `healthcheck` is run as long as the machine runs. An empty `stop_signal` means the image's, and `stop_grace_s` is
-    how long a clean shutdown may take by default. `confine` says whether a layer of the jail that this host does not
-    have is an error. `remove` deletes the machine when its command ends. `ttl_s` deletes the machine when it is that
-    old, in seconds; 0 means never. `cold` boots the machine instead of starting it from a template."""
+    how long a clean shutdown may take by default. `aslr` says whether the guest's programs get random addresses; "auto"
+    means not where emulation is several times slower with them. `confine` says whether a layer of the jail that this
+    host does not have is an error. `remove` deletes the machine when its command ends. `ttl_s` deletes the machine when
+    it is that old, in seconds; 0 means never. `cold` boots the machine instead of starting it from a template."""
 
     image: Annotated[str, Meta(min_length=1, max_length=1024)]
     name: Annotated[str, Meta(max_length=64)] = ""
@@ -100,6 +101,7 @@ class MachineSpec(Struct, kw_only=True, forbid_unknown_fields=True):
     labels: Labels = {}
     healthcheck: HealthCheck | None = None
     stop_signal: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+]{0,16}\Z")] = ""
+    aslr: Literal["auto", "on", "off"] = "auto"
     stop_grace_s: Annotated[float, Meta(ge=0, le=3600)] | None = None
     confine: Literal["strict", "best-effort"] = "best-effort"
     boot_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
@@ -128,7 +130,8 @@ class Machine(Struct, kw_only=True, frozen=True):
     start. `reason` has `ending` or `pause_cause` in words, which may change. `limits` are the limits in force, and the
     reasons why others are not. `confinement` is the jail that the VMM is in, `address` the IPv4 address of the guest
     for its whole life, and `network` what else its network has. `surroundings` is what its image gives its commands,
-    None before the first start. `agent_boot` tells the agent of this guest from others.
+    None before the first start. `aslr` says whether the guest's programs got random addresses at the latest start.
+    `agent_boot` tells the agent of this guest from others.
     `origin` is what the machine came from, None before the first start. `unfinished` is true for a copy that is still
     being made; it goes if the daemon ends before. `wiped` is true from a reset to the next start. `place` names the
     machine's directory; empty means the id. `wanted` is the state that the user asked for last. `restarts` counts the
@@ -168,6 +171,7 @@ class Machine(Struct, kw_only=True, frozen=True):
     network: MachineNetwork = MachineNetwork()
     stop_signal: str = ""
     surroundings: Surroundings | None = None
+    aslr: Literal["", "on", "off"] = ""
     pid: int = 0
     agent_boot: str = ""
     started: str = ""
@@ -212,6 +216,7 @@ class Change(TypedDict, total=False):
     network: MachineNetwork
     stop_signal: str
     surroundings: Surroundings | None
+    aslr: Literal["", "on", "off"]
     pid: int
     started: str
     stopped: str

@@ -36,7 +36,6 @@ from banger.host.background import in_background
 from banger.host.inheritance import shed
 from banger.host.paths import Paths
 from banger.host.proc import child_ref
-from banger.host.settings import read_settings
 from banger.host.thread import end_all, in_thread, load_modules
 from banger.images.fetch.blobs import BlobStore
 from banger.images.records.lazy_web import LazyWeb
@@ -54,6 +53,7 @@ from banger.machines.watch.expiry import Expiry
 from banger.machines.watch.healthchecks import Healthchecks
 from banger.machines.watch.rounds import Rounds
 from banger.metrics.traces import begin_tally
+from banger.model.settings import read_settings
 from banger.server.app import create_app
 from banger.server.assets import Assets
 from banger.server.door import DoorProtocol, TcpDoor

@@ -20,8 +20,8 @@ from uvicorn.server import ServerState
 from banger.directories import ensure_private_directory
 from banger.errors import Error
 from banger.host.fs import read_plain, write_file
-from banger.host.settings import WebSettings
 from banger.host.thread import in_thread
+from banger.model.settings import WebSettings
 from banger.server.assets import Assets
 from banger.server.certificates import ensure_own, load_tls
 from banger.server.protocol import GUARD_HEADERS, BoundedProtocol

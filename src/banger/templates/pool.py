@@ -25,7 +25,7 @@ from banger.host import cpu
 from banger.host.background import in_background, log_fault
 from banger.host.paths import Paths
 from banger.host.proc import is_alive
-from banger.host.settings import PoolSettings
+from banger.model.settings import PoolSettings
 from banger.model.sizes import MIB
 from banger.resources import teardown
 from banger.store.resources import ResourceTable

@@ -105,7 +105,8 @@ class DriverInfo(NamedTuple):
     """`build` differs for each build of the program; `problem` says why the program cannot be used on this host, empty
     if it can. `lacks`: features that this build lacks, as far as that is known without a start of a machine.
     `pause_ends_session`: the connection to the agent may not outlive a pause, and is to be ended before. `jail`: the
-    VMM's own jail that its machines run in, empty for ours alone."""
+    VMM's own jail that its machines run in, empty for ours alone. `translates_anew`: without KVM, this build translates
+    each program anew wherever a random address puts it, which makes programs start several times slower."""
 
     name: str
     version: str
@@ -115,6 +116,12 @@ class DriverInfo(NamedTuple):
     problem: str
     lacks: tuple[Lack, ...] = ()
     pause_ends_session: bool = False
+    translates_anew: bool = False
+
+    def randomizes(self, accel: str, wish: Literal["auto", "on", "off"] = "auto") -> bool:
+        """Whether programs of a guest with this accelerator get random addresses."""
+        return wish == "on" or (wish == "auto" and not (accel == "tcg" and self.translates_anew))
+
     jail: str = ""
 
     @property

@@ -119,6 +119,7 @@ class Tag(IntEnum):
     TMPFS = 101
     PROTECT_ROOT = 102
     RLIMIT = 103
+    RANDOMIZE = 104
 
 
 class ShareFlag(IntEnum):

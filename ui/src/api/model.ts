@@ -336,6 +336,7 @@ export interface Machine {
   network: MachineNetwork;
   stop_signal: string;
   surroundings: Surroundings | null;
+  aslr: "" | "on" | "off";
   pid: number;
   agent_boot: string;
   started: string;
@@ -394,6 +395,7 @@ export interface MachineSpec {
   labels: Record<string, string>;
   healthcheck: HealthCheck | null;
   stop_signal: string;
+  aslr: "auto" | "on" | "off";
   stop_grace_s: number | null;
   confine: "strict" | "best-effort";
   boot_timeout_s: number;

@@ -47,16 +47,19 @@ def _history(arguments: Arguments) -> int:
 def _lines(image: Json, whole: bool) -> list[Json]:
     """The newest step first, as docker does; the image's id stands there. An image whose steps are not known is one."""
     digest = str(image.get("digest", ""))
-    steps: list[Json] = image.get("steps") or [
-        {
-            "created": image.get("created", ""),
-            "created_by": image.get("source", ""),
-            "comment": f"{image['layers']} layers in one disk" if image.get("layers") else "",
-            "size_bytes": image.get("used_bytes"),
-        }
-    ]
+    known = image.get("steps")
+    steps: list[Json] = known if isinstance(known, list) and known else [_one_step(image)]
     ids = [digest if whole else digest.removeprefix("sha256:")[:_SHORT]] + [_NO_ID] * (len(steps) - 1)
     return [_line(step, id, whole) for step, id in zip(reversed(steps), ids, strict=True)]
+
+
+def _one_step(image: Json) -> Json:
+    return {
+        "created": image.get("created", ""),
+        "created_by": image.get("source", ""),
+        "comment": f"{image['layers']} layers in one disk" if image.get("layers") else "",
+        "size_bytes": image.get("used_bytes"),
+    }
 
 
 def _line(step: Json, id: str, whole: bool) -> Json:
@@ -65,7 +68,7 @@ def _line(step: Json, id: str, whole: bool) -> Json:
         step.get("size_bytes"),
         str(step.get("created_by", "")),
     )
-    words = by if whole else " ".join(by.removeprefix("/bin/sh -c ").removeprefix("#(nop) ").split())
+    words = by if whole else " ".join(by.split())
     return {
         "ID": id,
         "CreatedAt": created,

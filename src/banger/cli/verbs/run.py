@@ -36,6 +36,7 @@ _SPEC_FIELDS = {
     "memory": "memory_mib",
     "disk": "disk_bytes",
     "accel": "accel",
+    "aslr": "aslr",
     "driver": "driver",
     "boot_timeout": "boot_timeout_s",
     "cold": "cold",
@@ -177,6 +178,12 @@ def _start_options(parser: Parser) -> None:
         "--accel",
         choices=("auto", "kvm", "tcg"),
         help="accelerator: kvm (hardware), tcg (emulation), or auto for the faster one (default: auto)",
+    )
+    parser.flag(
+        "--aslr",
+        choices=("auto", "on", "off"),
+        help="random addresses of the machine's programs: on, off, or auto, which is off where emulation is several "
+        "times faster without them (default: auto)",
     )
     parser.flag(
         "--driver",

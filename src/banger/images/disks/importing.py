@@ -17,13 +17,13 @@ from typing import TypeVar
 
 from banger.errors import Error
 from banger.host.fs import open_partial, require_free
-from banger.host.settings import Settings
 from banger.host.thread import in_stoppable_thread
 from banger.images.disks.ext4 import Ext4Writer
 from banger.images.disks.merge import LayerInput, Limits, merge_layers
 from banger.images.disks.source import Source
 from banger.images.reference.documents import ImagePlan
 from banger.model.operation import Report
+from banger.model.settings import Settings
 from banger.model.sizes import TIB
 
 # Raise this when the same layers would give a different disk.

@@ -26,7 +26,6 @@ from banger.host.apt import AptTree, suite_directory
 from banger.host.fs import PARTIAL, disk_usage_bytes, remove_whole_aside, require_free
 from banger.host.paths import Paths
 from banger.host.run import find_tool
-from banger.host.settings import Settings, read_settings
 from banger.host.thread import LONG, in_stoppable_thread, in_thread, load_modules
 from banger.images.disks.source import Source, SourceContext
 from banger.images.fetch.blobs import BlobStore
@@ -62,6 +61,7 @@ from banger.model.catalog import Source as EntrySource
 from banger.model.event import Tell, tell_nobody
 from banger.model.image import Image, ImageConfig
 from banger.model.operation import Report
+from banger.model.settings import Settings, read_settings
 from banger.model.sizes import GIB
 
 _BUILD_NEEDS_BYTES = GIB

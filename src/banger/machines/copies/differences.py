@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
 from banger.errors import Error
-from banger.host.settings import read_settings
 from banger.host.thread import in_thread
 from banger.images.disks.merge.limits import Limits
 from banger.images.fetch.byte_range import ByteRange
@@ -30,6 +29,7 @@ from banger.model.difference import FileChange
 from banger.model.image import Image
 from banger.model.machine import Machine
 from banger.model.operation import report_to_nobody
+from banger.model.settings import read_settings
 from banger.vmm.frozen import Frozen
 
 _LONGEST_S = 1800.0

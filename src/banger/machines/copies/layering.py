@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from banger.errors import Error
-from banger.host.settings import read_settings
 from banger.host.thread import in_thread
 from banger.images.fetch.byte_range import ByteRange
 from banger.images.fetch.lifeline import on_lifeline
@@ -30,6 +29,7 @@ from banger.machines.life.lives import Lives
 from banger.machines.life.makings import Makings
 from banger.model.image import Image
 from banger.model.operation import Report
+from banger.model.settings import read_settings
 
 
 @dataclass

@@ -243,6 +243,7 @@ class Launch:
             has_ids=has_ids,
             lived=lived,
         )
+        randomizes = (await self._driver.info()).randomizes(self._config.accel, spec.aslr)
         # At once, so that other starts get other addresses.
         self._registry.change(
             machine,
@@ -253,13 +254,13 @@ class Launch:
             limits=held.limits,
             warnings=(*held.warnings, *self._passage.warnings),
             confinement=held.confinement,
+            aslr="on" if randomizes else "off",
         )
         await self._admit()
         disk_bytes, limit_s = self._config.disk_bytes, spec.boot_timeout_s
         mounts = () if lived else tuple(plan_mounts(spec))  # a copy has those of its original
-        return await configure(
-            guest.connection, identity, guest_init(spec), disk_bytes, limit_s, mounts=mounts
-        )
+        fields = ((Tag.RANDOMIZE, int(randomizes)), *mounts)
+        return await configure(guest.connection, identity, guest_init(spec), disk_bytes, limit_s, more=fields)
 
     async def continue_as_it_was(self, guest: Guest, held: Held) -> None:
         """Let the guest go on with the identity that it had when it was frozen, its addresses included."""

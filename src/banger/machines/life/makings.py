@@ -12,7 +12,6 @@ from banger.errors import Error
 from banger.host import cpu
 from banger.host.fs import require_free
 from banger.host.paths import Paths
-from banger.host.settings import Settings
 from banger.host.thread import in_thread
 from banger.images.records.library import ImageLibrary
 from banger.kernels.initramfs import ensure_initramfs
@@ -21,6 +20,7 @@ from banger.machines.life.limits import asked_limits
 from banger.model.image import Image, Kernel
 from banger.model.machine import Machine, MachineSpec
 from banger.model.operation import Report
+from banger.model.settings import Settings
 from banger.model.sizes import MIB, format_size
 from banger.network.guards import Guards
 from banger.templates.library import TemplateLibrary

@@ -46,7 +46,13 @@ from banger.vmm.failures import cannot_write
 from banger.vmm.frozen import Frozen
 from banger.vmm.link import Link, NoLink, Tap, UserNat
 from banger.vmm.qemu import layers, memory, names, preload, trial
-from banger.vmm.qemu.argv import TRANSLATED_MIB, Descriptors, opens_memory_read_only, plan_argv
+from banger.vmm.qemu.argv import (
+    TRANSLATED_MIB,
+    Descriptors,
+    opens_memory_read_only,
+    plan_argv,
+    translates_anew,
+)
 from banger.vmm.qemu.disks import QemuDisks
 from banger.vmm.qemu.file_bound import allow_files, bound_of_files, longest_file
 from banger.vmm.qemu.frozen_files import QemuFrozenFiles
@@ -320,7 +326,15 @@ class QemuDriver:
             jail = prepare_jail(config, disk, libraries)
             if config.user is not None:
                 hand_over(config, disk, jail)
-            argv = plan_argv(binary, config, disk, self._tsc_khz or 0, fds, opens_read_only=read_only)
+            argv = plan_argv(
+                binary,
+                config,
+                disk,
+                self._tsc_khz or 0,
+                fds,
+                opens_read_only=read_only,
+                at_fixed_addresses=self._info is not None and not self._info.randomizes(config.accel),
+            )
             process = spawn_detached(
                 argv,
                 marker=config.marker,
@@ -352,7 +366,9 @@ class QemuDriver:
         file = os.stat(path)
         build = f"{version} {file.st_size} {file.st_mtime_ns}"
         accels = ("kvm", "tcg") if cpu.check_kvm().usable else ("tcg",)
-        return DriverInfo(self.name, version.split()[0], build, path, accels, "")
+        return DriverInfo(
+            self.name, version.split()[0], build, path, accels, "", translates_anew=translates_anew(version)
+        )
 
 
 def prepare_jail(config: VmConfig, disk: Path, libraries: Sequence[Path]) -> Jail:
