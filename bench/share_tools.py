@@ -39,7 +39,7 @@ def _said(*argv: str) -> str:
 
 def send_tools(tools: list[Path], machine: str) -> None:
     """To /tools of the guest."""
-    pack = ["tar", "-chf", "-", "--transform", "s,.*/,,", *map(str, tools)]
+    pack = ["tar", "-cPhf", "-", "--hard-dereference", "--transform", "s,.*/,,", *map(str, tools)]
     unpack = [BANGER, "vm", "exec", "-i", machine, "--", "sh", "-c", "mkdir /tools && tar -xf - -C /tools"]
     with subprocess.Popen(pack, stdout=subprocess.PIPE) as packing:
         subprocess.run(unpack, stdin=packing.stdout, check=True, timeout=_LIMIT_S)
