@@ -15,7 +15,7 @@ from banger.wire.constants import PORT_NAME, PORT_NAME_SHARES
 # docs/decisions/0012-limits.md.
 TRANSLATED_MIB = 128
 
-# Without erms and fsrm, by which a processor says that it copies fast byte by byte: this one is slow at that, and kernel and C
+# Without erms and fsrm, which say that a processor copies fast byte by byte: this one is slow at that, and kernel and C
 # libraries believe it. See docs/decisions/0063-bytes-between-host-and-guest.md.
 EMULATED_CPU = "max,erms=off,fsrm=off"
 
