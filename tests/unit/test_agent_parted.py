@@ -98,6 +98,8 @@ def test_credits_that_were_lost_with_the_session_are_given_again() -> None:
             credited = 0
             for at in range(0, WINDOW, MAX_DATA):
                 await new.send(data_frame(1, STDOUT, at, bytes(MAX_DATA)))
+                if (at + MAX_DATA) % (WINDOW // 2):
+                    continue
                 frame = await new.receive(Type.CREDIT)
                 credited = int.from_bytes(frame.payload, "little")
                 assert credited <= at + MAX_DATA, "more than the agent has sent in this session"

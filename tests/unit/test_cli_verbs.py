@@ -380,7 +380,8 @@ def test_a_file_is_copied_out_of_a_machine(stand_in: StandIn, tmp_path: Path) ->
     ("words", "code"),
     [
         (["cp", "a", "b"], 2),
-        (["cp", "dev:/a", "dev:/b"], 2),
+        (["cp", "dev:/a", "dev:/b"], 1),
+        (["cp", "dev:/etc", "dev:/etc/below"], 2),
         (["cp", "dev:/nope", "/tmp"], 1),
         (["cp", "/nope/nope", "dev:/srv"], 1),
         (["cp", "dev:/etc", "/nope/nope/nope"], 1),

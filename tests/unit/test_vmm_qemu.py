@@ -53,6 +53,11 @@ def test_kvm_takes_the_hosts_processor(tmp_path: Path) -> None:
     assert argv[argv.index("-cpu") + 1] == "host"
 
 
+def test_an_emulated_processor_does_not_claim_fast_copies_byte_by_byte(tmp_path: Path) -> None:
+    argv = plan_argv("qemu", config(tmp_path), tmp_path / "x.qcow2", 0, Descriptors(5, 6, 7))
+    assert argv[argv.index("-cpu") + 1].split(",")[1:] == ["erms=off", "fsrm=off"]
+
+
 def test_the_kernel_is_told_the_tsc_only_when_it_is_known() -> None:
     assert "tsc_early_khz=2000000" in plan_command_line(2000000)
     assert "tsc_early" not in plan_command_line(0)

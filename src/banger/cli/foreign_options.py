@@ -110,9 +110,6 @@ FOREIGN: dict[str, Foreign] = {
     "banger vm attach": Foreign(
         {"--sig-proxy": (False, "without a terminal, banger always passes signals on")}, {}
     ),
-    "banger vm cp": Foreign(
-        dict.fromkeys(("-q", "--quiet"), (False, "a copy prints nothing unless it fails")), {}
-    ),
     "banger vm delete": Foreign(dict.fromkeys(("-l", "--link"), (False, "machines have no links")), {}),
     "banger vm commit": Foreign(
         {

@@ -1,6 +1,6 @@
 """A guest's tar stream → a tar stream for another guest, without a file on this host.
 
-The guest that sends is hostile to the one that receives: names outside the tree, links to files outside it and device
+The sending guest may be hostile to the receiving guest: names outside the tree, links to files outside it and device
 nodes are left out, and without `keep_owner` all belongs to root and nothing lends the rights of its owner.
 """
 
@@ -50,8 +50,8 @@ def _is_kept(name: bytes, keep_owner: bool) -> bool:
 
 
 class _Passer:
-    """Lives for one stream. `root`: the name of the tree in the stream that comes; `name`: in the one that goes, ""
-    for the contents alone."""
+    """Lives for one stream. `root`: the name of the tree in the incoming stream; `name`: its name in the outgoing
+    stream, "" for the contents alone."""
 
     def __init__(self, name: bytes, root: Parts, keep_owner: bool, complaints: Complaints) -> None:
         self._name = name or b"."
