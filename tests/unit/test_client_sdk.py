@@ -74,6 +74,7 @@ def test_a_calls_annotation_and_its_named_answer_agree(name: str) -> None:
         "machine": "x",
         "tag": "x",
         "network": "x",
+        "volume": "x",
         "file": [],
         "url": "x",
     }

@@ -38,7 +38,7 @@ def read_volumes(words: Iterable[str], notes: list[str]) -> list[Facts]:
 def _read_volume(word: str, notes: list[str]) -> Facts:
     source, *rest = word.split(":")
     if not rest and word.startswith("/"):
-        raise Error("bad_spec", f"banger has no volumes without a name: {word}", _NAME_HINT)
+        raise Error("bad_spec", f"banger has no -v of a volume without a name: {word}", _NAME_HINT)
     if len(rest) not in (1, 2) or not source or not rest[0]:
         raise Error("bad_spec", f"-v {word!r} is not SOURCE:TARGET", _FORM)
     options = _read_options(rest[1] if len(rest) == 2 else "", word, notes)

@@ -56,7 +56,7 @@ _TERM_S = 5.0
 _AGENT_MARGIN_S = 3.0
 _OWN_SHUTDOWN_S = 15.0
 _INIT_SHUTDOWN_S = 5.0
-# A guest holds up to half of its memory that its disks do not have yet.
+# Up to half of the memory of a guest can be data that its disks do not have yet.
 _WRITE_BACK_S = 30.0
 _AFTER_AN_END = "what follows a machine's end"
 _SIGNALS_OF_INITS = (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP)
