@@ -30,6 +30,7 @@ RUN_BY = {
     "docs/files.md": "tests/e2e/test_pages_in_parts.py",
     "docs/limits.md": "tests/e2e/test_pages_in_parts.py",
     "docs/network.md": "tests/e2e/test_pages_in_parts.py",
+    "docs/secrets.md": "tests/e2e/test_secrets.py",
     "docs/snapshots.md": "tests/e2e/test_pages_in_parts.py",
     "docs/web.md": "tests/e2e/test_pages_in_parts.py",
 }
@@ -41,10 +42,12 @@ NOT_RUN = {
     "docs/doctor.md",
     "docs/golden-image.md",
     "docs/image-catalog.md",
+    "docs/install.md",
     "docs/kernel-catalog.md",
     "docs/oci-import.md",
     "docs/snapshot-format.md",
     "docs/vmm.md",
+    "docs/volumes.md",
 }
 _LANGUAGES = ("console", "python", "sh", "bash")
 _REASON = re.compile(r"<!-- not run: (.+) -->")
