@@ -128,18 +128,37 @@ def test_bash_calls_it_for_banger(directory: Path) -> None:
     ],
 )
 def test_zsh_completes(directory: Path, typed: str, wanted: str) -> None:
-    """By pressing Tab at a zsh on a pty."""
+    press_tab(directory, f"source {directory}/zsh", typed + "\t\t", wanted)
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"), [("banger sys", "banger system"), ("banger vm show w", "web-1")]
+)
+def test_zsh_completes_from_a_package(directory: Path, typed: str, wanted: str) -> None:
+    """Where zsh loads the file at the first Tab."""
+    (directory / "functions").mkdir(exist_ok=True)
+    (directory / "functions/_banger").write_text(zsh_script())
+    press_tab(
+        directory,
+        f"fpath=({directory}/functions $fpath)\nautoload -U compinit\ncompinit -u -D",
+        typed + "\t",
+        wanted,
+    )
+
+
+def press_tab(directory: Path, loading: str, typed: str, wanted: str) -> None:
+    """At a zsh on a pty; `typed` has the Tabs."""
     zsh = shutil.which("zsh")
     if not zsh:
         pytest.skip("capability missing: zsh on this host")
-    (directory / ".zshrc").write_text(f"PS1='rea''dy> '\nbindkey -e\nsource {directory}/zsh\n")
+    (directory / ".zshrc").write_text(f"PS1='rea''dy> '\nbindkey -e\n{loading}\n")
     pid, master = pty.fork()
     if pid == 0:
         os.environ.update(PATH=f"{directory}:{os.environ['PATH']}", TERM="dumb", ZDOTDIR=str(directory))
         os.execv(zsh, ["zsh", "-i"])
     try:
         read_until(master, b"ready> ")
-        os.write(master, typed.encode() + b"\t\t")
+        os.write(master, typed.encode())
         read_until(master, wanted.encode())
     finally:
         os.kill(pid, 9)

@@ -106,6 +106,12 @@ _ZSH = """\
 (( $+functions[compdef] )) || { autoload -U +X compinit && compinit }
 autoload -U +X bashcompinit && bashcompinit
 """
+# A file of this name in fpath is the body of a function: zsh runs it at the first Tab, which wants words, too.
+_ZSH_FIRST_TAB = """\
+if [[ ${funcstack[1]-} == _banger ]]; then
+    _bash_complete -o default -F _banger
+fi
+"""
 
 _FISH = """\
 # fish completion for banger. Load it with: banger completion fish | source
@@ -154,7 +160,7 @@ def bash_script() -> str:
 
 
 def zsh_script() -> str:
-    return _ZSH + bash_script().partition("\n")[2]
+    return _ZSH + bash_script().partition("\n")[2] + _ZSH_FIRST_TAB
 
 
 def fish_script() -> str:
