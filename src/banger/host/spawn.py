@@ -55,7 +55,7 @@ def spawn_detached(
     log.debug("spawn: %s", shlex.join(argv))
     found = shutil.which(argv[0], path=os.defpath)
     if found is None:
-        raise Error("tool_missing", f"{argv[0]} is not installed", "run make setup")
+        raise Error("tool_missing", f"{argv[0]} is not installed", "banger doctor")
     reading, report = os.pipe()
     with (
         open(reading, "rb") as reported,
@@ -111,9 +111,7 @@ def spawn_unconfined(
                 cwd=cwd,
             )
         except OSError as exc:
-            raise Error(
-                "tool_missing", f"{argv[0]} does not start: {exc.strerror}", "run make setup"
-            ) from exc
+            raise Error("tool_missing", f"{argv[0]} does not start: {exc.strerror}", "banger doctor") from exc
     process.returncode = 0  # as above
     return child_ref(process.pid)
 

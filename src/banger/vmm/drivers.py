@@ -46,7 +46,7 @@ class Drivers:
         if not usable:
             if name:
                 raise Error("vmm_not_found", f"{name} cannot run here: {infos[0].problem}", "banger doctor")
-            raise Error("vmm_not_found", f"no VMM can run here: {infos[0].problem}", "run make setup")
+            raise Error("vmm_not_found", f"no VMM can run here: {infos[0].problem}", "banger doctor")
         for wanted in ("kvm", "tcg") if accel == "auto" else (accel,):
             for info in usable:
                 if wanted in info.accels:
