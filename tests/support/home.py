@@ -38,6 +38,7 @@ class Home:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.program = [sys.executable, "-m", "banger.cli.main"]
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("BANGER_", "XDG_"))},
             "BANGER_HOME": str(directory),
@@ -48,7 +49,7 @@ class Home:
         }
 
     def argv(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "banger.cli.main", *words]
+        return [*self.program, *words]
 
     def run(
         self,

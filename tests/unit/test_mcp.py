@@ -219,7 +219,7 @@ def test_a_copy_lives_as_long_as_its_original_still_would(age_s: int, left_s: fl
 def test_without_the_protocols_package_the_command_says_what_to_install() -> None:
     code = "import sys; sys.modules['mcp'] = None; from banger.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-X", "utf8", "-c", code, "mcp"], capture_output=True, text=True)
-    assert "pip install 'banger[mcp]'" in done.stderr and "Traceback" not in done.stderr
+    assert "pip install 'banger-vm[mcp]'" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

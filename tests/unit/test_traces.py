@@ -32,7 +32,7 @@ def test_traces_that_cannot_be_are_said_when_the_daemon_starts(monkeypatch: pyte
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(Error, match="need more packages") as caught:
         begin_tally("", {ENDPOINT: "http://127.0.0.1:1"}, "1")
-    assert caught.value.code == "unsupported" and "banger[otel]" in caught.value.hint
+    assert caught.value.code == "unsupported" and "banger-vm[otel]" in caught.value.hint
 
 
 def test_what_is_measured_becomes_spans_of_one_trace() -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from zipfile import ZipFile
 
 import pytest
-from flit_core import buildapi
 
 ROOT = Path(__file__).parents[2]
 UI = ROOT / "ui"
@@ -50,11 +48,3 @@ def test_text_never_becomes_markup(path: Path) -> None:
 def test_links_of_other_pages_do_not_reach_back(path: Path) -> None:
     for opened in re.findall(r"<a\b[^>]*target=\"_blank\"[^>]*>", path.read_text(encoding="utf-8")):
         assert "noopener" in opened and "noreferrer" in opened
-
-
-def test_a_wheel_has_the_built_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    with ZipFile(tmp_path / buildapi.build_wheel(str(tmp_path))) as wheel:
-        names = [name.removeprefix("banger/web/assets/") for name in wheel.namelist()]
-    assert {"index.html", "index.html.gz", "index.html.br"} <= set(names)
-    assert any(re.fullmatch(r"assets/main-\w+\.js\.br", name) for name in names)

@@ -39,7 +39,7 @@ def serve(limits: Limits, scope: str, http_port: int | None, token: str) -> None
         if not (exc.name or "").startswith("mcp"):
             raise
         raise Error(
-            "tool_missing", "the MCP server needs the package mcp", "pip install 'banger[mcp]'"
+            "tool_missing", "the MCP server needs the package mcp", "pip install 'banger-vm[mcp]'"
         ) from exc
     sandboxes = Sandboxes(AsyncClient(), limits, scope or secrets.token_hex(8))
     server = make_server(sandboxes)

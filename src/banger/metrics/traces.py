@@ -2,7 +2,7 @@
 
 All spans that one request began, or one command of the command line, have one trace: its id is made from the id of the
 request, which the logs have, too. The libraries are loaded only if the configuration or the environment asks for
-traces (`pip install 'banger[otel]'`), since they cost 100 ms and 30 MiB.
+traces (`pip install 'banger-vm[otel]'`), since they cost 100 ms and 30 MiB.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def begin_tally(endpoint: str, environment: Mapping[str, str], version: str) -> 
     except ModuleNotFoundError:
         found = None
     if found is None:
-        raise Error("unsupported", f"traces for {place} need more packages", "pip install 'banger[otel]'")
+        raise Error("unsupported", f"traces for {place} need more packages", "pip install 'banger-vm[otel]'")
     return TracedTally(_begin_export(place, version))
 
 
