@@ -49,8 +49,13 @@ class Published(NamedTuple):
 
 
 def run(*argv: str | Path, **variables: str) -> str:
+    """What it printed. Python keeps no compiled files, so a source tree stays as it is."""
     done = subprocess.run(
-        argv, env={**os.environ, **variables}, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        argv,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, f"{argv}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
