@@ -78,6 +78,7 @@ async def _serve(name: str) -> int:
     finally:
         theirs.close()
         flusher.join(_FLUSH_S)
+        ours.close()
     return 0
 
 
