@@ -80,7 +80,6 @@ static enum kind kind_of(uint16_t tag)
 	case TAG_DIAL_PORT:
 	case TAG_SHARE_FLAGS:
 	case TAG_PROTECT_ROOT:
-	case TAG_RANDOMIZE:
 	case TAG_FILE_MODE:
 		return KIND_INT;
 	}
