@@ -28,7 +28,6 @@ OTHERS = {
     "plugin": "banger has no plugins",
     "builder": "`banger build --prune` deletes the caches of builds",
     "manifest": "`banger image show NAME` says what an image was made of",
-    "config": "docs/configuration.md describes config.toml",
     "serve": "the daemon starts by itself; `banger system start` starts it now",
     "daemon": "banger system start",
 }
