@@ -114,7 +114,7 @@ def test_long_work_of_a_daemon_that_lives_is_waited_for(tmp_path: Path) -> None:
     """However long it is silent there: it is asked on another connection whether it lives."""
 
     def work(connection: socket.socket, line: bytes) -> None:
-        while b"info" not in line and count(b"info") < 3 * count(b"DELETE"):
+        while b"session" not in line and count(b"session") < 3 * count(b"DELETE"):
             opened.ended.wait(0.02)
         connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 

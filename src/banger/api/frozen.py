@@ -82,7 +82,7 @@ EXPORT_SNAPSHOT = Download(
     path=_S + "/export", request=OneSnapshot, media=ZSTD,
     errors=(
         "snapshot_not_found", "snapshot_invalid", "frozen_damaged", "driver_not_found", "vmm_failed", "tool_failed",
-        "cancelled", "not_released",
+        "cancelled", "not_released", "unsupported",
     ),
     example={"machine": "dev", "tag": "clean"},
 )
