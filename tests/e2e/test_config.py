@@ -57,6 +57,7 @@ def test_what_is_wrong_is_refused_and_changes_nothing(home: Home, words: tuple[s
 def test_an_editor_changes_the_file_only_if_the_text_is_right(own_home: Home, tmp_path: Path) -> None:
     home, file = own_home, own_home.directory / "config/config.toml"
     editor = tmp_path / "edit it"
+    file.unlink()  # of this home; the first text begins without one
 
     def edit(script: str) -> tuple[int, str]:
         editor.write_text(f"#!/bin/sh\n{script}\n")
