@@ -55,7 +55,7 @@ def target_of(verb: Verb[Any, Any] | Session[Any], known: dict[str, str]) -> str
 def known_of(verb: Verb[Any, Any] | Session[Any], home: Home, machine: str) -> dict[str, str]:
     """Things that are there, by the fields that name them."""
     room = verb.name.partition(".")[0]
-    known = {"machine": machine, "network": "shop", "path": "/etc"}
+    known = {"machine": machine, "network": "shop", "volume": "data", "path": "/etc"}
     if room == "machines":
         known["id"] = "1"  # the main command
     elif room == "images":
@@ -79,7 +79,14 @@ def events_of(client: Client, home: Home) -> list[tuple[str, str]]:
 def state_of(home: Home) -> list[Any]:
     """All that a request could change."""
     with Client(home.json("system", "info")["socket"], start=False) as client:
-        rooms = (client.machines, client.images, client.kernels, client.catalogs, client.networks)
+        rooms = (
+            client.machines,
+            client.images,
+            client.kernels,
+            client.catalogs,
+            client.networks,
+            client.volumes,
+        )
         listed: list[Any] = [room.list() for room in rooms]
         operations = {(one.id, one.state) for one in client.operations.list()}
         return [*listed, client.snapshots.list(), operations, events_of(client, home)]
@@ -98,6 +105,7 @@ def _facts(state: list[Any]) -> list[tuple[str, Any]]:
 
 def test_who_may_only_read_looks_at_everything_and_changes_nothing(own_home: Home, name: str) -> None:
     own_home.text("network", "create", "shop")
+    own_home.text("volume", "create", "data")
     own_home.text("secret", "set", "db-password", stdin=b"x")
     own_home.text("run", "-d", "--name", name, "--network", "shop", IMAGE, "--", "sleep", "1000")
     own_home.text("run", "-d", "--name", "other", IMAGE, "--", "sleep", "1000")

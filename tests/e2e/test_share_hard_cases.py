@@ -115,8 +115,9 @@ def test_no_synced_write_is_lost_when_servers_and_daemons_are_killed(
     wait_until(lambda: acked() > 0, SEEN_S, "it writes")
     killed: set[int] = set()
     for turn in range(4):
+        wait_until(lambda: bool({*sharer.servers()} - killed), 60, "there is a server")
         before = acked()
-        servers = [pid for pid in sharer.servers() if pid not in killed]
+        servers = {*sharer.servers()} - killed
         if turn == 2:
             os.kill(own_home.daemon_pid(), signal.SIGKILL)
         for pid in servers:
@@ -124,9 +125,10 @@ def test_no_synced_write_is_lost_when_servers_and_daemons_are_killed(
         killed.update(servers)
         # Synced at that moment, so it is there at once, and not only when all is over.
         assert (top / "journal").read_bytes().startswith(b"".join(b"%7d\n" % i for i in range(before + 1)))
-        wait_until(lambda: acked() > before + 5, 60, "it goes on")  # noqa: B023
+        then = acked()
+        wait_until(lambda: acked() > then + 5, 60, "it goes on")  # noqa: B023
     sharer.sh("touch /dev/shm/enough; until [ -e /dev/shm/ended ]; do sleep 0.1; done")
-    assert len(killed) == 4
+    assert len(killed) >= 4
     assert int(sharer.sh("cat /dev/shm/ended")) >= 1  # at least one of the kills was noticed
     written = (top / "journal").read_bytes()
     last = acked()
