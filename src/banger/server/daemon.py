@@ -143,9 +143,9 @@ async def _serve_until_stopped(engine: Engine, reception: Reception) -> None:
     assets = Assets()
     web = engine.makings.settings.web
     place = web.place
-    gate = Gate(
-        create_app(engine, engine.tally), engine.access, assets, (*web.hosts, *(place[:1] if place else ()))
-    )
+    # In a thread: each route is compiled, which takes 50 ms of the loop's time for all.
+    app = await in_thread(lambda: create_app(engine, engine.tally))
+    gate = Gate(app, engine.access, assets, (*web.hosts, *(place[:1] if place else ())))
     config = _configured(gate, BoundedProtocol)
     door = TcpDoor(_configured(gate, DoorProtocol), assets, web, engine.makings.paths.state / "web")
     engine.access.has_door(door)
