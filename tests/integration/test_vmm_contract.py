@@ -22,6 +22,7 @@ from banger.errors import Error
 from banger.guests.links import another_link
 from banger.host.proc import is_alive, send_signal, wait_gone
 from banger.host.sparse import copy_file
+from banger.machines.life.sessions import UNNOTICED_S
 from banger.model.command import Command
 from banger.templates.frozen import check_files, sum_files
 from banger.vmm.base import Vm
@@ -199,6 +200,7 @@ def test_commands_go_on_in_the_next_session_without_a_byte_lost(rig: Rig, name: 
                 while min(counting.received[0], echoing.received[0]) < part << 18:
                     await asyncio.sleep(0)
                 parted = Parted(connection, Error("agent_lost", "the session ended"))
+                await asyncio.sleep(UNNOTICED_S)
                 connection = await open_connection(vm.open_agent, name, BOOT_S, resync=True)
                 rest = await parted.go_on(connection, await list_execs(connection), BOOT_S)
                 assert [known.label for known in rest] == ["sleeper"]

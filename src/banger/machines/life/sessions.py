@@ -33,12 +33,18 @@ _WAITED_FOR_S = 2.0
 _ASK_AGAIN_S = 5.0
 
 
+# An agent that has not seen that the port was closed takes what comes next for the rest of a frame that was cut off.
+UNNOTICED_S = 0.1
+
+
 async def resync(lives: Lives, live: LiveMachine, answer_s: float = ANSWER_S) -> None:
     """Begin a new session with the agent, and take over the commands that outlived the last session. If any step fails,
     the machine has no session."""
     name = live.machine.name
     parted, live.parted = live.parted, None
     try:
+        if parted is not None:  # ended a moment ago, and not with an earlier daemon
+            await asyncio.sleep(UNNOTICED_S)
         connection = await open_connection(live.vm.open_agent, name, answer_s, resync=True)
     except BaseException as exc:
         _stay_without(live, exc, parted)
