@@ -17,6 +17,7 @@ from banger.model.image import ImageConfig
 from banger.model.machine import Machine, MachineSpec, MachineState
 from banger.model.mount import Mount
 from banger.model.secret import SecretUse
+from banger.model.volume import VolumeMount
 from banger.wire.constants import Tag
 
 
@@ -89,6 +90,7 @@ def test_nothing_else_is_mounted_where_secrets_are() -> None:
     for fields in (
         {"tmpfs": ["/run/secrets:size=1m"]},
         {"mounts": [Mount(source="/a", target="/run/secrets/x/")]},
+        {"volumes": [VolumeMount(volume="data", target="/run/secrets")]},
     ):
         with pytest.raises(Error, match="nothing else can be mounted"):
             check_secrets(spec(use, **fields))

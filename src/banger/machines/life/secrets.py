@@ -28,7 +28,8 @@ _NEVER = ("/dev", "/proc", "/sys")
 
 def check_secrets(spec: MachineSpec) -> None:
     """Raises `bad_spec` for uses of secrets that cannot be."""
-    targets = [mount.target for mount in spec.mounts] + [text.partition(":")[0] for text in spec.tmpfs]
+    targets = [mount.target for mount in spec.mounts] + [volume.target for volume in spec.volumes]
+    targets += [text.partition(":")[0] for text in spec.tmpfs]
     if spec.secrets and any(_is_below(posixpath.normpath(target), DIRECTORY) for target in targets):
         raise Error(
             "bad_spec",
