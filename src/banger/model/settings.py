@@ -8,6 +8,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -213,8 +214,14 @@ class Setting:
     place: str
 
 
-def keys() -> Iterator[Key]:
-    """All settings, in the order of the documentation."""
+@cache
+def keys() -> tuple[Key, ...]:
+    """All settings, in the order of the documentation. Made once: that takes a millisecond, and settings are read
+    often."""
+    return tuple(_keys())
+
+
+def _keys() -> Iterator[Key]:
     for section in msgspec.structs.fields(Settings):
         kind = type(section.default_factory())
         hints = get_type_hints(kind, include_extras=True)
@@ -233,7 +240,8 @@ def read_settings(config: Path, environ: Mapping[str, str] | None = None) -> Set
     """The settings in the directory `config` and the environment; without both, the defaults. Raises `bad_config`."""
     settings = Settings()
     for one in explain_settings(config, environ):
-        setattr(getattr(settings, one.key.section), one.key.name, one.value)
+        if one.source != "default":
+            setattr(getattr(settings, one.key.section), one.key.name, one.value)
     return settings
 
 
@@ -264,8 +272,8 @@ def _of_file(text: str, path: str, known: Mapping[str, Key]) -> dict[str, Settin
     except (tomllib.TOMLDecodeError, RecursionError) as exc:
         raise bad(f"{path}: {exc}") from exc
     found = {}
+    names = {key.section for key in known.values()}
     for section, values in document.items():
-        names = {key.section for key in known.values()}
         if section not in names:
             raise bad(f"{path}: there is no section [{section}]", suggest(section, names))
         if not isinstance(values, dict):
