@@ -37,26 +37,22 @@ def socket_path() -> str:
 
 def state_directory() -> str:
     """User mode's state directory: below BANGER_HOME if that is set, else as XDG says. Raises `daemon_start_failed`."""
-    own = os.environ.get("BANGER_HOME")
-    if own:
-        return os.path.join(os.path.abspath(own), "state")
-    state = os.environ.get("XDG_STATE_HOME", "")
-    if not state.startswith("/"):
-        state = os.path.join(home_directory(), ".local/state")
-    return os.path.join(state, "banger")
+    return _own_directory("state", "XDG_STATE_HOME", ".local/state")
 
 
 def config_directory(system: bool = False) -> str:
     """The directory of config.toml: of the system's daemon, or as `state_directory`. Raises `daemon_start_failed`."""
-    if system:
-        return SYSTEM_CONFIG
+    return SYSTEM_CONFIG if system else _own_directory("config", "XDG_CONFIG_HOME", ".config")
+
+
+def _own_directory(name: str, variable: str, usual: str) -> str:
     own = os.environ.get("BANGER_HOME")
     if own:
-        return os.path.join(os.path.abspath(own), "config")
-    config = os.environ.get("XDG_CONFIG_HOME", "")
-    if not config.startswith("/"):
-        config = os.path.join(home_directory(), ".config")
-    return os.path.join(config, "banger")
+        return os.path.join(os.path.abspath(own), name)
+    base = os.environ.get(variable, "")
+    if not base.startswith("/"):
+        base = os.path.join(home_directory(), usual)
+    return os.path.join(base, "banger")
 
 
 def home_directory() -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support.applets import build_applets
 from tests.support.registry import RegistryServer, open_registry_server
 from tests.support.registry_images import Builder
 
@@ -25,3 +27,9 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
     with open_registry_server(tmp_path_factory.mktemp("registry")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def applets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The agent's built-ins, as a program of this host, under sanitizers."""
+    return build_applets(tmp_path_factory.mktemp("applets"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -17,16 +16,6 @@ pytestmark = pytest.mark.integration
 GUEST = Path(__file__).parents[2] / "guest"
 LONG = os.urandom(3_000_000)
 PATIENCE_S = 60
-
-
-@pytest.fixture(scope="module")
-def applets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("gcc") is None or shutil.which("make") is None:
-        pytest.skip("capability missing: gcc and make")
-    place = tmp_path_factory.mktemp("applets")
-    words = ["make", "-C", str(GUEST), "applets", f"CHECK_OUT={place}"]
-    subprocess.run(words, check=True, capture_output=True, timeout=300)
-    return place / "applets"
 
 
 def read_all(connection: socket.socket) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import socket
 import stat
@@ -34,16 +33,6 @@ pytestmark = pytest.mark.integration
 
 GUEST = Path(__file__).parents[2] / "guest"
 PATIENCE_S = 60
-
-
-@pytest.fixture(scope="module")
-def applets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("gcc") is None or shutil.which("make") is None:
-        pytest.skip("capability missing: gcc and make")
-    place = tmp_path_factory.mktemp("applets")
-    words = ["make", "-C", str(GUEST), "applets", f"CHECK_OUT={place}"]
-    subprocess.run(words, check=True, capture_output=True, timeout=300)
-    return place / "applets"
 
 
 class Host:

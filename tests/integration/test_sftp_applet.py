@@ -4,7 +4,6 @@ no client sends."""
 from __future__ import annotations
 
 import os
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -17,16 +16,6 @@ GUEST = Path(__file__).parents[2] / "guest"
 INIT = struct.pack(">IBI", 5, 1, 3)
 OK, END, NO_SUCH_FILE, DENIED, FAILURE, BAD_MESSAGE, UNSUPPORTED = 0, 1, 2, 3, 4, 5, 8
 STATUS, HANDLE, DATA, NAME, ATTRS = 101, 102, 103, 104, 105
-
-
-@pytest.fixture(scope="module")
-def applets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("gcc") is None or shutil.which("make") is None:
-        pytest.skip("capability missing: gcc and make")
-    place = tmp_path_factory.mktemp("applets")
-    words = ["make", "-C", str(GUEST), "applets", f"CHECK_OUT={place}"]
-    subprocess.run(words, check=True, capture_output=True, timeout=300)
-    return place / "applets"
 
 
 def text(value: bytes) -> bytes:

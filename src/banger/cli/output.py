@@ -151,6 +151,17 @@ def _timestamp(moment: str) -> float | None:
         return None
 
 
+def write_pieces(path: str, pieces: Iterable[bytes], sparse: bool = False) -> int:
+    """Write a file, or for "-" to stdout. Returns the number of bytes. As `write_whole`."""
+    if path != "-":
+        from banger.client.whole_file import write_whole
+
+        return write_whole(path, pieces, sparse)
+    size_bytes = sum(sys.stdout.buffer.write(piece) for piece in pieces)
+    sys.stdout.buffer.flush()
+    return size_bytes
+
+
 def write_bytes(data: bytes) -> None:
     """Write to stdout without Python's text layer."""
     sys.stdout.buffer.write(data)

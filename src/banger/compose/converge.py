@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from banger.client import calls
 from banger.client.call import Call
 from banger.compose import records
-from banger.compose.project import Dependency, Project, ProjectSecret, Service
+from banger.compose.project import Dependency, Project, ProjectNetwork, ProjectSecret, ProjectVolume, Service
 from banger.compose.records import Member, find_members, find_own, in_stages
 from banger.compose.steps import Plan, Step
 from banger.errors import BadState, Error, NoSuchMachine, NoSuchNetwork, NoSuchSecret, NoSuchVolume
@@ -181,94 +181,80 @@ def _is_fulfilled(member: Member, dependency: Dependency) -> bool:
 
 
 def make_networks(hands: Hands, project: Project) -> None:
-    """Make the networks that do not exist yet. Raises `network_not_found`, `name_taken`."""
-    existing = {str(record.get("name")): record for record in _records(hands.call(calls.networks_list()))}
+    """Make the networks that do not exist yet. Raises `network_not_found`, `name_taken`, `bad_state`."""
+    existing = _by_name(hands, calls.networks_list())
     for network in project.networks.values():
         record = existing.get(network.name)
+        _check_owner("network", network, record, project.name, "create")
         if network.external:
-            if record is None:
-                raise Error(
-                    "network_not_found",
-                    f"there is no network {network.name!r}, which the file calls external",
-                    f"banger network create {network.name}",
-                )
-        elif record is None:
+            continue
+        if record is None:
             labels = {**network.labels, records.PROJECT: project.name}
             hands.call(calls.networks_create(network.name, network.internal, labels))
             hands.say(f"network {network.name}", "made")
-        else:
-            _check_network(record, project.name, network.internal)
-
-
-def _check_network(record: Mapping[str, object], project: str, internal: bool) -> None:
-    name = record.get("name")
-    if records.labels_of(record).get(records.PROJECT) != project:
-        raise Error(
-            "name_taken",
-            f"the network {name} exists, and was not made for the project {project}",
-            "write external: true below the network, or give it another name:",
-        )
-    if bool(record.get("internal")) != internal:
-        raise Error(
-            "bad_state",
-            f"the network {name} is {'' if record.get('internal') else 'not '}internal, other than in the file",
-            "banger down, then banger up",
-        )
+        elif bool(record.get("internal")) != network.internal:
+            kind = "internal" if record.get("internal") else "not internal"
+            raise Error(
+                "bad_state",
+                f"the network {network.name} is {kind}, other than in the file",
+                "banger down, then banger up",
+            )
 
 
 def make_volumes(hands: Hands, project: Project) -> None:
     """Make the volumes that do not exist yet. Raises `volume_not_found`, `name_taken`."""
-    if not project.volumes:
-        return
-    existing = {str(record.get("name")): record for record in _records(hands.call(calls.volumes_list()))}
+    existing = _by_name(hands, calls.volumes_list()) if project.volumes else {}
     for volume in project.volumes.values():
         record = existing.get(volume.name)
-        if volume.external:
-            if record is None:
-                raise Error(
-                    "volume_not_found",
-                    f"there is no volume {volume.name!r}, which the file calls external",
-                    f"banger volume create {volume.name}",
-                )
-        elif record is None:
+        _check_owner("volume", volume, record, project.name, "create")
+        if record is None:
             labels = {**volume.labels, records.PROJECT: project.name}
             hands.call(calls.volumes_create(volume.name, volume.size_bytes, labels))
             hands.say(f"volume {volume.name}", "made")
-        elif records.labels_of(record).get(records.PROJECT) != project.name:
-            raise Error(
-                "name_taken",
-                f"the volume {volume.name} exists, and was not made for the project {project.name}",
-                "write external: true below the volume, or give it another name:",
-            )
 
 
 def set_secrets(hands: Hands, project: Project) -> None:
     """Give each secret of the project the value that it has now. Machines that run keep what they have. Raises
     `secret_not_found`, `name_taken`, `compose_invalid`."""
-    if not project.secrets:
-        return
-    existing = {str(record.get("name")): record for record in _records(hands.call(calls.secrets_list()))}
+    existing = _by_name(hands, calls.secrets_list()) if project.secrets else {}
     for secret in project.secrets.values():
         record = existing.get(secret.name)
+        _check_owner("secret", secret, record, project.name, "set")
         if secret.external:
-            if record is None:
-                raise Error(
-                    "secret_not_found",
-                    f"there is no secret {secret.name!r}, which the file calls external",
-                    f"banger secret set {secret.name}",
-                )
             continue
-        if record is not None and records.labels_of(record).get(records.PROJECT) != project.name:
-            raise Error(
-                "name_taken",
-                f"the secret {secret.name} exists, and was not made for the project {project.name}",
-                "write external: true below the secret, or give it another name:",
-            )
         labels = {**secret.labels, records.PROJECT: project.name}
         words = [f"{name}={value}" for name, value in labels.items()]
         hands.call(calls.secrets_put(secret.name, [_value_of(secret)], False, words))
         if record is None:
             hands.say(f"secret {secret.name}", "set")
+
+
+def _by_name(hands: Hands, listing: Call[Any]) -> dict[str, Mapping[str, object]]:
+    return {str(record.get("name")): record for record in _records(hands.call(listing))}
+
+
+def _check_owner(
+    kind: str,
+    wanted: ProjectNetwork | ProjectVolume | ProjectSecret,
+    record: Mapping[str, object] | None,
+    project: str,
+    verb: str,
+) -> None:
+    """Raises `network_not_found` and so on for an external thing that does not exist, `name_taken` for a thing that
+    exists and was made for something else. `verb` makes one by hand."""
+    if wanted.external:
+        if record is None:
+            raise Error(
+                f"{kind}_not_found",
+                f"there is no {kind} {wanted.name!r}, which the file calls external",
+                f"banger {kind} {verb} {wanted.name}",
+            )
+    elif record is not None and records.labels_of(record).get(records.PROJECT) != project:
+        raise Error(
+            "name_taken",
+            f"the {kind} {wanted.name} exists, and was not made for the project {project}",
+            f"write external: true below the {kind}, or give it another name:",
+        )
 
 
 def _value_of(secret: ProjectSecret) -> bytes:
@@ -296,26 +282,23 @@ def down(hands: Hands, project: str, grace_s: float | None, *, volumes: bool = F
     networks = find_own(_records(hands.call(calls.networks_list())), project)
     secrets = find_own(_records(hands.call(calls.secrets_list())), project)
     take_down(hands, members, grace_s)
-    for name in networks:
-        try:
-            hands.call(calls.networks_delete(name))
-            hands.say(f"network {name}", "deleted")
-        except NoSuchNetwork:
-            pass
-    for name in secrets:
-        try:
-            hands.call(calls.secrets_delete(name))
-            hands.say(f"secret {name}", "deleted")
-        except NoSuchSecret:
-            pass
+    _delete_all(hands, "network", networks, calls.networks_delete, NoSuchNetwork)
+    _delete_all(hands, "secret", secrets, calls.secrets_delete, NoSuchSecret)
     made = find_own(_records(hands.call(calls.volumes_list())), project) if volumes else []
-    for name in made:
-        try:
-            hands.call(calls.volumes_delete(name))
-            hands.say(f"volume {name}", "deleted")
-        except NoSuchVolume:
-            pass
+    _delete_all(hands, "volume", made, calls.volumes_delete, NoSuchVolume)
     return bool(members or networks or secrets or made)
+
+
+def _delete_all(
+    hands: Hands, kind: str, names: Iterable[str], delete: Callable[[str], Call[Any]], gone: type[Error]
+) -> None:
+    """`gone` is the error for a name that was deleted meanwhile."""
+    for name in names:
+        try:
+            hands.call(delete(name))
+            hands.say(f"{kind} {name}", "deleted")
+        except gone:
+            pass
 
 
 def take_down(hands: Hands, members: Sequence[Member], grace_s: float | None) -> None:

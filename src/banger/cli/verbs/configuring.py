@@ -117,14 +117,15 @@ def _edit(arguments: Arguments) -> int:
     code = run_program([*editor, copy.name])
     with open(copy.name, encoding="utf-8", errors="replace") as file:
         after = file.read()
-    if code == 0 and after != before:
+    is_changed = code == 0 and after != before
+    if is_changed:
         try:
             _write(arguments.system, after)
         except Error as exc:
             hint = f"config.toml was not changed; your text is in {copy.name}"
             raise Error(exc.code, exc.message, hint) from exc
     os.unlink(copy.name)
-    print(_RESTART if code == 0 and after != before else "nothing was changed")
+    print(_RESTART if is_changed else "nothing was changed")
     return 0
 
 

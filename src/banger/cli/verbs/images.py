@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 
 from banger.cli.daemon import Daemon
-from banger.cli.output import print_json, printable
+from banger.cli.output import print_json, printable, write_pieces
 from banger.cli.parser import Arguments, Parser, Verb, json_flag, size
 from banger.client import calls
 from banger.errors import Error
@@ -135,15 +134,8 @@ def _export_arguments(parser: Parser) -> None:
 
 
 def _export(arguments: Arguments) -> int:
-    from banger.client.whole_file import write_whole
-
     with Daemon().open(calls.images_export(arguments.name)) as answer:
-        if arguments.file == "-":
-            for piece in answer.chunks():
-                sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
-        else:
-            write_whole(arguments.file, answer.chunks(), sparse=True)
+        write_pieces(arguments.file, answer.chunks(), sparse=True)
     return 0
 
 

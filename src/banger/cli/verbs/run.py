@@ -66,6 +66,18 @@ _SPEC_FIELDS = {
 }
 
 
+def label_flag(parser: Parser, noun: str) -> None:
+    parser.flag(
+        "-l",
+        "--label",
+        type=label,
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE]",
+        help=f"a label of the {noun}, for yourself and for programs (may be repeated)",
+    )
+
+
 def _spec_options(parser: Parser) -> None:
     """Add the options of a spec. The daemon chooses what the user does not give."""
     parser.group("command")
@@ -105,15 +117,7 @@ def _machine_options(parser: Parser) -> None:
         metavar="SIZE",
         help='size of the root disk, such as "8GiB" (default: 4GiB, or the size of a larger image)',
     )
-    parser.flag(
-        "-l",
-        "--label",
-        type=label,
-        action="append",
-        default=[],
-        metavar="NAME[=VALUE]",
-        help="a label of the machine, for yourself and for programs (may be repeated)",
-    )
+    label_flag(parser, "machine")
     parser.flag(
         "--read-only",
         action="store_true",

@@ -11,7 +11,7 @@ from banger.cli.failure import for_each
 from banger.cli.output import age, print_fields, print_json, printable
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.cli.verbs.listing import print_list, text_of
-from banger.cli.verbs.run import label
+from banger.cli.verbs.run import label_flag
 from banger.client import calls
 from banger.errors import Error
 from banger.model.sizes import SECRET_MAX_BYTES
@@ -24,22 +24,10 @@ _HEADINGS = ("name", "age", "changed", "machines")
 _NOT_HERE = "other users see command lines: give it on stdin, by --from-file or by --from-env"
 
 
-def _label_flag(parser: Parser) -> None:
-    parser.flag(
-        "-l",
-        "--label",
-        type=label,
-        action="append",
-        default=[],
-        metavar="NAME[=VALUE]",
-        help="a label of the secret, for yourself and for programs (may be repeated)",
-    )
-
-
 def _set_arguments(parser: Parser) -> None:
     parser.flag("--from-file", metavar="FILE", help="the value is what this file contains")
     parser.flag("--from-env", metavar="VARIABLE", help="the value is that of this variable here")
-    _label_flag(parser)
+    label_flag(parser, "secret")
     json_flag(parser)
     parser.positional("name", metavar="NAME", help="name of the secret")
     parser.positional("more", nargs="*", default=[], help=argparse.SUPPRESS)  # refused without a word of it
@@ -60,7 +48,7 @@ def _set(arguments: Arguments) -> int:
 
 
 def _create_arguments(parser: Parser) -> None:
-    _label_flag(parser)
+    label_flag(parser, "secret")
     json_flag(parser)
     parser.positional("name", metavar="NAME", help="name of the secret, which must be new")
     parser.positional(

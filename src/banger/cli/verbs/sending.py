@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from banger.cli.daemon import Daemon
-from banger.cli.output import print_json, printable
+from banger.cli.output import print_json, printable, write_pieces
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.cli.terminal import is_terminal
 from banger.client import calls
@@ -77,9 +75,7 @@ def _save(arguments: Arguments) -> int:
         if arguments.output is not None:
             write_whole(arguments.output, answer.chunks())
             return 0
-        for piece in answer.chunks():
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
+        write_pieces("-", answer.chunks())
     return 0
 
 

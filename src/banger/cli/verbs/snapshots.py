@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
-from banger.cli.output import age, part_of, print_fields, print_json, printable
+from banger.cli.output import age, part_of, print_fields, print_json, printable, write_pieces
 from banger.cli.parser import Arguments, Parser, Verb, json_flag
 from banger.cli.verbs.listing import memory_of, print_list, text_of
 from banger.cli.verbs.upkeep import size_of
@@ -95,25 +95,12 @@ def _export(arguments: Arguments) -> int:
     """Export a snapshot. If it goes to stdout, digest and size go to stderr."""
     daemon = Daemon()
     with daemon.open(calls.snapshots_export(arguments.machine, arguments.tag)) as answer:
-        size_bytes = _write(arguments.file, answer.chunks())
+        size_bytes = write_pieces(arguments.file, answer.chunks())
     snapshot = daemon.record(calls.snapshots_get(arguments.machine, arguments.tag))
     written = size_of({"size_bytes": size_bytes}, "size_bytes")
     line = printable(f"{text_of(snapshot, 'digest') or '-'} {written}")
     print(line, file=sys.stderr if arguments.file == "-" else sys.stdout)
     return 0
-
-
-def _write(path: str, pieces: Iterator[bytes]) -> int:
-    """Write the export. Returns the number of bytes."""
-    if path != "-":
-        from banger.client.whole_file import write_whole
-
-        return write_whole(path, pieces)
-    size_bytes = 0
-    for piece in pieces:
-        size_bytes += sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
-    return size_bytes
 
 
 def _import_arguments(parser: Parser) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from banger.cli.asking import confirm
 from banger.cli.daemon import Daemon
 from banger.cli.failure import for_each
-from banger.cli.output import age, print_fields, print_json, printable
+from banger.cli.output import age, print_fields, print_json, printable, write_pieces
 from banger.cli.parser import Arguments, Parser, Verb, json_flag, size
 from banger.cli.terminal import is_terminal
 from banger.cli.verbs.listing import print_list, text_of
@@ -181,23 +181,10 @@ def _export(arguments: Arguments) -> int:
     if arguments.file == "-" and is_terminal(1):
         raise Error("bad_request", "the file of a volume is not for a terminal", "name a file")
     with Daemon().open(calls.volumes_export(arguments.name)) as answer:
-        size_bytes = _write(arguments.file, answer.chunks())
+        size_bytes = write_pieces(arguments.file, answer.chunks())
     written = size_of({"size_bytes": size_bytes}, "size_bytes")
     print(printable(f"{arguments.name} {written}"), file=sys.stderr if arguments.file == "-" else sys.stdout)
     return 0
-
-
-def _write(path: str, pieces: Iterator[bytes]) -> int:
-    """Write the export. Returns the number of bytes."""
-    if path != "-":
-        from banger.client.whole_file import write_whole
-
-        return write_whole(path, pieces)
-    size_bytes = 0
-    for piece in pieces:
-        size_bytes += sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
-    return size_bytes
 
 
 def _import_arguments(parser: Parser) -> None:
